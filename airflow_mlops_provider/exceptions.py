@@ -1,0 +1,86 @@
+"""Every error this package raises on purpose. ``retryable`` says whether running the task again can help."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class MLOpsError(Exception):
+    """Base of the errors below. A retry helps unless a subclass says otherwise."""
+
+    retryable = True
+
+
+class UnknownNameError(MLOpsError):
+    """A product, feature, metric, job or model that nobody declared. A retry does not help."""
+
+    retryable = False
+
+    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
+        super().__init__(f"unknown {what} {name!r}; known: {', '.join(sorted(known)) or 'none'}")
+
+
+class ConfigurationError(MLOpsError):
+    """A setting that cannot work. A retry does not help until it is changed."""
+
+    retryable = False
+
+
+class MissingExtraError(MLOpsError):
+    """A library that this step needs is not installed. A retry does not help until it is."""
+
+    retryable = False
+
+
+class SourceError(MLOpsError):
+    """A source that is not there yet or cannot be reached. A retry helps once it is."""
+
+
+class SourceDataError(MLOpsError):
+    """A source whose data is unusable: corrupt, empty, or without a declared column. A retry does not help."""
+
+    retryable = False
+
+
+class LeakageError(MLOpsError):
+    """A feature that used what was not known at its time. A retry does not help: change the feature."""
+
+    retryable = False
+
+
+class DataValidationError(MLOpsError):
+    """Data that broke its expectations; the report is published first. A retry does not help."""
+
+    retryable = False
+
+
+class IntegrityError(MLOpsError):
+    """Stored bytes are not those that were recorded. A retry does not help: run the producing step again."""
+
+    retryable = False
+
+
+class BackendError(MLOpsError):
+    """MLflow, Feast, the object store or the model server did not answer. A retry helps once it does."""
+
+
+class JobError(MLOpsError):
+    """A job's own code failed; its manifest holds the traceback. A retry helps only if the cause was outside."""
+
+
+class JobLostError(MLOpsError):
+    """A job ended without a manifest: killed, or out of memory. A retry resumes it."""
+
+
+class TransitionError(MLOpsError):
+    """A model version cannot move that way from where it stands. A retry does not help."""
+
+    retryable = False
+
+
+class ConflictError(MLOpsError):
+    """Somebody else moved first. A retry looks again at what now stands."""
+
+
+class DeploymentError(MLOpsError):
+    """The model server did not take the version; what served before still serves."""

@@ -1,0 +1,44 @@
+"""Data intervals: the half-open spans of time in which data arrives."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+from pydantic import field_validator, model_validator
+
+from airflow_mlops_provider.lifecycle.frozen import Frozen
+
+
+class Interval(Frozen):
+    """A half-open span ``[start, end)`` in UTC.
+
+    :param start: first moment inside.
+    :param end: first moment after; later than ``start``.
+    """
+
+    start: datetime
+    end: datetime
+
+    @field_validator("start", "end")
+    @classmethod
+    def _in_utc(cls, moment: datetime) -> datetime:
+        if moment.tzinfo is None:
+            raise ValueError(f"{moment} has no time zone; give one, such as {moment.replace(tzinfo=timezone.utc)}")
+        return moment.astimezone(timezone.utc)
+
+    @model_validator(mode="after")
+    def _forward(self) -> Interval:
+        if self.end <= self.start:
+            raise ValueError(f"an interval must end after it starts, not {self.start} to {self.end}")
+        return self
+
+    @property
+    def key(self) -> str:
+        """The name under which this interval's data is filed: its start, sortable as text."""
+        return self.start.strftime("%Y%m%dT%H%M%SZ")
+
+    def __contains__(self, moment: datetime) -> bool:
+        return self.start <= moment < self.end
+
+    def __str__(self) -> str:
+        return f"{self.start:%Y-%m-%d %H:%M}/{self.end:%Y-%m-%d %H:%M}"

@@ -1,0 +1,275 @@
+"""A product, declared once: what it is for, who owns it, its data, its model, its limits."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from airflow_mlops_provider.lifecycle.frozen import Frozen
+from airflow_mlops_provider.lifecycle.interval import Interval
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+Column = Annotated[str, StringConstraints(min_length=1)]
+DataType = Literal["string", "int64", "float64", "bool", "timestamp"]
+Metric = Literal["roc_auc", "average_precision", "log_loss"]
+
+
+class Kpi(Frozen):
+    """The number by which the business judges the product.
+
+    :param target: the value that counts as success, in ``unit``.
+    """
+
+    name: str
+    target: float
+    unit: str
+
+
+class Value(Frozen):
+    """What one right alarm is worth and one false alarm costs, in ``currency``."""
+
+    per_hit: float
+    per_false_alarm: float = 0.0
+    currency: str = "USD"
+
+
+class Owners(Frozen):
+    """Who answers for the product, by the seven roles R1 to R7 of Kreuzberger et al.; each an Airflow user or a mail."""
+
+    business_stakeholder: str
+    solution_architect: str
+    data_scientist: str
+    data_engineer: str
+    software_engineer: str
+    devops_engineer: str
+    ml_engineer: str
+
+
+class Source(Frozen):
+    """Raw data that arrives from outside.
+
+    :param path: where a delivery lies below the landing root; ``{start:%Y-%m}`` and the like take the interval.
+        Without a placeholder the source is static and read whole each time.
+    :param columns: the columns that must be there, and their types.
+    :param time: the column that says which interval a row belongs to; None for a static source.
+    """
+
+    name: Name
+    path: str
+    columns: dict[Column, DataType]
+    time: Column | None = None
+
+    @model_validator(mode="after")
+    def _has_its_time(self) -> Source:
+        if self.time is not None and self.time not in self.columns:
+            raise ValueError(f"source {self.name!r}: time column {self.time!r} is not among {sorted(self.columns)}")
+        return self
+
+
+class View(Frozen):
+    """A table of features of one entity, one row per entity and moment at which they became known.
+
+    :param keys: the columns that name the entity.
+    :param features: feature names and their types; each row also has an ``event_time`` in UTC.
+    """
+
+    name: Name
+    keys: tuple[Column, ...]
+    features: dict[Name, DataType]
+    description: str = ""
+
+    @model_validator(mode="after")
+    def _no_overlap(self) -> View:
+        clash = set(self.keys) & set(self.features)
+        if clash or not self.keys or not self.features:
+            raise ValueError(f"view {self.name!r} needs keys and features, with no name in both; in both: {sorted(clash)}")
+        return self
+
+
+class Label(Frozen):
+    """The truth that is to be predicted, and the column that says when it became known."""
+
+    column: Column
+    known_at: Column
+    description: str = ""
+
+
+class Trainer(Frozen):
+    """How the model is made.
+
+    :param code: a plain function ``(features: DataFrame, label: Series, settings: dict, seed: int) -> model``.
+    :param flavor: the format in which the model is kept.
+    :param requires: distributions whose versions the result depends on.
+    """
+
+    code: Code
+    settings: dict[str, Any] = {}
+    seed: int = 13
+    flavor: Literal["lightgbm"] = "lightgbm"
+    requires: tuple[str, ...] = ("lightgbm", "numpy", "pandas")
+
+
+class Windows(Frozen):
+    """How many data intervals a model learns from, and how many later ones it is judged on."""
+
+    train: int = Field(default=3, ge=1)
+    evaluate: int = Field(default=1, ge=1)
+
+
+class Gates(Frozen):
+    """What a model version must show before production.
+
+    :param min_metric: the least metric on the evaluation window.
+    :param min_gain: the least gain over the champion on the same window; negative allows a small loss.
+    :param min_slice: the least metric in each slice of at least ``slice_rows`` rows; None for no such gate.
+    """
+
+    min_metric: float
+    min_gain: float = 0.0
+    min_slice: float | None = None
+    slice_rows: int = 1000
+
+
+class Monitoring(Frozen):
+    """Limits beyond which the loop reacts.
+
+    :param drift_share: share of drifted model inputs, 0 to 1.
+    :param prediction_drift: distance of the predictions' distribution from the training window's (Wasserstein,
+        normed by the reference's standard deviation).
+    :param min_metric: the metric on arrived labels below which the live model is too bad.
+    :param sample: rows drawn from each side for the drift report.
+    """
+
+    drift_share: float = Field(default=0.5, ge=0, le=1)
+    prediction_drift: float = Field(default=0.3, ge=0)
+    min_metric: float | None = None
+    sample: int = Field(default=5000, ge=100)
+
+
+class Retraining(Frozen):
+    """When a new model is worth its cost.
+
+    :param after_intervals: new feature intervals since the last training that make one due.
+    :param cooldown_intervals: feature intervals that must pass before drift may ask again.
+    """
+
+    after_intervals: int = Field(default=3, ge=1)
+    cooldown_intervals: int = Field(default=1, ge=0)
+
+
+class Serving(Frozen):
+    """The product's model server, for the embedded default where no connection is defined."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8900, ge=1, le=65535)
+
+
+class Schedule(Frozen):
+    """When data intervals begin and end: a cron expression in UTC, from ``start`` until ``end`` (open if None)."""
+
+    cron: str
+    start: datetime
+    end: datetime | None = None
+
+
+class MLProduct(Frozen):
+    """One product, declared once; everything downstream reads it.
+
+    :param name: its name in DAG ids, assets, folders and the registry; also its Python package.
+    :param goal: the question that the model answers, in a sentence.
+    :param rules: ``clean(raw: dict[str, DataFrame], interval) -> dict[str, DataFrame]``: raw sources to clean tables.
+    :param features: ``compute(tables: dict[str, DataFrame], interval) -> dict[str, DataFrame]``: clean tables of this
+        interval and ``lookback`` before it, to feature rows whose ``event_time`` lies in the interval, one frame a view.
+    :param examples: ``examples(tables, interval) -> DataFrame``: the rows to predict: request columns, ``event_time``,
+        label, and the time at which the label becomes known.
+    :param assemble: ``assemble(rows: DataFrame) -> DataFrame``: request columns, ``event_time`` and joined features to
+        the model's inputs. The same function serves training, batch and REST.
+    :param expectations: ``raw(source: str) -> list`` and the like: a module-level function from a dataset's name to its
+        Great Expectations expectations.
+    :param reveals: for clean tables, ``{table: {time column: columns known only from then}}``; the leakage probe hides
+        them until that time.
+    :param lookback: whole earlier intervals of clean tables that features need.
+    :param request: the columns, with types, that a caller gives for each row beside ``event_time``.
+    :param baseline: request column whose past label rate is the naive prediction; None for the overall rate.
+    :param slices: request columns by which the evaluation is broken down.
+    """
+
+    name: Name
+    goal: str
+    kpi: Kpi
+    value: Value
+    owners: Owners
+    problem: Literal["binary_classification"]
+    schedule: Schedule
+    sources: tuple[Source, ...]
+    rules: Code
+    features: Code
+    examples: Code
+    assemble: Code
+    expectations: Code
+    reveals: dict[Name, dict[Column, tuple[Column, ...]]] = {}
+    lookback: int = Field(default=1, ge=0)
+    views: tuple[View, ...]
+    request: dict[Column, DataType]
+    label: Label
+    trainer: Trainer
+    windows: Windows = Windows()
+    metric: Metric = "roc_auc"
+    baseline: Column | None = None
+    slices: tuple[Column, ...] = ()
+    gates: Gates
+    serving: Serving = Serving()
+    monitoring: Monitoring = Monitoring()
+    retraining: Retraining = Retraining()
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> MLProduct:
+        _only_known("view key", {key for view in self.views for key in view.keys}, self.request)
+        _only_known("slice", self.slices, self.request)
+        _only_known("baseline", [self.baseline] if self.baseline else [], self.request)
+        _unique("source", [source.name for source in self.sources])
+        _unique("view", [view.name for view in self.views])
+        _unique("feature", [feature for view in self.views for feature in view.features])
+        hidden = {column for times in self.reveals.values() for columns in times.values() for column in columns}
+        leaked = sorted((hidden | {self.label.column, self.label.known_at}) & set(self.request))
+        if leaked:
+            raise ValueError(f"request columns {leaked} are known only after the prediction is asked for")
+        return self
+
+    @property
+    def entity_columns(self) -> tuple[str, ...]:
+        """The request columns that name an entity, in the order of the views."""
+        return tuple(dict.fromkeys(key for view in self.views for key in view.keys))
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Every stored feature, in the order of the views."""
+        return tuple(feature for view in self.views for feature in view.features)
+
+    def source(self, name: str) -> Source:
+        """Return the source of that name.
+
+        :raises ValueError: if there is none; the message lists the known names.
+        """
+        by_name = {source.name: source for source in self.sources}
+        _only_known("source", [name], by_name)
+        return by_name[name]
+
+    def delivery(self, source: Source, interval: Interval) -> str:
+        """Return where the delivery of a source for an interval lies, below the landing root."""
+        return source.path.format(start=interval.start, end=interval.end)
+
+
+def _only_known(what: str, names: Any, known: Any) -> None:
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise ValueError(f"unknown {what} {', '.join(map(repr, unknown))}; known: {', '.join(sorted(known))}")
+
+
+def _unique(what: str, names: list[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{what} declared twice: {', '.join(twice)}")

@@ -1,0 +1,71 @@
+"""References: the small frozen values that travel through XCom in place of data."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from airflow_mlops_provider.lifecycle.frozen import Frozen
+from airflow_mlops_provider.lifecycle.interval import Interval
+
+
+class Reference(Frozen):
+    """Where a finished job's output lies and what is in it.
+
+    :param uri: the folder that holds the output files and their ``manifest.json``.
+    :param hash: SHA-256 over the names and contents of the output files.
+    :param facts: a few small JSON values a reader wants without opening the data (rows, a version, …).
+    """
+
+    kind: str
+    uri: str
+    hash: str
+    facts: dict[str, Any] = {}
+
+
+class Dataset(Reference):
+    """Tables on disk: raw snapshots, cleaned tables, features, training sets, predictions."""
+
+    kind: Literal["dataset"] = "dataset"
+    interval: Interval | None = None
+
+
+class Model(Reference):
+    """A trained model's files, in a format that loads without unpickling."""
+
+    kind: Literal["model"] = "model"
+
+
+class ModelVersion(Reference):
+    """A model that the registry knows under a name and a number; ``uri`` and ``hash`` are the model's."""
+
+    kind: Literal["model_version"] = "model_version"
+    name: str
+    version: int
+
+
+class Report(Reference):
+    """A judgement with its evidence.
+
+    :param passed: what the judgement says.
+    :param broken: one short line for each thing that did not hold.
+    :param page: file name of the page that a person reads, inside ``uri``.
+    """
+
+    kind: Literal["report"] = "report"
+    passed: bool
+    broken: tuple[str, ...] = ()
+    page: str | None = None
+
+
+AnyReference = Annotated[Dataset | Model | ModelVersion | Report, Field(discriminator="kind")]
+_ADAPTER: TypeAdapter[Dataset | Model | ModelVersion | Report] = TypeAdapter(AnyReference)
+
+
+def parse_reference(value: Any) -> Dataset | Model | ModelVersion | Report:
+    """Return the reference that a JSON value (an XCom, a manifest's field) describes.
+
+    :raises pydantic.ValidationError: if it is none; the message lists the known kinds.
+    """
+    return _ADAPTER.validate_python(value)

@@ -1,0 +1,70 @@
+"""Job specifications: what is to be done, on what, for whom; never a secret."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_mlops_provider.lifecycle.frozen import Frozen
+from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.references import AnyReference
+
+
+class Services(Frozen):
+    """Where the backends are. Addresses only: credentials reach the job through its environment.
+
+    :param landing: root below which sources deliver.
+    :param mlflow: MLflow tracking and registry URI.
+    :param online_store: Feast online store settings, ``{"type": "sqlite"}`` by default.
+    :param model_server: base URL of the product's model server.
+    """
+
+    landing: str
+    mlflow: str
+    online_store: dict[str, Any] = {"type": "sqlite"}
+    model_server: str | None = None
+
+
+class RunIdentity(Frozen):
+    """The Airflow task instance on whose behalf a job runs; all empty outside Airflow."""
+
+    dag_id: str = ""
+    run_id: str = ""
+    task_id: str = ""
+    map_index: int = -1
+    try_number: int = 0
+
+
+class JobSpec(Frozen):
+    """One job, completely described.
+
+    :param job: a name in the job catalogue.
+    :param product: the product's name, which is also its package.
+    :param inputs: references by role; a list where a role takes several.
+    :param params: the job's own parameters, plain JSON.
+    :param root: URI of the artifact root.
+    :param force: run even if finished work is found.
+    """
+
+    job: str
+    product: str
+    interval: Interval | None = None
+    inputs: dict[str, AnyReference | tuple[AnyReference, ...]] = {}
+    params: dict[str, Any] = {}
+    root: str
+    services: Services
+    run: RunIdentity = RunIdentity()
+    force: bool = False
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the result: everything but where it lies, who asked, and where backends are."""
+        inputs = {
+            role: [one.hash for one in refs] if isinstance(refs, tuple) else refs.hash
+            for role, refs in self.inputs.items()
+        }
+        return {
+            "job": self.job,
+            "product": self.product,
+            "interval": self.interval.to_json() if self.interval else None,
+            "inputs": inputs,
+            "params": self.params,
+        }

@@ -1,0 +1,22 @@
+"""The one ordered list of stages that operators' files, task groups, pages and the README follow."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Stage(str, Enum):
+    """A stage of the loop, in the order in which data goes through it."""
+
+    FEATURES = "features"
+    VALIDATION = "validation"
+    TRAINING = "training"
+    EVALUATION = "evaluation"
+    REGISTRY = "registry"
+    DEPLOYMENT = "deployment"
+    SERVING = "serving"
+    MONITORING = "monitoring"
+    FEEDBACK = "feedback"
+
+
+STAGES: tuple[str, ...] = tuple(stage.value for stage in Stage)
