@@ -1,0 +1,64 @@
+# Everything starts here: `make help`. Needs Python 3.11 or later, pip and make; nothing else, no root.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CONSTRAINTS := constraints/constraints-3.11.txt
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo up down test lint format dist bench clean
+
+help: ## this list
+	@echo "airflow-mlops-provider: the whole MLOps loop, in Airflow"
+	@echo
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | while IFS="$$(printf '\t')" read -r name what; do \
+		printf '  make %-8s %s\n' "$$name" "$$what"; done
+	@echo
+	@echo "The first of them also installs what it needs into $(VENV) (a few minutes, once)."
+
+setup: $(READY) ## install everything into .venv, nothing else
+
+# The stamp is written last: an installation that was interrupted is begun anew, not taken for finished.
+$(READY): pyproject.toml $(CONSTRAINTS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Python 3.11 or later is needed; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || echo missing)." >&2; \
+		echo "Name another one: make PYTHON=/path/to/python3.11 …" >&2; exit 1; }
+	@rm -f $@
+	@echo "Installing into $(VENV): a few minutes, once."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --compile -e '.[demo,dev]' -c $(CONSTRAINTS)
+	@touch $@
+
+demo: $(READY) ## the loop on real flights, in a real Airflow, from data to a served and monitored model
+	@$(BIN)/airflow mlops demo
+
+up: $(READY) ## start Airflow with the reference DAGs and leave it running
+	@$(BIN)/airflow mlops up
+
+down: $(READY) ## stop it, and everything its tasks started
+	@$(BIN)/airflow mlops down
+
+test: $(READY) ## every test: unit, integration, and those that start a real Airflow
+	@$(BIN)/python -m pytest
+
+lint: $(READY) ## style, format, types, and which part may import which
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(READY) ## put the code into its format
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format .
+
+dist: $(READY) ## build wheel and source archive into dist/
+	@rm -rf dist
+	@$(BIN)/python -m build --no-isolation
+
+bench: $(READY) ## measure what the README claims
+	@$(BIN)/python -m benchmarks
+
+clean: ## remove what was built and installed; runs and models in var/ stay
+	@rm -rf $(VENV) build dist .*_cache .import_linter_cache *.egg-info
+	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
