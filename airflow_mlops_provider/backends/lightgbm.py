@@ -1,0 +1,117 @@
+"""LightGBM: models kept as native text beside a description of their inputs; no pickle anywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops_provider.exceptions import IntegrityError, SourceDataError
+
+if TYPE_CHECKING:
+    import lightgbm
+    import numpy as np
+    import pandas as pd
+
+MODEL_FILE = "model.lgb"
+INPUTS_FILE = "model.json"
+
+
+def save(model: lightgbm.Booster, folder: Path) -> None:
+    """Write a model as ``model.lgb`` (native text) and ``model.json`` (the text's SHA-256; the inputs' names and types).
+
+    Where training stopped early, the trees up to the best iteration are kept.
+
+    :param model: a trained booster, or a scikit-learn style LightGBM model.
+    :param folder: made if it is not there.
+    """
+    booster = getattr(model, "booster_", model)
+    folder.mkdir(parents=True, exist_ok=True)
+    text = booster.model_to_string()
+    (folder / MODEL_FILE).write_text(text)
+    described = {"format": 1, "sha256": _hash(text), "inputs": _inputs(booster)}
+    (folder / INPUTS_FILE).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n")
+
+
+def load(folder: Path) -> lightgbm.Booster:
+    """Return the model that a folder holds.
+
+    :raises IntegrityError: if a file is missing, cut short or damaged.
+    """
+    import lightgbm as lgb
+
+    try:
+        described = json.loads((folder / INPUTS_FILE).read_text())
+        text = (folder / MODEL_FILE).read_text()
+        recorded, inputs = described["sha256"], described["inputs"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(folder, str(error)) from error
+    if _hash(text) != recorded:  # asked before LightGBM reads it: its parser may crash the process on damaged text
+        raise _damaged(folder, f"{MODEL_FILE} is not what was saved")
+    booster = lgb.Booster(model_str=text)
+    if inputs != _inputs(booster):
+        raise _damaged(folder, f"{MODEL_FILE} and {INPUTS_FILE} name different inputs")
+    return booster
+
+
+def predict(model: lightgbm.Booster, frame: pd.DataFrame) -> np.ndarray:
+    """Return one prediction a row, float64, in the frame's order.
+
+    A row's prediction is the same to the bit alone or among others: one thread, and each row's trees are summed in
+    the same order. Columns are taken by name, so their order does not matter and further ones are ignored.
+
+    :param frame: the model's inputs; a category that training never saw counts as missing.
+    :raises SourceDataError: if an input is missing or of a type that the model cannot take.
+    """
+    import numpy as np
+
+    table = _inputs_of(model, frame)
+    if table.empty:
+        return np.empty(0, dtype=np.float64)
+    return np.asarray(model.predict(table, num_threads=1), dtype=np.float64)
+
+
+def _inputs_of(model: lightgbm.Booster, frame: pd.DataFrame) -> pd.DataFrame:
+    import pandas as pd
+
+    described = _inputs(model)
+    missing = [entry["name"] for entry in described if entry["name"] not in frame.columns]
+    if missing:
+        raise SourceDataError(f"the model needs columns that are not there: {', '.join(missing)}")
+    columns = {entry["name"]: _column(frame[entry["name"]], entry["categories"]) for entry in described}
+    return pd.DataFrame(columns, index=frame.index)
+
+
+def _column(values: pd.Series, categories: Sequence[Any] | None) -> pd.Series:
+    import pandas as pd
+
+    if categories is not None:
+        return values.astype(pd.CategoricalDtype(categories))
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        raise SourceDataError(f"column {values.name!r} is categorical, but the model was trained on numbers")
+    try:
+        # One width for every caller: a single row with nothing but missing values arrives as object.
+        return values.astype("float64")
+    except (TypeError, ValueError) as error:
+        raise SourceDataError(f"column {values.name!r} must hold numbers: {error}") from error
+
+
+def _inputs(booster: lightgbm.Booster) -> list[dict[str, Any]]:
+    # A booster fresh from training calls the indexes by one name, one read from text by the other.
+    indexes = booster.params.get("categorical_column", booster.params.get("categorical_feature"))
+    known = booster.pandas_categorical or []
+    categories = dict(zip(indexes, known, strict=True)) if known else {}
+    return [
+        {"name": name, "dtype": "category" if index in categories else "float64", "categories": categories.get(index)}
+        for index, name in enumerate(booster.feature_name())
+    ]
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _damaged(folder: Path, why: str) -> IntegrityError:
+    return IntegrityError(f"the model in {folder} is damaged ({why[:200]}); run the training again")
