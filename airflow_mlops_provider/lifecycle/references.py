@@ -13,7 +13,7 @@ from airflow_mlops_provider.lifecycle.interval import Interval
 class Reference(Frozen):
     """Where a finished job's output lies and what is in it.
 
-    :param uri: the folder that holds the output files and their ``manifest.json``.
+    :param uri: the folder that holds the output files; their ``manifest.json`` lies one folder up.
     :param hash: SHA-256 over the names and contents of the output files.
     :param facts: a few small JSON values a reader wants without opening the data (rows, a version, …).
     """

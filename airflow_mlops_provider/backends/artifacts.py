@@ -1,0 +1,208 @@
+"""The artifact root: a folder by default, a bucket by configuration; every write is whole or not there at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlparse
+
+from airflow_mlops_provider.exceptions import ConfigurationError, ConflictError
+from airflow_mlops_provider.lifecycle.frozen import digest
+
+MANIFEST = "manifest.json"
+
+
+class ArtifactStore(Protocol):
+    """Named bytes below one root. Keys are relative POSIX paths; ``..`` and absolute ones are refused."""
+
+    uri: str
+
+    def read(self, key: str) -> bytes:
+        """Return the bytes under a key. :raises FileNotFoundError: if there are none."""
+
+    def write(self, key: str, data: bytes) -> None:
+        """Put bytes under a key, replacing what was there in one step."""
+
+    def write_new(self, key: str, data: bytes) -> None:
+        """Put bytes under a key that is free. :raises ConflictError: if somebody else took it first."""
+
+    def exists(self, key: str) -> bool:
+        """Say whether anything lies under exactly this key."""
+
+    def list(self, prefix: str) -> list[str]:
+        """Return the keys that begin with a prefix folder, sorted."""
+
+    def upload(self, folder: Path, prefix: str) -> None:
+        """Copy every file of a folder below a prefix."""
+
+    def download(self, prefix: str, folder: Path) -> Path:
+        """Make the files below a prefix available in a local folder and return where; it must not be written to."""
+
+
+class FolderStore:
+    """An artifact root that is a folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self.uri = self.root.as_uri()
+
+    def path(self, key: str) -> Path:
+        """Return the file that a key names."""
+        return self.root / checked(key)
+
+    def read(self, key: str) -> bytes:
+        return self.path(key).read_bytes()
+
+    def write(self, key: str, data: bytes) -> None:
+        temporary = self._temporary(key, data)
+        os.replace(temporary, self.path(key))
+
+    def write_new(self, key: str, data: bytes) -> None:
+        temporary = self._temporary(key, data)
+        try:
+            os.link(temporary, self.path(key))  # link fails where replace would overwrite
+        except FileExistsError:
+            raise ConflictError(f"{key} exists already under {self.uri}") from None
+        finally:
+            temporary.unlink()
+
+    def exists(self, key: str) -> bool:
+        return self.path(key).is_file()
+
+    def list(self, prefix: str) -> list[str]:
+        files = (path for path in self.path(prefix).rglob("*") if path.is_file() and not path.name.startswith(".tmp-"))
+        return sorted(path.relative_to(self.root).as_posix() for path in files)
+
+    def upload(self, folder: Path, prefix: str) -> None:
+        for file in files_of(folder):
+            self.write(f"{prefix}/{file.relative_to(folder).as_posix()}", file.read_bytes())
+
+    def download(self, prefix: str, folder: Path) -> Path:
+        if not self.path(prefix).is_dir():
+            raise FileNotFoundError(f"nothing lies under {prefix} in {self.uri}")
+        return self.path(prefix)
+
+    def _temporary(self, key: str, data: bytes) -> Path:
+        target = self.path(key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".tmp-", dir=target.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        return Path(name)
+
+
+class BucketStore:
+    """An artifact root that is a prefix in an S3 bucket; compare-and-set by conditional writes.
+
+    Credentials, region and endpoint come from the environment, as everywhere with boto3.
+    """
+
+    def __init__(self, uri: str) -> None:
+        parsed = urlparse(uri)
+        self.uri = uri.rstrip("/")
+        self.bucket, self.prefix = parsed.netloc, parsed.path.strip("/")
+
+    @property
+    def client(self) -> Any:
+        """A boto3 S3 client, made anew: constructors are free."""
+        import boto3
+
+        return boto3.client("s3")
+
+    def read(self, key: str) -> bytes:
+        client = self.client
+        try:
+            return bytes(client.get_object(Bucket=self.bucket, Key=self._key(key))["Body"].read())
+        except client.exceptions.NoSuchKey:
+            raise FileNotFoundError(f"{self.uri}/{key}") from None
+
+    def write(self, key: str, data: bytes) -> None:
+        self.client.put_object(Bucket=self.bucket, Key=self._key(key), Body=data)
+
+    def write_new(self, key: str, data: bytes) -> None:
+        from botocore.exceptions import ClientError
+
+        try:
+            self.client.put_object(Bucket=self.bucket, Key=self._key(key), Body=data, IfNoneMatch="*")
+        except ClientError as error:
+            if error.response["Error"]["Code"] in {"PreconditionFailed", "ConditionalRequestConflict", "412"}:
+                raise ConflictError(f"{key} exists already under {self.uri}") from None
+            raise
+
+    def exists(self, key: str) -> bool:
+        from botocore.exceptions import ClientError
+
+        try:
+            self.client.head_object(Bucket=self.bucket, Key=self._key(key))
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                return False
+            raise
+        return True
+
+    def list(self, prefix: str) -> list[str]:
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=f"{self._key(prefix)}/")
+        cut = len(self.prefix) + 1 if self.prefix else 0
+        return sorted(entry["Key"][cut:] for page in pages for entry in page.get("Contents", []))
+
+    def upload(self, folder: Path, prefix: str) -> None:
+        client = self.client
+        for file in files_of(folder):
+            client.upload_file(str(file), self.bucket, self._key(f"{prefix}/{file.relative_to(folder).as_posix()}"))
+
+    def download(self, prefix: str, folder: Path) -> Path:
+        client, keys = self.client, self.list(prefix)
+        if not keys:
+            raise FileNotFoundError(f"nothing lies under {prefix} in {self.uri}")
+        for key in keys:
+            target = folder / Path(key).relative_to(prefix)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            client.download_file(self.bucket, self._key(key), str(target))
+        return folder
+
+    def _key(self, key: str) -> str:
+        return f"{self.prefix}/{checked(key)}" if self.prefix else checked(key)
+
+
+def open_store(uri: str) -> FolderStore | BucketStore:
+    """Return the store at a root URI: a path, ``file://`` or ``s3://bucket/prefix``.
+
+    :raises ConfigurationError: for any other scheme.
+    """
+    parsed = urlparse(uri)
+    if parsed.scheme in {"", "file"}:
+        return FolderStore(Path(parsed.path))
+    if parsed.scheme == "s3" and parsed.netloc:
+        return BucketStore(uri)
+    raise ConfigurationError(f"{uri!r} is no artifact root; give a folder, file:///folder or s3://bucket/prefix")
+
+
+def checked(key: str) -> str:
+    """Return a key that stays below the root. :raises ConfigurationError: for one that would leave it."""
+    if key.startswith("/") or ".." in key.split("/"):
+        raise ConfigurationError(f"{key!r} leaves the artifact root")
+    return key
+
+
+def files_of(folder: Path) -> Iterator[Path]:
+    """Yield a folder's files, sorted by name, but for manifests and what a killed write left behind."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name != MANIFEST and not path.name.startswith(".tmp-"):
+            yield path
+
+
+def file_hash(path: Path) -> str:
+    """Return a file's SHA-256, as 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content_hash(folder: Path) -> str:
+    """Return the SHA-256 over the names and contents of a folder's files."""
+    return digest({path.relative_to(folder).as_posix(): file_hash(path) for path in files_of(folder)})

@@ -1,0 +1,31 @@
+"""The machine and the packages that a job ran with."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, distributions, version
+from typing import Any
+
+
+def versions(names: Iterable[str]) -> dict[str, str]:
+    """Return the installed versions of some distributions; ``absent`` for one that is not installed."""
+    found = {}
+    for name in sorted(set(names)):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+def all_versions() -> dict[str, str]:
+    """Return every installed distribution and its version."""
+    return dict(sorted((d.name.lower().replace("_", "-"), d.version) for d in distributions()))
+
+
+def hardware() -> dict[str, Any]:
+    """Return the processor, its usable cores, and the system."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"machine": platform.machine(), "cores": cores, "system": platform.platform(), "python": platform.python_version()}

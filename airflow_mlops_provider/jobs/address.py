@@ -1,0 +1,49 @@
+"""Same inputs, same address: where a job's output goes follows from what goes in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_mlops_provider import __version__
+from airflow_mlops_provider.backends import code, environment
+from airflow_mlops_provider.jobs.catalogue import Job, find_job
+from airflow_mlops_provider.lifecycle.frozen import digest
+from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.spec import JobSpec
+
+
+def address(spec: JobSpec, product: MLProduct) -> str:
+    """Return the hex digest of all that decides a job's result: inputs, parameters, declaration, code, packages."""
+    job = find_job(spec.job)
+    return digest(
+        {
+            **spec.identity(),
+            "provider": __version__,
+            "declaration": declaration(job, product),
+            "code": code_hashes(job, product),
+            "packages": environment.versions(packages(job, product)),
+        }
+    )
+
+
+def result_key(spec: JobSpec, where: str) -> str:
+    """Return the folder of a job's result below the artifact root, for its address."""
+    return f"{spec.product}/{spec.job}/{where[:32]}"
+
+
+def declaration(job: Job, product: MLProduct) -> dict[str, Any]:
+    """Return the parts of the product's declaration that a job reads."""
+    declared = product.model_dump(mode="json", include=set(job.reads))
+    return {field: declared[field] for field in job.reads}
+
+
+def code_hashes(job: Job, product: MLProduct) -> dict[str, str]:
+    """Return the hash of each source file that decides a job's result: the job's own and the user's."""
+    named = [value.get("code") if isinstance(value, dict) else value for value in declaration(job, product).values()]
+    users = {value.partition(":")[0] for value in named if isinstance(value, str) and ":" in value}
+    return {module: code.source_hash(module) for module in sorted({job.module, *users})}
+
+
+def packages(job: Job, product: MLProduct) -> tuple[str, ...]:
+    """Return the distributions that a job depends on, those that the product's trainer asks for included."""
+    return (*job.packages, *(product.trainer.requires if "trainer" in job.reads else ()))

@@ -1,0 +1,69 @@
+"""Which jobs there are, and what each one's result depends on."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_mlops_provider.exceptions import UnknownNameError
+
+if TYPE_CHECKING:
+    from airflow_mlops_provider.jobs.work import Outcome, Work
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job and what decides its result, beside its inputs and parameters.
+
+    :param module: where its ``run(work) -> Outcome`` is.
+    :param reads: fields of the product's declaration it depends on; of those that name code, the source too.
+    :param packages: distributions whose versions it depends on.
+    :param publishes: it makes its result the interval's current dataset of that name.
+    :param effect: it changes something outside its result folder, so that finished work is no reason to skip it.
+    """
+
+    module: str
+    reads: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    publishes: str | None = None
+    effect: bool = False
+
+    def load(self) -> Callable[[Work], Outcome]:
+        """Import the job's module and return its ``run``."""
+        return importlib.import_module(self.module).run  # type: ignore[no-any-return]
+
+
+_HERE = "airflow_mlops_provider.jobs"
+_TABLES = ("pandas", "pyarrow")
+_STORE = ("feast", "duckdb", *_TABLES)
+_SHAPE = ("views", "request", "label")
+
+JOBS: dict[str, Job] = {
+    "extract": Job(f"{_HERE}.extract", ("sources",), _TABLES, publishes="raw"),
+    "clean": Job(f"{_HERE}.clean", ("rules",), _TABLES, publishes="clean"),
+    "compute": Job(
+        f"{_HERE}.compute", ("features", "examples", "reveals", *_SHAPE), _TABLES, publishes="features"
+    ),
+    "load": Job(f"{_HERE}.load", ("views", "request"), _STORE, effect=True),
+    "training_set": Job(f"{_HERE}.training_set", _SHAPE, _STORE),
+    "validate": Job(f"{_HERE}.validate", ("expectations",), ("great-expectations", *_TABLES)),
+    "train": Job(f"{_HERE}.train", ("assemble", "trainer", *_SHAPE), ("lightgbm", "numpy", *_TABLES)),
+    "evaluate": Job(
+        f"{_HERE}.evaluate", ("assemble", "metric", "baseline", "slices", *_SHAPE), ("lightgbm", "numpy", *_TABLES)
+    ),
+    "register": Job(f"{_HERE}.register", packages=("mlflow",), effect=True),
+    "promote": Job(f"{_HERE}.promote", ("gates",), ("mlflow",), effect=True),
+    "deploy": Job(f"{_HERE}.deploy", ("serving",), effect=True),
+    "predict": Job(f"{_HERE}.predict", ("assemble", *_SHAPE), ("lightgbm", *_STORE), publishes="predictions"),
+    "drift": Job(f"{_HERE}.drift", ("monitoring",), ("evidently", *_TABLES)),
+    "performance": Job(f"{_HERE}.performance", ("metric", "label", "value"), ("numpy", *_TABLES)),
+}
+
+
+def find_job(name: str) -> Job:
+    """Return the job of that name. :raises UnknownNameError: if there is none; the message lists the known ones."""
+    if name not in JOBS:
+        raise UnknownNameError("job", name, JOBS)
+    return JOBS[name]

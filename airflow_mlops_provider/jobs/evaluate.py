@@ -1,0 +1,106 @@
+"""Judges a challenger against the champion and a naive baseline, on the same later window."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow_mlops_provider.backends import lightgbm as models
+from airflow_mlops_provider.jobs import statistics
+from airflow_mlops_provider.jobs.pages import evaluation_page
+from airflow_mlops_provider.serving.scoring import model_inputs
+from airflow_mlops_provider.jobs.work import Outcome, Work
+from airflow_mlops_provider.lifecycle.gates import Estimate, Evaluation
+from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+REPEATS = 200
+PAGE = "evaluation.html"
+
+
+def run(work: Work) -> Outcome:
+    """Write ``evaluation.json`` and a page; the report passes if the challenger clears the baseline."""
+    product, training_set = work.product, work.input("training_set")
+    window = work.read(training_set, "evaluate")
+    label = window[product.label.column].to_numpy()
+    champion = next(iter(work.inputs("champion")), None)
+    scores = all_scores(work, window, champion)
+    evaluation = compare(work, window, label, scores, champion)
+    (work.folder / "evaluation.json").write_text(evaluation.model_dump_json(indent=1))
+    (work.folder / PAGE).write_text(evaluation_page(product, evaluation))
+    for name in ("challenger", "champion", "baseline"):
+        if getattr(evaluation, name) is not None:
+            work.log.info("%s of %s: %s", product.metric, name, getattr(evaluation, name))
+    return Outcome(
+        kind=Report,
+        facts={"evaluation": evaluation.to_json(), "model": work.input("model").hash},
+        metrics={
+            f"{name}_{product.metric}": getattr(evaluation, name).value
+            for name in ("challenger", "champion", "baseline")
+            if getattr(evaluation, name) is not None
+        },
+        fields={"passed": evaluation.challenger.low > evaluation.baseline.value, "page": PAGE},
+        seed=product.trainer.seed,
+    )
+
+
+def all_scores(work: Work, window: pd.DataFrame, champion: ModelVersion | None) -> dict[str, np.ndarray]:
+    """Return every contender's score for each row of the window."""
+    inputs = model_inputs(work.product, window)
+
+    def score(folder: Path) -> np.ndarray:
+        return models.predict(models.load(folder), inputs)
+
+    scores = {"challenger": score(work.open(work.input("model"))), "baseline": naive(work, window)}
+    if champion is not None:
+        scores["champion"] = score(work.open(champion))
+    return scores
+
+
+def naive(work: Work, window: pd.DataFrame) -> np.ndarray:
+    """Return the label's rate in the training part, by the product's baseline column if it declares one."""
+    import numpy as np
+
+    train = work.read(work.input("training_set"), "train")
+    label, column = train[work.product.label.column], work.product.baseline
+    overall = float(label.mean())
+    if column is None:
+        return np.full(len(window), overall)
+    rates = label.groupby(train[column]).mean()
+    return window[column].map(rates).astype("float64").fillna(overall).to_numpy()
+
+
+def compare(
+    work: Work, window: pd.DataFrame, label: np.ndarray, scores: dict[str, np.ndarray], champion: ModelVersion | None
+) -> Evaluation:
+    """Return the metric of each contender with its interval, the paired gain, and the challenger's slices."""
+    product, seed = work.product, work.product.trainer.seed
+    found = statistics.bootstrap(label, scores, product.metric, REPEATS, seed)
+    gain = None
+    if "champion" in scores:
+        gain = statistics.difference(label, scores["challenger"], scores["champion"], product.metric, REPEATS, seed)
+    slices = {
+        f"{column}={value}": figures
+        for column in product.slices
+        for value, figures in statistics.by_slice(
+            window[column], label, scores["challenger"], product.metric, product.gates.slice_rows
+        ).items()
+    }
+    return Evaluation(
+        metric=product.metric,
+        window=", ".join(work.input("training_set").facts["evaluate"]),
+        rows=len(window),
+        challenger=_estimate(found["challenger"]),
+        baseline=_estimate(found["baseline"]),
+        champion=_estimate(found["champion"]) if "champion" in found else None,
+        champion_version=champion.version if champion else None,
+        gain=_estimate(gain) if gain else None,
+        slices=slices,
+    )
+
+
+def _estimate(found: statistics.Estimate) -> Estimate:
+    return Estimate(value=found.value, low=found.low, high=found.high)

@@ -1,0 +1,34 @@
+"""The current dataset of each data interval: a rerun replaces it, never adds a second."""
+
+from __future__ import annotations
+
+import json
+
+from airflow_mlops_provider.backends.artifacts import BucketStore, FolderStore
+from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.references import Dataset
+
+Store = FolderStore | BucketStore
+
+
+def publish(store: Store, product: str, name: str, dataset: Dataset) -> None:
+    """Make a dataset the current one of its interval, in one step."""
+    if dataset.interval is not None:
+        key = f"{product}/current/{name}/{dataset.interval.key}.json"
+        store.write(key, json.dumps(dataset.to_json(), indent=1).encode())
+
+
+def current(store: Store, product: str, name: str) -> list[Dataset]:
+    """Return the current datasets of that name, oldest interval first."""
+    keys = store.list(f"{product}/current/{name}")
+    return [Dataset.model_validate_json(store.read(key)) for key in keys]
+
+
+def leading_to(datasets: list[Dataset], end: Interval, count: int) -> tuple[Dataset, ...]:
+    """Return up to ``count`` datasets of the unbroken run of intervals that leads to and includes ``end``."""
+    chain: list[Dataset] = []
+    for dataset in reversed(datasets):
+        reaches = chain[0].interval.start if chain and chain[0].interval else end.end
+        if dataset.interval is not None and dataset.interval.end == reaches and len(chain) < count:
+            chain.insert(0, dataset)
+    return tuple(chain)

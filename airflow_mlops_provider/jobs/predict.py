@@ -1,0 +1,32 @@
+"""Batch prediction from the offline store: every example of an interval, with the live model."""
+
+from __future__ import annotations
+
+from airflow_mlops_provider.backends import lightgbm as models
+from airflow_mlops_provider.jobs.compute import EXAMPLES
+from airflow_mlops_provider.serving.scoring import model_inputs
+from airflow_mlops_provider.jobs.store import check_loaded, feature_store
+from airflow_mlops_provider.jobs.train import PREDICTION
+from airflow_mlops_provider.jobs.work import Outcome, Work
+from airflow_mlops_provider.lifecycle.references import ModelVersion
+
+PREDICTIONS = "predictions"
+INPUTS = "inputs"
+
+
+def run(work: Work) -> Outcome:
+    """Write ``predictions`` (request columns, ``event_time``, prediction) and ``inputs``, what the model saw for them."""
+    version: ModelVersion = work.input("version")
+    features = work.input("features")
+    store = feature_store(work)
+    check_loaded(work, store, [features])
+    product = work.product
+    rows = work.read(features, EXAMPLES)[[*product.request, "event_time"]]
+    inputs = model_inputs(product, store.historical(rows))
+    predictions = models.predict(models.load(work.open(version)), inputs)
+    work.write(rows.assign(**{PREDICTION: predictions, "version": version.version}), PREDICTIONS)
+    work.write(inputs.assign(**{PREDICTION: predictions}), INPUTS)
+    work.log.info("predicted %d rows with version %d, mean %.4f", len(rows), version.version, predictions.mean())
+    return Outcome(
+        facts={"rows": len(rows), "version": version.version}, metrics={"mean_prediction": float(predictions.mean())}
+    )

@@ -1,0 +1,41 @@
+"""Registers a model as a numbered version, with what led to it."""
+
+from __future__ import annotations
+
+from airflow_mlops_provider.backends.ledger import Ledger
+from airflow_mlops_provider.backends.mlflow import MlflowBackend
+from airflow_mlops_provider.jobs.work import Outcome, Work
+from airflow_mlops_provider.lifecycle.gates import Evaluation
+from airflow_mlops_provider.lifecycle.references import Model, ModelVersion, Report
+from airflow_mlops_provider.lifecycle.registry import Status
+
+
+def run(work: Work) -> Outcome:
+    """Make the model a version in MLflow's registry and enter it in the ledger; the same model stays one version."""
+    model: Model = work.input("model")
+    report: Report = work.input("evaluation")
+    evaluation = Evaluation.model_validate(report.facts["evaluation"])
+    mlflow = MlflowBackend(work.spec.services.mlflow)
+    run_id, name = str(model.facts["run_id"]), work.product.name
+    mlflow.log_metrics(run_id, {f"evaluation_{evaluation.metric}": evaluation.challenger.value})
+    number = mlflow.register(name=name, model=model, run_id=run_id, tags=tags(work, model))
+    version = ModelVersion(
+        name=name,
+        version=number,
+        uri=model.uri,
+        hash=model.hash,
+        facts={**model.facts, "as_of": evaluation.window, "cause": work.spec.params.get("cause")},
+    )
+    why = str(work.spec.params.get("reason") or "a training run asked for it")
+    Ledger(work.store, name).move(
+        version, Status.REGISTERED, reason=f"trained because: {why}", by=work.by, evidence={"model": model.hash}
+    )
+    work.log.info("registered %s version %d", name, number)
+    fields = version.model_dump(include={"name", "version"})
+    return Outcome(kind=ModelVersion, facts=version.facts, fields=fields, of=model)
+
+
+def tags(work: Work, model: Model) -> dict[str, str]:
+    """Return what a version's page in the registry should say of its origin."""
+    training_set = model.facts["training_set"]
+    return {"training_set": training_set["hash"], "training_rows": str(training_set["facts"]["rows"]), "by": work.by}

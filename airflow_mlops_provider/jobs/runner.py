@@ -1,0 +1,136 @@
+"""Runs one job: finds finished work, does the rest, and leaves exactly one manifest, come what may."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import traceback
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from airflow_mlops_provider.backends import code, environment
+from airflow_mlops_provider.backends.artifacts import (
+    MANIFEST,
+    BucketStore,
+    FolderStore,
+    content_hash,
+    file_hash,
+    files_of,
+    open_store,
+)
+from airflow_mlops_provider.exceptions import MLOpsError
+from airflow_mlops_provider.jobs.address import address, code_hashes, result_key
+from airflow_mlops_provider.jobs.catalogue import Job, find_job
+from airflow_mlops_provider.jobs.intervals import publish
+from airflow_mlops_provider.jobs.work import Outcome, Work
+from airflow_mlops_provider.lifecycle.manifest import Failure, Manifest, Output
+from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.references import Dataset, Reference
+from airflow_mlops_provider.lifecycle.spec import JobSpec
+
+log = logging.getLogger("mlops.runner")
+IMAGE_VARIABLE = "MLOPS_IMAGE_DIGEST"
+LONGEST_MESSAGE = 4000
+
+
+def run(spec: JobSpec) -> Manifest:
+    """Run a job, or find that it was run already, and return its manifest.
+
+    The manifest is also written under the job's address; a failed one is replaced by the next attempt.
+    """
+    product, job, store = code.load_product(spec.product), find_job(spec.job), open_store(spec.root)
+    attempt = _Attempt(spec, product, job, store, address(spec, product), datetime.now(timezone.utc))
+    done = None if spec.force or job.effect else read_manifest(store, attempt.key)
+    if done is not None and done.state == "success":
+        log.info("reusing finished work of %s, made %s by %s", spec.job, f"{done.ended:%F %T}Z", done.spec.run.run_id)
+        manifest = done
+    else:
+        manifest = attempt.manifest()
+        store.write(f"{attempt.key}/{MANIFEST}", manifest.model_dump_json(indent=1).encode())
+    if job.publishes and isinstance(manifest.result, Dataset):
+        publish(store, spec.product, job.publishes, manifest.result)
+    return manifest
+
+
+def read_manifest(store: FolderStore | BucketStore, key: str) -> Manifest | None:
+    """Return the manifest under a result folder, or None if no attempt has ended there."""
+    try:
+        return Manifest.model_validate_json(store.read(f"{key}/{MANIFEST}"))
+    except FileNotFoundError:
+        return None
+
+
+@dataclass
+class _Attempt:
+    """One try at a job, from its start to the manifest that tells of it."""
+
+    spec: JobSpec
+    product: MLProduct
+    job: Job
+    store: FolderStore | BucketStore
+    address: str
+    started: datetime
+
+    @property
+    def key(self) -> str:
+        return result_key(self.spec, self.address)
+
+    def manifest(self) -> Manifest:
+        with tempfile.TemporaryDirectory(prefix=f"mlops-{self.spec.job}-") as folder:
+            try:
+                return self._tell(**self._work(Path(folder)))
+            except Exception as error:  # whatever a user's code raises, the manifest must tell of it
+                log.exception("%s failed", self.spec.job)
+                return self._tell(state="failed", failure=describe(error))
+
+    def _work(self, folder: Path) -> dict[str, Any]:
+        outcome = self.job.load()(Work(self.spec, folder, self.address))
+        found = content_hash(folder)
+        data_key = f"{self.key}/{found[:16]}"
+        self.store.upload(folder, data_key)
+        outputs = tuple(
+            Output(name=file.relative_to(folder).as_posix(), sha256=file_hash(file), bytes=file.stat().st_size)
+            for file in files_of(folder)
+        )
+        return {
+            "state": "success",
+            "result": self._reference(outcome, f"{self.store.uri}/{data_key}", found),
+            "outputs": outputs,
+            "metrics": outcome.metrics,
+            "seed": outcome.seed,
+        }
+
+    def _reference(self, outcome: Outcome, uri: str, found: str) -> Reference:
+        fields = dict(outcome.fields)
+        if outcome.kind is Dataset:
+            fields["interval"] = self.spec.interval
+        if outcome.of is not None:
+            uri, found = outcome.of.uri, outcome.of.hash
+        return outcome.kind(uri=uri, hash=found, facts=outcome.facts, **fields)
+
+    def _tell(self, **what: Any) -> Manifest:
+        return Manifest(
+            spec=self.spec,
+            address=self.address,
+            code=code.commit_of(f"{self.spec.product}.product"),
+            code_hashes=code_hashes(self.job, self.product),
+            packages=environment.all_versions(),
+            image=os.environ.get(IMAGE_VARIABLE),
+            hardware=environment.hardware(),
+            started=self.started,
+            ended=datetime.now(timezone.utc),
+            **what,
+        )
+
+
+def describe(error: Exception) -> Failure:
+    """Return what a manifest keeps of an error: bounded, with whether a retry helps."""
+    return Failure(
+        error=type(error).__name__,
+        message=str(error)[:LONGEST_MESSAGE],
+        retryable=error.retryable if isinstance(error, MLOpsError) else True,
+        traceback="".join(traceback.format_exception(error))[-LONGEST_MESSAGE:],
+    )

@@ -1,0 +1,56 @@
+"""Builds a versioned training set: examples joined with features as they were known, split by time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_mlops_provider.exceptions import SourceDataError
+from airflow_mlops_provider.jobs.compute import EXAMPLES
+from airflow_mlops_provider.jobs.store import check_loaded, feature_store
+from airflow_mlops_provider.jobs.work import Outcome, Work
+from airflow_mlops_provider.lifecycle.references import Dataset
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def run(work: Work) -> Outcome:
+    """Write ``train`` and ``evaluate``: request columns, ``event_time``, features, label, and when it became known.
+
+    The last ``windows.evaluate`` intervals are kept for evaluation. Examples whose label was not known by the end of
+    their part are left out of it: a model may not learn from a truth that lies after the window it is judged on.
+    """
+    features = work.inputs("features")
+    later = int(work.spec.params["evaluate"])
+    store = feature_store(work)
+    check_loaded(work, store, features)
+    parts = {"train": features[:-later], "evaluate": features[-later:]}
+    rows = {}
+    for name, datasets in parts.items():
+        frame = store.historical(labelled(work, datasets))
+        work.write(frame, name)
+        rows[name] = len(frame)
+        work.log.info("%s: %d rows of %d intervals, label rate %.4f", name, len(frame), len(datasets), _rate(work, frame))
+    window = [str(dataset.interval) for dataset in features]
+    return Outcome(
+        facts={"rows": rows, "train": window[:-later], "evaluate": window[-later:], "as_of": str(features[-1].interval)},
+        metrics={f"{name}_rows": float(count) for name, count in rows.items()},
+    )
+
+
+def labelled(work: Work, datasets: tuple[Dataset, ...]) -> pd.DataFrame:
+    """Return the examples of some intervals whose label was known by the end of the last one."""
+    import pandas as pd
+
+    last = datasets[-1].interval
+    assert last is not None
+    frame = pd.concat([work.read(dataset, EXAMPLES) for dataset in datasets], ignore_index=True)
+    label = work.product.label
+    frame = frame[frame[label.column].notna() & (frame[label.known_at] < last.end)].reset_index(drop=True)
+    if frame.empty:
+        raise SourceDataError(f"no example of {last} has its label {label.column!r} yet; wait for labels to arrive")
+    return frame
+
+
+def _rate(work: Work, frame: pd.DataFrame) -> float:
+    return float(frame[work.product.label.column].mean())

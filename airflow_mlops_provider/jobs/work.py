@@ -1,0 +1,128 @@
+"""What a job is given and what it gives back."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops_provider.backends.artifacts import BucketStore, FolderStore, content_hash, open_store
+from airflow_mlops_provider.backends.code import load, load_product
+from airflow_mlops_provider.exceptions import ConfigurationError, IntegrityError
+from airflow_mlops_provider.lifecycle.frozen import Frozen
+from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Reference, Report
+from airflow_mlops_provider.lifecycle.spec import JobSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Outcome(Frozen):
+    """What a job hands back: the kind of its result, and what is worth saying about it.
+
+    :param kind: the class of the reference to make of the job's folder.
+    :param facts: small JSON values for the reference.
+    :param metrics: numbers for the manifest.
+    :param fields: further fields of the reference class (``passed``, ``name``, …).
+    :param of: the model whose ``uri`` and ``hash`` the reference bears instead of this job's own.
+    :param seed: the seed that all randomness was drawn from, where there was any.
+    """
+
+    kind: type[Dataset] | type[Model] | type[ModelVersion] | type[Report] = Dataset
+    facts: dict[str, Any] = {}
+    metrics: dict[str, float] = {}
+    fields: dict[str, Any] = {}
+    of: Model | ModelVersion | None = None
+    seed: int | None = None
+
+
+class Work:
+    """A job's workplace: what was asked, the product, its inputs, and a folder for its outputs.
+
+    :param folder: empty local folder; whatever lies in it at the end is the job's output.
+    """
+
+    def __init__(self, spec: JobSpec, folder: Path, address: str = "") -> None:
+        self.spec = spec
+        self.folder = folder
+        self.address = address
+        self.log = logging.getLogger(f"mlops.{spec.job}")
+        self._downloads = tempfile.TemporaryDirectory(prefix="mlops-inputs-")
+
+    @cached_property
+    def product(self) -> MLProduct:
+        """The product's declaration."""
+        return load_product(self.spec.product)
+
+    @cached_property
+    def store(self) -> FolderStore | BucketStore:
+        """The artifact root."""
+        return open_store(self.spec.root)
+
+    @property
+    def interval(self) -> Interval:
+        """The data interval. :raises ConfigurationError: if this job was given none."""
+        if self.spec.interval is None:
+            raise ConfigurationError(f"job {self.spec.job!r} needs a data interval")
+        return self.spec.interval
+
+    @property
+    def by(self) -> str:
+        """On whose behalf this runs, as the ledger names it."""
+        run = self.spec.run
+        return f"{run.dag_id}/{run.run_id}/{run.task_id}" if run.dag_id else "a job outside Airflow"
+
+    def call(self, code: str) -> Callable[..., Any]:
+        """Return the user's function that ``package.module:function`` names."""
+        return load(code)
+
+    def input(self, role: str) -> Any:
+        """Return the one reference given for a role. :raises ConfigurationError: if it is not exactly one."""
+        given = self.inputs(role)
+        if len(given) != 1:
+            raise ConfigurationError(f"job {self.spec.job!r} takes one {role!r}, not {len(given)}")
+        return given[0]
+
+    def inputs(self, role: str) -> tuple[Any, ...]:
+        """Return the references given for a role; none at all is an empty tuple."""
+        given = self.spec.inputs.get(role, ())
+        return given if isinstance(given, tuple) else (given,)
+
+    def open(self, reference: Reference) -> Path:
+        """Return a local folder with a reference's files, read-only by agreement, and checked against its hash.
+
+        :raises IntegrityError: if the bytes are not those that were recorded.
+        """
+        key = reference.uri.removeprefix(self.store.uri).strip("/")
+        folder = self.store.download(key, Path(self._downloads.name) / key)
+        if content_hash(folder) != reference.hash:
+            raise IntegrityError(f"{reference.uri} is not what was recorded; run the job that made it again")
+        return folder
+
+    def read(self, reference: Reference, table: str) -> pd.DataFrame:
+        """Return one table (``table.parquet``) of a reference. Columns and types as written."""
+        import pandas as pd
+
+        return pd.read_parquet(self.open(reference) / f"{table}.parquet")
+
+    def write(self, frame: pd.DataFrame, table: str) -> None:
+        """Add a table to the outputs as ``table.parquet``, bytes the same for the same rows."""
+        target = self.folder / f"{table}.parquet"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        frame.to_parquet(target, index=False)
+
+    def local(self, *parts: str) -> Path:
+        """Return a folder below the artifact root for what lives in place (Feast's stores, the server's state).
+
+        :raises ConfigurationError: if the artifact root is no folder.
+        """
+        if not isinstance(self.store, FolderStore):
+            raise ConfigurationError(f"{'/'.join(parts)} needs a folder as artifact root, not {self.spec.root}")
+        folder = self.store.path("/".join((self.spec.product, *parts)))
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder

@@ -1,0 +1,93 @@
+"""When the loop closes: limits crossed by what monitoring saw, and whether a new training is due."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from airflow_mlops_provider.lifecycle.frozen import Frozen
+from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.product import Monitoring, Retraining, Windows
+
+
+class Observation(Frozen):
+    """What monitoring saw of one data interval.
+
+    :param drift_share: share of model inputs that drifted, 0 to 1.
+    :param prediction_drift: normed Wasserstein distance of the predictions.
+    :param metric: the metric on labels that have arrived; None while there are too few.
+    """
+
+    interval: Interval
+    version: int
+    drift_share: float
+    prediction_drift: float
+    metric: float | None = None
+    evidence: dict[str, Any] = {}
+
+
+def crossed(seen: Observation, limits: Monitoring) -> tuple[str, ...]:
+    """Return one line for every limit that an observation crosses; none at all means all is well."""
+    lines = []
+    if seen.drift_share >= limits.drift_share:
+        lines.append(f"{seen.drift_share:.0%} of the model's inputs drifted, limit {limits.drift_share:.0%}")
+    if seen.prediction_drift >= limits.prediction_drift:
+        lines.append(f"predictions moved by {seen.prediction_drift:.3f}, limit {limits.prediction_drift}")
+    if limits.min_metric is not None and seen.metric is not None and seen.metric < limits.min_metric:
+        lines.append(f"metric on arrived labels fell to {seen.metric:.4f}, limit {limits.min_metric}")
+    return tuple(lines)
+
+
+class Plan(Frozen):
+    """Whether to train now, on which intervals, and why or why not.
+
+    :param cause: ``first``, ``drift``, ``features`` or ``time``; None if there is nothing to do.
+    :param intervals: how many of the latest feature intervals the training set takes.
+    """
+
+    train: bool
+    cause: str | None
+    reason: str
+    intervals: int = 0
+
+
+def plan(
+    available: Sequence[Interval],
+    last_trained: Interval | None,
+    drift: Sequence[str],
+    by_time: bool,
+    windows: Windows,
+    policy: Retraining,
+) -> Plan:
+    """Decide whether a training is due.
+
+    :param available: the unbroken run of feature intervals up to now, oldest first.
+    :param last_trained: the last interval that the latest training saw; None before the first.
+    :param drift: the limits that a drift event says were crossed; empty without one.
+    :param by_time: the clock asks, rather than an event.
+    """
+    wanted = windows.train + windows.evaluate
+    if len(available) < wanted:
+        return _wait(f"{len(available)} of the {wanted} feature intervals that a training takes are there")
+    if last_trained is None:
+        return _go("first", f"the first {wanted} feature intervals are there", wanted)
+    new = sum(1 for interval in available if interval.start >= last_trained.end)
+    if new == 0:
+        return _wait("no new features since the last training")
+    if drift:
+        if new <= policy.cooldown_intervals:
+            return _wait(f"drift ({'; '.join(drift)}), but the last training is only {new} interval(s) ago: cooling down")
+        return _go("drift", "; ".join(drift), wanted)
+    if by_time:
+        return _go("time", f"the schedule asks and there are {new} new feature interval(s)", wanted)
+    if new >= policy.after_intervals:
+        return _go("features", f"{new} new feature intervals since the last training", wanted)
+    return _wait(f"{new} new feature interval(s) since the last training, due after {policy.after_intervals}")
+
+
+def _go(cause: str, reason: str, intervals: int) -> Plan:
+    return Plan(train=True, cause=cause, reason=reason, intervals=intervals)
+
+
+def _wait(reason: str) -> Plan:
+    return Plan(train=False, cause=None, reason=reason)

@@ -1,0 +1,1 @@
+"""Operators, one file per stage: thin Airflow shells around jobs."""

@@ -1,0 +1,131 @@
+"""The shell that every stage's operator is: it says which job, a place says where, the manifest says how it went."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException
+
+from airflow_mlops_provider.exceptions import MLOpsError
+from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.manifest import Manifest
+from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, parse_reference
+from airflow_mlops_provider.lifecycle.spec import JobSpec, RunIdentity
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_mlops_provider.places.base import Place
+
+
+class JobOperator(BaseOperator):
+    """Runs one job of a product at a place. A subclass's template fields are its inputs, by role.
+
+    :param product: the product's declaration.
+    :param place: where the job runs; by default what ``[mlops] default_place`` says.
+    :param force: run even if finished work with the same inputs is found.
+    """
+
+    job: ClassVar[str]
+    roles: ClassVar[tuple[str, ...] | None] = None
+    template_fields: Sequence[str] = ()
+    ui_color = "#dcecf5"
+
+    def __init__(self, *, product: MLProduct, place: Place | None = None, force: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.product = product
+        self.place = place
+        self.force = force
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Run the job and return the reference to its result."""
+        return self.finish(self.run_job(context), context)
+
+    def run_job(self, context: Context, **params: Any) -> Manifest:
+        """Run the job and return its manifest.
+
+        :raises AirflowFailException: if the job failed in a way that no retry can mend.
+        """
+        from airflow_mlops_provider.hooks.services import services
+
+        addresses, root, secrets = services(self.product)
+        spec = JobSpec(
+            job=self.job,
+            product=self.product.name,
+            interval=self.interval(context),
+            inputs=self.inputs(context),
+            params={**self.params_of(context), **params},
+            root=root,
+            services=addresses,
+            run=identity(context),
+            force=self.force,
+        )
+        try:
+            manifest = self._place.run(spec, secrets, self.log)
+        except MLOpsError as error:
+            if error.retryable:
+                raise
+            raise AirflowFailException(f"{type(error).__name__}: {error}") from None
+        reused = "" if manifest.spec.run == spec.run else f", reusing the work of {manifest.spec.run.run_id}"
+        self.log.info("%s took %.1f s%s", self.job, manifest.seconds, reused)
+        return manifest
+
+    def interval(self, context: Context) -> Interval | None:
+        """Return the data interval that the job works on: that of its first dataset, else the DAG run's own."""
+        given = [getattr(self, role) for role in self.roles or self.template_fields]
+        datasets = [parse_reference(value) for value in given if isinstance(value, dict)]
+        found = [dataset.interval for dataset in datasets if isinstance(dataset, Dataset) and dataset.interval]
+        return found[0] if found else interval_of(context)
+
+    def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
+        """Return the job's inputs: the references that upstream tasks handed on."""
+        given = {role: getattr(self, role) for role in self.roles or self.template_fields}
+        return {role: parse_references(value) for role, value in given.items() if value}
+
+    def params_of(self, context: Context) -> dict[str, Any]:
+        """Return the job's own parameters."""
+        return {}
+
+    def finish(self, manifest: Manifest, context: Context) -> dict[str, Any]:
+        """Turn the finished job's manifest into what the task hands on."""
+        assert manifest.result is not None  # a successful manifest has one
+        return manifest.result.to_json()
+
+    def on_kill(self) -> None:
+        """End the job with the task."""
+        self._place.stop()
+
+    @cached_property
+    def _place(self) -> Place:
+        from airflow_mlops_provider.places.default import default_place
+
+        return self.place or default_place()
+
+
+def parse_references(value: Any) -> AnyReference | tuple[AnyReference, ...]:
+    """Return the reference, or the tuple of references, that an XCom holds."""
+    if isinstance(value, dict):
+        return parse_reference(value)
+    return tuple(parse_reference(one) for one in value)
+
+
+def interval_of(context: Context) -> Interval | None:
+    """Return a DAG run's data interval, or None for a run that has none or an empty one."""
+    start, end = context.get("data_interval_start"), context.get("data_interval_end")
+    return Interval(start=start, end=end) if start and end and end > start else None
+
+
+def identity(context: Context) -> RunIdentity:
+    """Return who asks: the task instance."""
+    ti = context["ti"]
+    return RunIdentity(
+        dag_id=ti.dag_id,
+        run_id=ti.run_id,
+        task_id=ti.task_id,
+        map_index=ti.map_index if ti.map_index is not None else -1,
+        try_number=ti.try_number,
+    )

@@ -1,0 +1,98 @@
+"""Features: one data interval from its sources into the feature store, and versioned training sets out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops_provider import assets
+from airflow_mlops_provider.lifecycle.manifest import Manifest
+from airflow_mlops_provider.lifecycle.references import AnyReference
+from airflow_mlops_provider.operators.base import JobOperator
+from airflow_mlops_provider.operators.events import artifact_store
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class SourceExtractIntervalOperator(JobOperator):
+    """Takes the interval's deliveries from the landing root and keeps them as a checked, typed snapshot."""
+
+    job = "extract"
+
+
+class RulesCleanIntervalOperator(JobOperator):
+    """Applies the product's cleaning rules to a raw snapshot.
+
+    :param raw: reference to the snapshot.
+    """
+
+    job = "clean"
+    template_fields: Sequence[str] = ("raw",)
+
+    def __init__(self, *, raw: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.raw = raw
+
+
+class FeaturesComputeIntervalOperator(JobOperator):
+    """Computes the interval's features and examples, and probes them for leakage.
+
+    The earlier clean intervals that features look back on are found by themselves.
+
+    :param clean: reference to the interval's clean tables.
+    """
+
+    job = "compute"
+    template_fields: Sequence[str] = ("clean",)
+
+    def __init__(self, *, clean: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.clean = clean
+
+    def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
+        from airflow_mlops_provider.jobs.intervals import current, leading_to
+
+        known = current(artifact_store(self.product), self.product.name, "clean")
+        interval = self.interval(context)
+        assert interval is not None
+        return {"clean": leading_to(known, interval, self.product.lookback + 1)}
+
+
+class FeastLoadIntervalOperator(JobOperator):
+    """Registers the feature definitions, replaces the interval's offline rows, and brings the online store up to date.
+
+    Its task is where the ``features`` asset event comes from.
+
+    :param features: reference to the interval's features.
+    """
+
+    job = "load"
+    template_fields: Sequence[str] = ("features",)
+
+    def __init__(self, *, features: Any, **kwargs: Any) -> None:
+        asset = assets.features(kwargs["product"])
+        super().__init__(outlets=[asset], **kwargs)
+        self.features = features
+
+    def finish(self, manifest: Manifest, context: Context) -> dict[str, Any]:
+        asset = assets.features(self.product)
+        context["outlet_events"][asset].extra = {"reference": self.features}
+        return super().finish(manifest, context)
+
+
+class FeastBuildTrainingSetOperator(JobOperator):
+    """Joins examples with features as they were known at each example's time, and splits by time.
+
+    :param features: references to the intervals' features, oldest first.
+    """
+
+    job = "training_set"
+    template_fields: Sequence[str] = ("features",)
+
+    def __init__(self, *, features: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.features = features
+
+    def params_of(self, context: Context) -> dict[str, Any]:
+        return {"evaluate": self.product.windows.evaluate}

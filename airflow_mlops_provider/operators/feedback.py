@@ -1,0 +1,70 @@
+"""Feedback: what monitoring saw goes back to the scheduler when a limit is crossed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import AssetAlias, BaseOperator
+
+from airflow_mlops_provider import assets
+from airflow_mlops_provider.lifecycle import feedback
+from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.references import Report
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class FeedbackSendSignalOperator(BaseOperator):
+    """Sends the ``drift`` asset event, with its evidence, if monitoring crossed a limit; otherwise stays silent.
+
+    :param product: the product's declaration.
+    :param drift: reference to the drift report.
+    :param performance: reference to the performance report.
+    :param predictions: reference to the predictions they are about.
+    """
+
+    template_fields: Sequence[str] = ("drift", "performance", "predictions")
+
+    def __init__(self, *, product: MLProduct, drift: Any, performance: Any, predictions: Any, **kwargs: Any) -> None:
+        super().__init__(outlets=[alias(product.name)], **kwargs)
+        self.product = product
+        self.drift = drift
+        self.performance = performance
+        self.predictions = predictions
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Return the observation and the limits that it crosses, if any."""
+        seen = self.observation()
+        lines = feedback.crossed(seen, self.product.monitoring)
+        extra = {**seen.to_json(), "crossed": list(lines)}
+        if lines:
+            self.log.warning("limits crossed in %s: %s", seen.interval, "; ".join(lines))
+            context["outlet_events"][alias(self.product.name)].add(assets.drift(self.product), extra=extra)
+        else:
+            self.log.info("all limits held in %s", seen.interval)
+        return extra
+
+    def observation(self) -> feedback.Observation:
+        """Return what the two reports saw, with links to them."""
+        drift, performance = Report.model_validate(self.drift), Report.model_validate(self.performance)
+        metric = performance.facts["metric"]
+        return feedback.Observation(
+            interval=Interval.model_validate(self.predictions["interval"]),
+            version=drift.facts["version"],
+            drift_share=drift.facts["share"],
+            prediction_drift=drift.facts["prediction"],
+            metric=metric["value"] if metric else None,
+            evidence={
+                "drift": f"{drift.uri}/{drift.page}",
+                "performance": f"{performance.uri}/{performance.page}",
+                "drifted": drift.facts["drifted"],
+            },
+        )
+
+
+def alias(product: str) -> AssetAlias:
+    """Return the alias through which monitoring may send its signal, or stay silent."""
+    return AssetAlias(f"{product}.feedback")

@@ -1,0 +1,75 @@
+"""Registry: a model becomes a numbered version, and goes through the gates or is rejected."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import AssetAlias
+
+from airflow_mlops_provider import assets
+from airflow_mlops_provider.lifecycle.manifest import Manifest
+from airflow_mlops_provider.lifecycle.references import ModelVersion
+from airflow_mlops_provider.lifecycle.registry import Status
+from airflow_mlops_provider.operators.base import JobOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class MlflowRegisterModelOperator(JobOperator):
+    """Registers a model in MLflow and enters it in the ledger; the same model stays one version.
+
+    :param model: reference to the model.
+    :param evaluation: reference to its evaluation.
+    :param cause: why it was trained, such as ``drift``.
+    :param reason: the same in a sentence.
+    """
+
+    job = "register"
+    template_fields: Sequence[str] = ("model", "evaluation", "cause", "reason")
+    roles = ("model", "evaluation")
+
+    def __init__(self, *, model: Any, evaluation: Any, cause: Any = None, reason: Any = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.evaluation = evaluation
+        self.cause = cause
+        self.reason = reason
+
+    def params_of(self, context: Context) -> dict[str, Any]:
+        return {"cause": self.cause, "reason": self.reason}
+
+
+class ModelPromoteVersionOperator(JobOperator):
+    """Takes a registered version through the product's gates, each result an entry in the ledger.
+
+    Only a version that passed them all sends the ``production_ready`` asset event; a rejected one is silent.
+
+    :param version: reference to the version.
+    :param validation: reference to the report on its training set.
+    :param evaluation: reference to its evaluation.
+    """
+
+    job = "promote"
+    template_fields: Sequence[str] = ("version", "validation", "evaluation")
+
+    def __init__(self, *, version: Any, validation: Any, evaluation: Any, **kwargs: Any) -> None:
+        super().__init__(outlets=[alias(kwargs["product"].name)], **kwargs)
+        self.version = version
+        self.validation = validation
+        self.evaluation = evaluation
+
+    def finish(self, manifest: Manifest, context: Context) -> dict[str, Any]:
+        version = manifest.result
+        assert isinstance(version, ModelVersion)
+        if version.facts["status"] == Status.PRODUCTION_READY.value:
+            context["outlet_events"][alias(self.product.name)].add(
+                assets.production_ready(self.product), extra={"reference": version.to_json()}
+            )
+        return version.to_json()
+
+
+def alias(product: str) -> AssetAlias:
+    """Return the alias through which a promotion may send its event, or stay silent."""
+    return AssetAlias(f"{product}.promotion")

@@ -1,0 +1,84 @@
+"""Serving: batch prediction from the offline store with the model that is live."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowSkipException
+
+from airflow_mlops_provider import assets
+from airflow_mlops_provider.lifecycle.manifest import Manifest
+from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.operators.base import JobOperator
+from airflow_mlops_provider.operators.events import artifact_store, references
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class ModelFindLiveVersionOperator(BaseOperator):
+    """Hands on the version that is live now, so that a whole run uses that one; with none live, the run is skipped.
+
+    :param product: the product's declaration.
+    """
+
+    def __init__(self, *, product: MLProduct, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.product = product
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Return the reference to the live version. :raises AirflowSkipException: if there is none."""
+        from airflow_mlops_provider.backends.ledger import Ledger
+
+        live = Ledger(artifact_store(self.product), self.product.name).live()
+        if live is None:
+            raise AirflowSkipException(f"no version of {self.product.name} is live yet")
+        return live.to_json()
+
+
+class FeaturesListNewOperator(BaseOperator):
+    """Hands on the features whose events started the run; in a run started by hand, the newest interval's.
+
+    :param product: the product's declaration.
+    """
+
+    def __init__(self, *, product: MLProduct, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.product = product
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """Return references to features, one per interval."""
+        from airflow_mlops_provider.jobs.intervals import current
+
+        found = references(context, assets.features(self.product))
+        if not found:
+            known = current(artifact_store(self.product), self.product.name, "features")
+            found = [dataset.to_json() for dataset in known[-1:]]
+        return found
+
+
+class ModelPredictIntervalOperator(JobOperator):
+    """Predicts every example of an interval from the offline store; its task sends the ``predictions`` asset event.
+
+    :param features: reference to the interval's features.
+    :param version: reference to the model version.
+    """
+
+    job = "predict"
+    template_fields: Sequence[str] = ("features", "version")
+
+    def __init__(self, *, product: MLProduct, features: Any, version: Any, **kwargs: Any) -> None:
+        super().__init__(product=product, outlets=[assets.predictions(product)], **kwargs)
+        self.features = features
+        self.version = version
+
+    def finish(self, manifest: Manifest, context: Context) -> dict[str, Any]:
+        reference = super().finish(manifest, context)
+        context["outlet_events"][assets.predictions(self.product)].extra = {
+            "reference": reference,
+            "features": self.features,
+            "version": self.version,
+        }
+        return reference

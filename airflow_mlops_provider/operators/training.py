@@ -1,0 +1,80 @@
+"""Training: whether one is due, and the training itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowSkipException
+
+from airflow_mlops_provider import assets
+from airflow_mlops_provider.lifecycle import feedback
+from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.references import Dataset
+from airflow_mlops_provider.operators.base import JobOperator
+from airflow_mlops_provider.operators.events import artifact_store, extras
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_mlops_provider.backends.artifacts import BucketStore, FolderStore
+
+
+class TrainingPlanRunOperator(BaseOperator):
+    """Decides whether a training is due and on which features; if none is, the run is skipped with the reason.
+
+    It hands on the references to the features to train on; cause and reason are in the XComs of those names.
+
+    :param product: the product's declaration.
+    """
+
+    def __init__(self, *, product: MLProduct, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.product = product
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """Return the references to train on. :raises AirflowSkipException: if no training is due, saying why."""
+        from airflow_mlops_provider.jobs.intervals import current, leading_to
+
+        store, product = artifact_store(self.product), self.product
+        known = current(store, product.name, "features")
+        available = leading_to(known, known[-1].interval, len(known)) if known and known[-1].interval else ()
+        decision = feedback.plan(
+            [dataset.interval for dataset in available if dataset.interval],
+            last_trained(store, product),
+            [line for extra in extras(context, assets.drift(product)) for line in extra["crossed"]],
+            by_time=not context.get("triggering_asset_events"),
+            windows=product.windows,
+            policy=product.retraining,
+        )
+        self.log.info("train=%s: %s", decision.train, decision.reason)
+        for key in ("cause", "reason"):
+            context["ti"].xcom_push(key=key, value=getattr(decision, key))
+        if not decision.train:
+            raise AirflowSkipException(decision.reason)
+        return [dataset.to_json() for dataset in available[-decision.intervals :]]
+
+
+def last_trained(store: FolderStore | BucketStore, product: MLProduct) -> Interval | None:
+    """Return the last feature interval that the newest registered version was made with; None before the first."""
+    from airflow_mlops_provider.backends.ledger import Ledger
+
+    seen = [Dataset.model_validate(e.version.facts["training_set"]) for e in Ledger(store, product.name).entries()]
+    intervals = [dataset.interval for dataset in seen if dataset.interval]
+    return max(intervals, key=lambda interval: interval.end) if intervals else None
+
+
+class ModelTrainOperator(JobOperator):
+    """Trains a model with the product's own function and tells MLflow of it.
+
+    :param training_set: reference to the training set.
+    """
+
+    job = "train"
+    template_fields: Sequence[str] = ("training_set",)
+
+    def __init__(self, *, training_set: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.training_set = training_set

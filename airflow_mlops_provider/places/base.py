@@ -1,0 +1,61 @@
+"""What a place promises, and the one decision from exit status and manifest to a result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from airflow_mlops_provider import exceptions
+from airflow_mlops_provider.exceptions import JobError, JobLostError, MLOpsError
+from airflow_mlops_provider.lifecycle.manifest import Manifest
+from airflow_mlops_provider.lifecycle.spec import JobSpec
+
+
+class Place(Protocol):
+    """Somewhere a job can run."""
+
+    def run(self, spec: JobSpec, secrets: Mapping[str, str], log: Any) -> Manifest:
+        """Run a job to its end and return its successful manifest.
+
+        :param secrets: environment variables for the job alone; never written anywhere.
+        :param log: receives the job's lines as they come.
+        :raises MLOpsError: the job's own error, or :class:`JobLostError` if it ended without telling.
+        """
+
+    def stop(self) -> None:
+        """End a running job at once, with everything that it started."""
+
+
+def decide(spec: JobSpec, status: int, manifest: Manifest | None) -> Manifest:
+    """Return the manifest of a job that succeeded, or raise what went wrong.
+
+    ============  ==============================  ==========================================
+    exit status   manifest                        answer
+    ============  ==============================  ==========================================
+    0             success                         the manifest, also when finished work was reused
+    0             none or failed                  :class:`JobLostError`
+    not 0         failed, by this very attempt    the error that it names
+    not 0         any other                       :class:`JobLostError`
+    ============  ==============================  ==========================================
+    """
+    if status == 0 and manifest is not None and manifest.state == "success":
+        return manifest
+    if status != 0 and manifest is not None and manifest.state == "failed" and manifest.spec.run == spec.run:
+        raise error_of(manifest)
+    how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+    raise JobLostError(f"job {spec.job!r} {how} and left no manifest of this attempt; a retry resumes it")
+
+
+def error_of(manifest: Manifest) -> MLOpsError:
+    """Return the error that a failed manifest tells of, as one of our own exceptions."""
+    failure = manifest.failure
+    if failure is None:
+        return JobError(f"job {manifest.spec.job!r} failed and its manifest does not say why")
+    known = getattr(exceptions, failure.error, None)
+    if isinstance(known, type) and issubclass(known, MLOpsError):
+        error = known.__new__(known)  # its constructor may take parts that the message has been made of
+        Exception.__init__(error, failure.message)
+        return error
+    return JobError(f"{failure.error}: {failure.message}\n{failure.traceback}")
+
+

@@ -1,0 +1,74 @@
+"""The default place: a child process of the task, its lines streamed, gone when the task is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_mlops_provider.backends.artifacts import open_store
+from airflow_mlops_provider.backends.code import load_product, source_file
+from airflow_mlops_provider.jobs.address import address, result_key
+from airflow_mlops_provider.jobs.runner import read_manifest
+from airflow_mlops_provider.lifecycle.manifest import Manifest
+from airflow_mlops_provider.lifecycle.spec import JobSpec
+from airflow_mlops_provider.places.base import decide
+
+GRACE_SECONDS = 5
+
+
+@dataclass
+class LocalProcess:
+    """Runs a job in a child process on this machine.
+
+    :param env: further environment variables for the child.
+    """
+
+    env: dict[str, str] = field(default_factory=dict)
+    _child: subprocess.Popen[str] | None = field(default=None, init=False, repr=False, compare=False)
+
+    def run(self, spec: JobSpec, secrets: Mapping[str, str], log: Any) -> Manifest:
+        """Run a job in a child process and return its manifest. See :class:`~..base.Place`."""
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", "airflow_mlops_provider.jobs"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=self._environment(spec, secrets),
+            start_new_session=True,  # so that stop() reaches whatever the job started
+        )
+        status = self._attend(self._child, spec, log)
+        store = open_store(spec.root)
+        key = result_key(spec, address(spec, load_product(spec.product)))
+        return decide(spec, status, read_manifest(store, key))
+
+    def stop(self) -> None:
+        """End the child and its children: politely, then for good."""
+        if self._child is None or self._child.poll() is not None:
+            return
+        os.killpg(self._child.pid, signal.SIGTERM)
+        try:
+            self._child.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._child.pid, signal.SIGKILL)
+
+    def _attend(self, child: subprocess.Popen[str], spec: JobSpec, log: Any) -> int:
+        assert child.stdin is not None and child.stdout is not None
+        try:
+            child.stdin.write(spec.model_dump_json() + "\n")
+            child.stdin.flush()  # and left open: its end would tell the job that nobody waits
+        except BrokenPipeError:
+            pass  # it died at once; its output and status tell more than this would
+        for line in child.stdout:
+            log.info(line.rstrip())
+        return child.wait()
+
+    def _environment(self, spec: JobSpec, secrets: Mapping[str, str]) -> dict[str, str]:
+        products = str(source_file(f"{spec.product}.product").parent.parent)
+        path = [products, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+        return {**os.environ, **self.env, **secrets, "PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}
