@@ -1,0 +1,1 @@
+"""The model server: one product's predictions over REST. No Airflow."""

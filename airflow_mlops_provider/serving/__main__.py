@@ -1,0 +1,75 @@
+"""``python -m airflow_mlops_provider.serving``: one product's model server."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from airflow_mlops_provider.backends.code import load_product
+from airflow_mlops_provider.backends.quiet import silence
+from airflow_mlops_provider.serving.app import TOKEN_VARIABLE, create_app
+from airflow_mlops_provider.serving.folders import feature_folder, prediction_folder
+from airflow_mlops_provider.serving.server import Features, ModelServer
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    command = argparse.ArgumentParser(
+        prog="python -m airflow_mlops_provider.serving",
+        description="Serve one product's live model over REST and follow its release pointer.",
+        epilog=f"With {TOKEN_VARIABLE} set, /predict asks for that bearer token. Products are found on PYTHONPATH.",
+    )
+    command.add_argument("--product", required=True, help="the product's name, which is also its package")
+    command.add_argument("--root", required=True, help="the artifact root: a folder, file:///… or s3://bucket/prefix")
+    command.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s: this machine only)")
+    command.add_argument("--port", type=int, default=8900, help="port to listen on (%(default)s)")
+    command.add_argument(
+        "--online-store", type=_settings, default={"type": "sqlite"}, metavar="JSON",
+        help='Feast online store settings ({"type": "sqlite"})',
+    )  # fmt: skip
+    command.add_argument("--feature-store", type=Path, help="the feature store's folder (ROOT/PRODUCT/feast)")
+    command.add_argument("--prediction-log", type=Path, help="folder for predictions (ROOT/PRODUCT/predictions/rest)")
+    command.add_argument("--poll", type=float, default=1.0, help="seconds between looks at the pointer (%(default)s)")
+    return command
+
+
+def build(arguments: argparse.Namespace) -> ModelServer:
+    """Return the server that the command line describes, not yet started."""
+    product = load_product(arguments.product)
+    features = arguments.feature_store or feature_folder(arguments.root, product.name)
+
+    def open_features() -> Features:
+        from airflow_mlops_provider.backends.feast import FeatureStoreBackend
+
+        return FeatureStoreBackend(product, features, arguments.online_store)
+
+    log_folder = arguments.prediction_log or prediction_folder(arguments.root, product.name)
+    return ModelServer(product, arguments.root, open_features, log_folder, poll=arguments.poll)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Serve until told to end."""
+    given = parser().parse_args(arguments)
+    silence()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    app = create_app(build(given))
+    uvicorn.run(app, host=given.host, port=given.port, access_log=False, timeout_graceful_shutdown=10)
+
+
+def _settings(text: str) -> dict[str, Any]:
+    try:
+        settings = json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"no JSON: {error}") from None
+    if not isinstance(settings, dict) or "type" not in settings:
+        raise argparse.ArgumentTypeError('must be an object with a "type", such as {"type": "sqlite"}')
+    return settings
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""Starts, finds and ends a product's model server on this machine."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from airflow_mlops_provider.exceptions import DeploymentError
+from airflow_mlops_provider.serving.client import ask, what_answers
+from airflow_mlops_provider.serving.folders import process_file
+
+# A launcher outlives its servers' start only in tests and notebooks; there an unreaped child would look alive.
+_CHILDREN: list[subprocess.Popen[bytes]] = []
+
+
+def ensure_running(
+    product: str,
+    root: str,
+    host: str,
+    port: int,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    options: Sequence[str] = (),
+    timeout: float = 120.0,
+) -> str:
+    """Return the base URL of the product's server, started if it was not running; it outlives this process.
+
+    :param log: file that takes its output.
+    :param env: its whole environment; this process's own if None. Products are found on its PYTHONPATH.
+    :param options: further command-line options, such as ``("--online-store", '{"type": "sqlite"}')``.
+    :param timeout: seconds until it must answer; a version may take longer to load (see ``wait_for``).
+    :raises DeploymentError: if the port is somebody else's, or the server ends or does not answer in time.
+    """
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    with _alone(process_file(root, product)):
+        running = _running(root, product)
+        if running is None:
+            _require_free(url, port)
+            running = _start(product, root, host, port, log, env, options)
+        elif running["url"] != url:
+            raise DeploymentError(f"{product} is served at {running['url']} already; stop it before serving it at {url}")
+        _wait_until_up(url, product, running, log, timeout)
+    return url
+
+
+def stop(product: str, root: str, timeout: float = 20.0) -> bool:
+    """End the product's server; False if none was running. What waits in its prediction log is written first.
+
+    :param timeout: seconds after which it is killed.
+    """
+    with _alone(process_file(root, product)):
+        running = _running(root, product)
+        if running is not None:
+            process = psutil.Process(running["pid"])
+            process.terminate()
+            if not _ended(process, timeout):
+                process.kill()
+                _ended(process, 5)
+        process_file(root, product).unlink(missing_ok=True)
+        return running is not None
+
+
+def wait_for(base_url: str, version: int, timeout: float = 120.0, requested_at: datetime | None = None) -> dict[str, Any]:
+    """Return what the server says of itself, once that version is live.
+
+    :param requested_at: the release's; a failure of an earlier request for the same version is then not taken for this one's.
+    :raises DeploymentError: if the server says that it cannot load the version, or has not within ``timeout`` seconds.
+    """
+    until, state = time.monotonic() + timeout, None
+    while time.monotonic() < until:
+        state = ask(base_url, "/version")
+        if state and state["live"] and state["live"]["version"] == version:
+            return state
+        failure = (state or {}).get("failure")
+        if failure and failure["version"] == version and _of_request(failure, requested_at):
+            raise DeploymentError(f"{base_url} could not load version {version}: {failure['error']}")
+        time.sleep(0.2)
+    serves = state["live"] and state["live"]["version"] if state else "nothing that answers"
+    problem = f"; it reports: {state['failure']['error']}" if state and state["failure"] else ""
+    raise DeploymentError(f"{base_url} did not serve version {version} within {timeout:g} s; it serves {serves}{problem}")
+
+
+def _of_request(failure: Mapping[str, Any], requested_at: datetime | None) -> bool:
+    return requested_at is None or datetime.fromisoformat(failure["requested_at"]) >= requested_at
+
+
+def _running(root: str, product: str) -> dict[str, Any] | None:
+    """Return what the process file says, if that very process still lives."""
+    try:
+        entry: dict[str, Any] = json.loads(process_file(root, product).read_text())
+        process = psutil.Process(entry["pid"])
+        alive = abs(process.create_time() - entry["create_time"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
+    except (FileNotFoundError, ValueError, KeyError, psutil.NoSuchProcess):
+        return None
+    return entry if alive else None
+
+
+def _require_free(url: str, port: int) -> None:
+    other = what_answers(url)
+    if other:
+        raise DeploymentError(f"port {port} is taken: at {url} answers {other}; stop that or choose another port")
+
+
+def _start(
+    product: str, root: str, host: str, port: int, log: Path, env: Mapping[str, str] | None, options: Sequence[str]
+) -> dict[str, Any]:
+    command = [sys.executable, "-m", "airflow_mlops_provider.serving", "--product", product, "--root", root]
+    command += ["--host", host, "--port", str(port), *options]
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        child = subprocess.Popen(
+            command, env=dict(os.environ if env is None else env), start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    _CHILDREN.append(child)
+    entry = {"pid": child.pid, "create_time": psutil.Process(child.pid).create_time()}
+    entry["url"] = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    temporary = process_file(root, product).with_suffix(".tmp")
+    temporary.write_text(json.dumps(entry))
+    os.replace(temporary, process_file(root, product))
+    return entry
+
+
+def _wait_until_up(url: str, product: str, running: Mapping[str, Any], log: Path, timeout: float) -> None:
+    until = time.monotonic() + timeout
+    while time.monotonic() < until:
+        state = ask(url, "/version")
+        if state and state.get("pid") == running["pid"]:
+            return
+        if _ended(psutil.Process(running["pid"]) if psutil.pid_exists(running["pid"]) else None, 0.1):
+            raise DeploymentError(f"the server of {product} ended while starting; its log {log} says: {_tail(log)}")
+    raise DeploymentError(f"the server of {product} did not answer at {url} within {timeout:g} s; see {log}: {_tail(log)}")
+
+
+def _ended(process: psutil.Process | None, timeout: float) -> bool:
+    until = time.monotonic() + timeout
+    while True:
+        for child in _CHILDREN:
+            child.poll()
+        try:
+            if process is None or process.status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            return True
+        if time.monotonic() >= until:
+            return False
+        time.sleep(0.05)
+
+
+def _tail(log: Path) -> str:
+    return log.read_text(errors="replace")[-600:].strip() if log.exists() else "nothing"
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """Hold the product's lock, so that two launchers can't start two servers; the kernel frees it if we die."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,254 @@
+"""The state behind the REST API: which version is live, which is wanted, and what the online store knows."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from airflow_mlops_provider.backends.artifacts import open_store
+from airflow_mlops_provider.exceptions import BackendError, MLOpsError
+from airflow_mlops_provider.lifecycle.frozen import Frozen
+from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.serving.frames import conform, request_types
+from airflow_mlops_provider.serving.metrics import Metrics
+from airflow_mlops_provider.serving.prediction_log import PredictionLog, records
+from airflow_mlops_provider.serving.predictor import Predictor, placeholders
+from airflow_mlops_provider.serving.releases import Release, read_desired, read_live
+from airflow_mlops_provider.serving.request_schema import RequestSchema, check_times
+
+log = logging.getLogger(__name__)
+
+
+class Features(Protocol):
+    """The part of a feature store that serving needs."""
+
+    def online(self, keys: pd.DataFrame) -> pd.DataFrame:
+        """Return the latest features of each row's entities, in the rows' order."""
+
+    def watermark(self) -> datetime | None:
+        """Return up to when the online store knows features; None if it knows none."""
+
+
+class Failure(Frozen):
+    """Why a wanted version does not serve."""
+
+    version: int | None
+    error: str
+    at: datetime
+    requested_at: datetime | None = None
+
+
+class Live:
+    """A version in service. Requests hold on to the one they began with."""
+
+    def __init__(self, predictor: Predictor, release: Release) -> None:
+        self.predictor, self.release, self.since = predictor, release, datetime.now(timezone.utc)
+
+
+class ModelServer:
+    """Serves one product and follows its release pointer.
+
+    :param root: URI of the artifact root.
+    :param open_features: makes the feature store; called in the background, again after a failure.
+    :param log_folder: where predictions are recorded.
+    :param poll: seconds between two looks at the pointer.
+    :param retry: seconds until a version that could not be loaded is tried again.
+    """
+
+    def __init__(
+        self,
+        product: MLProduct,
+        root: str,
+        open_features: Callable[[], Features],
+        log_folder: Path,
+        poll: float = 1.0,
+        retry: float = 30.0,
+    ) -> None:
+        self.product, self.root, self.log_folder, self.poll, self.retry = product, root, log_folder, poll, retry
+        self.started = datetime.now(timezone.utc)
+        self.schema, self.metrics = RequestSchema(product), Metrics(product.name)
+        self.live: Live | None = None
+        self.desired: Release | None = None
+        self.failure: Failure | None = None
+        self.watermark: datetime | None = None
+        self.feature_error: str | None = "the feature store is being opened"
+        self._open_features = open_features
+        self._features: Features | None = None
+        self._nobody = placeholders(product)[list(product.entity_columns)]
+        self._ending = threading.Event()
+        self._tried = 0.0
+
+    def start(self) -> None:
+        """Begin to load the model and to open the feature store, in threads of their own."""
+        self._log = PredictionLog(self.log_folder, on_drop=self.metrics.dropped)
+        self._threads = [
+            threading.Thread(target=self._repeat, args=(step,), name=step.__name__, daemon=True)
+            for step in (self.follow, self.look_at_features)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """End the threads; write what the prediction log still holds."""
+        self._ending.set()
+        for thread in self._threads:
+            thread.join(timeout=5)
+        self._log.close()
+
+    def not_ready(self) -> str | None:
+        """Say why the server cannot predict; None if it can."""
+        if self.live is None:
+            return f"no model: {self.failure.error}" if self.failure else "no model: no release has been asked for yet"
+        return f"no features: {self.feature_error}" if self.feature_error else None
+
+    def predict(self, body: bytes, request_id: str) -> dict[str, Any]:
+        """Answer a request body of JSON rows.
+
+        :raises RequestError: if the rows cannot be predicted.
+        :raises BackendError: if there is no model, or the feature store does not answer.
+        """
+        rows = conform(self.schema.parse(body), request_types(self.product))
+        live = self._ready()
+        features = self._look_up(rows)
+        predictions = live.predictor.predict(rows, features)
+        self._record(rows, predictions, live, request_id)
+        answers = [{"probability": value} for value in predictions.tolist()]
+        return {"product": self.product.name, "version": live.release.version, "predictions": answers}
+
+    def follow(self) -> None:
+        """Look at the release pointer once, and roll to what it names if that is not what serves."""
+        try:
+            wanted = read_desired(open_store(self.root), self.product.name)
+        except Exception as error:
+            if self.failure is None or self.failure.version is not None:
+                self._fail(None, error)
+            return self._fall_back()
+        if self.failure and self.failure.version is None:
+            self.failure = None
+        if wanted is None or self._settled(wanted):
+            return None
+        self.desired, self._tried = wanted, time.monotonic()
+        if self.live and wanted.same_model(self.live.release):
+            log.info("version %s of %s was asked for and serves already", wanted.version, wanted.product)
+        elif not self._roll(wanted):
+            self._fall_back()
+        return None
+
+    def look_at_features(self) -> None:
+        """Open the feature store if need be, and see up to when it knows features."""
+        try:
+            if self._features is None:
+                self._features = self._open_features()
+            self.watermark = self._features.watermark()
+            if self.watermark:
+                self._features.online(self._nobody)  # the watermark alone would not show that the store is down
+            self.feature_error = None if self.watermark else "the online store is empty; materialize features first"
+        except Exception as error:
+            self.feature_error = _bounded(error)
+            log.warning("the feature store does not answer: %s", self.feature_error)
+
+    def _ready(self) -> Live:
+        reason = self.not_ready()
+        if reason or self.live is None:
+            raise BackendError(f"{self.product.name} cannot be predicted now: {reason}")
+        return self.live
+
+    def _look_up(self, rows: pd.DataFrame) -> pd.DataFrame:
+        assert self._features is not None
+        keys = rows[list(self.product.entity_columns)]
+        try:
+            features = self._features.online(keys)
+            watermark = self._features.watermark()  # after the look-up: what it saw is no newer than this
+        except Exception as error:
+            raise BackendError(f"the feature store does not answer: {_bounded(error)}") from error
+        check_times(rows["event_time"], watermark)
+        return features
+
+    def _record(self, rows: pd.DataFrame, predictions: np.ndarray, live: Live, request_id: str) -> None:  # type: ignore[type-arg]
+        self.metrics.predicted(predictions)
+        self._log.append(records(rows, predictions.tolist(), live.release.version, request_id))
+
+    def _settled(self, wanted: Release) -> bool:
+        if wanted != self.desired:
+            return False
+        serves = self.live is not None and wanted.same_model(self.live.release)
+        return serves or time.monotonic() - self._tried < self.retry
+
+    def _roll(self, wanted: Release) -> bool:
+        try:
+            self._enter(wanted)
+        except Exception as error:
+            self._fail(wanted, error)
+            return False
+        self.failure = None
+        return True
+
+    def _enter(self, release: Release) -> None:
+        live = Live(self._load(release), release)
+        # One assignment: a request sees the old version or the new one, never a mixture.
+        self.live = live
+        self.metrics.live(release)
+        log.info("version %s of %s is live", release.version, release.product)
+
+    def _load(self, release: Release) -> Predictor:
+        parent, _, name = release.model_uri.rstrip("/").rpartition("/")
+        with tempfile.TemporaryDirectory(prefix="model-") as scratch:
+            folder = open_store(parent).download(name, Path(scratch))
+            predictor = Predictor.load(self.product, folder, release.model_hash, release.version)
+        predictor.smoke()
+        return predictor
+
+    def _fall_back(self) -> None:
+        if self.live is not None:
+            return
+        try:
+            before = read_live(open_store(self.root), self.product.name)
+            if before is not None and not before.same_model(self.desired):
+                self._enter(before)
+        except Exception as error:
+            log.warning("the version that was live before cannot be loaded either: %s", _bounded(error))
+
+    def _fail(self, wanted: Release | None, error: Exception) -> None:
+        version, asked = (wanted.version, wanted.requested_at) if wanted else (None, None)
+        now = datetime.now(timezone.utc)
+        self.failure = Failure(version=version, error=_bounded(error), at=now, requested_at=asked)
+        self.metrics.failed()
+        log.error("version %s of %s cannot serve: %s", version, self.product.name, self.failure.error)
+
+    def _repeat(self, step: Callable[[], None]) -> None:
+        while not self._ending.is_set():
+            step()
+            self.metrics.features(self.watermark)
+            self.metrics.ready(self.not_ready() is None)
+            self._ending.wait(self.poll)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what /version tells."""
+        live, desired, failure = self.live, self.desired, self.failure
+        return {
+            "product": self.product.name,
+            "root": self.root,
+            "pid": os.getpid(),
+            "started": self.started.isoformat(),
+            "live": {**live.release.to_json(), "since": live.since.isoformat()} if live else None,
+            "desired": desired.to_json() if desired else None,
+            "failure": failure.to_json() if failure else None,
+            "not_ready": self.not_ready(),
+            "watermark": self.watermark.isoformat() if self.watermark else None,
+            "prediction_log": str(self.log_folder),
+        }
+
+
+def _bounded(error: Exception) -> str:
+    text = str(error)[:500]
+    return text if isinstance(error, MLOpsError) else f"{type(error).__name__}: {text}"

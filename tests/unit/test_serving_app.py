@@ -1,0 +1,185 @@
+"""The model server's API and rolls, in one process, with a stand-in for the feature store."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from airflow_mlops_provider.backends.artifacts import open_store
+from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.serving import releases
+from airflow_mlops_provider.serving.app import create_app
+from airflow_mlops_provider.serving.prediction_log import read_log
+from airflow_mlops_provider.serving.server import ModelServer
+from tests.serving_world import WATERMARK, StandInFeatures, ask_for, make_product, make_release, make_rows
+
+
+@pytest.fixture(scope="module")
+def product(tmp_path_factory: pytest.TempPathFactory) -> MLProduct:
+    return make_product(tmp_path_factory.mktemp("code"))
+
+
+@pytest.fixture
+def features() -> StandInFeatures:
+    return StandInFeatures()
+
+
+@pytest.fixture
+def server(product: MLProduct, features: StandInFeatures, tmp_path: Path) -> ModelServer:
+    return ModelServer(product, str(tmp_path), lambda: features, tmp_path / "log", poll=0.02, retry=0.2)
+
+
+@pytest.fixture
+def client(server: ModelServer) -> Iterator[TestClient]:
+    with TestClient(create_app(server, token="")) as client:
+        yield client
+
+
+def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    """Wait for a condition."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
+
+
+def live(client: TestClient) -> int | None:
+    """Return the live version's number."""
+    state = client.get("/version").json()["live"]
+    return state["version"] if state else None
+
+
+def test_unready_until_model_and_features_are_there(
+    client: TestClient, features: StandInFeatures, tmp_path: Path
+) -> None:
+    """/ready says why not, /predict answers 503 with the same reason, and both turn once all is there."""
+    assert client.get("/health").status_code == 200
+    assert "no release has been asked for" in client.get("/ready").json()["reason"]
+    answer = client.post("/predict", json={"rows": make_rows(1)})
+    assert answer.status_code == 503 and "no model" in answer.json()["detail"]
+    features.mark = None
+    ask_for(tmp_path, make_release(tmp_path, 1))
+    until(lambda: live(client) == 1)
+    until(lambda: "online store is empty" in str(client.get("/ready").json()["reason"]))
+    features.mark = WATERMARK
+    until(lambda: client.get("/ready").status_code == 200)
+    features.broken = True
+    until(lambda: "the store is down" in str(client.get("/ready").json()["reason"]))
+
+
+def test_predicts_records_and_counts(client: TestClient, server: ModelServer, tmp_path: Path) -> None:
+    """Predictions are answered, recorded bit for bit, and counted."""
+    ask_for(tmp_path, make_release(tmp_path, 1))
+    until(lambda: client.get("/ready").status_code == 200)
+    answer = client.post("/predict", json={"rows": make_rows(20)}, headers={"x-request-id": "mine"})
+    assert answer.status_code == 200 and answer.headers["x-request-id"] == "mine"
+    given = [one["probability"] for one in answer.json()["predictions"]]
+    assert server._log.flush()
+    logged = read_log(tmp_path / "log")
+    assert logged["prediction"].tolist() == given and set(logged["request_id"]) == {"mine"}
+    client.post("/predict", content=b"{")
+    text = client.get("/metrics").text
+    for line in (
+        'mlops_serving_requests_total{product="tiny_shop",status="200"} 1.0',
+        'mlops_serving_requests_total{product="tiny_shop",status="422"} 1.0',
+        'mlops_serving_rows_total{product="tiny_shop"} 20.0',
+        'mlops_serving_prediction_count{product="tiny_shop"} 20.0',
+        'mlops_serving_model_version{product="tiny_shop"} 1.0',
+        'mlops_serving_log_dropped_rows_total{product="tiny_shop"} 0.0',
+        f'mlops_serving_feature_watermark_timestamp_seconds{{product="tiny_shop"}} {WATERMARK.timestamp()!r}',
+    ):
+        assert line.replace("1577923200.0", "1.5779232e+09") in text
+
+
+def test_rows_before_the_watermark_are_refused(client: TestClient, features: StandInFeatures, tmp_path: Path) -> None:
+    """A row at the watermark is predicted; one older is refused, since the store knows its future."""
+    ask_for(tmp_path, make_release(tmp_path, 1))
+    until(lambda: client.get("/ready").status_code == 200)
+    row = {**make_rows(1)[0], "event_time": WATERMARK.isoformat()}
+    assert client.post("/predict", json={"rows": [row]}).status_code == 200
+    features.mark = datetime(2020, 1, 2, 0, 0, 1, tzinfo=timezone.utc)
+    answer = client.post("/predict", json={"rows": [row]})
+    assert answer.status_code == 422 and "ask batch prediction" in answer.json()["detail"]
+
+
+def test_version_that_cannot_load_leaves_the_old_one(client: TestClient, tmp_path: Path) -> None:
+    """A corrupt version is reported, counted and retried; the one before goes on; once repaired it rolls."""
+    ask_for(tmp_path, make_release(tmp_path, 1))
+    until(lambda: live(client) == 1)
+    bad = make_release(tmp_path, 2)
+    file = tmp_path / "tiny_shop/train/model-2/model.lgb"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-100])
+    ask_for(tmp_path, bad)
+    until(lambda: client.get("/version").json()["failure"] is not None)
+    state = client.get("/version").json()
+    assert state["failure"]["version"] == 2 and "changed or are incomplete" in state["failure"]["error"]
+    assert state["live"]["version"] == 1 and state["desired"]["version"] == 2
+    assert client.post("/predict", json={"rows": make_rows(2)}).json()["version"] == 1
+    assert 'load_failures_total{product="tiny_shop"} 0.0' not in client.get("/metrics").text
+    file.write_bytes(whole)
+    until(lambda: live(client) == 2)
+    assert client.get("/version").json()["failure"] is None
+
+
+def test_damaged_pointer_is_reported_and_survived(client: TestClient, tmp_path: Path) -> None:
+    """A pointer that is no release is shown as a failure, and the next good one is followed."""
+    pointer = tmp_path / "tiny_shop/serving/desired.json"
+    pointer.parent.mkdir(parents=True, exist_ok=True)
+    pointer.write_text("{")
+    until(lambda: client.get("/version").json()["failure"] is not None)
+    ask_for(tmp_path, make_release(tmp_path, 3))
+    until(lambda: live(client) == 3)
+
+
+def test_falls_back_to_what_was_live(server: ModelServer, tmp_path: Path) -> None:
+    """A server that starts while the wanted version is broken serves the one confirmed before."""
+    good, bad = make_release(tmp_path, 1), make_release(tmp_path, 2)
+    releases.confirm(open_store(str(tmp_path)), good)
+    ask_for(tmp_path, bad.model_copy(update={"model_hash": "0" * 64}))
+    server.follow()
+    assert server.live is not None and server.live.release.version == 1
+    assert server.failure is not None and server.failure.version == 2
+
+
+def test_token_is_asked_for(server: ModelServer, tmp_path: Path) -> None:
+    """With a token set, /predict refuses none and another; only the right one passes."""
+    ask_for(tmp_path, make_release(tmp_path, 1))
+    with TestClient(create_app(server, token="sécret")) as client:
+        until(lambda: client.get("/ready").status_code == 200)
+        rows = {"rows": make_rows(1)}
+        assert client.post("/predict", json=rows).status_code == 401
+        for given in (b"Bearer wrong", b"Bearer ", "Bearer sécre".encode(), "Basic sécret".encode(), b"Bearer \xff"):
+            assert client.post("/predict", json=rows, headers={b"authorization": given}).status_code == 401
+        right = {b"authorization": "Bearer sécret".encode()}
+        assert client.post("/predict", json=rows, headers=right).status_code == 200
+        assert client.get("/version").status_code == 200
+
+
+def test_too_large_a_body_is_refused(client: TestClient) -> None:
+    """A body beyond the limit is refused before it is parsed."""
+    assert client.post("/predict", content=b" " * (16 * 1024 * 1024 + 1)).status_code == 413
+
+
+def test_page_escapes_and_links(client: TestClient) -> None:
+    """The page shows the goal as text, links the rest, and loads nothing from elsewhere."""
+    text = client.get("/").text
+    assert "Will &lt;this&gt; order" in text and 'href="metrics"' in text and "http" not in text
+    assert client.get("/openapi.json").json()["paths"]["/predict"]["post"]["requestBody"]["required"]
+
+
+def test_serving_needs_no_airflow_and_no_vendor() -> None:
+    """Importing the server loads neither Airflow nor Feast nor MLflow."""
+    code = (
+        "import sys, airflow_mlops_provider.serving.__main__, airflow_mlops_provider.serving.launcher\n"
+        "bad = [m for m in ('airflow', 'feast', 'mlflow', 'evidently', 'great_expectations', 'lightgbm') if m in sys.modules]\n"
+        "sys.exit(str(bad) if bad else 0)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
