@@ -1,0 +1,190 @@
+"""The product's declaration: the one place that says what it is for, from what it is made, and what it must show."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+from airflow_mlops_provider.lifecycle.product import (
+    Gates,
+    Kpi,
+    Label,
+    MLProduct,
+    Monitoring,
+    Owners,
+    Retraining,
+    Schedule,
+    Source,
+    Trainer,
+    Value,
+    View,
+    Windows,
+)
+
+_FLIGHTS = Source(
+    name="flights",
+    path="flights/{start:%Y-%m}.csv",
+    time="time_hour",
+    columns={
+        "sched_dep_time": "int64",
+        "dep_delay": "float64",
+        "sched_arr_time": "int64",
+        "arr_delay": "float64",
+        "carrier": "string",
+        "flight": "int64",
+        "tailnum": "string",
+        "origin": "string",
+        "dest": "string",
+        "air_time": "float64",
+        "distance": "int64",
+        "hour": "int64",
+        "minute": "int64",
+        "time_hour": "timestamp",
+    },
+)
+
+_WEATHER = Source(
+    name="weather",
+    path="weather/{start:%Y-%m}.csv",
+    time="time_hour",
+    columns={
+        "origin": "string",
+        "temp": "float64",
+        "humid": "float64",
+        "wind_speed": "float64",
+        "wind_gust": "float64",
+        "precip": "float64",
+        "pressure": "float64",
+        "visib": "float64",
+        "time_hour": "timestamp",
+    },
+)
+
+_VIEWS = (
+    View(
+        name="origin_traffic",
+        keys=("origin",),
+        description="How late flights have been leaving this airport; each full hour.",
+        features={
+            "origin_delay_3h": "float64",
+            "origin_late_3h": "float64",
+            "origin_departures_3h": "float64",
+            "origin_delay_24h": "float64",
+            "origin_late_24h": "float64",
+            "origin_overdue_3h": "float64",
+        },
+    ),
+    View(
+        name="origin_weather",
+        keys=("origin",),
+        description="The airport's last observed weather, an hour after the hour it is filed under.",
+        features={
+            "humid": "float64",
+            "wind_speed": "float64",
+            "wind_gust": "float64",
+            "precip": "float64",
+            "rain_6h": "float64",
+            "pressure": "float64",
+            "visib": "float64",
+        },
+    ),
+    View(
+        name="carrier_record",
+        keys=("carrier",),
+        description="Share of the carrier's landed flights that were late; each six hours.",
+        features={"carrier_late_7d": "float64", "carrier_late_24h": "float64"},
+    ),
+    View(
+        name="dest_record",
+        keys=("dest",),
+        description="Share of flights landed at this destination that were late; each six hours.",
+        features={"dest_late_7d": "float64", "dest_late_24h": "float64"},
+    ),
+    View(
+        name="aircraft",
+        keys=("tailnum",),
+        description="The aircraft's last landing, and the aircraft; at each landing.",
+        features={
+            "aircraft_arr_delay": "float64",
+            "aircraft_landed_minute": "float64",
+            "aircraft_air_time": "float64",
+            "aircraft_legs_24h": "float64",
+            "aircraft_age": "float64",
+            "aircraft_seats": "float64",
+        },
+    ),
+)
+
+product = MLProduct(
+    name="flight_delay",
+    goal="Will this flight arrive more than 15 minutes late, asked two hours before its scheduled departure?",
+    kpi=Kpi(name="late arrivals announced two hours ahead", target=0.4, unit="share of late arrivals"),
+    value=Value(per_hit=300.0, per_false_alarm=60.0),
+    owners=Owners(
+        business_stakeholder="passenger.experience@airline.example",
+        solution_architect="architecture@airline.example",
+        data_scientist="data.science@airline.example",
+        data_engineer="data.engineering@airline.example",
+        software_engineer="software@airline.example",
+        devops_engineer="platform@airline.example",
+        ml_engineer="ml.operations@airline.example",
+    ),
+    problem="binary_classification",
+    schedule=Schedule(
+        cron="0 0 1 * *",
+        start=datetime(2013, 1, 1, tzinfo=timezone.utc),
+        end=datetime(2014, 1, 1, tzinfo=timezone.utc),
+    ),
+    sources=(
+        _FLIGHTS,
+        _WEATHER,
+        Source(
+            name="planes",
+            path="planes.csv",
+            columns={"tailnum": "string", "year": "float64", "seats": "int64"},
+        ),
+        Source(name="airports", path="airports.csv", columns={"faa": "string", "tzone": "string"}),
+    ),
+    rules="flight_delay.rules:clean",
+    features="flight_delay.features:compute",
+    examples="flight_delay.examples:examples",
+    assemble="flight_delay.examples:assemble",
+    expectations="flight_delay.expectations:expectations",
+    reveals={
+        "flights": {"dep_at": ("dep_delay",), "arr_at": ("arr_delay", "air_time")},
+        "weather": {
+            "known_at": ("temp", "humid", "wind_speed", "wind_gust", "precip", "pressure", "visib"),
+        },
+    },
+    lookback=1,
+    views=_VIEWS,
+    request={
+        "origin": "string",
+        "dest": "string",
+        "carrier": "string",
+        "tailnum": "string",
+        "flight": "int64",
+        "distance": "float64",
+        "hour": "int64",
+        "sched_dep": "timestamp",
+        "sched_arr": "timestamp",
+    },
+    label=Label(column="late", known_at="label_known_at", description="1 if over 15 minutes late at the gate, else 0"),
+    trainer=Trainer(
+        code="flight_delay.trainer:train",
+        settings={
+            "objective": "binary",
+            "rounds": 100,
+            "learning_rate": 0.06,
+            "num_leaves": 24,
+            "min_data_in_leaf": 100,
+            "feature_fraction": 0.6,
+            "lambda_l2": 10.0,
+        },
+    ),
+    windows=Windows(train=3, evaluate=1),
+    baseline="hour",
+    slices=("origin", "carrier"),
+    gates=Gates(min_metric=0.65),
+    monitoring=Monitoring(),
+    retraining=Retraining(),
+)

