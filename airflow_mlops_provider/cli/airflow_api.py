@@ -50,6 +50,13 @@ class AirflowApi:
             return {}
         return dict(answer.json()) if answer.is_success else {}
 
+    def warm_up(self) -> None:
+        """Make the server build its task interface now: it does so on the first request, which takes seconds."""
+        try:
+            self._http.get("/execution/health", timeout=60)
+        except httpx.TransportError as error:
+            raise BackendError(f"Airflow at {self.url} does not answer tasks: {error!r}") from error
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()

@@ -28,8 +28,10 @@ def common(home: Path, dags: Path, port: int) -> Sections:
             "load_examples": "False",
             "dags_are_paused_at_creation": "False",
             "executor": "LocalExecutor",
-            # Two cores: more tasks at once only take turns, and each holds its imports in memory.
-            "parallelism": "4",
+            # Two cores: more tasks at once only take turns, and each holds its imports in memory. The pool counts
+            # tasks at work; a worker is held about a second longer, so there are twice as many of those.
+            "default_pool_task_slot_count": "4",
+            "parallelism": "8",
             # The default asks a name server for this machine's full name, which costs seconds where none answers.
             "hostname_callable": "socket.gethostname",
             "simple_auth_manager_users": f"{USER}:admin",
@@ -40,6 +42,9 @@ def common(home: Path, dags: Path, port: int) -> Sections:
         "database": {"sql_alchemy_conn": f"sqlite:///{home}/airflow.db"},
         "logging": {"base_log_folder": str(home / "logs" / "tasks"), "colored_console_log": "False"},
         "scheduler": {"enable_health_check": "False"},
+        # The first request to a fresh API server takes 8 s on a busy small machine; after the default of 5 s the task
+        # would ask again while the first "start me" is still being worked on.
+        "workers": {"execution_api_timeout": "60"},
         "usage_data_collection": {"enabled": "False"},
     }
 
@@ -49,6 +54,8 @@ def fast() -> Sections:
     return {
         # How long a finished task waits to be noticed; below 0.1 s the loop only burns processor time.
         "scheduler": {"scheduler_idle_sleep_time": "0.1"},
+        # A task's supervisor may miss its end and look again only after this many seconds (5 by default).
+        "workers": {"min_heartbeat_interval": "1"},
         "dag_processor": {
             # An edited file is seen within this many seconds …
             "refresh_interval": "15",
@@ -102,6 +109,11 @@ def environment(home: Path, extra: Mapping[str, str]) -> dict[str, str]:
         "NO_PROXY": _with_local(os.environ.get("NO_PROXY", "")),
         "no_proxy": _with_local(os.environ.get("no_proxy", "")),
     }
+    if os.environ.get("PYTHONPATH"):
+        # Components run in the home: a relative entry would point elsewhere there.
+        env["PYTHONPATH"] = os.pathsep.join(
+            str(Path(one).absolute()) for one in os.environ["PYTHONPATH"].split(os.pathsep)
+        )
     return env | dict(extra)
 
 

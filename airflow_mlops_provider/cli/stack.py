@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -16,10 +15,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from airflow_mlops_provider.cli import processes, settings
 from airflow_mlops_provider.cli.airflow_api import AirflowApi
@@ -87,7 +86,7 @@ class Stack:
         self._started: dict[str, Started] = {}
         self._begun: dict[str, datetime] = {}
 
-    def __enter__(self) -> Stack:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -111,15 +110,34 @@ class Stack:
         processes.stop((), str(self.home), grace=0)
         self._stop_with_us()
         try:
-            self._prepare(progress)
+            self.prepare(progress)
             for name in self.config.components:
                 self._launch(name)
             progress(f"starting {', '.join(self.config.components)}")
             self.wait_until_ready(timeout)
+            self.api.warm_up()
         except BaseException:
             self.stop()
             raise
         progress(f"Airflow is ready at {self.config.url}")
+
+    def prepare(self, progress: Callable[[str], None] = lambda _: None) -> None:
+        """Write the settings, and make or bring up to date the database; all that can be done before the start.
+
+        :raises BackendError: if Airflow can't make its database; with the tail of its log.
+        """
+        (self.home / "logs").mkdir(parents=True, exist_ok=True)
+        settings.write(self.home, self.config.dags.resolve(), self.config.api_port, self.config.fast)
+        stamp, now = self.home / MIGRATED, version("apache-airflow-core")
+        if stamp.exists() and stamp.read_text() == now:
+            return
+        progress(f"preparing the database in {self.home}")
+        with self.log("migrate").open("wb") as stream:
+            argv = [sys.executable, "-m", "airflow", "db", "migrate"]
+            done = subprocess.run(argv, env=self._env, stdout=stream, stderr=stream, check=False, cwd=self.home)
+        if done.returncode:
+            raise BackendError(f"the database could not be prepared:\n{processes.tail(self.log('migrate'))}")
+        stamp.write_text(now)
 
     def stop(self) -> None:
         """Stop every component and whatever their tasks started; nothing happens if none runs."""
@@ -200,28 +218,14 @@ class Stack:
         """Start a run of a DAG now and return its id."""
         return str(self.post(f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf or {}})["dag_run_id"])
 
-    def _prepare(self, progress: Callable[[str], None]) -> None:
-        (self.home / "logs").mkdir(parents=True, exist_ok=True)
-        settings.write(self.home, self.config.dags.resolve(), self.config.api_port, self.config.fast)
-        stamp, now = self.home / MIGRATED, version("apache-airflow-core")
-        if stamp.exists() and stamp.read_text() == now:
-            return
-        progress(f"preparing the database in {self.home}")
-        with self.log("migrate").open("wb") as stream:
-            argv = [sys.executable, "-m", "airflow", "db", "migrate"]
-            done = subprocess.run(argv, env=self._env, stdout=stream, stderr=stream, check=False, cwd=self.home)
-        if done.returncode:
-            raise BackendError(f"the database could not be prepared:\n{processes.tail(self.log('migrate'))}")
-        stamp.write_text(now)
-
     def _launch(self, name: str) -> None:
-        self._begun[name] = datetime.now(timezone.utc)
+        self._begun[name] = datetime.now(UTC)
         argv = [sys.executable, "-m", "airflow", *COMMANDS[name]]
         self._started[name] = processes.start(name, argv, self._env, self.log(name), self.home)
         record = self.home / RECORD
         partial = record.with_suffix(".partial")
         partial.write_text(json.dumps([one.to_json() for one in self._started.values()]))
-        os.replace(partial, record)
+        partial.replace(record)
 
     def _unhealthy(self) -> list[str]:
         health = self.api.health()

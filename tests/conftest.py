@@ -1,0 +1,106 @@
+"""Fixtures for every test: an Airflow home of their own, no telemetry, and real local Airflows on request."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_mlops_provider.backends.quiet import silence
+
+# Before any test module is imported: Airflow reads its home once, at import, and would else write into the user's.
+_HOME = tempfile.TemporaryDirectory(prefix="airflow-mlops-tests-")
+for _name in [
+    name for name in os.environ if name.startswith(("AIRFLOW__", "AIRFLOW_CONN_", "AIRFLOW_VAR_", "AIRFLOW_MLOPS"))
+]:
+    del os.environ[_name]
+os.environ |= {
+    "AIRFLOW_HOME": _HOME.name,
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",
+    "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+}
+silence()
+
+_LOCAL = ("127.0.0.1", "::1", "localhost")
+
+
+@pytest.fixture(autouse=True)
+def _no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no test talk to another machine: what it needs from elsewhere, its users would need too."""
+    if request.node.get_closest_marker("cluster"):
+        return
+    connect = socket.socket.connect
+
+    def only_local(self: socket.socket, address: Any) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in _LOCAL:
+            raise OSError(f"a test tried to reach {address[0]}:{address[1]}; only this machine is allowed")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", only_local)
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """Return a function that gives a port of 127.0.0.1 on which nobody listens."""
+    from airflow_mlops_provider.cli import processes
+
+    return processes.free_port
+
+
+@pytest.fixture(scope="session")
+def prepared_home(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    """Return a function that gives a new Airflow home whose database is ready: made once, then copied."""
+    from airflow_mlops_provider.cli.stack import MIGRATED, Stack, StackConfig
+
+    template = tmp_path_factory.mktemp("template")
+
+    def make() -> Path:
+        if not (template / MIGRATED).exists():
+            Stack(StackConfig(home=template, dags=template)).prepare()
+        home = tmp_path_factory.mktemp("airflow")
+        for name in ("airflow.db", MIGRATED):
+            shutil.copy(template / name, home)
+        return home
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def stack_factory(prepared_home: Callable[[], Path]) -> Iterator[Callable[..., Any]]:
+    """Return a function that starts a real Airflow on a folder of DAGs; all are stopped at the end.
+
+    ``stack = stack_factory(dags, env={…})``; keywords as in ``StackConfig``. Starting takes some 20 seconds: share one
+    per module by a module-scoped fixture of your own.
+    """
+    from airflow_mlops_provider.cli.processes import free_port as find_port
+    from airflow_mlops_provider.cli.stack import Stack, StackConfig
+
+    started: list[Stack] = []
+
+    def start(dags: Path, **settings: Any) -> Stack:
+        settings = {"home": settings.pop("home", None) or prepared_home(), "api_port": find_port(), **settings}
+        stack = Stack(StackConfig(dags=dags, **settings))
+        started.append(stack)
+        stack.start()
+        return stack
+
+    yield start
+    for stack in started:
+        stack.stop()
+
+
+@pytest.fixture
+def stack(stack_factory: Callable[..., Any], tmp_path: Path) -> Iterator[Any]:
+    """Return a real Airflow on an empty folder of DAGs, ``tmp_path / "dags"``, stopped after the test."""
+    dags = tmp_path / "dags"
+    dags.mkdir()
+    one = stack_factory(dags)
+    yield one
+    one.stop()
