@@ -7,6 +7,7 @@ another look at the jackknife", Annals of Statistics 7(1), 1979, section 2).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,8 @@ Floats = npt.NDArray[np.float64]
 Metric = Callable[..., float]
 
 _BATCH = 16  # resamples held at once: 16 x 27,000 float64 weights are 3.5 MB, which stays in cache
+
+_MISSING = ("<NA>", "NaT")  # how pandas shows a missing value of its own types
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,9 @@ def bootstrap(
     return {name: _estimate(METRICS[metric](label, scores[name]), draws[name]) for name in scores}
 
 
-def difference(label: Any, a: Any, b: Any, metric: str, repeats: int = 200, seed: int = 0) -> Estimate:
+def difference(  # noqa: PLR0917 - two scores where bootstrap takes a mapping, otherwise the same
+    label: Any, a: Any, b: Any, metric: str, repeats: int = 200, seed: int = 0
+) -> Estimate:
     """Return metric(a) - metric(b) with its interval, both judged on the same rows of each resample.
 
     Parameters and errors as in :func:`bootstrap`; the sign is the metric's, see ``HIGHER_IS_BETTER``.
@@ -121,7 +126,8 @@ def by_slice(column: Any, label: Any, score: Any, metric: str, min_rows: int) ->
 
 
 def _name(value: Any) -> str:
-    return "(missing)" if value is None or value != value else str(value)
+    missing = value is None or (isinstance(value, float) and math.isnan(value)) or str(value) in _MISSING
+    return "(missing)" if missing else str(value)
 
 
 def _known(metric: str) -> Metric:

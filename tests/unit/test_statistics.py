@@ -62,7 +62,8 @@ def test_same_seed_same_interval() -> None:
     """A seed fixes the interval, another seed moves it, and the value itself never depends on it."""
     label, score = _case()
     first, again, other = (statistics.bootstrap(label, {"m": score}, "roc_auc", 50, seed)["m"] for seed in (3, 3, 4))
-    assert first == again and first != other
+    assert first == again
+    assert first != other
     assert first.value == other.value == statistics.roc_auc(label, score)
     assert first.low < first.value < first.high
 
@@ -133,7 +134,7 @@ def test_unknown_metric_lists_the_known() -> None:
 def test_slices() -> None:
     """A slice is judged on its own rows; one that is small or of one class is left out; missing is a value."""
     label, score = _case(rows=1000)
-    column = np.array(["A"] * 500 + ["B"] * 300 + [None] * 150 + ["S"] * 50, dtype=object)
+    column = np.array(["A"] * 500 + ["B"] * 300 + [None] * 100 + [float("nan")] * 50 + ["S"] * 50, dtype=object)
     got = statistics.by_slice(column, label, score, "roc_auc", min_rows=100)
     assert {name: part["rows"] for name, part in got.items()} == {"A": 500, "B": 300, "(missing)": 150}
     assert list(got) == ["A", "B", "(missing)"]
