@@ -1,0 +1,263 @@
+"""The feature store: Feast, with files and DuckDB offline, and SQLite, Redis or any other of its stores online."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from datetime import datetime, timedelta, timezone
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from airflow_mlops_provider.backends.feast_definitions import TIME, definitions, fingerprint, typed
+from airflow_mlops_provider.backends.feast_files import OfflineFiles
+from airflow_mlops_provider.backends.quiet import silence
+from airflow_mlops_provider.exceptions import BackendError, MissingExtraError, SourceDataError, SourceError
+from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.product import MLProduct
+
+_SQLITE: Mapping[str, Any] = {"type": "sqlite"}
+_DAWN = datetime(1900, 1, 1, tzinfo=timezone.utc)
+# SQLite takes 32,766 values in one statement, and Feast asks for all keys in one.
+_KEYS_AT_ONCE = 10_000
+
+
+class FeatureStoreBackend:
+    """One product's features: every row offline, the last one of each entity online.
+
+    :param product: whose views these are.
+    :param folder: holds ``registry.db``, ``online.db``, ``offline/<view>/<interval>.parquet`` and ``watermark.json``.
+    :param online_store: Feast's online store settings; a type other than ``sqlite`` goes to Feast as it stands.
+    """
+
+    def __init__(self, product: MLProduct, folder: Path, online_store: Mapping[str, Any] = _SQLITE) -> None:
+        self.product = product
+        self.folder = Path(folder).absolute()
+        self.online_store = dict(online_store)
+        self._offline = OfflineFiles(product, self.folder / "offline")
+
+    def apply(self) -> bool:
+        """Register the product's definitions if they changed; True if they did. Without a change Feast isn't imported.
+
+        :raises BackendError: if the online store does not answer.
+        """
+        wanted = fingerprint(self.product, self.folder, self.online_store)
+        if self._registered() == wanted:
+            return False
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self._alone(), self._answering():
+            objects = definitions(self.product, self._offline.folder)
+            gone = [view for view in self._store.list_feature_views() if view.name not in self._offline.views]
+            self._store.apply(objects, objects_to_delete=gone, partial=not gone)
+            _write(self._marker, wanted)
+        return True
+
+    def load_offline(self, interval: Interval, tables: Mapping[str, Path]) -> dict[str, int]:
+        """Replace an interval's rows in every view; return how many there are now, by view.
+
+        Rows without a key are left out; of several rows with one key and moment the last one stays.
+
+        :param tables: a Parquet file for each view.
+        :raises UnknownNameError: for a view that the product does not declare.
+        :raises SourceDataError: if a view or column is missing, a value does not fit, or a row is outside the interval.
+        """
+        return self._offline.load(interval, tables)
+
+    def offline_hashes(self, interval: Interval) -> dict[str, str]:
+        """Return the SHA-256 of each view's file for an interval, as it stands.
+
+        :raises SourceError: if the interval is not loaded.
+        """
+        return self._offline.hashes(interval)
+
+    def materialize(self, interval: Interval) -> None:
+        """Bring an interval's rows online and move the watermark to its end, if that is later.
+
+        An interval before the watermark is not replayed by itself, which would take entities back in time and keep what
+        a correction removed: the last row of each entity before the watermark is written anew. An entity that a
+        correction leaves without any row keeps its old one online.
+
+        :raises SourceError: if the interval is not loaded or the definitions were not applied.
+        :raises BackendError: if the online store does not answer.
+        """
+        self._offline.hashes(interval)
+        self._require_registry()
+        with self._alone(), self._answering():
+            mark = self.watermark()
+            again = mark is not None and interval.start < mark
+            end = max(mark, interval.end) if mark else interval.end
+            with redirect_stdout(io.StringIO()):
+                # Feast includes both ends; the interval's own end belongs to the next one.
+                self._store.materialize(_DAWN if again else interval.start, end - timedelta(microseconds=1))
+            _write(self.folder / "watermark.json", json.dumps({"watermark": end.isoformat()}))
+
+    def watermark(self) -> datetime | None:
+        """Return the moment before which everything loaded is online; None before the first time."""
+        file = self.folder / "watermark.json"
+        return datetime.fromisoformat(json.loads(file.read_text())["watermark"]) if file.exists() else None
+
+    def historical(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows, as they are, with every feature as it was known at each row's moment.
+
+        :param rows: the entity columns and ``event_time``; columns beside them, order and index are kept.
+        :raises SourceError: if a view holds no rows yet.
+        :raises SourceDataError: if a needed column is missing or has a feature's name.
+        """
+        keys = list(self.product.entity_columns)
+        _require_columns(rows, [*keys, TIME])
+        clash = sorted(set(rows.columns) & set(self.product.feature_names))
+        if clash:
+            raise SourceDataError(f"rows already have columns named like features: {', '.join(clash)}")
+        self._require_registry()
+        self._offline.require_any()
+        asked = rows[keys].reset_index(drop=True)
+        asked["event_timestamp"] = pd.to_datetime(rows[TIME], utc=True).reset_index(drop=True)
+        asked["__row"] = range(len(asked))
+        if asked.empty:
+            return pd.concat([rows, self._frame({key: [] for key in self.product.feature_names}, rows.index)], axis=1)
+        found = self._store.get_historical_features(asked, self._service).to_arrow().sort_by("__row")
+        return pd.concat([rows, self._frame(found, rows.index)], axis=1)
+
+    def online(self, keys: pd.DataFrame) -> pd.DataFrame:
+        """Return the features known last before the watermark, a row for each row of keys, typed as ``historical`` has them.
+
+        :param keys: the entity columns; others are ignored.
+        :raises SourceError: if nothing was brought online yet.
+        :raises BackendError: if the online store does not answer.
+        """
+        columns = list(self.product.entity_columns)
+        _require_columns(keys, columns)
+        self._require_registry()
+        if self.watermark() is None:
+            raise SourceError(f"no features of {self.product.name!r} are online yet; run its feature engineering first")
+        parts = [
+            self._look_up(keys[columns].iloc[at : at + _KEYS_AT_ONCE]) for at in range(0, len(keys), _KEYS_AT_ONCE)
+        ]
+        found = {name: [value for part in parts for value in part[name]] for name in self.product.feature_names}
+        return self._frame(found, keys.index)
+
+    def rows(self, view: str) -> int:
+        """Return how many rows a view holds offline.
+
+        :raises UnknownNameError: for an undeclared view.
+        """
+        return self._offline.rows(view)
+
+    def online_rows(self, view: str) -> int:
+        """Return how many entities of a view are online; for a look at the store, not for use while serving.
+
+        :raises UnknownNameError: for an undeclared view.
+        """
+        seen = self._offline.entities(view).to_pylist()
+        if not seen:
+            return 0
+        from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
+
+        name = next(iter(self._offline.view(view).features))
+        with self._answering():
+            answer = self._store.get_online_features([f"{view}:{name}"], entity_rows=seen).proto
+        statuses = answer.results[list(answer.metadata.feature_names.val).index(name)].statuses
+        return sum(status != FieldStatus.NOT_FOUND for status in statuses)
+
+    @cached_property
+    def _store(self) -> Any:
+        silence()
+        from feast import FeatureStore, RepoConfig
+        from feast.repo_config import RegistryConfig
+
+        from airflow_mlops_provider.backends.feast_duckdb import CLASS_PATH
+
+        online = dict(self.online_store)
+        if online["type"] == "sqlite":
+            online.setdefault("path", str(self.folder / "online.db"))
+        if online["type"] == "redis":
+            # Feast would skip a row whose time is no later than the one online, and so a correction too.
+            online.setdefault("skip_dedup", True)
+        config = RepoConfig(
+            project=self.product.name,
+            provider="local",
+            registry=RegistryConfig(path=str(self.folder / "registry.db"), cache_ttl_seconds=0),
+            offline_store={"type": CLASS_PATH},
+            online_store=online,
+            entity_key_serialization_version=3,
+        )
+        return FeatureStore(config=config)
+
+    @property
+    def _service(self) -> Any:
+        return self._store.get_feature_service(self.product.name)
+
+    @property
+    def _marker(self) -> Path:
+        return self.folder / "registry.sha256"
+
+    def _registered(self) -> str | None:
+        there = self._marker.exists() and (self.folder / "registry.db").exists()
+        return self._marker.read_text() if there else None
+
+    def _require_registry(self) -> None:
+        if self._registered() is None:
+            raise SourceError(
+                f"no features of {self.product.name!r} in {self.folder}; run its feature engineering first"
+            )
+
+    def _look_up(self, keys: pd.DataFrame) -> dict[str, list[Any]]:
+        """Ask the online store for all features of some keys; a missing key has none, as offline."""
+        missing = keys.isna()
+        stand_in = {key: "" if self.product.request[key] == "string" else 0 for key in keys}
+        asked = {key: keys[key].astype(object).where(~missing[key], stand_in[key]).tolist() for key in keys}
+        with self._answering():
+            found: dict[str, list[Any]] = self._store.get_online_features(self._service, entity_rows=asked).to_dict()
+        for view in self.product.views:
+            nobody = missing[list(view.keys)].any(axis=1).tolist()
+            if any(nobody):
+                for name in view.features:
+                    found[name] = [None if none else value for none, value in zip(nobody, found[name], strict=True)]
+        return found
+
+    def _frame(self, found: Any, index: pd.Index) -> pd.DataFrame:
+        kinds = {name: kind for view in self.product.views for name, kind in view.features.items()}
+        return pd.DataFrame({name: typed(found[name], kind, index) for name, kind in kinds.items()}, index=index)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the folder's lock, so that two writers can't interleave."""
+        with (self.folder / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Say which online store did not answer; its settings may hold a password, so only hosts are named."""
+        if self.online_store["type"] != "redis":
+            yield
+            return
+        if find_spec("redis") is None:
+            raise MissingExtraError("the Redis online store needs: pip install 'feast[redis]'")
+        from redis.exceptions import RedisError
+
+        try:
+            yield
+        except RedisError as error:
+            parts = str(self.online_store.get("connection_string", "localhost:6379")).split(",")
+            hosts = ", ".join(part for part in parts if "=" not in part)
+            raise BackendError(f"Redis at {hosts} did not answer: {type(error).__name__}") from error
+
+
+def _require_columns(frame: pd.DataFrame, columns: list[str]) -> None:
+    missing = sorted(set(columns) - set(frame.columns))
+    if missing:
+        raise SourceDataError(f"rows lack {', '.join(missing)}; needed: {', '.join(columns)}")
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text)
+    os.replace(temporary, path)

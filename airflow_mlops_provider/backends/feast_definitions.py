@@ -1,0 +1,130 @@
+"""What Feast is told about a product: its entities, views and feature service; and the values that come back, typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from airflow_mlops_provider.lifecycle.frozen import digest
+from airflow_mlops_provider.lifecycle.product import MLProduct, View
+
+TIME = "event_time"
+# Feast keeps timestamp features in whole seconds online, so offline ones are kept no finer.
+_ARROW: Mapping[str, pa.DataType] = {
+    "string": pa.string(),
+    "int64": pa.int64(),
+    "float64": pa.float64(),
+    "bool": pa.bool_(),
+    "timestamp": pa.timestamp("s", tz="UTC"),
+}
+
+
+def fingerprint(product: MLProduct, folder: Path, online_store: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of everything that the registry is made from."""
+    views = [view.to_json() for view in product.views]
+    request = {key: product.request[key] for key in product.entity_columns}
+    return digest([product.name, views, request, str(folder), dict(online_store)])
+
+
+def schema(product: MLProduct, view: View) -> pa.Schema:
+    """Return the Arrow schema of a view's rows: keys, ``event_time`` in UTC (microseconds), features."""
+    keys = [pa.field(key, _ARROW[product.request[key]]) for key in view.keys]
+    features = [pa.field(name, _ARROW[kind]) for name, kind in view.features.items()]
+    return pa.schema([*keys, pa.field(TIME, pa.timestamp("us", tz="UTC")), *features])
+
+
+def definitions(product: MLProduct, offline: Path) -> list[Any]:
+    """Return Feast's objects for a product: one entity a key column, the views, and one service over all of them."""
+    from feast import Entity, FeatureService
+    from feast.types import Bool, Float64, Int64, String, UnixTimestamp
+
+    types = {"string": String, "int64": Int64, "float64": Float64, "bool": Bool, "timestamp": UnixTimestamp}
+    entities = {
+        key: Entity(name=key, join_keys=[key], value_type=types[product.request[key]].to_value_type())
+        for key in product.entity_columns
+    }
+    views = [_view(product, view, entities, types, offline) for view in product.views]
+    service = FeatureService(
+        name=product.name, features=views, description=product.goal, owner=product.owners.data_engineer
+    )
+    return [*entities.values(), *views, service]
+
+
+def _view(product: MLProduct, view: View, entities: Mapping[str, Any], types: Mapping[str, Any], offline: Path) -> Any:
+    from feast import FeatureView, Field, FileSource
+    from feast.data_format import ParquetFormat
+
+    source = FileSource(
+        name=f"{view.name}_files",
+        path=str(offline / view.name / "*.parquet"),
+        timestamp_field=TIME,
+        file_format=ParquetFormat(),
+    )
+    columns = {key: product.request[key] for key in view.keys} | dict(view.features)
+    return FeatureView(
+        name=view.name,
+        entities=[entities[key] for key in view.keys],
+        # No time to live: an entity keeps its last known value, and a replay of the past is never too old.
+        ttl=timedelta(0),
+        schema=[Field(name=name, dtype=types[kind]) for name, kind in columns.items()],
+        source=source,
+        description=view.description,
+        owner=product.owners.data_engineer,
+    )
+
+
+def typed(values: Any, kind: str, index: pd.Index) -> pd.Series:
+    """Return one feature as a column whose dtype depends on its declared type alone, nulls or not.
+
+    :param values: an Arrow array, or a list of plain values and None.
+    :param kind: ``string`` gives objects with None; ``timestamp`` UTC nanoseconds with NaT; numbers and booleans float64
+        with NaN.
+    """
+    array = values if isinstance(values, pa.Array | pa.ChunkedArray) else _array(values, kind)
+    array = array.cast(_ARROW[kind])
+    if kind == "string":
+        return pd.Series(array.to_pylist(), index=index, dtype=object)
+    if kind == "timestamp":
+        return array.cast(pa.timestamp("ns", tz="UTC")).to_pandas().set_axis(index)
+    return pd.Series(array.cast(pa.float64()).to_numpy(zero_copy_only=False), index=index, dtype="float64")
+
+
+def _array(values: list[Any], kind: str) -> pa.Array:
+    if kind == "timestamp":
+        return pa.Array.from_pandas(pd.to_datetime(pd.Series(values, dtype=object), utc=True))
+    return pa.array(values, type=_ARROW[kind], from_pandas=True)
+
+
+def conform(table: pa.Table, wanted: pa.Schema) -> pa.Table:
+    """Return the wanted columns in the wanted types, sorted by key and time, one row a key and moment (the last one wins).
+
+    Rows without a key are left out: nobody could ask for them.
+
+    :raises pyarrow.ArrowInvalid: if a value does not fit its type.
+    :raises KeyError: if a column is missing.
+    """
+    by = [field.name for field in list(wanted)[: wanted.get_field_index(TIME) + 1]]
+    fitted = pa.table([_cast(table.column(field.name), field.type) for field in wanted], schema=wanted)
+    fitted = fitted.filter(_all_known(fitted, by))
+    numbered = fitted.append_column("__row", pa.array(range(len(fitted)), pa.int64()))
+    last = numbered.group_by(by).aggregate([("__row", "max")]).column("__row_max")
+    return fitted.take(last).sort_by([(name, "ascending") for name in by])
+
+
+def _all_known(table: pa.Table, columns: list[str]) -> Any:
+    known = pc.is_valid(table.column(columns[0]))
+    for name in columns[1:]:
+        known = pc.and_(known, pc.is_valid(table.column(name)))
+    return known
+
+
+def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    if pa.types.is_timestamp(kind) and pa.types.is_timestamp(column.type):
+        return column.cast(pa.timestamp(column.type.unit, "UTC")).cast(kind, safe=False)
+    return column.cast(kind)

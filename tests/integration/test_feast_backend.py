@@ -1,0 +1,322 @@
+"""The feature store on the real Feast: point in time offline, last value online, the two equal."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta, timezone
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from airflow_mlops_provider.backends.feast import FeatureStoreBackend
+from airflow_mlops_provider.exceptions import BackendError, SourceDataError, SourceError, UnknownNameError
+from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.product import (
+    Gates,
+    Kpi,
+    Label,
+    MLProduct,
+    Owners,
+    Schedule,
+    Trainer,
+    Value,
+    View,
+)
+
+JANUARY = Interval(start=datetime(2013, 1, 1, tzinfo=timezone.utc), end=datetime(2013, 2, 1, tzinfo=timezone.utc))
+FEBRUARY = Interval(start=JANUARY.end, end=datetime(2013, 3, 1, tzinfo=timezone.utc))
+CLIMATE = View(name="climate", keys=("town",), features={"wind": "float64", "reports": "int64"})
+LEG = View(
+    name="leg",
+    keys=("carrier", "number"),
+    features={"seen": "timestamp", "from_town": "string", "late": "bool"},
+)
+NUMBERS = ["wind", "reports", "late"]
+
+
+def product(*views: View) -> MLProduct:
+    return MLProduct(
+        name="trips",
+        goal="Will it be late?",
+        kpi=Kpi(name="hits", target=1, unit="share"),
+        value=Value(per_hit=1),
+        owners=Owners(**dict.fromkeys(Owners.model_fields, "someone")),
+        problem="binary_classification",
+        schedule=Schedule(cron="@monthly", start=JANUARY.start),
+        sources=(),
+        **dict.fromkeys(("rules", "features", "examples", "assemble", "expectations"), "trips:code"),
+        views=views or (CLIMATE, LEG),
+        request={"town": "string", "carrier": "string", "number": "int64"},
+        label=Label(column="was_late", known_at="landed"),
+        trainer=Trainer(code="trips:train"),
+        gates=Gates(min_metric=0.5),
+    )
+
+
+def rows_of(interval: Interval, seed: int, size: int = 400) -> dict[str, pd.DataFrame]:
+    """Feature rows with nulls, at random whole seconds of the interval; climate by the hour."""
+    draw = np.random.default_rng(seed)
+    hours = pd.date_range(interval.start, interval.end, freq="7h", inclusive="left")
+    climate = pd.MultiIndex.from_product([["oslo", "rome"], hours], names=["town", "event_time"]).to_frame(index=False)
+    climate["wind"] = draw.normal(size=len(climate))
+    climate.loc[::5, "wind"] = np.nan
+    climate["reports"] = pd.array(draw.integers(0, 9, len(climate)), dtype="Int64")
+    climate.loc[::7, "reports"] = pd.NA
+    span = int((interval.end - interval.start).total_seconds())
+    leg = pd.DataFrame({"carrier": draw.choice(["AA", "UA"], size), "number": draw.integers(1, 20, size)})
+    leg["event_time"] = pd.Timestamp(interval.start) + pd.to_timedelta(draw.choice(span, size, replace=False), unit="s")
+    leg["seen"] = leg["event_time"].where(draw.random(size) > 0.1)
+    leg["from_town"] = np.where(draw.random(size) > 0.1, "rome", None)
+    leg["late"] = pd.array(draw.random(size) > 0.5, dtype="boolean")
+    leg.loc[::9, "late"] = pd.NA
+    return {"climate": climate, "leg": leg}
+
+
+def load(store: FeatureStoreBackend, interval: Interval, frames: Mapping[str, pd.DataFrame]) -> dict[str, int]:
+    folder = store.folder.parent / "computed"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, frame in frames.items():
+        frame.to_parquet(folder / f"{name}.parquet", index=False)
+    return store.load_offline(interval, {name: folder / f"{name}.parquet" for name in frames})
+
+
+def asked(size: int = 3000) -> pd.DataFrame:
+    """Rows to predict: known, unknown and missing keys, some before any feature, repeated rows, an odd index."""
+    draw = np.random.default_rng(7)
+    rows = pd.DataFrame({"town": draw.choice(["oslo", "rome", "atlantis", None], size)})
+    rows["carrier"] = draw.choice(["AA", "UA", None], size)
+    rows["number"] = draw.integers(1, 23, size)
+    offset = draw.integers(-5 * 86400, 59 * 86400, size)
+    rows["event_time"] = pd.Timestamp(JANUARY.start) + pd.to_timedelta(offset, unit="s")
+    rows["other"] = range(size)
+    return pd.concat([rows, rows.head(5)]).set_axis(range(size + 5, 0, -1))
+
+
+def by_merge_asof(rows: pd.DataFrame, view: View, frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """The same join by pandas, for comparison."""
+    history = pd.concat(frames).sort_values("event_time", kind="stable")
+    numbered = rows.reset_index(drop=True).reset_index(names="row").dropna(subset=list(view.keys))
+    numbered = numbered.sort_values("event_time", kind="stable")
+    joined = pd.merge_asof(numbered, history, on="event_time", by=list(view.keys))
+    return joined.set_index("row").reindex(range(len(rows)))[list(view.features)].set_axis(rows.index)
+
+
+def online_as_of_watermark(store: FeatureStoreBackend, rows: pd.DataFrame) -> pd.DataFrame:
+    """What history says of the rows' entities just before the watermark."""
+    mark = store.watermark()
+    assert mark is not None
+    moved = rows.assign(event_time=mark - timedelta(microseconds=1))
+    return store.historical(moved)[list(store.product.feature_names)]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FeatureStoreBackend:
+    backend = FeatureStoreBackend(product(), tmp_path / "features")
+    backend.apply()
+    return backend
+
+
+def test_making_one_costs_nothing(tmp_path: Path) -> None:
+    """The constructor touches no file and loads no Feast, so it may run while a DAG file is parsed."""
+    code = (
+        "import sys; from pathlib import Path; from airflow_mlops_provider.backends.feast import *;"
+        "FeatureStoreBackend(MLProduct.model_validate_json(sys.argv[1]), Path(sys.argv[2]));"
+        "assert 'feast' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, product().model_dump_json(), str(tmp_path / "x")], check=True)
+    assert not (tmp_path / "x").exists()
+
+
+def test_apply_follows_the_definitions(tmp_path: Path) -> None:
+    """Definitions are registered when they change, views that went away go, and nothing happens otherwise."""
+    assert FeatureStoreBackend(product(), tmp_path).apply()
+    assert not FeatureStoreBackend(product(), tmp_path).apply()
+    fewer = FeatureStoreBackend(product(CLIMATE), tmp_path)
+    assert fewer.apply()
+    assert [view.name for view in fewer._store.list_feature_views()] == ["climate"]
+    assert [view.name for view in fewer._service.feature_view_projections] == ["climate"]
+
+
+def test_history_is_point_in_time(store: FeatureStoreBackend) -> None:
+    """Each row gets the last values known by its moment: ties, nulls, unknown and missing keys as merge_asof has them."""
+    january, february = rows_of(JANUARY, 1), rows_of(FEBRUARY, 2)
+    load(store, JANUARY, january)
+    load(store, FEBRUARY, february)
+    rows = asked()
+    tie = january["leg"].iloc[[3]].assign(town="rome", other=-1)[rows.columns].set_axis([-1])
+    rows = pd.concat([rows, tie])
+    found = store.historical(rows)
+    pd.testing.assert_frame_equal(found[list(rows.columns)], rows)
+    for view in (CLIMATE, LEG):
+        truth = by_merge_asof(rows, view, [january[view.name], february[view.name]])
+        for name, kind in view.features.items():
+            if name in NUMBERS:
+                pd.testing.assert_series_equal(found[name], truth[name].astype("Float64").astype("float64"))
+            elif kind == "timestamp":
+                pd.testing.assert_series_equal(found[name], truth[name], check_dtype=False)
+            else:
+                assert found[name].tolist() == truth[name].where(truth[name].notna(), None).tolist()
+    assert found.loc[-1, "seen"] == january["leg"]["seen"].iloc[3] or pd.isna(january["leg"]["seen"].iloc[3])
+    assert found["wind"].isna().any()
+    assert found["wind"].notna().any()
+
+
+def test_online_equals_history(store: FeatureStoreBackend) -> None:
+    """The same entity at the watermark has equal values and dtypes online and offline, for old data too."""
+    load(store, JANUARY, rows_of(JANUARY, 1))
+    store.materialize(JANUARY)
+    load(store, FEBRUARY, rows_of(FEBRUARY, 2))
+    rows = asked()
+    found = store.online(rows)
+    assert found["wind"].notna().any()
+    assert found["from_town"].notna().any()
+    pd.testing.assert_frame_equal(found, online_as_of_watermark(store, rows), check_exact=True)
+    one = store.online(rows.head(1))
+    assert list(one.dtypes) == list(found.dtypes)
+    store.materialize(FEBRUARY)
+    later = store.online(rows)
+    assert not later.equals(found)
+    pd.testing.assert_frame_equal(later, online_as_of_watermark(store, rows), check_exact=True)
+
+
+def test_a_rerun_replaces(store: FeatureStoreBackend) -> None:
+    """Loading and materializing an interval twice leaves the same rows, bytes and online values as once."""
+    frames = rows_of(JANUARY, 1)
+    doubled = {name: pd.concat([frame, frame]) for name, frame in frames.items()}
+    counts = load(store, JANUARY, frames)
+    store.materialize(JANUARY)
+    hashes, values = store.offline_hashes(JANUARY), store.online(asked())
+    online_counts = {name: store.online_rows(name) for name in counts}
+    assert load(store, JANUARY, doubled) == counts == {name: store.rows(name) for name in counts}
+    store.materialize(JANUARY)
+    assert store.offline_hashes(JANUARY) == hashes
+    pd.testing.assert_frame_equal(store.online(asked()), values)
+    assert {name: store.online_rows(name) for name in counts} == online_counts
+    assert online_counts["climate"] == 2
+
+
+def check_older_interval(store: FeatureStoreBackend) -> None:
+    load(store, JANUARY, rows_of(JANUARY, 1))
+    store.materialize(JANUARY)
+    february = rows_of(FEBRUARY, 2)
+    load(store, FEBRUARY, february)
+    store.materialize(FEBRUARY)
+    before = store.online(asked())
+    store.materialize(JANUARY)
+    assert store.watermark() == FEBRUARY.end
+    pd.testing.assert_frame_equal(store.online(asked()), before)
+    corrected = {name: frame.iloc[: len(frame) * 3 // 4].copy() for name, frame in february.items()}
+    corrected["climate"]["wind"] += 1
+    load(store, FEBRUARY, corrected)
+    store.materialize(FEBRUARY)
+    assert not store.online(asked()).equals(before)
+    pd.testing.assert_frame_equal(store.online(asked()), online_as_of_watermark(store, asked()), check_exact=True)
+
+
+def test_an_older_interval_never_takes_online_back(store: FeatureStoreBackend) -> None:
+    """Replaying January leaves February online; a correction that removes or changes rows arrives online."""
+    check_older_interval(store)
+
+
+def test_intervals_older_than_a_feature_hold_nulls(tmp_path: Path) -> None:
+    """A feature added later reads as unknown in files written before it."""
+    old = FeatureStoreBackend(product(CLIMATE.model_copy(update={"features": {"wind": "float64"}})), tmp_path / "f")
+    old.apply()
+    load(old, JANUARY, {"climate": rows_of(JANUARY, 1)["climate"]})
+    new = FeatureStoreBackend(product(CLIMATE), tmp_path / "f")
+    assert new.apply()
+    load(new, FEBRUARY, {"climate": rows_of(FEBRUARY, 2)["climate"]})
+    found = new.historical(pd.DataFrame({"town": ["oslo"], "event_time": [FEBRUARY.start - timedelta(hours=1)]}))
+    assert found["reports"].isna().all()
+    new.materialize(JANUARY)
+    assert new.online(pd.DataFrame({"town": ["rome"]}))["reports"].isna().all()
+
+
+def test_nothing_there_yet_says_what_to_do(tmp_path: Path) -> None:
+    """Reading before anything was loaded names the step to run first."""
+    empty = FeatureStoreBackend(product(), tmp_path / "features")
+    with pytest.raises(SourceError, match="run its feature engineering first"):
+        empty.online(asked())
+    empty.apply()
+    assert empty.watermark() is None
+    for call in (empty.historical, empty.online):
+        with pytest.raises(SourceError, match="feature engineering first"):
+            call(asked())
+    with pytest.raises(SourceError, match="not loaded"):
+        empty.materialize(JANUARY)
+
+
+def test_wrong_rows_are_refused(store: FeatureStoreBackend) -> None:
+    """Unknown or missing views, missing columns, unfit values and rows of another interval change nothing on disk."""
+    frames = rows_of(JANUARY, 1)
+    with pytest.raises(UnknownNameError, match="'clima'; known: climate, leg"):
+        load(store, JANUARY, frames | {"clima": frames["climate"]})
+    with pytest.raises(UnknownNameError, match="known: climate, leg"):
+        store.rows("clima")
+    with pytest.raises(SourceDataError, match="no feature rows for view leg"):
+        load(store, JANUARY, {"climate": frames["climate"]})
+    with pytest.raises(SourceDataError, match="wind"):
+        load(store, JANUARY, frames | {"climate": frames["climate"].drop(columns="wind")})
+    with pytest.raises(SourceDataError, match="'climate' do not fit"):
+        load(store, JANUARY, frames | {"climate": frames["climate"].assign(wind="strong")})
+    with pytest.raises(SourceDataError, match="outside the interval"):
+        load(store, FEBRUARY, frames)
+    with pytest.raises(SourceDataError, match="named like features: wind"):
+        store.historical(asked().assign(wind=1))
+    assert store.rows("climate") == store.rows("leg") == 0
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[str]:
+    server = shutil.which("redis-server")
+    if server is None or find_spec("redis") is None:
+        pytest.skip("needs a redis-server binary on the path and the redis package (feast[redis])")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [server, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        _wait_for(port)
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _wait_for(port: int) -> None:
+    for _ in range(100):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise TimeoutError(f"nothing listens on port {port}")
+
+
+def test_redis_behaves_like_sqlite(tmp_path: Path, redis: str) -> None:
+    """With Redis online, parity, corrections and old intervals are as with SQLite."""
+    settings: dict[str, Any] = {"type": "redis", "connection_string": redis}
+    backend = FeatureStoreBackend(product(), tmp_path / "features", settings)
+    backend.apply()
+    check_older_interval(backend)
+
+
+@pytest.mark.skipif(find_spec("redis") is None, reason="needs the redis package (feast[redis])")
+def test_an_unreachable_redis_is_named(tmp_path: Path) -> None:
+    """The error names the address, and not the password."""
+    settings = {"type": "redis", "connection_string": "127.0.0.1:1,password=geheim"}
+    backend = FeatureStoreBackend(product(), tmp_path / "features", settings)
+    backend.apply()
+    load(backend, JANUARY, rows_of(JANUARY, 1))
+    with pytest.raises(BackendError, match="127.0.0.1:1 did not answer") as caught:
+        backend.materialize(JANUARY)
+    assert "geheim" not in str(caught.value)
