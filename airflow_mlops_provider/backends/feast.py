@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,7 +24,7 @@ from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
 
 _SQLITE: Mapping[str, Any] = {"type": "sqlite"}
-_DAWN = datetime(1900, 1, 1, tzinfo=timezone.utc)
+_DAWN = datetime(1900, 1, 1, tzinfo=UTC)
 # SQLite takes 32,766 values in one statement, and Feast asks for all keys in one.
 _KEYS_AT_ONCE = 10_000
 
@@ -126,7 +126,7 @@ class FeatureStoreBackend:
         return pd.concat([rows, self._frame(found, rows.index)], axis=1)
 
     def online(self, keys: pd.DataFrame) -> pd.DataFrame:
-        """Return the features known last before the watermark, a row for each row of keys, typed as ``historical`` has them.
+        """Return the features known last before the watermark, a row for each row of keys, typed as in ``historical``.
 
         :param keys: the entity columns; others are ignored.
         :raises SourceError: if nothing was brought online yet.
@@ -260,4 +260,4 @@ def _require_columns(frame: pd.DataFrame, columns: list[str]) -> None:
 def _write(path: Path, text: str) -> None:
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     temporary.write_text(text)
-    os.replace(temporary, path)
+    temporary.replace(path)

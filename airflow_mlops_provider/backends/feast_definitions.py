@@ -83,8 +83,8 @@ def typed(values: Any, kind: str, index: pd.Index) -> pd.Series:
     """Return one feature as a column whose dtype depends on its declared type alone, nulls or not.
 
     :param values: an Arrow array, or a list of plain values and None.
-    :param kind: ``string`` gives objects with None; ``timestamp`` UTC nanoseconds with NaT; numbers and booleans float64
-        with NaN.
+    :param kind: ``string`` gives objects with None; ``timestamp`` UTC nanoseconds with NaT; numbers and booleans
+        float64 with NaN.
     """
     array = values if isinstance(values, pa.Array | pa.ChunkedArray) else _array(values, kind)
     array = array.cast(_ARROW[kind])
@@ -102,7 +102,7 @@ def _array(values: list[Any], kind: str) -> pa.Array:
 
 
 def conform(table: pa.Table, wanted: pa.Schema) -> pa.Table:
-    """Return the wanted columns in the wanted types, sorted by key and time, one row a key and moment (the last one wins).
+    """Return the wanted columns in their types, sorted by key and time, one row a key and moment (the last one wins).
 
     Rows without a key are left out: nobody could ask for them.
 

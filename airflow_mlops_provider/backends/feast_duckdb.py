@@ -73,9 +73,10 @@ class PointInTimeDuckDBOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
         :raises NotImplementedError: for what an ASOF join can't honour: views with a time to live or a created column,
             on-demand views, entities given as SQL.
         """
-        if isinstance(entity_df, str) or OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry):
+        on_demand = OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry)
+        if isinstance(entity_df, str) or on_demand or filter_by_created_timestamp:
             raise NotImplementedError(
-                "this store joins data frames to plain feature views; use Feast's own duckdb store"
+                "this store joins data frames to plain feature views; else use Feast's own duckdb"
             )
         time = infer_event_timestamp_from_entity_df(dict(entity_df.dtypes))
         rows = ibis.memtable(entity_df)

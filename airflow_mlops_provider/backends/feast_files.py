@@ -109,4 +109,4 @@ def _replace(path: Path, table: pa.Table) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     pq.write_table(table, temporary)
-    os.replace(temporary, path)
+    temporary.replace(path)

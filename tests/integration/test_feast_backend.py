@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,8 @@ from airflow_mlops_provider.lifecycle.product import (
     View,
 )
 
-JANUARY = Interval(start=datetime(2013, 1, 1, tzinfo=timezone.utc), end=datetime(2013, 2, 1, tzinfo=timezone.utc))
-FEBRUARY = Interval(start=JANUARY.end, end=datetime(2013, 3, 1, tzinfo=timezone.utc))
+JANUARY = Interval(start=datetime(2013, 1, 1, tzinfo=UTC), end=datetime(2013, 2, 1, tzinfo=UTC))
+FEBRUARY = Interval(start=JANUARY.end, end=datetime(2013, 3, 1, tzinfo=UTC))
 CLIMATE = View(name="climate", keys=("town",), features={"wind": "float64", "reports": "int64"})
 LEG = View(
     name="leg",
@@ -147,7 +147,7 @@ def test_apply_follows_the_definitions(tmp_path: Path) -> None:
 
 
 def test_history_is_point_in_time(store: FeatureStoreBackend) -> None:
-    """Each row gets the last values known by its moment: ties, nulls, unknown and missing keys as merge_asof has them."""
+    """Each row gets the last values known by its moment: ties, nulls, unknown and missing keys as in merge_asof."""
     january, february = rows_of(JANUARY, 1), rows_of(FEBRUARY, 2)
     load(store, JANUARY, january)
     load(store, FEBRUARY, february)
@@ -317,6 +317,6 @@ def test_an_unreachable_redis_is_named(tmp_path: Path) -> None:
     backend = FeatureStoreBackend(product(), tmp_path / "features", settings)
     backend.apply()
     load(backend, JANUARY, rows_of(JANUARY, 1))
-    with pytest.raises(BackendError, match="127.0.0.1:1 did not answer") as caught:
+    with pytest.raises(BackendError, match=r"127\.0\.0\.1:1 did not answer") as caught:
         backend.materialize(JANUARY)
     assert "geheim" not in str(caught.value)
