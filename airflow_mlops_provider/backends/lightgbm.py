@@ -20,7 +20,7 @@ INPUTS_FILE = "model.json"
 
 
 def save(model: lightgbm.Booster, folder: Path) -> None:
-    """Write a model as ``model.lgb`` (native text) and ``model.json`` (the text's SHA-256; the inputs' names and types).
+    """Write a model as ``model.lgb`` (native text) and ``model.json`` (its SHA-256; the inputs' names and types).
 
     Where training stopped early, the trees up to the best iteration are kept.
 

@@ -12,7 +12,7 @@ MODEL = "model"
 
 
 def pack_model(folder: Path, target: Path, flavor: str, model_id: str, run_id: str) -> None:
-    """Write a model folder as an MLflow model, so that ``mlflow.pyfunc.load_model`` and ``mlflow models serve`` take it.
+    """Write a model folder as an MLflow model, so that MLflow's own loaders and servers take it.
 
     Done here and not by ``mlflow.lightgbm.log_model``: that loads the model in a child process to guess its
     requirements. Files are copied as they are, so what MLflow holds is byte for byte what was trained.

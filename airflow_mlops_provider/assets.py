@@ -1,0 +1,64 @@
+"""The assets that carry the loop: what one pipeline leaves and another waits for."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult
+
+if TYPE_CHECKING:
+    from airflow.sdk import Asset
+
+    from airflow_mlops_provider.lifecycle.product import MLProduct
+
+SCHEME = "mlops"
+KINDS = {
+    "features": "features of a new data interval, offline and online",
+    "production_ready": "a model version that passed its gates and its approval",
+    "drift": "a signal that live data, predictions or quality left their limits",
+    "predictions": "predictions of a data interval, made in batch",
+    "live": "the model version that serves",
+}
+
+
+def features(product: MLProduct) -> Asset:
+    """Return the asset that new features update."""
+    return _asset(product, "features")
+
+
+def production_ready(product: MLProduct) -> Asset:
+    """Return the asset that a model version updates once it may go into production."""
+    return _asset(product, "production_ready")
+
+
+def drift(product: MLProduct) -> Asset:
+    """Return the asset that monitoring updates when limits are crossed."""
+    return _asset(product, "drift")
+
+
+def predictions(product: MLProduct) -> Asset:
+    """Return the asset that batch predictions update."""
+    return _asset(product, "predictions")
+
+
+def live(product: MLProduct) -> Asset:
+    """Return the asset that a deployment updates."""
+    return _asset(product, "live")
+
+
+def sanitize_uri(uri: SplitResult) -> SplitResult:
+    """Return an asset URI ``mlops://<product>/<what>`` in its one form.
+
+    :raises ValueError: for a URI that names no product, or nothing that a product has; the message lists the kinds.
+    """
+    what = uri.path.strip("/")
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", uri.netloc) or what not in KINDS:
+        raise ValueError(f"{uri.geturl()!r} is no mlops://<product>/<what>; <what> is one of {', '.join(KINDS)}")
+    return uri._replace(path=f"/{what}", query="", fragment="")
+
+
+def _asset(product: MLProduct, what: str) -> Asset:
+    from airflow.sdk import Asset
+
+    extra: dict[str, Any] = {"product": product.name, "what": KINDS[what]}
+    return Asset(name=f"{product.name}.{what}", uri=f"{SCHEME}://{product.name}/{what}", extra=extra)

@@ -1,0 +1,128 @@
+"""Trying a service once, quickly: what the test button of an Airflow connection does."""
+
+from __future__ import annotations
+
+import base64
+import socket
+import sqlite3
+import ssl
+import tempfile
+import urllib.error
+import urllib.request
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from airflow_mlops_provider.exceptions import BackendError
+
+SECONDS = 5
+PROBE = ".mlops-probe"
+
+
+def expect(held: bool, otherwise: str) -> None:
+    """Go on if something held. :raises BackendError: if it did not."""
+    if not held:
+        raise BackendError(otherwise)
+
+
+def http(url: str, credentials: tuple[str, str] | None, token: str | None) -> bytes:
+    """Return the first bytes of a page.
+
+    :raises BackendError: if it cannot be had; credentials that were refused are said to be that.
+    """
+    request = urllib.request.Request(url)  # noqa: S310 - the operator's own address
+    if credentials:
+        request.add_header("Authorization", "Basic " + base64.b64encode(":".join(credentials).encode()).decode())
+    elif token:
+        request.add_header("Authorization", f"Bearer {token}")
+    try:
+        with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310 - see above
+            return bytes(answer.read(10_000))
+    except urllib.error.HTTPError as error:
+        refused = "; user name, password or token was refused" if error.code in {401, 403} else ""
+        raise BackendError(f"{url} answers with status {error.code}{refused}") from None
+    except (OSError, ValueError) as error:
+        raise BackendError(f"{url} does not answer: {getattr(error, 'reason', error)}") from None
+
+
+def sqlite_file(path: str) -> str:
+    """Say what lies at an SQLite database's place, or that it will be made there.
+
+    :raises BackendError: if it is no database, or its folder cannot be written.
+    """
+    file = Path(path)
+    if not file.exists():
+        folder(file.parent)
+        return f"{file} will be made at its first use"
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=SECONDS)) as database:
+            tables = database.execute("SELECT count(*) FROM sqlite_master WHERE name = 'experiments'").fetchone()[0]
+    except sqlite3.Error as error:
+        raise BackendError(f"{file} cannot be read as a database: {error}") from None
+    expect(tables == 1, f"{file} is a database, but not MLflow's")
+    return f"{file} is MLflow's database"
+
+
+def folder(path: Path) -> None:
+    """Make a folder if it is not there, and write, read and delete a file in it.
+
+    :raises BackendError: if that fails.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(prefix=".tmp-", dir=path) as file:
+            file.write(b"probe")
+    except OSError as error:
+        raise BackendError(f"{path} cannot be written: {error.strerror or error}") from None
+
+
+def bucket(uri: str, endpoint: str | None, region: str | None, keys: tuple[str, str] | None) -> None:
+    """Write, read and delete a small object below a bucket's prefix.
+
+    :raises BackendError: if that fails.
+    """
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    place = urlsplit(uri)
+    key = f"{place.path.strip('/')}/{PROBE}".lstrip("/")
+    limits = Config(connect_timeout=SECONDS, read_timeout=SECONDS, retries={"total_max_attempts": 1})
+    access, secret = keys or (None, None)
+    try:
+        client: Any = boto3.client(
+            "s3",
+            endpoint_url=endpoint,
+            region_name=region,
+            aws_access_key_id=access,
+            aws_secret_access_key=secret,
+            config=limits,
+        )
+        client.put_object(Bucket=place.netloc, Key=key, Body=b"probe")
+        client.get_object(Bucket=place.netloc, Key=key)["Body"].read()
+        client.delete_object(Bucket=place.netloc, Key=key)
+    except (BotoCoreError, ClientError, ValueError) as error:
+        raise BackendError(f"{uri} cannot be written and read: {str(error)[:300]}") from None
+
+
+def redis(host: str, port: int, login: str | None, password: str | None, tls: bool = False) -> None:
+    """Ask a Redis server whether it is there, in its own protocol and without its client library.
+
+    :raises BackendError: if it does not answer, or refuses the password.
+    """
+    words = [["AUTH", *([login] if login else []), password]] if password else []
+    try:
+        with socket.create_connection((host, port), SECONDS) as plain:
+            wire = ssl.create_default_context().wrap_socket(plain, server_hostname=host) if tls else plain
+            for command in [*words, ["PING"]]:
+                wire.sendall(_resp(command))
+                answer = wire.recv(200).decode(errors="replace").strip()
+                expect(answer.startswith("+"), f"Redis at {host}:{port} refuses: {answer.lstrip('-')[:100]}")
+    except OSError as error:
+        raise BackendError(f"Redis at {host}:{port} does not answer: {error}") from None
+
+
+def _resp(words: list[Any]) -> bytes:
+    parts = [f"${len(str(word).encode())}\r\n{word}\r\n" for word in words]
+    return f"*{len(words)}\r\n{''.join(parts)}".encode()

@@ -1,0 +1,189 @@
+"""What this package tells Airflow about itself: hooks, forms, links, assets, configuration, commands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_mlops_provider.lifecycle.stages import STAGES
+
+PACKAGE = "airflow_mlops_provider"
+SINCE = "0.1.0"
+INTEGRATIONS = {
+    "MLOps": "https://doi.org/10.1109/ACCESS.2023.3262138",
+    "Feast": "https://docs.feast.dev/",
+    "MLflow": "https://mlflow.org/docs/latest/",
+    "Great Expectations": "https://docs.greatexpectations.io/",
+    "Evidently": "https://docs.evidentlyai.com/",
+    "Prometheus": "https://prometheus.io/docs/",
+}
+SENSORS = ("features",)
+TRIGGERS = ("deliveries",)
+NOTIFICATIONS: tuple[str, ...] = ()
+HOOKS = {
+    "artifact_store": "MLOps",
+    "feast": "Feast",
+    "mlflow": "MLflow",
+    "model_server": "MLOps",
+    "prometheus": "Prometheus",
+}
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the provider's description, as Airflow's ``provider_info.schema.json`` wants it."""
+    return {
+        "package-name": "airflow-mlops-provider",
+        "name": "MLOps",
+        "description": "The whole MLOps loop in Airflow: features, validation, training, evaluation, registry, "
+        "deployment, serving, monitoring and feedback.",
+        "integrations": [
+            {"integration-name": name, "external-doc-url": url, "tags": ["ml"]} for name, url in INTEGRATIONS.items()
+        ],
+        "operators": [_modules("MLOps", "operators", STAGES)],
+        "sensors": [_modules("MLOps", "sensors", SENSORS)],
+        "triggers": [_modules("MLOps", "triggers", TRIGGERS)],
+        "hooks": [_modules(integration, "hooks", (file,)) for file, integration in HOOKS.items()],
+        "notifications": list(NOTIFICATIONS),
+        "connection-types": _connection_types(),
+        "asset-uris": [{"schemes": ["mlops"], "handler": f"{PACKAGE}.assets.sanitize_uri"}],
+        "extra-links": [f"{PACKAGE}.operators.links.ManifestLink", f"{PACKAGE}.operators.links.ReportLink"],
+        "config": {"mlops": {"description": "The MLOps loop.", "options": _options()}},
+        "cli": [f"{PACKAGE}.cli.definition.get_mlops_cli_commands"],
+    }
+
+
+def _modules(integration: str, folder: str, files: tuple[str, ...]) -> dict[str, Any]:
+    return {"integration-name": integration, "python-modules": [f"{PACKAGE}.{folder}.{file}" for file in files]}
+
+
+def _connection_types() -> list[dict[str, Any]]:
+    server = {"host": "localhost", "port": "443", "schema": "https"}
+    return [
+        _connection(
+            "mlops_artifact_store",
+            "artifact_store.ArtifactStoreHook",
+            "MLOps artifact store",
+            {
+                "root": _field("Root", "A folder, or s3://bucket/prefix."),
+                "endpoint_url": _field("Endpoint URL", "Only for a bucket that is not AWS's own."),
+                "region": _field("Region", "The bucket's region."),
+            },
+            hidden=("host", "port", "schema", "extra"),
+            labels={"login": "Access key ID", "password": "Secret access key"},
+            examples={"root": "s3://models/mlops", "region": "eu-central-1"},
+        ),
+        _connection(
+            "feast",
+            "feast.FeastHook",
+            "Feast online store",
+            {
+                "online_store": _field("Online store", "Which kind of store.", enum=["sqlite", "redis"]),
+                "connection_string": _field("Connection string", "Redis only, in place of host and port; no password."),
+                "options": _field("Options (JSON)", "Further settings of that store, as Feast names them."),
+            },
+            hidden=("schema", "extra"),
+            examples={"host": "redis", "port": "6379", "connection_string": "redis:6379,db=1,ssl=true"},
+        ),
+        _connection(
+            "mlflow",
+            "mlflow.MlflowHook",
+            "MLflow",
+            {},
+            hidden=("extra",),
+            labels={"schema": "Scheme", "password": "Password, or a token without login"},
+            examples={**server, "host": "mlflow.example.org"},
+        ),
+        _connection(
+            "mlops_model_server",
+            "model_server.ModelServerHook",
+            "MLOps model server",
+            {},
+            hidden=("login", "extra"),
+            labels={"schema": "Scheme", "password": "Token"},
+            examples={**server, "port": "8900", "schema": "http"},
+        ),
+        _connection(
+            "prometheus",
+            "prometheus.PrometheusHook",
+            "Prometheus",
+            {},
+            hidden=("extra",),
+            labels={"schema": "Scheme", "password": "Password, or a token without login"},
+            examples={**server, "port": "9090", "schema": "http"},
+        ),
+    ]
+
+
+def _connection(
+    kind: str,
+    hook: str,
+    name: str,
+    fields: dict[str, Any],
+    *,
+    hidden: tuple[str, ...],
+    examples: dict[str, str],
+    labels: dict[str, str] | None = None,
+) -> dict[str, Any]:
+    return {
+        "connection-type": kind,
+        "hook-class-name": f"{PACKAGE}.hooks.{hook}",
+        "hook-name": name,
+        "conn-fields": fields,
+        "ui-field-behaviour": {
+            "hidden-fields": list(hidden),
+            "relabeling": labels or {},
+            "placeholders": examples,
+        },
+    }
+
+
+def _field(label: str, description: str, enum: list[str] | None = None) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": ["string", "null"]}
+    if enum:
+        schema |= {"enum": [*enum, None]}
+    return {"label": label, "description": description, "schema": schema}
+
+
+def _options() -> dict[str, Any]:
+    return {
+        "artifact_root": _option(
+            "Where results lie: a folder, or s3://bucket/prefix. By default $AIRFLOW_HOME/mlops. The connection "
+            "mlops_artifact_store goes before.",
+            "s3://models/mlops",
+        ),
+        "default_place": _option(
+            "Where jobs run whose operator names no place: local_process or kubernetes_pod.",
+            "kubernetes_pod",
+            "local_process",
+        ),
+        "landing_root": _option(
+            "Where sources deliver: a folder, or s3://bucket/prefix. By default the folder landing in the artifact "
+            "root.",
+            "s3://landing",
+        ),
+        "mlflow_uri": _option(
+            "MLflow's tracking and registry URI, without credentials. By default an SQLite file in the artifact root. "
+            "The connection mlops_mlflow goes before.",
+            "http://mlflow:5000",
+        ),
+        "products_folders": _option(
+            "Further folders in which products are found, each a package with a product.py, beside the "
+            "folder of the DAG files; several are separated by commas.",
+            "/opt/products,/opt/more_products",
+        ),
+        "retry_seconds": _option(
+            "How long the reference pipelines' tasks wait before they are tried again, in seconds.",
+            "300",
+            "30",
+            "integer",
+        ),
+    }
+
+
+def _option(description: str, example: str, default: str | None = None, kind: str = "string") -> dict[str, Any]:
+    return {
+        "description": description + "\n",
+        "version_added": SINCE,
+        "type": kind,
+        "example": example,
+        "default": default,
+    }

@@ -1,0 +1,52 @@
+"""The artifact root: a folder, or a prefix in an S3 bucket."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_mlops_provider.backends import probes
+from airflow_mlops_provider.backends.artifacts import open_store
+from airflow_mlops_provider.exceptions import ConfigurationError
+from airflow_mlops_provider.hooks import defaults
+from airflow_mlops_provider.hooks.base import ServiceHook
+
+
+class ArtifactStoreHook(ServiceHook):
+    """The artifact root; by default ``[mlops] artifact_root``, and without that ``$AIRFLOW_HOME/mlops``.
+
+    ``root`` is a folder or ``s3://bucket/prefix``; ``endpoint_url`` and ``region`` say where a bucket is that is not
+    AWS's own; login and password are access key and secret key. Without keys, boto3 finds its own (a role, a profile).
+    """
+
+    default_conn_name = "mlops_artifact_store"
+    conn_type = "mlops_artifact_store"
+    hook_name = "MLOps artifact store"
+
+    def settings(self) -> dict[str, Any]:
+        """Return the root's URI, and where its bucket is."""
+        root = self.extra.get("root") or (self.connection.host if self.connection else None)
+        if self.connection is not None and not root:
+            raise ConfigurationError(f"connection {self.conn_id!r} has no root; give a folder or s3://bucket/prefix")
+        further = {name: self.extra.get(name) for name in ("endpoint_url", "region")}
+        return {"root": open_store(root or defaults.artifact_root()).uri, **further}
+
+    def secrets(self) -> dict[str, str]:
+        """Return the access keys, and the bucket's place, as boto3 and MLflow read them."""
+        settings, keys = self.settings(), self.credentials
+        named = {
+            "AWS_ACCESS_KEY_ID": keys[0] if keys else None,
+            "AWS_SECRET_ACCESS_KEY": keys[1] if keys else None,
+            "AWS_DEFAULT_REGION": settings["region"],
+            "AWS_ENDPOINT_URL_S3": settings["endpoint_url"],
+            "MLFLOW_S3_ENDPOINT_URL": settings["endpoint_url"],
+        }
+        return {name: value for name, value in named.items() if value}
+
+    def probe(self) -> str:
+        """Write, read and delete something at the root."""
+        settings = self.settings()
+        if settings["root"].startswith("s3://"):
+            probes.bucket(settings["root"], settings["endpoint_url"], settings["region"], self.credentials)
+        else:
+            probes.folder(defaults.folder_of(settings["root"]))
+        return f"{settings['root']} can be written and read"

@@ -1,0 +1,76 @@
+"""Feast: the feature store's online side."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from airflow_mlops_provider.backends import probes
+from airflow_mlops_provider.exceptions import ConfigurationError
+from airflow_mlops_provider.hooks.base import ServiceHook
+
+PASSWORD_VARIABLE = "MLOPS_ONLINE_STORE_PASSWORD"  # noqa: S105 - the variable's name
+STORES = ("sqlite", "redis")
+
+
+class FeastHook(ServiceHook):
+    """Feast's online store; by default an SQLite file beside the product's features.
+
+    ``online_store`` says which kind. For Redis, host and port (or ``connection_string``, as Feast writes it) say where;
+    the password goes into its own field. ``options`` takes further settings of that store as JSON.
+    """
+
+    default_conn_name = "mlops_feast"
+    conn_type = "feast"
+    hook_name = "Feast online store"
+
+    def settings(self) -> dict[str, Any]:
+        """Return Feast's online store settings; a password stands in them as a variable's name."""
+        kind = self.extra.get("online_store") or ("redis" if self.connection and self.connection.host else "sqlite")
+        if kind not in STORES:
+            raise ConfigurationError(
+                f"connection {self.conn_id!r}: unknown online store {kind!r}; known: redis, sqlite"
+            )
+        return {"type": kind, **self._options(), **({"connection_string": self._redis()} if kind == "redis" else {})}
+
+    def secrets(self) -> dict[str, str]:
+        """Return the online store's password."""
+        password = self.connection.password if self.connection else None
+        if password and "," in password:
+            raise ConfigurationError(f"connection {self.conn_id!r}: Feast cannot take a password with a comma in it")
+        return {PASSWORD_VARIABLE: password} if password else {}
+
+    def probe(self) -> str:
+        """Ask the online store whether it is there."""
+        settings = self.settings()
+        if settings["type"] == "sqlite":
+            return "Feast's SQLite store needs no server"
+        nodes, _, _ = settings["connection_string"].partition(",")
+        host, _, port = nodes.partition(":")
+        conn = self.connection
+        login, password = (conn.login, conn.password) if conn else (None, None)
+        probes.redis(host, int(port or 6379), login, password, tls="ssl=true" in settings["connection_string"].lower())
+        return f"Redis answers at {nodes}"
+
+    def _redis(self) -> str:
+        conn = self.connection
+        given = self.extra.get("connection_string")
+        if given and "password=" in given:
+            raise ConfigurationError(f"connection {self.conn_id!r}: put the password in its own field")
+        if not given and not (conn and conn.host):
+            raise ConfigurationError(f"connection {self.conn_id!r}: a Redis online store needs a host")
+        parts = [given or f"{conn.host}:{conn.port or 6379}"]  # type: ignore[union-attr]
+        parts += [f"username={conn.login}"] if conn and conn.login else []
+        # Only the variable's name travels: settings are shown in manifests, the value reaches the job alone.
+        parts += [f"password=${{{PASSWORD_VARIABLE}}}"] if conn and conn.password else []
+        return ",".join(parts)
+
+    def _options(self) -> dict[str, Any]:
+        given = self.extra.get("options") or {}
+        try:
+            options = json.loads(given) if isinstance(given, str) else given
+        except ValueError as error:
+            raise ConfigurationError(f"connection {self.conn_id!r}: options is no JSON: {error}") from None
+        if not isinstance(options, dict):
+            raise ConfigurationError(f"connection {self.conn_id!r}: options must be a JSON object")
+        return options

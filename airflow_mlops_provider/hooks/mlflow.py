@@ -1,0 +1,51 @@
+"""MLflow: tracking server and model registry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_mlops_provider.backends import probes
+from airflow_mlops_provider.exceptions import ConfigurationError
+from airflow_mlops_provider.hooks import defaults
+from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
+from airflow_mlops_provider.hooks.base import ServiceHook
+
+
+class MlflowHook(ServiceHook):
+    """An MLflow server; by default an SQLite file in the artifact root.
+
+    Host, port and schema give the tracking URI; a host may also be a whole URI. Login and password are the server's
+    user, a password alone is a token.
+    """
+
+    default_conn_name = "mlops_mlflow"
+    conn_type = "mlflow"
+    hook_name = "MLflow"
+
+    def settings(self) -> dict[str, Any]:
+        """Return the tracking and registry URI."""
+        uri = self.url or defaults.mlflow_uri(ArtifactStoreHook().settings()["root"])
+        if "@" in uri.partition("://")[2].partition("/")[0]:
+            raise ConfigurationError(
+                "MLflow's URI bears a password, which every manifest would show; run an MLflow server before that "
+                f"database, and name the server in the connection {self.conn_id!r}"
+            )
+        return {"uri": uri}
+
+    def secrets(self) -> dict[str, str]:
+        """Return the user's name and password, or the token, as MLflow reads them."""
+        if self.credentials:
+            name, password = self.credentials
+            return {"MLFLOW_TRACKING_USERNAME": name, "MLFLOW_TRACKING_PASSWORD": password}
+        return {"MLFLOW_TRACKING_TOKEN": self.token} if self.token else {}
+
+    def probe(self) -> str:
+        """Search MLflow's experiments, or look into its file."""
+        uri = self.settings()["uri"]
+        if uri.startswith("http"):
+            page = f"{uri}/api/2.0/mlflow/experiments/search?max_results=1"
+            probes.http(page, self.credentials, self.token)
+            return f"MLflow answers at {uri}"
+        if uri.startswith("sqlite:///"):
+            return probes.sqlite_file(uri.removeprefix("sqlite:///"))
+        return f"{uri} is left to MLflow; only servers and SQLite files can be tried from here"

@@ -1,0 +1,45 @@
+"""Everything a job must be told about the services around it, gathered from connections and configuration."""
+
+from __future__ import annotations
+
+from airflow_mlops_provider.hooks import defaults
+from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
+from airflow_mlops_provider.hooks.feast import FeastHook
+from airflow_mlops_provider.hooks.mlflow import MlflowHook
+from airflow_mlops_provider.hooks.model_server import ModelServerHook
+from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.spec import Services
+
+
+def services(product: MLProduct) -> tuple[Services, str, dict[str, str]]:
+    """Return where a product's services are, the artifact root, and the environment that bears the credentials.
+
+    Each comes from its Airflow connection where that is defined, and from the embedded default where not. A product
+    with a model server of its own elsewhere has the connection ``mlops_model_server_<product>``.
+
+    :raises ConfigurationError: if a connection cannot work as it is filled in.
+    """
+    store, mlflow, feast, server = ArtifactStoreHook(), MlflowHook(), FeastHook(), server_of(product)
+    root = store.settings()["root"]
+    addresses = Services(
+        landing=defaults.landing_root(root),
+        mlflow=mlflow.settings()["uri"],
+        online_store=feast.settings(),
+        model_server=server.settings()["url"],
+    )
+    secrets = {**store.secrets(), **mlflow.secrets(), **feast.secrets(), **server.secrets()}
+    return addresses, root, secrets
+
+
+def server_of(product: MLProduct) -> ModelServerHook:
+    """Return the hook of a product's own model server if it has one, and else that of all products."""
+    own = ProductServerHook(product.name)
+    return own if own.connection else ModelServerHook()
+
+
+class ProductServerHook(ModelServerHook):
+    """The model server of one product; it may have none of its own."""
+
+    def __init__(self, product: str) -> None:
+        self.default_conn_name = f"{ModelServerHook.default_conn_name}_{product}"  # type: ignore[misc]
+        super().__init__()

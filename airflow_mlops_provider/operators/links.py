@@ -1,0 +1,66 @@
+"""The links on a task's page that lead to its evidence: the manifest, and the report that a person reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import attrs
+from airflow.sdk import BaseOperatorLink, conf
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator
+    from airflow.sdk.types import TaskInstanceKey
+
+PAGES = "/mlops/artifact"
+MANIFEST_KEY = "mlops_manifest"
+MANIFEST_FILE = "manifest.json"
+
+
+@attrs.define()
+class ManifestLink(BaseOperatorLink):
+    """The manifest of the task's job, of a failed one too if its URI was pushed under ``mlops_manifest``."""
+
+    name = "Manifest"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the manifest's page; empty if the task has none."""
+        uri = _pulled(ti_key, MANIFEST_KEY)
+        if not isinstance(uri, str):
+            uri = _reference(ti_key).get("uri")
+        return page(uri, MANIFEST_FILE) if uri else ""
+
+
+@attrs.define()
+class ReportLink(BaseOperatorLink):
+    """The page of the task's report."""
+
+    name = "Report"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the report's page; empty if the task's result is no report, or one without a page."""
+        reference = _reference(ti_key)
+        uri, file = reference.get("uri"), reference.get("page")
+        return page(uri, file) if uri and file else ""
+
+
+def page(uri: str, file: str) -> str:
+    """Return the address at which Airflow shows a file of a result.
+
+    :param uri: the result's folder. A browser opens neither ``file://`` nor ``s3://``, so Airflow serves it.
+    """
+    if uri.startswith(("http://", "https://")):
+        return f"{uri.rstrip('/')}/{file}"
+    base = conf.get("api", "base_url", fallback="") or ""
+    return f"{base.rstrip('/')}{PAGES}?{urlencode({'uri': uri, 'file': file})}"
+
+
+def _reference(ti_key: TaskInstanceKey) -> dict[str, Any]:
+    value = _pulled(ti_key, "return_value")
+    return value if isinstance(value, dict) and "kind" in value else {}
+
+
+def _pulled(ti_key: TaskInstanceKey, key: str) -> Any:
+    from airflow.sdk.execution_time.xcom import XCom
+
+    return XCom.get_value(ti_key=ti_key, key=key)
