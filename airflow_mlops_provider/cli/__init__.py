@@ -1,0 +1,1 @@
+"""`airflow mlops …`: the commands of a person at a terminal."""
