@@ -125,12 +125,12 @@ def _is_number(column: pd.Series) -> bool:
 def _dataset(frame: pd.DataFrame, numeric: list[str], other: list[str], definition: Any) -> Any:
     """Return Evidently's dataset; plain floats and strings, as its tests do not take pandas' own types."""
     plain = {name: frame[name].astype(float) for name in numeric}
-    plain |= {name: frame[name].astype(object).where(frame[name].notna(), None).map(_text) for name in other}
+    plain |= {name: frame[name].astype(object).map(_text) for name in other}
     return Dataset.from_pandas(pd.DataFrame(plain, index=frame.index), data_definition=definition)
 
 
 def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
+    return None if pd.isna(value) else str(value)
 
 
 def _outcome(result: MetricResult) -> dict[str, Any]:
