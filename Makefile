@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := constraints/constraints-3.11.txt
 READY := $(VENV)/.ready
+# The airflow command writes into its home as soon as it is called; not into the user's.
+export AIRFLOW_HOME := $(CURDIR)/var/cli
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -131,7 +131,7 @@ def _keys(config: Path) -> Sections:
     old = configparser.ConfigParser()
     old.read(config)
     return {
-        section: {name: old.get(section, name, fallback=value) for name, value in options.items()}
+        section: {name: old.get(section, name, fallback="") or value for name, value in options.items()}
         for section, options in made.items()
     }
 
