@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import lightgbm
@@ -18,8 +18,8 @@ from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.serving import releases
 
 NAME = "tiny_shop"
-WATERMARK = datetime(2020, 1, 2, tzinfo=timezone.utc)
-PRODUCT = '''
+WATERMARK = datetime(2020, 1, 2, tzinfo=UTC)
+PRODUCT = """
 from datetime import datetime, timezone
 from airflow_mlops_provider.lifecycle.product import *
 
@@ -34,14 +34,14 @@ product = MLProduct(
     request={"customer": "string", "price": "float64", "pieces": "int64"},
     label=Label(column="returned", known_at="known_at"), trainer=Trainer(code=RULE), gates=Gates(min_metric=0.5),
 )
-'''
-CODE = '''
+"""
+CODE = """
 def assemble(rows):
     made = rows[["price", "pieces", "orders", "mean_price"]].copy()
     made["hour"] = rows["event_time"].dt.hour
     made["known"] = rows["customer"].notna()
     return made.astype("float64")
-'''
+"""
 
 
 def make_product(folder: Path) -> MLProduct:
@@ -60,7 +60,9 @@ def make_product(folder: Path) -> MLProduct:
 def make_release(root: Path, version: int, seed: int | None = None) -> releases.Release:
     """Train and store a model; another seed gives another model."""
     rng = np.random.default_rng(version if seed is None else seed)
-    inputs = pd.DataFrame(rng.normal(size=(400, 6)), columns=["price", "pieces", "orders", "mean_price", "hour", "known"])
+    inputs = pd.DataFrame(
+        rng.normal(size=(400, 6)), columns=["price", "pieces", "orders", "mean_price", "hour", "known"]
+    )
     label = (inputs["price"] + rng.normal(size=400) > 0).astype(int)
     settings = {"objective": "binary", "num_leaves": 15, "verbose": -1, "num_threads": 1, "seed": version}
     folder = root / NAME / "train" / f"model-{version}"
@@ -71,7 +73,7 @@ def make_release(root: Path, version: int, seed: int | None = None) -> releases.
         model_uri=folder.as_uri(),
         model_hash=content_hash(folder),
         version=version,
-        requested_at=datetime.now(timezone.utc),
+        requested_at=datetime.now(UTC),
     )
 
 
@@ -91,7 +93,7 @@ def make_rows(count: int, seed: int = 0) -> list[dict[str, object]]:
 
 def ask_for(root: Path, release: releases.Release) -> releases.Release:
     """Point the server at a release, asked for now."""
-    again = release.model_copy(update={"requested_at": datetime.now(timezone.utc)})
+    again = release.model_copy(update={"requested_at": datetime.now(UTC)})
     releases.request(open_store(str(root)), again)
     return again
 

@@ -88,7 +88,9 @@ def _add_state(app: FastAPI, server: ModelServer) -> None:
 
 async def _answer(server: ModelServer, request: Request, request_id: str, expected: str) -> tuple[int, dict[str, Any]]:
     if not _allowed(request, expected):
-        return 401, {"detail": f"send the header 'Authorization: Bearer …' with the token in the server's {TOKEN_VARIABLE}"}
+        return 401, {
+            "detail": f"send the header 'Authorization: Bearer …' with the token in the server's {TOKEN_VARIABLE}"
+        }
     body = await _body(request)
     if body is None:
         return 413, {"detail": f"a body may have {MAX_BODY:,} bytes; send the rows in several calls"}
@@ -115,7 +117,9 @@ async def _body(request: Request) -> bytes | None:
 
 def _allowed(request: Request, expected: str) -> bool:
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    return not expected or (scheme.lower() == "bearer" and hmac.compare_digest(given.encode("latin-1"), expected.encode()))
+    return not expected or (
+        scheme.lower() == "bearer" and hmac.compare_digest(given.encode("latin-1"), expected.encode())
+    )
 
 
 def _inline(schema: Any, definitions: Any = None) -> Any:

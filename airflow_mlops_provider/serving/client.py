@@ -21,7 +21,9 @@ def ask(base_url: str, path: str, timeout: float = 5.0) -> dict[str, Any] | None
 
 def described(state: dict[str, Any]) -> str:
     """Return in a few words which model server a /version answer comes from."""
-    return f"the model server of product {state['product']!r} with root {state.get('root')} (process {state.get('pid')})"
+    return (
+        f"the model server of product {state['product']!r} with root {state.get('root')} (process {state.get('pid')})"
+    )
 
 
 def what_answers(base_url: str, timeout: float = 3.0) -> str | None:

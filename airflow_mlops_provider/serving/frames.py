@@ -15,14 +15,16 @@ EVENT_TIME = "event_time"
 def conform(frame: pd.DataFrame, types: Mapping[str, DataType]) -> pd.DataFrame:
     """Return the declared columns, in their order, with their types.
 
-    Strings are objects with None, timestamps UTC nanoseconds with NaT, float64 has NaN. Where int64 or bool has a gap the
-    column is refused: turned into floats, a row's inputs would depend on the rows beside it.
+    Strings are objects with None, timestamps UTC nanoseconds with NaT, float64 has NaN. Where int64 or bool has a gap
+    the column is refused: turned into floats, a row's inputs would depend on the rows beside it.
 
     :raises SourceDataError: for a missing column, or values that are not of its type.
     """
     missing = sorted(set(types) - set(frame.columns))
     if missing:
-        raise SourceDataError(f"no column {', '.join(map(repr, missing))}; there are: {', '.join(map(str, frame.columns))}")
+        raise SourceDataError(
+            f"no column {', '.join(map(repr, missing))}; there are: {', '.join(map(str, frame.columns))}"
+        )
     return pd.DataFrame({name: _column(frame[name], kind) for name, kind in types.items()}, index=frame.index)
 
 

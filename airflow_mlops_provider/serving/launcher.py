@@ -49,7 +49,9 @@ def ensure_running(
             _require_free(url, port)
             running = _start(product, root, host, port, log, env, options)
         elif running["url"] != url:
-            raise DeploymentError(f"{product} is served at {running['url']} already; stop it before serving it at {url}")
+            raise DeploymentError(
+                f"{product} is served at {running['url']} already; stop it before serving it at {url}"
+            )
         _wait_until_up(url, product, running, log, timeout)
     return url
 
@@ -71,10 +73,12 @@ def stop(product: str, root: str, timeout: float = 20.0) -> bool:
         return running is not None
 
 
-def wait_for(base_url: str, version: int, timeout: float = 120.0, requested_at: datetime | None = None) -> dict[str, Any]:
+def wait_for(
+    base_url: str, version: int, timeout: float = 120.0, requested_at: datetime | None = None
+) -> dict[str, Any]:
     """Return what the server says of itself, once that version is live.
 
-    :param requested_at: the release's; a failure of an earlier request for the same version is then not taken for this one's.
+    :param requested_at: the release's; an earlier failure of the same version is then not taken for this one's.
     :raises DeploymentError: if the server says that it cannot load the version, or has not within ``timeout`` seconds.
     """
     until, state = time.monotonic() + timeout, None
@@ -88,7 +92,9 @@ def wait_for(base_url: str, version: int, timeout: float = 120.0, requested_at: 
         time.sleep(0.2)
     serves = state["live"] and state["live"]["version"] if state else "nothing that answers"
     problem = f"; it reports: {state['failure']['error']}" if state and state["failure"] else ""
-    raise DeploymentError(f"{base_url} did not serve version {version} within {timeout:g} s; it serves {serves}{problem}")
+    raise DeploymentError(
+        f"{base_url} did not serve version {version} within {timeout:g} s; it serves {serves}{problem}"
+    )
 
 
 def _of_request(failure: Mapping[str, Any], requested_at: datetime | None) -> bool:
@@ -128,7 +134,7 @@ def _start(
     entry["url"] = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     temporary = process_file(root, product).with_suffix(".tmp")
     temporary.write_text(json.dumps(entry))
-    os.replace(temporary, process_file(root, product))
+    temporary.replace(process_file(root, product))
     return entry
 
 
@@ -140,7 +146,9 @@ def _wait_until_up(url: str, product: str, running: Mapping[str, Any], log: Path
             return
         if _ended(psutil.Process(running["pid"]) if psutil.pid_exists(running["pid"]) else None, 0.1):
             raise DeploymentError(f"the server of {product} ended while starting; its log {log} says: {_tail(log)}")
-    raise DeploymentError(f"the server of {product} did not answer at {url} within {timeout:g} s; see {log}: {_tail(log)}")
+    raise DeploymentError(
+        f"the server of {product} did not answer at {url} within {timeout:g} s; see {log}: {_tail(log)}"
+    )
 
 
 def _ended(process: psutil.Process | None, timeout: float) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
+from functools import partial
 
-import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
+from airflow_mlops_provider.serving.predictor import Probabilities
 from airflow_mlops_provider.serving.releases import Release
 
 _SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -20,27 +21,24 @@ class Metrics:
     def __init__(self, product: str) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        one = {"registry": self.registry, "labelnames": ("product",)}
-        self.product = product
-        self._requests = Counter(
-            "mlops_serving_requests", "Calls of /predict", ("product", "status"), registry=self.registry
+        counter = partial(Counter, registry=self.registry)
+        gauge = partial(Gauge, registry=self.registry)
+        histogram = partial(Histogram, registry=self.registry)
+        one, self.product = ("product",), product
+        self._requests = counter("mlops_serving_requests", "Calls of /predict", ("product", "status"))
+        self._seconds = histogram("mlops_serving_request_seconds", "Time of a call of /predict", one, buckets=_SECONDS)
+        self._rows = counter("mlops_serving_rows", "Rows predicted", one)
+        self._predictions = histogram("mlops_serving_prediction", "Predicted probabilities", one, buckets=_PROBABILITY)
+        self._model = gauge("mlops_serving_model_info", "1 for the live model", ("product", "version", "model_hash"))
+        self._version = gauge("mlops_serving_model_version", "Number of the live model version; 0 for none", one)
+        self._failures = counter("mlops_serving_load_failures", "Model versions that could not be loaded", one)
+        self._watermark = gauge(
+            "mlops_serving_feature_watermark_timestamp_seconds", "Up to when the online store knows features", one
         )
-        self._seconds = Histogram("mlops_serving_request_seconds", "Time of a call of /predict", buckets=_SECONDS, **one)
-        self._rows = Counter("mlops_serving_rows", "Rows predicted", **one)
-        self._predictions = Histogram(
-            "mlops_serving_prediction", "Predicted probabilities", buckets=_PROBABILITY, **one
-        )
-        self._model = Gauge(
-            "mlops_serving_model_info", "The live model", ("product", "version", "model_hash"), registry=self.registry
-        )
-        self._version = Gauge("mlops_serving_model_version", "Number of the live model version; 0 for none", **one)
-        self._failures = Counter("mlops_serving_load_failures", "Model versions that could not be loaded", **one)
-        self._watermark = Gauge(
-            "mlops_serving_feature_watermark_timestamp_seconds", "Up to when the online store knows features", **one
-        )
-        self._age = Gauge("mlops_serving_feature_age_seconds", "Time since that watermark", **one)
-        self._ready = Gauge("mlops_serving_ready", "1 if model and features answer", **one)
-        self._dropped = Counter("mlops_serving_log_dropped_rows", "Predictions that were not recorded", **one)
+        self._age = gauge("mlops_serving_feature_age_seconds", "Time since that watermark", one)
+        self._ready = gauge("mlops_serving_ready", "1 if model and features answer", one)
+        self._dropped = counter("mlops_serving_log_dropped_rows", "Predictions that were not recorded", one)
+        self._shown: Release | None = None
         for metric in (self._rows, self._failures, self._dropped, self._version, self._ready):
             metric.labels(product)  # there from the start, so that an alert on them sees a zero and not nothing
 
@@ -49,7 +47,7 @@ class Metrics:
         self._requests.labels(self.product, str(status)).inc()
         self._seconds.labels(self.product).observe(seconds)
 
-    def predicted(self, predictions: np.ndarray) -> None:  # type: ignore[type-arg]
+    def predicted(self, predictions: Probabilities) -> None:
         """Count predicted probabilities."""
         self._rows.labels(self.product).inc(len(predictions))
         histogram = self._predictions.labels(self.product)
@@ -58,8 +56,11 @@ class Metrics:
 
     def live(self, release: Release) -> None:
         """Tell which release serves from now on."""
-        self._model.clear()
+        # The one before stays, at 0: Feast turns on prometheus_client's multi-process mode, where no label goes away.
+        if self._shown is not None:
+            self._model.labels(self.product, str(self._shown.version), self._shown.model_hash).set(0)
         self._model.labels(self.product, str(release.version), release.model_hash).set(1)
+        self._shown = release
         self._version.labels(self.product).set(release.version)
 
     def failed(self) -> None:

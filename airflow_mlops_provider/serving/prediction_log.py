@@ -7,11 +7,12 @@ import logging
 import os
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import pandas as pd
 
@@ -21,16 +22,26 @@ log = logging.getLogger(__name__)
 Record = dict[str, Any]
 
 
+class Batch(NamedTuple):
+    """One request's rows, in a frame with their ``event_time``, and what was predicted for each of them."""
+
+    rows: pd.DataFrame
+    predictions: list[float]
+    version: int
+    request_id: str
+    predicted_at: datetime
+
+
 class PredictionLog:
-    """Appends records in a thread of its own.
+    """Appends predictions in a thread of its own.
 
     :param folder: where the files go.
-    :param limit: records that may wait; beyond it a batch is dropped, and ``on_drop`` is told how many.
+    :param limit: rows that may wait; beyond it a batch is dropped, and ``on_drop`` is told how many.
     """
 
-    def __init__(self, folder: Path, limit: int = 100_000, on_drop: Callable[[int], None] = lambda count: None) -> None:
+    def __init__(self, folder: Path, limit: int = 100_000, on_drop: Callable[[int], None] = lambda _: None) -> None:
         self.folder, self.limit, self._on_drop = folder, limit, on_drop
-        self._waiting: deque[list[Record]] = deque()
+        self._waiting: deque[Batch] = deque()
         self._count, self._part, self._closed = 0, 0, False
         self._changed = threading.Condition()
         self._file: IO[str] | None = None
@@ -38,16 +49,17 @@ class PredictionLog:
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
         self._thread.start()
 
-    def append(self, records: list[Record]) -> bool:
-        """Take records for writing; return at once, False if they were dropped for lack of room."""
+    def append(self, batch: Batch) -> bool:
+        """Take predictions for writing; return at once, False if they were dropped for lack of room."""
+        count = len(batch.rows)
         with self._changed:
-            if self._closed or self._count + len(records) > self.limit:
-                self._on_drop(len(records))
-                return False
-            self._waiting.append(records)
-            self._count += len(records)
-            self._changed.notify_all()
-        return True
+            if not self._closed and self._count + count <= self.limit:
+                self._waiting.append(batch)
+                self._count += count
+                self._changed.notify_all()
+                return True
+        self._on_drop(count)
+        return False
 
     def flush(self, timeout: float = 10.0) -> bool:
         """Wait until all that was taken is written; False if it still is not after ``timeout`` seconds."""
@@ -62,29 +74,27 @@ class PredictionLog:
         self._thread.join(timeout=30)
 
     def _run(self) -> None:
-        while batches := self._take():
-            records = [record for batch in batches for record in batch]
+        while batch := self._take():
             try:
-                self._write(records)
-            except OSError as error:
-                log.error("%d predictions could not be recorded in %s: %s", len(records), self.folder, error)
-                self._on_drop(len(records))
+                self._write(batch)
+            except Exception as error:  # noqa: BLE001 - this thread must outlive a full disk or an odd value
+                log.error("%d predictions could not be recorded in %s: %s", len(batch.rows), self.folder, error)  # noqa: TRY400
+                self._on_drop(len(batch.rows))
                 self._end_part()
             with self._changed:
-                self._count -= len(records)
+                self._count -= len(batch.rows)
                 self._changed.notify_all()
         self._end_part()
 
-    def _take(self) -> list[list[Record]]:
+    def _take(self) -> Batch | None:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
-            batches = list(self._waiting)
-            self._waiting.clear()
-            return batches
+            return self._waiting.popleft() if self._waiting else None
 
-    def _write(self, records: list[Record]) -> None:
-        file = self._open(datetime.now(timezone.utc).strftime("%Y-%m-%d"))
-        file.write("".join(json.dumps(record, default=_plain) + "\n" for record in records))
+    def _write(self, batch: Batch) -> None:
+        text = "".join(json.dumps(record, default=_plain, allow_nan=False) + "\n" for record in _records(batch))
+        file = self._open(f"{batch.predicted_at:%Y-%m-%d}")
+        file.write(text)
         file.flush()
 
     def _open(self, day: str) -> IO[str]:
@@ -93,7 +103,7 @@ class PredictionLog:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._day, self._part = day, self._part + 1
             # A name never used before: only then can a broken line stand nowhere but at a file's end.
-            name = f"{day}.{socket.gethostname()}-{os.getpid()}-{datetime.now().timestamp():.3f}-{self._part}.jsonl"
+            name = f"{day}.{socket.gethostname()}-{os.getpid()}-{time.time():.3f}-{self._part}.jsonl"
             self._file = (self.folder / name).open("x", encoding="utf-8")
         return self._file
 
@@ -102,17 +112,8 @@ class PredictionLog:
         try:
             if file is not None:
                 file.close()
-        except OSError as error:
-            log.error("the prediction log %s did not close cleanly: %s", file, error)
-
-
-def records(rows: pd.DataFrame, predictions: list[float], version: int, request_id: str) -> list[Record]:
-    """Return one record per row: the row with its ``event_time``, the prediction, and what it came from."""
-    told = {"version": version, "request_id": request_id, "predicted_at": datetime.now(timezone.utc)}
-    return [
-        {"row": row, "prediction": prediction, **told}
-        for row, prediction in zip(rows.to_dict(orient="records"), predictions, strict=True)
-    ]
+        except OSError:
+            log.exception("the prediction log %s did not close cleanly", file)
 
 
 def read_log(folder: Path) -> pd.DataFrame:
@@ -130,6 +131,14 @@ def read_log(folder: Path) -> pd.DataFrame:
     return frame
 
 
+def _records(batch: Batch) -> list[Record]:
+    told = {"version": batch.version, "request_id": batch.request_id, "predicted_at": batch.predicted_at}
+    rows = batch.rows.astype(object).where(batch.rows.notna(), None).to_dict(orient="records")
+    return [
+        {"row": row, "prediction": prediction, **told} for row, prediction in zip(rows, batch.predictions, strict=True)
+    ]
+
+
 def _lines(path: Path) -> Iterator[Record]:
     lines = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines[:-1], start=1):  # what follows the last newline is nothing, or cut off
@@ -140,6 +149,4 @@ def _lines(path: Path) -> Iterator[Record]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return None if value is pd.NaT else value.isoformat()
-    return value.item()
+    return value.isoformat() if isinstance(value, datetime) else value.item()

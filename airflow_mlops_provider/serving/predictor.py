@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from airflow_mlops_provider.exceptions import IntegrityError, JobError, SourceDa
 from airflow_mlops_provider.lifecycle.product import DataType, MLProduct
 from airflow_mlops_provider.serving.frames import EVENT_TIME, conform, feature_types, request_types
 
+Probabilities = np.ndarray[Any, np.dtype[np.float64]]
 _PLACEHOLDER: dict[DataType, Any] = {"string": "", "int64": 0, "float64": 0.0, "bool": False}
 
 
@@ -44,7 +45,7 @@ class Predictor:
             )
         return cls(product, lightgbm.load(folder), version)
 
-    def predict(self, rows: pd.DataFrame, features: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def predict(self, rows: pd.DataFrame, features: pd.DataFrame) -> Probabilities:
         """Return the probability for each row, as float64 of shape ``(len(rows),)``.
 
         :param rows: request columns and ``event_time``; other columns are left out.
@@ -57,8 +58,8 @@ class Predictor:
         result = np.asarray(lightgbm.predict(self.model, self._inputs(rows, features)), dtype=np.float64)
         if result.shape != (len(rows),) or not ((result >= 0) & (result <= 1)).all():
             raise JobError(
-                f"version {self.version} of {self.product.name!r} gave an array of shape {result.shape} for {len(rows)} "
-                f"rows, or values outside 0 to 1: {json.dumps(result.ravel()[:3].tolist())}"
+                f"version {self.version} of {self.product.name!r} gave an array of shape {result.shape} for "
+                f"{len(rows)} rows, or values outside 0 to 1: {json.dumps(result.ravel()[:3].tolist())}"
             )
         return result
 
@@ -82,5 +83,7 @@ class Predictor:
 
 def placeholders(product: MLProduct) -> pd.DataFrame:
     """Return one row that is valid for the product and means nothing."""
-    now = datetime.now(timezone.utc)
-    return pd.DataFrame([{**{name: _PLACEHOLDER.get(kind, now) for name, kind in product.request.items()}, EVENT_TIME: now}])
+    now = datetime.now(UTC)
+    return pd.DataFrame(
+        [{**{name: _PLACEHOLDER.get(kind, now) for name, kind in product.request.items()}, EVENT_TIME: now}]
+    )

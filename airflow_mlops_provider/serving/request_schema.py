@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import pandas as pd
+import typing_extensions
 from pydantic import AwareDatetime, ConfigDict, Field, TypeAdapter, ValidationError
-from typing_extensions import TypedDict
 
 from airflow_mlops_provider.exceptions import MLOpsError
 from airflow_mlops_provider.lifecycle.product import DataType, MLProduct
@@ -39,11 +39,12 @@ class RequestSchema:
     def __init__(self, product: MLProduct, max_rows: int = MAX_ROWS) -> None:
         self.known = [*product.request, EVENT_TIME]
         columns = {name: _TYPES[kind] for name, kind in product.request.items()}
+        typed_dict: Any = typing_extensions.TypedDict  # made at run time, which type checkers do not follow
         strict = ConfigDict(extra="forbid", strict=True)
-        row: Any = TypedDict(f"{product.name}_row", {**columns, EVENT_TIME: AwareDatetime})  # type: ignore[misc]
+        row: Any = typed_dict(f"{product.name}_row", {**columns, EVENT_TIME: AwareDatetime})
         row.__pydantic_config__ = strict
-        rows = Annotated[list[row], Field(min_length=1, max_length=max_rows)]
-        request: Any = TypedDict(f"{product.name}_request", {"rows": rows})  # type: ignore[misc]
+        rows = Annotated[list[row], Field(min_length=1, max_length=max_rows)]  # type: ignore[valid-type]
+        request = typed_dict(f"{product.name}_request", {"rows": rows})
         request.__pydantic_config__ = strict
         self._adapter: TypeAdapter[dict[str, list[dict[str, Any]]]] = TypeAdapter(request)
 
@@ -60,7 +61,8 @@ class RequestSchema:
             rows = self._adapter.validate_json(body)["rows"]
         except ValidationError as error:
             raise RequestError(self._explain(error)) from None
-        return pd.DataFrame(rows, columns=self.known)
+        frame = pd.DataFrame(rows, columns=self.known)
+        return frame.assign(**{EVENT_TIME: pd.to_datetime(frame[EVENT_TIME], utc=True)})
 
     def _explain(self, error: ValidationError) -> str:
         found = error.errors(include_url=False, include_context=False)
@@ -91,6 +93,7 @@ def check_times(times: pd.Series, watermark: Any) -> None:
     late = times[times < watermark]
     if len(late):
         raise RequestError(
-            f"row {late.index[0]}: event_time {late.iloc[0].isoformat()} is before {watermark.isoformat()}, up to where "
-            f"the online store already knows later features; ask batch prediction for the past ({len(late)} such rows)"
+            f"row {late.index[0]}: event_time {late.iloc[0].isoformat()} is before {watermark.isoformat()}, up to "
+            f"where the online store already knows later features; ask batch prediction for the past "
+            f"({len(late)} such rows)"
         )

@@ -8,21 +8,19 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import pandas as pd
 
 from airflow_mlops_provider.backends.artifacts import open_store
 from airflow_mlops_provider.exceptions import BackendError, MLOpsError
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.product import MLProduct
-from airflow_mlops_provider.serving.frames import conform, request_types
 from airflow_mlops_provider.serving.metrics import Metrics
-from airflow_mlops_provider.serving.prediction_log import PredictionLog, records
-from airflow_mlops_provider.serving.predictor import Predictor, placeholders
+from airflow_mlops_provider.serving.prediction_log import Batch, PredictionLog
+from airflow_mlops_provider.serving.predictor import Predictor, Probabilities, placeholders
 from airflow_mlops_provider.serving.releases import Release, read_desired, read_live
 from airflow_mlops_provider.serving.request_schema import RequestSchema, check_times
 
@@ -52,7 +50,7 @@ class Live:
     """A version in service. Requests hold on to the one they began with."""
 
     def __init__(self, predictor: Predictor, release: Release) -> None:
-        self.predictor, self.release, self.since = predictor, release, datetime.now(timezone.utc)
+        self.predictor, self.release, self.since = predictor, release, datetime.now(UTC)
 
 
 class ModelServer:
@@ -75,7 +73,7 @@ class ModelServer:
         retry: float = 30.0,
     ) -> None:
         self.product, self.root, self.log_folder, self.poll, self.retry = product, root, log_folder, poll, retry
-        self.started = datetime.now(timezone.utc)
+        self.started = datetime.now(UTC)
         self.schema, self.metrics = RequestSchema(product), Metrics(product.name)
         self.live: Live | None = None
         self.desired: Release | None = None
@@ -117,7 +115,7 @@ class ModelServer:
         :raises RequestError: if the rows cannot be predicted.
         :raises BackendError: if there is no model, or the feature store does not answer.
         """
-        rows = conform(self.schema.parse(body), request_types(self.product))
+        rows = self.schema.parse(body)
         live = self._ready()
         features = self._look_up(rows)
         predictions = live.predictor.predict(rows, features)
@@ -129,7 +127,7 @@ class ModelServer:
         """Look at the release pointer once, and roll to what it names if that is not what serves."""
         try:
             wanted = read_desired(open_store(self.root), self.product.name)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a pointer that can't be read must not end the following
             if self.failure is None or self.failure.version is not None:
                 self._fail(None, error)
             return self._fall_back()
@@ -153,7 +151,7 @@ class ModelServer:
             if self.watermark:
                 self._features.online(self._nobody)  # the watermark alone would not show that the store is down
             self.feature_error = None if self.watermark else "the online store is empty; materialize features first"
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever the store or the network raised, it is shown
             self.feature_error = _bounded(error)
             log.warning("the feature store does not answer: %s", self.feature_error)
 
@@ -164,7 +162,7 @@ class ModelServer:
         return self.live
 
     def _look_up(self, rows: pd.DataFrame) -> pd.DataFrame:
-        assert self._features is not None
+        assert self._features is not None  # ready
         keys = rows[list(self.product.entity_columns)]
         try:
             features = self._features.online(keys)
@@ -174,9 +172,9 @@ class ModelServer:
         check_times(rows["event_time"], watermark)
         return features
 
-    def _record(self, rows: pd.DataFrame, predictions: np.ndarray, live: Live, request_id: str) -> None:  # type: ignore[type-arg]
+    def _record(self, rows: pd.DataFrame, predictions: Probabilities, live: Live, request_id: str) -> None:
         self.metrics.predicted(predictions)
-        self._log.append(records(rows, predictions.tolist(), live.release.version, request_id))
+        self._log.append(Batch(rows, predictions.tolist(), live.release.version, request_id, datetime.now(UTC)))
 
     def _settled(self, wanted: Release) -> bool:
         if wanted != self.desired:
@@ -187,7 +185,7 @@ class ModelServer:
     def _roll(self, wanted: Release) -> bool:
         try:
             self._enter(wanted)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever the version's code raises, the old one serves on
             self._fail(wanted, error)
             return False
         self.failure = None
@@ -215,12 +213,12 @@ class ModelServer:
             before = read_live(open_store(self.root), self.product.name)
             if before is not None and not before.same_model(self.desired):
                 self._enter(before)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - no fallback is no reason to end
             log.warning("the version that was live before cannot be loaded either: %s", _bounded(error))
 
     def _fail(self, wanted: Release | None, error: Exception) -> None:
         version, asked = (wanted.version, wanted.requested_at) if wanted else (None, None)
-        now = datetime.now(timezone.utc)
+        now = datetime.now(UTC)
         self.failure = Failure(version=version, error=_bounded(error), at=now, requested_at=asked)
         self.metrics.failed()
         log.error("version %s of %s cannot serve: %s", version, self.product.name, self.failure.error)

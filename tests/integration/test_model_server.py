@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from airflow_mlops_provider.serving.prediction_log import read_log
 from airflow_mlops_provider.serving.predictor import Predictor
 from tests.serving_world import NAME, WATERMARK, ask_for, make_product, make_release, make_rows
 
-DAY = Interval(start=datetime(2020, 1, 1, tzinfo=timezone.utc), end=WATERMARK)
+DAY = Interval(start=datetime(2020, 1, 1, tzinfo=UTC), end=WATERMARK)
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -48,7 +48,7 @@ class World:
 
     def fill(self) -> None:
         """Bring one day's features of forty customers online."""
-        times = [datetime(2020, 1, 1, hour % 24, tzinfo=timezone.utc) for hour in range(40)]
+        times = [datetime(2020, 1, 1, hour % 24, tzinfo=UTC) for hour in range(40)]
         rng = np.random.default_rng(5)
         rows = pd.DataFrame({"customer": [f"c{n}" for n in range(40)], "event_time": times})
         rows = rows.assign(orders=range(40), mean_price=rng.normal(size=40))
@@ -116,6 +116,9 @@ def test_rest_and_batch_give_the_same_bits(serving: World) -> None:
     batch = pd.DataFrame(rows).assign(event_time=lambda frame: pd.to_datetime(frame["event_time"], utc=True))
     assert predictor.predict(batch, serving.store.historical(batch)).tolist() == given
     assert len(set(given)) > 200
+    told = httpx.get(f"{serving.url}/metrics", trust_env=False).text
+    assert 'mlops_serving_rows_total{product="tiny_shop"} 1000.0' in told
+    assert 'mlops_serving_ready{product="tiny_shop"} 1.0' in told
     assert serving.predict(rows[3:4]).json()["predictions"][0]["probability"] == given[3]
 
 
@@ -149,11 +152,11 @@ def test_roll_under_load_fails_no_request(serving: World) -> None:
 
 
 def test_corrupt_version_leaves_the_old_one(serving: World) -> None:
-    """A version whose file was changed is refused with the server's reason; version 1 goes on, and is no longer retried."""
+    """A version whose file was changed is refused with the server's reason; version 1 goes on."""
     bad = make_release(serving.root, 9)
     with (serving.root / NAME / "train/model-9/model.lgb").open("ab") as file:
         file.write(b"x")
-    with pytest.raises(DeploymentError, match="could not load version 9.*changed or are incomplete"):
+    with pytest.raises(DeploymentError, match=r"could not load version 9.*changed or are incomplete"):
         serving.roll(9, bad)
     assert serving.predict(make_rows(1)).json()["version"] == 1
     serving.roll(1)
@@ -186,11 +189,13 @@ def test_two_launchers_start_one_server(world: World) -> None:
     launcher.stop(NAME, str(world.root))
     code = (
         "import sys; from pathlib import Path; from airflow_mlops_provider.serving import launcher as l\n"
-        f"l.ensure_running({NAME!r}, {str(world.root)!r}, '127.0.0.1', {world.port}, Path({str(world.root / 'log')!r}))\n"
+        f"log = Path({str(world.root / 'log')!r})\n"
+        f"l.ensure_running({NAME!r}, {str(world.root)!r}, '127.0.0.1', {world.port}, log)\n"
         f"print(l.ask('http://127.0.0.1:{world.port}', '/version')['pid'])"
     )
     both = [
-        subprocess.Popen([sys.executable, "-c", code], env=world.env, stdout=subprocess.PIPE, text=True) for _ in range(2)
+        subprocess.Popen([sys.executable, "-c", code], env=world.env, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
     ]
     pids = {one.communicate(timeout=100)[0].strip() for one in both}
     assert len(pids) == 1 and psutil.pid_exists(int(pids.pop()))
@@ -210,9 +215,12 @@ def test_taken_port_names_who_answers(world: World, tmp_path: Path) -> None:
     world.start()
     with pytest.raises(DeploymentError, match=rf"port {world.port} is taken.*model server of product 'tiny_shop'"):
         launcher.ensure_running(NAME, str(tmp_path), "127.0.0.1", world.port, tmp_path / "log", world.env)
-    with socket.create_server(("127.0.0.1", 0)) as mute:
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen()
+        port = mute.getsockname()[1]
         with pytest.raises(DeploymentError, match="does not speak HTTP"):
-            launcher.ensure_running(NAME, str(tmp_path), "127.0.0.1", mute.getsockname()[1], tmp_path / "log", world.env)
+            launcher.ensure_running(NAME, str(tmp_path), "127.0.0.1", port, tmp_path / "log", world.env)
 
 
 def test_server_that_cannot_start_says_why(tmp_path: Path, world: World) -> None:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -104,7 +104,7 @@ def test_rows_before_the_watermark_are_refused(client: TestClient, features: Sta
     until(lambda: client.get("/ready").status_code == 200)
     row = {**make_rows(1)[0], "event_time": WATERMARK.isoformat()}
     assert client.post("/predict", json={"rows": [row]}).status_code == 200
-    features.mark = datetime(2020, 1, 2, 0, 0, 1, tzinfo=timezone.utc)
+    features.mark = datetime(2020, 1, 2, 0, 0, 1, tzinfo=UTC)
     answer = client.post("/predict", json={"rows": [row]})
     assert answer.status_code == 422 and "ask batch prediction" in answer.json()["detail"]
 
@@ -126,6 +126,9 @@ def test_version_that_cannot_load_leaves_the_old_one(client: TestClient, tmp_pat
     assert 'load_failures_total{product="tiny_shop"} 0.0' not in client.get("/metrics").text
     file.write_bytes(whole)
     until(lambda: live(client) == 2)
+    info = [line for line in client.get("/metrics").text.splitlines() if line.startswith("mlops_serving_model_info{")]
+    assert [line[-3:] for line in info if 'version="2"' in line] == ["1.0"]
+    assert [line[-3:] for line in info if 'version="1"' in line] == ["0.0"]
     assert client.get("/version").json()["failure"] is None
 
 
@@ -179,7 +182,7 @@ def test_serving_needs_no_airflow_and_no_vendor() -> None:
     """Importing the server loads neither Airflow nor Feast nor MLflow."""
     code = (
         "import sys, airflow_mlops_provider.serving.__main__, airflow_mlops_provider.serving.launcher\n"
-        "bad = [m for m in ('airflow', 'feast', 'mlflow', 'evidently', 'great_expectations', 'lightgbm') if m in sys.modules]\n"
+        "bad = {'airflow', 'feast', 'mlflow', 'evidently', 'great_expectations', 'lightgbm'} & set(sys.modules)\n"
         "sys.exit(str(bad) if bad else 0)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from airflow_mlops_provider.exceptions import IntegrityError, JobError, SourceDa
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.serving import releases
 from airflow_mlops_provider.serving.frames import conform
-from airflow_mlops_provider.serving.prediction_log import PredictionLog, read_log, records
+from airflow_mlops_provider.serving.prediction_log import Batch, PredictionLog, read_log
 from airflow_mlops_provider.serving.predictor import Predictor, placeholders
 from airflow_mlops_provider.serving.request_schema import RequestError, RequestSchema
 from tests.serving_world import NAME, StandInFeatures, ask_for, make_product, make_release, make_rows
@@ -48,10 +48,12 @@ def test_wrong_value_is_named(product: MLProduct, change: dict[str, object], mes
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("body", ["", "[]", "{}", '{"rows": []}', '{"rows": 3}', '{"rows": [1]}', '{"rows": [', '"\\ud800"'])
+@pytest.mark.parametrize(
+    "body", ["", "[]", "{}", '{"rows": []}', '{"rows": 3}', '{"rows": [1]}', '{"rows": [', '"\\ud800"']
+)
 def test_body_of_another_shape_says_what_to_send(product: MLProduct, body: str) -> None:
     """A body that holds no rows is refused with the shape that is wanted."""
-    with pytest.raises(RequestError, match='send {"rows": '):
+    with pytest.raises(RequestError, match=r'send \{"rows": '):
         RequestSchema(product).parse(body.encode())
 
 
@@ -83,7 +85,7 @@ def test_floats_arrive_exactly(product: MLProduct) -> None:
 def test_types_do_not_depend_on_the_rows_beside() -> None:
     """A row alone and among others has columns of the same types."""
     types = {"s": "string", "f": "float64", "i": "int64", "t": "timestamp"}
-    frame = pd.DataFrame({"s": ["a", None], "f": [1, None], "i": [1, 2], "t": [datetime.now(timezone.utc), None], "x": 0})
+    frame = pd.DataFrame({"s": ["a", None], "f": [1, None], "i": [1, 2], "t": [datetime.now(UTC), None]}).assign(x=0)
     whole = conform(frame, types)  # type: ignore[arg-type]
     alone = conform(frame.iloc[1:].astype(object), types)  # type: ignore[arg-type]
     assert list(whole.dtypes) == list(alone.dtypes)
@@ -154,9 +156,9 @@ def test_pointer_round_trip_and_damage(tmp_path: Path) -> None:
         releases.read_desired(store, "other")
 
 
-def _some(product: MLProduct, count: int) -> list[dict[str, object]]:
+def _some(product: MLProduct, count: int) -> Batch:
     frame = RequestSchema(product).parse(json.dumps({"rows": make_rows(count)}).encode())
-    return records(frame, [number / 7 for number in range(count)], 3, "abc")
+    return Batch(frame, [number / 7 for number in range(count)], 3, "abc", datetime.now(UTC))
 
 
 def test_log_gives_back_what_it_took(product: MLProduct, tmp_path: Path) -> None:
@@ -173,7 +175,9 @@ def test_log_gives_back_what_it_took(product: MLProduct, tmp_path: Path) -> None
     assert frame["prediction"].tolist()[:10] == [number / 7 for number in range(10)]
     assert frame["customer"].tolist()[9] is None
     assert str(frame["event_time"].dt.tz) == "UTC"
-    assert set(frame["version"]) == {3} and set(frame["request_id"]) == {"abc"}
+    assert set(frame["version"]) == {3}
+    assert set(frame["request_id"]) == {"abc"}
+    assert "NaN" not in file.read_text()
 
 
 def test_log_reader_refuses_a_hole(product: MLProduct, tmp_path: Path) -> None:
