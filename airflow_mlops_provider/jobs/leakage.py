@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
@@ -39,9 +40,7 @@ def _hide_in(table: pd.DataFrame, times: Mapping[str, tuple[str, ...]], cutoff: 
     return hidden
 
 
-def probe(
-    compute: Compute, tables: Tables, interval: Interval, reveals: Reveals, cutoffs: Iterable[datetime]
-) -> None:
+def probe(compute: Compute, tables: Tables, interval: Interval, reveals: Reveals, cutoffs: Iterable[datetime]) -> None:
     """Compare features computed with and without what was revealed after each cutoff, up to that cutoff.
 
     :param compute: the product's feature function.
@@ -73,25 +72,25 @@ def _known_rows(rows: pd.DataFrame, cutoff: datetime) -> pd.DataFrame:
 def _compare(view: str, hindsight: pd.DataFrame, known: pd.DataFrame, cutoff: datetime) -> None:
     strays = hindsight.index.symmetric_difference(known.index)
     if len(strays):
-        names = [*hindsight.index.names[:-1], "occurrence"]
-        raise LeakageError(f"{_place(view, names, strays[0])} exists or not depending on what was revealed after {cutoff}")
+        raise LeakageError(
+            f"{_place(view, hindsight.index, strays[0])} exists or not depending on what was revealed after {cutoff}"
+        )
     known = known.reindex(hindsight.index)
     for feature in hindsight.columns:
         differs = ~_same(hindsight[feature], known[feature])
         if differs.any():
             at = int(np.argmax(differs))
             raise LeakageError(
-                f"{_place(view, [*hindsight.index.names[:-1], 'occurrence'], hindsight.index[at])}: feature {feature!r} "
-                f"is {hindsight[feature].iloc[at]}, but only {known[feature].iloc[at]} could be known at {cutoff}; "
-                "it uses what was revealed later"
+                f"{_place(view, hindsight.index, hindsight.index[at])}: feature {feature!r} is {hindsight[feature].iloc[at]}, "
+                f"but only {known[feature].iloc[at]} could be known at {cutoff}; it uses what was revealed later"
             )
 
 
-def _same(one: pd.Series, other: pd.Series) -> np.ndarray:
+def _same(one: pd.Series, other: pd.Series) -> npt.NDArray[np.bool_]:
     left, right = one.to_numpy("float64"), other.to_numpy("float64")
-    return np.isclose(left, right, rtol=_TOLERANCE, atol=_TOLERANCE, equal_nan=True)
+    return np.asarray(np.isclose(left, right, rtol=_TOLERANCE, atol=_TOLERANCE, equal_nan=True))
 
 
-def _place(view: str, names: list[str], row: tuple[object, ...]) -> str:
-    where = ", ".join(f"{name}={value}" for name, value in zip(names, row) if name != "occurrence")
+def _place(view: str, index: pd.Index, row: tuple[object, ...]) -> str:
+    where = ", ".join(f"{name}={value}" for name, value in zip(index.names[:-1], row[:-1], strict=True))
     return f"view {view!r}, row {where}"

@@ -61,7 +61,9 @@ def _overdue(flights: pd.DataFrame) -> pd.DataFrame:
     for step in range(3):
         at = first + pd.Timedelta(hours=step)
         waits = ~(flights["dep_at"] <= at)
-        hour = pd.DataFrame({"origin": flights["origin"], "event_time": at, "origin_overdue_3h": waits.astype("float64")})
+        hour = pd.DataFrame(
+            {"origin": flights["origin"], "event_time": at, "origin_overdue_3h": waits.astype("float64")}
+        )
         hours.append(hour[at < flights["sched_dep"] + pd.Timedelta(hours=3)])
     return pd.concat(hours).groupby(["origin", "event_time"], as_index=False).mean()
 
@@ -125,7 +127,7 @@ def _trailing(at: Times, when: Times, what: npt.NDArray[np.generic], hours: int)
 
 
 def _ratio(part: Numbers, whole: Numbers) -> Numbers:
-    return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
+    return np.asarray(np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0))
 
 
 def _grid(interval: Interval, step: str) -> pd.DatetimeIndex:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from airflow_mlops_provider.lifecycle.product import (
     Gates,
@@ -117,7 +117,8 @@ _VIEWS = (
 product = MLProduct(
     name="flight_delay",
     goal="Will this flight arrive more than 15 minutes late, asked two hours before its scheduled departure?",
-    kpi=Kpi(name="late arrivals announced two hours ahead", target=0.4, unit="share of late arrivals"),
+    # An alarm pays from a probability of 1/6 on; there, 2013's models announce 51 to 89 % of a month's late arrivals.
+    kpi=Kpi(name="late arrivals announced two hours ahead", target=0.5, unit="share of late arrivals"),
     value=Value(per_hit=300.0, per_false_alarm=60.0),
     owners=Owners(
         business_stakeholder="passenger.experience@airline.example",
@@ -131,8 +132,8 @@ product = MLProduct(
     problem="binary_classification",
     schedule=Schedule(
         cron="0 0 1 * *",
-        start=datetime(2013, 1, 1, tzinfo=timezone.utc),
-        end=datetime(2014, 1, 1, tzinfo=timezone.utc),
+        start=datetime(2013, 1, 1, tzinfo=UTC),
+        end=datetime(2014, 1, 1, tzinfo=UTC),
     ),
     sources=(
         _FLIGHTS,
@@ -181,10 +182,17 @@ product = MLProduct(
             "lambda_l2": 10.0,
         },
     ),
-    windows=Windows(train=3, evaluate=1),
+    # A third month adds 0.002 to the AUC and delays the first model by a month.
+    windows=Windows(train=2, evaluate=1),
+    # The scheduled hour is the strongest naive guess: AUC 0.59 to 0.70, where the carrier reaches 0.58.
     baseline="hour",
     slices=("origin", "carrier"),
-    gates=Gates(min_metric=0.65),
-    monitoring=Monitoring(),
-    retraining=Retraining(),
+    # Models of two fresh months reach 0.70 to 0.78 on the next, and 0.63 in their worst slice of 1,000 flights. A
+    # retrained model may lose 0.005 to the champion: that much is chance between two months' models.
+    gates=Gates(min_metric=0.66, min_gain=-0.005, min_slice=0.6),
+    # Against January and February, 35 to 52 % of inputs drift in March to May and predictions move by 0.05 to 0.12;
+    # in June, July and September 61 to 71 % drift, and predictions move by 0.12, 0.21 and 0.44. Freshly trained models
+    # stay above an AUC of 0.69; the one of January and February falls to 0.683 by September.
+    monitoring=Monitoring(drift_share=0.6, prediction_drift=0.2, min_metric=0.69),
+    retraining=Retraining(after_intervals=3, cooldown_intervals=1),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -69,9 +69,9 @@ def month(text: str) -> Interval:
 
     :raises ValueError: if the text is no month.
     """
-    start = datetime.strptime(text, "%Y-%m").replace(tzinfo=timezone.utc)
+    start = datetime.strptime(text, "%Y-%m").replace(tzinfo=UTC)
     after = (start.year + 1, 1) if start.month == 12 else (start.year, start.month + 1)
-    return Interval(start=start, end=datetime(*after, 1, tzinfo=timezone.utc))
+    return Interval(start=start, end=datetime(*after, 1, tzinfo=UTC))
 
 
 def main(arguments: list[str] | None = None) -> None:

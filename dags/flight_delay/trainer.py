@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import lightgbm
     import pandas as pd
 
-# One thread: the sums keep their order, and on a busy machine two threads that wait for each other were 20 times slower.
+# One thread keeps the order of sums, and on a busy machine two that wait for each other were 20 times slower.
 _REPEATABLE = {"deterministic": True, "force_row_wise": True, "num_threads": 1, "verbosity": -1}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import pandas as pd
 import pytest
@@ -15,7 +15,7 @@ from flight_delay import features, rules
 from flight_delay.product import product
 from tests.flight_world import read_raw
 
-WEEK = Interval(start=datetime(2013, 7, 1, tzinfo=timezone.utc), end=datetime(2013, 7, 8, tzinfo=timezone.utc))
+WEEK = Interval(start=datetime(2013, 7, 1, tzinfo=UTC), end=datetime(2013, 7, 8, tzinfo=UTC))
 CUTOFFS = moments(WEEK, 4)
 Tables = dict[str, pd.DataFrame]
 
