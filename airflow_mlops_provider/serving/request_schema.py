@@ -43,7 +43,7 @@ class RequestSchema:
         strict = ConfigDict(extra="forbid", strict=True)
         row: Any = typed_dict(f"{product.name}_row", {**columns, EVENT_TIME: AwareDatetime})
         row.__pydantic_config__ = strict
-        rows = Annotated[list[row], Field(min_length=1, max_length=max_rows)]  # type: ignore[valid-type]
+        rows = Annotated[list[row], Field(min_length=1, max_length=max_rows)]
         request = typed_dict(f"{product.name}_request", {"rows": rows})
         request.__pydantic_config__ = strict
         self._adapter: TypeAdapter[dict[str, list[dict[str, Any]]]] = TypeAdapter(request)
