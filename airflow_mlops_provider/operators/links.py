@@ -25,10 +25,9 @@ class ManifestLink(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Return the manifest's page; empty if the task has none."""
-        uri = _pulled(ti_key, MANIFEST_KEY)
-        if not isinstance(uri, str):
-            uri = _reference(ti_key).get("uri")
-        return page(uri, MANIFEST_FILE) if uri else ""
+        # The result first: asking for a key that is not there leaves an error line in the task's log.
+        uri = _reference(ti_key).get("uri") or _pulled(ti_key, MANIFEST_KEY)
+        return page(uri, MANIFEST_FILE) if isinstance(uri, str) else ""
 
 
 @attrs.define()

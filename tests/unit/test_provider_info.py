@@ -105,9 +105,10 @@ def test_airflow_discovers_the_provider() -> None:
     except PackageNotFoundError:
         pytest.skip("the distribution is not installed here")
     from airflow.providers_manager import ProvidersManager
+    from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
 
-    manager = ProvidersManager()
-    assert {entry["connection-type"] for entry in INFO["connection-types"]} <= set(manager.hooks)
+    manager, runtime = ProvidersManager(), ProvidersManagerTaskRuntime()
+    assert {entry["connection-type"] for entry in INFO["connection-types"]} <= set(runtime.hooks)
     assert set(INFO["extra-links"]) <= set(manager.extra_links_class_names)
-    assert "mlops" in manager.asset_uri_handlers
+    assert "mlops" in runtime.asset_uri_handlers
     assert "mlops" in dict(manager.provider_configs)["airflow-mlops-provider"]
