@@ -70,19 +70,18 @@ def _known_rows(rows: pd.DataFrame, cutoff: datetime) -> pd.DataFrame:
 
 
 def _compare(view: str, hindsight: pd.DataFrame, known: pd.DataFrame, cutoff: datetime) -> None:
-    strays = hindsight.index.symmetric_difference(known.index)
+    strays = hindsight.index.symmetric_difference(known.index, sort=False)
     if len(strays):
-        raise LeakageError(
-            f"{_place(view, hindsight.index, strays[0])} exists or not depending on what was revealed after {cutoff}"
-        )
+        place = _place(view, hindsight.index, strays[0])
+        raise LeakageError(f"{place} exists or not depending on what was revealed after {cutoff}")
     known = known.reindex(hindsight.index)
     for feature in hindsight.columns:
         differs = ~_same(hindsight[feature], known[feature])
         if differs.any():
             at = int(np.argmax(differs))
             raise LeakageError(
-                f"{_place(view, hindsight.index, hindsight.index[at])}: feature {feature!r} is {hindsight[feature].iloc[at]}, "
-                f"but only {known[feature].iloc[at]} could be known at {cutoff}; it uses what was revealed later"
+                f"{_place(view, hindsight.index, hindsight.index[at])}: {feature!r} uses what was revealed later; "
+                f"it is {hindsight[feature].iloc[at]}, but at {cutoff} only {known[feature].iloc[at]} could be known"
             )
 
 

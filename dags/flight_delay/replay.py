@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import tempfile
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -52,14 +53,15 @@ def _archive() -> Path:
 
 def _write(rows: pd.DataFrame, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, half_written = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    half_written = Path(name)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
             rows.to_csv(file, index=False)
-        os.chmod(half_written, 0o644)
-        os.replace(half_written, path)
+        half_written.chmod(0o644)
+        half_written.replace(path)
     except BaseException:
-        os.unlink(half_written)
+        half_written.unlink(missing_ok=True)
         raise
     return path
 
@@ -82,7 +84,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     for interval in options.months:
         for path in deliver(options.landing, interval):
-            print(path)
+            sys.stdout.write(f"{path}\n")
 
 
 if __name__ == "__main__":
