@@ -28,7 +28,7 @@ class MlflowBackend:
     :param uri: tracking and registry URI: ``sqlite:////folder/mlflow.db``, ``http(s)://host:port``, a database URL.
         Credentials come from the environment (``MLFLOW_TRACKING_USERNAME``, ``MLFLOW_TRACKING_TOKEN``, …).
     :param artifacts: folder URI below which experiments made here keep files. By default a folder beside an SQLite
-        file; a server decides for itself.
+        file; not for a server, which keeps them where it was told to.
     """
 
     def __init__(self, uri: str, artifacts: str | None = None) -> None:
@@ -170,6 +170,8 @@ class MlflowBackend:
         return str(found.experiment_id)
 
     def _artifact_folder(self, product: str) -> str | None:
+        if self.server.is_http:  # a folder of this machine means nothing to a server, which has a place of its own
+            return None
         database = self.server.database
         root = self.artifacts or ((database.absolute().parent / "mlflow").as_uri() if database else None)
         return f"{root.rstrip('/')}/{product}" if root else None

@@ -235,6 +235,15 @@ def test_unreachable_server_says_so_soon() -> None:
     assert "sesame" not in str(raised.value)
 
 
+def test_server_keeps_files_where_it_wants() -> None:
+    """A folder of this machine is never given to a server as the place of its files."""
+    assert MlflowBackend("http://mlflow:5000", "file:///root/mlflow")._artifact_folder("flights") is None
+    assert (
+        MlflowBackend("sqlite:////m.db", "file:///root/mlflow")._artifact_folder("flights")
+        == "file:///root/mlflow/flights"
+    )
+
+
 def test_constructor_is_free(tmp_path: Path) -> None:
     """Making a backend touches nothing; only its use makes the database."""
     MlflowBackend(f"sqlite:///{tmp_path}/new/mlflow.db")
