@@ -21,6 +21,7 @@ def run(work: Work) -> Outcome:
     for name, table in tables(work).items():
         suite = expectations(name)
         if suite:
+            (work.folder / name).mkdir()
             verdicts[name] = validate(table, suite, f"{work.product.name}.{name}", work.folder / name)
             work.log.info("%s: %s", name, "passed" if verdicts[name].passed else "; ".join(verdicts[name].broken))
     broken = tuple(f"{name}: {line}" for name, verdict in verdicts.items() for line in verdict.broken)

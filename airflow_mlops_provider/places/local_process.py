@@ -33,6 +33,8 @@ class LocalProcess:
 
     def run(self, spec: JobSpec, secrets: Mapping[str, str], log: Any) -> Manifest:
         """Run a job in a child process and return its manifest. See :class:`~..base.Place`."""
+        # Before the child starts: an edit to the code while it runs must not make us look elsewhere for its manifest.
+        key = result_key(spec, address(spec, load_product(spec.product)))
         self._child = subprocess.Popen(
             [sys.executable, "-m", "airflow_mlops_provider.jobs"],
             stdin=subprocess.PIPE,
@@ -43,9 +45,7 @@ class LocalProcess:
             start_new_session=True,  # so that stop() reaches whatever the job started
         )
         status = self._attend(self._child, spec, log)
-        store = open_store(spec.root)
-        key = result_key(spec, address(spec, load_product(spec.product)))
-        return decide(spec, status, read_manifest(store, key))
+        return decide(spec, status, read_manifest(open_store(spec.root), key))
 
     def stop(self) -> None:
         """End the child and its children: politely, then for good."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_mlops_provider.backends.code import load
-from airflow_mlops_provider.exceptions import UnknownNameError
 from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.serving.frames import model_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,11 +17,7 @@ def model_inputs(product: MLProduct, rows: pd.DataFrame) -> pd.DataFrame:
 
     Nothing else reaches it: a label, or a column known only later, cannot slip in with the rows.
 
-    :raises UnknownNameError: if a declared column is missing from the rows.
+    :raises SourceDataError: if a declared column is missing, or not of its type.
     """
-    wanted = [*product.request, "event_time", *product.feature_names]
-    missing = [column for column in wanted if column not in rows.columns]
-    if missing:
-        raise UnknownNameError("column", ", ".join(missing), rows.columns)
-    inputs: pd.DataFrame = load(product.assemble)(rows[wanted].copy())
+    inputs: pd.DataFrame = load(product.assemble)(model_frame(product, rows))
     return inputs

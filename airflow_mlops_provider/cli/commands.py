@@ -1,0 +1,103 @@
+"""The commands of ``airflow mlops``: each reads its arguments and calls what does the work."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from airflow_mlops_provider.exceptions import MLOpsError
+
+
+def _plainly(command: Callable[[Namespace], None]) -> Callable[[Namespace], None]:
+    """Turn our own errors into one line and exit status 1, instead of a traceback."""
+
+    @wraps(command)
+    def run(args: Namespace) -> None:
+        try:
+            command(args)
+        except MLOpsError as error:
+            sys.exit(f"{type(error).__name__}: {error}")
+
+    return run
+
+
+@_plainly
+def products(args: Namespace) -> None:
+    """List the products in reach."""
+    from airflow_mlops_provider.backends.code import find_products
+
+    found = list(find_products(bundle(args.dags)))
+    if args.json:
+        print(json.dumps([product.to_json() for product in found], indent=1))
+        return
+    _table(("product", "goal", "owner"), [(p.name, p.goal, p.owners.ml_engineer) for p in found])
+
+
+@_plainly
+def versions(args: Namespace) -> None:
+    """Show a product's model versions: every move and its reason."""
+    from airflow_mlops_provider.backends.artifacts import open_store
+    from airflow_mlops_provider.backends.ledger import Ledger
+    from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
+
+    entries = Ledger(open_store(ArtifactStoreHook().settings()["root"]), args.product).entries()
+    if args.json:
+        print(json.dumps([entry.to_json() for entry in entries], indent=1))
+        return
+    rows = [(f"{e.at:%F %T}", f"v{e.version.version}", e.status.value, e.reason, e.by) for e in entries]
+    _table(("at (UTC)", "version", "became", "because", "by"), rows)
+
+
+@_plainly
+def demo(args: Namespace) -> None:
+    """Replay the reference product's months."""
+    from airflow_mlops_provider.cli.demo import run
+
+    run(args.home, bundle(args.dags), args.port, args.serving_port, args.months)
+
+
+@_plainly
+def up(args: Namespace) -> None:
+    """Start a local Airflow and MLflow and leave them running."""
+    from airflow_mlops_provider.cli.demo import start_and_leave
+
+    start_and_leave(args.home, bundle(args.dags), args.port, args.mlflow_port)
+
+
+@_plainly
+def down(args: Namespace) -> None:
+    """Stop what ``up`` started."""
+    from airflow_mlops_provider.cli.stack import stop_running
+
+    stopped = stop_running(args.home)
+    print(f"stopped {', '.join(stopped)}" if stopped else f"nothing was running from {args.home}")
+
+
+def bundle(folder: Path | None) -> Path:
+    """Return the folder of DAG files and put its products in reach: the one named, or the reference bundle.
+
+    In a checkout that is ``dags``; in an installed wheel it lies inside the package.
+    """
+    import airflow_mlops_provider
+
+    package = Path(airflow_mlops_provider.__file__).parent
+    candidates = [folder] if folder else [package / "reference_dags", package.parent / "dags"]
+    chosen = next((candidate for candidate in candidates if candidate.is_dir()), candidates[-1]).resolve()
+    if str(chosen) not in sys.path:
+        sys.path.append(str(chosen))
+    return chosen
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
+    table = Table(*head)
+    for row in rows:
+        table.add_row(*map(str, row))
+    Console().print(table)

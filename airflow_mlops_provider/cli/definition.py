@@ -1,0 +1,47 @@
+"""What ``airflow mlops`` offers; the work is imported when a command is called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from airflow.cli.cli_config import ActionCommand, Arg, CLICommand, GroupCommand, lazy_load_command
+
+COMMANDS = "airflow_mlops_provider.cli.commands"
+HOME = Path("var/demo")
+
+ARG_HOME = Arg(("--home",), help=f"folder for everything it writes (default: {HOME})", default=HOME, type=Path)
+ARG_DAGS = Arg(("--dags",), help="folder of DAG files (default: the reference bundle)", default=None, type=Path)
+ARG_PORT = Arg(("--port",), help="port of Airflow's API and pages, on 127.0.0.1 (default: 8080)", default=8080, type=int)
+ARG_SERVING_PORT = Arg(("--serving-port",), help="port of the model server (default: the product's)", default=None, type=int)
+ARG_MLFLOW_PORT = Arg(("--mlflow-port",), help="port of MLflow's pages (default: 5000)", default=5000, type=int)
+ARG_MONTHS = Arg(("--months",), help="data intervals to replay (default: 8)", default=8, type=int)
+ARG_PRODUCT = Arg(("product",), help="the product's name")
+ARG_JSON = Arg(("--json",), help="print JSON instead of a table", action="store_true")
+
+
+def get_mlops_cli_commands() -> list[CLICommand]:
+    """Return the commands that the provider adds to Airflow's own."""
+    return [GroupCommand(name="mlops", help="The whole MLOps loop: products, models, and a local demo", subcommands=_ALL)]
+
+
+def _command(name: str, help: str, *args: Arg) -> ActionCommand:
+    return ActionCommand(name=name, help=help, func=lazy_load_command(f"{COMMANDS}.{name}"), args=args)
+
+
+_ALL = (
+    _command("products", "List the products in reach, with goal and owner", ARG_DAGS, ARG_JSON),
+    _command("versions", "Show a product's model versions, where each stands and why", ARG_PRODUCT, ARG_JSON),
+    _command(
+        "demo",
+        "Replay the reference product's months through the whole loop and show what happened",
+        ARG_HOME,
+        ARG_DAGS,
+        ARG_PORT,
+        ARG_SERVING_PORT,
+        ARG_MONTHS,
+    ),
+    _command(
+        "up", "Start a local Airflow and MLflow and leave them running", ARG_HOME, ARG_DAGS, ARG_PORT, ARG_MLFLOW_PORT
+    ),
+    _command("down", "Stop what `up` started, and everything its tasks started", ARG_HOME),
+)

@@ -1,0 +1,34 @@
+"""Predictions for every interval whose features are there, with the version that is live.
+
+For every product beside this file, on new features. Several intervals that arrived together are predicted side by side.
+"""
+
+from __future__ import annotations
+
+from airflow.sdk import TaskGroup, dag
+
+from airflow_mlops_provider import assets
+from airflow_mlops_provider.operators.serving import (
+    FeaturesListNewOperator,
+    ModelFindLiveVersionOperator,
+    ModelPredictIntervalOperator,
+)
+from airflow_mlops_provider.pipelines import defaults, products
+
+for product in products(__file__):
+
+    @dag(
+        dag_id=f"{product.name}_batch_inference",
+        schedule=[assets.features(product)],
+        max_active_runs=1,
+        **defaults(product, __doc__),
+    )
+    def batch_inference(product=product):
+        with TaskGroup("serving"):
+            version = ModelFindLiveVersionOperator(task_id="find_live_version", product=product)
+            features = FeaturesListNewOperator(task_id="list_new_features", product=product)
+            ModelPredictIntervalOperator.partial(task_id="predict", product=product, version=version.output).expand(
+                features=features.output
+            )
+
+    batch_inference()
