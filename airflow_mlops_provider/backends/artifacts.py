@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlparse
+from urllib.parse import unquote
 
 from airflow_mlops_provider.exceptions import ConfigurationError, ConflictError
 from airflow_mlops_provider.lifecycle.frozen import digest
 
 MANIFEST = "manifest.json"
+TEMPORARY = ".tmp-"
 
 
 class ArtifactStore(Protocol):
@@ -34,7 +35,7 @@ class ArtifactStore(Protocol):
         """Say whether anything lies under exactly this key."""
 
     def list(self, prefix: str) -> list[str]:
-        """Return the keys that begin with a prefix folder, sorted."""
+        """Return the keys in a folder and below it, sorted; the empty prefix is the root."""
 
     def upload(self, folder: Path, prefix: str) -> None:
         """Copy every file of a folder below a prefix."""
@@ -59,7 +60,11 @@ class FolderStore:
 
     def write(self, key: str, data: bytes) -> None:
         temporary = self._temporary(key, data)
-        os.replace(temporary, self.path(key))
+        try:
+            temporary.replace(self.path(key))
+        except OSError:
+            temporary.unlink()
+            raise
 
     def write_new(self, key: str, data: bytes) -> None:
         temporary = self._temporary(key, data)
@@ -74,14 +79,16 @@ class FolderStore:
         return self.path(key).is_file()
 
     def list(self, prefix: str) -> list[str]:
-        files = (path for path in self.path(prefix).rglob("*") if path.is_file() and not path.name.startswith(".tmp-"))
+        files = (
+            path for path in self.path(prefix).rglob("*") if path.is_file() and not path.name.startswith(TEMPORARY)
+        )
         return sorted(path.relative_to(self.root).as_posix() for path in files)
 
     def upload(self, folder: Path, prefix: str) -> None:
         for file in files_of(folder):
             self.write(f"{prefix}/{file.relative_to(folder).as_posix()}", file.read_bytes())
 
-    def download(self, prefix: str, folder: Path) -> Path:
+    def download(self, prefix: str, folder: Path) -> Path:  # noqa: ARG002  # it lies in a local folder already
         if not self.path(prefix).is_dir():
             raise FileNotFoundError(f"nothing lies under {prefix} in {self.uri}")
         return self.path(prefix)
@@ -89,12 +96,16 @@ class FolderStore:
     def _temporary(self, key: str, data: bytes) -> Path:
         target = self.path(key)
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".tmp-", dir=target.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        return Path(name)
+        temporary = target.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")  # tempfile's would be closed to other users
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        return temporary
 
 
 class BucketStore:
@@ -104,9 +115,8 @@ class BucketStore:
     """
 
     def __init__(self, uri: str) -> None:
-        parsed = urlparse(uri)
         self.uri = uri.rstrip("/")
-        self.bucket, self.prefix = parsed.netloc, parsed.path.strip("/")
+        self.bucket, _, self.prefix = self.uri.removeprefix("s3://").partition("/")
 
     @property
     def client(self) -> Any:
@@ -147,7 +157,7 @@ class BucketStore:
         return True
 
     def list(self, prefix: str) -> list[str]:
-        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=f"{self._key(prefix)}/")
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._folder(prefix))
         cut = len(self.prefix) + 1 if self.prefix else 0
         return sorted(entry["Key"][cut:] for page in pages for entry in page.get("Contents", []))
 
@@ -169,16 +179,22 @@ class BucketStore:
     def _key(self, key: str) -> str:
         return f"{self.prefix}/{checked(key)}" if self.prefix else checked(key)
 
+    def _folder(self, prefix: str) -> str:
+        inside = self._key(prefix).strip("/")
+        return f"{inside}/" if inside else ""  # a bucket's own root has no name
+
 
 def open_store(uri: str) -> FolderStore | BucketStore:
     """Return the store at a root URI: a path, ``file://`` or ``s3://bucket/prefix``.
 
     :raises ConfigurationError: for any other scheme.
     """
-    parsed = urlparse(uri)
-    if parsed.scheme in {"", "file"}:
-        return FolderStore(Path(parsed.path))
-    if parsed.scheme == "s3" and parsed.netloc:
+    scheme, separator, rest = uri.partition("://")
+    if not separator and uri:
+        return FolderStore(Path(uri))
+    if scheme == "file" and rest.startswith("/"):
+        return FolderStore(Path(unquote(rest)))
+    if scheme == "s3" and rest.strip("/"):
         return BucketStore(uri)
     raise ConfigurationError(f"{uri!r} is no artifact root; give a folder, file:///folder or s3://bucket/prefix")
 
@@ -193,7 +209,7 @@ def checked(key: str) -> str:
 def files_of(folder: Path) -> Iterator[Path]:
     """Yield a folder's files, sorted by name, but for manifests and what a killed write left behind."""
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.name != MANIFEST and not path.name.startswith(".tmp-"):
+        if path.is_file() and path.name != MANIFEST and not path.name.startswith(TEMPORARY):
             yield path
 
 

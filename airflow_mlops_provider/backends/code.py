@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ def load_product(name: str) -> MLProduct:
 
     :raises UnknownNameError: if there is no such package; the message lists those in reach.
     """
-    if not name.isidentifier() or importlib.util.find_spec(name) is None:
+    if not name.isidentifier() or _spec(f"{name}.product") is None:
         raise UnknownNameError("product", name, known_products())
     product = getattr(importlib.import_module(f"{name}.product"), "product", None)
     if not isinstance(product, MLProduct) or product.name != name:
@@ -62,15 +64,64 @@ def load(code: str) -> Callable[..., Any]:
 
 def source_file(module_name: str) -> Path:
     """Return a module's source file, without running the module itself."""
-    spec = importlib.util.find_spec(module_name)
+    spec = _spec(module_name)
     if spec is None or spec.origin is None:
         raise ConfigurationError(f"module {module_name!r} is not to be found on {sys.path}")
     return Path(spec.origin)
 
 
+def _spec(module_name: str) -> ModuleSpec | None:
+    try:
+        return importlib.util.find_spec(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and f"{module_name}.".startswith(f"{error.name}."):
+            return None  # a package above it is not there, or is no package
+        raise
+
+
 def source_hash(module_name: str) -> str:
     """Return the SHA-256 of a module's source."""
     return file_hash(source_file(module_name))
+
+
+def closure(module_name: str, package: str) -> set[str]:
+    """Return a module and all that it imports, directly or not, from one package; found without running them.
+
+    The package's ``product`` module is not followed: a declaration is compared field by field, not as a file.
+    """
+    seen: set[str] = set()
+    waiting = {module_name}
+    while waiting:
+        module = waiting.pop()
+        seen.add(module)
+        if module.partition(".")[0] == package:
+            waiting |= _imports(module) - seen - {f"{package}.product"}
+    return seen
+
+
+def _imports(module_name: str) -> set[str]:
+    """Return what a module imports from its own top package, with the packages around that and around itself."""
+    file = source_file(module_name)
+    package = module_name if file.name == "__init__.py" else module_name.rpartition(".")[0]
+    try:
+        tree = ast.parse(file.read_bytes(), filename=str(file))
+    except (SyntaxError, ValueError) as error:
+        raise ConfigurationError(f"{file} is no valid Python: {error}") from None
+    named = {module_name}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            named |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            parent = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            named |= {parent, *(f"{parent}.{alias.name}" for alias in node.names)}
+    around = {".".join(name.split(".")[:depth]) for name in named for depth in range(1, name.count(".") + 2)}
+    here = module_name.partition(".")[0]
+    return {name for name in around if name.partition(".")[0] == here and _has_source(name)} - {module_name}
+
+
+def _has_source(module_name: str) -> bool:
+    spec = _spec(module_name)
+    return spec is not None and bool(spec.origin) and str(spec.origin).endswith(".py")
 
 
 def commit_of(module_name: str) -> Commit:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow_mlops_provider.backends.artifacts import BucketStore, FolderStore
@@ -60,11 +60,13 @@ class Ledger:
                 reason=reason,
                 evidence=evidence or {},
                 by=by,
-                at=datetime.now(timezone.utc),
+                at=datetime.now(UTC),
                 as_of=as_of,
             )
             try:
-                self._store.write_new(f"{self._prefix}/{entry.sequence:08d}.json", entry.model_dump_json(indent=1).encode())
+                self._store.write_new(
+                    f"{self._prefix}/{entry.sequence:08d}.json", entry.model_dump_json(indent=1).encode()
+                )
             except ConflictError:
                 continue
             return entry

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import threading
 
@@ -30,6 +31,8 @@ def main() -> int:
 
 def _end_with_parent() -> None:
     sys.stdin.read()
+    if os.getpgrp() == os.getpid():  # its own session, as a place starts it: what it started ends with it
+        os.killpg(0, signal.SIGKILL)
     os._exit(ORPHANED)
 
 

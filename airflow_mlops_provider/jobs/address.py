@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 from airflow_mlops_provider import __version__
@@ -33,15 +34,16 @@ def result_key(spec: JobSpec, where: str) -> str:
 
 def declaration(job: Job, product: MLProduct) -> dict[str, Any]:
     """Return the parts of the product's declaration that a job reads."""
-    declared = product.model_dump(mode="json", include=set(job.reads))
-    return {field: declared[field] for field in job.reads}
+    declared = product.model_dump(mode="json")
+    return {field: reduce(lambda part, name: part[name], field.split("."), declared) for field in job.reads}
 
 
 def code_hashes(job: Job, product: MLProduct) -> dict[str, str]:
-    """Return the hash of each source file that decides a job's result: the job's own and the user's."""
+    """Return the hash of each source file that decides a job's result: the job's own, the user's, and its imports."""
     named = [value.get("code") if isinstance(value, dict) else value for value in declaration(job, product).values()]
     users = {value.partition(":")[0] for value in named if isinstance(value, str) and ":" in value}
-    return {module: code.source_hash(module) for module in sorted({job.module, *users})}
+    modules = {job.module}.union(*(code.closure(module, product.name) for module in users))
+    return {module: code.source_hash(module) for module in sorted(modules)}
 
 
 def packages(job: Job, product: MLProduct) -> tuple[str, ...]:

@@ -18,7 +18,8 @@ class Job:
     """A job and what decides its result, beside its inputs and parameters.
 
     :param module: where its ``run(work) -> Outcome`` is.
-    :param reads: fields of the product's declaration it depends on; of those that name code, the source too.
+    :param reads: fields of the product's declaration it depends on, such as ``label`` or ``gates.slice_rows``; of
+        those that name code, the source too.
     :param packages: distributions whose versions it depends on.
     :param publishes: it makes its result the interval's current dataset of that name.
     :param effect: it changes something outside its result folder, so that finished work is no reason to skip it.
@@ -42,23 +43,29 @@ _SHAPE = ("views", "request", "label")
 
 JOBS: dict[str, Job] = {
     "extract": Job(f"{_HERE}.extract", ("sources",), _TABLES, publishes="raw"),
-    "clean": Job(f"{_HERE}.clean", ("rules",), _TABLES, publishes="clean"),
+    "clean": Job(f"{_HERE}.clean", ("rules", "sources"), _TABLES, publishes="clean"),
     "compute": Job(
-        f"{_HERE}.compute", ("features", "examples", "reveals", *_SHAPE), _TABLES, publishes="features"
+        f"{_HERE}.compute", ("features", "examples", "reveals", "sources", *_SHAPE), _TABLES, publishes="features"
     ),
     "load": Job(f"{_HERE}.load", ("views", "request"), _STORE, effect=True),
     "training_set": Job(f"{_HERE}.training_set", _SHAPE, _STORE),
-    "validate": Job(f"{_HERE}.validate", ("expectations",), ("great-expectations", *_TABLES)),
+    "validate": Job(f"{_HERE}.validate", ("expectations", "sources", *_SHAPE), ("great-expectations", *_TABLES)),
     "train": Job(f"{_HERE}.train", ("assemble", "trainer", *_SHAPE), ("lightgbm", "numpy", *_TABLES)),
     "evaluate": Job(
-        f"{_HERE}.evaluate", ("assemble", "metric", "baseline", "slices", *_SHAPE), ("lightgbm", "numpy", *_TABLES)
+        f"{_HERE}.evaluate",
+        ("assemble", "metric", "baseline", "slices", "gates.slice_rows", "trainer.seed", *_SHAPE),
+        ("lightgbm", "numpy", *_TABLES),
     ),
     "register": Job(f"{_HERE}.register", packages=("mlflow",), effect=True),
     "promote": Job(f"{_HERE}.promote", ("gates",), ("mlflow",), effect=True),
     "deploy": Job(f"{_HERE}.deploy", ("serving",), effect=True),
     "predict": Job(f"{_HERE}.predict", ("assemble", *_SHAPE), ("lightgbm", *_STORE), publishes="predictions"),
-    "drift": Job(f"{_HERE}.drift", ("monitoring",), ("evidently", *_TABLES)),
-    "performance": Job(f"{_HERE}.performance", ("metric", "label", "value"), ("numpy", *_TABLES)),
+    "drift": Job(f"{_HERE}.drift", ("monitoring", "trainer.seed"), ("evidently", *_TABLES)),
+    "performance": Job(
+        f"{_HERE}.performance",
+        ("metric", "label", "value", "monitoring.min_metric", "trainer.seed"),
+        ("numpy", *_TABLES),
+    ),
 }
 
 

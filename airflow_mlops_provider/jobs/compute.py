@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
 from airflow_mlops_provider.jobs.leakage import probe
 from airflow_mlops_provider.jobs.work import Outcome, Work
-from airflow_mlops_provider.lifecycle.product import View
+from airflow_mlops_provider.lifecycle.product import MLProduct, View
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,8 +26,7 @@ def run(work: Work) -> Outcome:
     compute = work.call(product.features)
     probe(compute, tables, work.interval, product.reveals, cutoffs=[_middle(work)])
     computed = compute(tables, work.interval)
-    if set(computed) != {view.name for view in product.views}:
-        raise UnknownNameError("view", ", ".join(sorted(computed)), [view.name for view in product.views])
+    _all_declared(product, computed)
     rows = {}
     for view in product.views:
         frame = shaped(computed[view.name], view, work)
@@ -77,6 +76,23 @@ def _select(frame: pd.DataFrame, columns: list[str], what: str) -> pd.DataFrame:
     if missing:
         raise UnknownNameError(f"column of {what}", ", ".join(missing), frame.columns)
     return frame[columns]
+
+
+def _all_declared(product: MLProduct, computed: dict[str, pd.DataFrame]) -> None:
+    declared = {view.name: {*view.keys, "event_time", *view.features} for view in product.views}
+    for name, frame in computed.items():
+        if name not in declared:
+            raise UnknownNameError(f"view from {product.features}", name, declared)
+        strays = sorted(set(frame.columns) - declared[name])
+        if strays:
+            raise UnknownNameError(
+                f"feature from {product.features} in view {name!r}", ", ".join(strays), declared[name]
+            )
+    missing = sorted(set(declared) - set(computed))
+    if missing:
+        raise ConfigurationError(
+            f"{product.features} returned no view {', '.join(missing)}; every declared one is needed"
+        )
 
 
 def _middle(work: Work) -> datetime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -41,10 +42,23 @@ def parse(delivered: bytes, where: str) -> pd.DataFrame:
     """
     import pandas as pd
 
+    if _cut_off(delivered):
+        raise SourceDataError(f"{where} breaks off in the middle of its last line; deliver it again, whole")
     try:
         return pd.read_csv(BytesIO(delivered), dtype="string", na_values=[""], keep_default_na=True)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise SourceDataError(f"{where} is no readable CSV file ({error}); deliver it again") from None
+        raise SourceDataError(f"{where} is no readable CSV file ({str(error)[:200]}); deliver it again") from None
+
+
+def _cut_off(delivered: bytes) -> bool:
+    """Say whether the last line has no end and fewer fields than the first: pandas would fill it up with nulls."""
+    if delivered.endswith(b"\n"):
+        return False
+    first, _, rest = delivered.partition(b"\n")
+    header, last = (
+        next(csv.reader([part.decode(errors="replace")]), []) for part in (first, rest.rpartition(b"\n")[2])
+    )
+    return 0 < len(last) < len(header)
 
 
 def typed(frame: pd.DataFrame, source: Source, where: str) -> pd.DataFrame:
@@ -56,7 +70,7 @@ def typed(frame: pd.DataFrame, source: Source, where: str) -> pd.DataFrame:
 
     missing = sorted(set(source.columns) - set(frame.columns))
     if missing:
-        raise SourceDataError(f"{where} has no column {', '.join(missing)}; it has {', '.join(frame.columns)}")
+        raise SourceDataError(f"{where} has no column {', '.join(missing)}; it has {', '.join(frame.columns)[:500]}")
     columns = {}
     for name, kind in source.columns.items():
         try:
@@ -73,6 +87,8 @@ def _cast(column: pd.Series, kind: str) -> pd.Series:
         return pd.to_datetime(column, utc=True)
     if kind == "string":
         return column
+    if kind == "bool":
+        column = column.str.strip().str.lower().replace({"true": "1", "false": "0"})
     number = pd.to_numeric(column)
     return number.astype("Int64") if kind == "int64" else number.astype(DTYPES[kind])
 

@@ -7,7 +7,7 @@ import os
 import tempfile
 import traceback
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,9 @@ def run(spec: JobSpec) -> Manifest:
     The manifest is also written under the job's address; a failed one is replaced by the next attempt.
     """
     product, job, store = code.load_product(spec.product), find_job(spec.job), open_store(spec.root)
-    attempt = _Attempt(spec, product, job, store, address(spec, product), datetime.now(timezone.utc))
+    # The code is fingerprinted before the work: an edit meanwhile must not end up in its manifest.
+    hashes, began = code_hashes(job, product), datetime.now(UTC)
+    attempt = _Attempt(spec, product, job, store, address(spec, product), hashes, began)
     done = None if spec.force or job.effect else read_manifest(store, attempt.key)
     if done is not None and done.state == "success":
         log.info("reusing finished work of %s, made %s by %s", spec.job, f"{done.ended:%F %T}Z", done.spec.run.run_id)
@@ -72,6 +74,7 @@ class _Attempt:
     job: Job
     store: FolderStore | BucketStore
     address: str
+    hashes: dict[str, str]
     started: datetime
 
     @property
@@ -116,12 +119,12 @@ class _Attempt:
             spec=self.spec,
             address=self.address,
             code=code.commit_of(f"{self.spec.product}.product"),
-            code_hashes=code_hashes(self.job, self.product),
+            code_hashes=self.hashes,
             packages=environment.all_versions(),
             image=os.environ.get(IMAGE_VARIABLE),
             hardware=environment.hardware(),
             started=self.started,
-            ended=datetime.now(timezone.utc),
+            ended=datetime.now(UTC),
             **what,
         )
 

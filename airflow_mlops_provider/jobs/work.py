@@ -33,7 +33,7 @@ class Outcome(Frozen):
     :param seed: the seed that all randomness was drawn from, where there was any.
     """
 
-    kind: type[Dataset] | type[Model] | type[ModelVersion] | type[Report] = Dataset
+    kind: type[Dataset | Model | ModelVersion | Report] = Dataset
     facts: dict[str, Any] = {}
     metrics: dict[str, float] = {}
     fields: dict[str, Any] = {}
@@ -96,12 +96,19 @@ class Work:
     def open(self, reference: Reference) -> Path:
         """Return a local folder with a reference's files, read-only by agreement, and checked against its hash.
 
-        :raises IntegrityError: if the bytes are not those that were recorded.
+        :raises IntegrityError: if the bytes are not those that were recorded, or are gone.
         """
-        key = reference.uri.removeprefix(self.store.uri).strip("/")
-        folder = self.store.download(key, Path(self._downloads.name) / key)
+        if not reference.uri.startswith(f"{self.store.uri}/"):
+            raise ConfigurationError(f"{reference.uri} lies outside the artifact root {self.store.uri}")
+        key = reference.uri.removeprefix(f"{self.store.uri}/")
+        try:
+            folder = self.store.download(key, Path(self._downloads.name) / key)
+        except FileNotFoundError:
+            raise IntegrityError(f"{reference.uri} is gone; run the job that made it again, with force") from None
         if content_hash(folder) != reference.hash:
-            raise IntegrityError(f"{reference.uri} is not what was recorded; run the job that made it again")
+            raise IntegrityError(
+                f"{reference.uri} is not what was recorded; run the job that made it again, with force"
+            )
         return folder
 
     def read(self, reference: Reference, table: str) -> pd.DataFrame:

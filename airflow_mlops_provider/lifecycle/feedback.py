@@ -76,7 +76,9 @@ def plan(
         return _wait("no new features since the last training")
     if drift:
         if new <= policy.cooldown_intervals:
-            return _wait(f"drift ({'; '.join(drift)}), but the last training is only {new} interval(s) ago: cooling down")
+            return _wait(
+                f"drift ({'; '.join(drift)}), but the last training is only {new} interval(s) ago: cooling down"
+            )
         return _go("drift", "; ".join(drift), wanted)
     if by_time:
         return _go("time", f"the schedule asks and there are {new} new feature interval(s)", wanted)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from pydantic import field_validator, model_validator
 
@@ -23,8 +23,8 @@ class Interval(Frozen):
     @classmethod
     def _in_utc(cls, moment: datetime) -> datetime:
         if moment.tzinfo is None:
-            raise ValueError(f"{moment} has no time zone; give one, such as {moment.replace(tzinfo=timezone.utc)}")
-        return moment.astimezone(timezone.utc)
+            raise ValueError(f"{moment} has no time zone; give one, such as {moment.replace(tzinfo=UTC)}")
+        return moment.astimezone(UTC)
 
     @model_validator(mode="after")
     def _forward(self) -> Interval:

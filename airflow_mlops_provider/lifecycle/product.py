@@ -14,7 +14,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
 Column = Annotated[str, StringConstraints(min_length=1)]
 DataType = Literal["string", "int64", "float64", "bool", "timestamp"]
-Metric = Literal["roc_auc", "average_precision", "log_loss"]
+Metric = Literal["roc_auc", "average_precision"]  # gates and limits want a metric of which more is better
 
 
 class Kpi(Frozen):
@@ -37,7 +37,7 @@ class Value(Frozen):
 
 
 class Owners(Frozen):
-    """Who answers for the product, by the seven roles R1 to R7 of Kreuzberger et al.; each an Airflow user or a mail."""
+    """Who answers for the product, by the seven roles of Kreuzberger et al.; each an Airflow user or a mail."""
 
     business_stakeholder: str
     solution_architect: str
@@ -85,7 +85,9 @@ class View(Frozen):
     def _no_overlap(self) -> View:
         clash = set(self.keys) & set(self.features)
         if clash or not self.keys or not self.features:
-            raise ValueError(f"view {self.name!r} needs keys and features, with no name in both; in both: {sorted(clash)}")
+            raise ValueError(
+                f"view {self.name!r} needs keys and features, with no name in both; in both: {sorted(clash)}"
+            )
         return self
 
 
@@ -182,7 +184,7 @@ class MLProduct(Frozen):
     :param goal: the question that the model answers, in a sentence.
     :param rules: ``clean(raw: dict[str, DataFrame], interval) -> dict[str, DataFrame]``: raw sources to clean tables.
     :param features: ``compute(tables: dict[str, DataFrame], interval) -> dict[str, DataFrame]``: clean tables of this
-        interval and ``lookback`` before it, to feature rows whose ``event_time`` lies in the interval, one frame a view.
+        interval and ``lookback`` before it, to a frame of feature rows a view, ``event_time`` within the interval.
     :param examples: ``examples(tables, interval) -> DataFrame``: the rows to predict: request columns, ``event_time``,
         label, and the time at which the label becomes known.
     :param assemble: ``assemble(rows: DataFrame) -> DataFrame``: request columns, ``event_time`` and joined features to

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 from airflow_mlops_provider.exceptions import TransitionError
@@ -12,7 +12,7 @@ from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.references import ModelVersion
 
 
-class Status(str, Enum):
+class Status(StrEnum):
     """Where a model version stands on its way to production and out of it."""
 
     REGISTERED = "registered"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -42,8 +43,17 @@ def decide(spec: JobSpec, status: int, manifest: Manifest | None) -> Manifest:
         return manifest
     if status != 0 and manifest is not None and manifest.state == "failed" and manifest.spec.run == spec.run:
         raise error_of(manifest)
-    how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+    how = f"was killed by {_signal(-status)}" if status < 0 else f"ended with status {status}"
     raise JobLostError(f"job {spec.job!r} {how} and left no manifest of this attempt; a retry resumes it")
+
+
+def _signal(number: int) -> str:
+    if number == signal.SIGKILL:
+        return "SIGKILL (out of memory, or by hand)"
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def error_of(manifest: Manifest) -> MLOpsError:
@@ -56,6 +66,6 @@ def error_of(manifest: Manifest) -> MLOpsError:
         error = known.__new__(known)  # its constructor may take parts that the message has been made of
         Exception.__init__(error, failure.message)
         return error
-    return JobError(f"{failure.error}: {failure.message}\n{failure.traceback}")
-
-
+    error = JobError(f"{failure.error}: {failure.message}\n{failure.traceback}")
+    error.retryable = failure.retryable
+    return error

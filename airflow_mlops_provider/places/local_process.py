@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,30 +42,36 @@ class LocalProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
+            errors="replace",  # whatever a library prints, the job goes on
             env=self._environment(spec, secrets),
             start_new_session=True,  # so that stop() reaches whatever the job started
         )
-        status = self._attend(self._child, spec, log)
+        try:
+            status = self._attend(self._child, spec, log)
+        except BaseException:
+            self.stop()
+            raise
         return decide(spec, status, read_manifest(open_store(spec.root), key))
 
     def stop(self) -> None:
         """End the child and its children: politely, then for good."""
         if self._child is None or self._child.poll() is not None:
             return
-        os.killpg(self._child.pid, signal.SIGTERM)
-        try:
+        _signal_group(self._child, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
             self._child.wait(GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            os.killpg(self._child.pid, signal.SIGKILL)
+        _signal_group(self._child, signal.SIGKILL)  # also whoever did not listen
 
     def _attend(self, child: subprocess.Popen[str], spec: JobSpec, log: Any) -> int:
-        assert child.stdin is not None and child.stdout is not None
+        assert child.stdin is not None
+        assert child.stdout is not None
         try:
             child.stdin.write(spec.model_dump_json() + "\n")
             child.stdin.flush()  # and left open: its end would tell the job that nobody waits
         except BrokenPipeError:
             pass  # it died at once; its output and status tell more than this would
+        threading.Thread(target=_end_with, args=(child,), daemon=True).start()
         for line in child.stdout:
             log.info(line.rstrip())
         return child.wait()
@@ -72,3 +80,14 @@ class LocalProcess:
         products = str(source_file(f"{spec.product}.product").parent.parent)
         path = [products, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         return {**os.environ, **self.env, **secrets, "PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}
+
+
+def _end_with(child: subprocess.Popen[str]) -> None:
+    """End what a job leaves behind: it would hold the job's output open, and us with it."""
+    child.wait()
+    _signal_group(child, signal.SIGKILL)
+
+
+def _signal_group(child: subprocess.Popen[str], number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):  # nobody is left
+        os.killpg(child.pid, number)
