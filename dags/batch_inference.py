@@ -5,7 +5,7 @@ For every product beside this file, on new features. Several intervals that arri
 
 from __future__ import annotations
 
-from airflow.sdk import TaskGroup, dag
+from airflow.sdk import DAG, TaskGroup
 
 from airflow_mlops_provider import assets
 from airflow_mlops_provider.operators.serving import (
@@ -16,19 +16,17 @@ from airflow_mlops_provider.operators.serving import (
 from airflow_mlops_provider.pipelines import defaults, products
 
 for product in products(__file__):
-
-    @dag(
-        dag_id=f"{product.name}_batch_inference",
-        schedule=[assets.features(product)],
-        max_active_runs=1,
-        **defaults(product, __doc__),
-    )
-    def batch_inference(product=product):
-        with TaskGroup("serving"):
-            version = ModelFindLiveVersionOperator(task_id="find_live_version", product=product)
-            features = FeaturesListNewOperator(task_id="list_new_features", product=product)
-            ModelPredictIntervalOperator.partial(task_id="predict", product=product, version=version.output).expand(
-                features=features.output
-            )
-
-    batch_inference()
+    with (
+        DAG(
+            dag_id=f"{product.name}_batch_inference",
+            schedule=[assets.features(product)],
+            max_active_runs=1,
+            **defaults(product, __doc__),
+        ),
+        TaskGroup("serving"),
+    ):
+        version = ModelFindLiveVersionOperator(task_id="find_live_version", product=product)
+        features = FeaturesListNewOperator(task_id="list_new_features", product=product)
+        ModelPredictIntervalOperator.partial(task_id="predict", product=product, version=version.output).expand(
+            features=features.output
+        )

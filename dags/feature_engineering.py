@@ -1,12 +1,12 @@
 """Features of one data interval after another: from the sources to the feature store.
 
 For every product beside this file. A run waits until its interval's data has been delivered, so that intervals go
-through in order; running one again replaces what it wrote.
+through in order; running one again replaces what it wrote. Nothing reaches the store from data that is not valid.
 """
 
 from __future__ import annotations
 
-from airflow.sdk import CronDataIntervalTimetable, TaskGroup, dag
+from airflow.sdk import DAG, CronDataIntervalTimetable, TaskGroup
 
 from airflow_mlops_provider.operators.features import (
     FeastLoadIntervalOperator,
@@ -19,8 +19,7 @@ from airflow_mlops_provider.pipelines import defaults, products
 from airflow_mlops_provider.sensors.features import SourceDeliverySensor
 
 for product in products(__file__):
-
-    @dag(
+    with DAG(
         dag_id=f"{product.name}_feature_engineering",
         schedule=CronDataIntervalTimetable(product.schedule.cron, timezone="UTC"),
         start_date=product.schedule.start,
@@ -28,8 +27,7 @@ for product in products(__file__):
         catchup=True,
         max_active_runs=1,
         **defaults(product, __doc__),
-    )
-    def feature_engineering(product=product):
+    ):
         with TaskGroup("sources"):
             delivered = SourceDeliverySensor(task_id="wait_for_delivery", product=product)
             raw = SourceExtractIntervalOperator(task_id="extract", product=product)
@@ -42,9 +40,7 @@ for product in products(__file__):
         with TaskGroup("features"):
             clean = RulesCleanIntervalOperator(task_id="clean", product=product, raw=raw.output)
             features = FeaturesComputeIntervalOperator(task_id="compute", product=product, clean=clean.output)
-            FeastLoadIntervalOperator(task_id="load", product=product, features=features.output)
+            loaded = FeastLoadIntervalOperator(task_id="load", product=product, features=features.output)
 
         delivered >> raw
-        valid >> clean
-
-    feature_engineering()
+        valid >> loaded

@@ -5,7 +5,7 @@ For every product beside this file, on new predictions.
 
 from __future__ import annotations
 
-from airflow.sdk import dag, task_group
+from airflow.sdk import DAG, task_group
 
 from airflow_mlops_provider import assets
 from airflow_mlops_provider.operators.feedback import FeedbackSendSignalOperator
@@ -17,16 +17,16 @@ from airflow_mlops_provider.operators.monitoring import (
 from airflow_mlops_provider.pipelines import defaults, products
 
 for product in products(__file__):
-
-    @dag(
+    with DAG(
         dag_id=f"{product.name}_monitoring",
         schedule=[assets.predictions(product)],
         max_active_runs=1,
         **defaults(product, __doc__),
-    )
-    def monitoring(product=product):
+    ):
+
         @task_group
         def monitoring(predictions, features, version):
+            """Look at one interval's predictions."""
             drift = EvidentlyCompareIntervalOperator(
                 task_id="drift", product=product, predictions=predictions, version=version
             )
@@ -42,5 +42,3 @@ for product in products(__file__):
             )
 
         monitoring.expand_kwargs(PredictionsListNewOperator(task_id="list_new_predictions", product=product).output)
-
-    monitoring()

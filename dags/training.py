@@ -6,7 +6,7 @@ why. A version that passes all gates sends the event on which deployment is sche
 
 from __future__ import annotations
 
-from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, TaskGroup, XComArg, dag
+from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, TaskGroup, XComArg
 
 from airflow_mlops_provider import assets
 from airflow_mlops_provider.operators.evaluation import ModelEvaluateOperator
@@ -17,8 +17,7 @@ from airflow_mlops_provider.operators.validation import GreatExpectationsValidat
 from airflow_mlops_provider.pipelines import defaults, products
 
 for product in products(__file__):
-
-    @dag(
+    with DAG(
         dag_id=f"{product.name}_training",
         schedule=AssetOrTimeSchedule(
             timetable=CronTriggerTimetable("0 3 * * 0", timezone="UTC"),
@@ -27,8 +26,7 @@ for product in products(__file__):
         catchup=False,
         max_active_runs=1,
         **defaults(product, __doc__),
-    )
-    def training(product=product):
+    ):
         with TaskGroup("features"):
             plan = TrainingPlanRunOperator(task_id="plan", product=product)
             data = FeastBuildTrainingSetOperator(task_id="build_training_set", product=product, features=plan.output)
@@ -64,5 +62,3 @@ for product in products(__file__):
             )
 
         valid >> model
-
-    training()
