@@ -70,12 +70,13 @@ class FeatureStoreBackend:
         """
         return self._offline.load(interval, tables)
 
-    def offline_hashes(self, interval: Interval) -> dict[str, str]:
-        """Return the SHA-256 of each view's file for an interval, as it stands.
+    def differing(self, interval: Interval, tables: Mapping[str, Path]) -> list[str]:
+        """Return the views whose offline rows of an interval are not exactly those of some tables.
 
+        :param tables: a Parquet file for each view, as for :meth:`load_offline`.
         :raises SourceError: if the interval is not loaded.
         """
-        return self._offline.hashes(interval)
+        return self._offline.differing(interval, tables)
 
     def materialize(self, interval: Interval) -> None:
         """Bring an interval's rows online and move the watermark to its end, if that is later.
@@ -87,7 +88,7 @@ class FeatureStoreBackend:
         :raises SourceError: if the interval is not loaded or the definitions were not applied.
         :raises BackendError: if the online store does not answer.
         """
-        self._offline.hashes(interval)
+        self._offline.require(interval)
         self._require_registry()
         with self._alone(), self._answering():
             mark = self.watermark()

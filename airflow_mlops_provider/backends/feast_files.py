@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,18 +48,28 @@ class OfflineFiles:
             )
         ready = {name: self._fitted(self.view(name), Path(path), interval) for name, path in tables.items()}
         for name, table in ready.items():
-            _replace(self.file(name, interval), table)
+            _replace(self.file(name, interval), _written(table))
         return {name: len(table) for name, table in ready.items()}
 
-    def hashes(self, interval: Interval) -> dict[str, str]:
-        """Return the SHA-256 of each view's file for an interval."""
-        files = {name: self.file(name, interval) for name in self.views}
-        absent = sorted(name for name, file in files.items() if not file.exists())
+    def require(self, interval: Interval) -> None:
+        """Raise unless every view holds an interval.
+
+        :raises SourceError: naming the views that don't.
+        """
+        absent = sorted(name for name in self.views if not self.file(name, interval).exists())
         if absent:
             raise SourceError(
                 f"interval {interval} of view {', '.join(absent)} is not loaded; run its feature engineering first"
             )
-        return {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
+
+    def differing(self, interval: Interval, tables: Mapping[str, Path]) -> list[str]:
+        """Return the views whose file for an interval is not byte for byte what loading these tables would write."""
+        self.require(interval)
+        return sorted(
+            name
+            for name, path in tables.items()
+            if self.file(name, interval).read_bytes() != _written(self._fitted(self.view(name), path, interval))
+        )
 
     def rows(self, view: str) -> int:
         """Return how many rows a view holds."""
@@ -104,9 +114,15 @@ class OfflineFiles:
         return table
 
 
-def _replace(path: Path, table: pa.Table) -> None:
+def _written(table: pa.Table) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    return buffer.getvalue()
+
+
+def _replace(path: Path, data: bytes) -> None:
     """Write so that readers see the old file or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    pq.write_table(table, temporary)
+    temporary.write_bytes(data)
     temporary.replace(path)

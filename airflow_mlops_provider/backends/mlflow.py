@@ -237,6 +237,7 @@ class MlflowBackend:
         return found[0] if found else None
 
     def _register(self, name: str, model: Model, run_id: str, tags: Mapping[str, str]) -> int:
+        import mlflow
         from mlflow.exceptions import MlflowException
 
         run = self._found("run", run_id, self.client.get_run, run_id)
@@ -251,6 +252,8 @@ class MlflowBackend:
         known = self._same(name, model, run_id)
         if known:
             return known[0]
+        # MLflow looks the model up through the process's own tracking URI, whatever the client was given.
+        mlflow.set_tracking_uri(self.server.uri)
         made = self.client.create_model_version(
             name,
             f"models:/{logged.model_id}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import json
 from datetime import datetime, timezone
 
 from airflow_mlops_provider.backends.ledger import Ledger
@@ -54,7 +54,7 @@ def roll(work: Work, version: ModelVersion) -> str:
     releases.request(work.store, wanted)
     url = work.spec.services.model_server or start(work)
     try:
-        launcher.wait_for(url, version.version, READY_SECONDS)
+        launcher.wait_for(url, version.version, READY_SECONDS, requested_at=wanted.requested_at)
     except DeploymentError:
         if before is not None:
             releases.request(work.store, before)
@@ -67,8 +67,9 @@ def start(work: Work) -> str:
     """Make sure that the product's local model server runs, and return its address."""
     serving, folder = work.product.serving, work.local("serving")
     port = int(work.spec.params.get("port") or serving.port)
+    options = ("--online-store", json.dumps(work.spec.services.online_store))
     return launcher.ensure_running(
-        work.product.name, work.spec.root, serving.host, port, folder / "server.log", dict(os.environ)
+        work.product.name, work.spec.root, serving.host, port, folder / "server.log", options=options
     )
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from airflow_mlops_provider.backends import lightgbm as models
 from airflow_mlops_provider.jobs.compute import EXAMPLES
-from airflow_mlops_provider.serving.scoring import model_inputs
+from airflow_mlops_provider.serving.predictor import Predictor
 from airflow_mlops_provider.jobs.store import check_loaded, feature_store
 from airflow_mlops_provider.jobs.train import PREDICTION
 from airflow_mlops_provider.jobs.work import Outcome, Work
@@ -22,8 +21,10 @@ def run(work: Work) -> Outcome:
     check_loaded(work, store, [features])
     product = work.product
     rows = work.read(features, EXAMPLES)[[*product.request, "event_time"]]
-    inputs = model_inputs(product, store.historical(rows))
-    predictions = models.predict(models.load(work.open(version)), inputs)
+    joined = store.historical(rows)
+    predictor = Predictor.load(product, work.open(version), version.hash, version.version)
+    inputs = predictor.inputs(rows, joined[list(product.feature_names)])
+    predictions = predictor.score(inputs)
     work.write(rows.assign(**{PREDICTION: predictions, "version": version.version}), PREDICTIONS)
     work.write(inputs.assign(**{PREDICTION: predictions}), INPUTS)
     work.log.info("predicted %d rows with version %d, mean %.4f", len(rows), version.version, predictions.mean())

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
-from airflow_mlops_provider.backends.artifacts import file_hash
 from airflow_mlops_provider.backends.feast import FeatureStoreBackend
 from airflow_mlops_provider.exceptions import IntegrityError
 from airflow_mlops_provider.jobs.work import Work
@@ -19,14 +19,19 @@ def feature_store(work: Work) -> FeatureStoreBackend:
 def check_loaded(work: Work, store: FeatureStoreBackend, features: Iterable[Dataset]) -> None:
     """Make sure that the offline store holds exactly the features named.
 
-    :raises IntegrityError: naming the interval and view that differ.
+    :raises IntegrityError: naming the interval and the views that differ.
     """
     for dataset in features:
         assert dataset.interval is not None
-        folder, stored = work.open(dataset), store.offline_hashes(dataset.interval)
-        for view in work.product.views:
-            if stored.get(view.name) != file_hash(folder / f"{view.name}.parquet"):
-                raise IntegrityError(
-                    f"the offline store's {view.name!r} of {dataset.interval} is not the current one; "
-                    "run that interval's feature engineering again"
-                )
+        differing = store.differing(dataset.interval, view_files(work, dataset))
+        if differing:
+            raise IntegrityError(
+                f"the offline store's {', '.join(differing)} of {dataset.interval} is not what was computed last; "
+                "run that interval's feature engineering again"
+            )
+
+
+def view_files(work: Work, features: Dataset) -> dict[str, Path]:
+    """Return each view's file in a features dataset."""
+    folder = work.open(features)
+    return {view.name: folder / f"{view.name}.parquet" for view in work.product.views}

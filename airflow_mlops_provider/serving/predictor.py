@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from airflow_mlops_provider.backends import code, lightgbm
+from airflow_mlops_provider.backends import lightgbm
 from airflow_mlops_provider.backends.artifacts import content_hash
 from airflow_mlops_provider.exceptions import IntegrityError, JobError, SourceDataError
 from airflow_mlops_provider.lifecycle.product import DataType, MLProduct
-from airflow_mlops_provider.serving.frames import EVENT_TIME, conform, feature_types, request_types
+from airflow_mlops_provider.serving.frames import EVENT_TIME
+from airflow_mlops_provider.serving.scoring import model_inputs
 
 Probabilities = np.ndarray[Any, np.dtype[np.float64]]
 _PLACEHOLDER: dict[DataType, Any] = {"string": "", "int64": 0, "float64": 0.0, "bool": False}
@@ -29,7 +30,6 @@ class Predictor:
 
     def __init__(self, product: MLProduct, model: Any, version: int) -> None:
         self.product, self.model, self.version = product, model, version
-        self._assemble = code.load(product.assemble)
 
     @classmethod
     def load(cls, product: MLProduct, folder: Path, model_hash: str, version: int) -> Predictor:
@@ -53,21 +53,29 @@ class Predictor:
         :raises SourceDataError: if the two differ in length, lack a column, or hold values of another type.
         :raises JobError: if the model gives anything but a probability for every row.
         """
+        return self.score(self.inputs(rows, features))
+
+    def inputs(self, rows: pd.DataFrame, features: pd.DataFrame) -> pd.DataFrame:
+        """Return what the model sees of some rows and their features. Arguments and errors as for ``predict``."""
         if len(rows) != len(features):
             raise SourceDataError(f"{len(rows)} rows, but features for {len(features)}")
-        result = np.asarray(lightgbm.predict(self.model, self._inputs(rows, features)), dtype=np.float64)
-        if result.shape != (len(rows),) or not ((result >= 0) & (result <= 1)).all():
+        asked = rows.drop(columns=features.columns, errors="ignore")
+        return model_inputs(
+            self.product, pd.concat([asked.reset_index(drop=True), features.reset_index(drop=True)], axis=1)
+        )
+
+    def score(self, inputs: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Return the probability for each row of model inputs, as float64 of shape ``(len(inputs),)``.
+
+        :raises JobError: if the model gives anything but a probability for every row.
+        """
+        result = np.asarray(lightgbm.predict(self.model, inputs), dtype=np.float64)
+        if result.shape != (len(inputs),) or not ((result >= 0) & (result <= 1)).all():
             raise JobError(
                 f"version {self.version} of {self.product.name!r} gave an array of shape {result.shape} for "
-                f"{len(rows)} rows, or values outside 0 to 1: {json.dumps(result.ravel()[:3].tolist())}"
+                f"{len(inputs)} rows, or values outside 0 to 1: {json.dumps(result.ravel()[:3].tolist())}"
             )
         return result
-
-    def _inputs(self, rows: pd.DataFrame, features: pd.DataFrame) -> pd.DataFrame:
-        asked = conform(rows, request_types(self.product)).reset_index(drop=True)
-        known = conform(features, feature_types(self.product)).reset_index(drop=True)
-        inputs: pd.DataFrame = self._assemble(pd.concat([asked, known], axis=1))
-        return inputs
 
     def smoke(self) -> None:
         """Predict one row of placeholders without any feature: what cannot do that must not serve.
