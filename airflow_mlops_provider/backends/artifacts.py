@@ -194,7 +194,7 @@ def open_store(uri: str) -> FolderStore | BucketStore:
         return FolderStore(Path(uri))
     if scheme == "file" and rest.startswith("/"):
         return FolderStore(Path(unquote(rest)))
-    if scheme == "s3" and rest.strip("/"):
+    if scheme == "s3" and rest.partition("/")[0]:
         return BucketStore(uri)
     raise ConfigurationError(f"{uri!r} is no artifact root; give a folder, file:///folder or s3://bucket/prefix")
 

@@ -1,0 +1,86 @@
+"""A product's declaration: what it refuses, and that it says what is allowed instead."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.product import MLProduct
+from flight_delay.product import product
+
+DECLARED = product.model_dump()
+
+
+def declare(**changes: Any) -> MLProduct:
+    """Return the flight product with some fields declared otherwise."""
+    return MLProduct.model_validate({**DECLARED, **changes})
+
+
+def test_a_declaration_survives_json() -> None:
+    """A declaration read back from its JSON is the same value."""
+    assert MLProduct.model_validate_json(product.model_dump_json()) == product
+
+
+def test_what_is_derived_keeps_the_views_order() -> None:
+    """Entities come once each, features one view after another."""
+    assert product.entity_columns == ("origin", "carrier", "dest", "tailnum")
+    assert product.feature_names[0] == "origin_delay_3h"
+    assert product.feature_names[-1] == "aircraft_seats"
+    assert len(product.feature_names) == sum(len(view.features) for view in product.views)
+
+
+def test_deliveries_follow_the_interval() -> None:
+    """A source's placeholder takes the interval; a static source is the same file for each."""
+    march = Interval(start=datetime(2013, 3, 1, tzinfo=UTC), end=datetime(2013, 4, 1, tzinfo=UTC))
+    assert product.delivery(product.source("flights"), march) == "flights/2013-03.csv"
+    assert product.delivery(product.source("planes"), march) == "planes.csv"
+
+
+def test_an_unknown_source_names_the_known_ones() -> None:
+    """Asking for a source that nobody declared lists those that are."""
+    with pytest.raises(ValueError, match="unknown source 'trains'; known: airports, flights, planes, weather"):
+        product.source("trains")
+
+
+VIEW = DECLARED["views"][0]
+SOURCE = DECLARED["sources"][0]
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    "metric": ({"metric": "accuracy"}, r"metric\n.*'roc_auc' or 'average_precision'.*'accuracy'"),
+    "a metric of which less is better": ({"metric": "log_loss"}, "'roc_auc' or 'average_precision'"),
+    "problem": ({"problem": "clustering"}, "'binary_classification'"),
+    "type": (
+        {"request": {**DECLARED["request"], "hour": "int32"}},
+        "'string', 'int64', 'float64', 'bool' or 'timestamp'",
+    ),
+    "key": ({"views": [{**VIEW, "keys": ["airport"]}]}, "unknown view key 'airport'; known: carrier, dest, distance"),
+    "slice": ({"slices": ["airline", "city"]}, "unknown slice 'airline', 'city'; known: carrier, dest"),
+    "baseline": ({"baseline": "dep_delay"}, "unknown baseline 'dep_delay'; known: carrier"),
+    "revealed later": (
+        {"request": {**DECLARED["request"], "dep_delay": "float64"}},
+        r"\['dep_delay'\] are known only after",
+    ),
+    "label asked for": ({"request": {**DECLARED["request"], "late": "int64"}}, r"request columns \['late'\]"),
+    "view twice": ({"views": [VIEW, VIEW]}, "view declared twice: origin_traffic"),
+    "feature twice": ({"views": [VIEW, {**VIEW, "name": "other"}]}, "feature declared twice: origin_delay_24h"),
+    "source twice": ({"sources": [SOURCE, SOURCE]}, "source declared twice: flights"),
+    "source's time": ({"sources": [{**SOURCE, "time": "when"}]}, "time column 'when' is not among .*'time_hour'"),
+    "key as feature": ({"views": [{**VIEW, "features": {"origin": "string"}}]}, r"in both: \['origin'\]"),
+    "view without keys": ({"views": [{**VIEW, "keys": []}]}, "view 'origin_traffic' needs keys and features"),
+    "code": ({"rules": "flight_delay.rules.clean"}, r"rules\n.*pattern.*flight_delay\.rules\.clean"),
+    "name": ({"name": "Flight Delay"}, r"name\n.*pattern.*'Flight Delay'"),
+    "field": ({"featurez": "x:y"}, r"featurez\n.*not permitted"),
+    "share": ({"monitoring": {"drift_share": 60}}, r"drift_share\n.*less than or equal to 1"),
+    "owners": ({"owners": {}}, r"owners\.business_stakeholder\n.*required"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_declaration_is_refused(name: str) -> None:
+    """The message names the bad value, and what would be allowed."""
+    changes, said = BAD[name]
+    with pytest.raises(ValidationError, match=said):
+        declare(**changes)

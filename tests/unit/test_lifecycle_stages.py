@@ -1,0 +1,41 @@
+"""One ordered list of stages: operators' files and the README follow it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import airflow_mlops_provider
+from airflow_mlops_provider.lifecycle.stages import STAGES, Stage
+
+PACKAGE = Path(airflow_mlops_provider.__file__).parent
+README = PACKAGE.parent / "README.md"
+SHARED = {"__init__", "base", "events", "links"}
+
+
+def test_stages_in_the_order_of_the_data() -> None:
+    """The list is the enumeration's, without a second copy."""
+    assert tuple(stage.value for stage in Stage) == STAGES
+    assert STAGES[0] == "features"
+    assert STAGES[-1] == "feedback"
+
+
+def test_one_operator_file_a_stage() -> None:
+    """Each stage has its operators' file, and no other file hides operators."""
+    assert {file.stem for file in (PACKAGE / "operators").glob("*.py")} - SHARED == set(STAGES)
+
+
+def test_the_readme_tells_the_stages_in_order() -> None:
+    """Some table of the README has one row a stage, in their order."""
+    text = README.read_text() if README.exists() else ""
+    if not text.strip():
+        pytest.skip("the README is still empty")
+    tables = [[]]  # type: list[list[str]]
+    for line in text.splitlines():
+        if line.startswith("|"):
+            tables[-1].append(re.sub(r"[`*]", "", line.split("|")[1]).strip().lower())
+        elif tables[-1]:
+            tables.append([])
+    assert any([cell for cell in table if cell in STAGES] == list(STAGES) for table in tables)
