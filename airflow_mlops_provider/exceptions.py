@@ -6,9 +6,13 @@ from collections.abc import Iterable
 
 
 class MLOpsError(Exception):
-    """Base of the errors below. A retry helps unless a subclass says otherwise."""
+    """Base of the errors below. A retry helps unless a subclass says otherwise.
+
+    ``result`` is the URI of the folder in which the failed job's manifest lies, where there is one.
+    """
 
     retryable = True
+    result: str | None = None
 
 
 class UnknownNameError(MLOpsError):

@@ -24,6 +24,7 @@ from airflow_mlops_provider.backends.artifacts import (
 from airflow_mlops_provider.exceptions import MLOpsError
 from airflow_mlops_provider.jobs.address import address, code_hashes, result_key
 from airflow_mlops_provider.jobs.catalogue import Job, find_job
+from airflow_mlops_provider.jobs.declarations import declare
 from airflow_mlops_provider.jobs.intervals import publish
 from airflow_mlops_provider.jobs.work import Outcome, Work
 from airflow_mlops_provider.lifecycle.manifest import Failure, Manifest, Output
@@ -52,6 +53,7 @@ def run(spec: JobSpec) -> Manifest:
     else:
         manifest = attempt.manifest()
         store.write(f"{attempt.key}/{MANIFEST}", manifest.model_dump_json(indent=1).encode())
+    declare(store, product)
     if job.publishes and isinstance(manifest.result, Dataset):
         publish(store, spec.product, job.publishes, manifest.result)
     return manifest

@@ -15,9 +15,10 @@ from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, parse_reference
 from airflow_mlops_provider.lifecycle.spec import JobSpec, RunIdentity
+from airflow_mlops_provider.operators.links import MANIFEST_KEY, ManifestLink
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import BaseOperatorLink, Context
 
     from airflow_mlops_provider.places.base import Place
 
@@ -33,6 +34,7 @@ class JobOperator(BaseOperator):
     job: ClassVar[str]
     roles: ClassVar[tuple[str, ...] | None] = None
     template_fields: Sequence[str] = ()
+    operator_extra_links: tuple[BaseOperatorLink, ...] = (ManifestLink(),)
     ui_color = "#dcecf5"
 
     def __init__(self, *, product: MLProduct, place: Place | None = None, force: bool = False, **kwargs: Any) -> None:
@@ -51,6 +53,7 @@ class JobOperator(BaseOperator):
         :raises AirflowFailException: if the job failed in a way that no retry can mend.
         """
         from airflow_mlops_provider.hooks.services import services
+        from airflow_mlops_provider.places.base import result_of
 
         addresses, root, secrets = services(self.product)
         spec = JobSpec(
@@ -67,9 +70,12 @@ class JobOperator(BaseOperator):
         try:
             manifest = self._place.run(spec, secrets, self.log)
         except MLOpsError as error:
+            if error.result:
+                context["ti"].xcom_push(key=MANIFEST_KEY, value=error.result)
             if error.retryable:
                 raise
             raise AirflowFailException(f"{type(error).__name__}: {error}") from None
+        context["ti"].xcom_push(key=MANIFEST_KEY, value=result_of(manifest))
         reused = "" if manifest.spec.run == spec.run else f", reusing the work of {manifest.spec.run.run_id}"
         self.log.info("%s took %.1f s%s", self.job, manifest.seconds, reused)
         return manifest

@@ -23,7 +23,7 @@ class ModelEvaluateOperator(JobOperator):
 
     job = "evaluate"
     template_fields: Sequence[str] = ("model", "training_set")
-    operator_extra_links = (ReportLink(),)
+    operator_extra_links = (ReportLink(), *JobOperator.operator_extra_links)
 
     def __init__(self, *, model: Any, training_set: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -19,14 +19,14 @@ MANIFEST_FILE = "manifest.json"
 
 @attrs.define()
 class ManifestLink(BaseOperatorLink):
-    """The manifest of the task's job, of a failed one too if its URI was pushed under ``mlops_manifest``."""
+    """The manifest of the task's job, of a failed one too: the task leaves its folder under ``mlops_manifest``."""
 
     name = "Manifest"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Return the manifest's page; empty if the task has none."""
-        # The result first: asking for a key that is not there leaves an error line in the task's log.
-        uri = _reference(ti_key).get("uri") or _pulled(ti_key, MANIFEST_KEY)
+        # Not from the result: that of a registered version lies where its model was trained.
+        uri = _pulled(ti_key, MANIFEST_KEY)
         return page(uri, MANIFEST_FILE) if isinstance(uri, str) else ""
 
 

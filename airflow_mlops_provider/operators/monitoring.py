@@ -46,7 +46,7 @@ class EvidentlyCompareIntervalOperator(JobOperator):
 
     job = "drift"
     template_fields: Sequence[str] = ("predictions", "version")
-    operator_extra_links = (ReportLink(),)
+    operator_extra_links = (ReportLink(), *JobOperator.operator_extra_links)
 
     def __init__(self, *, predictions: Any, version: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -63,7 +63,7 @@ class LabelsJudgePredictionsOperator(JobOperator):
 
     job = "performance"
     template_fields: Sequence[str] = ("predictions", "features")
-    operator_extra_links = (ReportLink(),)
+    operator_extra_links = (ReportLink(), *JobOperator.operator_extra_links)
 
     def __init__(self, *, predictions: Any, features: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -28,7 +28,7 @@ class GreatExpectationsValidateDatasetOperator(JobOperator):
 
     job = "validate"
     template_fields: Sequence[str] = ("dataset",)
-    operator_extra_links = (ReportLink(),)
+    operator_extra_links = (ReportLink(), *JobOperator.operator_extra_links)
 
     def __init__(self, *, dataset: Any, what: Literal["raw", "training"], **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from airflow_mlops_provider import exceptions
+from airflow_mlops_provider.backends.artifacts import open_store
 from airflow_mlops_provider.exceptions import JobError, JobLostError, MLOpsError
+from airflow_mlops_provider.jobs.address import result_key
 from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.spec import JobSpec
 
@@ -42,7 +44,9 @@ def decide(spec: JobSpec, status: int, manifest: Manifest | None) -> Manifest:
     if status == 0 and manifest is not None and manifest.state == "success":
         return manifest
     if status != 0 and manifest is not None and manifest.state == "failed" and manifest.spec.run == spec.run:
-        raise error_of(manifest)
+        error = error_of(manifest)
+        error.result = result_of(manifest)
+        raise error
     how = f"was killed by {_signal(-status)}" if status < 0 else f"ended with status {status}"
     raise JobLostError(f"job {spec.job!r} {how} and left no manifest of this attempt; a retry resumes it")
 
@@ -54,6 +58,11 @@ def _signal(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+def result_of(manifest: Manifest) -> str:
+    """Return the URI of the folder in which a manifest lies."""
+    return f"{open_store(manifest.spec.root).uri}/{result_key(manifest.spec, manifest.address)}"
 
 
 def error_of(manifest: Manifest) -> MLOpsError:

@@ -1,0 +1,32 @@
+"""Each product's declaration, kept beside its results: who reads those need not run the product's code."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+from airflow_mlops_provider.jobs.intervals import Store
+from airflow_mlops_provider.lifecycle.product import MLProduct
+
+FOLDER = "_products"  # no product's name begins with an underscore
+
+
+def declare(store: Store, product: MLProduct) -> None:
+    """Keep a product's declaration as it now is; nothing is written if it is the one that was kept."""
+    key, data = f"{FOLDER}/{product.name}.json", product.model_dump_json(indent=1).encode()
+    try:
+        known = store.read(key)
+    except FileNotFoundError:
+        known = b""
+    if known != data:
+        store.write(key, data)
+
+
+def declared(store: Store) -> list[MLProduct]:
+    """Return the products that have run a job, by name; a declaration of another release's shape is left out."""
+    found = []
+    for key in store.list(FOLDER):
+        try:
+            found.append(MLProduct.model_validate_json(store.read(key)))
+        except ValidationError:
+            continue  # its next job writes it anew
+    return found

@@ -1,0 +1,77 @@
+"""The pages' web application: every route asks Airflow who is there and what they may read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
+from airflow.models import DagModel
+from fastapi import Depends, FastAPI, HTTPException
+from fastapi.responses import HTMLResponse, Response
+
+from airflow_mlops_provider.backends.artifacts import BucketStore, FolderStore, open_store
+from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
+from airflow_mlops_provider.ui import files, pages
+from airflow_mlops_provider.ui.record import records
+
+_COMMON = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "private, no-cache"}
+_NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+_STYLED = f"{_NOTHING}; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
+# A report's own scripts may draw, but in an origin of their own: no cookie, no call to Airflow, no other address.
+_REPORT = f"sandbox allow-scripts; {_STYLED}; script-src 'unsafe-inline' 'unsafe-eval'; worker-src blob:"
+_DATA = f"sandbox; {_NOTHING}"
+
+# No generated documentation: its routes would be open to everybody.
+app = FastAPI(
+    title="MLOps",
+    docs_url=None,
+    redoc_url=None,
+    openapi_url=None,
+    dependencies=[Depends(requires_access_dag("GET", DagAccessEntity.XCOM))],
+)
+
+
+@app.get("/")
+def overview(user: GetUserDep) -> HTMLResponse:
+    """Show every product of which the user may read at least one result."""
+    page = pages.overview(records(artifact_store(), reader(user)))
+    return HTMLResponse(page, headers={**_COMMON, "Content-Security-Policy": _STYLED})
+
+
+@app.get("/artifact")
+def artifact(uri: str, file: str, user: GetUserDep) -> Response:
+    """Show a file of a result, if the user may read the DAG that made it."""
+    store = artifact_store()
+    try:
+        found = files.locate(store.uri, uri, file)
+        dag_id = files.maker(store, found)
+        data = files.read(store, found)
+    except files.NotShownError as error:
+        raise HTTPException(error.status, str(error)) from None
+    if not reader(user)(dag_id):
+        raise HTTPException(403, "Forbidden")
+    policy = _REPORT if found.media_type.startswith("text/html") else _DATA
+    return Response(data, headers={**_COMMON, "Content-Security-Policy": policy}, media_type=found.media_type)
+
+
+def artifact_store() -> FolderStore | BucketStore:
+    """Return the artifact root that tasks write to, as connection or configuration name it."""
+    return open_store(ArtifactStoreHook().settings()["root"])
+
+
+def reader(user: BaseUser) -> Callable[[str], bool]:
+    """Return the question whether a user may read what tasks of a DAG handed on; each DAG is looked up once."""
+    known: dict[str, bool] = {}
+
+    def may_read(dag_id: str) -> bool:
+        if dag_id not in known:
+            details = DagDetails(id=dag_id or None, team_name=DagModel.get_team_name(dag_id) if dag_id else None)
+            known[dag_id] = get_auth_manager().is_authorized_dag(
+                method="GET", access_entity=DagAccessEntity.XCOM, details=details, user=user
+            )
+        return known[dag_id]
+
+    return may_read

@@ -1,0 +1,60 @@
+"""How the pages look, in light and dark: one sheet, no script, nothing loaded from elsewhere."""
+
+from __future__ import annotations
+
+STYLE = """
+:root{color-scheme:light dark;--bg:#f5f7f9;--card:#fff;--ink:#17212b;--soft:#5c6b79;--line:#e2e7ec;--accent:#0b6e99;
+--done:#1d8a56;--attention:#b7791f;--failed:#c0392b;--never:#a9b4be;--tint:#eaf3f7}
+@media(prefers-color-scheme:dark){:root{--bg:#10161c;--card:#182129;--ink:#e6ecf1;--soft:#93a2b0;--line:#2a3641;
+--accent:#5ab4dc;--done:#4cc38a;--attention:#e3b25a;--failed:#f0776a;--never:#5b6873;--tint:#1b2d38}}
+*{box-sizing:border-box}
+body{margin:0;background:var(--bg);color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif}
+main{max-width:72rem;margin:0 auto;padding:1.5rem 1.25rem 3rem}
+a{color:var(--accent);text-decoration:none} a:hover{text-decoration:underline}
+h1{font-size:1.6rem;line-height:1.2;margin:0} h2{font-size:1.02rem;margin:0 0 .7rem}
+.eyebrow{font-size:.74rem;letter-spacing:.09em;text-transform:uppercase;color:var(--soft);margin:0 0 .25rem}
+.goal{font-size:1.05rem;color:var(--soft);margin:.3rem 0 1rem;max-width:48rem}
+.facts{display:flex;flex-wrap:wrap;gap:.4rem 2rem;margin:0 0 1.4rem} .facts div{min-width:0}
+.facts dt{font-size:.78rem;color:var(--soft)} .facts dd{margin:0;font-weight:550}
+.card{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:1.1rem 1.25rem;
+margin-bottom:1rem;min-width:0}
+.two{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(22rem,100%),1fr));gap:0 1rem}
+.loop{display:grid;grid-template-columns:repeat(9,minmax(6.1rem,1fr));list-style:none;padding:0;margin:0;
+overflow-x:auto}
+.loop li{position:relative;padding:1.6rem .5rem 0 0;font-size:.84rem;min-width:0}
+.loop li::before{content:"";position:absolute;top:.5rem;left:0;right:0;height:2px;background:var(--line)}
+.loop li:last-child::before{right:auto;width:.9rem}
+.loop li::after{content:"";position:absolute;top:.06rem;left:0;width:.95rem;height:.95rem;border-radius:50%;
+border:3px solid var(--card);background:var(--never)}
+.loop .done::after{background:var(--done)} .loop .attention::after{background:var(--attention)}
+.loop .failed::after{background:var(--failed)}
+.loop .never::after{background:var(--card);box-shadow:0 0 0 2px var(--never) inset}
+.loop b{display:block;text-transform:capitalize} .loop span{display:block;color:var(--soft);font-size:.78rem}
+.loop .failed span:first-of-type{color:var(--failed)} .loop .attention span:first-of-type{color:var(--attention)}
+.big{font-size:2.1rem;font-weight:650;line-height:1.1;margin:0 0 .5rem}
+.big small{font-size:.9rem;font-weight:400;color:var(--soft)}
+.moves{list-style:none;margin:0;padding:0;font-size:.88rem}
+.moves li{padding:.3rem 0 .3rem .9rem;border-left:2px solid var(--line)}
+.moves b{display:block} .moves b::first-letter{text-transform:uppercase}
+.compare text{font-size:19px} .compare p{font-size:.85rem;margin:.4rem 0 0} .moves p{margin:0;color:var(--soft)}
+.scroll{overflow-x:auto} table{border-collapse:collapse;width:100%;font-size:.88rem}
+th{font-weight:500;color:var(--soft);text-align:left}
+th,td{padding:.45rem .8rem .45rem 0;border-bottom:1px solid var(--line);vertical-align:middle}
+tr:last-child td{border-bottom:0}
+.n+:not(.n){padding-left:1.2rem} .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+.pill{display:inline-block;border-radius:99px;padding:.02rem .6rem;font-size:.78rem;border:1px solid var(--line);
+color:var(--soft);
+white-space:nowrap} .pill.live{background:var(--accent);border-color:var(--accent);color:var(--card)}
+.pill.rejected,.pill.crossed{border-color:var(--failed);color:var(--failed)}
+.pill.held{border-color:var(--done);color:var(--done)}
+.quiet{color:var(--soft)} .right{float:right;font-size:.8rem;color:var(--soft)} details{font-size:.85rem}
+summary{cursor:pointer;color:var(--soft)}
+svg{display:block;width:100%;height:auto} svg text{font:13px system-ui,sans-serif;fill:var(--ink)}
+svg .soft{fill:var(--soft);font-size:11px}
+svg line{stroke:var(--accent)} svg circle{fill:var(--accent)}
+svg .limit{stroke:var(--failed);stroke-dasharray:4 4;stroke-width:1}
+svg .bar{fill:var(--accent);opacity:.75} svg .over{fill:var(--failed);opacity:.85} svg .axis{stroke:var(--line)}
+svg .path{fill:none;stroke:var(--accent);stroke-width:2} svg .band{fill:var(--accent);opacity:.16}
+.empty{text-align:center;padding:4rem 1rem;color:var(--soft)} .empty h1{color:var(--ink);margin-bottom:.5rem}
+footer{color:var(--soft);font-size:.8rem;text-align:center}
+"""
