@@ -6,6 +6,7 @@ import hashlib
 import os
 import uuid
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote
@@ -118,12 +119,12 @@ class BucketStore:
         self.uri = uri.rstrip("/")
         self.bucket, _, self.prefix = self.uri.removeprefix("s3://").partition("/")
 
-    @property
+    @cached_property
     def client(self) -> Any:
-        """A boto3 S3 client, made anew: constructors are free."""
+        """A boto3 S3 client, made at its first use, in a session of its own: the shared one is not for threads."""
         import boto3
 
-        return boto3.client("s3")
+        return boto3.session.Session().client("s3")
 
     def read(self, key: str) -> bytes:
         client = self.client
