@@ -165,6 +165,12 @@ def _options() -> dict[str, Any]:
             "The connection mlops_mlflow goes before.",
             "http://mlflow:5000",
         ),
+        "poke_seconds": _option(
+            "How long the delivery sensor pauses between two looks, in seconds.",
+            "300",
+            "30",
+            "float",
+        ),
         "products_folders": _option(
             "Further folders in which products are found, each a package with a product.py, beside the "
             "folder of the DAG files; several are separated by commas.",
@@ -175,6 +181,11 @@ def _options() -> dict[str, Any]:
             "300",
             "30",
             "integer",
+        ),
+        "serving_port": _option(
+            "Port of the local model server, in place of the product's own; for an Airflow with one product.",
+            "8900",
+            kind="integer",
         ),
     }
 

@@ -36,6 +36,12 @@ class ModelServerDeployVersionOperator(JobOperator):
         ready = references(context, assets.production_ready(self.product))
         return {"version": parse_reference(ready[-1]) if ready else newest_ready(self.product)}
 
+    def params_of(self, context: Context) -> dict[str, Any]:
+        from airflow_mlops_provider.hooks.defaults import option
+
+        port = option("serving_port")
+        return {"port": int(port)} if port else {}
+
     def finish(self, manifest: Manifest, context: Context) -> dict[str, Any]:
         reference = super().finish(manifest, context)
         context["outlet_events"][assets.live(self.product)].extra = {"reference": reference}

@@ -20,14 +20,14 @@ class SourceDeliverySensor(BaseOperator):
     """Waits, deferred, until every source of a product has delivered the run's data interval.
 
     :param product: the product's declaration.
-    :param poke_seconds: pause between two looks.
+    :param poke_seconds: pause between two looks; by default what ``[mlops] poke_seconds`` says.
     :param patience: how long to wait before the task fails.
     """
 
     ui_color = "#e6f1f2"
 
     def __init__(
-        self, *, product: MLProduct, poke_seconds: float = 30, patience: timedelta | None = None, **kwargs: Any
+        self, *, product: MLProduct, poke_seconds: float | None = None, patience: timedelta | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         self.product = product
@@ -36,6 +36,7 @@ class SourceDeliverySensor(BaseOperator):
 
     def execute(self, context: Context) -> None:
         """Return if all deliveries are there; else wait for them without holding a worker."""
+        from airflow_mlops_provider.hooks.defaults import option
         from airflow_mlops_provider.hooks.services import services
 
         interval = interval_of(context)
@@ -48,7 +49,8 @@ class SourceDeliverySensor(BaseOperator):
         missing = missing_deliveries(landing, keys)
         if missing:
             self.log.info("waiting for %s in %s", ", ".join(missing), landing)
-            trigger = DeliveriesTrigger(landing, keys, self.poke_seconds)
+            seconds = self.poke_seconds or float(option("poke_seconds") or 30)
+            trigger = DeliveriesTrigger(landing, keys, seconds)
             self.defer(trigger=trigger, method_name="delivered", timeout=self.patience)
 
     def delivered(self, context: Context, event: dict[str, Any]) -> None:

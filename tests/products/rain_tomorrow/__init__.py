@@ -1,0 +1,1 @@
+"""A second product, to show that one is a folder: will it rain tomorrow in Seattle."""

@@ -1,0 +1,64 @@
+"""What Airflow imports at parse time stays light: no vendor's library comes with it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import airflow_mlops_provider
+
+PACKAGE = Path(airflow_mlops_provider.__file__).parent
+DAGS = PACKAGE.parent / "dags"
+#: Half a second to ten seconds each. ``airflow.sdk`` itself loads none of them.
+HEAVY = (
+    *("feast", "mlflow", "great_expectations", "evidently", "pandas", "lightgbm", "kubernetes"),
+    *("numpy", "pyarrow", "duckdb", "scipy", "sklearn", "boto3", "fastapi", "uvicorn", "prometheus_client"),
+)
+SHELLS = ("operators", "sensors", "triggers", "hooks", "places", "notifications", "decorators", "plugins")
+
+IMPORT_ALL = "import importlib; [importlib.import_module(name) for name in {names!r}]"
+PARSE = "import sys, runpy; sys.path.insert(0, {folder!r}); runpy.run_path({file!r})"
+
+
+def loaded(code: str, home: Path) -> set[str]:
+    """Run some code in a fresh interpreter and return which heavy libraries it has loaded by its end."""
+    tell = f"{code}\nimport sys\nprint('LOADED', *[name for name in {HEAVY!r} if name in sys.modules])"
+    env = {**os.environ, "AIRFLOW_HOME": str(home), "PYTHONPATH": str(PACKAGE.parent)}
+    done = subprocess.run([sys.executable, "-c", tell], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return set(done.stdout.splitlines()[-1].split()[1:])
+
+
+def modules(folder: str) -> list[str]:
+    """Return the names of all modules below a folder of the package."""
+    return sorted(f"{PACKAGE.name}.{folder}.{path.stem}" for path in (PACKAGE / folder).glob("[!_]*.py"))
+
+
+@pytest.mark.parametrize("folder", [folder for folder in SHELLS if modules(folder)])
+def test_shells_load_no_vendor(folder: str, tmp_path: Path) -> None:
+    """Importing every operator, sensor, trigger, hook and place costs no vendor's import."""
+    assert loaded(IMPORT_ALL.format(names=modules(folder)), tmp_path) == set()
+
+
+def test_what_dag_files_import_loads_no_vendor(tmp_path: Path) -> None:
+    """The package, its assets, its pipelines' helpers, what it tells Airflow, and its exceptions load no vendor."""
+    names = [f"{PACKAGE.name}.{path.stem}" for path in PACKAGE.glob("[!_]*.py")]
+    assert f"{PACKAGE.name}.pipelines" in names
+    assert loaded(IMPORT_ALL.format(names=[PACKAGE.name, *names]), tmp_path) == set()
+
+
+@pytest.mark.parametrize("file", sorted(DAGS.glob("*.py")), ids=lambda file: file.stem)
+def test_parsing_a_dag_loads_no_vendor(file: Path, tmp_path: Path) -> None:
+    """Parsing a reference DAG, products included, loads no vendor; the DAG is then really there."""
+    code = PARSE.format(folder=str(DAGS), file=str(file))
+    seen = "\nfrom airflow.sdk import DAG\nimport gc\nassert any(isinstance(one, DAG) for one in gc.get_objects())"
+    assert loaded(code + seen, tmp_path) == set()
+
+
+def test_the_probe_sees_a_vendor(tmp_path: Path) -> None:
+    """The probe these tests rest on notices a library that was loaded."""
+    assert "numpy" in loaded("import pandas", tmp_path)
