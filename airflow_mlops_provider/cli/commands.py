@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from airflow_mlops_provider.exceptions import MLOpsError
+from airflow_mlops_provider.exceptions import ConfigurationError, MLOpsError
 
 
 def _plainly(command: Callable[[Namespace], None]) -> Callable[[Namespace], None]:
@@ -32,9 +32,9 @@ def _plainly(command: Callable[[Namespace], None]) -> Callable[[Namespace], None
 @_plainly
 def products(args: Namespace) -> None:
     """List the products in reach."""
-    from airflow_mlops_provider.backends.code import find_products
+    from airflow_mlops_provider import pipelines
 
-    found = list(find_products(bundle(args.dags)))
+    found = pipelines.products(str(bundle(args.dags) / "any.py"))
     if args.json:
         print(json.dumps([product.to_json() for product in found], indent=1))
         return
@@ -45,10 +45,14 @@ def products(args: Namespace) -> None:
 def versions(args: Namespace) -> None:
     """Show a product's model versions: every move and its reason."""
     from airflow_mlops_provider.backends.artifacts import open_store
+    from airflow_mlops_provider.backends.code import load_product
     from airflow_mlops_provider.backends.ledger import Ledger
     from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
 
     entries = Ledger(open_store(ArtifactStoreHook().settings()["root"]), args.product).entries()
+    if not entries:
+        bundle(None)
+        load_product(args.product)  # a mistyped name is not a product without versions
     if args.json:
         print(json.dumps([entry.to_json() for entry in entries], indent=1))
         return
@@ -85,9 +89,13 @@ def bundle(folder: Path | None) -> Path:
     """Return the folder of DAG files and put its products in reach: the one named, or the reference bundle.
 
     In a checkout that is ``dags``; in an installed wheel it lies inside the package.
+
+    :raises ConfigurationError: if the one named is not there.
     """
     import airflow_mlops_provider
 
+    if folder and not folder.is_dir():
+        raise ConfigurationError(f"there is no folder {folder} of DAG files")
     package = Path(airflow_mlops_provider.__file__).parent
     candidates = [folder] if folder else [package / "reference_dags", package.parent / "dags"]
     chosen = next((candidate for candidate in candidates if candidate.is_dir()), candidates[-1]).resolve()

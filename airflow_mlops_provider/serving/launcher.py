@@ -76,7 +76,7 @@ def stop(product: str, root: str, timeout: float = 20.0) -> bool:
 def wait_for(
     base_url: str, version: int, timeout: float = 120.0, requested_at: datetime | None = None
 ) -> dict[str, Any]:
-    """Return what the server says of itself, once that version is live.
+    """Return what the server says of itself, once it predicts with that version.
 
     :param requested_at: the release's; an earlier failure of the same version is then not taken for this one's.
     :raises DeploymentError: if the server says that it cannot load the version, or has not within ``timeout`` seconds.
@@ -84,17 +84,22 @@ def wait_for(
     until, state = time.monotonic() + timeout, None
     while time.monotonic() < until:
         state = ask(base_url, "/version")
-        if state and state["live"] and state["live"]["version"] == version:
+        # Live alone is not enough: a server that has just started may still be opening its feature store.
+        if state and state["live"] and state["live"]["version"] == version and not state["not_ready"]:
             return state
         failure = (state or {}).get("failure")
         if failure and failure["version"] == version and _of_request(failure, requested_at):
             raise DeploymentError(f"{base_url} could not load version {version}: {failure['error']}")
         time.sleep(0.2)
     serves = state["live"] and state["live"]["version"] if state else "nothing that answers"
-    problem = f"; it reports: {state['failure']['error']}" if state and state["failure"] else ""
+    problem = f"; it reports: {_problem(state)}" if state and _problem(state) else ""
     raise DeploymentError(
         f"{base_url} did not serve version {version} within {timeout:g} s; it serves {serves}{problem}"
     )
+
+
+def _problem(state: Mapping[str, Any]) -> str | None:
+    return state["failure"]["error"] if state["failure"] else state["not_ready"]
 
 
 def _of_request(failure: Mapping[str, Any], requested_at: datetime | None) -> bool:
