@@ -33,7 +33,6 @@ class MLOpsPages(AirflowPlugin):
             "name": "MLOps",
             "href": f"{urlsplit(conf.get('api', 'base_url', fallback='') or '').path.rstrip('/')}{PREFIX}/",
             "destination": "nav",
-            "category": "browse",
             "url_route": "mlops",
         }
     ]

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 REPEATS = 200
 PAGE = "performance.html"
 ENOUGH = 100
-ALARM = 0.5
 
 
 def run(work: Work) -> Outcome:
@@ -66,13 +65,14 @@ def judged(product: MLProduct, arrived: pd.DataFrame) -> dict[str, Any]:
 
 
 def realised_value(product: MLProduct, arrived: pd.DataFrame) -> dict[str, Any]:
-    """Return what the alarms were worth: hits and false alarms at even odds or better, in the product's currency."""
-    alarm = arrived[PREDICTION] >= ALARM
-    hits = int((alarm & (arrived[product.label.column] == 1)).sum())
+    """Return what the alarms were worth, given wherever one pays on average, in the product's currency."""
+    value, truth = product.value, arrived[product.label.column] == 1
+    alarm = arrived[PREDICTION] >= value.threshold
+    hits = int((alarm & truth).sum())
     false_alarms = int(alarm.sum()) - hits
-    value = product.value
     return {
         "hits": hits,
+        "recall": hits / max(1, int(truth.sum())),
         "false_alarms": false_alarms,
         "amount": hits * value.per_hit - false_alarms * value.per_false_alarm,
         "currency": value.currency,

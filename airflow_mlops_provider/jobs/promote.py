@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from airflow_mlops_provider.backends.ledger import Ledger
-from airflow_mlops_provider.backends.mlflow import MlflowBackend
 from airflow_mlops_provider.exceptions import TransitionError
 from airflow_mlops_provider.jobs.work import Outcome, Work
 from airflow_mlops_provider.lifecycle.gates import Decision, Evaluation, judge
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
-from airflow_mlops_provider.lifecycle.registry import Status
+from airflow_mlops_provider.lifecycle.registry import Status, status_of
+
+UNDECIDED = {Status.REGISTERED, Status.STAGING}
 
 
 def run(work: Work) -> Outcome:
-    """Record each gate's result in the ledger and set the alias ``challenger`` on a version that passed them all.
+    """Record each gate's result in the ledger; a rejected version is no challenger any more.
 
     :raises TransitionError: if the evaluation or validation is of another model or dataset than this version's.
     """
@@ -20,20 +21,28 @@ def run(work: Work) -> Outcome:
     validation, evaluation = work.input("validation"), work.input("evaluation")
     check_evidence(version, validation, evaluation)
     ledger = Ledger(work.store, version.name)
+    # A retry, or a rerun that trained the same model again, finds the decision taken and leaves it.
+    if status_of(ledger.entries(), version.version) in UNDECIDED:
+        decide(work, ledger, version, validation, evaluation)
+    last = [entry for entry in ledger.entries() if entry.version.version == version.version][-1]
+    return Outcome(
+        kind=ModelVersion,
+        facts={**version.facts, "status": last.status.value, "reason": last.reason},
+        fields={"name": version.name, "version": version.version},
+        of=version,
+    )
+
+
+def decide(work: Work, ledger: Ledger, version: ModelVersion, validation: Report, evaluation: Report) -> None:
+    """Enter the data gate's result, then the evaluation's."""
     decision = validated(validation)
     if decision.passed:
         step(work, ledger, version, Status.STAGING, decision, validation)
         decision = judge(Evaluation.model_validate(evaluation.facts["evaluation"]), work.product.gates)
     status = Status.PRODUCTION_READY if decision.passed else Status.REJECTED
     step(work, ledger, version, status, decision, evaluation)
-    if decision.passed:
-        MlflowBackend(work.spec.services.mlflow).set_alias(version.name, "challenger", version.version)
-    return Outcome(
-        kind=ModelVersion,
-        facts={**version.facts, "status": status.value, "reasons": list(decision.reasons)},
-        fields={"name": version.name, "version": version.version},
-        of=version,
-    )
+    if not decision.passed:
+        no_challenger(work, version)
 
 
 def check_evidence(version: ModelVersion, validation: Report, evaluation: Report) -> None:
@@ -56,3 +65,9 @@ def step(work: Work, ledger: Ledger, version: ModelVersion, to: Status, decision
     entry = ledger.move(version, to, reason="; ".join(decision.reasons), by=work.by, evidence={"report": report.uri})
     work.log.info("version %d is %s: %s", version.version, to.value, entry.reason)
 
+
+def no_challenger(work: Work, version: ModelVersion) -> None:
+    """Take the alias ``challenger`` from a version."""
+    from airflow_mlops_provider.backends.mlflow import MlflowBackend  # seconds, and few runs come here
+
+    MlflowBackend(work.spec.services.mlflow).set_alias(version.name, "challenger", None)

@@ -7,7 +7,7 @@ from airflow_mlops_provider.backends.mlflow import MlflowBackend
 from airflow_mlops_provider.jobs.work import Outcome, Work
 from airflow_mlops_provider.lifecycle.gates import Evaluation
 from airflow_mlops_provider.lifecycle.references import Model, ModelVersion, Report
-from airflow_mlops_provider.lifecycle.registry import Status
+from airflow_mlops_provider.lifecycle.registry import Status, status_of
 
 
 def run(work: Work) -> Outcome:
@@ -27,9 +27,11 @@ def run(work: Work) -> Outcome:
         facts={**model.facts, "as_of": evaluation.window, "cause": work.spec.params.get("cause")},
     )
     why = str(work.spec.params.get("reason") or "a training run asked for it")
-    Ledger(work.store, name).move(
-        version, Status.REGISTERED, reason=f"trained because: {why}", by=work.by, evidence={"model": model.hash}
-    )
+    ledger = Ledger(work.store, name)
+    if status_of(ledger.entries(), number) is None:
+        mlflow.set_alias(name, "challenger", number)
+        evidence = {"model": model.hash}
+        ledger.move(version, Status.REGISTERED, reason=f"trained because: {why}", by=work.by, evidence=evidence)
     work.log.info("registered %s version %d", name, number)
     fields = version.model_dump(include={"name", "version"})
     return Outcome(kind=ModelVersion, facts=version.facts, fields=fields, of=model)

@@ -31,9 +31,14 @@ class Kpi(Frozen):
 class Value(Frozen):
     """What one right alarm is worth and one false alarm costs, in ``currency``."""
 
-    per_hit: float
-    per_false_alarm: float = 0.0
+    per_hit: float = Field(gt=0)
+    per_false_alarm: float = Field(default=0.0, ge=0)
     currency: str = "USD"
+
+    @property
+    def threshold(self) -> float:
+        """The probability from which an alarm pays: cost over cost plus gain (Elkan, 2001, eq. 2)."""
+        return self.per_false_alarm / (self.per_hit + self.per_false_alarm)
 
 
 class Owners(Frozen):
