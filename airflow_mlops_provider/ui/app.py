@@ -21,7 +21,7 @@ _COMMON = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"
 _NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 _STYLED = f"{_NOTHING}; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
 # A report's own scripts may draw, but in an origin of their own: no cookie, no call to Airflow, no other address.
-_REPORT = f"sandbox allow-scripts; {_STYLED}; script-src 'unsafe-inline' 'unsafe-eval'; worker-src blob:"
+_REPORT = f"sandbox allow-scripts; {_STYLED}; script-src 'unsafe-inline'"
 _DATA = f"sandbox; {_NOTHING}"
 
 # No generated documentation: its routes would be open to everybody.

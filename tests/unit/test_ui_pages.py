@@ -10,11 +10,14 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from airflow_mlops_provider.backends.artifacts import FolderStore
+from airflow_mlops_provider.exceptions import LeakageError
 from airflow_mlops_provider.jobs.catalogue import JOBS
 from airflow_mlops_provider.jobs.declarations import declare, declared
+from airflow_mlops_provider.jobs.runner import read_manifest
 from airflow_mlops_provider.lifecycle.manifest import Failure
 from airflow_mlops_provider.lifecycle.registry import Status
 from airflow_mlops_provider.lifecycle.stages import STAGES
+from airflow_mlops_provider.places.base import decide
 from airflow_mlops_provider.ui import charts, files, pages
 from airflow_mlops_provider.ui.record import STAGE_JOBS, ProductRecord, records
 from flight_delay.product import product
@@ -140,3 +143,15 @@ def test_bars_are_marked_from_the_limit_on() -> None:
     """A share that reaches the limit is drawn as one that crosses it, as the limits themselves judge."""
     drawn = charts.bars(["a", "b", "c", "d"], [0.59, 0.6, None, 0.7], 0.6)
     assert [tag[1]["class"] for tag in Page(drawn).tags if tag[0] == "rect"] == ["bar", "over", "over"]
+
+
+def test_error_of_a_failed_job_says_where_its_manifest_lies(world: World) -> None:
+    """The link of a failed task leads to the manifest of its failure."""
+    world.job("train", "bad", failure=Failure(error="LeakageError", message="leaked", retryable=False))
+    key = world.folder("train", "bad").removeprefix(f"{world.store.uri}/")
+    manifest = read_manifest(world.store, key)
+    assert manifest is not None
+    with pytest.raises(LeakageError) as failed:
+        decide(manifest.spec, 1, manifest)
+    assert failed.value.result == world.folder("train", "bad")
+    assert files.locate(world.store.uri, failed.value.result, "manifest.json").key == f"{key}/manifest.json"
