@@ -27,6 +27,7 @@ for product in products(__file__):
     ):
         version = ModelFindLiveVersionOperator(task_id="find_live_version", product=product)
         features = FeaturesListNewOperator(task_id="list_new_features", product=product)
-        ModelPredictIntervalOperator.partial(task_id="predict", product=product, version=version.output).expand(
-            features=features.output
-        )
+        # Mapped tasks tell Airflow of their outlets here, not in their class.
+        ModelPredictIntervalOperator.partial(
+            task_id="predict", product=product, version=version.output, outlets=[assets.predictions(product)]
+        ).expand(features=features.output)

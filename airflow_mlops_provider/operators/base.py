@@ -29,6 +29,7 @@ class JobOperator(BaseOperator):
     :param product: the product's declaration.
     :param place: where the job runs; by default what ``[mlops] default_place`` says.
     :param force: run even if finished work with the same inputs is found.
+    :param sends: a subclass's own outlets, in addition to ``outlets``.
     """
 
     job: ClassVar[str]
@@ -37,8 +38,19 @@ class JobOperator(BaseOperator):
     operator_extra_links: tuple[BaseOperatorLink, ...] = (ManifestLink(),)
     ui_color = "#dcecf5"
 
-    def __init__(self, *, product: MLProduct, place: Place | None = None, force: bool = False, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        *,
+        product: MLProduct,
+        place: Place | None = None,
+        force: bool = False,
+        sends: Sequence[Any] = (),
+        outlets: Sequence[Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        # A mapped task is always made with the outlets that partial() had, so they may name an asset again.
+        further = [outlet for outlet in outlets or () if outlet not in sends]
+        super().__init__(outlets=[*sends, *further], **kwargs)
         self.product = product
         self.place = place
         self.force = force

@@ -27,7 +27,7 @@ class ModelServerDeployVersionOperator(JobOperator):
     template_fields: Sequence[str] = ("version",)
 
     def __init__(self, *, product: MLProduct, version: Any = None, **kwargs: Any) -> None:
-        super().__init__(product=product, outlets=[assets.live(product)], **kwargs)
+        super().__init__(product=product, sends=[assets.live(product)], **kwargs)
         self.version = version
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:

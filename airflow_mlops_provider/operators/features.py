@@ -72,7 +72,7 @@ class FeastLoadIntervalOperator(JobOperator):
 
     def __init__(self, *, features: Any, **kwargs: Any) -> None:
         asset = assets.features(kwargs["product"])
-        super().__init__(outlets=[asset], **kwargs)
+        super().__init__(sends=[asset], **kwargs)
         self.features = features
 
     def finish(self, manifest: Manifest, context: Context) -> dict[str, Any]:

@@ -55,7 +55,7 @@ class ModelPromoteVersionOperator(JobOperator):
     template_fields: Sequence[str] = ("version", "validation", "evaluation")
 
     def __init__(self, *, version: Any, validation: Any, evaluation: Any, **kwargs: Any) -> None:
-        super().__init__(outlets=[alias(kwargs["product"].name)], **kwargs)
+        super().__init__(sends=[alias(kwargs["product"].name)], **kwargs)
         self.version = version
         self.validation = validation
         self.evaluation = evaluation

@@ -62,6 +62,9 @@ class FeaturesListNewOperator(BaseOperator):
 class ModelPredictIntervalOperator(JobOperator):
     """Predicts every example of an interval from the offline store; its task sends the ``predictions`` asset event.
 
+    Mapped over several intervals, it needs that asset as ``outlets`` in ``partial`` too: Airflow reads a mapped task's
+    outlets there alone.
+
     :param features: reference to the interval's features.
     :param version: reference to the model version.
     """
@@ -70,7 +73,7 @@ class ModelPredictIntervalOperator(JobOperator):
     template_fields: Sequence[str] = ("features", "version")
 
     def __init__(self, *, product: MLProduct, features: Any, version: Any, **kwargs: Any) -> None:
-        super().__init__(product=product, outlets=[assets.predictions(product)], **kwargs)
+        super().__init__(product=product, sends=[assets.predictions(product)], **kwargs)
         self.features = features
         self.version = version
 
