@@ -46,6 +46,7 @@ class GreatExpectationsValidateDatasetOperator(JobOperator):
         if not report.passed:
             context["ti"].xcom_push(key="return_value", value=report.to_json())
             raise AirflowFailException(
-                f"{len(report.broken)} expectation(s) broken; see {report.uri}/{report.page}\n" + "\n".join(report.broken)
+                f"{len(report.broken)} expectation(s) broken; see {report.uri}/{report.page}\n"
+                + "\n".join(report.broken)
             )
         return report.to_json()
