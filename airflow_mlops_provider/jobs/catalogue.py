@@ -22,7 +22,8 @@ class Job:
         those that name code, the source too.
     :param packages: distributions whose versions it depends on.
     :param publishes: it makes its result the interval's current dataset of that name.
-    :param effect: it changes something outside its result folder, so that finished work is no reason to skip it.
+    :param effect: it changes something outside its result folder, or reads what no input names (a delivery may be
+        corrected), so that finished work is no reason to skip it.
     """
 
     module: str
@@ -42,7 +43,7 @@ _STORE = ("feast", "duckdb", *_TABLES)
 _SHAPE = ("views", "request", "label")
 
 JOBS: dict[str, Job] = {
-    "extract": Job(f"{_HERE}.extract", ("sources",), _TABLES, publishes="raw"),
+    "extract": Job(f"{_HERE}.extract", ("sources",), _TABLES, publishes="raw", effect=True),
     "clean": Job(f"{_HERE}.clean", ("rules", "sources"), _TABLES, publishes="clean"),
     "compute": Job(
         f"{_HERE}.compute", ("features", "examples", "reveals", "sources", *_SHAPE), _TABLES, publishes="features"

@@ -55,10 +55,15 @@ def _cut_off(delivered: bytes) -> bool:
     if delivered.endswith(b"\n"):
         return False
     first, _, rest = delivered.partition(b"\n")
-    header, last = (
-        next(csv.reader([part.decode(errors="replace")]), []) for part in (first, rest.rpartition(b"\n")[2])
-    )
-    return 0 < len(last) < len(header)
+    last = rest.rpartition(b"\n")[2]
+    return 0 < _fields(last) < _fields(first)
+
+
+def _fields(line: bytes) -> int:
+    try:
+        return len(next(csv.reader([line.decode(errors="replace")]), []))
+    except csv.Error:
+        return 0  # no table at all: pandas says so better
 
 
 def typed(frame: pd.DataFrame, source: Source, where: str) -> pd.DataFrame:

@@ -29,7 +29,7 @@ from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.spec import RunIdentity
 from airflow_mlops_provider.places.base import decide, error_of
 from airflow_mlops_provider.places.local_process import LocalProcess
-from tests.tiny_world import DAY, TinyWorld
+from tests.tiny_world import DAY, DELIVERY, TinyWorld
 
 ROOT = Path(__file__).parents[2]
 LOG = logging.getLogger("tests.place")
@@ -136,16 +136,23 @@ def test_finished_work_is_found(make: Callable[..., TinyWorld]) -> None:
 
 
 def test_finished_work_becomes_current_again(make: Callable[..., TinyWorld]) -> None:
-    """Where an interval went back to earlier work, that is its current dataset, and there is only one."""
+    """A corrected delivery replaces the interval's dataset, the old one delivered again brings the old one back."""
     world = make()
     store = open_store(str(world.root))
     first = run(world.spec("extract")).result
     world.deliver("shop,amount,at\nnorth,9,2024-01-01T08:00:00Z\n")
-    second = run(world.spec("extract", force=True)).result
+    second = run(world.spec("extract")).result
     assert first != second
     assert current(store, world.name, "raw") == [second]
-    run(world.cleaning())
-    assert len(current(store, world.name, "clean")) == 1
+    later = run(world.cleaning()).result
+    world.deliver(DELIVERY)
+    earlier = run(world.cleaning()).result
+    assert current(store, world.name, "raw") == [first]
+    assert current(store, world.name, "clean") == [earlier]
+    assert earlier != later
+    world.deliver("shop,amount,at\nnorth,9,2024-01-01T08:00:00Z\n")
+    assert run(world.cleaning()).result == later  # found, not made anew
+    assert current(store, world.name, "clean") == [later]
 
 
 def test_a_failure_leaves_a_manifest(make: Callable[..., TinyWorld]) -> None:
@@ -192,6 +199,7 @@ def test_a_job_with_an_effect_always_runs(make: Callable[..., TinyWorld], monkey
     assert [run(world.cleaning(attempt=attempt)).spec.run.try_number for attempt in (1, 2)] == [1, 2]
     assert {name for name, job in catalogue.JOBS.items() if job.effect} == {
         "clean",
+        "extract",
         "load",
         "register",
         "promote",
@@ -392,7 +400,7 @@ def test_a_child_ends_with_its_parent(make: Callable[..., TinyWorld], rules: str
 
 
 def test_secrets_reach_the_job_and_no_file(make: Callable[..., TinyWorld], caplog: pytest.LogCaptureFixture) -> None:
-    """A secret given for a job is in its environment, in no file of the artifact root, failed or not, and not in the log."""
+    """A secret given for a job is in its environment, but in no file of the artifact root and not in the log."""
     secret = "hunter2-" + os.urandom(4).hex()
     world = make(
         "import hashlib, os\n\ndef clean(raw, interval):\n"
