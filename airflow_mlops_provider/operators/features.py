@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops_provider import assets
+from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.manifest import Manifest
-from airflow_mlops_provider.lifecycle.references import AnyReference
+from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, parse_reference
 from airflow_mlops_provider.operators.base import JobOperator
 from airflow_mlops_provider.operators.events import artifact_store
 
@@ -93,6 +94,12 @@ class FeastBuildTrainingSetOperator(JobOperator):
     def __init__(self, *, features: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.features = features
+
+    def interval(self, context: Context) -> Interval | None:
+        """Return the newest interval in the training set: from it, the next plan counts what is new."""
+        newest = parse_reference(self.features[-1])
+        assert isinstance(newest, Dataset)
+        return newest.interval
 
     def params_of(self, context: Context) -> dict[str, Any]:
         return {"evaluate": self.product.windows.evaluate}
