@@ -99,7 +99,7 @@ def wait_for(
 
 
 def _problem(state: Mapping[str, Any]) -> str | None:
-    return state["failure"]["error"] if state["failure"] else state["not_ready"]
+    return str(state["failure"]["error"]) if state["failure"] else state["not_ready"] and str(state["not_ready"])
 
 
 def _of_request(failure: Mapping[str, Any], requested_at: datetime | None) -> bool:
@@ -135,7 +135,7 @@ def _start(
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
     _CHILDREN.append(child)
-    entry = {"pid": child.pid, "create_time": psutil.Process(child.pid).create_time()}
+    entry: dict[str, Any] = {"pid": child.pid, "create_time": psutil.Process(child.pid).create_time()}
     entry["url"] = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     temporary = process_file(root, product).with_suffix(".tmp")
     temporary.write_text(json.dumps(entry))
