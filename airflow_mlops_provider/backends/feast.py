@@ -18,7 +18,7 @@ import pandas as pd
 
 from airflow_mlops_provider.backends.feast_definitions import TIME, definitions, fingerprint, typed
 from airflow_mlops_provider.backends.feast_files import OfflineFiles
-from airflow_mlops_provider.backends.quiet import silence
+from airflow_mlops_provider.backends.quiet import silence, without_typeguard
 from airflow_mlops_provider.exceptions import BackendError, MissingExtraError, SourceDataError, SourceError
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
@@ -53,9 +53,10 @@ class FeatureStoreBackend:
             return False
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._alone(), self._answering():
+            store = self._store  # first, for it imports Feast the quick way
             objects = definitions(self.product, self._offline.folder)
-            gone = [view for view in self._store.list_feature_views() if view.name not in self._offline.views]
-            self._store.apply(objects, objects_to_delete=gone, partial=not gone)
+            gone = [view for view in store.list_feature_views() if view.name not in self._offline.views]
+            store.apply(objects, objects_to_delete=gone, partial=not gone)
             _write(self._marker, wanted)
         return True
 
@@ -170,10 +171,11 @@ class FeatureStoreBackend:
     @cached_property
     def _store(self) -> Any:
         silence()
-        from feast import FeatureStore, RepoConfig
-        from feast.repo_config import RegistryConfig
+        with without_typeguard():
+            from feast import FeatureStore, RepoConfig
+            from feast.repo_config import RegistryConfig
 
-        from airflow_mlops_provider.backends.feast_duckdb import CLASS_PATH
+            from airflow_mlops_provider.backends.feast_duckdb import CLASS_PATH
 
         online = dict(self.online_store)
         if online["type"] == "sqlite":
@@ -181,6 +183,8 @@ class FeatureStoreBackend:
         if online["type"] == "redis":
             # Feast would skip a row whose time is no later than the one online, and so a correction too.
             online.setdefault("skip_dedup", True)
+            # The password comes by the environment, never in a specification.
+            online["connection_string"] = os.path.expandvars(online["connection_string"])
         config = RepoConfig(
             project=self.product.name,
             provider="local",

@@ -82,7 +82,7 @@ class Stack:
         self.config = config
         self.home = config.home.resolve()
         self.api = AirflowApi(config.url, self.home)
-        self._env = settings.environment(self.home, config.env)
+        self.env = settings.environment(self.home, config.env)
         self._started: dict[str, Started] = {}
         self._begun: dict[str, datetime] = {}
 
@@ -134,7 +134,7 @@ class Stack:
         progress(f"preparing the database in {self.home}")
         with self.log("migrate").open("wb") as stream:
             argv = [sys.executable, "-m", "airflow", "db", "migrate"]
-            done = subprocess.run(argv, env=self._env, stdout=stream, stderr=stream, check=False, cwd=self.home)
+            done = subprocess.run(argv, env=self.env, stdout=stream, stderr=stream, check=False, cwd=self.home)
         if done.returncode:
             raise BackendError(f"the database could not be prepared:\n{processes.tail(self.log('migrate'))}")
         stamp.write_text(now)
@@ -221,7 +221,7 @@ class Stack:
     def _launch(self, name: str) -> None:
         self._begun[name] = datetime.now(UTC)
         argv = [sys.executable, "-m", "airflow", *COMMANDS[name]]
-        self._started[name] = processes.start(name, argv, self._env, self.log(name), self.home)
+        self._started[name] = processes.start(name, argv, self.env, self.log(name), self.home)
         record = self.home / RECORD
         partial = record.with_suffix(".partial")
         partial.write_text(json.dumps([one.to_json() for one in self._started.values()]))

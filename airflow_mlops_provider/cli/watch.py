@@ -12,10 +12,9 @@ from airflow_mlops_provider.exceptions import BackendError
 
 PAGE = 100
 #: How long nothing may run before the loop counts as at rest; an asset event starts its consumers within a second.
-REST_SECONDS = 3.0
-ENDED = {"success", "failed", "skipped", "upstream_failed"}
-# A skip's reason is in a note or the log; what was skipped because of it says nothing more.
-SILENT = {"upstream_failed"}
+REST_SECONDS = 2.5
+LOOK_SECONDS = 1.0
+ENDED = {"success", "failed", "skipped"}
 
 
 class Watch:
@@ -29,6 +28,7 @@ class Watch:
         self.product = product
         self._say = say
         self._told: set[str] = set()
+        self._seen_until: str | None = None
 
     def until_rest(self, interval_start: datetime, timeout: float) -> None:
         """Wait until an interval's features are loaded and everything that followed from them has ended.
@@ -44,16 +44,20 @@ class Watch:
                 return
             if now > deadline:
                 raise BackendError(f"the loop did not come to rest within {timeout:.0f} s; look at {self.stack.config.url}")
-            time.sleep(0.5)
+            time.sleep(LOOK_SECONDS)
 
     def runs(self) -> list[dict[str, Any]]:
         """Return every run of the product's pipelines, oldest first."""
         found = self._pages("dags/~/dagRuns", "dag_runs", order_by="run_after", dag_id_pattern=f"{self.product}_%")
         return [run for run in found if run["dag_id"].startswith(f"{self.product}_")]
 
-    def tasks(self) -> list[dict[str, Any]]:
-        """Return every task instance of the product's pipelines, in the order in which they ended."""
-        found = self._pages("dags/~/dagRuns/~/taskInstances", "task_instances", order_by="end_date")
+    def tasks(self, ended_since: str | None = None) -> list[dict[str, Any]]:
+        """Return every task instance of the product's pipelines, in the order in which they ended.
+
+        :param ended_since: only those that ended at or after this moment.
+        """
+        narrower = {"end_date_gte": ended_since} if ended_since else {}
+        found = self._pages("dags/~/dagRuns/~/taskInstances", "task_instances", order_by="end_date", **narrower)
         return [task for task in found if task["dag_id"].startswith(f"{self.product}_")]
 
     def _pages(self, path: str, what: str, **params: Any) -> list[dict[str, Any]]:
@@ -66,7 +70,7 @@ class Watch:
 
     def _look(self, interval_start: datetime) -> bool:
         runs = self.runs()
-        self._tell(runs)
+        self._tell()
         failed = [run for run in runs if run["state"] == "failed"]
         if failed:
             names = ", ".join(f"{run['dag_id']} {run['dag_run_id']}" for run in failed)
@@ -77,13 +81,13 @@ class Watch:
         others = any(run["state"] in {"queued", "running"} for run in runs if run["dag_id"] != engineering)
         return others or not loaded
 
-    def _tell(self, runs: list[dict[str, Any]]) -> None:
-        intervals = {run["dag_run_id"]: run for run in runs}
-        for task in self.tasks():
-            if task["state"] in ENDED and task["id"] not in self._told:
+    def _tell(self) -> None:
+        for task in self.tasks(self._seen_until):
+            if task["end_date"] and task["state"] in ENDED and task["id"] not in self._told:
                 self._told.add(task["id"])
-                if task["state"] not in SILENT and task["duration"] is not None:
-                    self._say(_line(task, intervals.get(task["dag_run_id"]), self.product))
+                self._seen_until = task["end_date"]
+                if task["state"] != "skipped" or task["duration"]:  # else it only follows one that was
+                    self._say(_line(task, self.product))
 
 
 def _start(run: dict[str, Any]) -> datetime | None:
@@ -91,8 +95,8 @@ def _start(run: dict[str, Any]) -> datetime | None:
     return datetime.fromisoformat(begins) if begins else None
 
 
-def _line(task: dict[str, Any], run: dict[str, Any] | None, product: str) -> str:
+def _line(task: dict[str, Any], product: str) -> str:
     stage, _, step = task["task_id"].rpartition(".")
     pipeline = task["dag_id"].removeprefix(f"{product}_")
     mark = {"success": "✓", "skipped": "–", "failed": "✗"}[task["state"]]
-    return f"  {mark} {stage or pipeline:<12} {step:<22} {task['duration']:6.1f} s   {pipeline}"
+    return f"  {mark} {stage or pipeline:<12} {step:<22} {task['duration'] or 0:6.1f} s   {pipeline}"

@@ -194,5 +194,6 @@ product = MLProduct(
     # in June, July and September 61 to 71 % drift, and predictions move by 0.12, 0.21 and 0.44. Freshly trained models
     # stay above an AUC of 0.69; the one of January and February falls to 0.683 by September.
     monitoring=Monitoring(drift_share=0.6, prediction_drift=0.2, min_metric=0.69),
-    retraining=Retraining(after_intervals=3, cooldown_intervals=1),
+    # A model keeps for half a year unless drift asks earlier: the figures above.
+    retraining=Retraining(after_intervals=6, cooldown_intervals=1),
 )
