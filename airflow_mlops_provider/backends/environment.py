@@ -28,4 +28,9 @@ def all_versions() -> dict[str, str]:
 def hardware() -> dict[str, Any]:
     """Return the processor, its usable cores, and the system."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"machine": platform.machine(), "cores": cores, "system": platform.platform(), "python": platform.python_version()}
+    return {
+        "machine": platform.machine(),
+        "cores": cores,
+        "system": platform.platform(),
+        "python": platform.python_version(),
+    }

@@ -11,8 +11,12 @@ HOME = Path("var/demo")
 
 ARG_HOME = Arg(("--home",), help=f"folder for everything it writes (default: {HOME})", default=HOME, type=Path)
 ARG_DAGS = Arg(("--dags",), help="folder of DAG files (default: the reference bundle)", default=None, type=Path)
-ARG_PORT = Arg(("--port",), help="port of Airflow's API and pages, on 127.0.0.1 (default: 8080)", default=8080, type=int)
-ARG_SERVING_PORT = Arg(("--serving-port",), help="port of the model server (default: the product's)", default=None, type=int)
+ARG_PORT = Arg(
+    ("--port",), help="port of Airflow's API and pages, on 127.0.0.1 (default: 8080)", default=8080, type=int
+)
+ARG_SERVING_PORT = Arg(
+    ("--serving-port",), help="port of the model server (default: the product's)", default=None, type=int
+)
 ARG_MLFLOW_PORT = Arg(("--mlflow-port",), help="port of MLflow's pages (default: 5000)", default=5000, type=int)
 ARG_MONTHS = Arg(("--months",), help="data intervals to replay (default: 7)", default=7, type=int)
 ARG_PRODUCT = Arg(("product",), help="the product's name")
@@ -21,11 +25,13 @@ ARG_JSON = Arg(("--json",), help="print JSON instead of a table", action="store_
 
 def get_mlops_cli_commands() -> list[CLICommand]:
     """Return the commands that the provider adds to Airflow's own."""
-    return [GroupCommand(name="mlops", help="The whole MLOps loop: products, models, and a local demo", subcommands=_ALL)]
+    return [
+        GroupCommand(name="mlops", help="The whole MLOps loop: products, models, and a local demo", subcommands=_ALL)
+    ]
 
 
-def _command(name: str, help: str, *args: Arg) -> ActionCommand:
-    return ActionCommand(name=name, help=help, func=lazy_load_command(f"{COMMANDS}.{name}"), args=args)
+def _command(name: str, says: str, *args: Arg) -> ActionCommand:
+    return ActionCommand(name=name, help=says, func=lazy_load_command(f"{COMMANDS}.{name}"), args=args)
 
 
 _ALL = (

@@ -43,7 +43,9 @@ class Watch:
             if still_since is not None and now - still_since >= REST_SECONDS:
                 return
             if now > deadline:
-                raise BackendError(f"the loop did not come to rest within {timeout:.0f} s; look at {self.stack.config.url}")
+                raise BackendError(
+                    f"the loop did not come to rest within {timeout:.0f} s; look at {self.stack.config.url}"
+                )
             time.sleep(LOOK_SECONDS)
 
     def runs(self) -> list[dict[str, Any]]:
@@ -98,5 +100,5 @@ def _start(run: dict[str, Any]) -> datetime | None:
 def _line(task: dict[str, Any], product: str) -> str:
     stage, _, step = task["task_id"].rpartition(".")
     pipeline = task["dag_id"].removeprefix(f"{product}_")
-    mark = {"success": "✓", "skipped": "–", "failed": "✗"}[task["state"]]
+    mark = {"success": "✓", "skipped": "-", "failed": "✗"}[task["state"]]
     return f"  {mark} {stage or pipeline:<12} {step:<22} {task['duration'] or 0:6.1f} s   {pipeline}"

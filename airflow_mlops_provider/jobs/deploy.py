@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from airflow_mlops_provider.backends.ledger import Ledger
 from airflow_mlops_provider.backends.mlflow import MlflowBackend
@@ -48,7 +48,7 @@ def roll(work: Work, version: ModelVersion) -> str:
         model_uri=version.uri,
         model_hash=version.hash,
         version=version.version,
-        requested_at=datetime.now(timezone.utc),
+        requested_at=datetime.now(UTC),
     )
     before = releases.read_live(work.store, version.name)
     releases.request(work.store, wanted)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from airflow_mlops_provider.backends import lightgbm as models
 from airflow_mlops_provider.jobs import statistics
 from airflow_mlops_provider.jobs.pages import evaluation_page
-from airflow_mlops_provider.serving.scoring import model_inputs
 from airflow_mlops_provider.jobs.work import Outcome, Work
 from airflow_mlops_provider.lifecycle.gates import Estimate, Evaluation
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
+from airflow_mlops_provider.serving.scoring import model_inputs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,7 +70,7 @@ def naive(work: Work, window: pd.DataFrame) -> np.ndarray:
     if column is None:
         return np.full(len(window), overall)
     rates = label.groupby(train[column]).mean()
-    return window[column].map(rates).astype("float64").fillna(overall).to_numpy()
+    return np.asarray(window[column].map(rates).astype("float64").fillna(overall))
 
 
 def compare(

@@ -55,8 +55,8 @@ def intervals(estimates: dict[str, Estimate]) -> str:
         y, colour = 24 + 34 * row, COLOURS.get(name, "#1c2733")
         drawn.append(
             f"<text x='0' y='{y + 4}'>{escape(name)}</text>"
-            f"<line x1='{x(found.low):.1f}' x2='{x(found.high):.1f}' y1='{y}' y2='{y}' stroke='{colour}' stroke-width='6'"
-            f" stroke-opacity='.4'/><circle cx='{x(found.value):.1f}' cy='{y}' r='6' fill='{colour}'/>"
+            f"<line x1='{x(found.low):.1f}' x2='{x(found.high):.1f}' y1='{y}' y2='{y}' stroke='{colour}'"
+            f" stroke-width='6' stroke-opacity='.4'/><circle cx='{x(found.value):.1f}' cy='{y}' r='6' fill='{colour}'/>"
             f"<text x='570' y='{y + 4}'>{escape(str(found))}</text>"
         )
     height = 34 * len(estimates) + 12

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from airflow_mlops_provider.jobs.compute import EXAMPLES
-from airflow_mlops_provider.serving.predictor import Predictor
 from airflow_mlops_provider.jobs.store import check_loaded, feature_store
 from airflow_mlops_provider.jobs.train import PREDICTION
 from airflow_mlops_provider.jobs.work import Outcome, Work
 from airflow_mlops_provider.lifecycle.references import ModelVersion
+from airflow_mlops_provider.serving.predictor import Predictor
 
 PREDICTIONS = "predictions"
 INPUTS = "inputs"
 
 
 def run(work: Work) -> Outcome:
-    """Write ``predictions`` (request columns, ``event_time``, prediction) and ``inputs``, what the model saw for them."""
+    """Write ``predictions`` (request columns, ``event_time``, prediction) and ``inputs``, what the model saw."""
     version: ModelVersion = work.input("version")
     features = work.input("features")
     store = feature_store(work)

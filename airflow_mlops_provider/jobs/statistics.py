@@ -94,9 +94,7 @@ def bootstrap(
     return {name: _estimate(METRICS[metric](label, scores[name]), draws[name]) for name in scores}
 
 
-def difference(  # noqa: PLR0917 - two scores where bootstrap takes a mapping, otherwise the same
-    label: Any, a: Any, b: Any, metric: str, repeats: int = 200, seed: int = 0
-) -> Estimate:
+def difference(label: Any, a: Any, b: Any, metric: str, repeats: int = 200, seed: int = 0) -> Estimate:
     """Return metric(a) - metric(b) with its interval, both judged on the same rows of each resample.
 
     Parameters and errors as in :func:`bootstrap`; the sign is the metric's, see ``HIGHER_IS_BETTER``.

@@ -1,4 +1,4 @@
-"""Trains a model with the product's plain function, keeps it in a format that loads without unpickling, tells MLflow."""
+"""Trains a model with the product's plain function, keeps it in a format that needs no unpickling, tells MLflow."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import time
 
 from airflow_mlops_provider.backends import lightgbm as models
 from airflow_mlops_provider.backends.mlflow import MlflowBackend
-from airflow_mlops_provider.serving.scoring import model_inputs
 from airflow_mlops_provider.jobs.work import Outcome, Work
 from airflow_mlops_provider.lifecycle.references import Dataset, Model
+from airflow_mlops_provider.serving.scoring import model_inputs
 
 REFERENCE = "reference"
 REFERENCE_ROWS = 10_000

@@ -30,10 +30,17 @@ def run(work: Work) -> Outcome:
         frame = store.historical(labelled(work, datasets))
         work.write(frame, name)
         rows[name] = len(frame)
-        work.log.info("%s: %d rows of %d intervals, label rate %.4f", name, len(frame), len(datasets), _rate(work, frame))
+        work.log.info(
+            "%s: %d rows of %d intervals, label rate %.4f", name, len(frame), len(datasets), _rate(work, frame)
+        )
     window = [str(dataset.interval) for dataset in features]
     return Outcome(
-        facts={"rows": rows, "train": window[:-later], "evaluate": window[-later:], "as_of": str(features[-1].interval)},
+        facts={
+            "rows": rows,
+            "train": window[:-later],
+            "evaluate": window[-later:],
+            "as_of": str(features[-1].interval),
+        },
         metrics={f"{name}_rows": float(count) for name, count in rows.items()},
     )
 
