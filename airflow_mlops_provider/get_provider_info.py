@@ -18,7 +18,6 @@ INTEGRATIONS = {
 }
 SENSORS = ("features",)
 TRIGGERS = ("deliveries",)
-NOTIFICATIONS: tuple[str, ...] = ()
 HOOKS = {
     "artifact_store": "MLOps",
     "feast": "Feast",
@@ -42,7 +41,6 @@ def get_provider_info() -> dict[str, Any]:
         "sensors": [_modules("MLOps", "sensors", SENSORS)],
         "triggers": [_modules("MLOps", "triggers", TRIGGERS)],
         "hooks": [_modules(integration, "hooks", (file,)) for file, integration in HOOKS.items()],
-        "notifications": list(NOTIFICATIONS),
         "connection-types": _connection_types(),
         "asset-uris": [{"schemes": ["mlops"], "handler": f"{PACKAGE}.assets.sanitize_uri"}],
         "extra-links": [f"{PACKAGE}.operators.links.ManifestLink", f"{PACKAGE}.operators.links.ReportLink"],

@@ -10,9 +10,9 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from airflow_mlops_provider.cli.terminal import console
 from airflow_mlops_provider.exceptions import ConfigurationError, MLOpsError
 
 
@@ -108,4 +108,4 @@ def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
     table = Table(*head)
     for row in rows:
         table.add_row(*map(str, row))
-    Console().print(table)
+    console().print(table)

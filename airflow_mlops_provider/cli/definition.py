@@ -8,16 +8,23 @@ from airflow.cli.cli_config import ActionCommand, Arg, CLICommand, GroupCommand,
 
 COMMANDS = "airflow_mlops_provider.cli.commands"
 HOME = Path("var/demo")
+AIRFLOW_PORT = 8080
+MLFLOW_PORT = 5000
 
 ARG_HOME = Arg(("--home",), help=f"folder for everything it writes (default: {HOME})", default=HOME, type=Path)
 ARG_DAGS = Arg(("--dags",), help="folder of DAG files (default: the reference bundle)", default=None, type=Path)
 ARG_PORT = Arg(
-    ("--port",), help="port of Airflow's API and pages, on 127.0.0.1 (default: 8080)", default=8080, type=int
+    ("--port",),
+    help=f"port of Airflow's API and pages, on 127.0.0.1 (default: {AIRFLOW_PORT})",
+    default=AIRFLOW_PORT,
+    type=int,
 )
 ARG_SERVING_PORT = Arg(
     ("--serving-port",), help="port of the model server (default: the product's)", default=None, type=int
 )
-ARG_MLFLOW_PORT = Arg(("--mlflow-port",), help="port of MLflow's pages (default: 5000)", default=5000, type=int)
+ARG_MLFLOW_PORT = Arg(
+    ("--mlflow-port",), help=f"port of MLflow's pages (default: {MLFLOW_PORT})", default=MLFLOW_PORT, type=int
+)
 ARG_MONTHS = Arg(("--months",), help="data intervals to replay (default: 7)", default=7, type=int)
 ARG_PRODUCT = Arg(("product",), help="the product's name")
 ARG_JSON = Arg(("--json",), help="print JSON instead of a table", action="store_true")

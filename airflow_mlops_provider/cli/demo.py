@@ -12,8 +12,10 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -21,7 +23,7 @@ from rich.table import Table
 from airflow_mlops_provider.backends.artifacts import FolderStore
 from airflow_mlops_provider.backends.code import load, load_product, source_file
 from airflow_mlops_provider.backends.ledger import Ledger
-from airflow_mlops_provider.cli import processes
+from airflow_mlops_provider.cli import processes, terminal
 from airflow_mlops_provider.cli.report import show, write_page
 from airflow_mlops_provider.cli.settings import USER, password
 from airflow_mlops_provider.cli.stack import Stack, StackConfig, stop_running
@@ -43,7 +45,22 @@ def run(home: Path, dags: Path, port: int, serving_port: int | None, months: int
 
     :raises MLOpsError: if a run fails or the stack does not come up; what was started is stopped.
     """
-    console, began = Console(highlight=False), time.monotonic()
+    with replayed(home, dags, port, serving_port, months) as (_, summary):
+        pass  # nothing more is asked of it
+    show(terminal.console(), summary, home)
+
+
+@contextmanager
+def replayed(
+    home: Path, dags: Path, port: int, serving_port: int | None, months: int
+) -> Iterator[tuple[Stack, dict[str, Any]]]:
+    """Replay some months, write the record, and give the stack, still running, with the record; then stop it.
+
+    :param home: made anew: what it held is removed.
+    :param serving_port: the model server's; None for the product's own.
+    :raises MLOpsError: if a run fails or the stack does not come up; what was started is stopped.
+    """
+    console, began = terminal.console(), time.monotonic()
     stop_running(home)
     shutil.rmtree(home, ignore_errors=True)
     product = load_product(PRODUCT)
@@ -54,10 +71,10 @@ def run(home: Path, dags: Path, port: int, serving_port: int | None, months: int
         watch = Watch(stack, PRODUCT, console.print)
         replay(console, watch, product, home / LANDING, months)
         summary = summarise(watch, product, home / ARTIFACTS)
-    summary["seconds"] = round(time.monotonic() - began, 1)
-    (home / SUMMARY).write_text(json.dumps(summary, indent=1))
-    write_page(summary, home / "summary.html")
-    show(console, summary, home)
+        summary["seconds"] = round(time.monotonic() - began, 1)
+        (home / SUMMARY).write_text(json.dumps(summary, indent=1))
+        write_page(summary, home / "summary.html")
+        yield stack, summary
 
 
 def start_and_leave(home: Path, dags: Path, port: int, mlflow_port: int) -> None:
@@ -67,7 +84,7 @@ def start_and_leave(home: Path, dags: Path, port: int, mlflow_port: int) -> None
 
     :raises MLOpsError: if a port is taken or something does not come up; what was started is stopped.
     """
-    console, product = Console(highlight=False), load_product(PRODUCT)
+    console, product = terminal.console(), load_product(PRODUCT)
     stack = Stack(StackConfig(home=home, dags=dags, api_port=port, env=environment(home)))
     processes.check_port(mlflow_port)
     prepare_mlflow(home)

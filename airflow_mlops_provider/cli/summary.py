@@ -7,13 +7,18 @@ from typing import Any
 
 from airflow_mlops_provider.backends.artifacts import FolderStore
 from airflow_mlops_provider.backends.ledger import Ledger
+from airflow_mlops_provider.cli.definition import AIRFLOW_PORT, MLFLOW_PORT
 from airflow_mlops_provider.cli.watch import Watch
 from airflow_mlops_provider.jobs.intervals import current
 from airflow_mlops_provider.jobs.runner import read_manifest
+from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.product import MLProduct
-from airflow_mlops_provider.lifecycle.references import Report
+from airflow_mlops_provider.lifecycle.references import Reference, Report
 from airflow_mlops_provider.lifecycle.registry import LedgerEntry, live_version
+
+#: The task that decides whether a training is due.
+PLAN = "features.plan"
 
 
 def summarise(watch: Watch, product: MLProduct, root: Path) -> dict[str, Any]:
@@ -25,12 +30,27 @@ def summarise(watch: Watch, product: MLProduct, root: Path) -> dict[str, Any]:
         "product": product.name,
         "goal": product.goal,
         "metric": product.metric,
+        "limits": product.monitoring.to_json(),
         "months": months(store, product),
         "versions": versions(store, product, entries),
+        "decisions": decisions(watch, product, runs),
         "drift_events": drift_events(watch, product, runs),
         "runs": runs,
         "live": live(entries),
+        "links": links(product),
         "tasks": len(watch.tasks()),
+    }
+
+
+def links(product: MLProduct) -> dict[str, str]:
+    """Return where ``make up`` serves everything that just happened."""
+    airflow, mlflow = f"http://127.0.0.1:{AIRFLOW_PORT}", f"http://127.0.0.1:{MLFLOW_PORT}"
+    return {
+        "airflow": airflow,
+        "mlops": f"{airflow}/mlops/",
+        "mlflow": mlflow,
+        "mlflow_model": f"{mlflow}/#/models/{product.name}",
+        "model_server": f"http://{product.serving.host}:{product.serving.port}",
     }
 
 
@@ -42,23 +62,20 @@ def manifests(store: FolderStore, product: MLProduct, job: str) -> list[Manifest
 
 
 def months(store: FolderStore, product: MLProduct) -> list[dict[str, Any]]:
-    """Return one record per data interval: its data, its predictions, what monitoring saw."""
+    """Return one record per data interval: its data, its predictions, what validation and monitoring saw."""
     predictions = {str(p.interval): p for p in current(store, product.name, "predictions")}
-    seen: dict[str, dict[str, Report]] = {"drift": {}, "performance": {}}
-    for job, found in seen.items():
-        for manifest in manifests(store, product, job):
-            if isinstance(manifest.result, Report):
-                found[str(manifest.spec.interval)] = manifest.result
+    seen = {
+        "validation": _reports(store, product, "validate", what="raw"),
+        "drift": _reports(store, product, "drift"),
+        "performance": _reports(store, product, "performance"),
+    }
     records = []
     for dataset in current(store, product.name, "features"):
         name = str(dataset.interval)
         record: dict[str, Any] = {"interval": name, "rows": dataset.facts["rows"], "features": dataset.hash}
         if name in predictions:
             record["predictions"] = predictions[name].facts
-        for job, reports in seen.items():
-            if name in reports:
-                report = reports[name]
-                record[job] = {**report.facts, "passed": report.passed, "page": f"{report.uri}/{report.page}"}
+        record.update({job: _told(reports[name]) for job, reports in seen.items() if name in reports})
         records.append(record)
     return records
 
@@ -66,25 +83,35 @@ def months(store: FolderStore, product: MLProduct) -> list[dict[str, Any]]:
 def versions(store: FolderStore, product: MLProduct, entries: list[LedgerEntry]) -> list[dict[str, Any]]:
     """Return one record per model version: why it was trained, on what, how it compared, and each move it made."""
     reports = {m.result.facts["model"]: m.result for m in manifests(store, product, "evaluate") if m.result}
+    valid = {m.result.facts["dataset"]: m.result for m in manifests(store, product, "validate") if m.result}
     records: dict[int, dict[str, Any]] = {}
     for entry in entries:
-        version, report = entry.version, reports[entry.version.hash]
+        version, report, data = entry.version, reports[entry.version.hash], entry.version.facts["training_set"]
         record = records.setdefault(
             version.version,
             {
                 "version": version.version,
                 "cause": version.facts["cause"],
-                "trained_on": version.facts["training_set"]["facts"]["train"],
-                "training_rows": version.facts["training_set"]["facts"]["rows"]["train"],
-                "training_set": version.facts["training_set"]["hash"],
+                "trained_on": data["facts"]["train"],
+                "training_rows": data["facts"]["rows"]["train"],
+                "training_set": data["hash"],
+                "validation": _told(valid[data["hash"]]),
                 "mlflow_run": version.facts["run_id"],
+                "mlflow_page": f"{links(product)['mlflow']}/#/runs/{version.facts['run_id']}",
                 "evaluation": report.facts["evaluation"],
-                "page": f"{report.uri}/{report.page}",  # type: ignore[union-attr]
+                "page": _told(report)["page"],
                 "moves": [],
             },
         )
-        record["moves"].append({"status": entry.status.value, "reason": entry.reason, "at": entry.at.isoformat()})
+        move = {"status": entry.status.value, "reason": entry.reason, "at": entry.at.isoformat(), "by": entry.by}
+        record["moves"].append(move)
     return list(records.values())
+
+
+def decisions(watch: Watch, product: MLProduct, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what every run of the training pipeline decided, and why: also that nothing was to be done."""
+    planned = [run for run in runs if run["dag_id"] == f"{product.name}_training" and run["state"] == "success"]
+    return [_decision(watch, run) for run in planned]
 
 
 def drift_events(watch: Watch, product: MLProduct, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -111,11 +138,39 @@ def live(entries: list[LedgerEntry]) -> dict[str, Any] | None:
     return {"version": version.version, "why": [f"{entry.status.value}: {entry.reason}" for entry in moves]}
 
 
+def _reports(store: FolderStore, product: MLProduct, job: str, **params: str) -> dict[str, Reference]:
+    """Return a job's newest report of each interval, by the interval's name."""
+    found = [m for m in manifests(store, product, job) if params.items() <= m.spec.params.items()]
+    return {str(m.spec.interval): m.result for m in found if m.result}
+
+
+def _told(report: Reference) -> dict[str, Any]:
+    assert isinstance(report, Report)
+    return {**report.facts, "passed": report.passed, "page": f"{report.uri}/{report.page}"}
+
+
+def _decision(watch: Watch, run: dict[str, Any]) -> dict[str, Any]:
+    path = f"dags/{run['dag_id']}/dagRuns/{run['run_id']}/taskInstances/{PLAN}/xcomEntries"
+    cause, reason = (watch.stack.get(f"{path}/{key}", deserialize=True)["value"] for key in ("cause", "reason"))
+    intervals = [event["interval"] for event in run["events"] if event["interval"]]
+    return {
+        "run_id": run["run_id"],
+        "interval": max(intervals, default=None),
+        "asked_by": [event["asset"] for event in run["events"]] or ["the clock"],
+        "train": cause is not None,
+        "cause": cause,
+        "reason": reason,
+    }
+
+
 def _run(watch: Watch, run: dict[str, Any]) -> dict[str, Any]:
     events = []
     if run["run_type"] == "asset_triggered":
         path = f"dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}/upstreamAssetEvents"
-        events = [{"id": one["id"], "asset": one["name"]} for one in watch.stack.get(path)["asset_events"]]
+        events = [
+            {"id": one["id"], "asset": one["name"], "interval": _interval(one["extra"] or {})}
+            for one in watch.stack.get(path)["asset_events"]
+        ]
     return {
         "dag_id": run["dag_id"],
         "run_id": run["dag_run_id"],
@@ -125,3 +180,9 @@ def _run(watch: Watch, run: dict[str, Any]) -> dict[str, Any]:
         "interval_start": run["data_interval_start"],
         "events": events,
     }
+
+
+def _interval(extra: dict[str, Any]) -> str | None:
+    """Return the data interval that an asset event is about: its own, or that of the dataset it brings."""
+    found = extra.get("interval") or extra.get("reference", {}).get("interval")
+    return str(Interval.model_validate(found)) if found else None

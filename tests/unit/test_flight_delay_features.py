@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -48,7 +49,8 @@ def rows(tables: Tables, views: Tables) -> pd.DataFrame:
 def test_declaring_the_product_loads_no_pandas() -> None:
     """A DAG file may import the declaration: it pulls in neither pandas nor a vendor's SDK."""
     program = "import sys; import flight_delay.product; print({'pandas', 'numpy', 'lightgbm'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=env)
     assert done.stdout.strip() == "set()"
 
 

@@ -18,7 +18,7 @@ HEAVY = (
     *("feast", "mlflow", "great_expectations", "evidently", "pandas", "lightgbm", "kubernetes"),
     *("numpy", "pyarrow", "duckdb", "scipy", "sklearn", "boto3", "fastapi", "uvicorn", "prometheus_client"),
 )
-SHELLS = ("operators", "sensors", "triggers", "hooks", "places", "notifications", "decorators", "plugins")
+SHELLS = ("operators", "sensors", "triggers", "hooks", "places", "plugins")
 
 IMPORT_ALL = "import importlib; [importlib.import_module(name) for name in {names!r}]"
 PARSE = "import sys, runpy; sys.path.insert(0, {folder!r}); runpy.run_path({file!r})"

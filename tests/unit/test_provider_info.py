@@ -32,7 +32,7 @@ def paths() -> list[str]:
     """Return every class and function that the provider names."""
     hooks = [entry["hook-class-name"] for entry in INFO["connection-types"]]
     handlers = [entry["handler"] for entry in INFO["asset-uris"]]
-    return [*hooks, *handlers, *INFO["extra-links"], *INFO["notifications"], *INFO["cli"]]
+    return [*hooks, *handlers, *INFO["extra-links"], *INFO["cli"]]
 
 
 def test_valid_for_airflow() -> None:

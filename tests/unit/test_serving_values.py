@@ -134,8 +134,8 @@ def test_predictions_that_are_no_probabilities_are_refused(product: MLProduct, t
     predictor = Predictor.load(product, tmp_path / NAME / "train" / "model-1", release.model_hash, 1)
     with pytest.raises(SourceDataError, match="1 rows, but features for 0"):
         predictor.predict(placeholders(product), pd.DataFrame())
-    predictor._assemble = lambda rows: rows[["nothing"]]
-    with pytest.raises(JobError, match="the smoke row failed: KeyError"):
+    predictor.product = product.model_copy(update={"assemble": "json:loads"})
+    with pytest.raises(JobError, match="the smoke row failed: TypeError"):
         predictor.smoke()
 
 
