@@ -1,0 +1,157 @@
+"""One model definition, two servings: REST from the online store and batch from the offline store agree to the bit."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pandas as pd
+import pytest
+
+from airflow_mlops_provider.backends.artifacts import content_hash, open_store
+from airflow_mlops_provider.jobs import runner
+from airflow_mlops_provider.jobs.compute import EXAMPLES
+from airflow_mlops_provider.jobs.intervals import current, leading_to
+from airflow_mlops_provider.jobs.predict import INPUTS, PREDICTIONS
+from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion
+from airflow_mlops_provider.lifecycle.spec import JobSpec, Services
+from airflow_mlops_provider.serving import launcher, releases
+from flight_delay import replay
+from flight_delay.examples import STORED, examples
+from flight_delay.product import product
+
+ROWS = 1000
+JANUARY, FEBRUARY, MARCH = map(replay.month, ("2013-01", "2013-02", "2013-03"))
+REPOSITORY = Path(__file__).parents[2]
+
+
+class Loop:
+    """The reference product's jobs, run here and now below one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.landing, self.root = folder / "landing", folder / "artifacts"
+        self.store = open_store(str(self.root))
+        self._services = Services(landing=str(self.landing), mlflow=f"sqlite:///{self.root}/mlflow.db")
+
+    def job(self, name: str, interval: Interval | None = None, params: Any = None, **inputs: Any) -> Any:
+        """Run one job and return the reference to its result."""
+        spec = JobSpec(
+            job=name, product=product.name, interval=interval, inputs=inputs, params=params or {}, root=str(self.root),
+            services=self._services,
+        )  # fmt: skip
+        manifest = runner.run(spec)
+        assert manifest.state == "success", manifest.failure
+        return manifest.result
+
+    def clean(self, interval: Interval) -> Dataset:
+        """Take one month from its delivery to clean tables."""
+        replay.deliver(self.landing, interval)
+        cleaned: Dataset = self.job("clean", interval, raw=self.job("extract", interval))
+        return cleaned
+
+    def engineer(self, interval: Interval) -> Dataset:
+        """Take one month from its delivery to the feature store."""
+        self.clean(interval)
+        known = leading_to(current(self.store, product.name, "clean"), interval, product.lookback + 1)
+        features: Dataset = self.job("compute", interval, clean=known)
+        self.job("load", interval, features=features)
+        return features
+
+    def train(self, *features: Dataset) -> ModelVersion:
+        """Train a small model on all but the last month."""
+        training_set = self.job("training_set", None, {"evaluate": 1}, features=features)
+        settings = {"settings": {"rounds": 30, "num_threads": 1}}
+        model: Model = self.job("train", None, settings, training_set=training_set)
+        return ModelVersion(uri=model.uri, hash=model.hash, name=product.name, version=1, facts=model.facts)
+
+    def serve(self, version: ModelVersion, port: int, monkeypatch: pytest.MonkeyPatch) -> str:
+        """Start the model server in a process of its own and roll it to the version."""
+        wanted = releases.Release(
+            product=product.name,
+            model_uri=version.uri,
+            model_hash=version.hash,
+            version=version.version,
+            requested_at=datetime.now(UTC),
+        )
+        releases.request(self.store, wanted)
+        monkeypatch.setenv("PYTHONPATH", f"{REPOSITORY}:{REPOSITORY / 'dags'}")
+        url = launcher.ensure_running(product.name, str(self.root), "127.0.0.1", port, self.root / "server.log")
+        launcher.wait_for(url, version.version, requested_at=wanted.requested_at)
+        return url
+
+    def asking(self, features: Dataset, rows: pd.DataFrame) -> Dataset:
+        """Return a month's features with other rows to predict."""
+        given = Path(features.uri.removeprefix("file://"))
+        folder = self.root / "given" / "features"
+        shutil.copytree(given, folder)
+        rows.to_parquet(folder / f"{EXAMPLES}.parquet", index=False)
+        return Dataset(uri=folder.as_uri(), hash=content_hash(folder), interval=features.interval, facts=features.facts)
+
+
+def march(loop: Loop, since: datetime) -> pd.DataFrame:
+    """Return a thousand of March's flights, asked for once the online store stood where it does."""
+    folder = Path(loop.clean(MARCH).uri.removeprefix("file://"))
+    tables = {file.stem: pd.read_parquet(file) for file in folder.glob("*.parquet")}
+    flights = examples(tables, MARCH)
+    return flights[flights["event_time"] >= since].sample(ROWS, random_state=7).reset_index(drop=True)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The same rows predicted in batch and over REST, and a way to ask again."""
+
+    rows: pd.DataFrame
+    batch: np.ndarray
+    inputs: pd.DataFrame
+    rest: np.ndarray
+    ask: Callable[[pd.DataFrame], np.ndarray]
+
+
+def ask(url: str, rows: pd.DataFrame) -> np.ndarray:
+    """Ask the model server for some rows."""
+    body = '{"rows": ' + rows.to_json(orient="records", date_format="iso") + "}"
+    answer = httpx.post(f"{url}/predict", content=body, timeout=60, trust_env=False)
+    assert answer.status_code == 200, answer.text
+    return np.array([one["probability"] for one in answer.json()["predictions"]], dtype=np.float64)
+
+
+@pytest.fixture
+def answers(tmp_path: Path, free_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]:
+    """Two real months through the jobs, a model, its server, and a thousand flights of the third month asked twice."""
+    loop = Loop(tmp_path)
+    features = [loop.engineer(JANUARY), loop.engineer(FEBRUARY)]
+    version = loop.train(*features)
+    rows = march(loop, FEBRUARY.end)
+    predicted = loop.job("predict", FEBRUARY, features=loop.asking(features[-1], rows), version=version)
+    folder = Path(predicted.uri.removeprefix("file://"))
+    batch = pd.read_parquet(folder / f"{PREDICTIONS}.parquet")
+    asked = rows[[*product.request, "event_time"]]
+    url = loop.serve(version, free_port(), monkeypatch)
+    try:
+        yield Answers(
+            rows=asked,
+            batch=batch["prediction"].to_numpy(),
+            inputs=pd.read_parquet(folder / f"{INPUTS}.parquet"),
+            rest=ask(url, asked),
+            ask=lambda some: ask(url, some),
+        )
+    finally:
+        launcher.stop(product.name, str(loop.root))
+
+
+def test_rest_and_batch_give_the_same_thousand_predictions(answers: Answers) -> None:
+    """A thousand flights get bit for bit the same probability over REST and in batch, alone or among others."""
+    assert answers.rest.shape == answers.batch.shape == (ROWS,)
+    np.testing.assert_array_equal(answers.rest, answers.batch)
+    alone = [answers.ask(answers.rows.iloc[[number]])[0] for number in range(10)]
+    np.testing.assert_array_equal(alone, answers.batch[:10])
+    # What would make equality cheap: constants, or a store that knows nothing.
+    assert len(np.unique(answers.batch)) > ROWS / 2
+    assert answers.inputs[list(STORED)].notna().to_numpy().mean() > 0.9
