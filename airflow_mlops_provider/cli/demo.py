@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from airflow_mlops_provider.backends.artifacts import FolderStore
 from airflow_mlops_provider.backends.code import load, load_product, source_file
 from airflow_mlops_provider.backends.ledger import Ledger
 from airflow_mlops_provider.cli import processes, terminal
-from airflow_mlops_provider.cli.report import show, write_page
+from airflow_mlops_provider.cli.page import write_page
+from airflow_mlops_provider.cli.report import show
 from airflow_mlops_provider.cli.settings import USER, password
 from airflow_mlops_provider.cli.stack import Stack, StackConfig, stop_running
 from airflow_mlops_provider.cli.summary import summarise
@@ -162,4 +164,4 @@ def intervals(product: MLProduct, count: int) -> list[Interval]:
 
     edges = croniter(product.schedule.cron, product.schedule.start)
     starts = [product.schedule.start, *(edges.get_next(type(product.schedule.start)) for _ in range(count))]
-    return [Interval(start=start, end=end) for start, end in zip(starts, starts[1:], strict=False)]
+    return [Interval(start=start, end=end) for start, end in pairwise(starts)]

@@ -1,104 +1,93 @@
-"""The summary of a replay as people see it: tables in the terminal, a page in the browser."""
+"""The summary of a replay at the terminal: what happened month by month, each version, and why the live one is live."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from airflow_mlops_provider.jobs.pages import intervals, page, table
 from airflow_mlops_provider.lifecycle.gates import Estimate
 
-TIMELINE = ("interval", "predicted by", "metric on arrived labels", "pending", "inputs drifted", "predictions moved", "signal")
+NOTHING = "-"
+TIMELINE = ("month", "model", "pending", "drifted", "moved", "training")
+VERSIONS = ("version", "trained because", "challenger", "champion", "baseline", "gain", "outcome")
 
 
 def show(console: Console, summary: dict[str, Any], home: Path) -> None:
     """Print what happened, with the reasons, and where to look further."""
     console.print(f"\n[bold]{summary['goal']}[/]\n")
-    months = Table(*TIMELINE, title="Timeline", title_justify="left")
+    months = _table("Timeline", *TIMELINE[:2], f"{summary['metric']} [95 %]", *TIMELINE[2:])
     for row in timeline(summary):
         months.add_row(*row)
     console.print(months)
-    versions = Table("version", "trained because", summary["metric"], "champion", "baseline", "outcome", title="Versions")
+    versions = _table(f"\nVersions: {summary['metric']} on the same later month", *VERSIONS)
     for row in version_rows(summary):
         versions.add_row(*row)
     console.print(versions)
     live = summary["live"]
     console.print(f"\n[bold]Live: {'version ' + str(live['version']) if live else 'nothing'}[/]")
     for line in live["why"] if live else ():
-        console.print(f"  {line}")
+        console.print(f"  {line}", markup=False)
     console.print(f"\n{summary['tasks']} tasks in {len(summary['runs'])} runs, {summary['seconds']:.0f} s")
     console.print(f"record   {home / 'summary.json'}\npage     {(home / 'summary.html').resolve().as_uri()}")
     console.print("look on  make up   (Airflow and MLflow with everything that just happened)")
 
 
 def timeline(summary: dict[str, Any]) -> Iterator[tuple[str, ...]]:
-    """Yield one row per data interval."""
-    signals = {event["interval"]["start"][:10]: event for event in summary["drift_events"]}
+    """Yield one row per data interval; the last column says what was decided about training, and why."""
     for month in summary["months"]:
-        start = month["interval"][:10]
         predictions, drift, found = (month.get(key) or {} for key in ("predictions", "drift", "performance"))
         metric = found.get("metric")
-        signal = signals.get(start)
         yield (
-            start,
-            f"v{predictions['version']}" if predictions else "–",
-            str(Estimate(**metric)) if metric else "–",
-            str(found.get("pending", "–")),
-            f"{drift['share']:.0%}" if drift else "–",
-            f"{drift['prediction']:.3f}" if drift else "–",
-            "; ".join(signal["crossed"]) if signal else "",
+            short(month["interval"]),
+            f"v{predictions['version']}" if predictions else NOTHING,
+            str(Estimate(**metric)) if metric else NOTHING,
+            str(found.get("pending", NOTHING)),
+            f"{drift['share']:.0%}" if drift else NOTHING,
+            f"{drift['prediction']:.3f}" if drift else NOTHING,
+            "\n".join(map(decided, decisions(summary, month["interval"]))),
         )
+
+
+def decisions(summary: dict[str, Any], interval: str) -> list[dict[str, Any]]:
+    """Return what was decided about training upon one interval's events."""
+    return [one for one in summary["decisions"] if one["interval"] == interval]
+
+
+def decided(decision: dict[str, Any]) -> str:
+    """Return one decision in a line."""
+    return f"{'trained' if decision['train'] else 'not yet'}: {decision['reason']}"
 
 
 def version_rows(summary: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     """Yield one row per model version."""
     for version in summary["versions"]:
-        evaluation, last = version["evaluation"], version["moves"][-1]
+        found, last = version["evaluation"], version["moves"][-1]
         yield (
             f"v{version['version']}",
             version["moves"][0]["reason"].removeprefix("trained because: "),
-            *(str(Estimate(**found)) if found else "–" for found in _contenders(evaluation)),
+            *(
+                str(Estimate(**found[name])) if found[name] else NOTHING
+                for name in ("challenger", "champion", "baseline")
+            ),
+            f"{found['gain']['value']:+.4f}" if found["gain"] else NOTHING,
             f"{last['status']}: {last['reason']}",
         )
 
 
-def write_page(summary: dict[str, Any], file: Path) -> None:
-    """Write the summary as a page with links to every report."""
-    drawings = {
-        f"v{version['version']} {name}": Estimate(**found)
-        for version in summary["versions"]
-        for name, found in zip(("challenger", "champion", "baseline"), _contenders(version["evaluation"]), strict=True)
-        if found
-    }
-    file.write_text(
-        page(
-            f"{summary['product']}: replay",
-            summary["goal"],
-            "<h2>Timeline</h2>",
-            table(TIMELINE, timeline(summary)),
-            f"<h2>Versions: {summary['metric']} on the same later window</h2>",
-            intervals(drawings) if drawings else "<p>No version yet.</p>",
-            table(("version", "because", "challenger", "champion", "baseline", "outcome"), version_rows(summary)),
-            "<h2>Reports</h2>",
-            _links(summary),
-        )
-    )
+def short(interval: str) -> str:
+    """Return an interval's start, as short as it can be said: ``Apr 2013``."""
+    start = datetime.fromisoformat(interval.partition("/")[0])
+    return f"{start:%b %Y}" if start.day == 1 and not start.hour else f"{start:%d %b %H:%M}".removesuffix(" 00:00")
 
 
-def _contenders(evaluation: dict[str, Any]) -> tuple[Any, Any, Any]:
-    return evaluation["challenger"], evaluation["champion"], evaluation["baseline"]
-
-
-def _links(summary: dict[str, Any]) -> str:
-    items = [
-        f"<li><a href='{month[kind]['page']}'>{kind}, {month['interval'][:10]}</a></li>"
-        for month in summary["months"]
-        for kind in ("drift", "performance")
-        if kind in month
-    ]
-    items += [f"<li><a href='{v['page']}'>evaluation of v{v['version']}</a></li>" for v in summary["versions"]]
-    return f"<ul>{''.join(items)}</ul>"
+def _table(title: str, *head: str) -> Table:
+    made = Table(title=title, title_justify="left", title_style="bold")
+    for name in head:
+        figures = name in {"pending", "drifted", "moved", "gain"}
+        made.add_column(name, justify="right" if figures else "left", no_wrap=name not in {"training", *VERSIONS[1::5]})
+    return made

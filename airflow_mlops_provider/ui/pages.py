@@ -16,12 +16,11 @@ from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.lifecycle.registry import LedgerEntry, Status, live_version
 from airflow_mlops_provider.ui import charts
+from airflow_mlops_provider.ui.parts import NONE, card, document, facts, moves, pill, quiet, table
 from airflow_mlops_provider.ui.record import ProductRecord, Seen, StageState, Version
-from airflow_mlops_provider.ui.style import STYLE
 
 MOST_VERSIONS = 12
 MOST_INTERVALS = 24
-NONE = "<span class='quiet'>&ndash;</span>"
 _EMPTY = (
     "<div class='empty'><h1>No product has run yet</h1>"
     "<p>A product appears here as soon as one of its jobs has ended: start its feature engineering pipeline.</p></div>"
@@ -31,17 +30,13 @@ _EMPTY = (
 def overview(records: Sequence[ProductRecord]) -> str:
     """Return the whole page."""
     body = "".join(product(record) for record in records) or _EMPTY
-    return (
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>MLOps</title>"
-        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<style>{STYLE}</style></head><body><main>{body}</main></body></html>"
-    )
+    return document("MLOps", body)
 
 
 def product(record: ProductRecord) -> str:
     """Return one product's part."""
     what, seen, latest = record.product, record.seen()[-MOST_INTERVALS:], record.latest()
-    facts = {
+    listed = {
         "Success means": f"{what.kpi.name}: {what.kpi.target:g} {what.kpi.unit}",
         "Worth": f"{what.value.per_hit:,.0f} {what.value.currency} a hit, "
         f"{-what.value.per_false_alarm:,.0f} a false alarm",
@@ -49,11 +44,10 @@ def product(record: ProductRecord) -> str:
         "Owner": what.owners.ml_engineer,
         "For": what.owners.business_stakeholder,
     }
-    listed = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items())
     updated = f"<span class='right'>last job {_time(latest)}</span>" if latest else ""
     return (
         f"<section id='{what.name}'>{updated}<p class='eyebrow'>Product</p><h1>{escape(_words(what.name))}</h1>"
-        f"<p class='goal'>{escape(what.goal)}</p><dl class='facts'>{listed}</dl>"
+        f"<p class='goal'>{escape(what.goal)}</p>{facts({name: escape(value) for name, value in listed.items()})}"
         f"{_loop(record)}<div class='two'>{_live(record)}{_compared(record)}</div>"
         f"{_monitoring(record, seen)}{_versions(record)}</section>"
     )
@@ -66,7 +60,7 @@ def shown(uri: str, file: str) -> str:
 
 def _loop(record: ProductRecord) -> str:
     stages = "".join(_stage(record, stage) for stage in record.stages())
-    return _card("The loop", f"<ol class='loop'>{stages}</ol>")
+    return card("The loop", f"<ol class='loop'>{stages}</ol>")
 
 
 def _stage(record: ProductRecord, stage: StageState) -> str:
@@ -84,46 +78,45 @@ def _stage(record: ProductRecord, stage: StageState) -> str:
 def _live(record: ProductRecord) -> str:
     live = live_version(record.entries)
     if live is None:
-        return _card("Live", _quiet("No version answers in production yet."))
-    moves = [entry for entry in record.entries if entry.version.version == live.version]
-    since = next(entry.at for entry in reversed(moves) if entry.status is Status.LIVE)
+        return card("Live", quiet("No version answers in production yet."))
+    made = [entry for entry in record.entries if entry.version.version == live.version]
+    since = next(entry.at for entry in reversed(made) if entry.status is Status.LIVE)
     number = f"<p class='big'>v{live.version} <small>since {_time(since)}</small></p>"
-    return _card("Live, and why", f"{number}<ul class='moves'>{''.join(map(_move, moves))}</ul>")
+    return card("Live, and why", number + _moves(made))
 
 
-def _move(entry: LedgerEntry) -> str:
-    return f"<li><b>{escape(entry.status.value)}</b><p>{escape(entry.reason)}</p></li>"
+def _moves(made: Iterable[LedgerEntry]) -> str:
+    return moves((entry.status.value, entry.reason) for entry in made)
 
 
 def _compared(record: ProductRecord) -> str:
     drawn = {f"v{one.number}": one.evaluation.challenger for one in record.versions()[:8] if one.evaluation}
     if not drawn:
-        return _card("Versions compared", _quiet("Nothing has been registered yet."))
+        return card("Versions compared", quiet("Nothing has been registered yet."))
     note = f"{_words(record.product.metric)} on each version's own evaluation window, with its 95 % interval"
-    return _card("Versions compared", f"<div class='compare'>{intervals(drawn)}{_quiet(note)}</div>")
+    return card("Versions compared", f"<div class='compare'>{intervals(drawn)}{quiet(note)}</div>")
 
 
 def _monitoring(record: ProductRecord, seen: Sequence[Seen]) -> str:
     if not seen:
-        return _card("Monitoring", _quiet("Nothing has been predicted and judged yet."))
+        return card("Monitoring", quiet("Nothing has been predicted and judged yet."))
     names, limits = [_month(one.interval) for one in seen], record.product.monitoring
     shares = [one.drift.facts["share"] if one.drift else None for one in seen]
     line = charts.line(names, [_metric(one) for one in seen], limits.min_metric)
     bars = charts.bars(names, shares, limits.drift_share)
     head = ("interval", "limits", "#inputs drifted", "#predictions moved", "#metric", "#value", "evidence")
     return (
-        f"<div class='two'>{_card('Performance of what was live', line)}{_card('Share of inputs that drifted', bars)}"
-        f"</div>{_card('What monitoring saw', _table(head, map(_seen, reversed(seen))))}"
+        f"<div class='two'>{card('Performance of what was live', line)}{card('Share of inputs that drifted', bars)}"
+        f"</div>{card('What monitoring saw', table(head, map(_seen, reversed(seen))))}"
     )
 
 
 def _seen(one: Seen) -> tuple[str, ...]:
     drift, metric = one.drift, _metric(one)
     value = one.performance.facts["value"] if one.performance else None
-    crossed = f"<span class='pill crossed' title='{escape('; '.join(one.crossed), quote=True)}'>crossed</span>"
     return (
         escape(_month(one.interval)),
-        crossed if one.crossed else "<span class='pill held'>held</span>",
+        pill("crossed", "crossed", "; ".join(one.crossed)) if one.crossed else pill("held", "held"),
         f"{drift.facts['share']:.0%}" if drift else NONE,
         f"{drift.facts['prediction']:.3f}" if drift else NONE,
         f"{metric.value:.4f}" if metric else NONE,
@@ -135,38 +128,20 @@ def _seen(one: Seen) -> tuple[str, ...]:
 def _versions(record: ProductRecord) -> str:
     known = record.versions()[:MOST_VERSIONS]
     head = ("version", "stands", "trained because", "#metric [95 %]", "#gain over champion", "evidence")
-    return _card("Model versions", _table(head, map(_version, known))) if known else ""
+    return card("Model versions", table(head, map(_version, known))) if known else ""
 
 
 def _version(one: Version) -> tuple[str, ...]:
-    found, history = one.evaluation, "".join(map(_move, one.moves))
+    found = one.evaluation
     cause = escape(one.cause.replace("_", " ") or "history")
     return (
         f"<b>v{one.number}</b>",
-        f"<span class='pill {one.status.value}'>{one.status.value}</span>",
-        f"<details><summary>{cause}</summary><ul class='moves'>{history}</ul></details>",
+        pill(one.status.value, one.status.value),
+        f"<details><summary>{cause}</summary>{_moves(one.moves)}</details>",
         escape(str(found.challenger)) if found else NONE,
         f"{found.gain.value:+.4f} (v{found.champion_version})" if found and found.gain else NONE,
         "".join(_report_link("evaluation", one.report)),
     )
-
-
-def _card(title: str, body: str) -> str:
-    return f"<div class='card'><h2>{title}</h2>{body}</div>"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table of cells that are HTML already; a column whose name begins with # is set right."""
-    kinds = [" class='n'" if name.startswith("#") else "" for name in head]
-    names = "".join(f"<th{kind}>{name.lstrip('#')}</th>" for kind, name in zip(kinds, head, strict=True))
-    body = "".join(
-        f"<tr>{''.join(f'<td{kind}>{cell}</td>' for kind, cell in zip(kinds, row, strict=True))}</tr>" for row in rows
-    )
-    return f"<div class='scroll'><table><thead><tr>{names}</tr></thead><tbody>{body}</tbody></table></div>"
-
-
-def _quiet(text: str) -> str:
-    return f"<p class='quiet'>{escape(text)}</p>"
 
 
 def _report_link(name: str, report: Report | None) -> list[str]:

@@ -55,6 +55,19 @@ svg line{stroke:var(--accent)} svg circle{fill:var(--accent)}
 svg .limit{stroke:var(--failed);stroke-dasharray:4 4;stroke-width:1}
 svg .bar{fill:var(--accent);opacity:.75} svg .over{fill:var(--failed);opacity:.85} svg .axis{stroke:var(--line)}
 svg .path{fill:none;stroke:var(--accent);stroke-width:2} svg .band{fill:var(--accent);opacity:.16}
+.history{--v0:#2878b5;--v1:#c9701a;--v2:#2b8f5c;--v3:#8a5cc2;--v4:#b8487f}
+.history .v0{--v:var(--v0)} .history .v1{--v:var(--v1)} .history .v2{--v:var(--v2)} .history .v3{--v:var(--v3)}
+.history .v4{--v:var(--v4)} .history g .span{fill:var(--v);opacity:.24} .history g circle{fill:var(--v)}
+.history .figure{font-size:12px;paint-order:stroke;stroke:var(--card);stroke-width:5px}
+.history .inside{font-size:12px;fill:#fff;font-weight:600} .history .name{font-weight:650;fill:var(--v)}
+.history .grid{stroke:var(--line);stroke-dasharray:2 4} .history .beyond{fill:var(--failed);font-size:11px}
+.history .learned{fill:var(--v);opacity:.16} .history .judged{fill:var(--v);opacity:.34}
+.history .serving{fill:var(--v)} .history .on-serving{fill:#fff;font-weight:600;font-size:12px}
+.history .on-learned,.history .on-judged{font-size:12px}
+.history .signal line{stroke:var(--failed)} .history .signal path,.history .signal text{fill:var(--failed)}
+.history .signal text{font-size:12px;font-weight:600} .history .held path,.history .held text{fill:var(--soft)}
+.history .held line{stroke:var(--soft);stroke-dasharray:3 4} .history .held text{font-weight:400}
+.decided{color:var(--soft);margin:0} .decided b{color:var(--ink)} .nowrap{white-space:nowrap}
 .empty{text-align:center;padding:4rem 1rem;color:var(--soft)} .empty h1{color:var(--ink);margin-bottom:.5rem}
 footer{color:var(--soft);font-size:.8rem;text-align:center}
 """

@@ -1,0 +1,57 @@
+"""What the pages are put together from: the document, cards, tables. Cells and bodies are HTML already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from airflow_mlops_provider.ui.style import STYLE
+
+NONE = "<span class='quiet'>&ndash;</span>"
+
+
+def document(title: str, body: str) -> str:
+    """Return a whole page: no script, nothing loaded from elsewhere."""
+    return (
+        f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{escape(title)}</title>"
+        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
+        f"<style>{STYLE}</style></head><body><main>{body}</main></body></html>"
+    )
+
+
+def facts(listed: dict[str, str]) -> str:
+    """Return a few facts side by side; values are HTML."""
+    items = "".join(f"<div><dt>{escape(name)}</dt><dd>{value}</dd></div>" for name, value in listed.items())
+    return f"<dl class='facts'>{items}</dl>"
+
+
+def card(title: str, body: str) -> str:
+    """Return a part of a page with its heading."""
+    return f"<div class='card'><h2>{title}</h2>{body}</div>"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table; a column whose name begins with # is set right."""
+    kinds = [" class='n'" if name.startswith("#") else "" for name in head]
+    names = "".join(f"<th{kind}>{name.lstrip('#')}</th>" for kind, name in zip(kinds, head, strict=True))
+    body = "".join(
+        f"<tr>{''.join(f'<td{kind}>{cell}</td>' for kind, cell in zip(kinds, row, strict=True))}</tr>" for row in rows
+    )
+    return f"<div class='scroll'><table><thead><tr>{names}</tr></thead><tbody>{body}</tbody></table></div>"
+
+
+def moves(made: Iterable[tuple[str, str]]) -> str:
+    """Return the moves of a version, each with its reason."""
+    items = (f"<li><b>{escape(status)}</b><p>{escape(reason)}</p></li>" for status, reason in made)
+    return f"<ul class='moves'>{''.join(items)}</ul>"
+
+
+def pill(kind: str, words: str, tip: str = "") -> str:
+    """Return a small label; ``kind`` gives its colour."""
+    title = f" title='{escape(tip, quote=True)}'" if tip else ""
+    return f"<span class='pill {kind}'{title}>{escape(words)}</span>"
+
+
+def quiet(text: str) -> str:
+    """Return a paragraph that stands back."""
+    return f"<p class='quiet'>{escape(text)}</p>"

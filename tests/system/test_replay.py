@@ -1,0 +1,192 @@
+"""The demo itself, shortened: four months on a real scheduler, from the first delivery to a drift-triggered model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import httpx
+import psutil
+import pytest
+
+from airflow_mlops_provider.cli import demo, processes
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
+DAGS = Path(__file__).parents[2] / "dags"
+MONTHS = 4
+FLIGHT = {
+    "origin": "JFK", "dest": "MIA", "carrier": "AA", "tailnum": "N619AA", "flight": 1141, "distance": 1089.0, "hour": 5,
+    "sched_dep": "2013-05-01T09:40:00Z", "sched_arr": "2013-05-01T12:50:00Z", "event_time": "2013-05-01T07:40:00Z",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What was left of the replay once its stack had been stopped, and what had been asked while it ran."""
+
+    home: Path
+    ports: tuple[int, int]
+    summary: dict[str, Any]
+    runs: list[dict[str, Any]]
+    answer: dict[str, Any]
+    running: list[psutil.Process]
+
+
+@pytest.fixture(scope="module")
+def dags(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The reference bundle, but for two limits: it reacts to drift from 50 % of inputs on, and at once."""
+    folder = tmp_path_factory.mktemp("bundle") / "dags"
+    shutil.copytree(DAGS, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    file = folder / "flight_delay" / "product.py"
+    text = file.read_text()
+    for old, new in (("drift_share=0.6", "drift_share=0.5"), ("cooldown_intervals=1", "cooldown_intervals=0")):
+        assert old in text
+        text = text.replace(old, new)
+    file.write_text(text)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def replayed(dags: Path, tmp_path_factory: pytest.TempPathFactory) -> Replayed:
+    """Replay four months by the demo's own code; the live server is asked before everything is stopped."""
+    ports = processes.free_port(), processes.free_port()
+    home = tmp_path_factory.mktemp("demo") / "home"
+    with pytest.MonkeyPatch.context() as patch:
+        # The copied product, not the one that other tests have imported; ours comes back afterwards.
+        for name in [name for name in sys.modules if name.partition(".")[0] == "flight_delay"]:
+            patch.delitem(sys.modules, name)
+        patch.syspath_prepend(str(dags))
+        patch.delenv("PYTHONPATH", raising=False)
+        try:
+            with demo.replayed(home, dags, ports[0], ports[1], MONTHS) as (stack, _):
+                runs = stack.dag_runs()
+                for run in runs:
+                    path = f"dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}/upstreamAssetEvents"
+                    run["events"] = stack.get(path)["asset_events"] if run["run_type"] == "asset_triggered" else []
+                url = f"http://127.0.0.1:{ports[1]}/predict"
+                answer = httpx.post(url, json={"rows": [FLIGHT]}, timeout=30, trust_env=False)
+                running = processes.marked(str(home))
+        finally:
+            for name in [name for name in sys.modules if name.partition(".")[0] == "flight_delay"]:
+                del sys.modules[name]
+    assert answer.status_code == 200, answer.text
+    summary = json.loads((home / demo.SUMMARY).read_text())
+    return Replayed(home, ports, summary, runs, answer.json(), running)
+
+
+def test_every_month_went_through(replayed: Replayed) -> None:
+    """Each month's data is validated, features are there, and the first month after the first model is judged."""
+    months = replayed.summary["months"]
+    assert [month["interval"][:7] for month in months] == ["2013-01", "2013-02", "2013-03", "2013-04"]
+    assert all(month["validation"]["passed"] and month["validation"]["checked"] > 50 for month in months)
+    assert [month["predictions"]["version"] for month in months if "predictions" in month] == [1]
+    april = months[-1]
+    assert april["predictions"]["rows"] == april["rows"]["examples"]
+    assert april["performance"]["metric"]["low"] > 0.6
+    assert april["performance"]["arrived"] + april["performance"]["pending"] == april["predictions"]["rows"]
+
+
+def test_the_schedule_and_asset_events_start_every_run(replayed: Replayed) -> None:
+    """No run was started by hand; all ended well but the one that waits for May; each event's sender is on record."""
+    waiting = [run for run in replayed.runs if run["state"] != "success"]
+    assert [(run["dag_id"], run["data_interval_start"][:7]) for run in waiting] == [
+        ("flight_delay_feature_engineering", "2013-05")
+    ]
+    assert {run["run_type"] for run in replayed.runs} == {"scheduled", "asset_triggered"}
+    by_type = {run["dag_id"]: run["run_type"] for run in replayed.runs}
+    assert len(by_type) == 5
+    assert [dag for dag, kind in by_type.items() if kind == "scheduled"] == ["flight_delay_feature_engineering"]
+    assert all(run["events"] for run in replayed.runs if run["run_type"] == "asset_triggered")
+    assert len(replayed.summary["runs"]) == len(replayed.runs)
+
+
+def test_a_challenger_meets_the_champion_on_the_same_window(replayed: Replayed) -> None:
+    """The second version, the first and a naive guess are judged on the same later month, with intervals."""
+    first, second = replayed.summary["versions"]
+    assert (first["cause"], first["evaluation"]["window"][:7]) == ("first", "2013-03")
+    assert (second["cause"], second["evaluation"]["window"][:7]) == ("drift", "2013-04")
+    assert all(interval < second["evaluation"]["window"] for interval in second["trained_on"])
+    found = second["evaluation"]
+    assert found["champion_version"] == 1
+    for name in ("challenger", "champion"):
+        assert found[name]["low"] <= found[name]["value"] <= found[name]["high"]
+        assert found[name]["low"] > found["baseline"]["value"]
+    assert found["gain"]["value"] == pytest.approx(found["challenger"]["value"] - found["champion"]["value"])
+    # Batch predictions of April were judged too, by another job: the champion's figure is the same.
+    assert found["champion"]["value"] == pytest.approx(
+        replayed.summary["months"][-1]["performance"]["metric"]["value"], abs=1e-9
+    )
+
+
+def test_drift_starts_the_training(replayed: Replayed) -> None:
+    """April's drift event names its evidence; the training that Airflow started from it made the second version."""
+    (event,) = replayed.summary["drift_events"]
+    assert event["interval"]["start"][:7] == "2013-04"
+    assert any("inputs drifted, limit 50%" in line for line in event["crossed"])
+    assert path(event["evidence"]["drift"]).stat().st_size > 10_000
+    (started,) = event["started"]
+    (run,) = [run for run in replayed.runs if run["dag_run_id"] == started]
+    assert run["dag_id"] == "flight_delay_training"
+    assert [one["name"] for one in run["events"]] == ["flight_delay.drift"]
+    (sender,) = [one["source_run_id"] for one in run["events"]]
+    assert sender == event["sent_by"]
+    assert {run["dag_id"] for run in replayed.runs if run["dag_run_id"] == sender} == {"flight_delay_monitoring"}
+    registered = replayed.summary["versions"][1]["moves"][0]
+    assert registered["by"].split("/")[:2] == ["flight_delay_training", started]
+
+
+def test_every_decision_is_told(replayed: Replayed) -> None:
+    """Also why nothing was trained can be read, month by month."""
+    told = [(one["interval"][:7], one["asked_by"], one["cause"]) for one in replayed.summary["decisions"]]
+    features, drift = ["flight_delay.features"], ["flight_delay.drift"]
+    assert told == [
+        ("2013-01", features, None),
+        ("2013-02", features, None),
+        ("2013-03", features, "first"),
+        ("2013-04", features, None),
+        ("2013-04", drift, "drift"),
+    ]
+    assert "1 of the 3" in replayed.summary["decisions"][0]["reason"]
+    assert "due after" in replayed.summary["decisions"][3]["reason"]
+
+
+def test_the_live_version_answers_and_says_why(replayed: Replayed) -> None:
+    """What answers over REST is the version that the record calls live, and its reasons lead back to its cause."""
+    live = replayed.summary["live"]
+    assert replayed.answer["version"] == live["version"] == 2
+    assert 0 < replayed.answer["predictions"][0]["probability"] < 1
+    assert [why.partition(":")[0] for why in live["why"]] == ["registered", "staging", "production-ready", "live"]
+    assert "drifted" in live["why"][0]
+    assert "over champion v1" in live["why"][2]
+
+
+def test_the_page_leads_to_every_report(replayed: Replayed) -> None:
+    """The summary's page stands, and each report that it or the record links to is there."""
+    page = (replayed.home / "summary.html").read_text()
+    versions, months = replayed.summary["versions"], replayed.summary["months"]
+    pages = [one["page"] for one in versions] + [one["validation"]["page"] for one in [*versions, *months]]
+    pages += [months[-1][kind]["page"] for kind in ("drift", "performance")]
+    for one in pages:
+        assert path(one).is_file()
+        assert path(one).relative_to(replayed.home.resolve()).as_posix() in page
+
+
+def test_nothing_is_left_running(replayed: Replayed) -> None:
+    """Airflow's components and the model server ran; afterwards none does, and both ports are free."""
+    assert len(replayed.running) >= 5
+    assert processes.marked(str(replayed.home)) == []
+    assert not [one for one in replayed.running if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    for port in replayed.ports:
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def path(uri: str) -> Path:
+    """Return the file that a file URI names."""
+    return Path(unquote(urlsplit(uri).path))
