@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from airflow_mlops_provider.lifecycle.gates import Estimate
@@ -19,14 +20,14 @@ VERSIONS = ("version", "trained because", "challenger", "champion", "baseline", 
 
 def show(console: Console, summary: dict[str, Any], home: Path) -> None:
     """Print what happened, with the reasons, and where to look further."""
-    console.print(f"\n[bold]{summary['goal']}[/]\n")
+    console.print(f"\n[bold]{escape(summary['goal'])}[/]\n")
     months = _table("Timeline", *TIMELINE[:2], f"{summary['metric']} [95 %]", *TIMELINE[2:])
     for row in timeline(summary):
-        months.add_row(*row)
+        months.add_row(*map(escape, row))
     console.print(months)
     versions = _table(f"\nVersions: {summary['metric']} on the same later month", *VERSIONS)
     for row in version_rows(summary):
-        versions.add_row(*row)
+        versions.add_row(*map(escape, row))
     console.print(versions)
     live = summary["live"]
     console.print(f"\n[bold]Live: {'version ' + str(live['version']) if live else 'nothing'}[/]")
