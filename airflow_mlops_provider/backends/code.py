@@ -17,6 +17,8 @@ from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameErr
 from airflow_mlops_provider.lifecycle.manifest import Commit
 from airflow_mlops_provider.lifecycle.product import MLProduct
 
+COMMIT_FILE = ".commit"
+
 
 def find_products(*folders: Path) -> Iterator[MLProduct]:
     """Yield the products declared below some folders, by name: each a package with a ``product.py``.
@@ -125,7 +127,10 @@ def _has_source(module_name: str) -> bool:
 
 
 def commit_of(module_name: str) -> Commit:
-    """Return the commit that a module's file stands in, and whether its repository has uncommitted changes."""
+    """Return the commit that a module's file stands in, and whether its repository has uncommitted changes.
+
+    Where there is no repository, as in an image, a file ``.commit`` beside the module tells it.
+    """
     folder = source_file(module_name).parent
 
     def git(*arguments: str) -> str:
@@ -140,4 +145,13 @@ def commit_of(module_name: str) -> Commit:
             dirty=bool(git("status", "--porcelain", "--untracked-files=no")),
         )
     except (OSError, subprocess.SubprocessError):
+        return _told_commit(folder)
+
+
+def _told_commit(folder: Path) -> Commit:
+    """Return what an image's build wrote beside its code, in the words of ``git describe --dirty``."""
+    try:
+        commit, _, rest = (folder / COMMIT_FILE).read_text("utf-8").strip().partition("-")
+    except FileNotFoundError:
         return Commit()
+    return Commit(commit=commit, dirty=bool(rest)) if commit else Commit()
