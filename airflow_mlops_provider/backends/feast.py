@@ -96,8 +96,10 @@ class FeatureStoreBackend:
             again = mark is not None and interval.start < mark
             end = max(mark, interval.end) if mark else interval.end
             with redirect_stdout(io.StringIO()):
-                # Feast includes both ends; the interval's own end belongs to the next one.
-                self._store.materialize(_DAWN if again else interval.start, end - timedelta(microseconds=1))
+                # Feast includes both ends; the interval's own end belongs to the next one. The views by name: left to
+                # itself, Feast brings nothing online and calls it done where the registry has lost its definitions.
+                until = end - timedelta(microseconds=1)
+                self._store.materialize(_DAWN if again else interval.start, until, [*self._offline.views])
             _write(self.folder / "watermark.json", json.dumps({"watermark": end.isoformat()}))
 
     def watermark(self) -> datetime | None:
@@ -176,6 +178,7 @@ class FeatureStoreBackend:
             from feast.repo_config import RegistryConfig
 
             from airflow_mlops_provider.backends.feast_duckdb import CLASS_PATH
+            from airflow_mlops_provider.backends.feast_registry import CLASS_PATH as REGISTRY_PATH
 
         online = dict(self.online_store)
         if online["type"] == "sqlite":
@@ -188,7 +191,9 @@ class FeatureStoreBackend:
         config = RepoConfig(
             project=self.product.name,
             provider="local",
-            registry=RegistryConfig(path=str(self.folder / "registry.db"), cache_ttl_seconds=0),
+            registry=RegistryConfig(
+                path=str(self.folder / "registry.db"), registry_store_type=REGISTRY_PATH, cache_ttl_seconds=0
+            ),
             offline_store={"type": CLASS_PATH},
             online_store=online,
             entity_key_serialization_version=3,
