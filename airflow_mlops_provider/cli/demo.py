@@ -109,11 +109,13 @@ def start_and_leave(home: Path, dags: Path, port: int, mlflow_port: int) -> None
 
 def serve(product: MLProduct, home: Path, env: Mapping[str, str]) -> None:
     """Start the product's model server again; it loads the version that was live."""
+    from airflow_mlops_provider.jobs.deploy import serving_code
     from airflow_mlops_provider.serving.launcher import ensure_running
 
     place, log = product.serving, home / "logs" / "model-server.log"
     paths = {**env, "PYTHONPATH": os.pathsep.join(filter(None, [*products_path(), env.get("PYTHONPATH")]))}
-    ensure_running(product.name, str((home / ARTIFACTS).resolve()), place.host, place.port, log, paths)
+    root, code = str((home / ARTIFACTS).resolve()), serving_code(product)
+    ensure_running(product.name, root, place.host, place.port, log, paths, code=code)
 
 
 def products_path() -> list[str]:

@@ -8,7 +8,11 @@ from datetime import UTC, datetime
 from airflow_mlops_provider.backends.ledger import Ledger
 from airflow_mlops_provider.backends.mlflow import MlflowBackend
 from airflow_mlops_provider.exceptions import DeploymentError
+from airflow_mlops_provider.jobs.address import code_hashes
+from airflow_mlops_provider.jobs.catalogue import find_job
 from airflow_mlops_provider.jobs.work import Outcome, Work
+from airflow_mlops_provider.lifecycle.frozen import digest
+from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.lifecycle.registry import Status, check_move, status_of
 from airflow_mlops_provider.serving import launcher, releases
@@ -52,8 +56,8 @@ def roll(work: Work, version: ModelVersion) -> str:
     )
     before = releases.read_live(work.store, version.name)
     releases.request(work.store, wanted)
-    url = work.spec.services.model_server or start(work)
     try:
+        url = work.spec.services.model_server or start(work)
         launcher.wait_for(url, version.version, READY_SECONDS, requested_at=wanted.requested_at)
     except DeploymentError:
         if before is not None:
@@ -69,8 +73,19 @@ def start(work: Work) -> str:
     port = int(work.spec.params.get("port") or serving.port)
     options = ("--online-store", json.dumps(work.spec.services.online_store))
     return launcher.ensure_running(
-        work.product.name, work.spec.root, serving.host, port, folder / "server.log", options=options
+        work.product.name,
+        work.spec.root,
+        serving.host,
+        port,
+        folder / "server.log",
+        options=options,
+        code=serving_code(work.product),
     )
+
+
+def serving_code(product: MLProduct) -> str:
+    """Return the fingerprint of the code that makes model inputs: the server has to run the same."""
+    return digest(code_hashes(find_job("predict"), product))
 
 
 def retire_others(work: Work, ledger: Ledger, version: ModelVersion) -> None:

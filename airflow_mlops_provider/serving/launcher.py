@@ -20,6 +20,7 @@ from airflow_mlops_provider.exceptions import DeploymentError
 from airflow_mlops_provider.serving.client import ask, what_answers
 from airflow_mlops_provider.serving.folders import process_file
 
+STOP_SECONDS = 20.0
 # A launcher outlives its servers' start only in tests and notebooks; there an unreaped child would look alive.
 _CHILDREN: list[subprocess.Popen[bytes]] = []
 
@@ -33,6 +34,7 @@ def ensure_running(
     env: Mapping[str, str] | None = None,
     options: Sequence[str] = (),
     timeout: float = 120.0,
+    code: str = "",
 ) -> str:
     """Return the base URL of the product's server, started if it was not running; it outlives this process.
 
@@ -40,14 +42,19 @@ def ensure_running(
     :param env: its whole environment; this process's own if None. Products are found on its PYTHONPATH.
     :param options: further command-line options, such as ``("--online-store", '{"type": "sqlite"}')``.
     :param timeout: seconds until it must answer; a version may take longer to load (see ``wait_for``).
+    :param code: fingerprint of the product's code; a server that runs with another one is replaced, because it would
+        go on preparing inputs as the old code did.
     :raises DeploymentError: if the port is somebody else's, or the server ends or does not answer in time.
     """
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     with _alone(process_file(root, product)):
         running = _running(root, product)
+        if running is not None and running["url"] == url and running.get("code", "") != code:
+            _end(running, STOP_SECONDS)
+            running = None
         if running is None:
             _require_free(url, port)
-            running = _start(product, root, host, port, log, env, options)
+            running = _start(product, root, host, port, log, env, options, code)
         elif running["url"] != url:
             raise DeploymentError(
                 f"{product} is served at {running['url']} already; stop it before serving it at {url}"
@@ -56,7 +63,7 @@ def ensure_running(
     return url
 
 
-def stop(product: str, root: str, timeout: float = 20.0) -> bool:
+def stop(product: str, root: str, timeout: float = STOP_SECONDS) -> bool:
     """End the product's server; False if none was running. What waits in its prediction log is written first.
 
     :param timeout: seconds after which it is killed.
@@ -64,11 +71,7 @@ def stop(product: str, root: str, timeout: float = 20.0) -> bool:
     with _alone(process_file(root, product)):
         running = _running(root, product)
         if running is not None:
-            process = psutil.Process(running["pid"])
-            process.terminate()
-            if not _ended(process, timeout):
-                process.kill()
-                _ended(process, 5)
+            _end(running, timeout)
         process_file(root, product).unlink(missing_ok=True)
         return running is not None
 
@@ -106,6 +109,14 @@ def _of_request(failure: Mapping[str, Any], requested_at: datetime | None) -> bo
     return requested_at is None or datetime.fromisoformat(failure["requested_at"]) >= requested_at
 
 
+def _end(running: Mapping[str, Any], timeout: float) -> None:
+    process = psutil.Process(running["pid"])
+    process.terminate()
+    if not _ended(process, timeout):
+        process.kill()
+        _ended(process, 5)
+
+
 def _running(root: str, product: str) -> dict[str, Any] | None:
     """Return what the process file says, if that very process still lives."""
     try:
@@ -124,7 +135,14 @@ def _require_free(url: str, port: int) -> None:
 
 
 def _start(
-    product: str, root: str, host: str, port: int, log: Path, env: Mapping[str, str] | None, options: Sequence[str]
+    product: str,
+    root: str,
+    host: str,
+    port: int,
+    log: Path,
+    env: Mapping[str, str] | None,
+    options: Sequence[str],
+    code: str,
 ) -> dict[str, Any]:
     command = [sys.executable, "-m", "airflow_mlops_provider.serving", "--product", product, "--root", root]
     command += ["--host", host, "--port", str(port), *options]
@@ -136,6 +154,7 @@ def _start(
         )  # fmt: skip
     _CHILDREN.append(child)
     entry: dict[str, Any] = {"pid": child.pid, "create_time": psutil.Process(child.pid).create_time()}
+    entry["code"] = code
     entry["url"] = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     temporary = process_file(root, product).with_suffix(".tmp")
     temporary.write_text(json.dumps(entry))
