@@ -137,6 +137,8 @@ def test_the_pod_has_no_more_rights_than_it_needs(render: Render) -> None:
     spec = pod(render())
     (container,) = spec["containers"]
     assert spec["securityContext"]["runAsNonRoot"] is True
+    user = f"USER {spec['securityContext']['runAsUser']}:{spec['securityContext']['runAsGroup']}\n"
+    assert user in (CHART.parents[1] / "docker" / "Dockerfile").read_text("utf-8")
     assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert spec["automountServiceAccountToken"] is False
     assert container["securityContext"] == {
