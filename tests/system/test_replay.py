@@ -17,7 +17,7 @@ import pytest
 
 from airflow_mlops_provider.cli import demo, processes
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(1500)]
 DAGS = Path(__file__).parents[2] / "dags"
 MONTHS = 4
 FLIGHT = {
@@ -40,12 +40,20 @@ class Replayed:
 
 @pytest.fixture(scope="module")
 def dags(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The reference bundle, but for two limits: it reacts to drift from 50 % of inputs on, and at once."""
+    """The reference bundle, but for its limits: it reacts at once, to 50 % of inputs; a challenger may lose 0.02.
+
+    April drifts by 52 %, and a model of February and March is no better than one of January and February.
+    """
     folder = tmp_path_factory.mktemp("bundle") / "dags"
     shutil.copytree(DAGS, folder, ignore=shutil.ignore_patterns("__pycache__"))
     file = folder / "flight_delay" / "product.py"
     text = file.read_text()
-    for old, new in (("drift_share=0.6", "drift_share=0.5"), ("cooldown_intervals=1", "cooldown_intervals=0")):
+    limits = {
+        "drift_share=0.6": "drift_share=0.5",
+        "cooldown_intervals=1": "cooldown_intervals=0",
+        "min_gain=-0.005": "min_gain=-0.02",
+    }
+    for old, new in limits.items():
         assert old in text
         text = text.replace(old, new)
     file.write_text(text)
@@ -63,6 +71,7 @@ def replayed(dags: Path, tmp_path_factory: pytest.TempPathFactory) -> Replayed:
             patch.delitem(sys.modules, name)
         patch.syspath_prepend(str(dags))
         patch.delenv("PYTHONPATH", raising=False)
+        patch.setattr(demo, "MONTH_SECONDS", 600)  # other tests may share the machine
         try:
             with demo.replayed(home, dags, ports[0], ports[1], MONTHS) as (stack, _):
                 runs = stack.dag_runs()
