@@ -73,7 +73,9 @@ class MlflowBackend:
             run = self._run_of(self._experiment(product), address)
             if run.info.status == "FINISHED":
                 return str(run.info.run_id)
-            self._log(run, params, metrics, {**tags, ADDRESS: address})
+            # A retry measures other durations: what a killed try has told already stays, else there would be two.
+            missing = {name: value for name, value in metrics.items() if _key(name) not in run.data.metrics}
+            self._log(run, params, missing, {**tags, ADDRESS: address})
             self._log_dataset(run, dataset)
             self._log_model(run, model_folder, flavor)
             self.client.set_terminated(run.info.run_id, "FINISHED")

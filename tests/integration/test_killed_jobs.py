@@ -136,7 +136,7 @@ def test_features_are_loaded_once(world: World, number: int, kills: int) -> None
 
 
 def test_a_training_is_told_once(world: World) -> None:
-    """Killed at each write, a training leaves one MLflow run and one finished logged model."""
+    """Killed at one write after another, a training leaves one MLflow run and one finished logged model."""
     data = world.run("training_set", None, {"evaluate": 1}, features=(world.made["2012"], world.made["2013"]))
     model = world.survive("train", training_set=data, kills=8)
     client = world.mlflow.client
@@ -148,7 +148,7 @@ def test_a_training_is_told_once(world: World) -> None:
 
 
 def test_a_model_is_registered_once(world: World) -> None:
-    """Killed at each write, between MLflow's registry and the ledger too, a registration leaves one version in both."""
+    """Killed at one write after another, between MLflow's registry and the ledger too, there is one version in both."""
     model, data = world.made["train"], world.made["training_set"]
     evaluation = world.run("evaluate", model=model, training_set=data)
     why = {"cause": "first", "reason": "the first"}

@@ -2,7 +2,7 @@
 
 A write is a file moved, linked, removed or overwritten, or a commit to SQLite, below the folder ``KILL_BELOW``. The
 process gets SIGKILL just before it; of an overwritten file that leaves the worst, nothing. The file ``KILL_LOG`` keeps
-the writes that were died at, one a line: run a program until it survives, and it has died at each of them.
+the writes that were died at, one a line, so that each run of a program comes further than the one before.
 """
 
 from __future__ import annotations
