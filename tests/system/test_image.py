@@ -45,7 +45,7 @@ from tests.image_world import (
     wait_until_ready,
 )
 
-# A first build installs everything, some five minutes on two slow cores; what follows takes half a minute.
+# A first build installs everything: seven minutes on two busy cores. What follows takes half a minute.
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1200)]
 
 
