@@ -72,9 +72,9 @@ def prepared_home(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path
     return make
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stack_factory(prepared_home: Callable[[], Path]) -> Iterator[Callable[..., Any]]:
-    """Return a function that starts a real Airflow on a folder of DAGs; all are stopped at the end.
+    """Return a function that starts a real Airflow on a folder of DAGs; all are stopped with the module's last test.
 
     ``stack = stack_factory(dags, env={…})``; keywords as in ``StackConfig``. Starting takes some 20 seconds: share one
     per module by a module-scoped fixture of your own.
