@@ -129,3 +129,9 @@ class TinyWorld:
     def cleaning(self, *, attempt: int = 1, **fields: Any) -> JobSpec:
         """Return what asks for the rules to be applied to the day."""
         return self.spec("clean", attempt=attempt, inputs={"raw": self.extracted()}, **fields)
+
+
+def manifests(world: TinyWorld, job: str) -> list[Manifest]:
+    """Return every manifest that lies in a job's folder."""
+    files = sorted((world.root / world.name / job).glob("*/manifest.json"))
+    return [Manifest.model_validate_json(file.read_text()) for file in files]
