@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 SCHEME = "mlops"
 KINDS = {
     "features": "features of a new data interval, offline and online",
-    "production_ready": "a model version that passed its gates and its approval",
+    "production_ready": "a model version that passed its gates",
     "drift": "a signal that live data, predictions or quality left their limits",
     "predictions": "predictions of a data interval, made in batch",
     "live": "the model version that serves",

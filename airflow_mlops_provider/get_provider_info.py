@@ -149,8 +149,8 @@ def _options() -> dict[str, Any]:
             "s3://models/mlops",
         ),
         "default_place": _option(
-            "Where jobs run whose operator names no place: local_process or kubernetes_pod.",
-            "kubernetes_pod",
+            "Where jobs run whose operator names no place: local_process, a child process of the task.",
+            "local_process",
             "local_process",
         ),
         "landing_root": _option(

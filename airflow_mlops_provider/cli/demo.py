@@ -31,11 +31,13 @@ from airflow_mlops_provider.cli.settings import USER, password
 from airflow_mlops_provider.cli.stack import Stack, StackConfig, stop_running
 from airflow_mlops_provider.cli.summary import summarise
 from airflow_mlops_provider.cli.watch import Watch
+from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
 
 PRODUCT = "flight_delay"
 MONTHS = 7
+MARK = ".mlops-demo"
 MONTH_SECONDS = 300
 ARTIFACTS = "mlops"
 LANDING = "landing"
@@ -52,19 +54,34 @@ def run(home: Path, dags: Path, port: int, serving_port: int | None, months: int
     show(terminal.console(), summary, home)
 
 
+def make_anew(home: Path) -> None:
+    """Stop what runs from a demo's home and empty it; what no demo has made is never touched.
+
+    :raises ConfigurationError: if the folder holds something and no demo has made it.
+    """
+    if home.exists() and any(home.iterdir()) and not (home / MARK).exists():
+        raise ConfigurationError(
+            f"{home} is not empty and no demo has made it, so it is left as it is; name another folder with --home"
+        )
+    stop_running(home)
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    (home / MARK).write_text("Made by `airflow mlops demo`, which empties this folder when it runs again.\n")
+
+
 @contextmanager
 def replayed(
     home: Path, dags: Path, port: int, serving_port: int | None, months: int
 ) -> Iterator[tuple[Stack, dict[str, Any]]]:
     """Replay some months, write the record, and give the stack, still running, with the record; then stop it.
 
-    :param home: made anew: what it held is removed.
+    :param home: made anew: what an earlier demo left there is removed.
     :param serving_port: the model server's; None for the product's own.
+    :raises ConfigurationError: if the home holds something that no demo has put there.
     :raises MLOpsError: if a run fails or the stack does not come up; what was started is stopped.
     """
     console, began = terminal.console(), time.monotonic()
-    stop_running(home)
-    shutil.rmtree(home, ignore_errors=True)
+    make_anew(home)
     product = load_product(PRODUCT)
     stack = Stack(StackConfig(home=home, dags=dags, api_port=port, env=environment(home, serving_port)))
     threading.Thread(target=prepare_mlflow, args=(home,), daemon=True).start()
@@ -89,6 +106,8 @@ def start_and_leave(home: Path, dags: Path, port: int, mlflow_port: int) -> None
     console, product = terminal.console(), load_product(PRODUCT)
     stack = Stack(StackConfig(home=home, dags=dags, api_port=port, env=environment(home)))
     processes.check_port(mlflow_port)
+    if not home.exists() or not any(home.iterdir()):
+        make_anew(home)
     prepare_mlflow(home)
     stack.start(lambda line: console.print(f"[dim]{line}[/]"))
     processes.start("mlflow", mlflow_command(home, mlflow_port), stack.env, stack.log("mlflow"), stack.home)
