@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -18,9 +19,9 @@ DTYPES = {"string": "string", "int64": "Int64", "float64": "float64", "bool": "b
 
 
 def run(work: Work) -> Outcome:
-    """Write one table per source, with the declared columns and types."""
+    """Write one table per source, with the declared columns and types; the facts tell each delivery's own hash."""
     landing = open_store(work.spec.services.landing)
-    rows = {}
+    rows, files = {}, {}
     for source in work.product.sources:
         key = work.product.delivery(source, work.interval)
         try:
@@ -31,8 +32,9 @@ def run(work: Work) -> Outcome:
         frame = within(frame, source, work)
         work.write(frame, source.name)
         rows[source.name] = len(frame)
+        files[key] = hashlib.sha256(delivered).hexdigest()
         work.log.info("extracted %d rows of %s from %s", len(frame), source.name, key)
-    return Outcome(facts={"rows": rows})
+    return Outcome(facts={"rows": rows, "files": files})
 
 
 def parse(delivered: bytes, where: str) -> pd.DataFrame:

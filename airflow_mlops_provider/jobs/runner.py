@@ -22,7 +22,7 @@ from airflow_mlops_provider.backends.artifacts import (
     open_store,
 )
 from airflow_mlops_provider.exceptions import MLOpsError
-from airflow_mlops_provider.jobs.address import address, code_hashes, result_key
+from airflow_mlops_provider.jobs.address import address, code_hashes, declaration, result_key
 from airflow_mlops_provider.jobs.catalogue import Job, find_job
 from airflow_mlops_provider.jobs.declarations import declare
 from airflow_mlops_provider.jobs.intervals import publish
@@ -122,6 +122,7 @@ class _Attempt:
             address=self.address,
             code=code.commit_of(f"{self.spec.product}.product"),
             code_hashes=self.hashes,
+            declaration=declaration(self.job, self.product),
             packages=environment.all_versions(),
             image=os.environ.get(IMAGE_VARIABLE),
             hardware=environment.hardware(),

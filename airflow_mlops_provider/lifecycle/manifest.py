@@ -41,6 +41,7 @@ class Manifest(Frozen):
     :param spec: what was asked, inputs and parameters included.
     :param result: the reference to hand on; None on failure.
     :param metrics: numbers worth comparing between runs.
+    :param declaration: the parts of the product's declaration that the job reads, settings included, by field.
     :param started, ended: UTC.
     """
 
@@ -53,6 +54,7 @@ class Manifest(Frozen):
     failure: Failure | None = None
     code: Commit = Commit()
     code_hashes: dict[str, str] = {}
+    declaration: dict[str, Any] = {}
     packages: dict[str, str] = {}
     image: str | None = None
     hardware: dict[str, Any] = {}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from airflow_mlops_provider.backends.artifacts import open_store
+from airflow_mlops_provider.backends.artifacts import file_hash, open_store
 from airflow_mlops_provider.jobs import catalogue
 from airflow_mlops_provider.jobs.intervals import current
 from airflow_mlops_provider.jobs.runner import run
@@ -31,9 +31,20 @@ def test_a_job_leaves_its_manifest_and_its_result(make: Callable[..., TinyWorld]
     assert [output.name for output in manifest.outputs] == ["sales.parquet"]
     assert set(manifest.code_hashes) == {"airflow_mlops_provider.jobs.clean", world.name, f"{world.name}.rules"}
     assert {"pandas", "pyarrow", "apache-airflow"} <= manifest.packages.keys()
+    assert manifest.declaration["rules"] == f"{world.name}.rules:clean"
     assert manifest.hardware["cores"] >= 1
     assert manifest.ended >= manifest.started
     assert current(open_store(str(world.root)), world.name, "clean") == [manifest.result]
+
+
+def test_a_snapshot_tells_the_hash_of_each_delivery(make: Callable[..., TinyWorld]) -> None:
+    """A file changed in any byte can be told from the one that was read, even where the rows come out the same."""
+    world = make()
+    first = world.extracted()
+    file = world.deliver(DELIVERY.replace("1.5", "1.50"))
+    second = world.extracted()
+    assert second.hash == first.hash
+    assert second.facts["files"] == {"sales/2024-01-01.csv": file_hash(file)} != first.facts["files"]
 
 
 def test_finished_work_is_found(make: Callable[..., TinyWorld]) -> None:
