@@ -71,6 +71,10 @@ class FeatureStoreBackend:
         """
         return self._offline.load(interval, tables)
 
+    def holds(self, interval: Interval) -> bool:
+        """Say whether an interval is loaded, in every view."""
+        return self._offline.holds(interval)
+
     def differing(self, interval: Interval, tables: Mapping[str, Path]) -> list[str]:
         """Return the views whose offline rows of an interval are not exactly those of some tables.
 

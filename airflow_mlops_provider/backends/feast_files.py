@@ -51,6 +51,10 @@ class OfflineFiles:
             _replace(self.file(name, interval), _written(table))
         return {name: len(table) for name, table in ready.items()}
 
+    def holds(self, interval: Interval) -> bool:
+        """Say whether every view holds an interval."""
+        return all(self.file(name, interval).exists() for name in self.views)
+
     def require(self, interval: Interval) -> None:
         """Raise unless every view holds an interval.
 

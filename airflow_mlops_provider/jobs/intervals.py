@@ -32,3 +32,9 @@ def leading_to(datasets: list[Dataset], end: Interval, count: int) -> tuple[Data
         if dataset.interval is not None and dataset.interval.end == reaches and len(chain) < count:
             chain.insert(0, dataset)
     return tuple(chain)
+
+
+def earlier(datasets: list[Dataset], first: Dataset) -> tuple[Dataset, ...]:
+    """Return the datasets of intervals that end before ``first`` begins."""
+    begins = first.interval.start if first.interval else None
+    return tuple(one for one in datasets if one.interval and begins and one.interval.end <= begins)

@@ -19,11 +19,16 @@ def run(work: Work) -> Outcome:
 
     The last ``windows.evaluate`` intervals are kept for evaluation. Examples whose label was not known by the end of
     their part are left out of it: a model may not learn from a truth that lies after the window it is judged on.
+
+    An entity's last known value may come from before the first interval: the join also reads the ``history``, of which
+    an interval that was never loaded, such as one that was refused, has no part; the facts name it as ``not_loaded``.
     """
     features = work.inputs("features")
     later = int(work.spec.params["evaluate"])
     store = feature_store(work)
-    check_loaded(work, store, features)
+    history = work.inputs("history")
+    loaded = [dataset for dataset in history if store.holds(dataset.interval)]
+    check_loaded(work, store, (*loaded, *features))
     parts = {"train": features[:-later], "evaluate": features[-later:]}
     rows = {}
     for name, datasets in parts.items():
@@ -39,6 +44,7 @@ def run(work: Work) -> Outcome:
             "rows": rows,
             "train": window[:-later],
             "evaluate": window[-later:],
+            "not_loaded": [str(dataset.interval) for dataset in history if dataset not in loaded],
             "as_of": str(features[-1].interval),
         },
         metrics={f"{name}_rows": float(count) for name, count in rows.items()},

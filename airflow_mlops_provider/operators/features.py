@@ -85,6 +85,9 @@ class FeastLoadIntervalOperator(JobOperator):
 class FeastBuildTrainingSetOperator(JobOperator):
     """Joins examples with features as they were known at each example's time, and splits by time.
 
+    The last known value of an entity may be from before the first of these intervals, so the earlier ones are named
+    as inputs too; they are found by themselves.
+
     :param features: references to the intervals' features, oldest first.
     """
 
@@ -100,6 +103,16 @@ class FeastBuildTrainingSetOperator(JobOperator):
         newest = parse_reference(self.features[-1])
         assert isinstance(newest, Dataset)
         return newest.interval
+
+    def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
+        from airflow_mlops_provider.jobs.intervals import current, earlier
+
+        known = current(artifact_store(self.product), self.product.name, "features")
+        oldest = parse_reference(self.features[0])
+        assert isinstance(oldest, Dataset)
+        # Without their facts: there may be hundreds, and a specification has to fit on a command line.
+        history = tuple(dataset.model_copy(update={"facts": {}}) for dataset in earlier(known, oldest))
+        return {**super().inputs(context), **({"history": history} if history else {})}
 
     def params_of(self, context: Context) -> dict[str, Any]:
         return {"evaluate": self.product.windows.evaluate}
