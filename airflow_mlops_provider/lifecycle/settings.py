@@ -1,0 +1,162 @@
+"""The file that fixes how a product trains: kept beside its ``product.py``, changed by whoever merges another.
+
+It is part of the declaration, and read where that is made: the one file that this package's values come from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pydantic import ValidationError, model_validator
+
+from airflow_mlops_provider.exceptions import ConfigurationError
+from airflow_mlops_provider.lifecycle.frozen import Frozen, digest
+from airflow_mlops_provider.lifecycle.product import Trainer
+
+FILE = "settings.json"
+_NOT_IN_A_BRANCH = re.compile(r"[^A-Za-z0-9._-]+")
+_BRANCH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+@=-]*(/[A-Za-z0-9_][A-Za-z0-9._+@=-]*)*")
+_LONGEST_STUDY = 80
+
+
+class Found(Frozen):
+    """Where some settings come from. It decides nothing: another origin of the same settings trains nothing anew.
+
+    :param study, trial: the search, and the try in it, that found them.
+    :param metric, value: what they reached there.
+    :param by: the Airflow run, or the person, that wrote them down.
+    """
+
+    study: str
+    trial: int
+    metric: str
+    value: float
+    when: datetime
+    by: str
+
+
+class TrainerSettings(Trainer):
+    """A product's trainer as a file: the declaration's fields, and where they were found.
+
+    A product that keeps one declares
+    ``trainer=TrainerSettings.read(Path(__file__).with_name("settings.json")).trainer()``.
+    """
+
+    found: Found | None = None
+
+    @model_validator(mode="after")
+    def _is_json(self) -> TrainerSettings:
+        try:
+            json.dumps(self.settings, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"settings are no JSON: {error}") from None
+        return self
+
+    @classmethod
+    def read(cls, file: Path) -> TrainerSettings:
+        """Return what a file holds.
+
+        :raises ConfigurationError: naming the file, the field and what is wrong with it.
+        """
+        try:
+            text = file.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"{file} cannot be read: {error}") from None
+        return cls.parse(text, str(file))
+
+    @classmethod
+    def parse(cls, text: str, name: str = FILE) -> TrainerSettings:
+        """Return what a file's text says. :raises ConfigurationError: as :meth:`read`.
+
+        :param name: what the messages call the file.
+        """
+        try:
+            return cls.model_validate(json.loads(text, parse_constant=_refuse, object_pairs_hook=_once))
+        except ValidationError as error:
+            lines = [f"{'.'.join(map(str, one['loc'])) or 'the file'}: {one['msg']}" for one in error.errors()]
+            raise ConfigurationError(f"{name}: {'; '.join(lines)[:1000]}") from None
+        except ValueError as error:
+            raise ConfigurationError(f"{name} is no valid JSON: {error}") from None
+
+    def trainer(self) -> Trainer:
+        """Return the declaration that this makes: everything but where it was found."""
+        return Trainer(**{name: getattr(self, name) for name in Trainer.model_fields})
+
+    def text(self) -> str:
+        """Return the file's text: the same for the same values, a line a field, so that a review shows what changed."""
+        return json.dumps(self.to_json(), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells an export from any other: the same for the same trainer, found by the same try."""
+        found = [self.found.study, self.found.trial] if self.found else []
+        return digest([self.trainer().to_json(), found])[:16]
+
+
+def changes(old: Trainer | None, new: Trainer) -> list[tuple[str, Any, Any]]:
+    """Return name, old and new value of each field and setting that differs; None where one side has none."""
+    before, after = (_flat(old) if old else {}), _flat(new)
+    return [
+        (name, before.get(name), after.get(name))
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    ]
+
+
+def branch_of(product: str, study: str) -> str:
+    """Return the branch on which a study's winner is committed: the same for the same study, valid in any git.
+
+    A study's name that had to be bent ends in a digest of itself, so that no two share a branch.
+    """
+    plain = re.sub(r"\.+", ".", _NOT_IN_A_BRANCH.sub("-", study)).strip("-.")[:_LONGEST_STUDY].strip("-.")
+    if not plain or plain != study or plain.endswith(".lock"):
+        plain = f"{plain.removesuffix('.lock') or 'study'}-{hashlib.sha256(study.encode()).hexdigest()[:8]}"
+    return checked_branch(f"mlops/{product}/{plain}")
+
+
+def checked_branch(name: str) -> str:
+    """Return a branch's name if it is one. Stricter than ``git check-ref-format``: plain characters only.
+
+    :raises ConfigurationError: if it is none.
+    """
+    parts = name.split("/")
+    if not _BRANCH.fullmatch(name) or ".." in name or any(part.endswith((".lock", ".")) for part in parts):
+        raise ConfigurationError(
+            f"{name[:200]!r} is no branch name to work with; use letters, digits and . _ - + @ = between slashes"
+        )
+    return name
+
+
+def checked_path(path: str) -> str:
+    """Return a folder's path inside a repository, without slashes around it; the repository's own top is empty.
+
+    :raises ConfigurationError: if it would leave the repository or enter git's own folder.
+    """
+    parts = PurePosixPath(path.strip("/")).parts
+    odd = [part for part in parts if part == ".." or part.lower() == ".git" or not part.isprintable() or "\\" in part]
+    if odd or ":" in path:
+        raise ConfigurationError(f"{path[:200]!r} is no folder inside a repository")
+    return "/".join(part for part in parts if part != ".")
+
+
+def _flat(trainer: Trainer) -> dict[str, Any]:
+    fields = trainer.to_json()
+    settings = fields.pop("settings")
+    return {**fields, **{f"settings.{name}": value for name, value in settings.items()}}
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is not allowed")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{', '.join(twice)} given twice")
+    return dict(pairs)
