@@ -76,6 +76,50 @@ class JobLostError(MLOpsError):
     """A job ended without a manifest: killed, or out of memory. A retry resumes it."""
 
 
+class OutOfMemoryError(JobLostError):
+    """The kernel killed a job for want of memory. A retry helps with more of it."""
+
+
+class EvictedError(JobLostError):
+    """The cluster took a job's node or room away: evicted, preempted, shut down. A retry resumes it elsewhere."""
+
+
+class NodeLostError(JobLostError):
+    """The node on which a job ran does not answer any more. A retry resumes it elsewhere."""
+
+
+class JobTimeoutError(JobLostError):
+    """A job took longer than it may. A retry resumes it where it keeps checkpoints; else give it more time."""
+
+
+class JobKilledError(MLOpsError):
+    """Somebody stopped a job. Nothing is retried; clear the task to go on."""
+
+    retryable = False
+
+
+class UnschedulableError(MLOpsError):
+    """No node took a pod within its limit; the message is the scheduler's. A retry helps once there is room."""
+
+
+class ImagePullError(MLOpsError):
+    """A pod's image could not be had. A retry helps only if the registry was the cause, not the name or the rights."""
+
+
+class PodStartError(MLOpsError):
+    """A pod got a node but did not start there: volumes, network, a full node. A retry may find another."""
+
+
+class PodSpecError(ConfigurationError):
+    """A pod that the cluster does not accept, or that names what is not there. A retry does not help."""
+
+
+class MissingRecordError(MLOpsError):
+    """No manifest tells how a result was made: it was deleted, or written by a release that kept none. No retry helps."""
+
+    retryable = False
+
+
 class TransitionError(MLOpsError):
     """A model version cannot move that way from where it stands. A retry does not help."""
 
