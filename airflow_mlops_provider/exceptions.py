@@ -120,6 +120,12 @@ class MissingRecordError(MLOpsError):
     retryable = False
 
 
+class MissingRecordError(MLOpsError):
+    """No manifest tells how a result was made: it was deleted or replaced. A retry does not help."""
+
+    retryable = False
+
+
 class TransitionError(MLOpsError):
     """A model version cannot move that way from where it stands. A retry does not help."""
 

@@ -52,7 +52,7 @@ def run(spec: JobSpec) -> Manifest:
         manifest = done
     else:
         manifest = attempt.manifest()
-        store.write(f"{attempt.key}/{MANIFEST}", manifest.model_dump_json(indent=1).encode())
+        write_manifest(store, attempt.key, manifest)
     declare(store, product)
     if job.publishes and isinstance(manifest.result, Dataset):
         publish(store, spec.product, job.publishes, manifest.result)
@@ -65,6 +65,17 @@ def read_manifest(store: FolderStore | BucketStore, key: str) -> Manifest | None
         return Manifest.model_validate_json(store.read(f"{key}/{MANIFEST}"))
     except FileNotFoundError:
         return None
+
+
+def write_manifest(store: FolderStore | BucketStore, key: str, manifest: Manifest) -> None:
+    """Make a manifest the one of its result folder; one that told of another result is kept beside it.
+
+    A corrected delivery leads to the same address and other rows, and models were made of the rows before.
+    """
+    before = read_manifest(store, key)
+    if before is not None and before.result is not None and before.result != manifest.result:
+        store.write(f"{key}/{before.ended:%Y%m%dT%H%M%S%f}Z.json", before.model_dump_json(indent=1).encode())
+    store.write(f"{key}/{MANIFEST}", manifest.model_dump_json(indent=1).encode())
 
 
 @dataclass
