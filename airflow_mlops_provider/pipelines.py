@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import conf
+from airflow.sdk import Param, conf
 
 from airflow_mlops_provider.backends.code import find_products
 from airflow_mlops_provider.lifecycle.product import MLProduct
@@ -27,9 +27,11 @@ def defaults(product: MLProduct, doc: str | None) -> dict[str, Any]:
 
     Every job finds its finished work again, so that a retry after a lost worker costs only what was not finished.
     """
+    force = Param(False, type="boolean", title="Force", description="Do finished work again instead of reusing it.")
     return {
         "doc_md": f"**{product.goal}**\n\n{doc}",
         "tags": ["mlops", product.name],
+        "params": {"force": force},
         "default_args": {
             "owner": product.owners.ml_engineer,
             "retries": 2,

@@ -10,7 +10,7 @@ from airflow_mlops_provider.backends import code, environment
 from airflow_mlops_provider.jobs.catalogue import Job, find_job
 from airflow_mlops_provider.lifecycle.frozen import digest
 from airflow_mlops_provider.lifecycle.product import MLProduct
-from airflow_mlops_provider.lifecycle.spec import JobSpec
+from airflow_mlops_provider.lifecycle.spec import JobSpec, RunIdentity
 
 
 def address(spec: JobSpec, product: MLProduct) -> str:
@@ -30,6 +30,11 @@ def address(spec: JobSpec, product: MLProduct) -> str:
 def result_key(spec: JobSpec, where: str) -> str:
     """Return the folder of a job's result below the artifact root, for its address."""
     return f"{spec.product}/{spec.job}/{where[:32]}"
+
+
+def reuse_key(key: str, run: RunIdentity) -> str:
+    """Return the folder of the manifest of a run that found its work finished, below that work's own."""
+    return f"{key}/reused/{digest(run.to_json())[:16]}"
 
 
 def declaration(job: Job, product: MLProduct) -> dict[str, Any]:

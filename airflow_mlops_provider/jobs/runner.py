@@ -22,7 +22,7 @@ from airflow_mlops_provider.backends.artifacts import (
     open_store,
 )
 from airflow_mlops_provider.exceptions import MLOpsError
-from airflow_mlops_provider.jobs.address import address, code_hashes, declaration, result_key
+from airflow_mlops_provider.jobs.address import address, code_hashes, declaration, result_key, reuse_key
 from airflow_mlops_provider.jobs.catalogue import Job, find_job
 from airflow_mlops_provider.jobs.declarations import declare
 from airflow_mlops_provider.jobs.intervals import publish
@@ -40,7 +40,8 @@ LONGEST_MESSAGE = 4000
 def run(spec: JobSpec) -> Manifest:
     """Run a job, or find that it was run already, and return its manifest.
 
-    The manifest is also written under the job's address; a failed one is replaced by the next attempt.
+    The manifest is also written under the job's address; a failed one is replaced by the next attempt. Of finished
+    work the one manifest stays, and that of a run which finds it lies below, and points to it.
     """
     product, job, store = code.load_product(spec.product), find_job(spec.job), open_store(spec.root)
     # The code is fingerprinted before the work: an edit meanwhile must not end up in its manifest.
@@ -48,8 +49,8 @@ def run(spec: JobSpec) -> Manifest:
     attempt = _Attempt(spec, product, job, store, address(spec, product), hashes, began)
     done = None if spec.force or job.effect else read_manifest(store, attempt.key)
     if done is not None and done.state == "success":
-        log.info("reusing finished work of %s, made %s by %s", spec.job, f"{done.ended:%F %T}Z", done.spec.run.run_id)
         manifest = done
+        attempt.found(done)
     else:
         manifest = attempt.manifest()
         write_manifest(store, attempt.key, manifest)
@@ -93,6 +94,14 @@ class _Attempt:
     @property
     def key(self) -> str:
         return result_key(self.spec, self.address)
+
+    def found(self, done: Manifest) -> None:
+        """Leave a manifest that points to finished work."""
+        when, by = f"{done.ended:%F %T}Z", done.spec.run
+        log.info("reusing finished work of %s, made %s by %s %s", self.spec.job, when, by.dag_id, by.run_id)
+        kept = {name: getattr(done, name) for name in ("state", "result", "outputs", "metrics", "seed")}
+        pointing = self._tell(**kept, original=f"{self.store.uri}/{self.key}")
+        self.store.write(f"{reuse_key(self.key, self.spec.run)}/{MANIFEST}", pointing.model_dump_json(indent=1).encode())
 
     def manifest(self) -> Manifest:
         with tempfile.TemporaryDirectory(prefix=f"mlops-{self.spec.job}-") as folder:

@@ -41,6 +41,8 @@ class Manifest(Frozen):
     :param spec: what was asked, inputs and parameters included.
     :param result: the reference to hand on; None on failure.
     :param metrics: numbers worth comparing between runs.
+    :param original: where finished work was found instead of doing it again, the folder of that work's manifest;
+        result, outputs, metrics and seed are its own. None for work that was done.
     :param declaration: the parts of the product's declaration that the job reads, settings included, by field.
     :param started, ended: UTC.
     """
@@ -59,6 +61,7 @@ class Manifest(Frozen):
     image: str | None = None
     hardware: dict[str, Any] = {}
     seed: int | None = None
+    original: str | None = None
     started: datetime
     ended: datetime
 

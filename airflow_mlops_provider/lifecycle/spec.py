@@ -33,6 +33,10 @@ class RunIdentity(Frozen):
     map_index: int = -1
     try_number: int = 0
 
+    def same_task(self, other: RunIdentity) -> bool:
+        """Say whether two tries are of the same task of the same run."""
+        return self.model_copy(update={"try_number": other.try_number}) == other
+
 
 class JobSpec(Frozen):
     """One job, completely described.

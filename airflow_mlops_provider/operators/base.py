@@ -23,12 +23,15 @@ if TYPE_CHECKING:
     from airflow_mlops_provider.places.base import Place
 
 
+FORCE = "force"
+
+
 class JobOperator(BaseOperator):
     """Runs one job of a product at a place. A subclass's template fields are its inputs, by role.
 
     :param product: the product's declaration.
     :param place: where the job runs; by default what ``[mlops] default_place`` says.
-    :param force: run even if finished work with the same inputs is found.
+    :param force: run even if finished work with the same inputs is found; a DAG's parameter ``force`` does the same.
     :param sends: a subclass's own outlets, in addition to ``outlets``.
     """
 
@@ -65,7 +68,7 @@ class JobOperator(BaseOperator):
         :raises AirflowFailException: if the job failed in a way that no retry can mend.
         """
         from airflow_mlops_provider.hooks.services import services
-        from airflow_mlops_provider.places.base import result_of
+        from airflow_mlops_provider.places.base import record_of
 
         addresses, root, secrets = services(self.product)
         spec = JobSpec(
@@ -77,7 +80,7 @@ class JobOperator(BaseOperator):
             root=root,
             services=addresses,
             run=identity(context),
-            force=self.force,
+            force=self.force or bool(context["params"].get(FORCE)),
         )
         try:
             manifest = self._place.run(spec, secrets, self.log)
@@ -87,9 +90,12 @@ class JobOperator(BaseOperator):
             if error.retryable:
                 raise
             raise AirflowFailException(f"{type(error).__name__}: {error}") from None
-        context["ti"].xcom_push(key=MANIFEST_KEY, value=result_of(manifest))
-        reused = "" if manifest.spec.run == spec.run else f", reusing the work of {manifest.spec.run.run_id}"
-        self.log.info("%s took %.1f s%s", self.job, manifest.seconds, reused)
+        context["ti"].xcom_push(key=MANIFEST_KEY, value=record_of(manifest, spec.run))
+        if manifest.spec.run.same_task(spec.run):
+            self.log.info("%s took %.1f s", self.job, manifest.seconds)
+        else:
+            self.log.info("%s was not run: nothing that it depends on has changed", self.job)
+            label(context, f"reused from {manifest.spec.run.dag_id} {manifest.spec.run.run_id}")
         return manifest
 
     def interval(self, context: Context) -> Interval | None:
@@ -122,6 +128,13 @@ class JobOperator(BaseOperator):
         from airflow_mlops_provider.places.default import default_place
 
         return self.place or default_place()
+
+
+def label(context: Context, text: str) -> None:
+    """Have the run's list of tasks, beside the grid, say something of this one, in its column *Map Index*."""
+    mapped = context.get("map_index_template")
+    raw = f"{{% raw %}}{text}{{% endraw %}}"
+    context["map_index_template"] = f"{mapped}: {raw}" if mapped else raw
 
 
 def parse_references(value: Any) -> AnyReference | tuple[AnyReference, ...]:

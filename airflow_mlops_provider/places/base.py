@@ -9,9 +9,9 @@ from typing import Any, Protocol
 from airflow_mlops_provider import exceptions
 from airflow_mlops_provider.backends.artifacts import open_store
 from airflow_mlops_provider.exceptions import JobError, JobLostError, MLOpsError
-from airflow_mlops_provider.jobs.address import result_key
+from airflow_mlops_provider.jobs.address import result_key, reuse_key
 from airflow_mlops_provider.lifecycle.manifest import Manifest
-from airflow_mlops_provider.lifecycle.spec import JobSpec
+from airflow_mlops_provider.lifecycle.spec import JobSpec, RunIdentity
 
 
 class Place(Protocol):
@@ -63,6 +63,13 @@ def _signal(number: int) -> str:
 def result_of(manifest: Manifest) -> str:
     """Return the URI of the folder in which a manifest lies."""
     return f"{open_store(manifest.spec.root).uri}/{result_key(manifest.spec, manifest.address)}"
+
+
+def record_of(manifest: Manifest, run: RunIdentity) -> str:
+    """Return the URI of the folder with a task's own manifest: its work's, or the one that points to it."""
+    if manifest.spec.run.same_task(run):
+        return result_of(manifest)
+    return f"{open_store(manifest.spec.root).uri}/{reuse_key(result_key(manifest.spec, manifest.address), run)}"
 
 
 def error_of(manifest: Manifest) -> MLOpsError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from airflow_mlops_provider.backends.artifacts import file_hash, open_store
 from airflow_mlops_provider.jobs import catalogue
 from airflow_mlops_provider.jobs.intervals import current
 from airflow_mlops_provider.jobs.runner import run
+from airflow_mlops_provider.lifecycle.manifest import Manifest
 from tests.tiny_world import DAY, DELIVERY, TinyWorld, manifests
 
 RAISES = "def clean(raw, interval):\n    raise {}\n"
@@ -48,12 +50,17 @@ def test_a_snapshot_tells_the_hash_of_each_delivery(make: Callable[..., TinyWorl
 
 
 def test_finished_work_is_found(make: Callable[..., TinyWorld]) -> None:
-    """The same again is not done again: the first run's manifest comes back, byte for byte; force does it anew."""
+    """The same again is not done again: its manifest points to the first one's, which stays; force does it anew."""
     world = make()
     first = run(world.cleaning())
     again = run(world.cleaning(attempt=2))
     assert again == first
     assert again.spec.run.try_number == 1
+    (pointing,) = (world.root / world.name / "clean").glob("*/reused/*/manifest.json")
+    told = Manifest.model_validate_json(pointing.read_text())
+    assert told.spec.run.try_number == 2
+    assert told.result == first.result
+    assert Path(str(told.original).removeprefix("file://")) == pointing.parents[2]
     forced = run(world.cleaning(attempt=3, force=True))
     assert forced.spec.run.try_number == 3
     assert forced.started > first.ended
