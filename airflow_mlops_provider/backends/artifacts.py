@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote
 
-from airflow_mlops_provider.exceptions import ConfigurationError, ConflictError
+from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, ConflictError
 from airflow_mlops_provider.lifecycle.frozen import digest
 
 MANIFEST = "manifest.json"
@@ -43,6 +45,9 @@ class ArtifactStore(Protocol):
 
     def download(self, prefix: str, folder: Path) -> Path:
         """Make the files below a prefix available in a local folder and return where; it must not be written to."""
+
+    def remove(self, prefix: str) -> None:
+        """Take away every file below a prefix; that there is none is no error."""
 
 
 class FolderStore:
@@ -93,6 +98,10 @@ class FolderStore:
         if not self.path(prefix).is_dir():
             raise FileNotFoundError(f"nothing lies under {prefix} in {self.uri}")
         return self.path(prefix)
+
+    def remove(self, prefix: str) -> None:
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self.path(prefix))
 
     def _temporary(self, key: str, data: bytes) -> Path:
         target = self.path(key)
@@ -176,6 +185,13 @@ class BucketStore:
             target.parent.mkdir(parents=True, exist_ok=True)
             client.download_file(self.bucket, self._key(key), str(target))
         return folder
+
+    def remove(self, prefix: str) -> None:
+        keys = [{"Key": self._key(key)} for key in self.list(prefix)]
+        for first in range(0, len(keys), 1000):
+            done = self.client.delete_objects(Bucket=self.bucket, Delete={"Objects": keys[first : first + 1000]})
+            if done.get("Errors"):
+                raise BackendError(f"{self.uri}/{prefix} could not be removed: {str(done['Errors'][0])[:300]}")
 
     def _key(self, key: str) -> str:
         return f"{self.prefix}/{checked(key)}" if self.prefix else checked(key)

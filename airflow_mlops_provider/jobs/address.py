@@ -8,6 +8,7 @@ from typing import Any
 from airflow_mlops_provider import __version__
 from airflow_mlops_provider.backends import code, environment
 from airflow_mlops_provider.jobs.catalogue import Job, find_job
+from airflow_mlops_provider.jobs.trainer import as_asked
 from airflow_mlops_provider.lifecycle.frozen import digest
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.spec import JobSpec, RunIdentity
@@ -15,7 +16,7 @@ from airflow_mlops_provider.lifecycle.spec import JobSpec, RunIdentity
 
 def address(spec: JobSpec, product: MLProduct) -> str:
     """Return the hex digest of all that decides a job's result: inputs, parameters, declaration, code, packages."""
-    job = find_job(spec.job)
+    job, product = find_job(spec.job), as_asked(product, spec)
     return digest(
         {
             **spec.identity(),

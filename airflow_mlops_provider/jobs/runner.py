@@ -24,8 +24,10 @@ from airflow_mlops_provider.backends.artifacts import (
 from airflow_mlops_provider.exceptions import MLOpsError
 from airflow_mlops_provider.jobs.address import address, code_hashes, declaration, result_key, reuse_key
 from airflow_mlops_provider.jobs.catalogue import Job, find_job
+from airflow_mlops_provider.jobs.checkpoints import Checkpoints
 from airflow_mlops_provider.jobs.declarations import declare
 from airflow_mlops_provider.jobs.intervals import publish
+from airflow_mlops_provider.jobs.trainer import as_asked
 from airflow_mlops_provider.jobs.work import Outcome, Work
 from airflow_mlops_provider.lifecycle.manifest import Failure, Manifest, Output
 from airflow_mlops_provider.lifecycle.product import MLProduct
@@ -43,7 +45,8 @@ def run(spec: JobSpec) -> Manifest:
     The manifest is also written under the job's address; a failed one is replaced by the next attempt. Of finished
     work the one manifest stays, and that of a run which finds it lies below, and points to it.
     """
-    product, job, store = code.load_product(spec.product), find_job(spec.job), open_store(spec.root)
+    declared, job, store = code.load_product(spec.product), find_job(spec.job), open_store(spec.root)
+    product = as_asked(declared, spec)
     # The code is fingerprinted before the work: an edit meanwhile must not end up in its manifest.
     hashes, began = code_hashes(job, product), datetime.now(UTC)
     attempt = _Attempt(spec, product, job, store, address(spec, product), hashes, began)
@@ -54,7 +57,9 @@ def run(spec: JobSpec) -> Manifest:
     else:
         manifest = attempt.manifest()
         write_manifest(store, attempt.key, manifest)
-    declare(store, product)
+    declare(store, declared)
+    if manifest.state == "success":
+        Checkpoints(store, attempt.key).clear()
     if job.publishes and isinstance(manifest.result, Dataset):
         publish(store, spec.product, job.publishes, manifest.result)
     return manifest

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_mlops_provider.backends.artifacts import BucketStore, FolderStore, content_hash, open_store
 from airflow_mlops_provider.backends.code import load, load_product
 from airflow_mlops_provider.exceptions import ConfigurationError, IntegrityError
+from airflow_mlops_provider.jobs.trainer import as_asked
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
@@ -56,8 +57,8 @@ class Work:
 
     @cached_property
     def product(self) -> MLProduct:
-        """The product's declaration."""
-        return load_product(self.spec.product)
+        """The product's declaration, with the trainer that this job is to use."""
+        return as_asked(load_product(self.spec.product), self.spec)
 
     @cached_property
     def store(self) -> FolderStore | BucketStore:

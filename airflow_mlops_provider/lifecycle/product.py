@@ -115,7 +115,7 @@ class Trainer(Frozen):
     code: Code
     settings: dict[str, Any] = {}
     seed: int = 13
-    flavor: Literal["lightgbm"] = "lightgbm"
+    flavor: Literal["lightgbm", "torch"] = "lightgbm"
     requires: tuple[str, ...] = ("lightgbm", "numpy", "pandas")
 
 
