@@ -41,7 +41,7 @@ def crossed(seen: Observation, limits: Monitoring) -> tuple[str, ...]:
 class Plan(Frozen):
     """Whether to train now, on which intervals, and why or why not.
 
-    :param cause: ``first``, ``drift``, ``features`` or ``time``; None if there is nothing to do.
+    :param cause: ``first``, ``hand``, ``drift``, ``features`` or ``time``; None if there is nothing to do.
     :param intervals: how many of the latest feature intervals the training set takes.
     """
 
@@ -58,6 +58,7 @@ def plan(
     by_time: bool,
     windows: Windows,
     policy: Retraining,
+    by_hand: bool = False,
 ) -> Plan:
     """Decide whether a training is due.
 
@@ -65,12 +66,15 @@ def plan(
     :param last_trained: the last interval that the latest training saw; None before the first.
     :param drift: the limits that a drift event says were crossed; empty without one.
     :param by_time: the clock asks, rather than an event.
+    :param by_hand: a person asks, who gets a training whether one is due or not: of what is unchanged, the same model.
     """
     wanted = windows.train + windows.evaluate
     if len(available) < wanted:
         return _wait(f"{len(available)} of the {wanted} feature intervals that a training takes are there")
     if last_trained is None:
         return _go("first", f"the first {wanted} feature intervals are there", wanted)
+    if by_hand:
+        return _go("hand", f"asked for by hand, on the last {wanted} feature intervals", wanted)
     new = sum(1 for interval in available if interval.start >= last_trained.end)
     if new == 0:
         return _wait("no new features since the last training")

@@ -48,6 +48,7 @@ class TrainingPlanRunOperator(BaseOperator):
             by_time=not context.get("triggering_asset_events"),
             windows=product.windows,
             policy=product.retraining,
+            by_hand=context["dag_run"].run_type == "manual",
         )
         self.log.info("train=%s: %s", decision.train, decision.reason)
         for key in ("cause", "reason"):

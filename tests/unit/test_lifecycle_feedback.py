@@ -104,3 +104,11 @@ def test_all_limits_are_told() -> None:
     everything = seen(1.0, 1.0, 0.1)
     assert len(crossed(everything, LIMITS)) == 3
     assert len(crossed(everything, LIMITS.model_copy(update={"min_metric": None}))) == 2
+
+
+def test_who_asks_by_hand_gets_a_training() -> None:
+    """Nothing is due, and yet a person's run trains; but not on fewer intervals than a training takes."""
+    assert not due(3, 3).train
+    asked = plan(MONTHS[:3], MONTHS[2], (), True, WINDOWS, POLICY, by_hand=True)
+    assert (asked.train, asked.cause, asked.intervals) == (True, "hand", 3)
+    assert not plan(MONTHS[:2], None, (), True, WINDOWS, POLICY, by_hand=True).train
