@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.references import AnyReference
+
+
+class Repository(Frozen):
+    """The git repository that a product's code is kept in. An address only, as all services are.
+
+    :param remote: where it is, as git takes it, without credentials.
+    :param forge: whose API opens pull requests there; ``plain`` for a remote that only speaks git.
+    :param base: the branch that production follows; None for the remote's own default.
+    :param path: the product's folder in it.
+    :param api: root of the forge's API; None for where that forge has it.
+    """
+
+    remote: str
+    forge: Literal["plain", "github", "gitlab", "gitea"] = "plain"
+    base: str | None = None
+    path: str
+    api: str | None = None
 
 
 class Services(Frozen):
@@ -16,12 +33,14 @@ class Services(Frozen):
     :param mlflow: MLflow tracking and registry URI.
     :param online_store: Feast online store settings, ``{"type": "sqlite"}`` by default.
     :param model_server: base URL of the product's model server.
+    :param source: the product's repository; told only to the jobs that write to it.
     """
 
     landing: str
     mlflow: str
     online_store: dict[str, Any] = {"type": "sqlite"}
     model_server: str | None = None
+    source: Repository | None = None
 
 
 class RunIdentity(Frozen):
