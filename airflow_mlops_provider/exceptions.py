@@ -115,12 +115,6 @@ class PodSpecError(ConfigurationError):
 
 
 class MissingRecordError(MLOpsError):
-    """No manifest tells how a result was made: it was deleted, or written by a release that kept none. No retry helps."""
-
-    retryable = False
-
-
-class MissingRecordError(MLOpsError):
     """No manifest tells how a result was made: it was deleted or replaced. A retry does not help."""
 
     retryable = False
