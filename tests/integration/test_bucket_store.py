@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import itertools
 import os
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import boto3
-import httpx
 import pytest
 
 from airflow_mlops_provider.backends.artifacts import BucketStore, FolderStore, content_hash, open_store
 from airflow_mlops_provider.backends.ledger import Ledger
-from airflow_mlops_provider.cli.processes import free_port
 from airflow_mlops_provider.exceptions import ConfigurationError, ConflictError
 from airflow_mlops_provider.lifecycle.registry import Status
+from tests.bucket_world import s3_server
 from tests.ledger_world import PRODUCT, TO_READY, bring, check_unbroken, race_processes, race_threads
 
 ROOT = Path(__file__).parents[2]
@@ -29,30 +25,8 @@ _BUCKETS = (f"bucket-{number}" for number in itertools.count())
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[dict[str, str]]:
     """A running S3 server, as the environment variables that lead to it."""
-    port = free_port()
-    server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    env = {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-    try:
-        for _ in range(300):
-            try:
-                httpx.get(env["AWS_ENDPOINT_URL"])
-                break
-            except httpx.TransportError:
-                time.sleep(0.1)
+    with s3_server() as env:
         yield env
-    finally:
-        server.terminate()
-        server.wait(20)
 
 
 @pytest.fixture
