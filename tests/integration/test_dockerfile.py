@@ -10,7 +10,6 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
 
 CHECKOUT = Path(__file__).parents[2]
 DOCKERFILE = CHECKOUT / "docker" / "Dockerfile"
@@ -48,11 +47,45 @@ def test_no_secret_is_asked_for_as_an_argument() -> None:
     assert [name for name in names if re.search("TOKEN|PASSWORD|SECRET|KEY|CREDENTIAL|INDEX", name)] == []
 
 
-def test_requirements_are_the_declared_ones() -> None:
-    """What is installed before the wheel is what the wheel will ask for, and what the builder adds."""
-    script, recipe = CHECKOUT / "docker" / "requirements.py", CHECKOUT / "pyproject.toml"
-    lines = subprocess.check_output([sys.executable, str(script), str(recipe), "redis psycopg2-binary>=2.9"], text=True)
-    declared = tomllib.loads(recipe.read_text("utf-8"))["project"]["dependencies"]
-    assert [str(Requirement(line)) for line in lines.splitlines()] == [
-        str(Requirement(line)) for line in (*declared, "redis", "psycopg2-binary>=2.9")
-    ]
+def stages() -> dict[str, tuple[str, list[str]]]:
+    """Return each stage's name, what it stands on, and its instructions, in their order."""
+    text = re.sub(r"^#.*\n", "", DOCKERFILE.read_text("utf-8"), flags=re.MULTILINE).replace("\\\n", " ")
+    _, *parts = re.split(r"^FROM (\S+) AS (\S+)\n", text, flags=re.MULTILINE)
+    found = zip(parts[::3], parts[1::3], parts[2::3], strict=True)
+    return {name: (base, [line for line in body.splitlines() if line]) for base, name, body in found}
+
+
+def lineage(name: str) -> list[str]:
+    """Return the instructions of a stage and of those that it stands on, the first ones first."""
+    base, own = stages()[name]
+    return [*(lineage(base) if base in stages() else []), *own]
+
+
+def test_all_stands_on_one_base_that_the_builder_names() -> None:
+    """One file makes every variant: nothing but the argument comes from outside, and the whole image is the default."""
+    bases = [base for base, _ in stages().values() if base not in stages()]
+    copied = re.findall(r"--from=(\S+)", DOCKERFILE.read_text("utf-8"))
+    assert bases == ["${BASE}"]
+    assert set(copied) <= set(stages())
+    assert list(stages())[-1] == "image"
+
+
+@pytest.mark.parametrize("target", ["trainer", "image"])
+def test_images_have_a_user_without_rights_and_a_first_process(target: str) -> None:
+    """Each image ends as the user 50000 of group 0, starts under an init, and tells the commit it was made of."""
+    instructions = lineage(target)
+    assert [line for line in instructions if line.startswith("USER")] == ["USER 50000:0"]
+    assert [line for line in instructions if line.startswith("ENTRYPOINT")] == ['ENTRYPOINT ["tini", "--"]']
+    assert any(line.startswith("LABEL") and 'image.revision="${COMMIT}"' in line for line in instructions)
+    written = [line for line in instructions if line.startswith(("RUN", "COPY")) and "50000:0" not in line]
+    assert all(line in lineage("system") or line.endswith("/opt/venv /opt/venv") for line in written), written
+
+
+def test_all_that_pip_fetches_is_pinned_and_its_index_a_secret() -> None:
+    """Whatever comes from an index is held by the constraints and has the index's secret at hand; all else is local."""
+    lines = [line for name in stages() for line in stages()[name][1]]
+    calls = [(call, line) for line in lines for call in re.findall(r"pip install[^&]*", line)]
+    fetched = [(call, line) for call, line in calls if "--no-index" not in call]
+    assert len(fetched) == 4
+    assert all("-c constraints.txt" in call and "--mount=type=secret,id=pip_conf" in line for call, line in fetched)
+    assert all("--no-deps" in call for call, line in calls if "--no-index" in call)
