@@ -9,9 +9,10 @@ from pydantic import Field, StringConstraints, model_validator
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.search import Search
+from airflow_mlops_provider.lifecycle.trainer import Code, Name
+from airflow_mlops_provider.lifecycle.trainer import Trainer as Trainer  # noqa: PLC0414  # declared with a product
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
 Column = Annotated[str, StringConstraints(min_length=1)]
 DataType = Literal["string", "int64", "float64", "bool", "timestamp"]
 Metric = Literal["roc_auc", "average_precision"]  # gates and limits want a metric of which more is better
@@ -104,21 +105,6 @@ class Label(Frozen):
     description: str = ""
 
 
-class Trainer(Frozen):
-    """How the model is made.
-
-    :param code: a plain function ``(features: DataFrame, label: Series, settings: dict, seed: int) -> model``.
-    :param flavor: the format in which the model is kept.
-    :param requires: distributions whose versions the result depends on.
-    """
-
-    code: Code
-    settings: dict[str, Any] = {}
-    seed: int = 13
-    flavor: Literal["lightgbm", "torch"] = "lightgbm"
-    requires: tuple[str, ...] = ("lightgbm", "numpy", "pandas")
-
-
 class Windows(Frozen):
     """How many data intervals a model learns from, and how many later ones it is judged on."""
 
@@ -202,6 +188,7 @@ class MLProduct(Frozen):
     :param request: the columns, with types, that a caller gives for each row beside ``event_time``.
     :param baseline: request column whose past label rate is the naive prediction; None for the overall rate.
     :param slices: request columns by which the evaluation is broken down.
+    :param search: what experiments may try; None for a product without experiments.
     """
 
     name: Name
@@ -231,6 +218,7 @@ class MLProduct(Frozen):
     serving: Serving = Serving()
     monitoring: Monitoring = Monitoring()
     retraining: Retraining = Retraining()
+    search: Search | None = None
 
     @model_validator(mode="after")
     def _holds_together(self) -> MLProduct:

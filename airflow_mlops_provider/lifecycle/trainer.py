@@ -1,0 +1,27 @@
+"""How a model is made: the user's function, its settings, and the format that it is kept in."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import StringConstraints
+
+from airflow_mlops_provider.lifecycle.frozen import Frozen
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+
+
+class Trainer(Frozen):
+    """How the model is made.
+
+    :param code: a plain function ``(features: DataFrame, label: Series, settings: dict, seed: int) -> model``.
+    :param flavor: the format in which the model is kept.
+    :param requires: distributions whose versions the result depends on.
+    """
+
+    code: Code
+    settings: dict[str, Any] = {}
+    seed: int = 13
+    flavor: Literal["lightgbm", "torch"] = "lightgbm"
+    requires: tuple[str, ...] = ("lightgbm", "numpy", "pandas")
