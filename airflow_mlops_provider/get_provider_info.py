@@ -15,6 +15,7 @@ INTEGRATIONS = {
     "Great Expectations": "https://docs.greatexpectations.io/",
     "Evidently": "https://docs.evidentlyai.com/",
     "Prometheus": "https://prometheus.io/docs/",
+    "Git": "https://git-scm.com/doc",
 }
 SENSORS = ("features",)
 TRIGGERS = ("deliveries",)
@@ -24,6 +25,7 @@ HOOKS = {
     "mlflow": "MLflow",
     "model_server": "MLOps",
     "prometheus": "Prometheus",
+    "source": "Git",
 }
 
 
@@ -107,6 +109,23 @@ def _connection_types() -> list[dict[str, Any]]:
             hidden=("extra",),
             labels={"schema": "Scheme", "password": "Password, or a token without login"},
             examples={**server, "port": "9090", "schema": "http"},
+        ),
+        _connection(
+            "mlops_source",
+            "source.SourceHook",
+            "MLOps source repository",
+            {
+                "remote": _field("Remote", "Address of the git repository, without user and password."),
+                "forge": _field(
+                    "Forge", "Whose pull requests are opened; plain: none.", ["plain", "github", "gitlab", "gitea"]
+                ),
+                "base": _field("Base branch", "The branch that production follows; the remote's default if empty."),
+                "path": _field("Path", "The product's folder in the repository; {product} stands for its name."),
+                "api": _field("API root", "Only for a forge whose API is not where it usually is."),
+            },
+            hidden=("host", "port", "schema", "extra"),
+            labels={"login": "User", "password": "Token"},
+            examples={"remote": "https://github.com/team/models.git", "base": "main", "path": "dags/{product}"},
         ),
     ]
 

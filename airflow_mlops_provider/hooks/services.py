@@ -7,27 +7,36 @@ from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
 from airflow_mlops_provider.hooks.feast import FeastHook
 from airflow_mlops_provider.hooks.mlflow import MlflowHook
 from airflow_mlops_provider.hooks.model_server import ModelServerHook
+from airflow_mlops_provider.hooks.source import SourceHook
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.spec import Services
 
+#: The jobs that write to a product's repository. No other is given the right to.
+COMMITTING = ("export_settings",)
 
-def services(product: MLProduct) -> tuple[Services, str, dict[str, str]]:
+
+def services(product: MLProduct, job: str | None = None) -> tuple[Services, str, dict[str, str]]:
     """Return where a product's services are, the artifact root, and the environment that bears the credentials.
 
     Each comes from its Airflow connection where that is defined, and from the embedded default where not. A product
-    with a model server of its own elsewhere has the connection ``mlops_model_server_<product>``.
+    with a model server or repository of its own has the connection ``mlops_model_server_<product>`` or
+    ``mlops_source_<product>``.
 
+    :param job: the job that they are for; only one that commits is told the product's repository and its token.
     :raises ConfigurationError: if a connection cannot work as it is filled in.
     """
     store, mlflow, feast, server = ArtifactStoreHook(), MlflowHook(), FeastHook(), server_of(product)
+    source = source_of(product) if job in COMMITTING else None
     root = store.settings()["root"]
     addresses = Services(
         landing=defaults.landing_root(root),
         mlflow=mlflow.settings()["uri"],
         online_store=feast.settings(),
         model_server=server.settings()["url"],
+        source=source.repository(product.name) if source else None,
     )
     secrets = {**store.secrets(), **mlflow.secrets(), **feast.secrets(), **server.secrets()}
+    secrets |= source.secrets() if source else {}
     return addresses, root, secrets
 
 
@@ -42,4 +51,18 @@ class ProductServerHook(ModelServerHook):
 
     def __init__(self, product: str) -> None:
         self.default_conn_name = f"{ModelServerHook.default_conn_name}_{product}"  # type: ignore[misc]
+        super().__init__()
+
+
+def source_of(product: MLProduct) -> SourceHook:
+    """Return the hook of a product's own repository if it has one, and else that of all products."""
+    own = ProductSourceHook(product.name)
+    return own if own.connection else SourceHook()
+
+
+class ProductSourceHook(SourceHook):
+    """The repository of one product; it may have none of its own."""
+
+    def __init__(self, product: str) -> None:
+        self.default_conn_name = f"{SourceHook.default_conn_name}_{product}"  # type: ignore[misc]
         super().__init__()

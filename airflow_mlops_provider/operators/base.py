@@ -70,7 +70,7 @@ class JobOperator(BaseOperator):
         from airflow_mlops_provider.hooks.services import services
         from airflow_mlops_provider.places.base import record_of
 
-        addresses, root, secrets = services(self.product)
+        addresses, root, secrets = services(self.product, self.job)
         spec = JobSpec(
             job=self.job,
             product=self.product.name,

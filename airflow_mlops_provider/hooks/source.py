@@ -1,0 +1,93 @@
+"""The repository in which a product's code is kept, and to which an experiment's winner goes."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from airflow_mlops_provider.backends.code import source_file
+from airflow_mlops_provider.backends.git import GitRemote, known_branch, own_repository
+from airflow_mlops_provider.backends.git_access import Credentials, checked_remote
+from airflow_mlops_provider.exceptions import BackendError, ConfigurationError
+from airflow_mlops_provider.hooks.base import ServiceHook
+from airflow_mlops_provider.lifecycle.settings import checked_branch, checked_path
+from airflow_mlops_provider.lifecycle.spec import Repository
+
+USER_VARIABLE = "MLOPS_SOURCE_USER"
+TOKEN_VARIABLE = "MLOPS_SOURCE_TOKEN"  # noqa: S105 - the variable's name
+KINDS = ("plain", "github", "gitlab", "gitea")
+PROBE_SECONDS = 20
+
+
+class SourceHook(ServiceHook):
+    """A git remote, and the forge that it is on.
+
+    ``remote`` is its address; ``forge`` says whose pull requests are opened there (``plain``: none, only a branch);
+    ``base`` is the branch that production follows, ``path`` the product's folder, in which ``{product}`` stands for its
+    name. The password is a token that may push and open pull requests; where the remote is reached by SSH, git uses
+    the machine's own keys and the token serves the forge alone.
+
+    Without a connection, the repository in which the product's own code lies is the remote: it gets a branch, its work
+    tree stays as it is, and nothing leaves the machine. That is so with an ``origin`` too: to push elsewhere is for
+    whoever may, and a connection says so.
+    """
+
+    default_conn_name = "mlops_source"
+    conn_type = "mlops_source"
+    hook_name = "MLOps source repository"
+
+    def repository(self, product: str) -> Repository:
+        """Return the repository of a product.
+
+        :raises ConfigurationError: if the connection cannot work, or there is none and the code is in no repository.
+        """
+        kept = own_repository(source_file(f"{product}.product").parent)
+        if self.connection is None:
+            if kept is None:
+                raise ConfigurationError(
+                    f"the code of {product} is kept in no git repository; say where it is in the connection "
+                    f"{self.conn_id!r} (type {self.conn_type!r})"
+                )
+            return Repository(remote=kept[0].as_uri(), path=kept[1])
+        path = self.extra.get("path")
+        if not path and kept is None:
+            raise ConfigurationError(f"connection {self.conn_id!r}: fill in path, {product}'s folder in the repository")
+        return Repository(**self.settings(), path=checked_path(path.replace("{product}", product) if path else kept[1]))
+
+    def settings(self) -> dict[str, Any]:
+        """Return everything but the product's folder."""
+        forge, base, remote = (self.extra.get(name) for name in ("forge", "base", "remote"))
+        if not remote:
+            raise ConfigurationError(f"connection {self.conn_id!r} has no remote; give its address")
+        if (forge or "plain") not in KINDS:
+            raise ConfigurationError(f"connection {self.conn_id!r}: unknown forge {forge!r}; known: {', '.join(KINDS)}")
+        if forge not in (None, "plain") and not self.secrets().get(TOKEN_VARIABLE):
+            raise ConfigurationError(f"connection {self.conn_id!r}: {forge} wants a token; put it in the password")
+        return {
+            "remote": checked_remote(remote),
+            "forge": forge or "plain",
+            "base": checked_branch(base) if base else None,
+            "api": self.extra.get("api"),
+        }
+
+    def secrets(self) -> dict[str, str]:
+        """Return the user's name and the token."""
+        conn = self.connection
+        named = {USER_VARIABLE: conn.login, TOKEN_VARIABLE: conn.password} if conn else {}
+        return {name: value for name, value in named.items() if value}
+
+    def probe(self) -> str:
+        """List the remote's branches, and look for the base among them."""
+        if self.connection is None:
+            return "no connection: each product's own repository gets the branch, and nothing leaves this machine"
+        settings, secrets = self.settings(), self.secrets()
+        credentials = Credentials(secrets.get(USER_VARIABLE, ""), secrets.get(TOKEN_VARIABLE, ""))
+        with tempfile.TemporaryDirectory(prefix="mlops-git-") as folder:
+            remote = GitRemote(settings["remote"], Path(folder), credentials, PROBE_SECONDS)
+            default, branches = remote.branches()
+        base = settings["base"] or default
+        if base is None:
+            raise BackendError(f"{settings['remote']} answers, but has no branch yet; push one first")
+        known_branch(base, branches)
+        return f"{settings['remote']} answers; {base} is one of its {len(branches)} branch(es)"
