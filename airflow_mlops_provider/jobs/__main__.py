@@ -2,10 +2,14 @@
 
 Standard input stays open as long as whoever asked is alive. When it closes early, nobody waits for the result any
 more, and the job ends at once: a killed task leaves no orphan. Exit status: 0 success, 1 failed, 2 no such job.
+
+In a pod nobody holds the input: there the specification comes as ``--spec JSON``, the pod's deletion ends the job, and
+a copy of its manifest is left in the folder below the artifact root that ``--receipt`` names.
 """
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import signal
@@ -17,16 +21,26 @@ from airflow_mlops_provider.backends.quiet import silence
 ORPHANED = 3
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Read the specification, run the job, and return the exit status."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     silence()
-    from airflow_mlops_provider.jobs.runner import run
+    from airflow_mlops_provider.jobs import receipt, runner
     from airflow_mlops_provider.lifecycle.spec import JobSpec
 
-    spec = JobSpec.model_validate_json(sys.stdin.readline())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    return 0 if run(spec).state == "success" else 1
+    given = _parser().parse_args(arguments)
+    spec = JobSpec.model_validate_json(given.spec or sys.stdin.readline())
+    if not given.spec:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+    manifest = receipt.run(spec, given.receipt) if given.receipt else runner.run(spec)
+    return 0 if manifest.state == "success" else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m airflow_mlops_provider.jobs", description="Run one job.")
+    parser.add_argument("--spec", metavar="JSON", help="the job's specification; by default a line on standard input")
+    parser.add_argument("--receipt", metavar="KEY", help="folder below the artifact root for a copy of the manifest")
+    return parser
 
 
 def _end_with_parent() -> None:
