@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -118,14 +118,26 @@ class FolderStore:
         return temporary
 
 
+S3 = {
+    "aws_access_key_id": "AWS_ACCESS_KEY_ID",
+    "aws_secret_access_key": "AWS_SECRET_ACCESS_KEY",
+    "region_name": "AWS_DEFAULT_REGION",
+    "endpoint_url": "AWS_ENDPOINT_URL_S3",
+}
+
+
 class BucketStore:
     """An artifact root that is a prefix in an S3 bucket; compare-and-set by conditional writes.
 
-    Credentials, region and endpoint come from the environment, as everywhere with boto3.
+    :param environment: credentials, region and endpoint under the names that boto3 reads; for what is not in it boto3
+        looks where it always does, the process's own environment first.
     """
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, environment: Mapping[str, str] | None = None) -> None:
         self.uri = uri.rstrip("/")
+        self._settings = {
+            name: environment[variable] for name, variable in S3.items() if environment and environment.get(variable)
+        }
         self.bucket, _, self.prefix = self.uri.removeprefix("s3://").partition("/")
 
     @cached_property
@@ -133,7 +145,7 @@ class BucketStore:
         """A boto3 S3 client, made at its first use, in a session of its own: the shared one is not for threads."""
         import boto3
 
-        return boto3.session.Session().client("s3")
+        return boto3.session.Session().client("s3", **self._settings)
 
     def read(self, key: str) -> bytes:
         client = self.client
@@ -201,9 +213,10 @@ class BucketStore:
         return f"{inside}/" if inside else ""  # a bucket's own root has no name
 
 
-def open_store(uri: str) -> FolderStore | BucketStore:
+def open_store(uri: str, environment: Mapping[str, str] | None = None) -> FolderStore | BucketStore:
     """Return the store at a root URI: a path, ``file://`` or ``s3://bucket/prefix``.
 
+    :param environment: see :class:`BucketStore`.
     :raises ConfigurationError: for any other scheme.
     """
     scheme, separator, rest = uri.partition("://")
@@ -212,7 +225,7 @@ def open_store(uri: str) -> FolderStore | BucketStore:
     if scheme == "file" and rest.startswith("/"):
         return FolderStore(Path(unquote(rest)))
     if scheme == "s3" and rest.partition("/")[0]:
-        return BucketStore(uri)
+        return BucketStore(uri, environment)
     raise ConfigurationError(f"{uri!r} is no artifact root; give a folder, file:///folder or s3://bucket/prefix")
 
 

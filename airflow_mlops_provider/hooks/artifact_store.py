@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_mlops_provider.backends import probes
-from airflow_mlops_provider.backends.artifacts import open_store
+from airflow_mlops_provider.backends.artifacts import BucketStore, FolderStore, open_store
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.hooks import defaults
 from airflow_mlops_provider.hooks.base import ServiceHook
@@ -41,6 +41,10 @@ class ArtifactStoreHook(ServiceHook):
             "MLFLOW_S3_ENDPOINT_URL": settings["endpoint_url"],
         }
         return {name: value for name, value in named.items() if value}
+
+    def store(self) -> FolderStore | BucketStore:
+        """Return the artifact root, opened with the connection's own keys."""
+        return open_store(self.settings()["root"], self.secrets())
 
     def probe(self) -> str:
         """Write, read and delete something at the root."""

@@ -6,6 +6,7 @@ import logging
 import os
 import tempfile
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,24 +46,27 @@ def run(spec: JobSpec) -> Manifest:
     The manifest is also written under the job's address; a failed one is replaced by the next attempt. Of finished
     work the one manifest stays, and that of a run which finds it lies below, and points to it.
     """
-    declared, job, store = code.load_product(spec.product), find_job(spec.job), open_store(spec.root)
+    attempt = _begin(spec)
+    return attempt.found() or attempt.done()
+
+
+def find(spec: JobSpec, environment: Mapping[str, str] | None = None) -> Manifest | None:
+    """Return the manifest of finished work, which is current again by then; None if there is work to do.
+
+    For places with the packages that the job would run with: they need not start anything for what is done.
+
+    :param environment: credentials of the artifact root, where they are not in the process's own environment.
+    """
+    return _begin(spec, environment).found()
+
+
+def _begin(spec: JobSpec, environment: Mapping[str, str] | None = None) -> _Attempt:
+    declared, job = code.load_product(spec.product), find_job(spec.job)
     product = as_asked(declared, spec)
     # The code is fingerprinted before the work: an edit meanwhile must not end up in its manifest.
     hashes, began = code_hashes(job, product), datetime.now(UTC)
-    attempt = _Attempt(spec, product, job, store, address(spec, product), hashes, began)
-    done = None if spec.force or job.effect else read_manifest(store, attempt.key)
-    if done is not None and done.state == "success":
-        manifest = done
-        attempt.found(done)
-    else:
-        manifest = attempt.manifest()
-        write_manifest(store, attempt.key, manifest)
-    declare(store, declared)
-    if manifest.state == "success":
-        Checkpoints(store, attempt.key).clear()
-    if job.publishes and isinstance(manifest.result, Dataset):
-        publish(store, spec.product, job.publishes, manifest.result)
-    return manifest
+    store = open_store(spec.root, environment)
+    return _Attempt(spec, declared, product, job, store, address(spec, product), hashes, began)
 
 
 def read_manifest(store: FolderStore | BucketStore, key: str) -> Manifest | None:
@@ -89,6 +93,7 @@ class _Attempt:
     """One try at a job, from its start to the manifest that tells of it."""
 
     spec: JobSpec
+    declared: MLProduct
     product: MLProduct
     job: Job
     store: FolderStore | BucketStore
@@ -100,13 +105,34 @@ class _Attempt:
     def key(self) -> str:
         return result_key(self.spec, self.address)
 
-    def found(self, done: Manifest) -> None:
-        """Leave a manifest that points to finished work."""
+    def found(self) -> Manifest | None:
+        """Return the manifest of finished work, and leave one of this run that points to it; None if there is none."""
+        done = None if self.spec.force or self.job.effect else read_manifest(self.store, self.key)
+        if done is None or done.state != "success":
+            return None
         when, by = f"{done.ended:%F %T}Z", done.spec.run
         log.info("reusing finished work of %s, made %s by %s %s", self.spec.job, when, by.dag_id, by.run_id)
         kept = {name: getattr(done, name) for name in ("state", "result", "outputs", "metrics", "seed")}
         pointing = self._tell(**kept, original=f"{self.store.uri}/{self.key}")
-        self.store.write(f"{reuse_key(self.key, self.spec.run)}/{MANIFEST}", pointing.model_dump_json(indent=1).encode())
+        self.store.write(
+            f"{reuse_key(self.key, self.spec.run)}/{MANIFEST}", pointing.model_dump_json(indent=1).encode()
+        )
+        self._settle(done)
+        return done
+
+    def done(self) -> Manifest:
+        """Do the work, and return the manifest that it leaves."""
+        manifest = self.manifest()
+        write_manifest(self.store, self.key, manifest)
+        self._settle(manifest)
+        return manifest
+
+    def _settle(self, manifest: Manifest) -> None:
+        declare(self.store, self.declared)
+        if manifest.state == "success":
+            Checkpoints(self.store, self.key).clear()
+        if self.job.publishes and isinstance(manifest.result, Dataset):
+            publish(self.store, self.spec.product, self.job.publishes, manifest.result)
 
     def manifest(self) -> Manifest:
         with tempfile.TemporaryDirectory(prefix=f"mlops-{self.spec.job}-") as folder:

@@ -55,7 +55,7 @@ def newest_ready(product: MLProduct) -> AnyReference:
     from airflow_mlops_provider.backends.ledger import Ledger
     from airflow_mlops_provider.lifecycle.registry import Status, status_of
 
-    entries = Ledger(artifact_store(product), product.name).entries()
+    entries = Ledger(artifact_store(), product.name).entries()
     ready = [e.version for e in entries if status_of(entries, e.version.version) is Status.PRODUCTION_READY]
     if not ready:
         raise AirflowSkipException(f"no version of {product.name} stands production-ready")

@@ -33,5 +33,5 @@ class ModelEvaluateOperator(JobOperator):
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
         from airflow_mlops_provider.backends.ledger import Ledger
 
-        live = Ledger(artifact_store(self.product), self.product.name).live()
+        live = Ledger(artifact_store(), self.product.name).live()
         return {**super().inputs(context), **({"champion": live} if live else {})}

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops_provider.lifecycle.product import MLProduct
-
 if TYPE_CHECKING:
     from airflow.sdk import Asset, Context
 
     from airflow_mlops_provider.backends.artifacts import BucketStore, FolderStore
 
 
-def artifact_store(product: MLProduct) -> FolderStore | BucketStore:
-    """Return the artifact root that the product's connections point to."""
-    from airflow_mlops_provider.backends.artifacts import open_store
-    from airflow_mlops_provider.hooks.services import services
+def artifact_store() -> FolderStore | BucketStore:
+    """Return the artifact root that the connections point to."""
+    from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
 
-    return open_store(services(product)[1])
+    return ArtifactStoreHook().store()
 
 
 def extras(context: Context, asset: Asset) -> list[dict[str, Any]]:

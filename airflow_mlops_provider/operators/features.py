@@ -54,7 +54,7 @@ class FeaturesComputeIntervalOperator(JobOperator):
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
         from airflow_mlops_provider.jobs.intervals import current, leading_to
 
-        known = current(artifact_store(self.product), self.product.name, "clean")
+        known = current(artifact_store(), self.product.name, "clean")
         interval = self.interval(context)
         assert interval is not None
         return {"clean": leading_to(known, interval, self.product.lookback + 1)}
@@ -107,7 +107,7 @@ class FeastBuildTrainingSetOperator(JobOperator):
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
         from airflow_mlops_provider.jobs.intervals import current, earlier
 
-        known = current(artifact_store(self.product), self.product.name, "features")
+        known = current(artifact_store(), self.product.name, "features")
         oldest = parse_reference(self.features[0])
         assert isinstance(oldest, Dataset)
         # Without their facts: there may be hundreds, and a specification has to fit on a command line.

@@ -32,7 +32,7 @@ class ModelFindLiveVersionOperator(BaseOperator):
         """Return the reference to the live version. :raises AirflowSkipException: if there is none."""
         from airflow_mlops_provider.backends.ledger import Ledger
 
-        live = Ledger(artifact_store(self.product), self.product.name).live()
+        live = Ledger(artifact_store(), self.product.name).live()
         if live is None:
             raise AirflowSkipException(f"no version of {self.product.name} is live yet")
         return live.to_json()
@@ -54,7 +54,7 @@ class FeaturesListNewOperator(BaseOperator):
 
         found = references(context, assets.features(self.product))
         if not found:
-            known = current(artifact_store(self.product), self.product.name, "features")
+            known = current(artifact_store(), self.product.name, "features")
             found = [dataset.to_json() for dataset in known[-1:]]
         return found
 

@@ -38,7 +38,7 @@ class TrainingPlanRunOperator(BaseOperator):
         """Return the references to train on. :raises AirflowSkipException: if no training is due, saying why."""
         from airflow_mlops_provider.jobs.intervals import current, leading_to
 
-        store, product = artifact_store(self.product), self.product
+        store, product = artifact_store(), self.product
         known = current(store, product.name, "features")
         available = leading_to(known, known[-1].interval, len(known)) if known and known[-1].interval else ()
         decision = feedback.plan(

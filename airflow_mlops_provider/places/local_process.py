@@ -15,7 +15,7 @@ from typing import Any
 from airflow_mlops_provider.backends.artifacts import open_store
 from airflow_mlops_provider.backends.code import load_product, source_file
 from airflow_mlops_provider.jobs.address import address, result_key
-from airflow_mlops_provider.jobs.runner import read_manifest
+from airflow_mlops_provider.jobs.runner import find, read_manifest
 from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.spec import JobSpec
 from airflow_mlops_provider.places.base import decide
@@ -34,7 +34,9 @@ class LocalProcess:
     _child: subprocess.Popen[str] | None = field(default=None, init=False, repr=False, compare=False)
 
     def run(self, spec: JobSpec, secrets: Mapping[str, str], log: Any) -> Manifest:
-        """Run a job in a child process and return its manifest. See :class:`~..base.Place`."""
+        """Run a job in a child process, unless its work is found finished. See :class:`~..base.Place`."""
+        if done := find(spec, secrets):
+            return done
         # Before the child starts: an edit to the code while it runs must not make us look elsewhere for its manifest.
         key = result_key(spec, address(spec, load_product(spec.product)))
         self._child = subprocess.Popen(
@@ -52,7 +54,7 @@ class LocalProcess:
         except BaseException:
             self.stop()
             raise
-        return decide(spec, status, read_manifest(open_store(spec.root), key))
+        return decide(spec, status, read_manifest(open_store(spec.root, secrets), key))
 
     def stop(self) -> None:
         """End the child and its children: politely, then for good."""

@@ -12,7 +12,7 @@ from airflow.models import DagModel
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.responses import HTMLResponse, Response
 
-from airflow_mlops_provider.backends.artifacts import BucketStore, FolderStore, open_store
+from airflow_mlops_provider.backends.artifacts import BucketStore, FolderStore
 from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
 from airflow_mlops_provider.ui import files, pages
 from airflow_mlops_provider.ui.record import records
@@ -59,7 +59,7 @@ def artifact(uri: str, file: str, user: GetUserDep) -> Response:
 
 def artifact_store() -> FolderStore | BucketStore:
     """Return the artifact root that tasks write to, as connection or configuration name it."""
-    return open_store(ArtifactStoreHook().settings()["root"])
+    return ArtifactStoreHook().store()
 
 
 def reader(user: BaseUser) -> Callable[[str], bool]:
