@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := constraints/constraints-3.11.txt
+# `make setup EXTRAS=demo,dev,torch` adds PyTorch, and with it the tests of the neural trainer: hundreds of megabytes.
+EXTRAS ?= demo,dev
 READY := $(VENV)/.ready
 # The airflow command writes into its home as soon as it is called; not into the user's.
 export AIRFLOW_HOME := $(CURDIR)/var/cli
@@ -29,7 +31,7 @@ $(READY): pyproject.toml $(CONSTRAINTS)
 	@rm -f $@
 	@echo "Installing into $(VENV): a few minutes, once."
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --compile -e '.[demo,dev]' -c $(CONSTRAINTS)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --compile -e '.[$(EXTRAS)]' -c $(CONSTRAINTS)
 	@touch $@
 
 demo: $(READY) ## the loop on real flights, in a real Airflow, from data to a served and monitored model
