@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import re
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
+from airflow_mlops_provider.backends.locks import alone
 from airflow_mlops_provider.backends.quiet import silence
 from airflow_mlops_provider.exceptions import BackendError
 
@@ -72,7 +72,7 @@ class MlflowServer:
             database.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise BackendError(f"MLflow's database {database} cannot be made: {error}") from error
-        with _alone(database.with_name(f"{database.name}.lock")):
+        with alone(database.with_name(f"{database.name}.lock")):
             if not database.exists():
                 self._make(database)
 
@@ -145,10 +145,3 @@ class MlflowServer:
 def is_code(error: BaseException | None, code: str) -> bool:
     """Say whether an error is MLflow's and bears this code."""
     return getattr(error, "error_code", None) == code
-
-
-@contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -1,0 +1,60 @@
+"""The database that a search's workers share: any that SQLAlchemy speaks to, a SQLite file by default."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from optuna.storages import RDBStorage
+from sqlalchemy import Engine, event, make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from airflow_mlops_provider.backends.locks import alone
+
+USER_VARIABLE = "MLOPS_SEARCH_STORAGE_USER"
+PASSWORD_VARIABLE = "MLOPS_SEARCH_STORAGE_PASSWORD"  # noqa: S105 - the variable's name
+PATIENCE_SECONDS = 60
+
+
+def database(url: str) -> RDBStorage:
+    """Return the storage at a URL, its tables made if they are not there.
+
+    :param url: SQLAlchemy URL without credentials, which come from the environment.
+    """
+    parts = make_url(url).set(username=os.environ.get(USER_VARIABLE), password=os.environ.get(PASSWORD_VARIABLE))
+    full = parts.render_as_string(hide_password=False)
+    match = re.fullmatch(r"sqlite:///(?P<path>[^?]+)", url)
+    if match is None:
+        return _made(full, {"pool_pre_ping": True})
+    file = Path(match["path"])
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with alone(file.with_name(f"{file.name}.lock")):
+        storage = _made(full, {"connect_args": {"timeout": PATIENCE_SECONDS}})
+    _share(storage.engine)
+    return storage
+
+
+def _made(url: str, settings: dict[str, Any]) -> RDBStorage:
+    try:
+        return RDBStorage(url, engine_kwargs=dict(settings))
+    except SQLAlchemyError:  # somebody else made the tables between the look and the making
+        return RDBStorage(url, engine_kwargs=dict(settings))
+
+
+def _share(engine: Engine) -> None:
+    """Let several processes write to one SQLite file: each takes its turn before it reads what it will write.
+
+    Optuna reads a trial and then changes it, and relies on ``SELECT … FOR UPDATE``, which SQLite does not have.
+    """
+    engine.dispose()
+
+    @event.listens_for(engine, "connect")
+    def _quiet(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # else the driver begins transactions by itself, and later
+        connection.execute("PRAGMA journal_mode=WAL")
+
+    @event.listens_for(engine, "begin")
+    def _take_turn(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
