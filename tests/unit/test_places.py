@@ -183,6 +183,16 @@ def test_a_child_does_the_same(make: Callable[..., TinyWorld], caplog: pytest.Lo
     assert run(world.cleaning(attempt=2)) == manifest
 
 
+def test_finished_work_starts_no_child(make: Callable[..., TinyWorld]) -> None:
+    """What is found needs no process; force and a job with effects do."""
+    world, place = make(), LocalProcess()
+    first = run(world.cleaning())
+    assert place.run(world.cleaning(attempt=2), {}, LOG) == first
+    assert place._child is None
+    assert place.run(world.cleaning(attempt=3, force=True), {}, LOG).started > first.ended
+    assert place._child is not None
+
+
 def test_a_failing_child_raises_its_error(make: Callable[..., TinyWorld]) -> None:
     """What the child's manifest tells is raised here, as ours."""
     world = make(RAISES.format("KeyError('amount')"))
