@@ -61,6 +61,14 @@ def versions(args: Namespace) -> None:
 
 
 @_plainly
+def lineage(args: Namespace) -> None:
+    """Show what a model version was made of, or which versions were made of some data."""
+    from airflow_mlops_provider.cli.lineage import run
+
+    run(args)
+
+
+@_plainly
 def demo(args: Namespace) -> None:
     """Replay the reference product's months."""
     from airflow_mlops_provider.cli.demo import run

@@ -27,6 +27,19 @@ ARG_MLFLOW_PORT = Arg(
 )
 ARG_MONTHS = Arg(("--months",), help="data intervals to replay (default: 7)", default=7, type=int)
 ARG_PRODUCT = Arg(("product",), help="the product's name")
+ARG_ROOT = Arg(("--root",), help="artifact root with the records (default: the configured one)", default=None)
+ARG_MODEL = Arg(("model",), nargs="?", metavar="PRODUCT@VERSION", help="a model version, such as flight_delay@1")
+ARG_DATASET = Arg(
+    ("--dataset",),
+    metavar="HASH",
+    help="instead, any dataset (raw, clean, features, training), by the start of its hash",
+)
+ARG_FILE = Arg(
+    ("--file",),
+    metavar="FILE",
+    help="instead, a delivered file: the file itself, its name, or the start of its SHA-256",
+)
+ARG_GRAPH = Arg(("--graph",), metavar="FILE", help="draw it into this SVG file", default=None, type=Path)
 ARG_JSON = Arg(("--json",), help="print JSON instead of a table", action="store_true")
 
 
@@ -44,6 +57,16 @@ def _command(name: str, says: str, *args: Arg) -> ActionCommand:
 _ALL = (
     _command("products", "List the products in reach, with goal and owner", ARG_DAGS, ARG_JSON),
     _command("versions", "Show a product's model versions, where each stands and why", ARG_PRODUCT, ARG_JSON),
+    _command(
+        "lineage",
+        "Show all that a model version was made of; or, for some data, the versions that were made of it",
+        ARG_MODEL,
+        ARG_DATASET,
+        ARG_FILE,
+        ARG_ROOT,
+        ARG_GRAPH,
+        ARG_JSON,
+    ),
     _command(
         "demo",
         "Replay the reference product's months through the whole loop and show what happened",

@@ -14,30 +14,17 @@ from airflow_mlops_provider.backends.ledger import Ledger
 from airflow_mlops_provider.exceptions import MissingRecordError, UnknownNameError
 from airflow_mlops_provider.jobs.catalogue import JOBS
 from airflow_mlops_provider.jobs.declarations import FOLDER as DECLARATIONS
+from airflow_mlops_provider.lifecycle.lineage import Lineage, Made, ingredients, lineage
 from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Reference
 from airflow_mlops_provider.lifecycle.registry import LedgerEntry
+from airflow_mlops_provider.lifecycle.spec import RunIdentity
 
 KEPT = 2048
-#: Inputs that a result was only compared with: not made of them.
-COMPARED = {"champion"}
 # As a job's address makes it: product, job, digest, and below that the folder named by its content.
 _RESULT = re.compile(r"(?P<folder>[a-z][a-z0-9_]{0,62}/[a-z_]+/[0-9a-f]{32})(?:/[0-9a-f]{16})?/?$", re.ASCII)
+_REUSE = re.compile(r"[^/]+/[a-z_]+/[0-9a-f]{32}/reused/[0-9a-f]{16}/manifest\.json", re.ASCII)
 _RECORD = re.compile(r"[^/]+/[a-z_]+/[0-9a-f]{32}/(?:manifest|\d{8}T\d{12}Z)\.json", re.ASCII)
-
-
-@dataclass(frozen=True)
-class Made:
-    """A result and how it was made.
-
-    :param reference: the result, as the one that used it, or the ledger, names it.
-    :param manifest: the record of its making; None if that is gone.
-    :param missing: why there is no record; empty if there is one.
-    """
-
-    reference: Reference
-    manifest: Manifest | None
-    missing: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,7 +70,7 @@ class Records:
     def made(self, reference: Reference) -> Made:
         """Return how a result was made, or that its record is missing."""
         try:
-            return Made(reference, self.manifest_of(reference))
+            return Made(reference, self.manifest_of(reference), reused=self.reuses(reference))
         except MissingRecordError as error:
             return Made(reference, None, str(error))
 
@@ -95,7 +82,7 @@ class Records:
         seen: set[str] = set()
         waiting = deque(ingredients(manifest))
         while waiting:
-            reference = waiting.popleft()
+            _, reference = waiting.popleft()
             if reference.hash in seen:
                 continue
             seen.add(reference.hash)
@@ -104,19 +91,42 @@ class Records:
             if made.manifest is not None:
                 waiting.extend(ingredients(made.manifest))
 
+    def reuses(self, reference: Reference) -> tuple[RunIdentity, ...]:
+        """Return the runs that found a result's work finished, the first first."""
+        found = [self._read(key) for key in self._keys(reference, _REUSE)]
+        found = [one for one in found if one.result and one.result.hash == reference.hash]
+        return tuple(one.spec.run for one in sorted(found, key=lambda one: one.ended))
+
+    def lineage(self, product: str, number: int) -> Lineage:
+        """Return the graph of all that a model version was made of.
+
+        :raises UnknownNameError: if there is no such version; the message lists those there are.
+        """
+        moves = self.moves(product, number)
+        version = moves[0].version
+        made, registered = [self.made(version)], self._registered(version)
+        if made[0].manifest is not None:
+            made += self.ancestors(made[0].manifest)
+        return lineage(version, moves, made, registered.spec.run if registered else None)
+
     def version(self, product: str, number: int) -> VersionRecord:
         """Return a model version with the records of its making.
 
-        :raises UnknownNameError: if the product's ledger has no such version; the message lists those it has.
+        :raises UnknownNameError: if there is no such version; the message lists those there are.
         :raises MissingRecordError: if the training's record is gone.
         """
-        entries = self.entries(product)
-        moves = tuple(entry for entry in entries if entry.version.version == number)
-        if not moves:
-            known = {f"{product}@{entry.version.version}" for entry in entries}
-            raise UnknownNameError("model version", f"{product}@{number}", known)
+        moves = self.moves(product, number)
         version = moves[0].version
         return VersionRecord(version, moves, self.manifest_of(version), self._registered(version))
+
+    def moves(self, product: str, number: int) -> tuple[LedgerEntry, ...]:
+        """Return a version's entries in the ledger, oldest first. :raises UnknownNameError: if it has none."""
+        entries = self.entries(product)
+        found = tuple(entry for entry in entries if entry.version.version == number)
+        if not found:
+            known = {f"{product}@{entry.version.version}" for entry in entries}
+            raise UnknownNameError("model version", f"{product}@{number}", known)
+        return found
 
     def entries(self, product: str) -> list[LedgerEntry]:
         """Return a product's ledger. :raises UnknownNameError: if it is empty; the message lists those that are not."""
@@ -127,8 +137,11 @@ class Records:
 
     def products(self) -> list[str]:
         """Return the products that have a model version."""
-        known = [PurePosixPath(key).stem for key in self.store.list(DECLARATIONS)]
-        return [name for name in known if self.store.list(f"{name}/ledger")]
+        return [name for name in self.declared() if self.store.list(f"{name}/ledger")]
+
+    def declared(self) -> list[str]:
+        """Return the products that have run a job."""
+        return [PurePosixPath(key).stem for key in self.store.list(DECLARATIONS)]
 
     def all(self, product: str, *jobs: str) -> Iterator[Manifest]:
         """Yield each manifest of a product, failed and replaced ones included: of some jobs, or of all."""
@@ -139,10 +152,12 @@ class Records:
 
     def _told(self, reference: Reference) -> Iterator[Manifest]:
         """Yield the manifests at a reference's address, the first that ended first."""
+        keys = self._keys(reference, _RECORD)
+        yield from map(self._read, sorted(keys, key=lambda key: (key.endswith(MANIFEST), key)))
+
+    def _keys(self, reference: Reference, pattern: re.Pattern[str]) -> list[str]:
         where = _RESULT.search(reference.uri)
-        if where is not None:
-            keys = [key for key in self.store.list(where["folder"]) if _RECORD.fullmatch(key)]
-            yield from map(self._read, sorted(keys, key=lambda key: (key.endswith(MANIFEST), key)))
+        return [key for key in self.store.list(where["folder"]) if pattern.fullmatch(key)] if where else []
 
     def _registered(self, version: ModelVersion) -> Manifest | None:
         def tells(manifest: Manifest) -> bool:
@@ -153,12 +168,3 @@ class Records:
 
     def _read_anew(self, key: str) -> Manifest:
         return Manifest.model_validate_json(self.store.read(key))
-
-
-def ingredients(manifest: Manifest) -> list[Reference]:
-    """Return what a job's result was made of, in the order in which its inputs were given."""
-    found: list[Reference] = []
-    for role, given in manifest.spec.inputs.items():
-        if role not in COMPARED:
-            found += given if isinstance(given, tuple) else (given,)
-    return found

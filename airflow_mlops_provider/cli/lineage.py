@@ -1,0 +1,222 @@
+"""``airflow mlops lineage``: what a model version was made of, and which versions were made of some data."""
+
+from __future__ import annotations
+
+import json
+import re
+from argparse import Namespace
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from rich.markup import escape
+from rich.table import Table
+
+from airflow_mlops_provider.backends.artifacts import file_hash, open_store
+from airflow_mlops_provider.cli.terminal import console
+from airflow_mlops_provider.exceptions import ConfigurationError
+from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
+from airflow_mlops_provider.jobs.records import Records
+from airflow_mlops_provider.lifecycle.lineage import JUDGED, LEARNED, Item, Lineage, Made, Process, item_of
+from airflow_mlops_provider.lifecycle.references import Dataset
+from airflow_mlops_provider.lifecycle.uses import Found, Use, read_from, use, with_hash
+from airflow_mlops_provider.ui.lineage import counted, deciding, drawing, month
+
+SHORT = 12
+DATASETS = ("extract", "clean", "compute", "training_set")
+NOTHING = "-"
+
+
+def run(args: Namespace) -> None:
+    """Print, and draw, what was asked for: a version's lineage, or the versions that some data went into."""
+    asked = [name for name in ("model", "dataset", "file") if getattr(args, name)]
+    if len(asked) != 1:
+        raise ConfigurationError(
+            f"give one of PRODUCT@VERSION, --dataset and --file, not {' and '.join(asked) or 'none'}"
+        )
+    if args.graph and asked != ["model"]:
+        raise ConfigurationError("--graph draws a model version; give PRODUCT@VERSION with it")
+    records = Records(open_store(args.root or ArtifactStoreHook().settings()["root"]))
+    if args.model:
+        show_version(records.lineage(*parse_version(args.model)), args.graph, args.json)
+    else:
+        show_uses(*uses(records, args.dataset, args.file), args.json)
+
+
+def parse_version(text: str) -> tuple[str, int]:
+    """Return the name and the number in ``PRODUCT@VERSION``. :raises ConfigurationError: if it is none."""
+    found = re.fullmatch(r"([a-z][a-z0-9_]{0,62})@v?(\d{1,9})", text, re.ASCII)
+    if found is None:
+        raise ConfigurationError(f"{text!r} is no PRODUCT@VERSION; write it as flight_delay@2")
+    return found[1], int(found[2])
+
+
+# --- model → data -----------------------------------------------------------------------------------------------------
+
+
+def show_version(graph: Lineage, file: Path | None, as_json: bool) -> None:
+    """Print a version's lineage, and draw it into a file if one is named."""
+    if file is not None:
+        file.write_text(drawing(graph, alone=True), "utf-8")
+    if as_json:
+        print(json.dumps({"status": graph.status.value, **graph.to_json()}, indent=1))
+        return
+    terminal = console()
+    terminal.print(f"\n[bold]{graph.name}[/] is {graph.status.value}; {escape(graph.moves[0].reason)}\n")
+    tables = {
+        "Made of": (("what", "interval", "content", "rows", "code", "commit"), [_line(i, graph) for i in graph.items]),
+        "\nFeatures, by view": _views(graph),
+        "\nDelivered files": (("file", "SHA-256", "raw data"), _files(graph)),
+        "\nMade by": (("what", "task", "DAG and run", "try", "took", "found finished by"), _runs(graph)),
+    }
+    for title, (head, rows) in tables.items():
+        if rows:
+            terminal.print(_table(title, head, rows))
+    terminal.print(_table("\nHow", ("", ""), _how(graph)))
+    if file is not None:
+        terminal.print(f"\ndrawn    {file.resolve()}", markup=False)
+
+
+def _line(item: Item, graph: Lineage) -> tuple[str, ...]:
+    begin = (item.kind, _span(item, graph) or _when(item), item.hash[:SHORT], counted(item) or NOTHING)
+    if item.made is None:
+        return (*begin, NOTHING, item.missing)
+    return (*begin, "\n".join(f"{name} {sha256[:SHORT]}" for name, sha256 in deciding(item.made)), _commit(item.made))
+
+
+def _span(item: Item, graph: Lineage) -> str:
+    """Return the intervals that a training set is of, as it took them; empty for anything else."""
+    of = {one.hash: one.interval for one in graph.items}
+    told = []
+    for role in (LEARNED, JUDGED):
+        sources = [of[link.source] for link in graph.links if link.target == item.hash and link.role == role]
+        spans = sorted({(one.start, month(one)) for one in sources if one})
+        told += [f"{role} {', '.join(name for _, name in spans)}"] if spans else []
+    return "\n".join(told)
+
+
+def _when(item: Item) -> str:
+    return month(item.interval) if item.interval else NOTHING
+
+
+def _commit(made: Process) -> str:
+    if made.commit.commit is None:
+        return NOTHING
+    return f"{made.commit.commit[:SHORT]}{' dirty' if made.commit.dirty else ''}"
+
+
+def _runs(graph: Lineage) -> list[tuple[str, ...]]:
+    return [
+        (
+            f"{item.kind} {item.hash[:SHORT]}",
+            item.made.run.task_id or item.made.job,
+            f"{item.made.run.dag_id} {item.made.run.run_id}".strip() or "outside Airflow",
+            str(item.made.run.try_number),
+            f"{item.made.seconds:.1f} s",
+            f"{len(item.reused)} run(s)" if item.reused else NOTHING,
+        )
+        for item in graph.items
+        if item.made
+    ]
+
+
+def _views(graph: Lineage) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return the hash of each view's file, an interval a line."""
+    features = {item.interval: item for item in graph.items if item.kind == "features" and item.interval}
+    names = sorted({name for item in features.values() for name in item.parts})
+    lines = [
+        (month(interval), *(features[interval].parts.get(name, NOTHING)[:SHORT] for name in names))
+        for interval in sorted(features, key=lambda one: one.start)
+    ]
+    return ("interval", *(name.removesuffix(".parquet") for name in names)), lines
+
+
+def _files(graph: Lineage) -> list[tuple[str, ...]]:
+    return sorted((key, sha256, item.hash[:SHORT]) for item in graph.items for key, sha256 in item.files.items())
+
+
+def _how(graph: Lineage) -> Iterator[tuple[str, str]]:
+    """Yield how the model was trained, and in which environments everything before it was made."""
+    model = graph.items[0].made
+    if model is not None:
+        yield "settings", json.dumps(model.settings) if model.settings is not None else "not recorded"
+        yield "seed", NOTHING if model.seed is None else str(model.seed)
+        yield "hardware", ", ".join(f"{name} {value}" for name, value in model.hardware.items())
+    if graph.version.facts.get("run_id"):
+        yield "MLflow run", str(graph.version.facts["run_id"])
+    if graph.registered is not None:
+        yield "registered by", f"{graph.registered.dag_id}, {graph.registered.run_id}, {graph.registered.task_id}"
+    made = [item.made for item in graph.items if item.made]
+    for digest, packages in graph.environments.items():
+        jobs = sorted({one.job for one in made if one.environment == digest})
+        yield f"environment {digest[:SHORT]}", f"{len(packages)} packages: {', '.join(jobs)}"
+    for image in sorted({one.image or "" for one in made}):
+        jobs = sorted({one.job for one in made if (one.image or "") == image})
+        yield "image", f"{image or 'none, a process'}: {', '.join(jobs)}"
+    for commit in sorted({(one.commit.repository or "", _commit(one)) for one in made}):
+        yield "repository", " at ".join(filter(None, commit))
+
+
+# --- data → models ----------------------------------------------------------------------------------------------------
+
+
+def uses(records: Records, dataset: str | None, file: str | None) -> tuple[list[Found], list[Use]]:
+    """Return the data that a hash, or a file, means, and the versions of any product that were made of it.
+
+    :raises UnknownNameError: if there is no such data; the message lists what there is.
+    :raises ConfigurationError: if it may mean several.
+    """
+    graphs = [
+        records.lineage(product, number)
+        for product in records.products()
+        for number in sorted({entry.version.version for entry in records.entries(product)})
+    ]
+    every = [item for graph in graphs for item in graph.items]
+    known = list({item.hash: item for item in (*every, *_unused(records))}.values())
+    if dataset:
+        found = with_hash(known, dataset)
+    else:
+        at_hand = Path(str(file)).is_file()
+        found = read_from(known, str(file), file_hash(Path(str(file))) if at_hand else None)
+    return found, [made for graph in graphs if (made := use(graph, found))]
+
+
+def _unused(records: Records) -> Iterator[Item]:
+    """Yield the datasets on record, of which those count that no version was made of."""
+    for product in records.declared():
+        for manifest in records.all(product, *DATASETS):
+            if isinstance(manifest.result, Dataset):
+                yield item_of(Made(manifest.result, manifest))
+
+
+def show_uses(found: Sequence[Found], made: Sequence[Use], as_json: bool) -> None:
+    """Print what some data is, and where each version stands that was made of it."""
+    if as_json:
+        print(
+            json.dumps({"data": [one.to_json() for one in found], "models": [one.to_json() for one in made]}, indent=1)
+        )
+        return
+    terminal = console()
+    data = [
+        (one.item.kind, _when(one.item), one.item.hash[:SHORT], f"{one.file} {one.sha256[:SHORT]}", counted(one.item))
+        for one in found
+    ]
+    terminal.print(_table("Data", ("what", "interval", "content", "read from", "rows"), data))
+    rows = [
+        (f"{one.name}@{one.version}", one.status.value, f"{one.since:%F %T}", one.reason, " → ".join(one.through))
+        for one in made
+    ]
+    if rows:
+        terminal.print(
+            _table("\nModel versions made of it", ("model", "stands", "since (UTC)", "because", "way"), rows)
+        )
+    else:
+        terminal.print("\nNo model version was made of it.")
+
+
+def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    made = Table(title=title, title_justify="left", show_header=any(head))
+    for name in head:
+        made.add_column(name, overflow="fold")
+    for row in rows:
+        made.add_row(*map(escape, row))
+    return made

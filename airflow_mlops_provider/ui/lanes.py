@@ -1,0 +1,105 @@
+"""Where the boxes of a lineage go: columns by distance from the model, one lane for each data interval."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.lineage import Item, Lineage
+
+WIDE, BETWEEN = 204, 62
+LEFT, TOP = 80, 44
+GAP, LANE_GAP = 12, 22
+
+
+@dataclass(frozen=True)
+class Box:
+    """An item's place. ``x`` and ``y`` are its upper left corner; all in the drawing's units."""
+
+    item: Item
+    x: float
+    y: float
+    height: float
+
+    @property
+    def middle(self) -> float:
+        """Where links reach it."""
+        return self.y + self.height / 2
+
+
+@dataclass(frozen=True)
+class Lane:
+    """A data interval's lane, from ``top`` on and to ``right``."""
+
+    interval: Interval
+    top: float
+    height: float
+    right: float
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where everything is, and how large the drawing becomes."""
+
+    boxes: dict[str, Box]
+    lanes: tuple[Lane, ...]
+    width: float
+    height: float
+
+
+def places(graph: Lineage, tall: Callable[[Item], float]) -> Places:
+    """Return a place for each item: data on the left, the model on the right, time from top to bottom.
+
+    :param tall: the height that an item's box needs.
+    """
+    column = columns(graph)
+    members = [[item for item in graph.items if column[item.hash] == at] for at in range(max(column.values()) + 1)]
+    # What stands alone in its column gathers several intervals: it is set in the middle, and not into a lane.
+    filed = {item.hash for group in members if len(group) > 1 for item in group if item.interval}
+    lanes = _lanes([[item for item in group if item.hash in filed] for group in members], tall)
+    bottom = max([lane.top + lane.height for lane in lanes], default=TOP)
+    bottom = max([bottom, *(TOP + _stack([i for i in g if i.hash not in filed], tall) for g in members)])
+    boxes = {}
+    for at, group in enumerate(members):
+        x = LEFT + at * (WIDE + BETWEEN)
+        loose = [item for item in group if item.hash not in filed]
+        for lane in lanes:
+            within = [item for item in group if item.hash in filed and item.interval == lane.interval]
+            boxes.update(_pile(within, x, lane.top, tall))
+        boxes.update(_pile(loose, x, (TOP + bottom - _stack(loose, tall)) / 2, tall))
+    return Places(boxes, tuple(lanes), LEFT + len(members) * (WIDE + BETWEEN) - BETWEEN, bottom)
+
+
+def columns(graph: Lineage) -> dict[str, int]:
+    """Return each item's column: the longest way to the model decides, so that what is alike stands in line."""
+    depth = dict.fromkeys((item.hash for item in graph.items), 0)
+    for _ in graph.items:  # the longest way is no longer than there are items
+        for link in graph.links:
+            if link.source in depth and link.target in depth:
+                depth[link.source] = max(depth[link.source], depth[link.target] + 1)
+    deepest = max(depth.values())
+    return {item: deepest - far for item, far in depth.items()}
+
+
+def _lanes(groups: Sequence[Sequence[Item]], tall: Callable[[Item], float]) -> list[Lane]:
+    right = max([LEFT + at * (WIDE + BETWEEN) + WIDE for at, group in enumerate(groups) if group], default=LEFT)
+    intervals = {item.interval for group in groups for item in group if item.interval}
+    lanes, top = [], float(TOP)
+    for interval in sorted(intervals, key=lambda one: (one.start, one.end)):
+        height = max(_stack([item for item in group if item.interval == interval], tall) for group in groups)
+        lanes.append(Lane(interval, top, height, right))
+        top += height + LANE_GAP
+    return lanes
+
+
+def _pile(items: Sequence[Item], x: float, top: float, tall: Callable[[Item], float]) -> dict[str, Box]:
+    boxes = {}
+    for item in items:
+        boxes[item.hash] = Box(item, x, top, tall(item))
+        top += tall(item) + GAP
+    return boxes
+
+
+def _stack(items: Sequence[Item], tall: Callable[[Item], float]) -> float:
+    return sum(map(tall, items)) + GAP * max(0, len(items) - 1)
