@@ -44,7 +44,7 @@ down: $(READY) ## stop it, and everything its tasks started
 	@$(BIN)/airflow mlops down
 
 test: $(READY) ## every test: unit, integration, and those that start a real Airflow
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(READY) ## style, format, types, and which part may import which
 	@$(BIN)/ruff check .
