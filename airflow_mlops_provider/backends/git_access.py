@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, ConflictError, MLOpsError
 
+USER_VARIABLE = "MLOPS_SOURCE_USER"
+TOKEN_VARIABLE = "MLOPS_SOURCE_TOKEN"  # noqa: S105 - the variable's name
 HIDDEN = "***"
 PROTOCOLS = ("file", "git", "http", "https", "ssh")
 #: What reaches git of our own environment: where it is, which way out, whom it trusts, which keys SSH may use.
@@ -84,6 +86,11 @@ class Credentials:
 
     user: str = ""
     token: str = field(default="", repr=False)
+
+    @classmethod
+    def of(cls, variables: Mapping[str, str]) -> Credentials:
+        """Return what some environment variables say."""
+        return cls(variables.get(USER_VARIABLE, ""), variables.get(TOKEN_VARIABLE, ""))
 
     @property
     def basic(self) -> str:

@@ -8,14 +8,12 @@ from typing import Any
 
 from airflow_mlops_provider.backends.code import source_file
 from airflow_mlops_provider.backends.git import GitRemote, known_branch, own_repository
-from airflow_mlops_provider.backends.git_access import Credentials, checked_remote
+from airflow_mlops_provider.backends.git_access import TOKEN_VARIABLE, USER_VARIABLE, Credentials, checked_remote
 from airflow_mlops_provider.exceptions import BackendError, ConfigurationError
 from airflow_mlops_provider.hooks.base import ServiceHook
 from airflow_mlops_provider.lifecycle.settings import checked_branch, checked_path
 from airflow_mlops_provider.lifecycle.spec import Repository
 
-USER_VARIABLE = "MLOPS_SOURCE_USER"
-TOKEN_VARIABLE = "MLOPS_SOURCE_TOKEN"  # noqa: S105 - the variable's name
 KINDS = ("plain", "github", "gitlab", "gitea")
 PROBE_SECONDS = 20
 
@@ -81,8 +79,7 @@ class SourceHook(ServiceHook):
         """List the remote's branches, and look for the base among them."""
         if self.connection is None:
             return "no connection: each product's own repository gets the branch, and nothing leaves this machine"
-        settings, secrets = self.settings(), self.secrets()
-        credentials = Credentials(secrets.get(USER_VARIABLE, ""), secrets.get(TOKEN_VARIABLE, ""))
+        settings, credentials = self.settings(), Credentials.of(self.secrets())
         with tempfile.TemporaryDirectory(prefix="mlops-git-") as folder:
             remote = GitRemote(settings["remote"], Path(folder), credentials, PROBE_SECONDS)
             default, branches = remote.branches()
