@@ -12,6 +12,7 @@ INTEGRATIONS = {
     "MLOps": "https://doi.org/10.1109/ACCESS.2023.3262138",
     "Feast": "https://docs.feast.dev/",
     "MLflow": "https://mlflow.org/docs/latest/",
+    "Optuna": "https://optuna.readthedocs.io/",
     "Great Expectations": "https://docs.greatexpectations.io/",
     "Evidently": "https://docs.evidentlyai.com/",
     "Prometheus": "https://prometheus.io/docs/",
@@ -24,6 +25,7 @@ HOOKS = {
     "feast": "Feast",
     "mlflow": "MLflow",
     "model_server": "MLOps",
+    "optuna": "Optuna",
     "prometheus": "Prometheus",
     "source": "Git",
 }
@@ -100,6 +102,15 @@ def _connection_types() -> list[dict[str, Any]]:
             hidden=("login", "extra"),
             labels={"schema": "Scheme", "password": "Token"},
             examples={**server, "port": "8900", "schema": "http"},
+        ),
+        _connection(
+            "optuna",
+            "optuna.OptunaHook",
+            "Optuna",
+            {"driver": _field("Driver", "SQLAlchemy's dialect and driver; postgresql+psycopg2 if left empty.")},
+            hidden=("extra",),
+            labels={"schema": "Database"},
+            examples={"host": "postgres", "port": "5432", "schema": "optuna", "driver": "mysql+pymysql"},
         ),
         _connection(
             "prometheus",
@@ -197,6 +208,17 @@ def _options() -> dict[str, Any]:
             "How long the reference pipelines' tasks wait before they are tried again, in seconds.",
             "300",
             "30",
+            "integer",
+        ),
+        "search_storage": _option(
+            "SQLAlchemy URL, without credentials, of the database in which searches keep their trials. By default an "
+            "SQLite file in the artifact root. The connection mlops_optuna goes before.",
+            "postgresql+psycopg2://postgres:5432/optuna",
+        ),
+        "search_parallel": _option(
+            "How many trials of one search may run at the same time.",
+            "8",
+            "2",
             "integer",
         ),
         "serving_port": _option(

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from optuna.storages import RDBStorage
-from sqlalchemy import Engine, event, make_url
+from sqlalchemy import Engine, event
 from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_mlops_provider.backends.locks import alone
+from airflow_mlops_provider.backends.search_access import full
 
-USER_VARIABLE = "MLOPS_SEARCH_STORAGE_USER"
-PASSWORD_VARIABLE = "MLOPS_SEARCH_STORAGE_PASSWORD"  # noqa: S105 - the variable's name
 PATIENCE_SECONDS = 60
 
 
@@ -23,15 +22,14 @@ def database(url: str) -> RDBStorage:
 
     :param url: SQLAlchemy URL without credentials, which come from the environment.
     """
-    parts = make_url(url).set(username=os.environ.get(USER_VARIABLE), password=os.environ.get(PASSWORD_VARIABLE))
-    full = parts.render_as_string(hide_password=False)
+    address = full(url, os.environ).render_as_string(hide_password=False)
     match = re.fullmatch(r"sqlite:///(?P<path>[^?]+)", url)
     if match is None:
-        return _made(full, {"pool_pre_ping": True})
+        return _made(address, {"pool_pre_ping": True})
     file = Path(match["path"])
     file.parent.mkdir(parents=True, exist_ok=True)
     with alone(file.with_name(f"{file.name}.lock")):
-        storage = _made(full, {"connect_args": {"timeout": PATIENCE_SECONDS}})
+        storage = _made(address, {"connect_args": {"timeout": PATIENCE_SECONDS}})
     _share(storage.engine)
     return storage
 

@@ -34,6 +34,14 @@ def mlflow_uri(root: str) -> str:
     return option("mlflow_uri") or f"sqlite:///{folder_of(root)}/mlflow.db"
 
 
+def search_storage(root: str) -> str:
+    """Return where searches keep their trials where no connection says so: a file below the artifact root.
+
+    :param root: the artifact root's URI.
+    """
+    return option("search_storage") or f"sqlite:///{folder_of(root)}/optuna.db"
+
+
 def landing_root(root: str) -> str:
     """Return where sources deliver."""
     return option("landing_root") or str(folder_of(root) / "landing")

@@ -7,12 +7,15 @@ from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
 from airflow_mlops_provider.hooks.feast import FeastHook
 from airflow_mlops_provider.hooks.mlflow import MlflowHook
 from airflow_mlops_provider.hooks.model_server import ModelServerHook
+from airflow_mlops_provider.hooks.optuna import OptunaHook
 from airflow_mlops_provider.hooks.source import SourceHook
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.spec import Services
 
 #: The jobs that write to a product's repository. No other is given the right to.
 COMMITTING = ("export_settings",)
+#: The jobs that work on a search's trials. No other is given the right to.
+SEARCHING = ("search", "trial", "conclude")
 
 
 def services(product: MLProduct, job: str | None = None) -> tuple[Services, str, dict[str, str]]:
@@ -22,11 +25,13 @@ def services(product: MLProduct, job: str | None = None) -> tuple[Services, str,
     with a model server or repository of its own has the connection ``mlops_model_server_<product>`` or
     ``mlops_source_<product>``.
 
-    :param job: the job that they are for; only one that commits is told the product's repository and its token.
+    :param job: the job that they are for; only one that commits is told the product's repository and its token, only
+        one that searches the search's database and its password.
     :raises ConfigurationError: if a connection cannot work as it is filled in.
     """
     store, mlflow, feast, server = ArtifactStoreHook(), MlflowHook(), FeastHook(), server_of(product)
     source = source_of(product) if job in COMMITTING else None
+    search = OptunaHook() if job in SEARCHING else None
     root = store.settings()["root"]
     addresses = Services(
         landing=defaults.landing_root(root),
@@ -34,9 +39,11 @@ def services(product: MLProduct, job: str | None = None) -> tuple[Services, str,
         online_store=feast.settings(),
         model_server=server.settings()["url"],
         source=source.repository(product.name) if source else None,
+        search=search.settings()["url"] if search else None,
     )
     secrets = {**store.secrets(), **mlflow.secrets(), **feast.secrets(), **server.secrets()}
-    secrets |= source.secrets() if source else {}
+    for hook in filter(None, (source, search)):
+        secrets |= hook.secrets()
     return addresses, root, secrets
 
 

@@ -34,6 +34,7 @@ class Services(Frozen):
     :param online_store: Feast online store settings, ``{"type": "sqlite"}`` by default.
     :param model_server: base URL of the product's model server.
     :param source: the product's repository; told only to the jobs that write to it.
+    :param search: SQLAlchemy URL of the database of searches; told only to the jobs that work on them.
     """
 
     landing: str
@@ -41,6 +42,7 @@ class Services(Frozen):
     online_store: dict[str, Any] = {"type": "sqlite"}
     model_server: str | None = None
     source: Repository | None = None
+    search: str | None = None
 
 
 class RunIdentity(Frozen):

@@ -1,0 +1,52 @@
+"""Optuna: the database in which searches keep their trials."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_mlops_provider.backends import probes, search_access
+from airflow_mlops_provider.exceptions import ConfigurationError
+from airflow_mlops_provider.hooks import defaults
+from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
+from airflow_mlops_provider.hooks.base import ServiceHook
+
+DRIVER = "postgresql+psycopg2"
+
+
+class OptunaHook(ServiceHook):
+    """The database in which searches keep their trials; by default a SQLite file in the artifact root.
+
+    ``driver`` is SQLAlchemy's dialect and driver; host, port and schema (the database's name) say where, login and
+    password who. Jobs on several machines need one, since a SQLite file is for the processes of a single machine.
+    """
+
+    default_conn_name = "mlops_optuna"
+    conn_type = "optuna"
+    hook_name = "Optuna"
+
+    def settings(self) -> dict[str, Any]:
+        """Return the database's URL, without credentials."""
+        conn = self.connection
+        if conn is None:
+            return {"url": search_access.checked(defaults.search_storage(ArtifactStoreHook().settings()["root"]))}
+        if not conn.host or not conn.schema:
+            raise ConfigurationError(f"connection {self.conn_id!r} needs a host, and the database's name as schema")
+        port = f":{conn.port}" if conn.port else ""
+        driver = self.extra.get("driver") or DRIVER
+        return {"url": search_access.checked(f"{driver}://{conn.host}{port}/{conn.schema}")}
+
+    def secrets(self) -> dict[str, str]:
+        """Return user name and password."""
+        conn = self.connection
+        named = (
+            {search_access.USER_VARIABLE: conn.login, search_access.PASSWORD_VARIABLE: conn.password} if conn else {}
+        )
+        return {name: value for name, value in named.items() if value}
+
+    def probe(self) -> str:
+        """Ask the database something, or look at the place of its file."""
+        url = self.settings()["url"]
+        if url.startswith("sqlite:///"):
+            probes.folder(defaults.folder_of(ArtifactStoreHook().settings()["root"]))
+            return f"{url} lies in a folder that can be written"
+        return search_access.probe(url, self.secrets())
