@@ -153,6 +153,19 @@ class Retraining(Frozen):
     cooldown_intervals: int = Field(default=1, ge=0)
 
 
+class Retuning(Frozen):
+    """How far a training may search by itself around its fixed settings when its evaluation does not pass the gates.
+
+    :param trials: how many others it tries at most; 0 for none.
+    :param minutes: training time that they may take, all added.
+    :param spread: a number is varied from its value divided by this to its value times this.
+    """
+
+    trials: int = Field(default=8, ge=0, le=100)
+    minutes: float = Field(default=10.0, gt=0)
+    spread: float = Field(default=2.0, gt=1, le=10)
+
+
 class Serving(Frozen):
     """The product's model server, for the embedded default where no connection is defined."""
 
@@ -218,6 +231,7 @@ class MLProduct(Frozen):
     serving: Serving = Serving()
     monitoring: Monitoring = Monitoring()
     retraining: Retraining = Retraining()
+    retuning: Retuning = Retuning()
     search: Search | None = None
 
     @model_validator(mode="after")
