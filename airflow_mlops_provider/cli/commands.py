@@ -44,12 +44,11 @@ def products(args: Namespace) -> None:
 @_plainly
 def versions(args: Namespace) -> None:
     """Show a product's model versions: every move and its reason."""
-    from airflow_mlops_provider.backends.artifacts import open_store
     from airflow_mlops_provider.backends.code import load_product
     from airflow_mlops_provider.backends.ledger import Ledger
     from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
 
-    entries = Ledger(open_store(ArtifactStoreHook().settings()["root"]), args.product).entries()
+    entries = Ledger(ArtifactStoreHook().store(), args.product).entries()
     if not entries:
         bundle(None)
         load_product(args.product)  # a mistyped name is not a product without versions
@@ -58,6 +57,16 @@ def versions(args: Namespace) -> None:
         return
     rows = [(f"{e.at:%F %T}", f"v{e.version.version}", e.status.value, e.reason, e.by) for e in entries]
     _table(("at (UTC)", "version", "became", "because", "by"), rows)
+
+
+@_plainly
+def reproduce(args: Namespace) -> None:
+    """Make a model version again from its record; exit status 1 if anything differs."""
+    from airflow_mlops_provider.cli.reproduce import run
+
+    bundle(args.dags)
+    if not run(args):
+        sys.exit(1)
 
 
 @_plainly

@@ -27,7 +27,26 @@ ARG_MLFLOW_PORT = Arg(
 )
 ARG_MONTHS = Arg(("--months",), help="data intervals to replay (default: 7)", default=7, type=int)
 ARG_PRODUCT = Arg(("product",), help="the product's name")
+ARG_VERSION = Arg(("version",), metavar="PRODUCT@VERSION", help="a model version, such as flight_delay@1")
 ARG_ROOT = Arg(("--root",), help="artifact root with the records (default: the configured one)", default=None)
+ARG_LANDING = Arg(("--landing",), help="where deliveries lie (default: where they lay then)", default=None)
+ARG_REPOSITORY = Arg(
+    ("--repository",), help="path or URL of a repository with the recorded commit (default: the one on record)"
+)
+ARG_AT = Arg(
+    ("--at",),
+    choices=("here", "recorded"),
+    default="here",
+    help="here: code and settings that stand here and differ from the record end it; "
+    "recorded: they are left aside, and only the record's own count (default: here)",
+)
+ARG_WORK = Arg(
+    ("--work",),
+    help="folder below which everything is made; every place that runs jobs must reach it (default: temporary)",
+    default=None,
+    type=Path,
+)
+ARG_KEEP = Arg(("--keep",), help="keep what was made, and the jobs' log", action="store_true")
 ARG_MODEL = Arg(("model",), nargs="?", metavar="PRODUCT@VERSION", help="a model version, such as flight_delay@1")
 ARG_DATASET = Arg(
     ("--dataset",),
@@ -65,6 +84,19 @@ _ALL = (
         ARG_FILE,
         ARG_ROOT,
         ARG_GRAPH,
+        ARG_JSON,
+    ),
+    _command(
+        "reproduce",
+        "Make a model version again from its record, and say whether it is identical or what differs first",
+        ARG_VERSION,
+        ARG_AT,
+        ARG_ROOT,
+        ARG_LANDING,
+        ARG_REPOSITORY,
+        ARG_DAGS,
+        ARG_WORK,
+        ARG_KEEP,
         ARG_JSON,
     ),
     _command(

@@ -1,0 +1,48 @@
+"""Git, as far as it takes to get code as it stood at a commit: clean, in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from airflow_mlops_provider.exceptions import ConfigurationError
+
+SECONDS = 300
+# Set inside a hook, and by some editors: they would lead every command to another repository.
+_ELSEWHERE = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"}
+
+
+def clone_at(repository: str, commit: str, folder: Path) -> Path:
+    """Put a repository's files, as of a commit, into a new folder.
+
+    A clone, not a worktree: a killed command leaves nothing behind in the repository itself.
+
+    :param repository: a path or URL.
+    :raises ConfigurationError: if the repository cannot be read or does not hold the commit.
+    """
+    try:
+        # Objects are shared, not copied, so that a commit which no branch leads to any more is found as well.
+        _git("clone", "--quiet", "--shared", "--no-checkout", "--template=", repository, str(folder))
+        _git("-C", str(folder), "checkout", "--quiet", "--detach", commit)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ConfigurationError(f"{repository} does not give commit {commit[:12]}: {_why(error)}") from None
+    return folder
+
+
+def file_at(repository: str, commit: str, path: str) -> bytes | None:
+    """Return a file as of a commit; None if the repository, the commit or the file is not there."""
+    try:
+        return _git("-C", repository, "show", f"{commit}:{path}")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(*arguments: str) -> bytes:
+    env = {name: value for name, value in os.environ.items() if name not in _ELSEWHERE} | {"GIT_TERMINAL_PROMPT": "0"}
+    return subprocess.run(["git", *arguments], capture_output=True, check=True, timeout=SECONDS, env=env).stdout
+
+
+def _why(error: Exception) -> str:
+    told = getattr(error, "stderr", None) or b""
+    return (told.decode(errors="replace").strip().splitlines() or [str(error)])[-1][:300]
