@@ -6,6 +6,7 @@ import os
 import platform
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, distributions, version
+from pathlib import Path
 from typing import Any
 
 
@@ -26,11 +27,20 @@ def all_versions() -> dict[str, str]:
 
 
 def hardware() -> dict[str, Any]:
-    """Return the processor, its usable cores, and the system."""
+    """Return the processor, its usable cores, the system, and the GPUs where there are any."""
+    found = gpus()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "machine": platform.machine(),
         "cores": cores,
         "system": platform.platform(),
         "python": platform.python_version(),
+        **({"gpus": found} if found else {}),
     }
+
+
+def gpus(driver: Path = Path("/proc/driver/nvidia/gpus")) -> list[str]:
+    """Return the models of the GPUs that this machine's driver offers, without loading any library for them."""
+    told = [file.read_text() for file in sorted(driver.glob("*/information"))]
+    models = [line.partition(":")[2].strip() for text in told for line in text.splitlines() if "Model" in line]
+    return sorted(models)

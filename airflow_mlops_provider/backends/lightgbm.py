@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops_provider.exceptions import IntegrityError, SourceDataError
+from airflow_mlops_provider.backends.model_inputs import INPUTS_FILE, damaged, take
 
 if TYPE_CHECKING:
     import lightgbm
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MODEL_FILE = "model.lgb"
-INPUTS_FILE = "model.json"
 
 
 def save(model: lightgbm.Booster, folder: Path) -> None:
@@ -47,12 +45,12 @@ def load(folder: Path) -> lightgbm.Booster:
         text = (folder / MODEL_FILE).read_text()
         recorded, inputs = described["sha256"], described["inputs"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(folder, str(error)) from error
+        raise damaged(folder, str(error)) from error
     if _hash(text) != recorded:  # asked before LightGBM reads it: its parser may crash the process on damaged text
-        raise _damaged(folder, f"{MODEL_FILE} is not what was saved")
+        raise damaged(folder, f"{MODEL_FILE} is not what was saved")
     booster = lgb.Booster(model_str=text)
     if inputs != _inputs(booster):
-        raise _damaged(folder, f"{MODEL_FILE} and {INPUTS_FILE} name different inputs")
+        raise damaged(folder, f"{MODEL_FILE} and {INPUTS_FILE} name different inputs")
     return booster
 
 
@@ -67,35 +65,10 @@ def predict(model: lightgbm.Booster, frame: pd.DataFrame) -> np.ndarray:
     """
     import numpy as np
 
-    table = _inputs_of(model, frame)
+    table = take(_inputs(model), frame)
     if table.empty:
         return np.empty(0, dtype=np.float64)
     return np.asarray(model.predict(table, num_threads=1), dtype=np.float64)
-
-
-def _inputs_of(model: lightgbm.Booster, frame: pd.DataFrame) -> pd.DataFrame:
-    import pandas as pd
-
-    described = _inputs(model)
-    missing = [entry["name"] for entry in described if entry["name"] not in frame.columns]
-    if missing:
-        raise SourceDataError(f"the model needs columns that are not there: {', '.join(missing)}")
-    columns = {entry["name"]: _column(frame[entry["name"]], entry["categories"]) for entry in described}
-    return pd.DataFrame(columns, index=frame.index)
-
-
-def _column(values: pd.Series, categories: Sequence[Any] | None) -> pd.Series:
-    import pandas as pd
-
-    if categories is not None:
-        return values.astype(pd.CategoricalDtype(categories))
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        raise SourceDataError(f"column {values.name!r} is categorical, but the model was trained on numbers")
-    try:
-        # One width for every caller: a single row with nothing but missing values arrives as object.
-        return values.astype("float64")
-    except (TypeError, ValueError) as error:
-        raise SourceDataError(f"column {values.name!r} must hold numbers: {error}") from error
 
 
 def _inputs(booster: lightgbm.Booster) -> list[dict[str, Any]]:
@@ -111,7 +84,3 @@ def _inputs(booster: lightgbm.Booster) -> list[dict[str, Any]]:
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _damaged(folder: Path, why: str) -> IntegrityError:
-    return IntegrityError(f"the model in {folder} is damaged ({why[:200]}); run the training again")

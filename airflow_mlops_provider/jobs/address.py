@@ -6,7 +6,7 @@ from functools import reduce
 from typing import Any
 
 from airflow_mlops_provider import __version__
-from airflow_mlops_provider.backends import code, environment
+from airflow_mlops_provider.backends import code, environment, models
 from airflow_mlops_provider.jobs.catalogue import Job, find_job
 from airflow_mlops_provider.jobs.trainer import as_asked
 from airflow_mlops_provider.lifecycle.frozen import digest
@@ -53,5 +53,7 @@ def code_hashes(job: Job, product: MLProduct) -> dict[str, str]:
 
 
 def packages(job: Job, product: MLProduct) -> tuple[str, ...]:
-    """Return the distributions that a job depends on, those that the product's trainer asks for included."""
-    return (*job.packages, *(product.trainer.requires if "trainer" in job.reads else ()))
+    """Return the distributions that a job depends on, those of the product's trainer and its flavor included."""
+    trainer = product.trainer
+    trains = (*trainer.requires, *models.flavor_of(trainer.flavor).to_train) if "trainer" in job.reads else ()
+    return (*job.packages, *trains)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from airflow_mlops_provider.backends.models import PREDICTING
 from airflow_mlops_provider.exceptions import UnknownNameError
 
 if TYPE_CHECKING:
@@ -51,16 +52,16 @@ JOBS: dict[str, Job] = {
     "load": Job(f"{_HERE}.load", ("views", "request"), _STORE, effect=True),
     "training_set": Job(f"{_HERE}.training_set", _SHAPE, _STORE),
     "validate": Job(f"{_HERE}.validate", ("expectations", "sources", *_SHAPE), ("great-expectations", *_TABLES)),
-    "train": Job(f"{_HERE}.train", ("assemble", "trainer", *_SHAPE), ("lightgbm", "numpy", *_TABLES)),
+    "train": Job(f"{_HERE}.train", ("assemble", "trainer", *_SHAPE), ("numpy", *_TABLES)),
     "evaluate": Job(
         f"{_HERE}.evaluate",
         ("assemble", "metric", "baseline", "slices", "gates.slice_rows", "trainer.seed", *_SHAPE),
-        ("lightgbm", "numpy", *_TABLES),
+        (*PREDICTING, "numpy", *_TABLES),
     ),
     "register": Job(f"{_HERE}.register", packages=("mlflow",), effect=True),
     "promote": Job(f"{_HERE}.promote", ("gates",), ("mlflow",), effect=True),
     "deploy": Job(f"{_HERE}.deploy", ("serving",), effect=True),
-    "predict": Job(f"{_HERE}.predict", ("assemble", *_SHAPE), ("lightgbm", *_STORE), publishes="predictions"),
+    "predict": Job(f"{_HERE}.predict", ("assemble", *_SHAPE), (*PREDICTING, *_STORE), publishes="predictions"),
     "drift": Job(f"{_HERE}.drift", ("monitoring", "trainer.seed"), ("evidently", *_TABLES)),
     "performance": Job(
         f"{_HERE}.performance",

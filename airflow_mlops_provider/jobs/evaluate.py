@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_mlops_provider.backends import lightgbm as models
+from airflow_mlops_provider.backends import models
 from airflow_mlops_provider.jobs import statistics
 from airflow_mlops_provider.jobs.pages import evaluation_page
 from airflow_mlops_provider.jobs.work import Outcome, Work
@@ -52,7 +52,7 @@ def all_scores(work: Work, window: pd.DataFrame, champion: ModelVersion | None) 
     inputs = model_inputs(work.product, window)
 
     def score(folder: Path) -> np.ndarray:
-        return models.predict(models.load(folder), inputs)
+        return models.load(folder).predict(inputs)
 
     scores = {"challenger": score(work.open(work.input("model"))), "baseline": naive(work, window)}
     if champion is not None:

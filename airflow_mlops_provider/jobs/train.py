@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import time
+from typing import TYPE_CHECKING, Any
 
-from airflow_mlops_provider.backends import lightgbm as models
+from airflow_mlops_provider.backends import models
 from airflow_mlops_provider.backends.mlflow import MlflowBackend
+from airflow_mlops_provider.jobs.address import result_key
+from airflow_mlops_provider.jobs.checkpoints import Checkpoints
+from airflow_mlops_provider.jobs.trainer import trainer_of
 from airflow_mlops_provider.jobs.work import Outcome, Work
 from airflow_mlops_provider.lifecycle.references import Dataset, Model
 from airflow_mlops_provider.serving.scoring import model_inputs
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 REFERENCE = "reference"
 REFERENCE_ROWS = 10_000
@@ -17,37 +25,62 @@ PREDICTION = "prediction"
 
 def run(work: Work) -> Outcome:
     """Write the model and ``reference``: a sample of its training inputs and what it predicts for them."""
-    training_set, trainer = work.input("training_set"), work.product.trainer
+    training_set, trainer = work.input("training_set"), trainer_of(work)
     frame = work.read(training_set, "train")
     inputs, label = model_inputs(work.product, frame), frame[work.product.label.column]
-    settings = {**trainer.settings, **work.spec.params.get("settings", {})}
-    work.log.info("training on %d rows, %d inputs, settings %s", len(inputs), inputs.shape[1], settings)
     began = time.monotonic()
-    model = work.call(trainer.code)(inputs, label, settings, trainer.seed)
+    trained = fit(work, inputs, label)
     seconds = time.monotonic() - began
-    models.save(model, work.folder)
+    model = models.save(trained, work.folder, trainer.flavor)
     sample = inputs.sample(min(REFERENCE_ROWS, len(inputs)), random_state=trainer.seed).sort_index()
-    work.write(sample.assign(**{PREDICTION: models.predict(model, sample)}), REFERENCE)
+    work.write(sample.assign(**{PREDICTION: model.predict(sample)}), REFERENCE)
     work.log.info("trained in %.1f s", seconds)
-    run_id = tell_mlflow(work, training_set, {**settings, "seed": trainer.seed}, {"train_seconds": seconds})
+    metrics = {"train_seconds": seconds, **getattr(trained, "metrics", {})}
+    facts = dict(getattr(trained, "facts", {}))
+    run_id = tell_mlflow(work, training_set, {**trainer.settings, "seed": trainer.seed}, metrics, facts)
     return Outcome(
         kind=Model,
-        facts={"run_id": run_id, "training_set": training_set.to_json()},
-        metrics={"train_rows": float(len(frame)), "train_seconds": seconds},
+        facts={"run_id": run_id, "training_set": training_set.to_json(), **({"training": facts} if facts else {})},
+        metrics={"train_rows": float(len(frame)), **metrics},
         seed=trainer.seed,
     )
 
 
-def tell_mlflow(work: Work, training_set: Dataset, params: dict[str, object], metrics: dict[str, float]) -> str:
+def fit(work: Work, features: pd.DataFrame, label: pd.Series) -> Any:
+    """Call the trainer that a job is to use, and return what it returns.
+
+    A function that takes ``checkpoints`` is given those of this job's address: ``latest()`` says where a killed try
+    ended, ``save(epoch, write)`` keeps how far this one is. They are gone once the job has succeeded; with ``force``
+    the first try begins anew. What it says of itself in its model's ``facts`` (small JSON values) and ``metrics``
+    goes into the record.
+
+    :raises MissingExtraError: if the libraries of the trainer's flavor are not installed.
+    """
+    trainer = trainer_of(work)
+    models.check_installed(trainer.flavor)
+    function = work.call(trainer.code)
+    work.log.info("training on %d rows, %d inputs, settings %s", *features.shape, trainer.settings)
+    if "checkpoints" not in inspect.signature(function).parameters:
+        return function(features, label, dict(trainer.settings), trainer.seed)
+    checkpoints = Checkpoints(work.store, result_key(work.spec, work.address))
+    if work.spec.force and work.spec.run.try_number <= 1:
+        checkpoints.clear()
+    return function(features, label, dict(trainer.settings), trainer.seed, checkpoints=checkpoints)
+
+
+def tell_mlflow(
+    work: Work, training_set: Dataset, params: dict[str, object], metrics: dict[str, float], facts: dict[str, object]
+) -> str:
     """Log the training to MLflow and return its run id; a retry finds the same run again."""
     run = work.spec.run
+    tags = {**facts, "dag_id": run.dag_id, "run_id": run.run_id, "task_id": run.task_id}
     return MlflowBackend(work.spec.services.mlflow, f"{work.store.uri}/mlflow").log_training(
         product=work.product.name,
         address=work.address,
         params=params,
         metrics=metrics,
         dataset=training_set,
-        tags={"dag_id": run.dag_id, "run_id": run.run_id, "task_id": run.task_id},
+        tags={name: str(value) for name, value in tags.items()},
         model_folder=work.folder,
-        flavor=work.product.trainer.flavor,
+        flavor=trainer_of(work).flavor,
     )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from airflow_mlops_provider.backends import lightgbm
+from airflow_mlops_provider.backends import models
 from airflow_mlops_provider.backends.artifacts import content_hash
 from airflow_mlops_provider.exceptions import IntegrityError, JobError, SourceDataError
 from airflow_mlops_provider.lifecycle.product import DataType, MLProduct
@@ -24,11 +24,11 @@ _PLACEHOLDER: dict[DataType, Any] = {"string": "", "int64": 0, "float64": 0.0, "
 class Predictor:
     """A model version, ready to predict.
 
-    :param model: what the model backend's ``load`` returned.
+    :param model: what :func:`~..backends.models.load` returned.
     :param version: the registry's number.
     """
 
-    def __init__(self, product: MLProduct, model: Any, version: int) -> None:
+    def __init__(self, product: MLProduct, model: models.LoadedModel, version: int) -> None:
         self.product, self.model, self.version = product, model, version
 
     @classmethod
@@ -43,7 +43,7 @@ class Predictor:
                 f"model version {version} of {product.name!r}: its files have hash {found[:12]}…, "
                 f"recorded was {model_hash[:12]}…; they were changed or are incomplete"
             )
-        return cls(product, lightgbm.load(folder), version)
+        return cls(product, models.load(folder), version)
 
     def predict(self, rows: pd.DataFrame, features: pd.DataFrame) -> Probabilities:
         """Return the probability for each row, as float64 of shape ``(len(rows),)``.
@@ -69,7 +69,7 @@ class Predictor:
 
         :raises JobError: if the model gives anything but a probability for every row.
         """
-        result = np.asarray(lightgbm.predict(self.model, inputs), dtype=np.float64)
+        result = np.asarray(self.model.predict(inputs), dtype=np.float64)
         if result.shape != (len(inputs),) or not ((result >= 0) & (result <= 1)).all():
             raise JobError(
                 f"version {self.version} of {self.product.name!r} gave an array of shape {result.shape} for "

@@ -16,7 +16,7 @@ import pytest
 
 from airflow_mlops_provider.backends.lightgbm import predict, save
 from airflow_mlops_provider.backends.mlflow import ADDRESS, MlflowBackend
-from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, UnknownNameError
+from airflow_mlops_provider.exceptions import BackendError, UnknownNameError
 from airflow_mlops_provider.lifecycle.references import Dataset, Model
 
 DATASET = Dataset(uri="file:///root/flights/training_set/ab12", hash="d" * 64, facts={"rows": 300})
@@ -209,7 +209,7 @@ def test_unknown_version_lists_the_known(backend: MlflowBackend, folder: Path) -
 
 def test_unknown_flavor_is_refused(backend: MlflowBackend, folder: Path) -> None:
     """A model format that this backend cannot keep is refused by name."""
-    with pytest.raises(ConfigurationError, match="'prophet'; known: lightgbm"):
+    with pytest.raises(UnknownNameError, match="'prophet'; known: lightgbm"):
         train(backend, folder, "flavor", flavor="prophet")
 
 

@@ -1,0 +1,96 @@
+"""PyTorch: what it trained is exported as ONNX, so that nothing that predicts needs PyTorch, and nothing unpickles."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops_provider.backends import onnx
+from airflow_mlops_provider.exceptions import JobError
+
+if TYPE_CHECKING:
+    import torch
+
+OPSET = 20
+TOLERANCE = 1e-5
+_TOLD = ("doc_string", "metadata_props", "producer_name", "producer_version")
+
+
+def save(model: torch.nn.Module, folder: Path) -> None:
+    """Write a network as :mod:`airflow_mlops_provider.backends.onnx` keeps it, bytes the same for the same weights.
+
+    :param model: a module with ``inputs``, each column's categories or None for a number, whose ``forward(numbers,
+        codes)`` gives one probability a row; both as :func:`~..onnx.save` describes them.
+    :raises JobError: if what was exported does not give what the network gives.
+    """
+    network = copy.deepcopy(model).cpu().eval()
+    numbers, codes = _example(network.inputs)
+    onnx.save(_graph(network, numbers, codes), network.inputs, folder)
+    exported = onnx.load(folder).session.run([onnx.PROBABILITY], {"numbers": numbers.numpy(), "codes": codes.numpy()})
+    expected = network(numbers, codes).detach().numpy()
+    if exported[0].shape != expected.shape or abs(exported[0] - expected).max() > TOLERANCE:
+        raise JobError(f"the exported network gives {exported[0].tolist()} where the trained one gives {expected}")
+
+
+def _example(inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return three rows: of missing values, of ones, of the last of each category."""
+    import torch
+
+    sizes = [len(known) for known in inputs.values() if known is not None]
+    numbers = torch.ones(3, len(inputs) - len(sizes))
+    numbers[0] = torch.nan
+    codes = torch.zeros(3, len(sizes), dtype=torch.int64)
+    codes[2] = torch.tensor(sizes, dtype=torch.int64)
+    return numbers, codes
+
+
+def _graph(network: torch.nn.Module, numbers: torch.Tensor, codes: torch.Tensor) -> bytes:
+    import torch
+
+    rows = torch.export.Dim("rows")
+    with _quiet():
+        program = torch.onnx.export(
+            network,
+            (numbers, codes),
+            dynamo=True,
+            verbose=False,
+            opset_version=OPSET,
+            input_names=[onnx.NUMBERS, onnx.CODES],
+            output_names=[onnx.PROBABILITY],
+            dynamic_shapes=({0: rows}, {0: rows}),
+        )
+    assert program is not None
+    made = program.model_proto
+    _forget(made)
+    return bytes(made.SerializeToString(deterministic=True))
+
+
+def _forget(message: Any) -> None:
+    """Take out of a graph where it was made and from which lines: other folders must not mean other bytes."""
+    for field, value in message.ListFields():
+        if field.name in _TOLD:
+            message.ClearField(field.name)
+        elif field.message_type is not None:
+            for one in [value] if hasattr(value, "ListFields") else value:
+                _forget(one)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back what the exporter says of itself: it is not the user's to mend."""
+    logs = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            for log, level in zip(logs, levels, strict=True):
+                log.setLevel(level)
