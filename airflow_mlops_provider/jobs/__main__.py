@@ -24,6 +24,7 @@ ORPHANED = 3
 def main(arguments: list[str] | None = None) -> int:
     """Read the specification, run the job, and return the exit status."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # it tells each time where it found its credentials
     silence()
     from airflow_mlops_provider.jobs import receipt, runner
     from airflow_mlops_provider.lifecycle.spec import JobSpec
