@@ -10,6 +10,7 @@ from airflow_mlops_provider.jobs import statistics
 from airflow_mlops_provider.jobs.pages import evaluation_page
 from airflow_mlops_provider.jobs.work import Outcome, Work
 from airflow_mlops_provider.lifecycle.gates import Estimate, Evaluation
+from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
 from airflow_mlops_provider.serving.scoring import model_inputs
 
@@ -54,18 +55,18 @@ def all_scores(work: Work, window: pd.DataFrame, champion: ModelVersion | None) 
     def score(folder: Path) -> np.ndarray:
         return models.load(folder).predict(inputs)
 
-    scores = {"challenger": score(work.open(work.input("model"))), "baseline": naive(work, window)}
+    train = work.read(work.input("training_set"), "train")
+    scores = {"challenger": score(work.open(work.input("model"))), "baseline": naive(work.product, train, window)}
     if champion is not None:
         scores["champion"] = score(work.open(champion))
     return scores
 
 
-def naive(work: Work, window: pd.DataFrame) -> np.ndarray:
+def naive(product: MLProduct, train: pd.DataFrame, window: pd.DataFrame) -> np.ndarray:
     """Return the label's rate in the training part, by the product's baseline column if it declares one."""
     import numpy as np
 
-    train = work.read(work.input("training_set"), "train")
-    label, column = train[work.product.label.column], work.product.baseline
+    label, column = train[product.label.column], product.baseline
     overall = float(label.mean())
     if column is None:
         return np.full(len(window), overall)

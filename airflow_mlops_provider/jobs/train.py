@@ -46,7 +46,7 @@ def run(work: Work) -> Outcome:
     )
 
 
-def fit(work: Work, features: pd.DataFrame, label: pd.Series) -> Any:
+def fit(work: Work, features: pd.DataFrame, label: pd.Series, **further: Any) -> Any:
     """Call the trainer that a job is to use, and return what it returns.
 
     A function that takes ``checkpoints`` is given those of this job's address: ``latest()`` says where a killed try
@@ -54,18 +54,20 @@ def fit(work: Work, features: pd.DataFrame, label: pd.Series) -> Any:
     the first try begins anew. What it says of itself in its model's ``facts`` (small JSON values) and ``metrics``
     goes into the record.
 
+    :param further: what else a function is given if it has a parameter of that name.
     :raises MissingExtraError: if the libraries of the trainer's flavor are not installed.
     """
     trainer = trainer_of(work)
     models.check_installed(trainer.flavor)
     function = work.call(trainer.code)
     work.log.info("training on %d rows, %d inputs, settings %s", *features.shape, trainer.settings)
-    if "checkpoints" not in inspect.signature(function).parameters:
-        return function(features, label, dict(trainer.settings), trainer.seed)
-    checkpoints = Checkpoints(work.store, result_key(work.spec, work.address))
-    if work.spec.force and work.spec.run.try_number <= 1:
-        checkpoints.clear()
-    return function(features, label, dict(trainer.settings), trainer.seed, checkpoints=checkpoints)
+    takes = inspect.signature(function).parameters
+    given = {name: value for name, value in further.items() if name in takes}
+    if "checkpoints" in takes:
+        given["checkpoints"] = Checkpoints(work.store, result_key(work.spec, work.address))
+        if work.spec.force and work.spec.run.try_number <= 1:
+            given["checkpoints"].clear()
+    return function(features, label, dict(trainer.settings), trainer.seed, **given)
 
 
 def tell_mlflow(
