@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from airflow_mlops_provider.backends.artifacts import content_hash, open_store
+from airflow_mlops_provider.cli.processes import free_port
 from airflow_mlops_provider.jobs import runner
 from airflow_mlops_provider.jobs.compute import EXAMPLES
 from airflow_mlops_provider.jobs.intervals import current, leading_to
@@ -30,6 +31,7 @@ from flight_delay.product import product
 ROWS = 1000
 JANUARY, FEBRUARY, MARCH = map(replay.month, ("2013-01", "2013-02", "2013-03"))
 REPOSITORY = Path(__file__).parents[2]
+TORCH = "flight_delay.torch_trainer:train"
 
 
 class Loop:
@@ -64,15 +66,14 @@ class Loop:
         self.job("load", interval, features=features)
         return features
 
-    def train(self, *features: Dataset) -> ModelVersion:
+    def train(self, number: int, params: dict[str, Any], *features: Dataset) -> ModelVersion:
         """Train a small model on all but the last month."""
         training_set = self.job("training_set", None, {"evaluate": 1}, features=features)
-        settings = {"settings": {"rounds": 30, "num_threads": 1}}
-        model: Model = self.job("train", None, settings, training_set=training_set)
-        return ModelVersion(uri=model.uri, hash=model.hash, name=product.name, version=1, facts=model.facts)
+        model: Model = self.job("train", None, params, training_set=training_set)
+        return ModelVersion(uri=model.uri, hash=model.hash, name=product.name, version=number, facts=model.facts)
 
-    def serve(self, version: ModelVersion, port: int, monkeypatch: pytest.MonkeyPatch) -> str:
-        """Start the model server in a process of its own and roll it to the version."""
+    def serve(self, version: ModelVersion, port: int) -> str:
+        """Roll the model server to the version; the first time, start it in a process of its own."""
         wanted = releases.Release(
             product=product.name,
             model_uri=version.uri,
@@ -81,7 +82,6 @@ class Loop:
             requested_at=datetime.now(UTC),
         )
         releases.request(self.store, wanted)
-        monkeypatch.setenv("PYTHONPATH", f"{REPOSITORY}:{REPOSITORY / 'dags'}")
         url = launcher.ensure_running(product.name, str(self.root), "127.0.0.1", port, self.root / "server.log")
         launcher.wait_for(url, version.version, requested_at=wanted.requested_at)
         return url
@@ -104,14 +104,14 @@ def march(loop: Loop, since: datetime) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
-class Answers:
-    """The same rows predicted in batch and over REST, and a way to ask again."""
+class Months:
+    """Two real months in the feature store, and a thousand flights of the third to ask for."""
 
+    loop: Loop
+    features: list[Dataset]
+    asked: Dataset
     rows: pd.DataFrame
-    batch: np.ndarray
-    inputs: pd.DataFrame
-    rest: np.ndarray
-    ask: Callable[[pd.DataFrame], np.ndarray]
+    port: int
 
 
 def ask(url: str, rows: pd.DataFrame) -> np.ndarray:
@@ -122,36 +122,47 @@ def ask(url: str, rows: pd.DataFrame) -> np.ndarray:
     return np.array([one["probability"] for one in answer.json()["predictions"]], dtype=np.float64)
 
 
-@pytest.fixture
-def answers(tmp_path: Path, free_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]:
-    """Two real months through the jobs, a model, its server, and a thousand flights of the third month asked twice."""
-    loop = Loop(tmp_path)
+@pytest.fixture(scope="module")
+def months(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Months]:
+    """Two real months through the jobs; the model server that a test starts is stopped with the last one."""
+    loop = Loop(tmp_path_factory.mktemp("loop"))
     features = [loop.engineer(JANUARY), loop.engineer(FEBRUARY)]
-    version = loop.train(*features)
     rows = march(loop, FEBRUARY.end)
-    predicted = loop.job("predict", FEBRUARY, features=loop.asking(features[-1], rows), version=version)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", f"{REPOSITORY}:{REPOSITORY / 'dags'}")
+        try:
+            yield Months(loop, features, loop.asking(features[-1], rows), rows, free_port())
+        finally:
+            launcher.stop(product.name, str(loop.root))
+
+
+@pytest.mark.parametrize(
+    ("number", "flavor", "params"),
+    [
+        (1, "lightgbm", {"settings": {"rounds": 30, "num_threads": 1}}),
+        (2, "torch", {"trainer": {"code": TORCH, "flavor": "torch", "settings": {"epochs": 2}}}),
+    ],
+)
+def test_rest_and_batch_give_the_same_thousand_predictions(
+    months: Months, number: int, flavor: str, params: dict[str, Any]
+) -> None:
+    """Of either flavor, a thousand flights get bit for bit the same probability over REST and in batch, alone or among
+    others.
+    """
+    if flavor == "torch":
+        for library in ("torch", "onnxruntime"):
+            pytest.importorskip(library, reason="pip install 'airflow-mlops-provider[torch]'")
+    version = months.loop.train(number, params, *months.features)
+    predicted = months.loop.job("predict", FEBRUARY, features=months.asked, version=version)
     folder = Path(predicted.uri.removeprefix("file://"))
-    batch = pd.read_parquet(folder / f"{PREDICTIONS}.parquet")
-    asked = rows[[*product.request, "event_time"]]
-    url = loop.serve(version, free_port(), monkeypatch)
-    try:
-        yield Answers(
-            rows=asked,
-            batch=batch["prediction"].to_numpy(),
-            inputs=pd.read_parquet(folder / f"{INPUTS}.parquet"),
-            rest=ask(url, asked),
-            ask=lambda some: ask(url, some),
-        )
-    finally:
-        launcher.stop(product.name, str(loop.root))
-
-
-def test_rest_and_batch_give_the_same_thousand_predictions(answers: Answers) -> None:
-    """A thousand flights get bit for bit the same probability over REST and in batch, alone or among others."""
-    assert answers.rest.shape == answers.batch.shape == (ROWS,)
-    np.testing.assert_array_equal(answers.rest, answers.batch)
-    alone = [answers.ask(answers.rows.iloc[[number]])[0] for number in range(10)]
-    np.testing.assert_array_equal(alone, answers.batch[:10])
+    batch = pd.read_parquet(folder / f"{PREDICTIONS}.parquet")["prediction"].to_numpy()
+    url = months.loop.serve(version, months.port)
+    rows = months.rows[[*product.request, "event_time"]]
+    rest = ask(url, rows)
+    assert rest.shape == batch.shape == (ROWS,)
+    np.testing.assert_array_equal(rest, batch)
+    alone = [ask(url, rows.iloc[[index]])[0] for index in range(10)]
+    np.testing.assert_array_equal(alone, batch[:10])
     # What would make equality cheap: constants, or a store that knows nothing.
-    assert len(np.unique(answers.batch)) > ROWS / 2
-    assert answers.inputs[list(STORED)].notna().to_numpy().mean() > 0.9
+    assert len(np.unique(batch)) > ROWS / 2
+    assert pd.read_parquet(folder / f"{INPUTS}.parquet")[list(STORED)].notna().to_numpy().mean() > 0.9
