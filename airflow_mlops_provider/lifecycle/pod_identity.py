@@ -11,6 +11,8 @@ from airflow_mlops_provider.lifecycle.spec import RunIdentity
 MANAGED_BY = ("app.kubernetes.io/managed-by", "airflow-mlops-provider")
 PREFIX = "mlops"
 PRODUCT, JOB = f"{PREFIX}/product", f"{PREFIX}/job"
+#: Which Airflow a pod belongs to, where several share a cluster; without it nobody removes the pod as an orphan.
+INSTALLATION = f"{PREFIX}/installation"
 #: Set to ``true`` on a pod that was kept after its end had been decided: it is nobody's any more.
 DECIDED = f"{PREFIX}/decided"
 FIELDS = {"dag_id": "dag", "run_id": "run", "task_id": "task", "map_index": "map-index", "try_number": "try"}
