@@ -15,6 +15,7 @@ from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, parse_reference
 from airflow_mlops_provider.lifecycle.spec import JobSpec, RunIdentity
+from airflow_mlops_provider.operators.lineage import TellsLineage, left_by
 from airflow_mlops_provider.operators.links import MANIFEST_KEY, ManifestLink
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 FORCE = "force"
 
 
-class JobOperator(BaseOperator):
+class JobOperator(TellsLineage, BaseOperator):
     """Runs one job of a product at a place. A subclass's template fields are its inputs, by role.
 
     :param product: the product's declaration.
@@ -82,14 +83,17 @@ class JobOperator(BaseOperator):
             run=identity(context),
             force=self.force or bool(context["params"].get(FORCE)),
         )
+        self.asked, self.told = spec, None
         try:
             manifest = self._place.run(spec, secrets, self.log)
         except MLOpsError as error:
+            self.told = left_by(error, root, secrets)
             if error.result:
                 context["ti"].xcom_push(key=MANIFEST_KEY, value=error.result)
             if error.retryable:
                 raise
             raise AirflowFailException(f"{type(error).__name__}: {error}") from None
+        self.told = manifest
         context["ti"].xcom_push(key=MANIFEST_KEY, value=record_of(manifest, spec.run))
         if manifest.spec.run.same_task(spec.run):
             self.log.info("%s took %.1f s", self.job, manifest.seconds)

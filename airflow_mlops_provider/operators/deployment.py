@@ -11,6 +11,7 @@ from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import AnyReference, parse_reference
 from airflow_mlops_provider.operators.base import JobOperator
 from airflow_mlops_provider.operators.events import artifact_store, references
+from airflow_mlops_provider.operators.lineage import event_extra
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -44,7 +45,7 @@ class ModelServerDeployVersionOperator(JobOperator):
 
     def finish(self, manifest: Manifest, context: Context) -> dict[str, Any]:
         reference = super().finish(manifest, context)
-        context["outlet_events"][assets.live(self.product)].extra = {"reference": reference}
+        context["outlet_events"][assets.live(self.product)].extra = event_extra(manifest, reference)
         return reference
 
 

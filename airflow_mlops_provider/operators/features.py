@@ -11,6 +11,7 @@ from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, parse_reference
 from airflow_mlops_provider.operators.base import JobOperator
 from airflow_mlops_provider.operators.events import artifact_store
+from airflow_mlops_provider.operators.lineage import event_extra
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -78,7 +79,7 @@ class FeastLoadIntervalOperator(JobOperator):
 
     def finish(self, manifest: Manifest, context: Context) -> dict[str, Any]:
         asset = assets.features(self.product)
-        context["outlet_events"][asset].extra = {"reference": self.features}
+        context["outlet_events"][asset].extra = event_extra(manifest, self.features)
         return super().finish(manifest, context)
 
 

@@ -11,7 +11,10 @@ from airflow_mlops_provider import assets
 from airflow_mlops_provider.lifecycle import feedback
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
-from airflow_mlops_provider.lifecycle.references import Report
+from airflow_mlops_provider.lifecycle.references import Report, parse_reference
+from airflow_mlops_provider.operators.base import identity
+from airflow_mlops_provider.operators.events import artifact_store
+from airflow_mlops_provider.operators.lineage import origin, stamp
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -39,13 +42,21 @@ class FeedbackSendSignalOperator(BaseOperator):
         """Return the observation and the limits that it crosses, if any."""
         seen = self.observation()
         lines = feedback.crossed(seen, self.product.monitoring)
-        extra = {**seen.to_json(), "crossed": list(lines)}
+        extra = {**seen.to_json(), "crossed": list(lines), "lineage": self.lineage(context)}
         if lines:
             self.log.warning("limits crossed in %s: %s", seen.interval, "; ".join(lines))
             context["outlet_events"][alias(self.product.name)].add(assets.drift(self.product), extra=extra)
         else:
             self.log.info("all limits held in %s", seen.interval)
         return extra
+
+    def lineage(self, context: Context) -> dict[str, Any]:
+        """Return what the signal rests on, and with what the drift report was made."""
+        from airflow_mlops_provider.jobs.records import Records
+
+        rests_on = [parse_reference(one) for one in (self.predictions, self.performance, self.drift)]
+        made = Records(artifact_store()).made(rests_on[-1]).manifest
+        return {**origin(rests_on, identity(context)), **(stamp(made) if made else {})}
 
     def observation(self) -> feedback.Observation:
         """Return what the two reports saw, with links to them."""

@@ -12,6 +12,7 @@ from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.lifecycle.registry import Status
 from airflow_mlops_provider.operators.base import JobOperator
+from airflow_mlops_provider.operators.lineage import event_extra
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -65,7 +66,7 @@ class ModelPromoteVersionOperator(JobOperator):
         assert isinstance(version, ModelVersion)
         if version.facts["status"] == Status.PRODUCTION_READY.value:
             context["outlet_events"][alias(self.product.name)].add(
-                assets.production_ready(self.product), extra={"reference": version.to_json()}
+                assets.production_ready(self.product), extra=event_extra(manifest, version.to_json())
             )
         return version.to_json()
 

@@ -13,6 +13,7 @@ from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.operators.base import JobOperator
 from airflow_mlops_provider.operators.events import artifact_store, references
+from airflow_mlops_provider.operators.lineage import event_extra
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -79,9 +80,7 @@ class ModelPredictIntervalOperator(JobOperator):
 
     def finish(self, manifest: Manifest, context: Context) -> dict[str, Any]:
         reference = super().finish(manifest, context)
-        context["outlet_events"][assets.predictions(self.product)].extra = {
-            "reference": reference,
-            "features": self.features,
-            "version": self.version,
-        }
+        context["outlet_events"][assets.predictions(self.product)].extra = event_extra(
+            manifest, reference, features=self.features, version=self.version
+        )
         return reference
