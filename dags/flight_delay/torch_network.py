@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from airflow_mlops_provider.exceptions import UnknownNameError
@@ -67,6 +68,13 @@ class Network(nn.Module):
     def forward(self, numbers: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
         """Return the probability for each row."""
         return torch.sigmoid(self.logits(numbers, codes))
+
+    def auc(self, rows: pd.DataFrame, label: pd.Series) -> float:
+        """Return the area under the ROC curve on some rows, as the network now is."""
+        numbers, codes = (part.to(self.centre.device) for part in self.encode(rows))
+        self.eval()
+        with torch.no_grad():
+            return float(roc_auc_score(label, self.logits(numbers, codes).cpu().numpy()))
 
 
 def device(name: str) -> torch.device:

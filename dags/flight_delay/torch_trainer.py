@@ -55,6 +55,8 @@ def train(
     settings: dict[str, Any],
     seed: int,
     checkpoints: Checkpoints | None = None,
+    validation: tuple[pd.DataFrame, pd.Series] | None = None,
+    report: Callable[[int, float], None] | None = None,
 ) -> Network:
     """Return a network that gives the probability of a late arrival.
 
@@ -65,6 +67,9 @@ def train(
     :param settings: any of ``DEFAULTS``. ``embed`` names numbers that are treated as categories; ``tail`` is the share
         of rows kept for early stopping; ``precision`` is float32, bf16, fp16, or auto: reduced on a GPU only.
     :param seed: settles every random choice.
+    :param checkpoints: keeps how far this training has come; without it, a killed one begins anew.
+    :param validation: inputs and labels of later rows, from which nothing is learnt.
+    :param report: is told each epoch and its AUC on those rows; it may raise, to end a training that leads nowhere.
     :raises UnknownNameError: for a setting, device or precision that there is not.
     """
     unknown = sorted(set(settings) - set(DEFAULTS))
@@ -76,6 +81,8 @@ def train(
         training.one_epoch()
         if checkpoints is not None:
             checkpoints.save(training.epoch, training.write)
+        if report is not None and validation is not None:
+            report(training.epoch, training.network.auc(*validation))
     return training.finished(first, time.monotonic() - began)
 
 
@@ -101,6 +108,7 @@ class _Training:
         )
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision is torch.float16)
         self.best: dict[str, Any] = {"epoch": 0, "loss": float("inf"), "network": {}}
+        self.devices = [self.facts["device_name"]]
 
     @property
     def goes_on(self) -> bool:
@@ -159,6 +167,7 @@ class _Training:
             "scaler": self.scaler.state_dict(),
             "random": {"cpu": torch.get_rng_state(), "cuda": cuda},
             "best": self.best,
+            "devices": self.devices,
         }
         torch.save(state, folder / STATE)
 
@@ -172,6 +181,7 @@ class _Training:
             return 0
         state = torch.load(found[1] / STATE, map_location="cpu", weights_only=True)
         self.epoch, self.best = state["epoch"], state["best"]
+        self.devices = sorted({*state["devices"], *self.devices})
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
@@ -190,7 +200,7 @@ class _Training:
         if not self.best["network"]:
             raise ValueError(f"no epoch of {self.epoch} gave a loss that is a number; take a lower learning_rate")
         network.load_state_dict(self.best["network"])
-        network.facts = {**self.facts, "resumed_after_epoch": first}
+        network.facts = {**self.facts, "devices": self.devices, "resumed_after_epoch": first}
         network.metrics = {
             "epochs": self.epoch,
             "best_epoch": self.best["epoch"],

@@ -58,7 +58,7 @@ def test_the_same_twice() -> None:
     assert network.facts["deterministic_algorithms"] is True
     assert network.facts["threads"] == 1
     assert network.facts["device"] == ("cuda" if torch.cuda.is_available() else "cpu")
-    assert network.facts["device_name"]
+    assert network.facts["devices"] == [network.facts["device_name"]] != [""]
 
 
 @pytest.mark.parametrize("precision", ["float32", "bf16", "fp16"])
@@ -91,6 +91,26 @@ def test_it_stops_early_and_keeps_the_best(tmp_path: Path) -> None:
     assert network.metrics["epochs"] == best + 3 < 200
     kept = torch.load(tmp_path / f"{best:04d}" / STATE, weights_only=True)
     assert all(torch.equal(kept["network"][name], value) for name, value in network.state_dict().items())
+
+
+def test_it_reports_each_epoch() -> None:
+    """Whoever asks is told each epoch's AUC on rows that nothing is learnt from; it changes no bit, and may end it."""
+    whole, _ = weights({})
+    told: list[tuple[int, float]] = []
+
+    def report(epoch: int, auc: float) -> None:
+        told.append((epoch, auc))
+        if len(told) > SETTINGS["epochs"] + 2:
+            raise StopIteration
+
+    validation = rows(300, seed=6)
+    network = train(*rows(), SETTINGS, 1, validation=validation, report=report)
+    assert same(whole, {name: value.numpy() for name, value in network.state_dict().items()})
+    assert [epoch for epoch, _ in told] == list(range(1, SETTINGS["epochs"] + 1))
+    assert all(0.5 < auc < 1 for _, auc in told[-3:])
+    with pytest.raises(StopIteration):
+        train(*rows(), SETTINGS, 1, validation=validation, report=report)
+    assert len(told) == SETTINGS["epochs"] + 3
 
 
 def test_it_knows_nothing_of_the_tail() -> None:
