@@ -19,7 +19,7 @@ INTEGRATIONS = {
     "Git": "https://git-scm.com/doc",
 }
 SENSORS = ("features",)
-TRIGGERS = ("deliveries",)
+TRIGGERS = ("deliveries", "pods")
 HOOKS = {
     "artifact_store": "MLOps",
     "feast": "Feast",
@@ -179,9 +179,15 @@ def _options() -> dict[str, Any]:
             "s3://models/mlops",
         ),
         "default_place": _option(
-            "Where jobs run whose operator names no place: local_process, a child process of the task.",
+            "Where jobs run whose operator names no place: local_process, a child process of the task; kubernetes_pod, "
+            "a pod as the option kubernetes_pod describes it.",
+            "kubernetes_pod",
             "local_process",
-            "local_process",
+        ),
+        "kubernetes_pod": _option(
+            "The pod of default_place: a JSON object of KubernetesPod's fields.",
+            '{"image": "registry.example/mlops:1", "memory": "4Gi", "secrets": '
+            '{"MLFLOW_TRACKING_PASSWORD": {"name": "mlflow", "key": "password"}}}',
         ),
         "landing_root": _option(
             "Where sources deliver: a folder, or s3://bucket/prefix. By default the folder landing in the artifact "

@@ -10,6 +10,7 @@ from airflow.sdk import Param, conf
 
 from airflow_mlops_provider.backends.code import find_products
 from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.places.retries import JobRetryPolicy
 
 
 def products(dag_file: str) -> list[MLProduct]:
@@ -28,6 +29,7 @@ def defaults(product: MLProduct, doc: str | None) -> dict[str, Any]:
     Every job finds its finished work again, so that a retry after a lost worker costs only what was not finished.
     """
     force = Param(False, type="boolean", title="Force", description="Do finished work again instead of reusing it.")
+    delay = timedelta(seconds=conf.getint("mlops", "retry_seconds", fallback=30))
     return {
         "doc_md": f"**{product.goal}**\n\n{doc}",
         "tags": ["mlops", product.name],
@@ -35,6 +37,7 @@ def defaults(product: MLProduct, doc: str | None) -> dict[str, Any]:
         "default_args": {
             "owner": product.owners.ml_engineer,
             "retries": 2,
-            "retry_delay": timedelta(seconds=conf.getint("mlops", "retry_seconds", fallback=30)),
+            "retry_delay": delay,
+            "retry_policy": JobRetryPolicy(delay),
         },
     }

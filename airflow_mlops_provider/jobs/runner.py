@@ -38,6 +38,11 @@ from airflow_mlops_provider.lifecycle.spec import JobSpec
 log = logging.getLogger("mlops.runner")
 IMAGE_VARIABLE = "MLOPS_IMAGE_DIGEST"
 LONGEST_MESSAGE = 4000
+#: What code that is wrong raises, on the same inputs each time. Whatever else it raises may come from outside.
+MISTAKES = (
+    *(ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError, NotImplementedError),
+    *(SyntaxError, TypeError, ValueError),
+)
 
 
 def run(spec: JobSpec) -> Manifest:
@@ -185,9 +190,11 @@ class _Attempt:
 
 def describe(error: Exception) -> Failure:
     """Return what a manifest keeps of an error: bounded, with whether a retry helps."""
+    kind = type(error)
+    plain = isinstance(error, MLOpsError) or kind.__module__ == "builtins"
     return Failure(
-        error=type(error).__name__,
+        error=kind.__name__ if plain else f"{kind.__module__}.{kind.__qualname__}",  # others have a ConflictError, too
         message=str(error)[:LONGEST_MESSAGE],
-        retryable=error.retryable if isinstance(error, MLOpsError) else True,
+        retryable=error.retryable if isinstance(error, MLOpsError) else not isinstance(error, MISTAKES),
         traceback="".join(traceback.format_exception(error))[-LONGEST_MESSAGE:],
     )

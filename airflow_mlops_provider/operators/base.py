@@ -17,6 +17,7 @@ from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, p
 from airflow_mlops_provider.lifecycle.spec import JobSpec, RunIdentity
 from airflow_mlops_provider.operators.lineage import TellsLineage, left_by
 from airflow_mlops_provider.operators.links import MANIFEST_KEY, ManifestLink
+from airflow_mlops_provider.places.elsewhere import Elsewhere, Resumable
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperatorLink, Context
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 FORCE = "force"
 
 
-class JobOperator(TellsLineage, BaseOperator):
+class JobOperator(Resumable, TellsLineage, BaseOperator):
     """Runs one job of a product at a place. A subclass's template fields are its inputs, by role.
 
     :param product: the product's declaration.
@@ -58,10 +59,16 @@ class JobOperator(TellsLineage, BaseOperator):
         self.product = product
         self.place = place
         self.force = force
+        self._event: dict[str, Any] | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Run the job and return the reference to its result."""
         return self.finish(self.run_job(context), context)
+
+    def resume(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Go on after a deferral: the same again, but the place knows what has happened since."""
+        self._event = event
+        return self.execute(context)
 
     def run_job(self, context: Context, **params: Any) -> Manifest:
         """Run the job and return its manifest.
@@ -85,7 +92,9 @@ class JobOperator(TellsLineage, BaseOperator):
         )
         self.asked, self.told = spec, None
         try:
-            manifest = self._place.run(spec, secrets, self.log)
+            manifest = self._place.run(spec, secrets, self.log, context, self._event)
+        except Elsewhere as waiting:
+            self.defer(trigger=waiting.trigger(), method_name="resume")
         except MLOpsError as error:
             self.told = left_by(error, root, secrets)
             if error.result:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_mlops_provider import exceptions
 from airflow_mlops_provider.backends.artifacts import open_store
@@ -13,15 +13,28 @@ from airflow_mlops_provider.jobs.address import result_key, reuse_key
 from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.spec import JobSpec, RunIdentity
 
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
 
 class Place(Protocol):
     """Somewhere a job can run."""
 
-    def run(self, spec: JobSpec, secrets: Mapping[str, str], log: Any) -> Manifest:
+    def run(
+        self,
+        spec: JobSpec,
+        secrets: Mapping[str, str],
+        log: Any,
+        context: Context | None = None,
+        event: dict[str, Any] | None = None,
+    ) -> Manifest:
         """Run a job to its end and return its successful manifest.
 
         :param secrets: environment variables for the job alone; never written anywhere.
         :param log: receives the job's lines as they come.
+        :param context: Airflow's, for a place that waits elsewhere or remembers something for the next try.
+        :param event: what it waited for elsewhere has brought.
+        :raises Elsewhere: if the job goes on without this process, which is then to ask again.
         :raises MLOpsError: the job's own error, or :class:`JobLostError` if it ended without telling.
         """
 

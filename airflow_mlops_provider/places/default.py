@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from airflow.sdk import conf
+from collections.abc import Callable
 
-from airflow_mlops_provider.exceptions import UnknownNameError
+from airflow.sdk import conf
+from pydantic import ValidationError
+
+from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
 from airflow_mlops_provider.places.base import Place
+from airflow_mlops_provider.places.kubernetes_pod import KubernetesPod
 from airflow_mlops_provider.places.local_process import LocalProcess
 
-PLACES = {"local_process": LocalProcess}
+
+def configured_pod() -> KubernetesPod:
+    """Return the pod that ``[mlops] kubernetes_pod`` describes: a JSON object of a :class:`KubernetesPod`'s fields.
+
+    :raises ConfigurationError: if it cannot work; the message names the field.
+    """
+    given = conf.get("mlops", "kubernetes_pod", fallback="") or "{}"
+    try:
+        return KubernetesPod.model_validate_json(given)
+    except ValidationError as error:
+        raise ConfigurationError(f"[mlops] kubernetes_pod: {error}") from None
+
+
+PLACES: dict[str, Callable[[], Place]] = {"local_process": LocalProcess, "kubernetes_pod": configured_pod}
 
 
 def default_place() -> Place:

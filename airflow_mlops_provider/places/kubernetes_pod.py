@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
+from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.spec import JobSpec
 from airflow_mlops_provider.places import pod_manifest
 from airflow_mlops_provider.places.pod_values import (
@@ -24,6 +25,9 @@ from airflow_mlops_provider.places.pod_values import (
     as_quantity,
     in_bytes,
 )
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
 
 USUAL_CAP = 4
 
@@ -102,6 +106,28 @@ class KubernetesPod(Strict):
         if len({volume.path for volume in self.volumes}) < len(self.volumes):
             raise ValueError(f"volumes share a path: {[volume.path for volume in self.volumes]}")
         return self
+
+    _operator: Any = PrivateAttr(default=None)
+
+    def run(
+        self,
+        spec: JobSpec,
+        secrets: Mapping[str, str],
+        log: Any,
+        context: Context | None = None,
+        event: dict[str, Any] | None = None,
+    ) -> Manifest:
+        """Run a job in a pod and return its manifest. See :class:`~..base.Place`."""
+        from airflow_mlops_provider.places.pod_job import JobPodOperator
+
+        self._operator = JobPodOperator(task_id="pod", place=self, spec=spec, environment=secrets, sink=log)
+        finished: Manifest = self._operator.finished(context, event)
+        return finished
+
+    def stop(self) -> None:
+        """Delete the pod, whatever it does."""
+        if self._operator is not None:
+            self._operator.on_kill()
 
     def manifest(
         self,

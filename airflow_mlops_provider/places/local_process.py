@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_mlops_provider.backends.artifacts import open_store
 from airflow_mlops_provider.backends.code import load_product, source_file
@@ -19,6 +19,9 @@ from airflow_mlops_provider.jobs.runner import find, read_manifest
 from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.spec import JobSpec
 from airflow_mlops_provider.places.base import decide
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
 
 GRACE_SECONDS = 5
 
@@ -33,7 +36,14 @@ class LocalProcess:
     env: dict[str, str] = field(default_factory=dict)
     _child: subprocess.Popen[str] | None = field(default=None, init=False, repr=False, compare=False)
 
-    def run(self, spec: JobSpec, secrets: Mapping[str, str], log: Any) -> Manifest:
+    def run(
+        self,
+        spec: JobSpec,
+        secrets: Mapping[str, str],
+        log: Any,
+        context: Context | None = None,
+        event: dict[str, Any] | None = None,
+    ) -> Manifest:
         """Run a job in a child process, unless its work is found finished. See :class:`~..base.Place`."""
         if done := find(spec, secrets):
             return done

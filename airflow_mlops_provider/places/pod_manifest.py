@@ -162,10 +162,10 @@ def _filled(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _refuse_unmounted(pod: dict[str, Any], spec: JobSpec) -> None:
     """Refuse a folder as artifact root that the pod does not share: its manifest would be gone with it."""
-    if not spec.root.startswith("file://"):
+    if "://" in spec.root and not spec.root.startswith("file://"):
         return
     (base,) = (one for one in pod["spec"]["containers"] if one["name"] == CONTAINER)
-    folder = unquote(urlsplit(spec.root).path)
+    folder = unquote(urlsplit(spec.root).path) if "://" in spec.root else spec.root
     mounts = [mount["mountPath"].rstrip("/") for mount in base.get("volumeMounts") or ()]
     if not any(folder == mount or folder.startswith(f"{mount}/") for mount in mounts):
         raise ConfigurationError(

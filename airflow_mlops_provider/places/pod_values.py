@@ -105,11 +105,11 @@ class Volume(Strict):
 class LogBounds(Strict):
     """How much of a pod's log goes into the task's log. All of it is kept as an artifact.
 
-    :param look: bytes at most per look at a running pod; what a look leaves out is counted.
+    :param lines: lines at most per look at a running pod, the newest; where some are left out, a line says so.
     :param total: bytes at most for one pod.
     """
 
-    look: int = Field(default=64 * 1024, gt=0)
+    lines: int = Field(default=1000, gt=0)
     total: int = Field(default=1024 * 1024, gt=0)
 
 

@@ -155,7 +155,7 @@ def test_others_errors_become_ours(told: dict[str, Manifest | None]) -> None:
 
     failed = told["failed"]
     assert failed is not None
-    for error, retryable in ((KeyError("amount"), True), (HopelessError("never"), False)):
+    for error, retryable in ((OSError("no room"), True), (KeyError("amount"), False), (HopelessError("never"), False)):
         back = error_of(failed.model_copy(update={"failure": describe(error)}))
         assert type(back) is JobError
         assert str(back).startswith(f"{type(error).__name__}: {error}")

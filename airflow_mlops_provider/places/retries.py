@@ -1,0 +1,70 @@
+"""Which failures are worth another try, and when."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import RetryDecision, RetryPolicy
+
+from airflow_mlops_provider.exceptions import (
+    BackendError,
+    EvictedError,
+    ImagePullError,
+    MLOpsError,
+    NodeLostError,
+    OutOfMemoryError,
+    PodStartError,
+    UnschedulableError,
+)
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+#: What time mends: a node comes back, room is made, a server answers again.
+OUTSIDE = (BackendError, EvictedError, ImagePullError, NodeLostError, PodStartError, UnschedulableError)
+LONGEST = timedelta(minutes=30)
+
+
+class JobRetryPolicy(RetryPolicy):
+    """Decides by the error whether a task is tried again; how often at most, the task's ``retries`` say.
+
+    ====================================================  ==========================================================
+    error                                                 answer
+    ====================================================  ==========================================================
+    no retry helps: wrong code, data or settings          failed at once
+    :class:`OutOfMemoryError`                             at once, with the memory that its place gives the next try
+    the cluster or a server (see :data:`OUTSIDE`)         after ``delay``, twice as long each time, up to half an hour
+    any other                                             as Airflow does without a policy
+    ====================================================  ==========================================================
+
+    :param delay: before the first new try.
+    """
+
+    def __init__(self, delay: timedelta = timedelta(seconds=30)) -> None:
+        self.delay = delay
+
+    def evaluate(
+        self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
+    ) -> RetryDecision:
+        """Decide on one failure."""
+        name = type(exception).__name__
+        if not isinstance(exception, MLOpsError):
+            return RetryDecision.default()
+        if not exception.retryable:
+            return RetryDecision.fail(f"{name}: a retry does not help")
+        if isinstance(exception, OutOfMemoryError):
+            return RetryDecision.retry(timedelta(0), f"{name}: tried again with more memory")
+        if isinstance(exception, OUTSIDE):
+            delay = min(LONGEST, self.delay * 2 ** min(try_number - 1, 16))
+            return RetryDecision.retry(delay, f"{name}: tried again in {delay.total_seconds():.0f} s")
+        return RetryDecision.default()
+
+    def serialize(self) -> dict[str, Any]:
+        """Return this policy as plain JSON."""
+        return {"__type": f"{type(self).__module__}.{type(self).__name__}", "delay": self.delay.total_seconds()}
+
+    @classmethod
+    def deserialize(cls, data: dict[str, Any]) -> JobRetryPolicy:
+        """Return the policy that was made plain."""
+        return cls(timedelta(seconds=data["delay"]))
