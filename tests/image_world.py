@@ -24,6 +24,11 @@ from airflow_mlops_provider.serving.request_schema import RequestSchema
 
 CHECKOUT = Path(__file__).parents[1]
 PRODUCT = "flight_delay"
+# By the Dockerfile's stage: the variable that names one built before, and the name of one built here.
+IMAGES = {
+    "image": ("MLOPS_TEST_IMAGE", "localhost/airflow-mlops:test"),
+    "trainer": ("MLOPS_TEST_TRAINER_IMAGE", "localhost/airflow-mlops-trainer:test"),
+}
 # As a pod of the chart has it: nothing to write to but /tmp and the artifact root, and no rights.
 CONFINED = ("--read-only", "--tmpfs=/tmp", "--cap-drop=all", "--security-opt=no-new-privileges", "--env=HOME=/tmp")
 ROW = {
@@ -70,17 +75,22 @@ def commit() -> str:
     return subprocess.check_output(describe, text=True).strip()
 
 
-def find_image() -> str:
-    """Return the image's name; build it if none is given, skip if there is nothing to build it from."""
+def find_image(target: str = "image") -> str:
+    """Return an image's name; build it if none is given, skip if there is nothing to build it from.
+
+    :param target: the Dockerfile's stage: ``image`` or ``trainer``.
+    """
+    variable, name = IMAGES[target]
     if not shutil.which("podman"):
         pytest.skip("no podman here to build and run the image")
-    if given := os.environ.get("MLOPS_TEST_IMAGE"):
+    if given := os.environ.get(variable):
         return given
     if not (base := os.environ.get("MLOPS_TEST_BASE_IMAGE")):
-        pytest.skip("neither MLOPS_TEST_IMAGE nor MLOPS_TEST_BASE_IMAGE names an image")
-    name = "localhost/airflow-mlops:test"
+        pytest.skip(f"neither {variable} nor MLOPS_TEST_BASE_IMAGE names an image")
     arguments = [f"--build-arg=BASE={base_image(base)}", f"--build-arg=COMMIT={commit()}", f"--tag={name}"]
-    options = shlex.split(os.environ.get("MLOPS_TEST_BUILD_OPTIONS", ""))
+    if target == "trainer":
+        arguments.append(f"--build-arg=EXTRAS={os.environ.get('MLOPS_TEST_EXTRAS', '')}")
+    options = [*shlex.split(os.environ.get("MLOPS_TEST_BUILD_OPTIONS", "")), f"--target={target}"]
     podman("build", *options, *arguments, f"--file={CHECKOUT}/docker/Dockerfile", str(CHECKOUT), timeout=1000)
     return name
 

@@ -3,9 +3,10 @@
 Needs podman, an image or a base to build one from, and the artifact root of a finished replay, as ``make demo``
 leaves one:
 
-    MLOPS_TEST_IMAGE          an image that was built before; or
+    MLOPS_TEST_IMAGE, MLOPS_TEST_TRAINER_IMAGE    images that were built before; or
     MLOPS_TEST_BASE_IMAGE     the base to build on: its name, or the archive of a root file system
     MLOPS_TEST_BUILD_OPTIONS  further options of ``podman build``, such as a secret with pip's configuration
+    MLOPS_TEST_EXTRAS         the package's extras that the trainer is built with, such as ``torch``
     MLOPS_TEST_ROOT           the artifact root (var/demo/mlops)
 
 Where one of them is missing these tests are skipped and say which; nothing is fetched by itself.
@@ -61,8 +62,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Root:
     return copy_root(tmp_path_factory.mktemp("image"))
 
 
-def test_it_is_made_as_it_says(image: str) -> None:
+@pytest.mark.parametrize("target", ["image", "trainer"])
+def test_it_is_made_as_it_says(target: str) -> None:
     """Not root, the commit in label and product alike, byte code compiled, neither tools of the build nor a cache."""
+    image = find_image(target)
     (told,) = json.loads(podman("image", "inspect", image))
     assert told["Config"]["User"] == "50000:0"
     assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?", told["Labels"]["org.opencontainers.image.revision"])
@@ -70,13 +73,34 @@ def test_it_is_made_as_it_says(image: str) -> None:
         id -u; cat /opt/airflow/dags/{PRODUCT}/.commit; echo
         cd /opt/venv/lib/*/site-packages
         ls /opt/airflow/dags/{PRODUCT}/__pycache__/*.pyc airflow_mlops_provider/__pycache__/*.pyc | wc -l
-        ls -d /build /opt/airflow/.cache /root/.cache /etc/pip.conf 2>/dev/null | wc -l
-        pip list --format freeze --disable-pip-version-check | grep -c -i -E '^(pytest|ruff|moto|hatchling)=='
+        ls -d /build /lists /opt/airflow/.cache /root/.cache /etc/pip.conf 2>/dev/null | wc -l
+        ls -d pytest* ruff* moto* hatchling* 2>/dev/null | wc -l
         touch /opt/venv/new 2>/dev/null || echo read-only"""
     lines = podman("run", "--rm", "--network=none", image, "sh", "-c", look).split()
     assert lines[:2] == ["50000", told["Labels"]["org.opencontainers.image.revision"]]
     assert int(lines[2]) > 2
     assert lines[3:] == ["0", "0", "read-only"]
+
+
+def test_the_trainer_has_what_training_takes_and_no_more(image: str) -> None:
+    """Neither Airflow nor the feature store nor pip, and far smaller; what it has is what the whole image has."""
+    trainer = find_image("trainer")
+    sizes = {one: int(podman("image", "inspect", "--format={{.Size}}", one)) for one in (image, trainer)}
+    packages = {one: installed(one) for one in (image, trainer)}
+    assert {"pandas", "lightgbm", "mlflow", "optuna", "airflow_mlops_provider"} <= packages[trainer].keys()
+    gone = packages[image].keys() - packages[trainer].keys()
+    assert {"apache_airflow", "kubernetes", "feast", "great_expectations", "evidently", "pip"} <= gone
+    both = packages[image].keys() & packages[trainer].keys()
+    assert {name: packages[trainer][name] for name in both} == {name: packages[image][name] for name in both}
+    if "torch" not in packages[trainer]:
+        assert sizes[trainer] < 0.65 * sizes[image], sizes
+
+
+def installed(image: str) -> dict[str, str]:
+    """Return the name and version of each distribution in an image."""
+    folders = podman("run", "--rm", "--network=none", image, "sh", "-c", "cd /opt/venv/lib/*/site-packages; ls").split()
+    found = [name.removesuffix(".dist-info") for name in folders if name.endswith(".dist-info")]
+    return {name.lower(): version for name, _, version in (one.rpartition("-") for one in found)}
 
 
 def test_airflow_runs_and_knows_provider_and_dags(image: str) -> None:
