@@ -9,7 +9,7 @@ from __future__ import annotations
 from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, TaskGroup, XComArg
 
 from airflow_mlops_provider import assets
-from airflow_mlops_provider.operators.evaluation import ModelEvaluateOperator
+from airflow_mlops_provider.operators.evaluation import ModelEvaluateOperator, ModelRetuneOperator
 from airflow_mlops_provider.operators.features import FeastBuildTrainingSetOperator
 from airflow_mlops_provider.operators.registry import MlflowRegisterModelOperator, ModelPromoteVersionOperator
 from airflow_mlops_provider.operators.training import ModelTrainOperator, TrainingPlanRunOperator
@@ -43,13 +43,20 @@ for product in products(__file__):
             evaluation = ModelEvaluateOperator(
                 task_id="evaluate", product=product, model=model.output, training_set=data.output
             )
+            retuned = ModelRetuneOperator(
+                task_id="retune",
+                product=product,
+                model=model.output,
+                training_set=data.output,
+                evaluation=evaluation.output,
+            )
 
         with TaskGroup("registry"):
             version = MlflowRegisterModelOperator(
                 task_id="register",
                 product=product,
-                model=model.output,
-                evaluation=evaluation.output,
+                model=XComArg(retuned, "model"),
+                evaluation=retuned.output,
                 cause=XComArg(plan, "cause"),
                 reason=XComArg(plan, "reason"),
             )
@@ -58,7 +65,7 @@ for product in products(__file__):
                 product=product,
                 version=version.output,
                 validation=valid.output,
-                evaluation=evaluation.output,
+                evaluation=retuned.output,
             )
 
         valid >> model

@@ -41,17 +41,16 @@ class SourceHook(ServiceHook):
         :raises ConfigurationError: if the connection cannot work, or there is none and the code is in no repository.
         """
         kept = own_repository(source_file(f"{product}.product").parent)
-        if self.connection is None:
-            if kept is None:
-                raise ConfigurationError(
-                    f"the code of {product} is kept in no git repository; say where it is in the connection "
-                    f"{self.conn_id!r} (type {self.conn_type!r})"
-                )
-            return Repository(remote=kept[0].as_uri(), path=kept[1])
-        path = self.extra.get("path")
-        if not path and kept is None:
-            raise ConfigurationError(f"connection {self.conn_id!r}: fill in path, {product}'s folder in the repository")
-        return Repository(**self.settings(), path=checked_path(path.replace("{product}", product) if path else kept[1]))
+        path = self.extra.get("path", "").replace("{product}", product) or (kept[1] if kept else None)
+        if path is None:
+            what = "fill in path, the product's folder there" if self.connection else "say where it is kept"
+            raise ConfigurationError(
+                f"the code of {product} lies in no git repository here; {what}, in the connection {self.conn_id!r} "
+                f"(type {self.conn_type!r})"
+            )
+        if self.connection is None and kept:
+            return Repository(remote=kept[0].as_uri(), path=path)
+        return Repository(**self.settings(), path=checked_path(path))
 
     def settings(self) -> dict[str, Any]:
         """Return everything but the product's folder."""

@@ -42,6 +42,7 @@ _HERE = "airflow_mlops_provider.jobs"
 _TABLES = ("pandas", "pyarrow")
 _STORE = ("feast", "duckdb", *_TABLES)
 _SHAPE = ("views", "request", "label")
+_SEARCH = ("search.algorithms", "search.seed", "search.validation", "search.pruning")  # when it stops decides no trial
 
 JOBS: dict[str, Job] = {
     "extract": Job(f"{_HERE}.extract", ("sources",), _TABLES, publishes="raw", effect=True),
@@ -52,12 +53,31 @@ JOBS: dict[str, Job] = {
     "load": Job(f"{_HERE}.load", ("views", "request"), _STORE, effect=True),
     "training_set": Job(f"{_HERE}.training_set", _SHAPE, _STORE),
     "validate": Job(f"{_HERE}.validate", ("expectations", "sources", *_SHAPE), ("great-expectations", *_TABLES)),
+    "search": Job(
+        f"{_HERE}.search",
+        ("assemble", "trainer", "metric", "baseline", *_SEARCH, *_SHAPE),
+        ("optuna", "numpy", *_TABLES),
+        effect=True,
+    ),
+    "trial": Job(
+        f"{_HERE}.trial", ("assemble", "metric", *_SEARCH, *_SHAPE), (*PREDICTING, "optuna", "numpy", *_TABLES)
+    ),
+    "conclude": Job(f"{_HERE}.conclude", ("metric", "search.algorithms", "search.seed"), effect=True),
     "train": Job(f"{_HERE}.train", ("assemble", "trainer", *_SHAPE), ("numpy", *_TABLES)),
     "evaluate": Job(
         f"{_HERE}.evaluate",
         ("assemble", "metric", "baseline", "slices", "gates.slice_rows", "trainer.seed", *_SHAPE),
         (*PREDICTING, "numpy", *_TABLES),
     ),
+    "retune": Job(
+        f"{_HERE}.retune",
+        (
+            *("assemble", "trainer", "retuning", "search", "metric", "baseline", "slices", "gates.slice_rows"),
+            *_SHAPE,
+        ),
+        (*PREDICTING, "numpy", "optuna", *_TABLES),
+    ),
+    "export_settings": Job(f"{_HERE}.export_settings", ("owners.data_scientist", "owners.ml_engineer"), effect=True),
     "register": Job(f"{_HERE}.register", packages=("mlflow",), effect=True),
     "promote": Job(f"{_HERE}.promote", ("gates",), ("mlflow",), effect=True),
     "deploy": Job(f"{_HERE}.deploy", ("serving",), effect=True),

@@ -39,6 +39,8 @@ def decide(work: Work, ledger: Ledger, version: ModelVersion, validation: Report
     if decision.passed:
         step(work, ledger, version, Status.STAGING, decision, validation)
         decision = judge(Evaluation.model_validate(evaluation.facts["evaluation"]), work.product.gates)
+        if retuning := version.facts.get("retuning"):
+            decision = Decision(passed=decision.passed, reasons=(*decision.reasons, retuning["summary"]))
     status = Status.PRODUCTION_READY if decision.passed else Status.REJECTED
     step(work, ledger, version, status, decision, evaluation)
     if not decision.passed:

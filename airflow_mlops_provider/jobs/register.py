@@ -6,7 +6,7 @@ from airflow_mlops_provider.backends.ledger import Ledger
 from airflow_mlops_provider.backends.mlflow import MlflowBackend
 from airflow_mlops_provider.jobs.work import Outcome, Work
 from airflow_mlops_provider.lifecycle.gates import Evaluation
-from airflow_mlops_provider.lifecycle.references import Model, ModelVersion, Report
+from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Report
 from airflow_mlops_provider.lifecycle.registry import Status, status_of
 
 
@@ -17,7 +17,8 @@ def run(work: Work) -> Outcome:
     evaluation = Evaluation.model_validate(report.facts["evaluation"])
     mlflow = MlflowBackend(work.spec.services.mlflow)
     run_id, name = str(model.facts["run_id"]), work.product.name
-    mlflow.log_metrics(run_id, {f"evaluation_{evaluation.metric}": evaluation.challenger.value})
+    judged_on = Dataset.model_validate(model.facts["training_set"])
+    mlflow.log_evaluation(run_id, {f"evaluation_{evaluation.metric}": evaluation.challenger.value}, judged_on)
     number = mlflow.register(name=name, model=model, run_id=run_id, tags=tags(work, model))
     version = ModelVersion(
         name=name,
@@ -39,5 +40,7 @@ def run(work: Work) -> Outcome:
 
 def tags(work: Work, model: Model) -> dict[str, str]:
     """Return what a version's page in the registry should say of its origin."""
-    training_set = model.facts["training_set"]
-    return {"training_set": training_set["hash"], "training_rows": str(training_set["facts"]["rows"]), "by": work.by}
+    training_set, retuning = model.facts["training_set"], model.facts.get("retuning")
+    said = {"retuning": str(retuning["summary"])} if retuning else {}
+    rows = str(training_set["facts"]["rows"])
+    return {"training_set": training_set["hash"], "training_rows": rows, "by": work.by, **said}

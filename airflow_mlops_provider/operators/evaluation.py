@@ -1,11 +1,13 @@
-"""Evaluation: challenger against champion and a naive baseline, on the same later window."""
+"""Evaluation: challenger against champion and a naive baseline, on the same later window; retuned where it fails."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops_provider.lifecycle.references import AnyReference
+from airflow_mlops_provider.lifecycle.gates import Evaluation, judge
+from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.references import AnyReference, ModelVersion, Report
 from airflow_mlops_provider.operators.base import JobOperator
 from airflow_mlops_provider.operators.events import artifact_store
 from airflow_mlops_provider.operators.links import ReportLink
@@ -31,7 +33,65 @@ class ModelEvaluateOperator(JobOperator):
         self.training_set = training_set
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
-        from airflow_mlops_provider.backends.ledger import Ledger
+        return {**super().inputs(context), **champion(self.product)}
 
-        live = Ledger(artifact_store(), self.product.name).live()
-        return {**super().inputs(context), **({"champion": live} if live else {})}
+
+class ModelRetuneOperator(JobOperator):
+    """Searches once, within the product's bounds, around its fixed settings if a model does not pass the gates.
+
+    A model that passes goes on as it is, and no job is started. One that does not is trained anew with the best
+    settings found, if they are better than the fixed ones on the training rows alone, and evaluated like any other.
+    Whether that is enough is for the gates to say: there is no second search.
+
+    It hands on the evaluation; the model that this is of is in the XCom ``model``, and says what was changed.
+
+    :param model: reference to the model.
+    :param training_set: reference to what it was trained on.
+    :param evaluation: reference to its evaluation.
+    """
+
+    job = "retune"
+    template_fields: Sequence[str] = ("model", "training_set", "evaluation")
+    roles = ("training_set",)
+    operator_extra_links = (ReportLink(), *JobOperator.operator_extra_links)
+
+    def __init__(self, *, model: Any, training_set: Any, evaluation: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.training_set = training_set
+        self.evaluation = evaluation
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Return the reference to the evaluation that counts."""
+        evaluation = Evaluation.model_validate(self.evaluation["facts"]["evaluation"])
+        decision = judge(evaluation, self.product.gates)
+        model: dict[str, Any] = self.model
+        report: dict[str, Any] = self.evaluation
+        if decision.passed:
+            self.log.info("good enough: %s", "; ".join(decision.reasons))
+        elif not self.product.retuning.trials:
+            self.log.info("not good enough, and this product wants no retuning: %s", "; ".join(decision.reasons))
+        else:
+            self.log.info("searching around the fixed settings, because %s", "; ".join(decision.reasons))
+            model, report = self.retuned(context)
+        context["ti"].xcom_push(key="model", value=model)
+        return report
+
+    def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
+        return {**super().inputs(context), **champion(self.product)}
+
+    def retuned(self, context: Context) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Search, and return the references to the model and the evaluation that come of it."""
+        found = self.run_job(context).result
+        assert isinstance(found, Report)
+        told = {name: value for name, value in found.facts.items() if name not in {"model", "evaluation"}}
+        model, report = found.facts["model"] or self.model, found.facts["evaluation"] or self.evaluation
+        return {**model, "facts": {**model["facts"], "retuning": {**told, "report": found.uri}}}, report
+
+
+def champion(product: MLProduct) -> dict[str, ModelVersion]:
+    """Return the version that is live as a job's further input; nothing if none is."""
+    from airflow_mlops_provider.backends.ledger import Ledger
+
+    live = Ledger(artifact_store(), product.name).live()
+    return {"champion": live} if live else {}

@@ -22,7 +22,8 @@ from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.lifecycle.spec import RunIdentity, Services
 from tests.tiny_world import DAY, TinyWorld
 
-MODEL_JOBS = {"train", "evaluate", "predict"}
+SEARCHING = {"search", "trial"}
+MODEL_JOBS = {"train", "evaluate", "predict", "retune", *SEARCHING}
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def test_jobs_have_addresses_of_their_own(world: TinyWorld) -> None:
         ("features", {"compute"}),
         ("examples", {"compute"}),
         ("assemble", MODEL_JOBS),
-        ("trainer", {"train"}),
+        ("trainer", {"train", "retune", "search"}),
         ("expectations", {"validate"}),
         ("__init__", {"clean", "compute", "validate", *MODEL_JOBS}),
         ("product", set()),
@@ -137,7 +138,8 @@ def test_a_touched_file_moves_nothing(world: TinyWorld) -> None:
 @pytest.mark.parametrize(
     ("package", "jobs"),
     [
-        ("pandas", {"extract", "clean", "compute", "validate", "train", "evaluate", "training_set", "load", "predict"}),
+        ("pandas", {"extract", "clean", "compute", "validate", *MODEL_JOBS, "training_set", "load"}),
+        ("optuna", {"retune", *SEARCHING}),
         ("feast", {"load", "training_set", "predict"}),
         ("great-expectations", {"validate"}),
         ("evidently", {"drift"}),
@@ -156,25 +158,26 @@ def test_another_package_version_moves_those_that_need_it(
 
 
 def test_the_trainers_own_requirements_count(world: TinyWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A distribution that only the product's trainer asks for moves the training alone."""
+    """A distribution that only the product's trainer asks for moves what trains alone."""
     changed = {**world.product.model_dump(), "trainer": {"code": f"{world.name}.trainer:train", "requires": ["moto"]}}
     product, real = MLProduct.model_validate(changed), environment.version
     before = addresses(world, product)
     monkeypatch.setattr(environment, "version", lambda name: "99" if name == "moto" else real(name))
-    assert moved(before, addresses(world, product)) == {"train"}
+    assert moved(before, addresses(world, product)) == {"train", "retune", "search"}
 
 
 CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "goal": ({"goal": "Another question?"}, set()),
-    "owners": ({"owners": dict.fromkeys(load_product("flight_delay").owners.model_dump(), "x")}, set()),
+    "owners": ({"owners": dict.fromkeys(load_product("flight_delay").owners.model_dump(), "x")}, {"export_settings"}),
     "schedule": ({"schedule": {"cron": "0 0 1 * *", "start": DAY.start}}, set()),
     "retraining": ({"retraining": {"after_intervals": 9}}, set()),
     "windows": ({"windows": {"train": 7}}, set()),
     "value": ({"value": {"per_hit": 5}}, {"performance"}),
-    "metric": ({"metric": "average_precision"}, {"evaluate", "performance"}),
-    "baseline": ({"baseline": "shop"}, {"evaluate"}),
+    "metric": ({"metric": "average_precision"}, {"evaluate", "performance", "retune", "conclude", *SEARCHING}),
+    "baseline": ({"baseline": "shop"}, {"evaluate", "retune", "search"}),
     "gates": ({"gates": {"min_metric": 0.9}}, {"promote"}),
-    "slice rows": ({"gates": {"min_metric": 0.6, "slice_rows": 5}}, {"promote", "evaluate"}),
+    "slice rows": ({"gates": {"min_metric": 0.6, "slice_rows": 5}}, {"promote", "evaluate", "retune"}),
+    "retuning": ({"retuning": {"trials": 3}}, {"retune"}),
     "drift limit": ({"monitoring": {"drift_share": 0.9}}, {"drift"}),
     "least metric": ({"monitoring": {"min_metric": 0.9}}, {"drift", "performance"}),
     "serving": ({"serving": {"port": 8901}}, {"deploy"}),
@@ -258,5 +261,5 @@ def test_who_asks_and_where_things_lie_moves_nothing(world: TinyWorld) -> None:
 
 def test_an_unknown_job_names_the_known_ones(world: TinyWorld) -> None:
     """A job that nobody knows is refused, with the list."""
-    with pytest.raises(UnknownNameError, match="unknown job 'polish'; known: clean, compute, deploy"):
+    with pytest.raises(UnknownNameError, match="unknown job 'polish'; known: clean, compute, conclude, deploy"):
         address(world.spec("polish"), world.product)

@@ -137,6 +137,7 @@ def test_a_job_with_an_effect_always_runs(make: Callable[..., TinyWorld], monkey
         "register",
         "promote",
         "deploy",
+        "export_settings",
     }
 
 

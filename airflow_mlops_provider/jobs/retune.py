@@ -1,0 +1,133 @@
+"""A bounded search around the fixed settings, for a training whose evaluation did not pass."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops_provider.backends import models
+from airflow_mlops_provider.backends.optuna import SearchStudy
+from airflow_mlops_provider.exceptions import JobError
+from airflow_mlops_provider.jobs import statistics
+from airflow_mlops_provider.jobs.pages import page, table
+from airflow_mlops_provider.jobs.tail import split_tail
+from airflow_mlops_provider.jobs.work import Outcome, Work
+from airflow_mlops_provider.lifecycle.references import AnyReference, Report
+from airflow_mlops_provider.lifecycle.retuning import TAIL, Retuned, around, judged
+from airflow_mlops_provider.lifecycle.search import Algorithm, Criteria
+from airflow_mlops_provider.lifecycle.trials import Trial, stop
+from airflow_mlops_provider.serving.scoring import model_inputs
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TRIES = "tries.json"
+PAGE = "retuning.html"
+
+
+def run(work: Work) -> Outcome:
+    """Write ``tries.json`` and a page; the report passes if other settings are better than the fixed ones.
+
+    All is decided on the training rows' tail. The window that judges models is not looked at. Then better settings
+    train a model on all training rows, by the same job as ever, and that model is evaluated like any other.
+    """
+    product, algorithm = work.product, around(work.product)
+    trials, why = search(work, algorithm) if algorithm else ([], "")
+    found = judged(product, trials, why)
+    work.log.info("%s", found.summary)
+    (work.folder / TRIES).write_text(json.dumps([_told(one) for one in trials], indent=1, sort_keys=True))
+    (work.folder / PAGE).write_text(_page(work, trials, found))
+    return Outcome(
+        kind=Report,
+        facts={**found.to_json(), **_anew(work, found.settings)},
+        metrics={name: value for name in ("fixed", "best") if (value := getattr(found, name)) is not None},
+        fields={"passed": bool(found.settings), "page": PAGE},
+        seed=product.trainer.seed,
+    )
+
+
+def _anew(work: Work, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the references to a model trained with other settings, and to its evaluation; None where there are none.
+
+    They are jobs of their own, with manifests of their own, so that nothing tells them from any other training.
+    """
+    if not settings:
+        return {"model": None, "evaluation": None}
+    training_set, champion = work.input("training_set"), work.inputs("champion")
+    model = _also(work, "train", {"settings": settings}, training_set=training_set)
+    compared = {"champion": champion[0]} if champion else {}
+    evaluation = _also(work, "evaluate", {}, model=model, training_set=training_set, **compared)
+    return {"model": model.to_json(), "evaluation": evaluation.to_json()}
+
+
+def _also(work: Work, job: str, params: dict[str, Any], **inputs: AnyReference) -> AnyReference:
+    """Run another job here and return its result. :raises JobError: if it fails, as its manifest says."""
+    from airflow_mlops_provider.jobs import runner
+
+    manifest = runner.run(work.spec.model_copy(update={"job": job, "params": params, "inputs": inputs}))
+    if manifest.result is None or manifest.failure:
+        raise JobError(f"{job} with other settings failed: {manifest.failure.message if manifest.failure else ''}")
+    return manifest.result
+
+
+def search(work: Work, algorithm: Algorithm) -> tuple[list[Trial], str]:
+    """Try the fixed settings, then others near them, and return the tries and why there are no more."""
+    product, limits = work.product, work.product.retuning
+    earlier, later = split_tail(product, work.read(work.input("training_set"), "train"), TAIL)
+    work.log.info("tries learn from %d rows and are judged on the %d after them", len(earlier), len(later))
+    criteria = Criteria(trials=limits.trials + 1, minutes=limits.minutes)
+    study, trials = SearchStudy("retuning"), list[Trial]()
+    study.open(criteria.trials, first=(algorithm.name, algorithm.drawing(product.trainer) or {}))
+    while (stopped := stop(criteria, trials)) is None:
+        begun = study.begin(len(trials), [algorithm], product.trainer.seed)
+        trials.append(study.end(begun.slot, **measure(work, algorithm, begun, earlier, later)))
+        _log(work, trials[-1])
+        if trials[0].state != "complete":
+            return trials, "the fixed settings could not be judged"
+    return trials, stopped.reason
+
+
+def measure(
+    work: Work, algorithm: Algorithm, trial: Trial, earlier: pd.DataFrame, later: pd.DataFrame
+) -> dict[str, Any]:
+    """Train with a try's settings and return how it ended: its metric on the later rows, or why there is none."""
+    product, trainer = work.product, algorithm.trainer(trial.drawn)
+    label, began = product.label.column, time.monotonic()
+    try:
+        trained = work.call(trainer.code)(
+            model_inputs(product, earlier), earlier[label], dict(trainer.settings), trainer.seed
+        )
+        with tempfile.TemporaryDirectory(prefix="mlops-retune-") as folder:
+            scores = models.save(trained, Path(folder), trainer.flavor).predict(model_inputs(product, later))
+        value = statistics.METRICS[product.metric](later[label].to_numpy(), scores)
+    except Exception as error:  # noqa: BLE001  # settings that the user's code can't work with are a try that failed
+        reason = f"{type(error).__name__}: {error}"[:300]
+        return {"state": "failed", "reason": reason, "seconds": time.monotonic() - began}
+    return {"state": "complete", "value": float(value), "seconds": time.monotonic() - began}
+
+
+def _log(work: Work, trial: Trial) -> None:
+    name = f"try {trial.slot}" if trial.slot else "the fixed settings"
+    reached = f"{work.product.metric} {trial.value:.4f}" if trial.value is not None else f"failed: {trial.reason}"
+    work.log.info("%s: %s with %s, %.1f s", name, reached, trial.drawn, trial.seconds)
+
+
+def _told(trial: Trial) -> dict[str, Any]:
+    """Return what is kept of a try: nothing that a clock says, so that the same search leaves the same bytes."""
+    return trial.model_dump(mode="json", include={"slot", "state", "drawn", "value", "reason"})
+
+
+def _page(work: Work, trials: list[Trial], found: Retuned) -> str:
+    names = sorted({name for one in trials for name in one.drawn})
+    rows = [
+        (
+            f"try {one.slot}" if one.slot else "fixed",
+            *(one.drawn.get(name, "") for name in names),
+            one.value if one.value is not None else str(one.reason),
+        )
+        for one in trials
+    ]
+    return page(f"{work.product.name}: retuning", found.summary, table(("", *names, work.product.metric), rows))
