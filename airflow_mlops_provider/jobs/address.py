@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import reduce
 from typing import Any
 
@@ -41,19 +42,31 @@ def reuse_key(key: str, run: RunIdentity) -> str:
 def declaration(job: Job, product: MLProduct) -> dict[str, Any]:
     """Return the parts of the product's declaration that a job reads."""
     declared = product.model_dump(mode="json")
-    return {field: reduce(lambda part, name: part[name], field.split("."), declared) for field in job.reads}
+    return {field: reduce(lambda part, name: part and part[name], field.split("."), declared) for field in job.reads}
 
 
 def code_hashes(job: Job, product: MLProduct) -> dict[str, str]:
     """Return the hash of each source file that decides a job's result: the job's own, the user's, and its imports."""
-    named = [value.get("code") if isinstance(value, dict) else value for value in declaration(job, product).values()]
-    users = {value.partition(":")[0] for value in named if isinstance(value, str) and ":" in value}
+    users = {name.partition(":")[0] for value in declaration(job, product).values() for name in _codes(value)}
     modules = {job.module}.union(*(code.closure(module, product.name) for module in users))
     return {module: code.source_hash(module) for module in sorted(modules)}
 
 
 def packages(job: Job, product: MLProduct) -> tuple[str, ...]:
-    """Return the distributions that a job depends on, those of the product's trainer and its flavor included."""
-    trainer = product.trainer
-    trains = (*trainer.requires, *models.flavor_of(trainer.flavor).to_train) if "trainer" in job.reads else ()
-    return (*job.packages, *trains)
+    """Return the distributions that a job depends on, those of each trainer that it may use and its flavor included."""
+    trainers = [product.trainer] if "trainer" in job.reads else []
+    if product.search and "search.algorithms" in job.reads:
+        trainers += product.search.algorithms
+    needed = [name for one in trainers for name in (*one.requires, *models.flavor_of(one.flavor).to_train)]
+    return (*job.packages, *needed)
+
+
+def _codes(value: Any) -> Iterator[str]:
+    """Yield what names code in a declared value: the value itself, or what stands under ``code``."""
+    if isinstance(value, str) and ":" in value:
+        yield value
+    elif isinstance(value, dict):
+        yield from _codes(value.get("code"))
+    elif isinstance(value, list):
+        for one in value:
+            yield from _codes(one) if isinstance(one, dict) else ()

@@ -43,6 +43,7 @@ _TABLES = ("pandas", "pyarrow")
 _STORE = ("feast", "duckdb", *_TABLES)
 _SHAPE = ("views", "request", "label")
 _SEARCH = ("search.algorithms", "search.seed", "search.validation", "search.pruning")  # when it stops decides no trial
+_SEARCH = ("search.algorithms", "search.seed", "search.validation", "search.pruning")  # when it stops decides no trial
 
 JOBS: dict[str, Job] = {
     "extract": Job(f"{_HERE}.extract", ("sources",), _TABLES, publishes="raw", effect=True),
@@ -53,6 +54,16 @@ JOBS: dict[str, Job] = {
     "load": Job(f"{_HERE}.load", ("views", "request"), _STORE, effect=True),
     "training_set": Job(f"{_HERE}.training_set", _SHAPE, _STORE),
     "validate": Job(f"{_HERE}.validate", ("expectations", "sources", *_SHAPE), ("great-expectations", *_TABLES)),
+    "search": Job(
+        f"{_HERE}.search",
+        ("assemble", "trainer", "metric", "baseline", *_SEARCH, *_SHAPE),
+        ("optuna", "numpy", *_TABLES),
+        effect=True,
+    ),
+    "trial": Job(
+        f"{_HERE}.trial", ("assemble", "metric", *_SEARCH, *_SHAPE), (*PREDICTING, "optuna", "numpy", *_TABLES)
+    ),
+    "conclude": Job(f"{_HERE}.conclude", ("metric", "search.algorithms", "search.seed"), effect=True),
     "search": Job(
         f"{_HERE}.search",
         ("assemble", "trainer", "metric", "baseline", *_SEARCH, *_SHAPE),

@@ -10,6 +10,7 @@ class Stage(StrEnum):
 
     FEATURES = "features"
     VALIDATION = "validation"
+    EXPERIMENTATION = "experimentation"
     TRAINING = "training"
     EVALUATION = "evaluation"
     REGISTRY = "registry"

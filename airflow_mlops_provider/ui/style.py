@@ -19,7 +19,7 @@ h1{font-size:1.6rem;line-height:1.2;margin:0} h2{font-size:1.02rem;margin:0 0 .7
 .card{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:1.1rem 1.25rem;
 margin-bottom:1rem;min-width:0}
 .two{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(22rem,100%),1fr));gap:0 1rem}
-.loop{display:grid;grid-template-columns:repeat(9,minmax(6.1rem,1fr));list-style:none;padding:0;margin:0;
+.loop{display:grid;grid-template-columns:repeat(10,minmax(6.1rem,1fr));list-style:none;padding:0;margin:0;
 overflow-x:auto}
 .loop li{position:relative;padding:1.6rem .5rem 0 0;font-size:.84rem;min-width:0}
 .loop li::before{content:"";position:absolute;top:.5rem;left:0;right:0;height:2px;background:var(--line)}

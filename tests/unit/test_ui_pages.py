@@ -61,7 +61,7 @@ def test_every_job_belongs_to_one_stage() -> None:
 
 
 def test_stages_stand_in_order_with_their_states(world: World) -> None:
-    """A finished replay shows all nine stages, done, in the loop's order."""
+    """A finished replay shows all ten stages, done, in the loop's order."""
     html = pages.overview([record(world)])
     assert re.findall(r"<li class='done'><b>(\w+)</b>", html) == list(STAGES)
 
@@ -82,7 +82,7 @@ def test_product_that_has_only_begun(tmp_path: Path) -> None:
     world = World(tmp_path, product)
     assert pages.overview(records(world.store, everything)).count("No product has run yet") == 1
     world.job("extract", 1, month=1)
-    assert [stage.state for stage in record(world).stages()] == ["done", *["never"] * 8]
+    assert [stage.state for stage in record(world).stages()] == ["done", *["never"] * 9]
     assert "No version answers in production yet" in pages.overview([record(world)])
 
 

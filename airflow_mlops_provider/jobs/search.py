@@ -1,0 +1,120 @@
+"""Opens a search: splits the training rows by time, and makes a study with a slot for each trial."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops_provider.backends import environment, models
+from airflow_mlops_provider.exceptions import ConfigurationError, MissingExtraError, SourceDataError
+from airflow_mlops_provider.jobs import statistics
+from airflow_mlops_provider.jobs.address import address
+from airflow_mlops_provider.jobs.evaluate import naive
+from airflow_mlops_provider.jobs.searching import code_of, criteria_of, mlflow_of, search_of, study_of
+from airflow_mlops_provider.jobs.tail import split_tail
+from airflow_mlops_provider.jobs.work import Outcome, Work
+from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.search import Algorithm, incumbent
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TRAIN, VALIDATE = "train", "validate"
+TIME = "event_time"
+
+
+def run(work: Work) -> Outcome:
+    """Write ``train`` and ``validate``, rows of the training part alone: the evaluation window is not looked at.
+
+    The same rows, algorithms, code and packages lead to the same study: searched again, with other criteria perhaps,
+    its finished trials count.
+    """
+    product, search = work.product, search_of(work.product)
+    train, validate = split(product, work.read(work.input("training_set"), TRAIN), search.validation)
+    cut = str(validate[TIME].iloc[0])
+    work.write(train, TRAIN)
+    work.write(validate, VALIDATE)
+    offered, left_out = available(search.algorithms)
+    for name, why in left_out.items():
+        work.log.warning("algorithm %s is left out: %s", name, why)
+    current = incumbent(offered, product.trainer)
+    facts: dict[str, Any] = {
+        "study": study_name(work),
+        "rows": {TRAIN: len(train), VALIDATE: len(validate)},
+        "cut": cut,
+        "algorithms": [one.name for one in offered],
+        "left_out": left_out,
+        "baseline": metric(work, validate[product.label.column], naive(product, train, validate)),
+        "current": 0 if current else None,
+    }
+    study = study_of(work, facts["study"])
+    study.open(criteria_of(work).trials, {**facts, "code": code_of(product)}, current)
+    run_id = tell_mlflow(work, facts)
+    study.note("run_id", run_id)
+    work.log.info("study %s: %d slots; validation begins %s", facts["study"], criteria_of(work).trials, cut)
+    return Outcome(facts={**facts, "run_id": run_id}, metrics={"baseline": facts["baseline"]}, seed=search.seed)
+
+
+def split(product: MLProduct, frame: pd.DataFrame, share: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the earlier rows and the later ones, which are about a share of all.
+
+    :raises SourceDataError: if either part would lack one of the two labels.
+    """
+    parts = split_tail(product, frame, share)
+    for name, part in zip((TRAIN, VALIDATE), parts, strict=True):
+        if part[product.label.column].nunique() < 2:
+            raise SourceDataError(
+                f"{name} would be {len(part)} rows of one label only; take more intervals to search on"
+            )
+    return parts
+
+
+def available(algorithms: tuple[Algorithm, ...]) -> tuple[list[Algorithm], dict[str, str]]:
+    """Return the algorithms whose packages are installed here, and why the others are left out.
+
+    :raises ConfigurationError: if none is left.
+    """
+    left_out = {one.name: why for one in algorithms if (why := _missing(one))}
+    offered = [one for one in algorithms if one.name not in left_out]
+    if not offered:
+        raise ConfigurationError("; ".join(f"algorithm {name}: {why}" for name, why in left_out.items()))
+    return offered, left_out
+
+
+def study_name(work: Work) -> str:
+    """Return the study's name: the same for the same product, rows, algorithms, code and packages."""
+    asked = work.spec.model_copy(update={"params": {}})
+    return f"{work.product.name}-{address(asked, work.product)[:12]}"
+
+
+def metric(work: Work, label: Any, scores: Any) -> float:
+    """Return the product's metric of some scores."""
+    return float(statistics.METRICS[work.product.metric](label, scores))
+
+
+def tell_mlflow(work: Work, facts: dict[str, Any]) -> str:
+    """Make the study's run in MLflow and return its id."""
+    search, run = search_of(work.product), work.spec.run
+    params = {
+        "validation": search.validation,
+        "seed": search.seed,
+        "cut": facts["cut"],
+        "space": space(search.algorithms),
+    }
+    tags = {"dag_id": run.dag_id, "run_id": run.run_id, "task_id": run.task_id, "mlops.metric": work.product.metric}
+    return mlflow_of(work, facts["study"]).open(params, tags, work.input("training_set"))
+
+
+def space(algorithms: tuple[Algorithm, ...]) -> dict[str, Any]:
+    """Return the searched settings of each algorithm as plain JSON."""
+    return {one.name: {name: span.to_json() for name, span in one.space.items()} for one in algorithms}
+
+
+def _missing(algorithm: Algorithm) -> str | None:
+    absent = [name for name, found in environment.versions(algorithm.requires).items() if found == "absent"]
+    if absent:
+        return f"{', '.join(absent)} is not installed"
+    try:
+        models.check_installed(algorithm.flavor)
+    except MissingExtraError as error:
+        return str(error)
+    return None

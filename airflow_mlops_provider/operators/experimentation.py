@@ -1,0 +1,197 @@
+"""Experimentation: a search over algorithms and their settings, trial by trial; people review what it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator, Param
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from pydantic import ValidationError
+
+from airflow_mlops_provider.lifecycle.manifest import Manifest
+from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.search import MOST_TRIALS, Criteria
+from airflow_mlops_provider.operators.base import JobOperator
+from airflow_mlops_provider.operators.events import artifact_store
+from airflow_mlops_provider.operators.links import ReportLink
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+FORM = ("trials", "target", "patience", "min_gain", "minutes")
+NOTE = "needs_data_change"
+
+
+def form(product: MLProduct) -> dict[str, Param]:
+    """Return the parameters of a DAG that searches: what is left as it is, is as the product declares it."""
+    assert product.search is not None
+    declared, number = product.search.criteria(), ["null", "number"]
+    return {
+        "trials": Param(declared.trials, type="integer", minimum=1, maximum=MOST_TRIALS, title="Trials at most"),
+        "target": Param(declared.target, type=number, title=f"Target, {product.metric}"),
+        "patience": Param(declared.patience, type=["null", "integer"], minimum=1, title="Patience, trials"),
+        "min_gain": Param(declared.min_gain, type="number", minimum=0, title=f"Least gain, {product.metric}"),
+        "minutes": Param(
+            declared.minutes, type=number, exclusiveMinimum=0, title="Budget, minutes of training in all trials"
+        ),
+        NOTE: Param(
+            None,
+            type=["null", "string"],
+            title="The data must change",
+            description="What data engineering should know: what is missing or wrong in the data, and how it shows.",
+        ),
+    }
+
+
+def criteria_of(product: MLProduct, context: Context) -> Criteria:
+    """Return when the run's search stops. :raises AirflowFailException: for a value in the form that can't be."""
+    if product.search is None:
+        raise AirflowFailException(f"product {product.name!r} declares no search")
+    given = {name: context["params"][name] for name in FORM if name in context["params"]}
+    try:
+        return product.search.criteria(**given)
+    except ValidationError as error:
+        raise AirflowFailException(f"this search can't stop so: {error}") from None
+
+
+class ExperimentPlanDataOperator(BaseOperator):
+    """Hands on the references to the latest features, as many intervals as a training takes.
+
+    :param product: the product's declaration.
+    """
+
+    def __init__(self, *, product: MLProduct, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.product = product
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """Return the references. :raises AirflowFailException: if too few intervals are there, saying how many."""
+        from airflow_mlops_provider.jobs.intervals import current, leading_to
+
+        windows, known = self.product.windows, current(artifact_store(), self.product.name, "features")
+        wanted = windows.train + windows.evaluate
+        found = leading_to(known, known[-1].interval, wanted) if known and known[-1].interval else ()
+        if len(found) < wanted:
+            raise AirflowFailException(
+                f"{len(found)} of the {wanted} feature intervals that a training takes are there"
+            )
+        self.log.info("experimenting on the features of %s to %s", found[0].interval, found[-1].interval)
+        return [dataset.to_json() for dataset in found]
+
+
+class ExperimentPlanTrialsOperator(BaseOperator):
+    """Hands on one number for each trial that the run's form, or the product, asks for.
+
+    :param product: the product's declaration.
+    """
+
+    def __init__(self, *, product: MLProduct, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.product = product
+
+    def execute(self, context: Context) -> list[int]:
+        """Return the slots. :raises AirflowFailException: for a value in the form that can't be."""
+        criteria = criteria_of(self.product, context)
+        self.log.info("the search stops at: %s", criteria)
+        return list(range(criteria.trials))
+
+
+class ExperimentOpenSearchOperator(JobOperator):
+    """Splits the training rows by time into those to learn from and those to judge on, and opens the study.
+
+    :param training_set: reference to the training set; its evaluation window is left alone.
+    """
+
+    job = "search"
+    template_fields: Sequence[str] = ("training_set",)
+
+    def __init__(self, *, training_set: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.training_set = training_set
+
+    def params_of(self, context: Context) -> dict[str, Any]:
+        return {"criteria": criteria_of(self.product, context).to_json()}
+
+
+class ExperimentRunTrialOperator(JobOperator):
+    """Runs one trial of a search, at any place; a slot that begins after the search has stopped is skipped.
+
+    :param split: reference to the split training rows, which names the study.
+    :param slot: the trial's number, from 0. Tried again, it is the same trial with the same settings.
+    """
+
+    job = "trial"
+    template_fields: Sequence[str] = ("split", "slot")
+    roles = ("split",)
+
+    def __init__(self, *, split: Any, slot: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.split = split
+        self.slot = slot
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Run the trial and return its report. :raises AirflowSkipException: if the search has stopped, saying why."""
+        from airflow_mlops_provider.jobs.searching import kept_stop
+
+        study, criteria = self.split["facts"]["study"], criteria_of(self.product, context)
+        stopped = kept_stop(artifact_store(), self.product.name, study, criteria)
+        if stopped and context["ti"].try_number == 1:  # a later try may have a trial to finish
+            raise AirflowSkipException(f"the search has stopped: {stopped.reason}")
+        return super().execute(context)
+
+    def params_of(self, context: Context) -> dict[str, Any]:
+        criteria = criteria_of(self.product, context).to_json()
+        return {"slot": int(self.slot), "study": self.split["facts"]["study"], "criteria": criteria}
+
+    def finish(self, manifest: Manifest, context: Context) -> dict[str, Any]:
+        report = super().finish(manifest, context)
+        if "skipped" in report["facts"]:
+            raise AirflowSkipException(f"the search has stopped: {report['facts']['skipped']}")
+        return report
+
+
+class ExperimentConcludeSearchOperator(JobOperator):
+    """Ends a search: says why it stopped, which trial won, and whether that is worth anything.
+
+    :param split: reference to the split training rows, which names the study.
+    """
+
+    job = "conclude"
+    template_fields: Sequence[str] = ("split",)
+    operator_extra_links = (ReportLink(), *JobOperator.operator_extra_links)
+
+    def __init__(self, *, split: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.split = split
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Return the search's report. :raises AirflowFailException: if no search was opened."""
+        if not self.split:  # it also runs where trials failed, and so where everything before it did
+            raise AirflowFailException("no search was opened: look at the tasks before this one")
+        return super().execute(context)
+
+    def params_of(self, context: Context) -> dict[str, Any]:
+        note = context["params"].get(NOTE)
+        criteria = criteria_of(self.product, context).to_json()
+        return {"study": self.split["facts"]["study"], "criteria": criteria, **({NOTE: note} if note else {})}
+
+
+class ExperimentExportSettingsOperator(JobOperator):
+    """Commits the winner's settings to the product's repository, on a branch of its own, for people to merge.
+
+    :param search: reference to the search's report.
+    """
+
+    job = "export_settings"
+    template_fields: Sequence[str] = ("search",)
+
+    def __init__(self, *, search: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.search = search
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Export the winner. :raises AirflowSkipException: if there is none that is worth it, saying why."""
+        if not self.search["passed"]:
+            raise AirflowSkipException("; ".join(self.search["broken"]))
+        return super().execute(context)
