@@ -43,7 +43,6 @@ _TABLES = ("pandas", "pyarrow")
 _STORE = ("feast", "duckdb", *_TABLES)
 _SHAPE = ("views", "request", "label")
 _SEARCH = ("search.algorithms", "search.seed", "search.validation", "search.pruning")  # when it stops decides no trial
-_SEARCH = ("search.algorithms", "search.seed", "search.validation", "search.pruning")  # when it stops decides no trial
 
 JOBS: dict[str, Job] = {
     "extract": Job(f"{_HERE}.extract", ("sources",), _TABLES, publishes="raw", effect=True),
@@ -64,16 +63,6 @@ JOBS: dict[str, Job] = {
         f"{_HERE}.trial", ("assemble", "metric", *_SEARCH, *_SHAPE), (*PREDICTING, "optuna", "numpy", *_TABLES)
     ),
     "conclude": Job(f"{_HERE}.conclude", ("metric", "search.algorithms", "search.seed"), effect=True),
-    "search": Job(
-        f"{_HERE}.search",
-        ("assemble", "trainer", "metric", "baseline", *_SEARCH, *_SHAPE),
-        ("optuna", "numpy", *_TABLES),
-        effect=True,
-    ),
-    "trial": Job(
-        f"{_HERE}.trial", ("assemble", "metric", *_SEARCH, *_SHAPE), (*PREDICTING, "optuna", "numpy", *_TABLES)
-    ),
-    "conclude": Job(f"{_HERE}.conclude", ("metric", "search.algorithms", "search.seed"), effect=True),
     "train": Job(f"{_HERE}.train", ("assemble", "trainer", *_SHAPE), ("numpy", *_TABLES)),
     "evaluate": Job(
         f"{_HERE}.evaluate",
@@ -83,7 +72,16 @@ JOBS: dict[str, Job] = {
     "retune": Job(
         f"{_HERE}.retune",
         (
-            *("assemble", "trainer", "retuning", "search", "metric", "baseline", "slices", "gates.slice_rows"),
+            *(
+                "assemble",
+                "trainer",
+                "retuning",
+                "search.algorithms",
+                "metric",
+                "baseline",
+                "slices",
+                "gates.slice_rows",
+            ),
             *_SHAPE,
         ),
         (*PREDICTING, "numpy", "optuna", *_TABLES),

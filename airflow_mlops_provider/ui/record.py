@@ -26,7 +26,6 @@ State = Literal["done", "attention", "failed", "never"]
 STAGE_JOBS: dict[str, tuple[str, ...]] = {
     Stage.FEATURES.value: ("extract", "clean", "compute", "load", "training_set"),
     Stage.VALIDATION.value: ("validate",),
-    Stage.EXPERIMENTATION.value: ("search", "trial", "conclude"),
     Stage.EXPERIMENTATION.value: ("search", "trial", "conclude", "export_settings"),
     Stage.TRAINING.value: ("train",),
     Stage.EVALUATION.value: ("evaluate", "retune"),

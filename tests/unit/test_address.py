@@ -23,8 +23,7 @@ from airflow_mlops_provider.lifecycle.spec import RunIdentity, Services
 from tests.tiny_world import DAY, TinyWorld
 
 SEARCHING = {"search", "trial"}
-SEARCHING = {"search", "trial"}
-MODEL_JOBS = {"train", "evaluate", "predict", "retune", *SEARCHING, *SEARCHING}
+MODEL_JOBS = {"train", "evaluate", "predict", "retune", *SEARCHING}
 
 
 @pytest.fixture
@@ -59,7 +58,7 @@ def test_jobs_have_addresses_of_their_own(world: TinyWorld) -> None:
         ("features", {"compute"}),
         ("examples", {"compute"}),
         ("assemble", MODEL_JOBS),
-        ("trainer", {"train", "retune", "search", "search"}),
+        ("trainer", {"train", "retune", "search"}),
         ("expectations", {"validate"}),
         ("__init__", {"clean", "compute", "validate", *MODEL_JOBS}),
         ("product", set()),
@@ -174,8 +173,8 @@ CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "retraining": ({"retraining": {"after_intervals": 9}}, set()),
     "windows": ({"windows": {"train": 7}}, set()),
     "value": ({"value": {"per_hit": 5}}, {"performance"}),
-    "metric": ({"metric": "average_precision"}, {"evaluate", "performance", "retune", "conclude", *SEARCHING, "conclude", *SEARCHING}),
-    "baseline": ({"baseline": "shop"}, {"evaluate", "retune", "search", "search"}),
+    "metric": ({"metric": "average_precision"}, {"evaluate", "performance", "retune", "conclude", *SEARCHING}),
+    "baseline": ({"baseline": "shop"}, {"evaluate", "retune", "search"}),
     "gates": ({"gates": {"min_metric": 0.9}}, {"promote"}),
     "slice rows": ({"gates": {"min_metric": 0.6, "slice_rows": 5}}, {"promote", "evaluate", "retune"}),
     "retuning": ({"retuning": {"trials": 3}}, {"retune"}),
