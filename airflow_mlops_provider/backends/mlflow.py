@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from airflow_mlops_provider.backends.mlflow_data import Context, dataset_digest, dataset_input, dataset_name
 from airflow_mlops_provider.backends.mlflow_model import MODEL, pack_model
 from airflow_mlops_provider.backends.mlflow_server import MlflowServer, is_code
 from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, UnknownNameError
@@ -64,7 +65,7 @@ class MlflowBackend:
         :param product: the experiment's name.
         :param address: where the job's output lies; derived from what went in, so the same for the same work.
         :param params: plain values; nested ones are kept as JSON, cut at MLflow's 6,000 characters.
-        :param dataset: logged as an input, with its hash as digest.
+        :param dataset: the training set; what of it was learned from is logged as an input, with its hash as digest.
         :param model_folder: the model's files as :mod:`airflow_mlops_provider.backends.lightgbm` saves them.
         :raises BackendError: if MLflow does not answer.
         """
@@ -91,6 +92,27 @@ class MlflowBackend:
         self.server.call(
             lambda: self._log(self._found("run", run_id, self.client.get_run, run_id), {}, metrics, tags or {})
         )
+
+    def log_evaluation(self, run_id: str, metrics: Mapping[str, float], dataset: Dataset) -> None:
+        """Add how well a run's model did on the later part of its training set. The same again changes nothing.
+
+        That part becomes an input of the run, and the numbers are those of the model on that dataset.
+
+        :raises UnknownNameError: if there is no such run.
+        """
+
+        def work() -> None:
+            from mlflow.entities import Metric
+
+            run = self._found("run", run_id, self.client.get_run, run_id)
+            self._log_dataset(run, dataset, "evaluation")
+            model, when = self._logged_model(run), run.info.start_time
+            on = {"dataset_name": dataset_name("evaluation"), "dataset_digest": dataset_digest(dataset)}
+            of = {"model_id": model.model_id if model else None, "run_id": run_id}
+            numbers = [Metric(_key(name), float(value), when, 0, **of, **on) for name, value in metrics.items()]
+            self.client.log_batch(run_id, metrics=numbers)
+
+        self.server.call(work)
 
     def register(self, *, name: str, model: Model, run_id: str, tags: Mapping[str, str]) -> int:
         """Make a run's model a version of a registered model, and return its number.
@@ -205,15 +227,8 @@ class MlflowBackend:
             cut = slice(batch, batch + 100)
             self.client.log_batch(run.info.run_id, metrics=numbers[cut], params=values[cut], tags=labels[cut])
 
-    def _log_dataset(self, run: Any, dataset: Dataset) -> None:
-        from mlflow.entities import Dataset as MlflowDataset
-        from mlflow.entities import DatasetInput, InputTag
-
-        source = json.dumps({"uri": dataset.uri, "sha256": dataset.hash})
-        name = dataset.uri.rstrip("/").rsplit("/", 2)[-2] if dataset.uri.count("/") > 2 else "training"
-        entry = MlflowDataset(name, dataset.hash[:36], "local", source, profile=json.dumps(dataset.facts, default=str))
-        given = DatasetInput(entry, [InputTag("mlflow.data.context", "training"), InputTag("sha256", dataset.hash)])
-        self.client.log_inputs(run.info.run_id, datasets=[given])
+    def _log_dataset(self, run: Any, dataset: Dataset, context: Context = "training") -> None:
+        self.client.log_inputs(run.info.run_id, datasets=[dataset_input(dataset, context)])
 
     def _log_model(self, run: Any, folder: Path, flavor: str) -> None:
         from mlflow.entities import LoggedModelOutput

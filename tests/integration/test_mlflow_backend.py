@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import sqlite3
 import threading
@@ -19,7 +20,9 @@ from airflow_mlops_provider.backends.mlflow import ADDRESS, MlflowBackend
 from airflow_mlops_provider.exceptions import BackendError, UnknownNameError
 from airflow_mlops_provider.lifecycle.references import Dataset, Model
 
-DATASET = Dataset(uri="file:///root/flights/training_set/ab12", hash="d" * 64, facts={"rows": 300})
+DATASET = Dataset(
+    uri="file:///root/flights/training_set/ab12", hash="d" * 64, facts={"rows": {"train": 300, "evaluate": 90}}
+)
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +88,34 @@ def test_training_is_recorded_whole(backend: MlflowBackend, folder: Path) -> Non
     assert run.data.metrics == {"roc_auc": 0.71, "slice/origin_JFK": 0.68}
     assert run.data.tags["mlops.commit"] == "abc"
     (given,) = run.inputs.dataset_inputs
-    assert (given.dataset.name, given.dataset.digest) == ("training_set", DATASET.hash[:36])
+    assert (given.dataset.name, given.dataset.digest) == ("training_set/train", DATASET.hash[:36])
+    assert {tag.key: tag.value for tag in given.tags} == {"mlflow.data.context": "training", "sha256": DATASET.hash}
+    assert json.loads(given.dataset.profile)["num_rows"] == 300
     assert [one.model_id for one in run.outputs.model_outputs] == [models(backend, run_id)[0].model_id]
+
+
+def test_an_evaluation_is_tied_to_its_data_and_model(backend: MlflowBackend, folder: Path) -> None:
+    """The later part of the training set is an input too, and the numbers are the model's on it; twice is once."""
+    import mlflow
+
+    run_id = train(backend, folder, "judged")
+    for _ in range(2):
+        backend.log_evaluation(run_id, {"evaluation_roc_auc": 0.77}, DATASET)
+    run = backend.client.get_run(run_id)
+    inputs = {one.dataset.name: one for one in run.inputs.dataset_inputs}
+    assert sorted(inputs) == ["training_set/evaluate", "training_set/train"]
+    judged = inputs["training_set/evaluate"]
+    assert {tag.key: tag.value for tag in judged.tags}["mlflow.data.context"] == "evaluation"
+    assert json.loads(judged.dataset.profile)["num_rows"] == 90
+    assert mlflow.data.get_source(judged.dataset).uri == DATASET.uri
+    assert len(backend.client.get_metric_history(run_id, "evaluation_roc_auc")) == 1
+    (model,) = models(backend, run_id)
+    (number,) = [one for one in model.metrics if one.key == "evaluation_roc_auc"]
+    assert (number.value, number.dataset_name, number.dataset_digest) == (
+        0.77,
+        "training_set/evaluate",
+        DATASET.hash[:36],
+    )
 
 
 def test_mlflow_loads_what_was_logged(backend: MlflowBackend, folder: Path) -> None:
