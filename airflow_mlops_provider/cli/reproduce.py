@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,9 @@ from rich.table import Table
 
 from airflow_mlops_provider.backends.artifacts import open_store
 from airflow_mlops_provider.backends.code import load_product
+from airflow_mlops_provider.cli.lineage import parse_version
 from airflow_mlops_provider.cli.terminal import console
 from airflow_mlops_provider.cli.workbench import Workbench, workbench
-from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.jobs import recorded_code, reproduction
 from airflow_mlops_provider.jobs.intervals import Store
 from airflow_mlops_provider.jobs.records import Records, VersionRecord
@@ -36,7 +38,7 @@ def run(args: Namespace) -> bool:
     from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
 
     store = ArtifactStoreHook()
-    product, version = parse(args.version)
+    product, version = parse_version(args.version)
     asked = Asked(
         product=product,
         version=version,
@@ -51,7 +53,11 @@ def run(args: Namespace) -> bool:
     terminal = console()
     progress = Console(stderr=True, highlight=False) if args.json else terminal
     reproduced = Reproduction(asked, lambda line: progress.print(line, markup=False, soft_wrap=True))
-    compared = reproduced.run()
+    try:
+        compared = reproduced.run()
+    except KeyboardInterrupt:
+        progress.print("interrupted; what was begun is removed")
+        sys.exit(128 + signal.SIGINT)
     if args.json:
         print(json.dumps(reproduced.to_json(), indent=1))
     else:
@@ -74,7 +80,7 @@ class Asked:
     product: str
     version: int
     root: str
-    secrets: dict[str, str]
+    secrets: dict[str, str] = field(repr=False)
     landing: str | None = None
     repository: str | None = None
     at: str = HERE
@@ -93,13 +99,13 @@ class Reproduction:
         self.compared = Comparison()
         self.seconds = 0.0
         self._say = say
-        self._store = open_store(asked.root)
+        self._store = open_store(asked.root, asked.secrets)
         records = Records(self._store)
         self.version = records.version(asked.product, asked.version)
         self.steps = reproduction.steps(records, self.version)
         self._jobs = [step.recorded for step in self.steps if step.recorded and step.job]
         self._gone: set[str] = set()  # snapshots of which a delivery is not there any more
-        self._landing = open_store(asked.landing or self._jobs[0].spec.services.landing)
+        self._landing = open_store(asked.landing or self._jobs[0].spec.services.landing, asked.secrets)
 
     def run(self) -> Comparison:
         """Compare what stands here with the record and, if it is the same, make everything again."""
@@ -133,8 +139,8 @@ class Reproduction:
         self._say(f"  {'✗' if wrong else '✓'} {section:<36} {len(found) - wrong} of {len(found)} as recorded")
 
     def _make_again(self, bench: Workbench) -> None:
-        root = open_store(str(bench.folder / "artifacts"))
         known: dict[str, AnyReference] = {}
+        root = open_store(str(bench.folder / "artifacts"))
         for step in self.steps:
             began = time.monotonic()
             if step.recorded is None or not step.job or step.key in self._gone:
@@ -160,6 +166,7 @@ class Reproduction:
             loaded = known[reproduction.key_of(features)]
             assert isinstance(loaded, Dataset)
             shop.run(reproduction.loading(loaded, spec))
+            self._say(f"    loaded features {reproduction.begins(features)} into a new feature store")
         return shop.run(spec)
 
     def to_json(self) -> dict[str, Any]:
@@ -198,14 +205,3 @@ def trained(version: VersionRecord) -> str:
     made = version.trained
     commit = f"commit {made.code.commit[:12]}" if made.code.commit else "code without a commit"
     return f"trained {made.ended:%F %T} UTC by {made.spec.run.dag_id or 'a job outside Airflow'}, {commit}"
-
-
-def parse(text: str) -> tuple[str, int]:
-    """Return a product's name and a version's number from ``product@number``.
-
-    :raises ConfigurationError: if the text is not of that form.
-    """
-    product, _, number = text.partition("@")
-    if not product or not number.removeprefix("v").isdigit():
-        raise ConfigurationError(f"{text!r} names no model version; write it as product@number, such as flight_delay@1")
-    return product, int(number.removeprefix("v"))

@@ -108,7 +108,8 @@ def _moved(module: str, was: str, recorded: Commit, product: str) -> str:
     first = first_change(*(one.decode(errors="replace") for one in (before, text))) if before else None
     old = _named(recorded, clean=before is None or _sha256(before) == was)
     new = _named(here, clean=checkout.file_at(str(top), here.commit or "", path) == text)
-    return f"({path}{f', {first}' if first else ''}) differs between {old} and {new}"
+    place, said = (f", {first.where}", f": {first}") if first else ("", "")
+    return f"({path}{place}) differs between {old} and {new}{said}"
 
 
 def _before(path: str, recorded: Commit, here: Commit) -> bytes | None:

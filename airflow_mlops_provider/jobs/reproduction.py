@@ -16,7 +16,7 @@ from airflow_mlops_provider.jobs.intervals import Store
 from airflow_mlops_provider.jobs.records import Records, VersionRecord
 from airflow_mlops_provider.lifecycle import reproduction
 from airflow_mlops_provider.lifecycle.manifest import Manifest
-from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, Reference
+from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, ModelVersion, Reference
 from airflow_mlops_provider.lifecycle.reproduction import RESULTS, Finding
 from airflow_mlops_provider.lifecycle.spec import JobSpec, RunIdentity, Services
 
@@ -45,17 +45,12 @@ class Step:
         return self.recorded.spec.job if self.recorded and self.recorded.spec.job in ORDER else ""
 
     @property
-    def begins(self) -> str:
-        """When its interval begins, sortable as text; empty if it has none."""
-        return begins(self.reference)
-
-    @property
     def name(self) -> str:
         """What it is, and of which interval: ``clean tables 2013-02-01``."""
+        if isinstance(self.reference, ModelVersion):
+            return f"champion {self.reference.name}@{self.reference.version}"
         told = self.recorded.spec.job if self.recorded else self.reference.kind
-        interval = self.reference.interval if isinstance(self.reference, Dataset) else None
-        when = f"{interval.start:%Y-%m-%d %H:%M}".removesuffix(" 00:00") if interval and told != "training_set" else ""
-        return f"{RESULTS.get(told, told)} {when}".rstrip()
+        return f"{RESULTS.get(told, told)} {begins(self.reference) if told != 'training_set' else ''}".rstrip()
 
 
 def key_of(reference: Reference) -> str:
@@ -64,8 +59,9 @@ def key_of(reference: Reference) -> str:
 
 
 def begins(reference: Reference) -> str:
-    """Return when a dataset's interval begins, sortable as text; empty for what has none."""
-    return reference.interval.key if isinstance(reference, Dataset) and reference.interval else ""
+    """Return when a dataset's interval begins, to the day if that is exact; empty for what has none."""
+    interval = reference.interval if isinstance(reference, Dataset) else None
+    return f"{interval.start:%Y-%m-%d %H:%M}".removesuffix(" 00:00") if interval else ""
 
 
 def steps(records: Records, version: VersionRecord) -> list[Step]:
@@ -77,8 +73,10 @@ def steps(records: Records, version: VersionRecord) -> list[Step]:
 
     def visit(reference: AnyReference) -> None:
         if key_of(reference) not in found:
-            step = found[key_of(reference)] = Step(reference, _recorded(records, reference))
-            for one in needed(step.recorded) if step.recorded and step.job else ():
+            # A champion is a version itself, made again by asking for it; here its kept bytes are what counts.
+            recorded = None if isinstance(reference, ModelVersion) else _recorded(records, reference)
+            step = found[key_of(reference)] = Step(reference, recorded)
+            for one in needed(recorded) if recorded and step.job else ():
                 visit(one)
 
     if version.registered is None:
@@ -87,7 +85,7 @@ def steps(records: Records, version: VersionRecord) -> list[Step]:
             "without it nobody can say which evaluation was its own"
         )
     visit(version.registered.spec.inputs["evaluation"])  # type: ignore[arg-type]  # the operator gives exactly one
-    return sorted(found.values(), key=lambda step: (ORDER.index(step.job) if step.job else -1, step.begins))
+    return sorted(found.values(), key=lambda step: (ORDER.index(step.job) if step.job else -1, begins(step.reference)))
 
 
 def _recorded(records: Records, reference: Reference) -> Manifest | None:
@@ -117,7 +115,8 @@ def again(manifest: Manifest, known: Mapping[str, AnyReference], root: str, serv
     """Return what asks for a recorded job once more: elsewhere, on what was made again there."""
 
     def moved(reference: AnyReference) -> AnyReference:
-        return known.get(key_of(reference), reference)
+        made = known.get(key_of(reference), reference)
+        return reference.model_copy(update={"uri": made.uri, "hash": made.hash})
 
     inputs = {
         role: tuple(map(moved, given)) if isinstance(given, tuple) else moved(given)

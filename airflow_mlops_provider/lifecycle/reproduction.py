@@ -155,7 +155,7 @@ def _content(name: str, recorded: Manifest, rebuilt: Manifest) -> Finding:
     if flavor not in STABLE_FORMATS and SAMPLE in outputs and outputs[SAMPLE] == others.get(SAMPLE):
         note = f"{flavor} files differ from run to run; the predictions on the kept sample are equal"
         return Finding(**sides, note=note)
-    return Finding(**sides, differs=_which(name, outputs, others))
+    return Finding(**sides, differs=_which(name, outputs, others), note=_cause(recorded, rebuilt))
 
 
 def _which(name: str, outputs: Mapping[str, str], others: Mapping[str, str]) -> str:
@@ -163,6 +163,16 @@ def _which(name: str, outputs: Mapping[str, str], others: Mapping[str, str]) -> 
     file = next(one for one in sorted(outputs.keys() | others.keys()) if outputs.get(one) != others.get(one))
     was, now = (short(side[file]) if file in side else "none" for side in (outputs, others))
     return f"{name}, file {file} (recorded {was}, made again {now})"
+
+
+def _cause(recorded: Manifest, rebuilt: Manifest) -> str:
+    """Return what is left to blame where all that went in was the same."""
+    sides = (recorded.hardware, rebuilt.hardware)
+    parts = [
+        f"{key} {sides[0][key]}, now {sides[1].get(key)}" for key in sides[0] if sides[0][key] != sides[1].get(key)
+    ]
+    machine = f"the machine is another ({'; '.join(parts)})" if parts else "the machine is of the same kind"
+    return f"all that went in is the same, {machine}: if nothing in the code is left to chance, it is the machine"
 
 
 def _differences(where: str, was: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:

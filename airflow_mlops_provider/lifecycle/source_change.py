@@ -11,15 +11,25 @@ LONGEST = 80
 
 
 class Change(Frozen):
-    """Where a source file first differs: line number from 1, the function around it, and the line on both sides."""
+    """Where a source file first differs: line number from 1, the function around it, and the line on both sides.
+
+    A side without that line has an empty one.
+    """
 
     line: int
     function: str | None
     old: str
     new: str
 
+    @property
+    def where(self) -> str:
+        """The place: ``line 12 in clean``."""
+        return f"line {self.line} in {self.function}" if self.function else f"line {self.line}"
+
     def __str__(self) -> str:
-        return f"line {self.line}{f' in {self.function}' if self.function else ''}: {self.old!r} is now {self.new!r}"
+        if self.old and self.new:
+            return f"{self.old!r} is now {self.new!r}"
+        return f"{self.old!r} is gone" if self.old else f"{self.new!r} is new"
 
 
 def first_change(old: str, new: str) -> Change | None:
