@@ -16,6 +16,7 @@ KINDS = {
     "features": "features of a new data interval, offline and online",
     "production_ready": "a model version that passed its gates",
     "drift": "a signal that live data, predictions or quality left their limits",
+    "data_change": "a request that the data change, addressed to data engineering",
     "predictions": "predictions of a data interval, made in batch",
     "live": "the model version that serves",
 }
@@ -34,6 +35,11 @@ def production_ready(product: MLProduct) -> Asset:
 def drift(product: MLProduct) -> Asset:
     """Return the asset that monitoring updates when limits are crossed."""
     return _asset(product, "drift")
+
+
+def data_change(product: MLProduct) -> Asset:
+    """Return the asset that a request to data engineering updates."""
+    return _asset(product, "data_change")
 
 
 def predictions(product: MLProduct) -> Asset:

@@ -78,6 +78,29 @@ def lineage(args: Namespace) -> None:
 
 
 @_plainly
+def feedback(args: Namespace) -> None:
+    """Show what is asked of data engineering and waits for an answer, or answer it."""
+    from airflow_mlops_provider.backends.change_requests import ChangeRequests
+    from airflow_mlops_provider.backends.code import load_product
+    from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
+
+    kept = ChangeRequests(ArtifactStoreHook().store(), args.product)
+    if args.close:
+        answered = kept.close(args.close, args.answer)
+        print(f"closed {answered.key}: {answered.what}")
+        return
+    waiting = kept.open()
+    if not waiting:
+        bundle(None)
+        load_product(args.product)  # a mistyped name is not a product without requests
+    if args.json:
+        print(json.dumps([{"key": one.key, **one.to_json()} for one in waiting], indent=1))
+        return
+    rows = [(one.key, f"{one.at:%F %T}", one.to, one.what, one.by, "\n".join(one.evidence)) for one in waiting]
+    _table(("request", "at (UTC)", "asked of", "what", "by", "evidence"), rows)
+
+
+@_plainly
 def demo(args: Namespace) -> None:
     """Replay the reference product's months."""
     from airflow_mlops_provider.cli.demo import run

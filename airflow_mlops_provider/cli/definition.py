@@ -27,6 +27,13 @@ ARG_MLFLOW_PORT = Arg(
 )
 ARG_MONTHS = Arg(("--months",), help="data intervals to replay (default: 7)", default=7, type=int)
 ARG_PRODUCT = Arg(("product",), help="the product's name")
+REPRODUCE = (
+    "First it compares what stands here and now with the record: delivered files, code and settings of each step, "
+    "packages, kept results. If all is the same, it makes raw tables, features, training set, model and evaluation "
+    "again: with the code of the recorded commit, in a clean environment, in a new artifact "
+    "root with a feature store and an MLflow of its own, and each job at the configured place. It stops at the first "
+    "thing that differs. The last line is `identical` (exit status 0) or `differs: ...` with that thing (1)."
+)
 ARG_VERSION = Arg(("version",), metavar="PRODUCT@VERSION", help="a model version, such as flight_delay@1")
 ARG_ROOT = Arg(("--root",), help="artifact root with the records (default: the configured one)", default=None)
 ARG_LANDING = Arg(("--landing",), help="where deliveries lie (default: where they lay then)", default=None)
@@ -59,6 +66,8 @@ ARG_FILE = Arg(
     help="instead, a delivered file: the file itself, its name, or the start of its SHA-256",
 )
 ARG_GRAPH = Arg(("--graph",), metavar="FILE", help="draw it into this SVG file", default=None, type=Path)
+ARG_CLOSE = Arg(("--close",), metavar="REQUEST", help="answer this request, so that it is not listed any more")
+ARG_ANSWER = Arg(("--answer",), help="with --close: what became of it, such as a commit", default="done")
 ARG_JSON = Arg(("--json",), help="print JSON instead of a table", action="store_true")
 
 
@@ -69,13 +78,23 @@ def get_mlops_cli_commands() -> list[CLICommand]:
     ]
 
 
-def _command(name: str, says: str, *args: Arg) -> ActionCommand:
-    return ActionCommand(name=name, help=says, func=lazy_load_command(f"{COMMANDS}.{name}"), args=args)
+def _command(name: str, says: str, *args: Arg, more: str = "") -> ActionCommand:
+    described = f"{says}. {more}" if more else None
+    work = lazy_load_command(f"{COMMANDS}.{name}")
+    return ActionCommand(name=name, help=says, description=described, func=work, args=args)
 
 
 _ALL = (
     _command("products", "List the products in reach, with goal and owner", ARG_DAGS, ARG_JSON),
     _command("versions", "Show a product's model versions, where each stands and why", ARG_PRODUCT, ARG_JSON),
+    _command(
+        "feedback",
+        "Show what is asked of a product's data engineer and waits for an answer",
+        ARG_PRODUCT,
+        ARG_CLOSE,
+        ARG_ANSWER,
+        ARG_JSON,
+    ),
     _command(
         "lineage",
         "Show all that a model version was made of; or, for some data, the versions that were made of it",
@@ -98,6 +117,7 @@ _ALL = (
         ARG_WORK,
         ARG_KEEP,
         ARG_JSON,
+        more=REPRODUCE,
     ),
     _command(
         "demo",

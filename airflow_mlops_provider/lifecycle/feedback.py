@@ -1,11 +1,12 @@
-"""When the loop closes: limits crossed by what monitoring saw, and whether a new training is due."""
+"""When the loop closes: limits that monitoring saw crossed, whether a training is due, and what the data lack."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, Literal
 
-from airflow_mlops_provider.lifecycle.frozen import Frozen
+from airflow_mlops_provider.lifecycle.frozen import Frozen, digest
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import Monitoring, Retraining, Windows
 
@@ -89,6 +90,33 @@ def plan(
     if new >= policy.after_intervals:
         return _go("features", f"{new} new feature intervals since the last training", wanted)
     return _wait(f"{new} new feature interval(s) since the last training, due after {policy.after_intervals}")
+
+
+class DataChangeRequest(Frozen):
+    """What those who experiment ask of data engineering: that the data change, and why.
+
+    :param to: the product's data engineer.
+    :param what: what is missing or wrong in the data, and how that shows.
+    :param evidence: links to what it rests on.
+    :param study: the search that came upon it, if it was one.
+    :param by: the Airflow task, as ``dag/run/task``, or the person, that asks.
+    :param answer: what became of it; None while it is open.
+    """
+
+    product: str
+    to: str
+    what: str
+    evidence: tuple[str, ...] = ()
+    study: str | None = None
+    by: str
+    at: datetime
+    state: Literal["open", "closed"] = "open"
+    answer: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Its name: the same for the same words from the same task of a run, however often that is tried."""
+        return digest([self.product, self.what, self.study, self.by])[:16]
 
 
 def _go(cause: str, reason: str, intervals: int) -> Plan:

@@ -1,8 +1,9 @@
-"""Feedback: what monitoring saw goes back to the scheduler when a limit is crossed."""
+"""Feedback: to the scheduler when monitoring saw a limit crossed, to data engineering when the data must change."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import AssetAlias, BaseOperator
@@ -79,3 +80,64 @@ class FeedbackSendSignalOperator(BaseOperator):
 def alias(product: str) -> AssetAlias:
     """Return the alias through which monitoring may send its signal, or stay silent."""
     return AssetAlias(f"{product}.feedback")
+
+
+class FeedbackRequestDataChangeOperator(BaseOperator):
+    """Asks data engineering for a change of the data, with the evidence; stays silent where there is nothing to ask.
+
+    The request is kept in the artifact root, once however often the task is tried, and sent as the ``data_change``
+    asset event. ``airflow mlops feedback`` lists those that wait for an answer.
+
+    :param product: the product's declaration; its data engineer is asked.
+    :param search: reference to a search's report, which says what it needs.
+    :param what: what is asked for, in place of what the report says.
+    """
+
+    template_fields: Sequence[str] = ("search", "what")
+
+    def __init__(self, *, product: MLProduct, search: Any = None, what: Any = None, **kwargs: Any) -> None:
+        super().__init__(outlets=[requests(product.name)], **kwargs)
+        self.product = product
+        self.search = search
+        self.what = what
+
+    def execute(self, context: Context) -> dict[str, Any] | None:
+        """Return the request; None if nothing is asked."""
+        from airflow_mlops_provider.backends.change_requests import ChangeRequests
+
+        request = self.request(context)
+        if request is None:
+            self.log.info("nothing is asked of data engineering")
+            return None
+        kept = ChangeRequests(artifact_store(), self.product.name).add(request)
+        if kept.state == "closed":
+            self.log.info("request %s has been answered: %s", kept.key, kept.answer)
+            return kept.to_json()
+        self.log.warning("asked %s (request %s): %s", kept.to, kept.key, kept.what)
+        rests_on = [parse_reference(self.search)] if self.search else []
+        extra = {"key": kept.key, **kept.to_json(), "lineage": origin(rests_on, identity(context))}
+        context["outlet_events"][requests(self.product.name)].add(assets.data_change(self.product), extra=extra)
+        return kept.to_json()
+
+    def request(self, context: Context) -> feedback.DataChangeRequest | None:
+        """Return what is to be asked."""
+        report, run = Report.model_validate(self.search) if self.search else None, identity(context)
+        facts = report.facts if report else {}
+        what = " ".join(str(self.what or facts.get("needs_data_change") or "").split())
+        if not what:
+            return None
+        pages = [f"{report.uri}/{report.page}"] if report and report.page else []
+        return feedback.DataChangeRequest(
+            product=self.product.name,
+            to=self.product.owners.data_engineer,
+            what=what,
+            evidence=(*pages, *filter(None, [facts.get("page_url")])),
+            study=facts.get("study"),
+            by=f"{run.dag_id}/{run.run_id}/{run.task_id}",
+            at=datetime.now(UTC),
+        )
+
+
+def requests(product: str) -> AssetAlias:
+    """Return the alias through which a request to data engineering may be sent, or not."""
+    return AssetAlias(f"{product}.data_change_requests")

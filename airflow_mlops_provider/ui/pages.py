@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from html import escape
 from urllib.parse import urlencode
@@ -49,7 +49,7 @@ def product(record: ProductRecord) -> str:
         f"<section id='{what.name}'>{updated}<p class='eyebrow'>Product</p><h1>{escape(_words(what.name))}</h1>"
         f"<p class='goal'>{escape(what.goal)}</p>{facts({name: escape(value) for name, value in listed.items()})}"
         f"{_loop(record)}<div class='two'>{_live(record)}{_compared(record)}</div>"
-        f"{_monitoring(record, seen)}{_versions(record)}</section>"
+        f"{_asked(record)}{_monitoring(record, seen)}{_versions(record)}</section>"
     )
 
 
@@ -125,13 +125,37 @@ def _seen(one: Seen) -> tuple[str, ...]:
     )
 
 
+def _asked(record: ProductRecord) -> str:
+    if not record.requests:
+        return ""
+    rows = [
+        (
+            _time(one.at),
+            escape(one.to),
+            escape(one.what),
+            escape(one.study or ""),
+            " · ".join(_pages(record, one.evidence)),
+        )
+        for one in record.requests
+    ]
+    return card("Asked of data engineering", table(("since", "asked", "what must change", "study", "evidence"), rows))
+
+
+def _pages(record: ProductRecord, evidence: Iterable[str]) -> Iterator[str]:
+    """Yield links to the pages among some evidence that lie in the artifact root; others are Airflow's not to show."""
+    for one in evidence:
+        if one.startswith(f"{record.root}/"):
+            uri, _, file = one.rpartition("/")
+            yield f"<a href='{shown(uri, file)}'>{escape(file.partition('.')[0])}</a>"
+
+
 def _versions(record: ProductRecord) -> str:
     known = record.versions()[:MOST_VERSIONS]
     head = ("version", "stands", "trained because", "#metric [95 %]", "#gain over champion", "evidence")
-    return card("Model versions", table(head, map(_version, known))) if known else ""
+    return card("Model versions", table(head, [_version(one, record.product.name) for one in known])) if known else ""
 
 
-def _version(one: Version) -> tuple[str, ...]:
+def _version(one: Version, product: str) -> tuple[str, ...]:
     found = one.evaluation
     cause = escape(one.cause.replace("_", " ") or "history")
     return (
@@ -140,8 +164,13 @@ def _version(one: Version) -> tuple[str, ...]:
         f"<details><summary>{cause}</summary>{_moves(one.moves)}</details>",
         escape(str(found.challenger)) if found else NONE,
         f"{found.gain.value:+.4f} (v{found.champion_version})" if found and found.gain else NONE,
-        "".join(_report_link("evaluation", one.report)),
+        " · ".join([*_report_link("evaluation", one.report), _lineage_link(product, one.number)]),
     )
+
+
+def _lineage_link(product: str, version: int) -> str:
+    query = escape(urlencode({"product": product, "version": version}))
+    return f"<a href='lineage?{query}'>lineage</a>"
 
 
 def _report_link(name: str, report: Report | None) -> list[str]:

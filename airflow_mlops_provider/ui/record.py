@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from airflow_mlops_provider.backends.change_requests import ChangeRequests
 from airflow_mlops_provider.backends.ledger import Ledger
 from airflow_mlops_provider.jobs.catalogue import JOBS
 from airflow_mlops_provider.jobs.declarations import declared
@@ -75,12 +76,14 @@ class ProductRecord:
 
     :param root: the artifact root's URI.
     :param manifests: by job, each in the order in which they ended.
+    :param requests: what is asked of data engineering and waits for an answer.
     """
 
     product: MLProduct
     root: str
     manifests: dict[str, list[Manifest]]
     entries: list[LedgerEntry]
+    requests: tuple[feedback.DataChangeRequest, ...] = ()
 
     def stages(self) -> list[StageState]:
         """Return the loop's stages, in order."""
@@ -158,7 +161,9 @@ def records(store: Store, may_read: Callable[[str], bool]) -> list[ProductRecord
         manifests = {job: [one for one in _ended(store, product, job) if may_read(one.spec.run.dag_id)] for job in JOBS}
         if any(manifests.values()):
             entries = Ledger(store, product.name).entries()
-            found.append(ProductRecord(product, store.uri, manifests, entries))
+            requests = ChangeRequests(store, product.name).open()
+            shown = tuple(one for one in requests if may_read(one.by.partition("/")[0]))
+            found.append(ProductRecord(product, store.uri, manifests, entries, shown))
     return found
 
 
