@@ -16,10 +16,11 @@ from airflow_mlops_provider.cli.terminal import console
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
 from airflow_mlops_provider.jobs.records import Records
-from airflow_mlops_provider.lifecycle.lineage import JUDGED, LEARNED, Item, Lineage, Made, Process, item_of
+from airflow_mlops_provider.lifecycle.lineage import JUDGED, LEARNED, Item, Lineage, Made, item_of
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.lifecycle.uses import Found, Use, read_from, use, with_hash
 from airflow_mlops_provider.ui.lineage import counted, deciding, drawing, month
+from airflow_mlops_provider.ui.lineage_page import how, stands_at
 
 SHORT = 12
 DATASETS = ("extract", "clean", "compute", "training_set")
@@ -35,7 +36,8 @@ def run(args: Namespace) -> None:
         )
     if args.graph and asked != ["model"]:
         raise ConfigurationError("--graph draws a model version; give PRODUCT@VERSION with it")
-    records = Records(open_store(args.root or ArtifactStoreHook().settings()["root"]))
+    hook = ArtifactStoreHook()
+    records = Records(open_store(args.root, hook.secrets()) if args.root else hook.store())
     if args.model:
         show_version(records.lineage(*parse_version(args.model)), args.graph, args.json)
     else:
@@ -71,7 +73,7 @@ def show_version(graph: Lineage, file: Path | None, as_json: bool) -> None:
     for title, (head, rows) in tables.items():
         if rows:
             terminal.print(_table(title, head, rows))
-    terminal.print(_table("\nHow", ("", ""), _how(graph)))
+    terminal.print(_table("\nHow", ("", ""), how(graph)))
     if file is not None:
         terminal.print(f"\ndrawn    {file.resolve()}", markup=False)
 
@@ -80,7 +82,8 @@ def _line(item: Item, graph: Lineage) -> tuple[str, ...]:
     begin = (item.kind, _span(item, graph) or _when(item), item.hash[:SHORT], counted(item) or NOTHING)
     if item.made is None:
         return (*begin, NOTHING, item.missing)
-    return (*begin, "\n".join(f"{name} {sha256[:SHORT]}" for name, sha256 in deciding(item.made)), _commit(item.made))
+    code = "\n".join(f"{name} {sha256[:SHORT]}" for name, sha256 in deciding(item.made))
+    return (*begin, code, stands_at(item.made) or NOTHING)
 
 
 def _span(item: Item, graph: Lineage) -> str:
@@ -96,12 +99,6 @@ def _span(item: Item, graph: Lineage) -> str:
 
 def _when(item: Item) -> str:
     return month(item.interval) if item.interval else NOTHING
-
-
-def _commit(made: Process) -> str:
-    if made.commit.commit is None:
-        return NOTHING
-    return f"{made.commit.commit[:SHORT]}{' dirty' if made.commit.dirty else ''}"
 
 
 def _runs(graph: Lineage) -> list[tuple[str, ...]]:
@@ -132,28 +129,6 @@ def _views(graph: Lineage) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
 
 def _files(graph: Lineage) -> list[tuple[str, ...]]:
     return sorted((key, sha256, item.hash[:SHORT]) for item in graph.items for key, sha256 in item.files.items())
-
-
-def _how(graph: Lineage) -> Iterator[tuple[str, str]]:
-    """Yield how the model was trained, and in which environments everything before it was made."""
-    model = graph.items[0].made
-    if model is not None:
-        yield "settings", json.dumps(model.settings) if model.settings is not None else "not recorded"
-        yield "seed", NOTHING if model.seed is None else str(model.seed)
-        yield "hardware", ", ".join(f"{name} {value}" for name, value in model.hardware.items())
-    if graph.version.facts.get("run_id"):
-        yield "MLflow run", str(graph.version.facts["run_id"])
-    if graph.registered is not None:
-        yield "registered by", f"{graph.registered.dag_id}, {graph.registered.run_id}, {graph.registered.task_id}"
-    made = [item.made for item in graph.items if item.made]
-    for digest, packages in graph.environments.items():
-        jobs = sorted({one.job for one in made if one.environment == digest})
-        yield f"environment {digest[:SHORT]}", f"{len(packages)} packages: {', '.join(jobs)}"
-    for image in sorted({one.image or "" for one in made}):
-        jobs = sorted({one.job for one in made if (one.image or "") == image})
-        yield "image", f"{image or 'none, a process'}: {', '.join(jobs)}"
-    for commit in sorted({(one.commit.repository or "", _commit(one)) for one in made}):
-        yield "repository", " at ".join(filter(None, commit))
 
 
 # --- data → models ----------------------------------------------------------------------------------------------------

@@ -135,7 +135,11 @@ class Lineage(Frozen):
 
     def shown_to(self, may_read: Callable[[str], bool]) -> Lineage:
         """Return the graph without what is known of results that were made by DAGs that somebody may not read."""
-        return self.model_copy(update={"items": tuple(_shown(one, may_read) for one in self.items)})
+        items = tuple(_shown(one, may_read) for one in self.items)
+        seen = {one.made.environment for one in items if one.made}
+        registered = self.registered if self.registered and may_read(self.registered.dag_id) else None
+        environments = {name: packages for name, packages in self.environments.items() if name in seen}
+        return self.model_copy(update={"items": items, "registered": registered, "environments": environments})
 
 
 def lineage(

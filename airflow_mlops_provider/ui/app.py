@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from airflow.models import DagModel
-from fastapi import Depends, FastAPI, HTTPException
+from fastapi import Depends, FastAPI, HTTPException, Query
 from fastapi.responses import HTMLResponse, Response
 
 from airflow_mlops_provider.backends.artifacts import BucketStore, FolderStore
+from airflow_mlops_provider.exceptions import UnknownNameError
 from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
+from airflow_mlops_provider.jobs.records import Records
 from airflow_mlops_provider.ui import files, pages
+from airflow_mlops_provider.ui.lineage_page import page
 from airflow_mlops_provider.ui.record import records
 
 _COMMON = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "private, no-cache"}
@@ -23,6 +27,8 @@ _STYLED = f"{_NOTHING}; style-src 'unsafe-inline'; img-src data: blob:; font-src
 # A report's own scripts may draw, but in an origin of their own: no cookie, no call to Airflow, no other address.
 _REPORT = f"sandbox allow-scripts; {_STYLED}; script-src 'unsafe-inline'"
 _DATA = f"sandbox; {_NOTHING}"
+
+ProductName = Annotated[str, Query(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 
 # No generated documentation: its routes would be open to everybody.
 app = FastAPI(
@@ -39,6 +45,20 @@ def overview(user: GetUserDep) -> HTMLResponse:
     """Show every product of which the user may read at least one result."""
     page = pages.overview(records(artifact_store(), reader(user)))
     return HTMLResponse(page, headers={**_COMMON, "Content-Security-Policy": _STYLED})
+
+
+@app.get("/lineage")
+def lineage(product: ProductName, version: int, user: GetUserDep) -> Response:
+    """Show what a model version was made of, as far as the user may read the DAGs that made it."""
+    try:
+        graph = Records(artifact_store()).lineage(product, version)
+    except UnknownNameError:
+        raise HTTPException(404, "no such model version") from None
+    may_read, made = reader(user), graph.items[0].made
+    if not may_read(made.run.dag_id if made else ""):
+        raise HTTPException(403, "Forbidden")
+    shown = page(graph.shown_to(may_read))
+    return HTMLResponse(shown, headers={**_COMMON, "Content-Security-Policy": _STYLED})
 
 
 @app.get("/artifact")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.lineage import Item, Lineage
 
-WIDE, BETWEEN = 204, 62
+WIDE, BETWEEN = 204, 48
 LEFT, TOP = 80, 44
 GAP, LANE_GAP = 12, 22
 

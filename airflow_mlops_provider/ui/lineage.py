@@ -15,7 +15,7 @@ KINDS = ("raw data", "clean data", "features", "training set", "model")
 MAIN = "examples"  # what a features dataset is counted in, of all its tables
 LEGEND = 34
 STYLE = """
-svg.lineage{--v0:#c9701a;--v1:#2b8f5c;--v2:#2878b5;--v3:#8a5cc2;--v4:#b8487f;max-width:none}
+svg.lineage{--v0:#c9701a;--v1:#2b8f5c;--v2:#2878b5;--v3:#8a5cc2;--v4:#b8487f;min-width:60rem}
 svg.lineage text{font:12px system-ui,-apple-system,"Segoe UI",sans-serif;fill:var(--ink)}
 svg.lineage .hash,svg.lineage .code{font:11px ui-monospace,Menlo,Consolas,monospace}
 svg.lineage .soft{fill:var(--soft);font-size:11px} svg.lineage .kind{font-weight:650;font-size:13px}
@@ -42,7 +42,7 @@ def drawing(graph: Lineage, alone: bool = False) -> str:
     """
     found = places(graph, tall)
     drawn = [
-        _heading(graph),
+        _heading(graph) if alone else "",
         *map(_lane, found.lanes),
         *_links(graph.links, found),
         *(part for box in found.boxes.values() for part in _box(box)),

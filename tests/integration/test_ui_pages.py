@@ -13,11 +13,15 @@ import pytest
 
 from airflow_mlops_provider.cli.settings import USER, password
 from airflow_mlops_provider.lifecycle.manifest import Failure
+from airflow_mlops_provider.lifecycle.references import Model, ModelVersion
+from airflow_mlops_provider.lifecycle.registry import Status
 from flight_delay.product import product
 from tests.ui_world import HTML, World, replayed
 
 pytestmark = pytest.mark.system
 REPO = Path(__file__).parents[2]
+LINEAGE = f"/mlops/lineage?product={product.name}&version=2"
+HIDDEN = 9
 SECRET = Failure(error="TopSecret", message="", retryable=True)
 
 
@@ -26,6 +30,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """Return an artifact root in which a replay, and a DAG that not everybody may read, have left their results."""
     world = replayed(tmp_path_factory.mktemp("artifacts"), product)
     world.job("drift", "secret", dag_id="secret", failure=SECRET)
+    model = world.job("train", "secret", dag_id="secret", kind=Model)
+    hidden = ModelVersion(uri=model.uri, hash=model.hash, name=product.name, version=HIDDEN)
+    world.move(hidden, Status.REGISTERED, "trained because: nobody is to know")
     return world
 
 
@@ -68,7 +75,7 @@ def test_airflow_loads_the_plugin(stack: Any) -> None:
     assert stack.get("plugins/importErrors")["import_errors"] == []
 
 
-@pytest.mark.parametrize("path", ["/mlops/", "/mlops/?dag_id=any", "/mlops/artifact"])
+@pytest.mark.parametrize("path", ["/mlops/", "/mlops/?dag_id=any", "/mlops/artifact", LINEAGE])
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer made-up"}, {"Cookie": "_token=made-up"}])
 def test_stranger_is_refused(stranger: httpx.Client, world: World, path: str, headers: dict[str, str]) -> None:
     """Without a login of Airflow's, or with a forged one, neither page nor file is shown."""
@@ -108,6 +115,32 @@ def test_manifest_is_shown_as_data(reader: httpx.Client, world: World) -> None:
     answer = reader.get("/mlops/artifact", params={**drift_page(world), "file": "manifest.json"})
     assert answer.headers["content-type"] == "application/json"
     assert json.loads(answer.content)["spec"]["job"] == "drift"
+
+
+def test_a_versions_lineage_is_drawn(reader: httpx.Client, world: World) -> None:
+    """The page that a version's row leads to names its model, under a policy that lets no script run."""
+    answer = reader.get(LINEAGE)
+    assert answer.status_code == 200
+    made = next(entry.version for entry in world.ledger.entries() if entry.version.version == 2)
+    assert made.hash[:12] in answer.text and "<svg" in answer.text
+    assert "script-src" not in answer.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        ({"version": HIDDEN}, 403),
+        ({"version": 99}, 404),
+        ({"product": "nothing", "version": 2}, 404),
+        ({"product": "../etc", "version": 2}, 422),
+        ({"version": "two"}, 422),
+        ({}, 422),
+    ],
+)
+def test_a_lineage_that_is_not_there_or_not_theirs(reader: httpx.Client, asked: dict[str, Any], status: int) -> None:
+    """Unknown versions are not found; one of a DAG that the user may not read is forbidden, without a word of it."""
+    answer = reader.get("/mlops/lineage", params={"product": product.name, **asked})
+    assert answer.status_code == status and "nobody is to know" not in answer.text
 
 
 @pytest.mark.parametrize("role", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
