@@ -17,12 +17,14 @@ import sys
 import threading
 
 from airflow_mlops_provider.backends.quiet import silence
+from airflow_mlops_provider.jobs import masks
 
 ORPHANED = 3
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Read the specification, run the job, and return the exit status."""
+    masks.mask_output()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("botocore").setLevel(logging.WARNING)  # it tells each time where it found its credentials
     silence()

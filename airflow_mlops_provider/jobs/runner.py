@@ -28,6 +28,7 @@ from airflow_mlops_provider.jobs.catalogue import Job, find_job
 from airflow_mlops_provider.jobs.checkpoints import Checkpoints
 from airflow_mlops_provider.jobs.declarations import declare
 from airflow_mlops_provider.jobs.intervals import publish
+from airflow_mlops_provider.jobs.masks import masked
 from airflow_mlops_provider.jobs.trainer import as_asked
 from airflow_mlops_provider.jobs.work import Outcome, Work
 from airflow_mlops_provider.lifecycle.manifest import Failure, Manifest, Output
@@ -194,7 +195,7 @@ def describe(error: Exception) -> Failure:
     plain = isinstance(error, MLOpsError) or kind.__module__ == "builtins"
     return Failure(
         error=kind.__name__ if plain else f"{kind.__module__}.{kind.__qualname__}",  # others have a ConflictError, too
-        message=str(error)[:LONGEST_MESSAGE],
+        message=masked(str(error))[:LONGEST_MESSAGE],
         retryable=error.retryable if isinstance(error, MLOpsError) else not isinstance(error, MISTAKES),
-        traceback="".join(traceback.format_exception(error))[-LONGEST_MESSAGE:],
+        traceback=masked("".join(traceback.format_exception(error)))[-LONGEST_MESSAGE:],
     )

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
+from airflow_mlops_provider.jobs.masks import CREDENTIAL
 from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.spec import JobSpec
 from airflow_mlops_provider.places import pod_manifest
 from airflow_mlops_provider.places.pod_values import (
-    CREDENTIAL,
     Cpu,
     Dns,
     Key,

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 GRACE_SECONDS = 5
+#: Airflow's settings, connections and variables hold passwords, keys and tokens that are no job's business.
+AIRFLOWS_OWN = ("AIRFLOW__", "AIRFLOW_CONN_", "AIRFLOW_VAR_")
 
 
 @dataclass
@@ -91,7 +93,8 @@ class LocalProcess:
     def _environment(self, spec: JobSpec, secrets: Mapping[str, str]) -> dict[str, str]:
         products = str(source_file(f"{spec.product}.product").parent.parent)
         path = [products, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-        return {**os.environ, **self.env, **secrets, "PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(AIRFLOWS_OWN)}
+        return {**inherited, **self.env, **secrets, "PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}
 
 
 def _end_with(child: subprocess.Popen[str]) -> None:

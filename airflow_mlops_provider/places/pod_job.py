@@ -128,7 +128,7 @@ class JobPodOperator(DurablePodOperator):
 
     @cached_property
     def _store(self) -> Any:
-        return open_store(self.spec.root)
+        return open_store(self.spec.root, self.environment)
 
 
 def memory_of(pod: dict[str, Any] | None) -> str | None:

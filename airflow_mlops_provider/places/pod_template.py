@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from airflow_mlops_provider.exceptions import ConfigurationError
+from airflow_mlops_provider.jobs.masks import CREDENTIAL
 from airflow_mlops_provider.lifecycle.pod_facts import CONTAINER
-from airflow_mlops_provider.places.pod_values import CREDENTIAL
 
 #: The field by which Kubernetes tells the entries of a list apart; a list of any other name is one value.
 KEYS = {

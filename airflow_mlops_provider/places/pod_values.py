@@ -13,8 +13,6 @@ UNITS = {
     **{unit: 1024**power for power, unit in enumerate(("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"))},
     **{unit: 1000**power for power, unit in enumerate(("", "k", "M", "G", "T", "P", "E"))},
 }
-#: Names of variables that hold what nobody may read.
-CREDENTIAL = re.compile(r"PASSW(OR)?D|TOKEN|SECRET|CREDENTIAL|(API|ACCESS|PRIVATE)_?KEY", re.IGNORECASE)
 Memory = Annotated[str, StringConstraints(pattern=r"^[1-9]\d*(\.\d+)?([KMGTPE]i|[kMGTPE])?$")]
 Cpu = Annotated[str, StringConstraints(pattern=r"^(\d+m|\d+(\.\d{1,3})?)$")]
 Dns = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
