@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,16 +13,44 @@ if TYPE_CHECKING:
 _REPEATABLE = {"deterministic": True, "force_row_wise": True, "num_threads": 1, "verbosity": -1}
 
 
-def train(features: pd.DataFrame, label: pd.Series, settings: dict[str, Any], seed: int) -> lightgbm.Booster:
+_STEP = 10  # rounds between two looks at the later rows
+
+
+def train(
+    features: pd.DataFrame,
+    label: pd.Series,
+    settings: dict[str, Any],
+    seed: int,
+    validation: tuple[pd.DataFrame, pd.Series] | None = None,
+    report: Callable[[int, float], None] | None = None,
+) -> lightgbm.Booster:
     """Return gradient-boosted trees that give the probability of a late arrival.
 
     :param features: the assembled inputs, one row an example.
     :param label: 1 for late, 0 for not, in the same order.
     :param settings: LightGBM parameters, and ``rounds``, the number of trees.
     :param seed: settles every random choice.
+    :param validation: inputs and labels of later rows, from which nothing is learnt.
+    :param report: is told each tenth round and its AUC on those rows; it may raise, to end a training that leads
+        nowhere.
     """
     import lightgbm
 
     parameters = {key: value for key, value in settings.items() if key != "rounds"}
     data = lightgbm.Dataset(features, label=label, free_raw_data=False)
-    return lightgbm.train({**parameters, **_REPEATABLE, "seed": seed}, data, num_boost_round=settings["rounds"])
+    watched: dict[str, Any] = {}
+    if validation is not None and report is not None:
+        parameters["metric"] = "auc"
+        later = lightgbm.Dataset(*validation, reference=data)
+        watched = {"valid_sets": [later], "callbacks": [_telling(report)]}
+    return lightgbm.train(
+        {**parameters, **_REPEATABLE, "seed": seed}, data, num_boost_round=settings["rounds"], **watched
+    )
+
+
+def _telling(report: Callable[[int, float], None]) -> Callable[[Any], None]:
+    def tell(state: Any) -> None:
+        if (state.iteration + 1) % _STEP == 0:
+            report(state.iteration + 1, state.evaluation_result_list[0][2])
+
+    return tell
