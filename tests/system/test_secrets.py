@@ -68,7 +68,8 @@ pod = KubernetesPod(
     }}, env={{"MLFLOW_TRACKING_USERNAME": "somebody"}},
 )
 with DAG("secrets", schedule=CronDataIntervalTimetable("0 0 * * *", "UTC"), start_date=datetime(2024, 1, 1, tzinfo=UTC),
-         end_date=datetime(2024, 1, 1, tzinfo=UTC), catchup=True, default_args={{"retries": 2, "retry_delay": timedelta(seconds=1)}}):
+         end_date=datetime(2024, 1, 1, tzinfo=UTC), catchup=True,
+         default_args={{"retries": 2, "retry_delay": timedelta(seconds=1)}}):
     raw = SourceExtractIntervalOperator(task_id="extract", product=product)
     here = RulesCleanIntervalOperator(task_id="here", product=product, raw=raw.output)
     found = RulesCleanIntervalOperator(task_id="found", product=product, raw=raw.output)
