@@ -41,7 +41,7 @@ def get_provider_info() -> dict[str, Any]:
         "integrations": [
             {"integration-name": name, "external-doc-url": url, "tags": ["ml"]} for name, url in INTEGRATIONS.items()
         ],
-        "operators": [_modules("MLOps", "operators", STAGES)],
+        "operators": [_modules("MLOps", "operators", (*STAGES, "maintenance"))],
         "sensors": [_modules("MLOps", "sensors", SENSORS)],
         "triggers": [_modules("MLOps", "triggers", TRIGGERS)],
         "hooks": [_modules(integration, "hooks", (file,)) for file, integration in HOOKS.items()],
@@ -188,6 +188,11 @@ def _options() -> dict[str, Any]:
             "The pod of default_place: a JSON object of KubernetesPod's fields.",
             '{"image": "registry.example/mlops:1", "memory": "4Gi", "secrets": '
             '{"MLFLOW_TRACKING_PASSWORD": {"name": "mlflow", "key": "password"}}}',
+        ),
+        "installation": _option(
+            "The name of this Airflow, which no other one in its Kubernetes cluster bears. Its pods are labelled with "
+            "it, and maintenance removes orphans of this name only; without a name, none.",
+            "production",
         ),
         "landing_root": _option(
             "Where sources deliver: a folder, or s3://bucket/prefix. By default the folder landing in the artifact "

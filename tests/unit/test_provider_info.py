@@ -20,7 +20,7 @@ from airflow_mlops_provider.lifecycle.stages import STAGES
 INFO = get_provider_info()
 AIRFLOW = Path(airflow.__file__).parent
 ROOT = Path(airflow_mlops_provider.__file__).parent
-SHELLS = {"__init__", "base", "events", "links"}
+SHELLS = {"__init__", "base", "events", "lineage", "links"}
 
 
 def modules(kind: str) -> list[str]:
@@ -58,8 +58,9 @@ def test_named_things_are_there(path: str) -> None:
 
 
 def test_operators_follow_the_stages() -> None:
-    """There is one operator module for each stage, in their order."""
-    assert modules("operators") == [f"airflow_mlops_provider.operators.{stage}" for stage in STAGES]
+    """There is one operator module for each stage, in their order, and one for what is no stage."""
+    names = [*STAGES, "maintenance"]
+    assert modules("operators") == [f"airflow_mlops_provider.operators.{name}" for name in names]
 
 
 @pytest.mark.parametrize("kind", ["operators", "sensors", "triggers"])

@@ -1,0 +1,93 @@
+"""What keeps the loop's own house in order. No stage of the loop: nothing waits for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from airflow_mlops_provider.exceptions import MLOpsError
+from airflow_mlops_provider.hooks.defaults import option
+from airflow_mlops_provider.lifecycle.pod_orphans import GONE
+from airflow_mlops_provider.lifecycle.spec import RunIdentity
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+    from airflow.sdk.types import RuntimeTaskInstanceProtocol
+
+    from airflow_mlops_provider.places.pod_api import PodApi
+
+
+class KubernetesRemoveOrphansOperator(BaseOperator):
+    """Removes the pods of this Airflow whose task instance is finished or gone, and hands on their names.
+
+    Which pods are this Airflow's, ``[mlops] installation`` says: without it, or without a cluster, it is skipped.
+
+    :param conn_id: the Airflow connection to the cluster.
+    :param namespace: where the pods are; by default the connection's.
+    :param keep_hours: for how long pods stay that a place was told to keep.
+    """
+
+    template_fields: Sequence[str] = ("namespace",)
+    ui_color = "#dcecf5"
+
+    def __init__(
+        self,
+        *,
+        conn_id: str = "kubernetes_default",
+        namespace: str | None = None,
+        keep_hours: float = 72,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.conn_id = conn_id
+        self.namespace = namespace
+        self.keep_hours = keep_hours
+
+    def execute(self, context: Context) -> list[str]:
+        """Look at each pod that this provider manages, and remove the orphans."""
+        from airflow_mlops_provider.places.reaper import reap
+
+        installation = option("installation")
+        if installation is None:
+            raise AirflowSkipException("[mlops] installation is not set: no pod is known to be this Airflow's own")
+        ti = context["ti"]
+        try:
+            removed = reap(self._api(), installation, lambda run: state_of(ti, run), self.log, self.keep_hours)
+        except MLOpsError as error:
+            if error.retryable:
+                raise
+            raise AirflowFailException(f"{type(error).__name__}: {error}") from None
+        self.log.info("removed %d pods", len(removed))
+        return removed
+
+    def _api(self) -> PodApi:
+        """Return the pods where this Airflow makes them. :raises AirflowSkipException: if no cluster is configured."""
+        from kubernetes.config import ConfigException
+
+        from airflow_mlops_provider.places.pod_operator import DurablePodOperator
+
+        api = DurablePodOperator(task_id="pods", kubernetes_conn_id=self.conn_id, namespace=self.namespace).api
+        try:
+            api.hook.get_conn()
+        except ConfigException as error:
+            raise AirflowSkipException(f"no Kubernetes cluster is configured: {error}") from None
+        return api
+
+
+def state_of(ti: RuntimeTaskInstanceProtocol, run: RunIdentity) -> str | None:
+    """Return a task instance's state as Airflow knows it: None if it has none yet, ``gone`` if there is none.
+
+    A worker may not read Airflow's database; its task's own interface may be asked.
+    """
+    mapped = run.map_index >= 0
+    found = ti.get_task_states(
+        dag_id=run.dag_id,
+        map_index=run.map_index if mapped else None,
+        task_ids=[run.task_id],
+        run_ids=[run.run_id],
+    )
+    states: dict[str, str | None] = found.get(run.run_id, {})
+    return states.get(f"{run.task_id}_{run.map_index}" if mapped else run.task_id, GONE)
