@@ -14,6 +14,7 @@ import pytest
 from airflow_mlops_provider.backends.artifacts import BucketStore, FolderStore, content_hash, open_store
 from airflow_mlops_provider.backends.ledger import Ledger
 from airflow_mlops_provider.exceptions import ConfigurationError, ConflictError
+from airflow_mlops_provider.jobs.checkpoints import Checkpoints
 from airflow_mlops_provider.lifecycle.registry import Status
 from tests.bucket_world import s3_server
 from tests.ledger_world import PRODUCT, TO_READY, bring, check_unbroken, race_processes, race_threads
@@ -65,6 +66,28 @@ def test_what_is_written_is_read(store: BucketStore) -> None:
     assert keys_in(store.bucket) == ["/".join(filter(None, (store.prefix, "a/b.json")))]
     with pytest.raises(FileNotFoundError, match=r"a/c\.json"):
         store.read("a/c.json")
+
+
+def test_what_is_removed_is_gone(store: BucketStore) -> None:
+    """Removing takes away every file of a folder and of no other; that there is none is no error."""
+    for key in ("b/2", "b/c/4", "bb/3"):
+        store.write(key, b"")
+    store.remove("b")
+    store.remove("nowhere")
+    assert store.list("") == ["bb/3"]
+
+
+def test_checkpoints_in_a_bucket(store: BucketStore) -> None:
+    """As in a folder: the last whole one is found, a damaged one is passed over, two are kept, and all are cleared."""
+    checkpoints = Checkpoints(store, "shop/train/abc")
+    for epoch in (1, 2, 3):
+        checkpoints.save(epoch, lambda folder, epoch=epoch: (folder / "state").write_text(f"epoch {epoch}"))
+    assert len(store.list(checkpoints.prefix)) == 2
+    store.write(store.list(checkpoints.prefix)[-1], b"half")
+    found = checkpoints.latest()
+    assert found is not None and (found[0], (found[1] / "state").read_text()) == (2, "epoch 2")
+    checkpoints.clear()
+    assert checkpoints.latest() is None
 
 
 def test_listing_a_folder(store: BucketStore) -> None:
