@@ -25,33 +25,44 @@ from tests.tiny_world import TinyWorld
 LOG = logging.getLogger("tests.pod")
 
 
-class Memory(dict[str, Any]):
+class Store(dict[str, Any]):
     """What Airflow keeps of a task across its tries: plain JSON."""
 
     def set(self, key: str, value: Any) -> None:
         self[key] = json.loads(json.dumps(value))
 
 
+class Try:
+    """One try of a task: its context, as far as a place looks at it.
+
+    :param memory: what the task's tries share.
+    :param timeout: the task's ``execution_timeout``.
+    :param run_id: of its DAG run; the jobs of a tiny world say ``one``.
+    """
+
+    def __init__(self, memory: Store, number: int = 1, timeout: timedelta | None = None, run_id: str = "one") -> None:
+        self.ti = SimpleNamespace(
+            id=uuid.uuid4(), dag_id="tests", run_id=run_id, task_id="clean", map_index=-1, try_number=number,
+            start_date=datetime.now(UTC),
+        )  # fmt: skip
+        task = SimpleNamespace(execution_timeout=timeout)
+        self.context: Any = {"ti": self.ti, "run_id": run_id, "dag": None, "task": task, "task_state_store": memory}
+
+
 class Task:
     """A task whose tries a test makes, one after another.
 
     :param timeout: its ``execution_timeout`` in seconds.
-    :param run_id: of its DAG run; the jobs of a tiny world say ``one``.
     """
 
     def __init__(self, timeout: float | None = None, run_id: str = "one") -> None:
-        self.memory, self.number, self.run_id = Memory(), 0, run_id
-        limit = timedelta(seconds=timeout) if timeout else None
-        self.task = SimpleNamespace(execution_timeout=limit)
+        self.memory, self.number, self.run_id = Store(), 0, run_id
+        self.timeout = timedelta(seconds=timeout) if timeout else None
 
     def next_try(self) -> Any:
         """Return the context of a new try."""
         self.number += 1
-        ti = SimpleNamespace(
-            id=uuid.uuid4(), dag_id="tests", run_id=self.run_id, task_id="clean", map_index=-1,
-            try_number=self.number, start_date=datetime.now(UTC),
-        )  # fmt: skip
-        return {"ti": ti, "task": self.task, "task_state_store": self.memory, "run_id": self.run_id, "dag": None}
+        return Try(self.memory, self.number, self.timeout, self.run_id).context
 
 
 def connect(monkeypatch: pytest.MonkeyPatch, kubeconfig: Path | str) -> None:

@@ -11,6 +11,7 @@ from airflow_mlops_provider.backends import code, environment, models
 from airflow_mlops_provider.jobs.catalogue import Job, find_job
 from airflow_mlops_provider.jobs.trainer import as_asked
 from airflow_mlops_provider.lifecycle.frozen import digest
+from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.spec import JobSpec, RunIdentity
 
@@ -27,6 +28,23 @@ def address(spec: JobSpec, product: MLProduct) -> str:
             "packages": environment.versions(packages(job, product)),
         }
     )
+
+
+def address_beside(spec: JobSpec, before: Manifest, product: MLProduct) -> str | None:
+    """Return the address of a job where another one of its kind ran before; None if that one doesn't tell.
+
+    What an image holds never changes, so its code, declaration and packages are those that the earlier manifest names.
+    """
+    names = sorted(set(packages(find_job(spec.job), as_asked(product, spec))))
+    there = {
+        "provider": before.packages.get("airflow-mlops-provider"),
+        "declaration": before.declaration,
+        "code": before.code_hashes,
+        "packages": {name: before.packages.get(name.lower().replace("_", "-"), "absent") for name in names},
+    }
+    if digest({**before.spec.identity(), **there}) != before.address or before.spec.params != spec.params:
+        return None
+    return digest({**spec.identity(), **there})
 
 
 def result_key(spec: JobSpec, where: str) -> str:

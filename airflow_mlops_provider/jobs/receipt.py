@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from airflow_mlops_provider.backends.artifacts import MANIFEST, open_store
 from airflow_mlops_provider.jobs import runner
+from airflow_mlops_provider.lifecycle.frozen import digest
 from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.spec import JobSpec
 
@@ -29,5 +32,24 @@ def run(spec: JobSpec, key: str) -> Manifest:
         manifest = Manifest(
             state="failed", spec=spec, address="", failure=failure, started=began, ended=datetime.now(UTC)
         )
-    open_store(spec.root).write(f"{key}/{MANIFEST}", manifest.model_dump_json(indent=1).encode())
+    keys = [key]
+    if manifest.image and manifest.image == os.environ.get(runner.IMAGE_VARIABLE):  # else found: made in another one
+        keys.append(image_key(spec, manifest.image))
+    for folder in reversed(keys):
+        open_store(spec.root).write(f"{folder}/{MANIFEST}", manifest.model_dump_json(indent=1).encode())
     return manifest
+
+
+def find(spec: JobSpec, image: str, environment: Mapping[str, str]) -> Manifest | None:
+    """Return the manifest of finished work, if an earlier job of this kind tells what the image holds; else None.
+
+    :param image: the image's digest.
+    :param environment: credentials of the artifact root.
+    """
+    before = runner.read_manifest(open_store(spec.root, environment), image_key(spec, image))
+    return runner.find(spec, environment, before) if before else None
+
+
+def image_key(spec: JobSpec, image: str) -> str:
+    """Return the folder, below the artifact root, of the last manifest that a job of this kind left in an image."""
+    return f"{spec.product}/images/{digest(image)[:32]}/{spec.job}"

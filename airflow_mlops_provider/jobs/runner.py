@@ -23,7 +23,7 @@ from airflow_mlops_provider.backends.artifacts import (
     open_store,
 )
 from airflow_mlops_provider.exceptions import MLOpsError
-from airflow_mlops_provider.jobs.address import address, code_hashes, declaration, result_key, reuse_key
+from airflow_mlops_provider.jobs.address import address, address_beside, code_hashes, declaration, result_key, reuse_key
 from airflow_mlops_provider.jobs.catalogue import Job, find_job
 from airflow_mlops_provider.jobs.checkpoints import Checkpoints
 from airflow_mlops_provider.jobs.declarations import declare
@@ -56,14 +56,23 @@ def run(spec: JobSpec) -> Manifest:
     return attempt.found() or attempt.done()
 
 
-def find(spec: JobSpec, environment: Mapping[str, str] | None = None) -> Manifest | None:
+def find(
+    spec: JobSpec, environment: Mapping[str, str] | None = None, beside: Manifest | None = None
+) -> Manifest | None:
     """Return the manifest of finished work, which is current again by then; None if there is work to do.
 
-    For places with the packages that the job would run with: they need not start anything for what is done.
+    A place asks ahead: for what is done it need not start anything.
 
     :param environment: credentials of the artifact root, where they are not in the process's own environment.
+    :param beside: what an earlier job of this kind left where this one would run, if that is not here.
     """
-    return _begin(spec, environment).found()
+    attempt = _begin(spec, environment)
+    if beside is not None:
+        elsewhere = address_beside(spec, beside, attempt.declared)
+        if elsewhere is None:
+            return None
+        attempt.address = elsewhere
+    return attempt.found()
 
 
 def _begin(spec: JobSpec, environment: Mapping[str, str] | None = None) -> _Attempt:

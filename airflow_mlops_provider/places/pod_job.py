@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from airflow_mlops_provider.backends.artifacts import open_store
 from airflow_mlops_provider.exceptions import ConfigurationError, MLOpsError, OutOfMemoryError
+from airflow_mlops_provider.jobs import receipt
 from airflow_mlops_provider.jobs.runner import read_manifest
 from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.pod_facts import CONTAINER
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
 
 KEEP = {"none": "delete_pod", "failed": "delete_succeeded_pod", "all": "keep_pod"}
 LOG = "log.txt"
+
+
+class _Found(Exception):  # noqa: N818 - nothing is wrong: there is no pod to make
+    def __init__(self, manifest: Manifest) -> None:
+        super().__init__(manifest.address)
+        self.manifest = manifest
 
 
 class JobPodOperator(DurablePodOperator):
@@ -59,7 +66,10 @@ class JobPodOperator(DurablePodOperator):
     def finished(self, context: Any, event: dict[str, Any] | None) -> Manifest:
         """Attend to the pod until its end, and return the job's manifest. See :meth:`DurablePodOperator.attend`."""
         self._task = PodTask(context)
-        manifest = self.manifest(self.attend(context, event).name)
+        try:
+            manifest = self.manifest(self.attend(context, event).name)
+        except _Found as found:
+            return found.manifest
         assert manifest is not None  # a success is told by it alone
         return manifest
 
@@ -69,7 +79,13 @@ class JobPodOperator(DurablePodOperator):
         return self._sink
 
     def build_pod(self, task: PodTask) -> dict[str, Any]:
-        """Return the place's pod, after the cluster's own policy has had its say (``pod_mutation_hook``)."""
+        """Return the place's pod, after the cluster's own policy has had its say (``pod_mutation_hook``).
+
+        :raises _Found: if the image is named by its digest, and its work is known to be finished.
+        """
+        image = self.place.image.partition("@")[2]
+        if image and (done := receipt.find(self.spec, image, self.environment)):
+            raise _Found(done)
         pod = self.place.manifest(
             self.spec,
             self.environment,
