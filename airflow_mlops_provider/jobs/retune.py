@@ -74,7 +74,7 @@ def _also(work: Work, job: str, params: dict[str, Any], **inputs: AnyReference) 
 
 
 def search(work: Work, algorithm: Algorithm) -> tuple[list[Trial], str]:
-    """Try the fixed settings, then others near them, and return the tries and why there are no more."""
+    """Try the fixed settings, then others near them, and return the tries and what ended them before their number."""
     product, limits = work.product, work.product.retuning
     earlier, later = split_tail(product, work.read(work.input("training_set"), "train"), TAIL)
     work.log.info("tries learn from %d rows and are judged on the %d after them", len(earlier), len(later))
@@ -87,7 +87,7 @@ def search(work: Work, algorithm: Algorithm) -> tuple[list[Trial], str]:
         _log(work, trials[-1])
         if trials[0].state != "complete":
             return trials, "the fixed settings could not be judged"
-    return trials, stopped.reason
+    return trials, "" if stopped.kind == "trials" else stopped.reason
 
 
 def measure(

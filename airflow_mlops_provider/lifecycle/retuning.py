@@ -51,7 +51,7 @@ def around(product: MLProduct) -> Algorithm | None:
 def judged(product: MLProduct, trials: Iterable[Trial], stopped: str) -> Retuned:
     """Return what the trials say; the first one is of the fixed settings, which only a better one replaces.
 
-    :param stopped: why no more were tried.
+    :param stopped: what ended the tries before there were as many as allowed.
     """
     ended = [one for one in trials if one.ended]
     first, best = next((one for one in ended if one.slot == 0), None), best_of(ended)
@@ -62,7 +62,8 @@ def judged(product: MLProduct, trials: Iterable[Trial], stopped: str) -> Retuned
     where = f"on the last {TAIL:.0%} of the training rows"
     if best is None or best.value is None or best.value <= first.value:
         said = f"settings kept: none of {tries} tries was better than {product.metric} {first.value:.4f} {where}"
-        return Retuned(tries=tries, fixed=first.value, best=first.value, summary=f"{said}; {stopped}")
+        said = f"{said}; {stopped}" if stopped else said
+        return Retuned(tries=tries, fixed=first.value, best=first.value, summary=said)
     changed = {name: value for name, value in best.drawn.items() if value != product.trainer.settings[name]}
     told = ", ".join(f"{name} {product.trainer.settings[name]:g} -> {value:g}" for name, value in changed.items())
     said = f"settings changed: {product.metric} {first.value:.4f} -> {best.value:.4f} {where}, {told}"

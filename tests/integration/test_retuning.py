@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import runpy
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -225,6 +226,7 @@ def test_nothing_better_keeps_the_settings(make: Any) -> None:
     assert (ended.jobs, ended.model["hash"]) == (["retune"], ended.first.hash)
     assert ended.evaluation["facts"]["model"] == ended.first.hash
     assert ended.told["summary"].startswith("settings kept: none of 2 tries was better than roc_auc 0.")
+    assert ended.told["summary"].endswith("on the last 25% of the training rows")
     tries = json.loads(_tries(ended.told["report"]))
     assert [one["state"] for one in tries] == ["complete", "failed", "failed"]
     assert "MemoryError: too many leaves" in tries[1]["reason"]
@@ -282,6 +284,19 @@ def test_the_tail_is_later_and_was_not_known(moved: Ended) -> None:
     assert (len(earlier), len(later)) == (HOURS * 0.75 - 2, HOURS * 0.25)
     with pytest.raises(SourceDataError, match="take more intervals"):
         split_tail(product, rows[:3], 0.5)
+
+
+def test_the_pipeline_registers_what_retuning_hands_on() -> None:
+    """In the training DAG version and gates see the model and the evaluation that came of the one retuning."""
+    names = runpy.run_path(str(Path(__file__).parents[2] / "dags" / "training.py"))
+    dag = names["version"].dag
+    register, promote, retune = (
+        dag.get_task(f"{group}.{name}")
+        for group, name in (("registry", "register"), ("registry", "promote"), ("evaluation", "retune"))
+    )
+    assert retune.upstream_task_ids == {"training.train", "evaluation.evaluate", "features.build_training_set"}
+    assert (register.model.operator, register.model.key) == (retune, "model")
+    assert register.evaluation.operator is promote.evaluation.operator is retune
 
 
 def _tries(uri: str) -> bytes:
