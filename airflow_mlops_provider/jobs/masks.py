@@ -51,7 +51,7 @@ class MaskedStream:
 def mask_output() -> None:
     """From now on, let this process print stars in place of the credentials in its environment."""
     mask = Mask(os.environ)
-    sys.stdout, sys.stderr = MaskedStream(sys.stdout, mask), MaskedStream(sys.stderr, mask)  # type: ignore[assignment]
+    sys.stdout, sys.stderr = MaskedStream(sys.stdout, mask), MaskedStream(sys.stderr, mask)
 
 
 def masked(text: str) -> str:
