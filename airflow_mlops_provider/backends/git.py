@@ -12,7 +12,8 @@ from airflow_mlops_provider.backends.git_access import Credentials, environment,
 from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, UnknownNameError
 
 SECONDS = 120
-_HISTORY = 30
+#: How many of a branch's commits are looked through for one of ours.
+HISTORY = 30
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,11 @@ class GitRemote:
                 found[name.removeprefix("refs/heads/")] = what
         return default, found
 
-    def fetch(self, branch: str) -> str:
+    def fetch(self, branch: str, commits: int = 1) -> str:
         """Bring a branch's last commits here and return its tip."""
         if not (self.folder / "HEAD").exists():
             self._git("init", "--quiet", "--bare", str(self.folder))
-        self._git("fetch", "--quiet", "--no-tags", f"--depth={_HISTORY}", "--", self.url, f"refs/heads/{branch}")
+        self._git("fetch", "--quiet", "--no-tags", f"--depth={commits}", "--", self.url, f"refs/heads/{branch}")
         return self._git("rev-parse", "FETCH_HEAD").strip()
 
     def show(self, commit: str, path: str) -> str | None:
@@ -73,8 +74,8 @@ class GitRemote:
         return self._git("cat-file", "blob", kind.split(" ")[2])
 
     def find(self, commit: str, line: str) -> str | None:
-        """Return the newest of a branch's last commits whose message has a line; None if none has."""
-        for one in self._git("rev-list", f"--max-count={_HISTORY}", commit, "--").split():
+        """Return the newest of the commits brought here whose message has a line; None if none has."""
+        for one in self._git("rev-list", f"--max-count={HISTORY}", commit, "--").split():
             if line in self._git("cat-file", "commit", one).splitlines():
                 return one
         return None

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from airflow_mlops_provider.backends.git import GitRemote, Person, known_branch
+from airflow_mlops_provider.backends.git import HISTORY, GitRemote, Person, known_branch
 from airflow_mlops_provider.backends.git_access import Credentials, checked_remote
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.jobs.work import Outcome, Work
@@ -102,7 +102,7 @@ def deliver(work: Work, remote: GitRemote, base: Base, file: str, winner: Winner
         return Delivery("unchanged", base.tip, winner.settings.text())
     parent = base.tip
     if winner.branch in remote.branches()[1]:
-        parent = remote.fetch(winner.branch)
+        parent = remote.fetch(winner.branch, HISTORY)
         if earlier := remote.find(parent, winner.mark):
             work.log.info("nothing to commit: %s on %s has it already", earlier[:12], winner.branch)
             return Delivery("found", earlier, remote.show(earlier, file) or winner.settings.text())
