@@ -2,7 +2,8 @@
 
 For every product beside this file that declares a search. Start it with the form: how many trials, and when to stop.
 Trials learn from the earlier training rows and are judged on the later ones; the window that models are evaluated on is
-not looked at. Production is not touched: merging the branch is what changes the training pipeline.
+not looked at. Production is not touched: merging the branch is what changes the training pipeline. Where it is the data
+that should change, the form or the figures say so, and data engineering is asked.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from airflow_mlops_provider.operators.experimentation import (
     form,
 )
 from airflow_mlops_provider.operators.features import FeastBuildTrainingSetOperator
+from airflow_mlops_provider.operators.feedback import FeedbackRequestDataChangeOperator
 from airflow_mlops_provider.pipelines import defaults, products
 
 for product in products(__file__):
@@ -49,6 +51,9 @@ for product in products(__file__):
             search = ExperimentConcludeSearchOperator(
                 task_id="conclude", product=product, split=split.output, trigger_rule="all_done"
             )
-            export = ExperimentExportSettingsOperator(task_id="export_settings", product=product, search=search.output)
+            ExperimentExportSettingsOperator(task_id="export_settings", product=product, search=search.output)
+
+        with TaskGroup("feedback"):
+            FeedbackRequestDataChangeOperator(task_id="ask_for_data", product=product, search=search.output)
 
         trials >> search

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -193,6 +194,13 @@ def examples(first: int, rows: int) -> pd.DataFrame:
             "known_at": times + pd.Timedelta(minutes=10),
         }
     )
+
+
+def take(specs: list[str], log: str) -> None:
+    """Run some jobs one after another, as a worker does; for a process of its own."""
+    os.environ["TRAININGS"] = log
+    for spec in specs:
+        done(run(JobSpec.model_validate_json(spec)), Report)
 
 
 def done(manifest: Manifest, kind: type[Any]) -> Any:

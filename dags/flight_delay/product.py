@@ -19,6 +19,7 @@ from airflow_mlops_provider.lifecycle.product import (
     View,
     Windows,
 )
+from airflow_mlops_provider.lifecycle.search import Algorithm, Choice, FloatRange, IntRange, Pruning, Search
 from airflow_mlops_provider.lifecycle.settings import TrainerSettings
 
 _FLIGHTS = Source(
@@ -187,4 +188,41 @@ product = MLProduct(
     monitoring=Monitoring(drift_share=0.6, prediction_drift=0.2, min_metric=0.69),
     # A model keeps for half a year unless drift asks earlier: the figures above.
     retraining=Retraining(after_intervals=6, cooldown_intervals=1),
+    # The space holds the fixed settings, which are tried first.
+    search=Search(
+        trials=24,
+        patience=12,
+        min_gain=0.0005,
+        minutes=30,
+        algorithms=(
+            Algorithm(
+                name="trees",
+                code="flight_delay.trainer:train",
+                settings={"objective": "binary"},
+                space={
+                    "rounds": IntRange(low=50, high=400, log=True),
+                    "learning_rate": FloatRange(low=0.01, high=0.2, log=True),
+                    "num_leaves": IntRange(low=8, high=96, log=True),
+                    "min_data_in_leaf": IntRange(low=20, high=500, log=True),
+                    "feature_fraction": FloatRange(low=0.3, high=1.0),
+                    "lambda_l2": FloatRange(low=0.1, high=100.0, log=True),
+                },
+            ),
+            # Tried where PyTorch is installed: pip install 'airflow-mlops-provider[torch]'.
+            Algorithm(
+                name="network",
+                code="flight_delay.torch_trainer:train",
+                flavor="torch",
+                requires=("torch", "numpy", "pandas"),
+                settings={"epochs": 20, "patience": 4},
+                space={
+                    "learning_rate": FloatRange(low=0.0003, high=0.01, log=True),
+                    "weight_decay": FloatRange(low=0.01, high=1.0, log=True),
+                    "dropout": FloatRange(low=0.1, high=0.6),
+                    "batch": Choice(options=(512, 1024, 2048)),
+                },
+            ),
+        ),
+        pruning=Pruning(after_trials=4, from_step=5),
+    ),
 )
