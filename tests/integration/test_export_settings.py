@@ -11,11 +11,15 @@ from typing import Any
 
 import pytest
 
+from airflow_mlops_provider.jobs.conclude import winner as described
 from airflow_mlops_provider.jobs.runner import run
+from airflow_mlops_provider.jobs.work import Work
 from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Report
+from airflow_mlops_provider.lifecycle.search import Algorithm
 from airflow_mlops_provider.lifecycle.settings import FILE, TrainerSettings, branch_of
 from airflow_mlops_provider.lifecycle.spec import Repository, Services
+from airflow_mlops_provider.lifecycle.trials import Trial
 from tests.forge_world import ForgeWorld, bare, branches, git, repository
 from tests.tiny_world import TinyWorld
 
@@ -33,6 +37,7 @@ BEST: dict[str, Any] = {
     "value": 0.7321,
     "metric": "roc_auc",
 }
+SPACE: dict[str, Any] = {"rounds": {"kind": "int", "low": 10, "high": 100}}
 
 
 class Shop:
@@ -257,6 +262,18 @@ def test_a_report_of_something_else_is_refused(shop: Shop) -> None:
     """A report that describes no trainer is refused by the field that is missing or wrong."""
     assert "KeyError: 'code'" in failed(_without(shop, "code"), "ConfigurationError", retryable=False)
     assert "flavor" in failed(shop.export(flavor="pickle"), "ConfigurationError", retryable=False)
+
+
+def test_what_a_search_concludes_can_be_exported(shop: Shop) -> None:
+    """The winner as the search's last job describes it is the trainer that is committed, field by field."""
+    algorithm = Algorithm(**{**shop.fixed.trainer().to_json(), "settings": {"kind": "gbdt"}}, name="trees", space=SPACE)
+    trial = Trial(slot=7, state="complete", algorithm="trees", drawn={"rounds": 70}, value=0.8)
+    best = described(Work(shop.world.spec("conclude"), shop.world.root), trial, [algorithm])
+    facts(shop.export(**{"algorithm": "", **(best or {})}))
+    committed = TrainerSettings.parse(shop.shown(shop.branch))
+    assert committed.trainer() == algorithm.trainer({"rounds": 70})
+    assert committed.found is not None
+    assert (committed.found.trial, committed.found.value, committed.found.metric) == (7, 0.8, "roc_auc")
 
 
 def _without(shop: Shop, name: str) -> Manifest:
