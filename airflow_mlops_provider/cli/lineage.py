@@ -88,10 +88,10 @@ def _line(item: Item, graph: Lineage) -> tuple[str, ...]:
 
 def _span(item: Item, graph: Lineage) -> str:
     """Return the intervals that a training set is of, as it took them; empty for anything else."""
-    of = {one.hash: one.interval for one in graph.items}
+    of = {one.id: one.interval for one in graph.items}
     told = []
     for role in (LEARNED, JUDGED):
-        sources = [of[link.source] for link in graph.links if link.target == item.hash and link.role == role]
+        sources = [of[link.source] for link in graph.links if link.target == item.id and link.role == role]
         spans = sorted({(one.start, month(one)) for one in sources if one})
         told += [f"{role} {', '.join(name for _, name in spans)}"] if spans else []
     return "\n".join(told)
@@ -146,7 +146,7 @@ def uses(records: Records, dataset: str | None, file: str | None) -> tuple[list[
         for number in sorted({entry.version.version for entry in records.entries(product)})
     ]
     every = [item for graph in graphs for item in graph.items]
-    known = list({item.hash: item for item in (*every, *_unused(records))}.values())
+    known = list({item.id: item for item in (*every, *_unused(records))}.values())
     if dataset:
         found = with_hash(known, dataset)
     else:

@@ -14,7 +14,7 @@ from airflow_mlops_provider.backends.ledger import Ledger
 from airflow_mlops_provider.exceptions import MissingRecordError, UnknownNameError
 from airflow_mlops_provider.jobs.catalogue import JOBS
 from airflow_mlops_provider.jobs.declarations import FOLDER as DECLARATIONS
-from airflow_mlops_provider.lifecycle.lineage import Lineage, Made, ingredients, lineage
+from airflow_mlops_provider.lifecycle.lineage import Lineage, Made, ingredients, key_of, lineage
 from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Reference
 from airflow_mlops_provider.lifecycle.registry import LedgerEntry
@@ -83,9 +83,9 @@ class Records:
         waiting = deque(ingredients(manifest))
         while waiting:
             _, reference = waiting.popleft()
-            if reference.hash in seen:
+            if key_of(reference) in seen:
                 continue
-            seen.add(reference.hash)
+            seen.add(key_of(reference))
             made = self.made(reference)
             yield made
             if made.manifest is not None:

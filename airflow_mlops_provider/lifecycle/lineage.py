@@ -70,6 +70,7 @@ class Process(Frozen):
 class Item(Frozen):
     """A result in the graph.
 
+    :param id: what tells it from all others: two steps may well make the very same bytes.
     :param kind: what it is, in a reader's words.
     :param rows: by table or view.
     :param parts: SHA-256 of each of its files; a features dataset has one file per view.
@@ -78,6 +79,7 @@ class Item(Frozen):
     :param reused: the runs that found it finished and did not make it again.
     """
 
+    id: str
     hash: str
     kind: str
     uri: str
@@ -91,7 +93,7 @@ class Item(Frozen):
 
 
 class Link(Frozen):
-    """One result went into another. ``role`` says as what; ``source`` and ``target`` are their hashes."""
+    """One result went into another. ``role`` says as what; ``source`` and ``target`` are their ids."""
 
     source: str
     target: str
@@ -125,9 +127,9 @@ class Lineage(Frozen):
         return f"{self.version.name}@{self.version.version}"
 
     def way(self, source: str) -> list[Link]:
-        """Return one shortest way from an item, by its hash, to the model; empty for the model itself."""
-        ways: dict[str, list[Link]] = {self.version.hash: []}
-        for target in (one.hash for one in self.items):
+        """Return one shortest way from an item, by its id, to the model; empty for the model itself."""
+        ways: dict[str, list[Link]] = {key_of(self.version): []}
+        for target in (one.id for one in self.items):
             for link in self.links:
                 if link.target == target in ways and link.source not in ways:
                     ways[link.source] = [link, *ways[target]]
@@ -160,6 +162,11 @@ def lineage(
         links=tuple(link for one in manifests for link in _links(one)),
         environments={digest(manifest.packages): manifest.packages for manifest in manifests},
     )
+
+
+def key_of(reference: Reference) -> str:
+    """Return where a result lies below its product: job, address, content; the same in a root that was copied."""
+    return "/".join(reference.uri.rstrip("/").split("/")[-3:])
 
 
 def ingredients(manifest: Manifest) -> Iterator[tuple[str, Reference]]:
@@ -204,8 +211,9 @@ def item_of(made: Made) -> Item:
     reference, manifest = made.reference, made.manifest
     facts = {**reference.facts, **(manifest.result.facts if manifest and manifest.result else {})}
     rows = facts.get("rows", {})
-    job = manifest.spec.job if manifest else _job_of(reference.uri)
+    job = manifest.spec.job if manifest else key_of(reference).partition("/")[0]
     return Item(
+        id=key_of(reference),
         hash=reference.hash,
         kind=KINDS.get(job, job.replace("_", " ")),
         uri=reference.uri,
@@ -227,15 +235,10 @@ def _links(manifest: Manifest) -> Iterator[Link]:
         if manifest.spec.job == "training_set" and isinstance(reference, Dataset):
             parts = {LEARNED: facts.get("train", ()), JUDGED: facts.get("evaluate", ())}
             part = next((name for name, spans in parts.items() if str(reference.interval) in spans), role)
-        yield Link(source=reference.hash, target=manifest.result.hash, role=part)
-
-
-def _job_of(uri: str) -> str:
-    """Return the job that made a result, from where it lies: ``…/<product>/<job>/<address>/<content>``."""
-    return ("unknown", *uri.rstrip("/").split("/"))[-3:][0]
+        yield Link(source=key_of(reference), target=key_of(manifest.result), role=part)
 
 
 def _shown(one: Item, may_read: Callable[[str], bool]) -> Item:
     if one.made is None or may_read(one.made.run.dag_id):
         return one
-    return Item(hash=one.hash, kind=one.kind, uri="", missing=NOT_READABLE)
+    return Item(id=one.id, hash=one.hash, kind=one.kind, uri="", missing=NOT_READABLE)

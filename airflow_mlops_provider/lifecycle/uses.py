@@ -41,18 +41,18 @@ class Use(Frozen):
 
 
 def with_hash(items: Iterable[Item], prefix: str) -> list[Found]:
-    """Return the one dataset or model whose hash begins so.
+    """Return the dataset or model whose hash begins so: several only where steps made the very same bytes.
 
     :raises UnknownNameError: if there is none; the message lists what there is.
     :raises ConfigurationError: if there are several, or if it is no beginning of a hash.
     """
-    known = {item.hash: item for item in items}
+    known = {item.id: item for item in items}
     matching = [item for item in known.values() if item.hash.startswith(_checked(prefix))]
     if not matching:
         raise UnknownNameError("dataset", prefix, _bounded(map(_named, known.values())))
-    if len(matching) > 1:
+    if len({item.hash for item in matching}) > 1:
         raise ConfigurationError(f"{prefix!r} may mean {_either(map(_named, matching))}; give more of its digits")
-    return [Found(item=matching[0])]
+    return [Found(item=item) for item in matching]
 
 
 def read_from(items: Iterable[Item], what: str, sha256: str | None = None) -> list[Found]:
@@ -86,10 +86,10 @@ def read_from(items: Iterable[Item], what: str, sha256: str | None = None) -> li
 
 def use(graph: Lineage, found: Iterable[Found]) -> Use | None:
     """Return how a version was made of any of some datasets; None if it was not."""
-    hashes = {one.item.hash for one in found}
-    kinds = {item.hash: item.kind for item in graph.items}
+    meant = {one.item.id for one in found}
+    kinds = {item.id: item.kind for item in graph.items}
     # Items come nearest first: the first that is hit has the shortest way.
-    hit = next((item for item in graph.items if item.hash in hashes), None)
+    hit = next((item for item in graph.items if item.id in meant), None)
     if hit is None:
         return None
     last = graph.moves[-1]
@@ -100,7 +100,7 @@ def use(graph: Lineage, found: Iterable[Found]) -> Use | None:
         status=last.status,
         since=last.at,
         reason=last.reason,
-        through=(hit.kind, *(_step(kinds[link.target], link.role) for link in graph.way(hit.hash))),
+        through=(hit.kind, *(_step(kinds[link.target], link.role) for link in graph.way(hit.id))),
     )
 
 

@@ -54,18 +54,18 @@ def places(graph: Lineage, tall: Callable[[Item], float]) -> Places:
     :param tall: the height that an item's box needs.
     """
     column = columns(graph)
-    members = [[item for item in graph.items if column[item.hash] == at] for at in range(max(column.values()) + 1)]
+    members = [[item for item in graph.items if column[item.id] == at] for at in range(max(column.values()) + 1)]
     # What stands alone in its column gathers several intervals: it is set in the middle, and not into a lane.
-    filed = {item.hash for group in members if len(group) > 1 for item in group if item.interval}
-    lanes = _lanes([[item for item in group if item.hash in filed] for group in members], tall)
+    filed = {item.id for group in members if len(group) > 1 for item in group if item.interval}
+    lanes = _lanes([[item for item in group if item.id in filed] for group in members], tall)
     bottom = max([lane.top + lane.height for lane in lanes], default=TOP)
-    bottom = max([bottom, *(TOP + _stack([i for i in g if i.hash not in filed], tall) for g in members)])
+    bottom = max([bottom, *(TOP + _stack([i for i in g if i.id not in filed], tall) for g in members)])
     boxes = {}
     for at, group in enumerate(members):
         x = LEFT + at * (WIDE + BETWEEN)
-        loose = [item for item in group if item.hash not in filed]
+        loose = [item for item in group if item.id not in filed]
         for lane in lanes:
-            within = [item for item in group if item.hash in filed and item.interval == lane.interval]
+            within = [item for item in group if item.id in filed and item.interval == lane.interval]
             boxes.update(_pile(within, x, lane.top, tall))
         boxes.update(_pile(loose, x, (TOP + bottom - _stack(loose, tall)) / 2, tall))
     return Places(boxes, tuple(lanes), LEFT + len(members) * (WIDE + BETWEEN) - BETWEEN, bottom)
@@ -73,7 +73,7 @@ def places(graph: Lineage, tall: Callable[[Item], float]) -> Places:
 
 def columns(graph: Lineage) -> dict[str, int]:
     """Return each item's column: the longest way to the model decides, so that what is alike stands in line."""
-    depth = dict.fromkeys((item.hash for item in graph.items), 0)
+    depth = dict.fromkeys((item.id for item in graph.items), 0)
     for _ in graph.items:  # the longest way is no longer than there are items
         for link in graph.links:
             if link.source in depth and link.target in depth:
@@ -96,7 +96,7 @@ def _lanes(groups: Sequence[Sequence[Item]], tall: Callable[[Item], float]) -> l
 def _pile(items: Sequence[Item], x: float, top: float, tall: Callable[[Item], float]) -> dict[str, Box]:
     boxes = {}
     for item in items:
-        boxes[item.hash] = Box(item, x, top, tall(item))
+        boxes[item.id] = Box(item, x, top, tall(item))
         top += tall(item) + GAP
     return boxes
 

@@ -116,8 +116,8 @@ def test_the_graph_says_what_each_result_was_made_with() -> None:
 def test_features_say_as_what_they_were_used() -> None:
     """What was learned from, what it was judged on, and what the join merely looked back on are told apart."""
     found = graph()
-    roles = {link.source: link.role for link in found.links if link.target == found.items[1].hash}
-    by_month = {item.interval.start.month: roles[item.hash] for item in found.items[2:5] if item.interval}
+    roles = {link.source: link.role for link in found.links if link.target == found.items[1].id}
+    by_month = {item.interval.start.month: roles[item.id] for item in found.items[2:5] if item.interval}
     assert by_month == {1: "history", 2: "learned from", 3: "judged on"}
 
 
@@ -136,7 +136,7 @@ def test_models_of_a_dataset() -> None:
 def test_a_hash_that_means_nothing_or_several() -> None:
     """Unknown, ambiguous and malformed hashes are refused with those that there are."""
     items = graph().items
-    twin = items[2].model_copy(update={"hash": f"{items[2].hash[:-1]}g"})
+    twin = items[2].model_copy(update={"id": "twin", "hash": f"{items[2].hash[:-1]}g"})
     with pytest.raises(UnknownNameError, match=re.escape(f"{items[0].hash[:12]} (model)")):
         with_hash(items, "000000")
     with pytest.raises(ConfigurationError, match=r"may mean .* or .*more of its digits"):
@@ -204,7 +204,7 @@ def test_the_drawing_is_one_file_of_its_own() -> None:
 
 def test_text_never_becomes_markup() -> None:
     """A reason from the ledger comes out as text."""
-    assert "alert(1)" in ET.tostring(ET.fromstring(drawing(graph(reason=EVIL))), "unicode", "text")
+    assert "alert(1)" in ET.tostring(ET.fromstring(drawing(graph(reason=EVIL), alone=True)), "unicode", "text")
 
 
 def test_a_missing_record_is_said() -> None:
