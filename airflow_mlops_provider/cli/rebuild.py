@@ -65,8 +65,10 @@ class Workshop:
         stdin, stdout = self._child.stdin, self._child.stdout
         assert stdin is not None
         assert stdout is not None
+        # Unset fields are left out: a release that made the record may not know them.
+        asked = spec.model_dump_json(exclude_unset=True)
         with suppress(BrokenPipeError):  # it died: so says the missing answer
-            stdin.write(spec.model_dump_json() + "\n")
+            stdin.write(f"{asked}\n")
             stdin.flush()
         line = stdout.readline()
         if not line:

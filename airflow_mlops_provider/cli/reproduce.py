@@ -30,7 +30,7 @@ from airflow_mlops_provider.lifecycle.reproduction import Comparison, Finding, f
 from airflow_mlops_provider.lifecycle.spec import Services
 
 HERE, RECORDED = "here", "recorded"
-AGAIN = "made again"
+CODE, AGAIN = "code and settings", "made again"
 
 
 def run(args: Namespace) -> bool:
@@ -105,7 +105,6 @@ class Reproduction:
         self.steps = reproduction.steps(records, self.version)
         self._jobs = [step.recorded for step in self.steps if step.recorded and step.job]
         self._gone: set[str] = set()  # snapshots of which a delivery is not there any more
-        self._landing = open_store(asked.landing or self._jobs[0].spec.services.landing, asked.secrets)
 
     def run(self) -> Comparison:
         """Compare what stands here with the record and, if it is the same, make everything again."""
@@ -121,17 +120,23 @@ class Reproduction:
 
     def look(self) -> None:
         """Compare what stands here and now with the record."""
-        delivered = reproduction.deliveries((step for step in self.steps if step.job == "extract"), self._landing)
+        raw = [step for step in self.steps if step.job == "extract"]
+        delivered = reproduction.deliveries(
+            raw, lambda step: open_store(self._landing(step.recorded), self.asked.secrets)
+        )
         told = {name: both for one in delivered.values() for name, both in one.items()}
         self._note("raw files", files(told))
         if self.asked.at == HERE:
             present = load_product(self.asked.product)
             found = (one for manifest in self._jobs for one in recorded_code.findings(manifest, present))
-            self._note("code and settings", found)
+            self._note(CODE, found)
         self._note("packages", (one for manifest in self._jobs for one in reproduction.package_findings(manifest)))
-        kept = (step for step in self.steps if step.job in {"training_set", "train", "retune"})
+        kept = (step for step in self.steps if step.job in {"training_set", "train"})
         self._note("what was kept", (reproduction.kept(step, self._store) for step in kept))
         self._gone = {key for key, one in delivered.items() if any(now is None for _, now in one.values())}
+
+    def _landing(self, recorded: Manifest | None) -> str:
+        return self.asked.landing or (recorded.spec.services.landing if recorded else "")
 
     def _note(self, section: str, findings: Iterable[Finding]) -> None:
         found = self.compared.add(section, findings)
@@ -160,7 +165,7 @@ class Reproduction:
     def _run(self, recorded: Manifest, known: dict[str, AnyReference], root: Store, bench: Workbench) -> Manifest:
         # The newest commit first: what an older one made was often made by the very same code.
         shop = bench.shop(recorded, [one.code.commit for one in reversed(self._jobs) if one.code.commit])
-        services = Services(landing=self._landing.uri, mlflow=f"sqlite:///{bench.folder}/artifacts/mlflow.db")
+        services = Services(landing=self._landing(recorded), mlflow=f"sqlite:///{bench.folder}/artifacts/mlflow.db")
         spec = reproduction.again(recorded, known, root.uri, services)
         for features in reproduction.loads(recorded):
             loaded = known[reproduction.key_of(features)]
@@ -196,6 +201,8 @@ def show(console: Console, compared: Comparison, seconds: float) -> None:
             mark = "✓" if one.equal else "✗"
             table.add_row(*map(escape, (one.what, one.recorded, one.found, mark, one.note)))
     console.print(table)
+    if any(not one.equal for one in compared.sections.get(CODE, ())):
+        console.print("to leave the code that stands here aside and use the recorded one: --at recorded")
     console.print(f"{seconds:.0f} s", style="dim")
     console.print(compared.verdict, markup=False, soft_wrap=True)
 

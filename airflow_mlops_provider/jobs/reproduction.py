@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from airflow_mlops_provider.lifecycle.reproduction import RESULTS, Finding
 from airflow_mlops_provider.lifecycle.spec import JobSpec, RunIdentity, Services
 
 #: What is made again, in the order of the data; any other input, such as the champion, is taken from the record.
-ORDER = ("extract", "clean", "compute", "training_set", "train", "retune", "evaluate")
+ORDER = ("extract", "clean", "compute", "training_set", "train", "evaluate")
 
 
 @dataclass(frozen=True)
@@ -160,14 +160,19 @@ def kept(step: Step, source: Store) -> Finding:
     return reproduction.compared(f"kept {step.name}", was, now)
 
 
-def deliveries(raw: Iterable[Step], landing: Store) -> dict[str, dict[str, tuple[str, str | None]]]:
-    """Return the hash on record and the hash now of each file that a raw snapshot was made of; None for one gone."""
-    now: dict[str, str | None] = {}
+def deliveries(raw: Iterable[Step], landing: Callable[[Step], Store]) -> dict[str, dict[str, tuple[str, str | None]]]:
+    """Return, for each raw snapshot, the files it was read from: the hash on record and that now, None for one gone.
+
+    :param landing: gives the landing root of a snapshot.
+    """
+    now: dict[tuple[str, str], str | None] = {}
     found: dict[str, dict[str, tuple[str, str | None]]] = {}
     for step in raw:
-        told: dict[str, str] = step.reference.facts.get("files", {})
-        now |= {key: _hash_in(landing, key) for key in told.keys() - now.keys()}
-        found[step.key] = {key: (was, now[key]) for key, was in told.items()}
+        told, store = step.reference.facts.get("files", {}), landing(step)
+        for key in told:
+            if (store.uri, key) not in now:
+                now[store.uri, key] = _hash_in(store, key)
+        found[step.key] = {key: (was, now[store.uri, key]) for key, was in told.items()}
     return found
 
 

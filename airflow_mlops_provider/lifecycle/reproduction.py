@@ -18,7 +18,6 @@ RESULTS = {
     "compute": "features",
     "training_set": "training set",
     "train": "model",
-    "retune": "model",
     "evaluate": "evaluation",
 }
 ROLES = {

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airflow_mlops_provider.cli.rebuild import environment
+from airflow_mlops_provider.jobs.recorded_code import Code
 from airflow_mlops_provider.lifecycle import reproduction
 from airflow_mlops_provider.lifecycle.manifest import Manifest, Output
 from airflow_mlops_provider.lifecycle.references import Model
@@ -131,3 +135,14 @@ def test_the_verdict_is_the_first_difference_in_the_order_of_the_data() -> None:
     assert compared.verdict == "identical"
     compared.add("packages", [reproduction.compared("b", "1", "2"), reproduction.compared("c", "1", "2")])
     assert compared.verdict == "differs: b (recorded 1, now 2)"
+
+
+def test_what_is_made_again_sees_little_of_this_environment() -> None:
+    """The recorded code comes first; a variable or a path of whoever asks is not passed on."""
+    given = {"PATH": "/bin", "PYTHONPATH": "/mine", "MY_SETTING": "1", "AIRFLOW__MLOPS__DEFAULT_PLACE": "local_process"}
+    made = environment(Code(Path("/then/dags"), Path("/then")), Path("/tmp/new"), given)
+    assert made["PYTHONPATH"] == os.pathsep.join(("/then/dags", "/then"))
+    assert {"PATH", "AIRFLOW__MLOPS__DEFAULT_PLACE"} <= made.keys()
+    assert "MY_SETTING" not in made
+    installed = Code(Path("/then/dags"), Path("/venv/lib/python3.11/site-packages"))
+    assert environment(installed, Path("/tmp/new"), given)["PYTHONPATH"] == "/then/dags"
