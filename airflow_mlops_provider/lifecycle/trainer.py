@@ -16,6 +16,8 @@ class Trainer(Frozen):
     """How the model is made.
 
     :param code: a plain function ``(features: DataFrame, label: Series, settings: dict, seed: int) -> model``.
+        One that also has a parameter ``checkpoints`` is given what keeps how far it has come, and goes on from there
+        when it was killed.
     :param flavor: the format in which the model is kept.
     :param requires: distributions whose versions the result depends on.
     """

@@ -60,7 +60,7 @@ def train(
 ) -> Network:
     """Return a network that gives the probability of a late arrival.
 
-    Its ``facts`` say on which device it was trained and how; its ``metrics``, how far and how fast.
+    Its ``facts`` say on which device it was trained and how, with all settings; its ``metrics``, how far and how fast.
 
     :param features: the assembled inputs, one row an example, oldest first: the last ones say when to stop.
     :param label: 1 for late, 0 for not, in the same order.
@@ -200,7 +200,8 @@ class _Training:
         if not self.best["network"]:
             raise ValueError(f"no epoch of {self.epoch} gave a loss that is a number; take a lower learning_rate")
         network.load_state_dict(self.best["network"])
-        network.facts = {**self.facts, "devices": self.devices, "resumed_after_epoch": first}
+        told = {"settings": self.settings, "devices": self.devices, "resumed_after_epoch": first}
+        network.facts = {**self.facts, **told}
         network.metrics = {
             "epochs": self.epoch,
             "best_epoch": self.best["epoch"],

@@ -31,7 +31,7 @@ for _library in ("torch", "onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(_library, reason="pip install 'airflow-mlops-provider[torch]'")
 
 ROOT = Path(__file__).parents[2]
-EPOCHS = 30
+EPOCHS = 20
 TRAINER = {
     "code": "flight_delay.torch_trainer:train",
     "flavor": "torch",

@@ -57,6 +57,7 @@ def test_the_same_twice() -> None:
     assert not same(first, weights({}, seed=2)[0])
     assert network.facts["deterministic_algorithms"] is True
     assert network.facts["threads"] == 1
+    assert network.facts["settings"] == {**DEFAULTS, **SETTINGS}
     assert network.facts["device"] == ("cuda" if torch.cuda.is_available() else "cpu")
     assert network.facts["devices"] == [network.facts["device_name"]] != [""]
 
