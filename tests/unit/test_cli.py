@@ -35,7 +35,7 @@ def test_help_names_every_command(mlops) -> None:
     """Airflow's own command line knows the provider's commands."""
     done = mlops("--help")
     assert done.returncode == 0, done.stderr
-    for command in ("products", "versions", "feedback", "demo", "up", "down"):
+    for command in ("products", "versions", "lineage", "reproduce", "feedback", "demo", "up", "down"):
         assert f"    {command}" in done.stdout
 
 
