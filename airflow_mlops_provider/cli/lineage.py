@@ -16,13 +16,15 @@ from airflow_mlops_provider.cli.terminal import console
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
 from airflow_mlops_provider.jobs.records import Records
-from airflow_mlops_provider.lifecycle.lineage import JUDGED, LEARNED, Item, Lineage, Made, item_of
+from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.lineage import HISTORY, JUDGED, LEARNED, Item, Lineage, Made, item_of
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.lifecycle.uses import Found, Use, read_from, use, with_hash
 from airflow_mlops_provider.ui.lineage import counted, deciding, drawing, month
 from airflow_mlops_provider.ui.lineage_page import how, stands_at
 
 SHORT = 12
+MOST_INTERVALS = 3
 DATASETS = ("extract", "clean", "compute", "training_set")
 NOTHING = "-"
 
@@ -65,10 +67,13 @@ def show_version(graph: Lineage, file: Path | None, as_json: bool) -> None:
     terminal = console()
     terminal.print(f"\n[bold]{graph.name}[/] is {graph.status.value}; {escape(graph.moves[0].reason)}\n")
     tables = {
-        "Made of": (("what", "interval", "content", "rows", "code", "commit"), [_line(i, graph) for i in graph.items]),
+        "Made of": (
+            ("what", "interval", "content", "rows", "code", "commit"),
+            [_line(item, graph) for item in _sorted(graph)],
+        ),
         "\nFeatures, by view": _views(graph),
-        "\nDelivered files": (("file", "SHA-256", "raw data"), _files(graph)),
-        "\nMade by": (("what", "task", "DAG and run", "try", "took", "found finished by"), _runs(graph)),
+        "\nDelivered files": (("file", "SHA-256", "raw data of"), _files(graph)),
+        "\nMade by": (("what", "task", "try", "DAG and run", "took"), _runs(graph)),
     }
     for title, (head, rows) in tables.items():
         if rows:
@@ -76,6 +81,10 @@ def show_version(graph: Lineage, file: Path | None, as_json: bool) -> None:
     terminal.print(_table("\nHow", ("", ""), how(graph)))
     if file is not None:
         terminal.print(f"\ndrawn    {file.resolve()}", markup=False)
+
+
+def _lines(graph: Lineage) -> list[tuple[str, ...]]:
+    return [_line(item, graph) for item in _sorted(graph)]
 
 
 def _line(item: Item, graph: Lineage) -> tuple[str, ...]:
@@ -87,14 +96,20 @@ def _line(item: Item, graph: Lineage) -> tuple[str, ...]:
 
 
 def _span(item: Item, graph: Lineage) -> str:
-    """Return the intervals that a training set is of, as it took them; empty for anything else."""
-    of = {one.id: one.interval for one in graph.items}
-    told = []
-    for role in (LEARNED, JUDGED):
-        sources = [of[link.source] for link in graph.links if link.target == item.id and link.role == role]
-        spans = sorted({(one.start, month(one)) for one in sources if one})
-        told += [f"{role} {', '.join(name for _, name in spans)}"] if spans else []
+    """Return which intervals a training set took as what, and as what it took an interval; empty for anything else."""
+    of, told = {one.id: one.interval for one in graph.items}, []
+    for role in (LEARNED, JUDGED, HISTORY):
+        links = [link for link in graph.links if link.role == role]
+        taken = [span for link in links if link.target == item.id and (span := of[link.source])]
+        told += [f"{role} {_listed(taken)}"] if taken and role != HISTORY else []
+        told += [f"{_when(item)}: {role}" for link in links if link.source == item.id]
     return "\n".join(told)
+
+
+def _listed(intervals: Iterable[Interval]) -> str:
+    """Return some intervals in their order, or of many the first and the last."""
+    names = [month(one) for one in sorted(intervals, key=lambda one: one.start)]
+    return ", ".join(names) if len(names) <= MOST_INTERVALS else f"{names[0]} to {names[-1]}, {len(names)} intervals"
 
 
 def _when(item: Item) -> str:
@@ -106,12 +121,11 @@ def _runs(graph: Lineage) -> list[tuple[str, ...]]:
         (
             f"{item.kind} {item.hash[:SHORT]}",
             item.made.run.task_id or item.made.job,
-            f"{item.made.run.dag_id} {item.made.run.run_id}".strip() or "outside Airflow",
             str(item.made.run.try_number),
-            f"{item.made.seconds:.1f} s",
-            f"{len(item.reused)} run(s)" if item.reused else NOTHING,
+            f"{item.made.run.dag_id} {item.made.run.run_id}".strip() or "outside Airflow",
+            f"{item.made.seconds:.1f} s" + (f", found finished by {len(item.reused)} more" if item.reused else ""),
         )
-        for item in graph.items
+        for item in _sorted(graph)
         if item.made
     ]
 
@@ -128,7 +142,18 @@ def _views(graph: Lineage) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
 
 
 def _files(graph: Lineage) -> list[tuple[str, ...]]:
-    return sorted((key, sha256, item.hash[:SHORT]) for item in graph.items for key, sha256 in item.files.items())
+    """Return each delivered file once, with the snapshots that were read from it."""
+    read: dict[tuple[str, str], list[Interval]] = {}
+    for item in graph.items:
+        for delivered in item.files.items():
+            read.setdefault(delivered, []).extend([item.interval] if item.interval else [])
+    return [(*delivered, _listed(intervals)) for delivered, intervals in sorted(read.items())]
+
+
+def _sorted(graph: Lineage) -> list[Item]:
+    """Return the results from the model back to the raw data, of each kind the oldest first."""
+    kinds = list(dict.fromkeys(item.kind for item in graph.items))
+    return sorted(graph.items, key=lambda one: (kinds.index(one.kind), one.interval.key if one.interval else ""))
 
 
 # --- data → models ----------------------------------------------------------------------------------------------------

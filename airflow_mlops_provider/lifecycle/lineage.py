@@ -24,7 +24,8 @@ KINDS = {
 }
 #: Inputs that a result was only compared with: not made of them.
 COMPARED = {"champion"}
-LEARNED, JUDGED = "learned from", "judged on"
+#: As what a training set takes an interval of features; in the last, its join only looks for values known before.
+LEARNED, JUDGED, HISTORY = "learned from", "judged on", "history"
 NOT_READABLE = "made by a DAG that you may not read"
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
 from airflow_mlops_provider.lifecycle.frozen import Frozen
-from airflow_mlops_provider.lifecycle.lineage import Item, Lineage
+from airflow_mlops_provider.lifecycle.lineage import HISTORY, Item, Lineage
 from airflow_mlops_provider.lifecycle.registry import Status
 
 MOST_NAMED = 10
@@ -105,7 +105,7 @@ def use(graph: Lineage, found: Iterable[Found]) -> Use | None:
 
 
 def _step(kind: str, role: str) -> str:
-    return f"{kind} ({role})" if " " in role or role == "history" else kind
+    return f"{kind} ({role})" if " " in role or role == HISTORY else kind
 
 
 def _checked(prefix: str) -> str:

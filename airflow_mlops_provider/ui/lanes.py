@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.lineage import Item, Lineage
 
-WIDE, BETWEEN = 204, 48
+WIDE, BETWEEN = 214, 44
 LEFT, TOP = 80, 44
 GAP, LANE_GAP = 12, 22
 
@@ -66,7 +66,7 @@ def places(graph: Lineage, tall: Callable[[Item], float]) -> Places:
         loose = [item for item in group if item.id not in filed]
         for lane in lanes:
             within = [item for item in group if item.id in filed and item.interval == lane.interval]
-            boxes.update(_pile(within, x, lane.top, tall))
+            boxes.update(_pile(within, x, lane.top + (lane.height - _stack(within, tall)) / 2, tall))
         boxes.update(_pile(loose, x, (TOP + bottom - _stack(loose, tall)) / 2, tall))
     return Places(boxes, tuple(lanes), LEFT + len(members) * (WIDE + BETWEEN) - BETWEEN, bottom)
 

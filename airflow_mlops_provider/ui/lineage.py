@@ -7,7 +7,7 @@ from html import escape
 from pathlib import PurePosixPath
 
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.lineage import JUDGED, LEARNED, Item, Lineage, Link, Process
+from airflow_mlops_provider.lifecycle.lineage import HISTORY, JUDGED, LEARNED, Item, Lineage, Link, Process
 from airflow_mlops_provider.ui.lanes import LEFT, WIDE, Box, Lane, Places, places
 
 LINE, HEAD, INDENT, LONGEST = 15, 40, 14, 31
@@ -71,7 +71,7 @@ def lines(item: Item) -> Iterator[tuple[str, str]]:
     """Yield what a box says below its head: class and text."""
     yield from [("soft", counted(item))] if item.rows else []
     for key, sha256 in item.files.items():
-        yield "code", f"{_short(PurePosixPath(key).name, 20)} {sha256[:8]}"
+        yield "code", f"{_short('/'.join(PurePosixPath(key).parts[-2:]), 21)} {sha256[:8]}"
     if item.made is None:
         yield "soft gone", "no record of its making"
         return
@@ -170,15 +170,15 @@ def _bend(begin: tuple[float, float], end: tuple[float, float]) -> str:
 
 
 def _legend(graph: Lineage, y: float) -> Iterator[str]:
-    x, told = float(LEFT), {LEARNED, JUDGED, "history"} & {link.role for link in graph.links}
-    for role in sorted(told, key=(LEARNED, JUDGED, "history").index):
+    x, told = float(LEFT), {LEARNED, JUDGED, HISTORY} & {link.role for link in graph.links}
+    for role in sorted(told, key=(LEARNED, JUDGED, HISTORY).index):
         style = _style(Link(source="", target="", role=role))
         yield f"<path class='link {style}' d='M{x},{y - 4} h34'/>{_text(x + 42, y, role, 'soft')}"
         x += 150
 
 
 def _style(link: Link) -> str:
-    return {LEARNED: "learned", JUDGED: "judged", "history": "history"}.get(link.role, "")
+    return {LEARNED: "learned", JUDGED: "judged", HISTORY: "history"}.get(link.role, "")
 
 
 def _short(text: str, most: int) -> str:
