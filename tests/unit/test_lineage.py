@@ -196,7 +196,13 @@ def test_the_drawing_is_one_file_of_its_own() -> None:
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     texts = {node.text for node in root.iter("{http://www.w3.org/2000/svg}text")}
     assert {item.hash[:12] for item in found.items} <= texts
-    assert {"leaves 4", "seed 7", "commit ffffffff, dirty", "trainer:train dddddddd", "2013-02.csv 22222222"} <= texts
+    assert {
+        "leaves 4",
+        "seed 7",
+        "commit ffffffff, dirty",
+        "trainer:train dddddddd",
+        "sales/2013-02.csv 22222222",
+    } <= texts
     assert {node.tag.rpartition("}")[2] for node in root.iter()}.isdisjoint(
         {"script", "image", "a", "use", "foreignObject"}
     )
