@@ -79,11 +79,13 @@ def plan(
     new = sum(1 for interval in available if interval.start >= last_trained.end)
     if new == 0:
         return _wait("no new features since the last training")
+    if drift and new <= policy.cooldown_intervals:
+        return _wait(f"drift ({'; '.join(drift)}), but the last training is only {new} interval(s) ago: cooling down")
+    return _asked(new, drift, by_time, wanted, policy)
+
+
+def _asked(new: int, drift: Sequence[str], by_time: bool, wanted: int, policy: Retraining) -> Plan:
     if drift:
-        if new <= policy.cooldown_intervals:
-            return _wait(
-                f"drift ({'; '.join(drift)}), but the last training is only {new} interval(s) ago: cooling down"
-            )
         return _go("drift", "; ".join(drift), wanted)
     if by_time:
         return _go("time", f"the schedule asks and there are {new} new feature interval(s)", wanted)
