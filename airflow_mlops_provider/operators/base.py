@@ -50,11 +50,11 @@ class JobOperator(Resumable, TellsLineage, BaseOperator):
         place: Place | None = None,
         force: bool = False,
         sends: Sequence[Any] = (),
-        outlets: Sequence[Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        # A mapped task is always made with the outlets that partial() had, so they may name an asset again.
-        further = [outlet for outlet in outlets or () if outlet not in sends]
+        # A mapped task is always made with the outlets that partial() had, so they may name an asset again. They are no
+        # parameter here: its default would become a mapped task's outlets, and Airflow wants a list there.
+        further = [outlet for outlet in kwargs.pop("outlets", None) or () if outlet not in sends]
         super().__init__(outlets=[*sends, *further], **kwargs)
         self.product = product
         self.place = place

@@ -176,6 +176,14 @@ class ExperimentConcludeSearchOperator(JobOperator):
         criteria = criteria_of(self.product, context).to_json()
         return {"study": self.split["facts"]["study"], "criteria": criteria, **({NOTE: note} if note else {})}
 
+    def finish(self, manifest: Manifest, context: Context) -> dict[str, Any]:
+        report = super().finish(manifest, context)
+        if report["facts"]["best"] is None:
+            raise AirflowFailException(
+                f"no trial was complete: {report['facts']['stopped']}; the report is {report['uri']}"
+            )
+        return report
+
 
 class ExperimentExportSettingsOperator(JobOperator):
     """Commits the winner's settings to the product's repository, on a branch of its own, for people to merge.
