@@ -28,11 +28,13 @@ def clean(raw, interval):
     return dict(raw)
 """
 DAG = """
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from airflow.sdk import DAG, task
 from airflow_mlops_provider.backends.code import load_product
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.operators.features import RulesCleanIntervalOperator, SourceExtractIntervalOperator
+from airflow_mlops_provider.places.elsewhere import Elsewhere
+from airflow_mlops_provider.places.local_process import LocalProcess
 
 product = load_product("NAME")
 
@@ -48,10 +50,17 @@ class OnTheNext(OnOneDay):
     day = 2
 
 
+class AfterAWait(LocalProcess):
+    def run(self, spec, secrets, log, context=None, event=None):
+        if event is None:
+            raise Elsewhere("airflow.providers.standard.triggers.temporal.TimeDeltaTrigger", {"delta": timedelta(0)})
+        return super().run(spec, secrets, log)
+
+
 with DAG("shop", schedule=None, start_date=datetime(2024, 1, 1, tzinfo=UTC)) as dag:
     raw = OnOneDay(task_id="extract", product=product)
     RulesCleanIntervalOperator(task_id="clean", product=product, raw=raw.output)
-    again = RulesCleanIntervalOperator(task_id="clean_again", product=product, raw=raw.output)
+    again = RulesCleanIntervalOperator(task_id="clean_again", product=product, raw=raw.output, place=AfterAWait())
     again.set_upstream(dag.task_dict["clean"])
     other = OnTheNext(task_id="extract_next", product=product)
     RulesCleanIntervalOperator(task_id="clean_next", product=product, raw=other.output)
@@ -153,8 +162,9 @@ def test_the_facet_says_how_a_result_was_made(sent: Events) -> None:
 
 
 def test_a_task_that_found_its_work_finished_says_whose_it_is(sent: Events) -> None:
-    """It has the same output, and names the task that made it."""
+    """It has the same output, and names the task that made it; here after a deferral, which is nothing to tell of."""
     again = sent.last("clean_again")
+    assert "Trigger completed" in sent.output
     assert only(again["outputs"]) == only(sent.last("clean")["outputs"])
     assert again["run"]["facets"]["mlops"]["reused"].endswith("/clean")
 
