@@ -7,10 +7,8 @@ from typing import Literal
 from airflow_mlops_provider import exceptions
 from airflow_mlops_provider.exceptions import MLOpsError
 from airflow_mlops_provider.lifecycle.frozen import Frozen
-from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.pod_ends import End, Patience, end_of, name, out_of_time, refusal
 from airflow_mlops_provider.lifecycle.pod_facts import PodFacts
-from airflow_mlops_provider.lifecycle.spec import RunIdentity
 
 #: ``partial``: it cannot be parsed. ``unasked``: a pod that runs something else than a job, and leaves none.
 Standing = Literal["absent", "partial", "failed", "success", "unasked"]
@@ -23,8 +21,6 @@ class Conclusion(Frozen):
 
     :param error: name of one of our exceptions; empty with ``told_by="manifest"``, which then says which.
     :param message: what happened, in the cluster's own words where it has some, and what to do next.
-    :param clean: the job's process ended by itself with status 0. On a success that is not clean, what a job does
-        after its manifest (declaring its product, publishing its dataset) may be missing: do it again.
     """
 
     action: Literal["wait", "success", "error"]
@@ -32,7 +28,6 @@ class Conclusion(Frozen):
     error: str = ""
     message: str = ""
     retryable: bool = True
-    clean: bool = False
 
     def exception(self) -> MLOpsError:
         """Return the error as one of our exceptions; only for errors that the pod tells of."""
@@ -43,19 +38,6 @@ class Conclusion(Frozen):
 
 
 WAIT = Conclusion(action="wait")
-
-
-def standing(manifest: Manifest | None, run: RunIdentity, *, reusable: bool) -> Standing:
-    """Return what a manifest at the job's address means for a pod.
-
-    :param run: the attempt that the pod was made for.
-    :param reusable: whether another run's success counts: neither a forced job nor one with an effect takes it.
-    """
-    if manifest is None:
-        return "absent"
-    if manifest.state == "success":
-        return "success" if reusable or manifest.spec.run == run else "absent"
-    return "failed" if manifest.spec.run == run else "absent"
 
 
 def conclude(
@@ -101,13 +83,13 @@ def conclude(
     if end is None and cause is None:
         return WAIT
     if manifest == "success":
-        return Conclusion(action="success", told_by="manifest", clean=end is not None and end.status == 0)
+        return Conclusion(action="success", told_by="manifest")
     if manifest == "failed" and not (end and end.error == "OutOfMemoryError"):
         return Conclusion(action="error", told_by="manifest")
     if end is None:
         return _error(out_of_time(facts))
     if manifest == "unasked" and end.status is not None:
-        return Conclusion(action="success", clean=True) if end.status == 0 else _error(end, "JobError")
+        return Conclusion(action="success") if end.status == 0 else _error(end, "JobError")
     if end.status is not None and cause is None and facts.since is not None and waited < patience.manifest:
         return WAIT
     return _error(end, left=LEFT.get(manifest, "") if end.error == "JobLostError" else "")

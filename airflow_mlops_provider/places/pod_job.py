@@ -14,7 +14,7 @@ from airflow_mlops_provider.jobs import receipt
 from airflow_mlops_provider.jobs.runner import read_manifest
 from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.pod_facts import CONTAINER
-from airflow_mlops_provider.lifecycle.pods import Conclusion, Standing, standing
+from airflow_mlops_provider.lifecycle.pods import Conclusion, Standing
 from airflow_mlops_provider.lifecycle.spec import JobSpec
 from airflow_mlops_provider.places.base import error_of, result_of
 from airflow_mlops_provider.places.pod_api import PodApi
@@ -101,8 +101,7 @@ class JobPodOperator(DurablePodOperator):
             found = self.manifest(name)
         except ValidationError:
             return "partial"
-        # It lies where no other pod writes: whoever is named in it, it is this one's.
-        return standing(found, found.spec.run if found else self.spec.run, reusable=True)
+        return found.state if found else "absent"  # it lies where no other pod writes: it is this one's
 
     def manifest(self, name: str) -> Manifest | None:
         """Return the copy of its manifest that a pod has left."""

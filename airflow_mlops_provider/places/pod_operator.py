@@ -181,7 +181,8 @@ class DurablePodOperator(Resumable, KubernetesPodOperator):
         """Return a pod that an earlier try left, or remove it if it is of no more use."""
         pod = self.api.read(name)
         if pod is None:
-            return self._watched(name, task) if not decided and self.standing(name) == "success" else None
+            told = not decided and self.standing(name) in {"success", "failed"}
+            return self._watched(name, task) if told else None
         if not decided and self.same_work(pod):
             self.sink.info("going on with pod %s of an earlier try", name)
             return self._watched(name, task)

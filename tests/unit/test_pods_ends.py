@@ -8,13 +8,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.pod_ends import Patience
 from airflow_mlops_provider.lifecycle.pod_facts import observe
-from airflow_mlops_provider.lifecycle.pods import Conclusion, conclude, refused, standing
-from airflow_mlops_provider.lifecycle.spec import RunIdentity
+from airflow_mlops_provider.lifecycle.pods import Conclusion, conclude, refused
 from tests.pod_examples import BEGAN, STATES, event, pod
-from tests.tiny_world import DAY
 
 GPU = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu. preemption: 0/3 nodes are available."
 
@@ -193,20 +190,3 @@ def test_a_refusal_has_its_class(status: int, message: str, error: str, retryabl
         found = refused(status, body)
         assert (found.action, found.error, found.retryable) == ("error", error, retryable)
         assert message in found.message
-
-
-def test_whose_manifest_counts() -> None:
-    """A failure is only this attempt's own; another run's success counts where it may be reused."""
-    mine, other = RunIdentity(run_id="a", try_number=2), RunIdentity(run_id="a", try_number=1)
-
-    def manifest(state: str, run: RunIdentity) -> Manifest:
-        spec = {"job": "clean", "product": "p", "interval": DAY, "root": "/r", "run": run}
-        spec["services"] = {"landing": "/l", "mlflow": "sqlite://"}
-        return Manifest.model_validate({"state": state, "spec": spec, "address": "x", "started": BEGAN, "ended": BEGAN})
-
-    assert standing(None, mine, reusable=True) == "absent"
-    assert standing(manifest("failed", mine), mine, reusable=True) == "failed"
-    assert standing(manifest("failed", other), mine, reusable=True) == "absent"
-    assert standing(manifest("success", other), mine, reusable=True) == "success"
-    assert standing(manifest("success", other), mine, reusable=False) == "absent"
-    assert standing(manifest("success", mine), mine, reusable=False) == "success"
