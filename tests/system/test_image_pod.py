@@ -1,41 +1,40 @@
 """The pod that is submitted, run for real: it trains the reference model in the image as a local process does here.
 
-The manifest of :class:`KubernetesPod` goes to ``podman kube play`` as it stands. What a cluster gives and one machine
-does not is asked for by the place's own fields: this machine's network, for the servers that stand on it, by its pod
-template, and a folder of this machine as volume. See ``test_image.py`` for what these tests need.
+What a place submits goes to a Kubernetes API, and from there to ``podman kube play`` as it stands. What a cluster
+gives and one machine does not is asked for by the place's own fields: this machine's network, for the servers that
+stand on it, by the pod template, and a folder of this machine as volume. See ``test_image.py`` for what these tests
+need.
 """
 
 from __future__ import annotations
 
-import base64
-import json
 import logging
 import os
-import signal
-import subprocess
-import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import boto3
 import httpx
 import pytest
-import yaml
 
 from airflow_mlops_provider.backends.artifacts import open_store
-from airflow_mlops_provider.jobs.runner import read_manifest
+from airflow_mlops_provider.exceptions import OutOfMemoryError
 from airflow_mlops_provider.lifecycle.manifest import Manifest
-from airflow_mlops_provider.lifecycle.references import Model
+from airflow_mlops_provider.lifecycle.references import Dataset, Model
 from airflow_mlops_provider.lifecycle.spec import JobSpec, RunIdentity, Services
+from airflow_mlops_provider.places.elsewhere import Elsewhere
 from airflow_mlops_provider.places.kubernetes_pod import KubernetesPod
 from airflow_mlops_provider.places.local_process import LocalProcess
-from airflow_mlops_provider.places.pod_manifest import receipt_key
 from airflow_mlops_provider.places.pod_values import SecretKey, Volume
 from tests.bucket_world import s3_server
 from tests.image_world import PRODUCT, Root, copy_root, find_image, podman
+from tests.kube_podman import played
+from tests.kube_steps import scheduled
+from tests.kube_world import KubeWorld
+from tests.mlflow_world import mlflow_server
+from tests.pod_world import LOG, Task, connect, fired, stored
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1200)]
 BUCKET = "artifacts"
@@ -46,13 +45,20 @@ HERE = {
         "containers": [{"name": "base", "securityContext": {"readOnlyRootFilesystem": True}}],
     }
 }
+NETWORK = {
+    "code": f"{PRODUCT}.torch_trainer:train",
+    "flavor": "torch",
+    "requires": ("torch", "onnx", "onnxscript", "numpy"),
+    "settings": {"epochs": 2},
+}
 
 
-class Ended(NamedTuple):
-    """How a pod's container ended, and what it printed."""
-
-    status: int
-    log: str
+@pytest.fixture(autouse=True)
+def _for_everybody() -> Iterator[None]:
+    """Make folders that the image's user may write to, too: in a cluster, worker and pod are the same user."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture(scope="module")
@@ -70,154 +76,136 @@ def replay(tmp_path_factory: pytest.TempPathFactory) -> Root:
 
 @pytest.fixture(scope="module")
 def here(replay: Root, tmp_path_factory: pytest.TempPathFactory) -> Manifest:
-    """What a local process of this machine makes of the same training set."""
-    folder = tmp_path_factory.mktemp("here")
-    spec = training(replay, folder.as_uri(), f"sqlite:///{folder}/mlflow.db")
-    return LocalProcess().run(spec, {}, logging.getLogger("here"))
-
-
-def training(replay: Root, root: str, mlflow: str) -> JobSpec:
-    """Return what asks for the replay's last training again, at an artifact root that is given the training set."""
-    manifests = [read(path) for path in (replay.copy / PRODUCT / "train").glob("*/manifest.json")]
-    last = max(manifests, key=lambda manifest: manifest.started).spec
-    spec = JobSpec.model_validate_json(last.model_dump_json().replace(replay.known_as.as_uri(), root))
-    store, data = open_store(root), spec.inputs["training_set"]
-    key = data.uri.removeprefix(f"{root}/")  # type: ignore[union-attr]
-    store.upload(replay.copy / key, key)
-    run = RunIdentity(dag_id=f"{PRODUCT}_training", run_id=uuid.uuid4().hex, task_id="training.train", try_number=1)
-    return spec.model_copy(update={"run": run, "services": Services(landing="/not/needed", mlflow=mlflow)})
-
-
-def read(path: Path) -> Manifest:
-    """Return the manifest in a file."""
-    return Manifest.model_validate_json(path.read_bytes())
-
-
-def play(pod: dict[str, Any]) -> Ended:
-    """Hand a pod to podman as it stands, wait for the job's end, and remove it."""
-    name = pod["metadata"]["name"]
-    try:
-        podman("kube", "play", "-", stdin=yaml.safe_dump(pod))
-        status = int(podman("wait", f"{name}-base", timeout=300))
-        log = subprocess.run(["podman", "logs", f"{name}-base"], capture_output=True, text=True, check=True)
-        return Ended(status, log.stdout + log.stderr)
-    finally:
-        subprocess.run(["podman", "pod", "rm", "--force", "--time=0", name], capture_output=True, check=False)
+    """What a local process of this machine makes of the replay's last training set."""
+    return locally(replay, tmp_path_factory.mktemp("here"))
 
 
 @pytest.fixture
-def secret() -> Iterator[Callable[[dict[str, str]], str]]:
-    """Return a function that brings a Kubernetes secret of some values in, and gives its name; gone after the test."""
-    name = f"mlops-test-{uuid.uuid4().hex[:8]}"
+def kube(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KubeWorld]:
+    """A cluster whose node runs the pods' own images."""
+    world = KubeWorld(tmp_path)
+    world.ordinary = (scheduled(), played)
+    connect(monkeypatch, world.kubeconfig)
+    yield world
+    world.close()
 
-    def bring(values: dict[str, str]) -> str:
-        data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
-        if podman("version", "--format={{.Client.Version}}").startswith("4.3."):
-            # It keeps a played secret as YAML and reads it as JSON (containers/podman#16269): given what it reads.
-            podman("secret", "create", name, "-", stdin=json.dumps(data))
-        else:
-            document = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data}
-            podman("kube", "play", "-", stdin=yaml.safe_dump(document))
-        return name
 
-    yield bring
-    subprocess.run(["podman", "secret", "rm", name], capture_output=True, check=False)
+def training(replay: Root, root: str, mlflow: str, **params: Any) -> JobSpec:
+    """Return what asks for the replay's last training again, at an artifact root that is given the training set."""
+    files = (replay.copy / PRODUCT / "train").glob("*/manifest.json")
+    done = [Manifest.model_validate_json(path.read_bytes()) for path in files]
+    last = max(done, key=lambda manifest: manifest.started).spec
+    spec = JobSpec.model_validate_json(last.model_dump_json().replace(replay.known_as.as_uri(), root))
+    store, data = open_store(root), spec.inputs["training_set"]
+    assert isinstance(data, Dataset)
+    key = data.uri.removeprefix(f"{root}/")
+    store.upload(replay.copy / key, key)
+    services, run = Services(landing="/not/needed", mlflow=mlflow), RunIdentity(run_id=uuid.uuid4().hex)
+    return spec.model_copy(update={"run": run, "services": services, "params": params})
+
+
+def beside(replay: Root, folder: Path, **params: Any) -> JobSpec:
+    """Return what asks for it on a folder, with its records beside."""
+    return training(replay, folder.as_uri(), f"sqlite:///{folder}/mlflow.db", **params)
+
+
+def locally(replay: Root, folder: Path, **params: Any) -> Manifest:
+    """Train in a local process."""
+    return LocalProcess().run(beside(replay, folder, **params), {}, logging.getLogger("here"))
+
+
+def place(image: str, *volumes: Volume, **fields: Any) -> KubernetesPod:
+    """Return a place on this machine's cluster: nothing to write to but its volumes."""
+    scratch = Volume(path="/tmp", empty_dir="1Gi")
+    env = {"HOME": "/tmp", **fields.pop("env", {})}
+    return KubernetesPod(
+        image=image, volumes=(scratch, *volumes), env=env, pod_template=HERE, poll_seconds=0.5, **fields
+    )
+
+
+def deferred(there: KubernetesPod, spec: JobSpec, held: dict[str, str]) -> Manifest:
+    """Run a job at a place, each time waiting in a triggerer where it does."""
+    context, event = Task().next_try(), None
+    while True:
+        try:
+            return there.run(spec, held, LOG, context, event)
+        except Elsewhere as waiting:
+            event = fired(stored(waiting)[0], seconds=300)
+
+
+def on(folder: Path) -> Volume:
+    """Return a folder of this machine at the same path in the pod."""
+    return Volume(path=str(folder), host_path=str(folder))
 
 
 def test_a_pod_trains_the_same_model_on_a_shared_folder(
-    trainer: str, replay: Root, here: Manifest, tmp_path: Path
+    trainer: str, replay: Root, here: Manifest, kube: KubeWorld, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Trained in the pod, on a folder that both sides see: the local process's model, hash for hash."""
-    shared = tmp_path / "shared"
-    spec = training(replay, shared.as_uri(), f"sqlite:///{shared}/mlflow.db")
-    subprocess.run(["chmod", "-R", "a+rwX", str(shared)], check=True)  # the image's user is not the one of this process
-    volumes = (Volume(path=str(shared), host_path=str(shared)), Volume(path="/tmp", empty_dir="1Gi"))
-    place = KubernetesPod(image=trainer, volumes=volumes, env={"HOME": "/tmp"}, pod_template=HERE)
-    pod = place.manifest(spec)
-    ended = play(pod)
-    assert ended.status == 0, ended.log
-    check(result(spec, pod), here, trainer)
+    """Trained in the pod, on a folder that both sides see: the local process's model, hash for hash; no pod is left."""
+    caplog.set_level(logging.INFO)
+    folder = tmp_path / "shared"
+    manifest = place(trainer, on(folder), deferrable=False).run(beside(replay, folder), {}, LOG, Task().next_try())
+    check(manifest, here, trainer)
+    assert "mlops.train: trained in" in caplog.text
+    assert (len(kube.created), kube.names()) == (1, [])
 
 
 def test_a_pod_trains_the_same_model_in_a_bucket(
-    trainer: str, replay: Root, here: Manifest, bucket: dict[str, str], mlflow: str, secret: Callable[..., str]
-) -> None:
-    """Trained in the pod, to and from a bucket by keys that only a Kubernetes secret holds: the same model again."""
+    trainer: str, replay: Root, here: Manifest, kube: KubeWorld, bucket: dict[str, str], mlflow: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    """Deferred, and by keys that only a Kubernetes secret holds, to and from a bucket: the same model again."""
+    caplog.set_level(logging.DEBUG, LOG.name)
     spec = training(replay, f"s3://{BUCKET}/mlops", mlflow)
-    keys = {name: bucket[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
-    kept = secret(keys)
-    place = KubernetesPod(
-        image=trainer,
-        volumes=(Volume(path="/tmp", empty_dir="1Gi"),),
-        env={"HOME": "/tmp"},
-        secrets={name: SecretKey(name=kept, key=name) for name in keys},
-        pod_template=HERE,
-    )
-    pod = place.manifest(spec, bucket)
-    ended = play(pod)
-    assert ended.status == 0, ended.log
-    manifest = result(spec, pod)
+    name, keys = f"mlops-test-{uuid.uuid4().hex[:8]}", ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    kube.secrets = {(name, key): bucket[key] for key in keys}
+    there = place(trainer, secrets={key: SecretKey(name=name, key=key) for key in keys})
+    manifest = deferred(there, spec, bucket)
     check(manifest, here, trainer)
     assert isinstance(manifest.result, Model)
     told = httpx.get(f"{mlflow}/api/2.0/mlflow/runs/get", params={"run_id": manifest.result.facts["run_id"]}).json()
     assert told["run"]["info"]["status"] == "FINISHED"
-    written = (yaml.safe_dump(pod), ended.log, manifest.model_dump_json(), str(told))
-    assert not [text for text in written if any(value in text for value in keys.values())]
+    left = open_store(spec.root)
+    kept = [left.read(key).decode("utf-8", "replace") for key in left.list(f"{PRODUCT}/pods")]
+    assert len(kept) == 2  # the manifest's copy and the whole log
+    written = (
+        *kept,
+        str(kube.created),
+        str(told),
+        *(one.getMessage() for one in caplog.records if one.name == LOG.name),
+    )
+    assert not [text for text in written if any(bucket[key] in text for key in keys)]
 
 
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
-    """An S3 server with an empty bucket, as the environment that a connection to it makes; this process has it too."""
-    with s3_server() as server:
-        endpoint = server["AWS_ENDPOINT_URL"]
-        environment = {
-            "AWS_ACCESS_KEY_ID": f"key-{uuid.uuid4().hex}",
-            "AWS_SECRET_ACCESS_KEY": f"secret-{uuid.uuid4().hex}",
-            "AWS_DEFAULT_REGION": server["AWS_DEFAULT_REGION"],
-            "AWS_ENDPOINT_URL_S3": endpoint,
-            "MLFLOW_S3_ENDPOINT_URL": endpoint,
-        }
-        for name, value in environment.items():
-            monkeypatch.setenv(name, value)
-        boto3.client("s3").create_bucket(Bucket=BUCKET)
-        yield environment
+def test_a_pod_that_the_kernel_killed_has_more_memory_next(
+    trainer: str, replay: Root, here: Manifest, kube: KubeWorld, tmp_path: Path
+) -> None:
+    """Killed by the kernel at its memory limit, the job fails as out of memory; its next try has more, and trains."""
+    folder, task = tmp_path / "shared", Task()
+    spec = beside(replay, folder)
+    small = place(trainer, on(folder), memory="128Mi", memory_factor=8, memory_cap="1Gi", deferrable=False)
+    with pytest.raises(OutOfMemoryError, match="it had 128Mi, the next try has 1Gi"):
+        small.run(spec, {}, LOG, task.next_try())
+    check(small.run(spec, {}, LOG, task.next_try()), here, trainer)
+    assert kube.names() == []
 
 
-@pytest.fixture
-def mlflow(free_port: Callable[[], int], tmp_path: Path) -> Iterator[str]:
-    """A tracking server of this machine, as its URI."""
-    uri = f"http://127.0.0.1:{free_port()}"
-    stores = [f"--backend-store-uri=sqlite:///{tmp_path}/mlflow.db", f"--artifacts-destination={tmp_path / 'files'}"]
-    command = [sys.executable, "-m", "mlflow", "server", "--host=127.0.0.1", f"--port={uri.rpartition(':')[2]}"]
-    server = subprocess.Popen([*command, "--workers=1", *stores], stderr=subprocess.DEVNULL, start_new_session=True)
-    try:
-        end = time.monotonic() + 120
-        while time.monotonic() < end:
-            try:
-                httpx.get(f"{uri}/health").raise_for_status()
-                break
-            except httpx.HTTPError:
-                time.sleep(0.2)
-        yield uri
-    finally:
-        os.killpg(server.pid, signal.SIGKILL)
-
-
-def result(spec: JobSpec, pod: dict[str, Any]) -> Manifest:
-    """Return what a pod left, as the task that submitted it finds it."""
-    manifest = read_manifest(open_store(spec.root), receipt_key(spec, pod["metadata"]["name"]))
-    assert manifest is not None, open_store(spec.root).list(PRODUCT)
-    assert manifest.spec == spec
-    return manifest
+def test_a_pod_trains_the_same_network(trainer: str, replay: Root, kube: KubeWorld, tmp_path: Path) -> None:
+    """The trainer in PyTorch, asked for by the same job's parameters: the same network, bytes and all."""
+    look = "import importlib.util as u, sys; sys.stdout.write(str(bool(u.find_spec('torch'))))"
+    if podman("run", "--rm", "--network=none", trainer, "python", "-c", look) != "True":
+        pytest.skip("the trainer image was built without PyTorch (MLOPS_TEST_EXTRAS=torch)")
+    pytest.importorskip("torch", reason="PyTorch comes with the torch extra: pip install -e '.[torch]'")
+    folder = tmp_path / "shared"
+    spec = beside(replay, folder, trainer=NETWORK)
+    manifest = place(trainer, on(folder), deferrable=False).run(spec, {}, LOG, Task().next_try())
+    check(manifest, locally(replay, tmp_path / "here", trainer=NETWORK), trainer)
 
 
 def check(inside: Manifest, here: Manifest, image: str) -> None:
     """Hold a pod's result to a local process's: the same address, the same bytes; and it says what it was made with."""
     assert inside.state == here.state == "success"
     assert inside.code_hashes == here.code_hashes
-    assert {
-        name: inside.packages[name] for name in ("lightgbm", "numpy", "pandas", "pyarrow")
-    }.items() <= here.packages.items()
     assert inside.address == here.address
     assert inside.outputs == here.outputs
     assert inside.result is not None
@@ -227,3 +215,28 @@ def check(inside: Manifest, here: Manifest, image: str) -> None:
     revision = podman("image", "inspect", '--format={{index .Labels "org.opencontainers.image.revision"}}', image)
     assert (inside.code.commit, inside.code.dirty) == (revision[:40], revision.endswith("-dirty"))
     assert {"machine", "cores", "system", "python"} <= inside.hardware.keys()
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """An S3 server with an empty bucket, as what a connection to it holds for a job; this process has it, too."""
+    with s3_server() as server:
+        endpoint = server["AWS_ENDPOINT_URL"]
+        held = {
+            "AWS_ACCESS_KEY_ID": f"key-{uuid.uuid4().hex}",
+            "AWS_SECRET_ACCESS_KEY": f"secret-{uuid.uuid4().hex}",
+            "AWS_DEFAULT_REGION": server["AWS_DEFAULT_REGION"],
+            "AWS_ENDPOINT_URL_S3": endpoint,
+            "MLFLOW_S3_ENDPOINT_URL": endpoint,
+        }
+        for name, value in held.items():
+            monkeypatch.setenv(name, value)
+        boto3.client("s3").create_bucket(Bucket=BUCKET)
+        yield held
+
+
+@pytest.fixture
+def mlflow(tmp_path: Path) -> Iterator[str]:
+    """A tracking server of this machine, as its URI."""
+    with mlflow_server(tmp_path) as uri:
+        yield uri
