@@ -78,18 +78,18 @@ def observe(pod: dict[str, Any] | None, events: Sequence[dict[str, Any]] = (), c
     newest_last = sorted(events, key=_moment)
     if pod is None:
         return PodFacts(**_farewell(newest_last), warning=_warning(newest_last))
-    meta, spec, status = pod.get("metadata", {}), pod.get("spec", {}), pod.get("status", {})
+    meta, spec, status = pod["metadata"], pod.get("spec") or {}, pod.get("status") or {}
     conditions = {one["type"]: one for one in status.get("conditions") or ()}
     placed = conditions.get("PodScheduled", {})
     doomed = conditions.get("DisruptionTarget", {})
     scheduled = placed.get("status") == "True" or bool(spec.get("nodeName"))
     facts = {
-        "name": meta.get("name", ""),
-        "uid": meta.get("uid", ""),
-        "node": spec.get("nodeName", ""),
+        "name": meta.get("name") or "",
+        "uid": meta.get("uid") or "",
+        "node": spec.get("nodeName") or "",
         "phase": status["phase"] if status.get("phase") in PHASES else "Unknown",
-        "reason": status.get("reason", ""),
-        "message": status.get("message", ""),
+        "reason": status.get("reason") or "",
+        "message": status.get("message") or "",
         "scheduled": scheduled,
         "scheduler": "" if scheduled else _scheduler(placed, newest_last),
         "init": _failed_init(status),
@@ -98,7 +98,7 @@ def observe(pod: dict[str, Any] | None, events: Sequence[dict[str, Any]] = (), c
         **_container(status, container),
     }
     if doomed.get("status") == "True":
-        facts |= {"disruption": doomed.get("reason", ""), "disruption_message": doomed.get("message", "")}
+        facts |= {"disruption": doomed.get("reason") or "", "disruption_message": doomed.get("message") or ""}
     return PodFacts(**{"since": _since(meta, conditions, facts), **facts})
 
 
@@ -111,8 +111,8 @@ def _container(status: dict[str, Any], name: str) -> dict[str, Any]:
     number = state.get("exitCode")
     told = {
         "container": kind,
-        "container_reason": state.get("reason", ""),
-        "container_message": state.get("message", ""),
+        "container_reason": state.get("reason") or "",
+        "container_message": state.get("message") or "",
         "exit_code": number,
         "signal": state.get("signal") or (number - 128 if number and 128 < number <= 192 else None),
     }
@@ -141,14 +141,14 @@ def _failed_init(status: dict[str, Any]) -> str:
 
 
 def _scheduler(placed: dict[str, Any], events: Sequence[dict[str, Any]]) -> str:
-    said = [one.get("message", "") for one in events if one.get("reason") == "FailedScheduling"]
+    said = [one.get("message") or "" for one in events if one.get("reason") == "FailedScheduling"]
     return str(placed.get("message") or (said[-1] if said else ""))
 
 
 def _farewell(events: Sequence[dict[str, Any]]) -> dict[str, str]:
     for one in reversed(events):
         if one.get("reason") in FAREWELLS:
-            return {"disruption": FAREWELLS[one["reason"]], "disruption_message": one.get("message", "")}
+            return {"disruption": FAREWELLS[one["reason"]], "disruption_message": one.get("message") or ""}
     return {}
 
 

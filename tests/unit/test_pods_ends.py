@@ -190,3 +190,14 @@ def test_a_refusal_has_its_class(status: int, message: str, error: str, retryabl
         found = refused(status, body)
         assert (found.action, found.error, found.retryable) == ("error", error, retryable)
         assert message in found.message
+
+
+def test_nulls_are_as_absent() -> None:
+    """Some clients write null where the API leaves a field out; both mean the same."""
+    fields = ("reason", "message", "containerStatuses", "initContainerStatuses", "conditions", "startTime")
+    nulls: dict[str, Any] = {"metadata": {"name": "pod-1", "deletionTimestamp": None}, "spec": {"nodeName": None}}
+    bare = {"metadata": {"name": "pod-1"}, "spec": {}, "status": {"phase": "Pending"}}
+    told = [{"reason": "X", "message": None, "type": "Warning", "lastTimestamp": None, "eventTime": None}]
+    nulls["status"] = {"phase": "Pending", **dict.fromkeys(fields)}
+    assert observe(nulls, told) == observe(bare, told)
+    assert observe({"metadata": {}, "status": {"phase": "Unheard of"}}).phase == "Unknown"
