@@ -213,7 +213,7 @@ product = MLProduct(
                 name="network",
                 code="flight_delay.torch_trainer:train",
                 flavor="torch",
-                requires=("torch", "numpy", "pandas"),
+                requires=("numpy", "onnx", "onnxruntime", "onnxscript", "pandas", "torch"),
                 settings={"epochs": 20, "patience": 4},
                 space={
                     "learning_rate": FloatRange(low=0.0003, high=0.01, log=True),
