@@ -17,11 +17,13 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from airflow_mlops_provider.backends.artifacts import content_hash, open_store
+from airflow_mlops_provider.jobs.catalogue import JOBS
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.lifecycle.spec import JobSpec, Services
 from tests.rain_world import NAME, PRODUCTS, product, year
 
 CHECKOUT = Path(__file__).parents[2]
+AROUND_TRAINING = ("search", "trial", "conclude", "train", "evaluate", "retune")
 # What is not in the trainer can't be imported here; then the specifications on standard input run, one after another.
 CHILD = """
 import sys
@@ -98,6 +100,17 @@ def test_an_extra_that_is_none_is_refused() -> None:
 def test_nothing_of_airflow_or_of_the_feature_store_is_in_the_trainer(absent: str) -> None:
     """What the trainer leaves out comes in by no other package's dependencies."""
     assert {"airflow", "kubernetes", "feast", "ibis", "evidently", "great_expectations"} <= set(absent.split())
+
+
+def test_every_job_around_training_can_be_loaded(absent: str) -> None:
+    """What a job of training, evaluation or a search imports, and the packages that it names, are in the trainer."""
+    named = {package for job in AROUND_TRAINING for package in JOBS[job].packages}
+    assert {canonicalize_name(name) for name in named} <= closure([*listed("training"), *listed("more", "torch")])
+    modules = [*(JOBS[job].module for job in AROUND_TRAINING), "airflow_mlops_provider.backends.optuna"]
+    text = "import importlib, sys\nfor name in sys.argv[2:]: importlib.import_module(name)"
+    command = [sys.executable, "-c", CHILD.partition("from airflow_mlops")[0] + text, absent, *modules]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
 def test_training_and_evaluation_run_without_the_rest(absent: str, tmp_path: Path) -> None:
