@@ -113,9 +113,9 @@ class SearchStudy:
         reason: str | None = None,
     ) -> Trial:
         """End a trial and return it; one that has ended stays as it is."""
+        told = {"seconds": round(seconds, 3), "reason": reason, "ended": datetime.now(UTC).isoformat()}
         with self._speaking():
-            if not self._frozen(slot).state.is_finished():
-                told = {"seconds": round(seconds, 3), "reason": reason, "ended": datetime.now(UTC).isoformat()}
+            with suppress(optuna.exceptions.UpdateFinishedTrialError):
                 for key, known in told.items():
                     self.storage.set_trial_user_attr(self._id(slot), key, known)
                 self.study.tell(slot, value, _ENDS[state], skip_if_finished=True)

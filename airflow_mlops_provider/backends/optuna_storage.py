@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from pathlib import Path
 from typing import Any
 
 from optuna.storages import RDBStorage
 from sqlalchemy import Engine, event
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
 from airflow_mlops_provider.backends.locks import alone
 from airflow_mlops_provider.backends.search_access import full
 
 PATIENCE_SECONDS = 60
+ATTEMPTS = 10
 
 
 def database(url: str) -> RDBStorage:
@@ -35,10 +37,15 @@ def database(url: str) -> RDBStorage:
 
 
 def _made(url: str, settings: dict[str, Any]) -> RDBStorage:
-    try:
-        return RDBStorage(url, engine_kwargs=dict(settings))
-    except SQLAlchemyError:  # somebody else made the tables between the look and the making
-        return RDBStorage(url, engine_kwargs=dict(settings))
+    """Return the storage; where others make the tables at the same moment, we come upon theirs and look again."""
+    for left in reversed(range(ATTEMPTS)):
+        try:
+            return RDBStorage(url, engine_kwargs=dict(settings))
+        except (IntegrityError, OperationalError, ProgrammingError) as error:
+            if not left or (isinstance(error, OperationalError) and "exist" not in str(error)):
+                raise
+            time.sleep(0.2)
+    raise AssertionError("unreachable")
 
 
 def _share(engine: Engine) -> None:
