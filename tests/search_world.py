@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from airflow_mlops_provider.backends.artifacts import content_hash, open_store
 from airflow_mlops_provider.backends.mlflow import MlflowBackend
 from airflow_mlops_provider.backends.optuna import SearchStudy
 from airflow_mlops_provider.jobs.runner import run
+from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Dataset, Report
 from airflow_mlops_provider.lifecycle.spec import JobSpec
 from tests.tiny_world import DAY, TinyWorld
 
+NEXT = Interval(start=DAY.end, end=DAY.end + timedelta(days=1))
 ROWS, BEGIN = 1200, pd.Timestamp("2024-01-01", tz="UTC")
 SEARCH = """
 import dataclasses
@@ -29,6 +32,7 @@ from airflow_mlops_provider.lifecycle.settings import TrainerSettings
 product = MLProduct.model_validate({
     **product.model_dump(),
     "trainer": TrainerSettings.read(Path(__file__).with_name("settings.json")).trainer(),
+    "windows": Windows(train=1, evaluate=1),
     "search": Search(
         trials=24,
         seed=7,
@@ -89,6 +93,26 @@ def tell(what, settings):
     with open(os.environ.get("TRAININGS", os.devnull), "a") as log:
         log.write(json.dumps([what, settings["leaves"], settings["rate"]]) + "\\n")
 """
+FEATURES = """
+def compute(tables, interval):
+    seen = tables["sales"].rename(columns={"at": "event_time", "amount": "mean_amount"})
+    inside = (seen["event_time"] >= interval.start) & (seen["event_time"] < interval.end)
+    return {"takings": seen.loc[inside, ["shop", "event_time", "mean_amount"]].reset_index(drop=True)}
+"""
+EXAMPLES = """
+import numpy as np
+import pandas as pd
+
+
+def examples(tables, interval):
+    sales = tables["sales"]
+    sales = sales[(sales["at"] >= interval.start) & (sales["at"] < interval.end)].reset_index(drop=True)
+    chance = np.random.default_rng(interval.start.day).normal(scale=0.7, size=len(sales))
+    much = (np.sin(3 * sales["amount"]) + 0.1 * (sales["at"].dt.hour - 12) + chance > 0).astype("int64")
+    asked = sales["at"] + pd.Timedelta(seconds=30)
+    known = asked + pd.Timedelta(minutes=10)
+    return pd.DataFrame({"shop": sales["shop"], "event_time": asked, "much": much, "known_at": known})
+"""
 ASSEMBLE = """
 def assemble(rows):
     return rows[["mean_amount"]].assign(hour=rows["event_time"].dt.hour + 0.0)
@@ -113,7 +137,8 @@ class SearchWorld(TinyWorld):
         self.write("product.py", (self.package / "product.py").read_text() + filled(SEARCH))
         self.write("settings.json", filled(SETTINGS))
         self.write("trainer.py", TRAINER)
-        self.write("assemble.py", ASSEMBLE)
+        for module, text in {"assemble": ASSEMBLE, "features": FEATURES, "examples": EXAMPLES}.items():
+            self.write(f"{module}.py", text)
 
     @property
     def url(self) -> str:
@@ -134,6 +159,17 @@ class SearchWorld(TinyWorld):
             store = open_store(str(self.root))
             store.upload(Path(folder), f"{self.name}/training_set/made/{found[:16]}")
         return Dataset(uri=f"{store.uri}/{self.name}/training_set/made/{found[:16]}", hash=found, interval=DAY)
+
+    def featured(self) -> None:
+        """Deliver two days, and take them through the jobs into the feature store."""
+        for day in (DAY, NEXT):
+            random = np.random.default_rng(day.start.day)
+            at = pd.date_range(day.start, day.end, freq="min", inclusive="left")
+            sales = pd.DataFrame({"shop": "north", "amount": random.normal(size=len(at)), "at": at})
+            sales.to_csv(self.landing / "sales" / f"{day.start:%Y-%m-%d}.csv", index=False)
+            made = done(run(self.spec("extract", interval=day)), Dataset)
+            for job, role in (("clean", "raw"), ("compute", "clean"), ("load", "features")):
+                made = done(run(self.spec(job, interval=day, inputs={role: made})), Dataset)
 
     def asked(self, job: str, *, slot: int = -1, attempt: int = 1, **fields: Any) -> JobSpec:
         """Return what asks for one of the search's jobs."""
