@@ -13,7 +13,7 @@ from airflow_mlops_provider.lifecycle.search import Algorithm, Choice, Span
 from airflow_mlops_provider.lifecycle.trials import Trial, in_order
 
 COLOURS = {"complete": "#0b6e99", "pruned": "#b08a2e", "failed": "#b3423a", "best": "#7a5195", "line": "#98a4b0"}
-WIDTH, HEIGHT, LEFT, TOP, BASE, RIGHT = 800, 300, 56, 16, 262, 700
+WIDTH, HEIGHT, LEFT, TOP, BASE, RIGHT = 800, 300, 56, 16, 262, 690
 SMALL, SMALL_HEIGHT = 260, 170
 
 
@@ -183,7 +183,7 @@ def _bounds(values: Sequence[float]) -> tuple[float, float]:
 def _row(one: Trial) -> tuple[Any, ...]:
     settings = ", ".join(f"{name} {_plain(value)}" for name, value in one.drawn.items())
     value = "" if one.value is None else one.value
-    return one.slot, one.state, one.algorithm, settings, value, round(one.seconds, 1), one.reason or ""
+    return one.slot, one.state, one.algorithm, settings, value, f"{one.seconds:.1f}", one.reason or ""
 
 
 def _plain(value: Any) -> str:

@@ -136,7 +136,8 @@ class ExperimentRunTrialOperator(JobOperator):
 
         study, criteria = self.split["facts"]["study"], criteria_of(self.product, context)
         stopped = kept_stop(artifact_store(), self.product.name, study, criteria)
-        if stopped and context["ti"].try_number == 1:  # a later try may have a trial to finish
+        begun = self._event is not None or context["ti"].try_number > 1  # there may be a trial to finish
+        if stopped and not begun:
             raise AirflowSkipException(f"the search has stopped: {stopped.reason}")
         return super().execute(context)
 
