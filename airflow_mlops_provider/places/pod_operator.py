@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
+from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_mlops_provider.exceptions import ConfigurationError, MLOpsError
 from airflow_mlops_provider.hooks.defaults import option
@@ -88,11 +89,18 @@ class DurablePodOperator(Resumable, KubernetesPodOperator):
         self.resume(context, None)
 
     def resume(self, context: Context, event: dict[str, Any] | None) -> None:
-        """Go on after a deferral. :raises MLOpsError: how the pod ended, if not well."""
+        """Go on after a deferral. :raises MLOpsError: how the pod ended, if not well.
+
+        :raises AirflowFailException: if no retry can mend that.
+        """
         try:
             self.attend(context, event)
         except Elsewhere as waiting:
             self.defer(trigger=waiting.trigger(), method_name="resume")
+        except MLOpsError as error:
+            if error.retryable:
+                raise
+            raise AirflowFailException(f"{type(error).__name__}: {error}") from None
 
     def on_kill(self) -> None:
         """Delete the pod: somebody stopped the task."""

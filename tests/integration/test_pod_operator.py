@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
+from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_mlops_provider.exceptions import (
     ConfigurationError,
@@ -179,10 +180,10 @@ def test_no_such_node(cluster: Cluster, task: Task) -> None:
 
 
 def test_what_the_cluster_refuses(cluster: Cluster, task: Task) -> None:
-    """A pod that the API does not take fails with the API's words, and no retry follows."""
-    with pytest.raises(PodSpecError, match="the Kubernetes API answered 4") as caught:
-        attending(lambda: cluster.operator(labels={"team": "no label!"}), task.next_try())
-    assert not caught.value.retryable
+    """A pod that the API does not take fails the task at once, with the API's words; no retry is asked for."""
+    operator = cluster.operator(labels={"team": "no label!"})
+    with pytest.raises(AirflowFailException, match="PodSpecError: the Kubernetes API answered 4"):
+        operator.resume(task.next_try(), None)
 
 
 def test_the_tasks_time(cluster: Cluster) -> None:
