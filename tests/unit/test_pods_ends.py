@@ -123,7 +123,7 @@ def test_what_may_still_come_is_waited_for(which: str) -> None:
 
 def test_an_unschedulable_pod_has_its_own_limit() -> None:
     """A node may take longer than two minutes to come; the limit is the one that was set, and is named."""
-    facts = observe(pod("Pending"), [event("FailedScheduling", "an older reason"), event("FailedScheduling", GPU, 5)])
+    facts = observe(pod("Pending"), [event("FailedScheduling", GPU, 5), event("FailedScheduling", "an older reason")])
     for seconds, action in ((121, "wait"), (599, "wait"), (600, "error")):
         waited = facts.waited(BEGAN + timedelta(seconds=seconds))
         found = conclude(facts, "absent", waited=waited, patience=Patience(schedule=600))
@@ -157,6 +157,8 @@ def test_only_the_job_container_counts() -> None:
         one["status"]["containerStatuses"][0]["state"] = side
         assert conclude(observe(one), "success", waited=0).action == "success"
         assert conclude(observe(one), "unasked", waited=0).action == "success"
+    native = {"initContainerStatuses": [{"name": "side", "state": stuck("ErrImageNeverPull")}]}
+    assert observe(pod("Running", "running", **native)) == observe(pod("Running", "running"))
     other = observe(pod("Failed", "out of memory"), container="side")
     assert other.container == "running"
 
