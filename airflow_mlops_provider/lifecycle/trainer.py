@@ -15,7 +15,9 @@ Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$
 class Trainer(Frozen):
     """How the model is made.
 
-    :param code: a plain function ``(features: DataFrame, label: Series, settings: dict, seed: int) -> model``.
+    :param code: a plain function ``(features: DataFrame, label: Series, settings: dict, seed: int) -> model``. It may
+        also have, with a default, a parameter ``checkpoints``, to go on where a killed try ended; and for searches
+        ``validation``, inputs and labels of later rows, and ``report(step, value)``, to be told whether to go on.
         One that also has a parameter ``checkpoints`` is given what keeps how far it has come, and goes on from there
         when it was killed.
     :param flavor: the format in which the model is kept.

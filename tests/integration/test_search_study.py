@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import multiprocessing
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from airflow_mlops_provider.backends.optuna import SearchStudy
+from airflow_mlops_provider.backends.optuna_storage import database
 from airflow_mlops_provider.exceptions import BackendError, MissingExtraError, UnknownNameError
 from airflow_mlops_provider.lifecycle.search import Algorithm, Choice, FloatRange, IntRange, Pruning
 from airflow_mlops_provider.lifecycle.trials import Trial
@@ -166,3 +169,17 @@ def test_several_open_at_once(url: str) -> None:
         worker.join(120)
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
     assert {one.state for one in SearchStudy("race", url).trials()} == {"waiting"}
+
+
+def test_each_takes_its_turn_before_it_reads(url: str) -> None:
+    """What reads a trial to change it keeps others from writing meanwhile: SQLite has no SELECT … FOR UPDATE."""
+    storage = database(url)
+    file = url.removeprefix("sqlite:///")
+    with storage.engine.connect() as reading, closing(sqlite3.connect(file, timeout=0.05)) as other:
+        assert reading.exec_driver_sql("SELECT count(*) FROM trials").scalar() == 0
+        with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+            other.execute("INSERT INTO studies (study_name) VALUES ('x')")
+        reading.rollback()
+        other.execute("INSERT INTO studies (study_name) VALUES ('x')")
+        other.rollback()
+        assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
