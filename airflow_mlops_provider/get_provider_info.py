@@ -221,16 +221,16 @@ def _options() -> dict[str, Any]:
             "30",
             "integer",
         ),
-        "search_storage": _option(
-            "SQLAlchemy URL, without credentials, of the database in which searches keep their trials. By default an "
-            "SQLite file in the artifact root. The connection mlops_optuna goes before.",
-            "postgresql+psycopg2://postgres:5432/optuna",
-        ),
         "search_parallel": _option(
             "How many trials of one search may run at the same time.",
             "8",
             "2",
             "integer",
+        ),
+        "search_storage": _option(
+            "SQLAlchemy URL, without credentials, of the database in which searches keep their trials. By default an "
+            "SQLite file in the artifact root. The connection mlops_optuna goes before.",
+            "postgresql+psycopg2://postgres:5432/optuna",
         ),
         "serving_port": _option(
             "Port of the local model server, in place of the product's own; for an Airflow with one product.",
