@@ -31,6 +31,7 @@ from airflow_mlops_provider.places.kubernetes_pod import SecretKey
 from airflow_mlops_provider.places.local_process import LocalProcess
 from airflow_mlops_provider.places.pod_manifest import spec_of
 from airflow_mlops_provider.places.retries import JobRetryPolicy
+from tests.kube_api import Refusal
 from tests.kube_steps import collected, exited, hold, running, say, scheduled, unschedulable, work
 from tests.kube_world import KubeWorld
 from tests.pod_world import LOG, Task, connect, fired, place_of, run_in_pod, stored
@@ -226,6 +227,21 @@ def test_a_failed_trigger_leaves_the_waiting_to_the_worker(tiny: TinyWorld, kube
         place_of(tiny).run(spec, {}, LOG, context)
     assert place_of(tiny).run(spec, {}, LOG, context, {"stay": True}).state == "success"
     assert len(kube.created) == 1
+
+
+def test_a_creation_that_nobody_heard_of_is_not_repeated(tiny: TinyWorld, kube: KubeWorld, spec: JobSpec) -> None:
+    """A pod whose creation was answered to nobody is the one that is asked for again: it stays one."""
+    create = kube.create
+
+    def unanswered(pod: dict[str, Any]) -> dict[str, Any]:
+        create(pod)
+        kube.create = create  # type: ignore[method-assign]
+        raise Refusal(500, "InternalError", "etcdserver: request timed out")
+
+    kube.create = unanswered  # type: ignore[method-assign]
+    assert run_in_pod(place_of(tiny), spec, Task().next_try()).state == "success"
+    assert sum(request.startswith("POST") for request in kube.requests) == 2
+    assert (len(kube.created), kube.names()) == (1, [])
 
 
 def test_an_api_server_that_stumbles_is_asked_again(tiny: TinyWorld, kube: KubeWorld, spec: JobSpec) -> None:
