@@ -25,18 +25,18 @@ class KubernetesRemoveOrphansOperator(BaseOperator):
 
     Which pods are this Airflow's, ``[mlops] installation`` says: without it, or without a cluster, it is skipped.
 
-    :param conn_id: the Airflow connection to the cluster.
-    :param namespace: where the pods are; by default the connection's.
+    :param conn_id, namespace: the Airflow connection to the cluster, and where in it; by default as
+        ``[mlops] kubernetes_pod`` says. Places that go elsewhere need a task of their own for it.
     :param keep_hours: for how long pods stay that a place was told to keep.
     """
 
-    template_fields: Sequence[str] = ("namespace",)
+    template_fields: Sequence[str] = ("conn_id", "namespace")
     ui_color = "#dcecf5"
 
     def __init__(
         self,
         *,
-        conn_id: str = "kubernetes_default",
+        conn_id: str | None = None,
         namespace: str | None = None,
         keep_hours: float = 72,
         **kwargs: Any,
@@ -67,9 +67,13 @@ class KubernetesRemoveOrphansOperator(BaseOperator):
         """Return the pods where this Airflow makes them. :raises AirflowSkipException: if no cluster is configured."""
         from kubernetes.config import ConfigException
 
+        from airflow_mlops_provider.places.default import configured_pod
         from airflow_mlops_provider.places.pod_operator import DurablePodOperator
 
-        api = DurablePodOperator(task_id="pods", kubernetes_conn_id=self.conn_id, namespace=self.namespace).api
+        usual = configured_pod() if option("kubernetes_pod") else None
+        conn_id = self.conn_id or (usual.conn_id if usual else "kubernetes_default")
+        namespace = self.namespace or (usual.namespace if usual else None)
+        api = DurablePodOperator(task_id="pods", kubernetes_conn_id=conn_id, namespace=namespace).api
         try:
             api.hook.get_conn()
         except ConfigException as error:

@@ -165,7 +165,8 @@ def test_orphans_go_and_nothing_else(world: KubeWorld, airflow: Airflow) -> None
     world.create(pod("kept", house, **{DECIDED: "true"}))
     cluster = {"conn_type": "kubernetes", "extra": {"kube_config_path": str(world.kubeconfig), "namespace": NAMESPACE}}
     connection = {"AIRFLOW_CONN_KUBERNETES_DEFAULT": json.dumps(cluster)}
-    said = airflow.maintain(AIRFLOW__MLOPS__INSTALLATION=OURS, **connection)
+    place = {"AIRFLOW__MLOPS__KUBERNETES_POD": json.dumps({"image": "any", "namespace": "training"})}
+    said = airflow.maintain(AIRFLOW__MLOPS__INSTALLATION=OURS, **connection, **place)
     assert "ENDED ['success']" in said
     orphans = {*ENDED, "each-1", "no-such-run", "no-such-dag"}
     assert set(world.removed) == orphans
@@ -186,6 +187,7 @@ def test_orphans_go_and_nothing_else(world: KubeWorld, airflow: Airflow) -> None
     }.items():
         assert f"pod {name} {why}" in said, name
     assert "foreign" not in said
+    assert {request.split("/")[4] for request in world.requests} == {"training"}
 
 
 def api_of(world: KubeWorld) -> Any:
