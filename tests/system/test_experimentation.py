@@ -25,7 +25,7 @@ from tests.forge_world import bare, branches, git, repository
 from tests.search_world import SearchWorld
 from tests.tiny_world import manifests
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
 DAG = Path(__file__).parents[2] / "dags" / "experimentation.py"
 TRIALS = 24
 NOTE = "the shops' opening hours are missing"
