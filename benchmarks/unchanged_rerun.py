@@ -1,0 +1,111 @@
+"""The training pipeline of real flights, run once more by hand with nothing changed, against the same with Force."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+
+from benchmarks import Result
+
+DAGS = Path(__file__).parent.parent / "dags"
+RUNS = 3
+
+# The features come from the jobs themselves; then Airflow runs the DAG as its own test command does, each job in its
+# process. Turn and turn about, so that a busy minute of the machine falls on both.
+_PROBE = """
+import json, sys, time
+from datetime import UTC, datetime
+from pathlib import Path
+
+dags, landing, root, runs = sys.argv[1], Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+sys.path.insert(0, dags)
+from airflow_mlops_provider.backends.artifacts import open_store
+from airflow_mlops_provider.jobs import runner
+from airflow_mlops_provider.jobs.intervals import current, leading_to
+from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.spec import JobSpec, Services
+from flight_delay import replay
+
+services = Services(landing=str(landing), mlflow=f"sqlite:///{root}/mlflow.db")
+
+
+def job(name, interval, **inputs):
+    manifest = runner.run(
+        JobSpec(job=name, product="flight_delay", interval=interval, inputs=inputs, root=root, services=services)
+    )
+    assert manifest.state == "success", manifest.failure
+    return manifest.result
+
+
+starts = [datetime(2013, month, 1, tzinfo=UTC) for month in range(1, 5)]
+for interval in (Interval(start=start, end=end) for start, end in zip(starts, starts[1:])):
+    replay.deliver(landing, interval)
+    job("clean", interval, raw=job("extract", interval))
+    clean = leading_to(current(open_store(root), "flight_delay", "clean"), interval, 2)
+    job("load", interval, features=job("compute", interval, clean=clean))
+
+from airflow.dag_processing.dagbag import DagBag
+
+dag = DagBag(dags + "/training.py").dags["flight_delay_training"]
+store, taken, trained = open_store(root), {True: [], False: []}, {True: 0, False: 0}
+
+
+def trainings():
+    keys = [key.rpartition("/")[0] for key in store.list("flight_delay/train") if key.endswith("/manifest.json")]
+    return {manifest.ended for key in keys if "/reused/" not in key and (manifest := runner.read_manifest(store, key))}
+
+
+for _ in range(runs):
+    for force in (True, False):
+        before, began = trainings(), time.perf_counter()
+        run = dag.test(run_conf={"force": force})
+        taken[force].append(time.perf_counter() - began)
+        assert run.state == "success", run.state
+        trained[force] += len(trainings() - before)
+Path(sys.argv[5]).write_text(json.dumps({"forced": taken[True], "again": taken[False],
+                                         "trained": [trained[True], trained[False]]}))
+"""
+
+
+def measure() -> Result:
+    """Return the medians of several runs of either kind, in seconds, and how often each trained."""
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+        found = _measured(Path(folder))
+    work, again = median(found["forced"]), median(found["again"])
+    pairs = [one / other for one, other in zip(found["forced"], found["again"], strict=True)]
+    trained = found["trained"]
+    return Result(
+        title="The training pipeline once more",
+        columns=("", "median s", "times as fast", "models trained"),
+        rows=(
+            ("all work done again (Force)", f"{work:.1f}", "", f"{trained[0]} in {RUNS} runs"),
+            ("nothing changed", f"{again:.1f}", f"{median(pairs):.1f}", f"{trained[1]} in {RUNS} runs"),
+        ),
+        passed_limits=("an unchanged run trained a model",) if trained[1] else (),
+        note=f"{RUNS} runs each by turns, three months of flights, Airflow's own `dag.test` with a process for each job",
+    )
+
+
+def _measured(folder: Path) -> dict[str, list[float]]:
+    root, out = folder / "mlops", folder / "measured.json"
+    settings = {
+        "AIRFLOW_HOME": str(folder / "airflow"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
+        "AIRFLOW__MLOPS__ARTIFACT_ROOT": str(root),
+        "AIRFLOW__MLOPS__LANDING_ROOT": str(folder / "landing"),
+        "PYTHONWARNINGS": "ignore",
+    }
+    arguments = [str(DAGS), str(folder / "landing"), str(root), str(RUNS), str(out)]
+    for command in (["-m", "airflow", "db", "migrate"], ["-c", _PROBE, *arguments]):
+        done = subprocess.run(
+            [sys.executable, *command], env={**os.environ, **settings}, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise RuntimeError(f"{command[:2]}: {done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+    return dict(json.loads(out.read_text()))
