@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from airflow_mlops_provider.backends.artifacts import file_hash, open_store
+from airflow_mlops_provider.exceptions import ConfigurationError, ConflictError
 from airflow_mlops_provider.jobs import catalogue
 from airflow_mlops_provider.jobs.intervals import current
-from airflow_mlops_provider.jobs.runner import run
+from airflow_mlops_provider.jobs.runner import describe, run
 from airflow_mlops_provider.lifecycle.manifest import Manifest
 from tests.tiny_world import DAY, DELIVERY, TinyWorld, manifests
 
@@ -97,10 +99,28 @@ def test_a_failure_leaves_a_manifest(make: Callable[..., TinyWorld]) -> None:
     assert manifest.result is None
     failure = manifest.failure
     assert failure is not None
-    assert (failure.error, failure.message, failure.retryable) == ("ValueError", "amounts are negative", True)
+    assert (failure.error, failure.message, failure.retryable) == ("ValueError", "amounts are negative", False)
     assert "rules.py" in failure.traceback
     assert current(open_store(str(world.root)), world.name, "clean") == []
     assert [path.name for path in (world.root / world.name / "clean").glob("*/*")] == ["manifest.json"]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (KeyError("amount"), ("KeyError", False)),
+        (UnicodeDecodeError("utf-8", b"", 0, 1, "bad"), ("UnicodeDecodeError", False)),
+        (ConnectionResetError("gone"), ("ConnectionResetError", True)),
+        (MemoryError(), ("MemoryError", True)),
+        (ConflictError("first"), ("ConflictError", True)),
+        (ConfigurationError("no"), ("ConfigurationError", False)),
+        (jsonschema.ValidationError("theirs"), ("jsonschema.exceptions.ValidationError", True)),
+    ],
+)
+def test_wrong_code_is_told_from_a_wrong_moment(error: Exception, told: tuple[str, bool]) -> None:
+    """Python's own words for a mistake say that no retry helps; a class of somebody else's is named whole."""
+    failure = describe(error)
+    assert (failure.error, failure.retryable) == told
 
 
 def test_our_own_failures_say_whether_a_retry_helps(make: Callable[..., TinyWorld]) -> None:
