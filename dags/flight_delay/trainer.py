@@ -31,8 +31,8 @@ def train(
     :param settings: LightGBM parameters, and ``rounds``, the number of trees.
     :param seed: settles every random choice.
     :param validation: inputs and labels of later rows, from which nothing is learnt.
-    :param report: is told each tenth round and its AUC on those rows; it may raise, to end a training that leads
-        nowhere.
+    :param report: is told the AUC on those rows after each ten rounds, a step; it may raise, to end a training that
+        leads nowhere.
     """
     import lightgbm
 
@@ -50,7 +50,8 @@ def train(
 
 def _telling(report: Callable[[int, float], None]) -> Callable[[Any], None]:
     def tell(state: Any) -> None:
-        if (state.iteration + 1) % _STEP == 0:
-            report(state.iteration + 1, state.evaluation_result_list[0][2])
+        step, between = divmod(state.iteration + 1, _STEP)
+        if not between:
+            report(step, state.evaluation_result_list[0][2])
 
     return tell
