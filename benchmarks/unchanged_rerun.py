@@ -87,7 +87,7 @@ def measure() -> Result:
             ("nothing changed", f"{again:.1f}", f"{median(pairs):.1f}", f"{trained[1]} in {RUNS} runs"),
         ),
         passed_limits=("an unchanged run trained a model",) if trained[1] else (),
-        note=f"{RUNS} runs each by turns, three months of flights, Airflow's own `dag.test` with a process for each job",
+        note=f"{RUNS} runs each by turns, three months of flights, Airflow's own `dag.test`, jobs as processes",
     )
 
 
