@@ -229,7 +229,8 @@ def test_mlflow_out_of_reach_is_named(world: World, tmp_path: Path) -> None:
     version = world.version
     estimate = {"value": 0.7, "low": 0.6, "high": 0.8}
     evaluation = {"metric": "roc_auc", "window": "w", "rows": 9, "challenger": estimate, "baseline": estimate}
-    model = Model(uri=version.uri, hash=version.hash, facts={"run_id": "1", "training_set": {}})
+    data = {"kind": "dataset", "uri": version.uri, "hash": "d" * 64, "facts": {"rows": {"train": 9, "evaluate": 9}}}
+    model = Model(uri=version.uri, hash=version.hash, facts={"run_id": "1", "training_set": data})
     report = Report(uri=version.uri, hash="c" * 64, passed=True, facts={"evaluation": evaluation})
     with pytest.raises(BackendError, match=r"http://127\.0\.0\.1:1 does not answer .*; start it, or correct") as told:
         world.job("register", mlflow="http://127.0.0.1:1", model=model, evaluation=report)
