@@ -37,8 +37,8 @@ class Conclusion(Frozen):
         """Why it stopped, in a sentence."""
         if self.stop:
             return self.stop.reason
-        slots = ", ".join(map(str, self.unfinished)) or "none that was begun"
-        return f"{self.ended} trials have ended and others can't (begun: {slots}); clear their tasks to go on"
+        begun = f" (slot {', '.join(map(str, self.unfinished))} begun)" if self.unfinished else ""
+        return f"{self.ended} trials have ended, others{begun} were given up; clear their tasks to go on"
 
 
 def conclude(criteria: Criteria, trials: Iterable[Trial], baseline: float, current: int | None) -> Conclusion:

@@ -167,7 +167,7 @@ def test_a_search_goes_on_where_it_was(searched: Searched) -> None:
     assert searched.world.concluded(more, trials=TRIALS).facts["trials"] == TRIALS
     unfinished = searched.world.concluded(more, trials=TRIALS + 2)
     assert unfinished.facts["stopped_by"] == "unfinished"
-    assert "8 trials have ended and others can't" in unfinished.facts["stopped"]
+    assert "8 trials have ended, others were given up" in unfinished.facts["stopped"]
 
 
 def test_who_comes_too_late_is_told_why(searched: Searched) -> None:

@@ -52,6 +52,6 @@ def test_trials_that_nobody_ended_are_named() -> None:
     trials = [*ended(0.7, 0.8), Trial(slot=2, state="running"), Trial(slot=3)]
     found = conclude(Criteria(trials=4), trials, baseline=0.6, current=0)
     assert (found.stop, found.kind, found.unfinished) == (None, "unfinished", (2,))
-    assert found.stopped == "2 trials have ended and others can't (begun: 2); clear their tasks to go on"
+    assert found.stopped == "2 trials have ended, others (slot 2 begun) were given up; clear their tasks to go on"
     assert found.best
     assert found.best.slot == 1
