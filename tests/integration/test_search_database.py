@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -34,18 +35,17 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server() -> Iterator[str]:
     """The URL of a database of a server that runs as long as the tests here."""
     pytest.importorskip("psycopg2", reason="psycopg2 is not installed")
     from airflow_mlops_provider.cli.processes import free_port
 
-    folder, port = tmp_path_factory.mktemp("postgres"), free_port()
+    # Not among the other temporary folders, of which a user of its own can read none.
+    folder, port = Path(tempfile.mkdtemp(prefix="mlops-postgres-")), free_port()
     (folder / "password").write_text(PASSWORD)
     # PostgreSQL refuses to run as root.
     become = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
     if become:
-        for path in (folder, *folder.parents[:2]):
-            path.chmod(0o755)
         subprocess.run(["chown", "-R", "postgres", str(folder)], check=True)
     data, log = folder / "data", folder / "log"
 
@@ -58,6 +58,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     call("pg_ctl", "-D", str(data), "-l", str(log), "-w", "-o", f"-p {port} -k {folder} -h 127.0.0.1 -F", "start")
     yield f"postgresql+psycopg2://127.0.0.1:{port}/postgres"
     call("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
+    shutil.rmtree(folder)
 
 
 @pytest.fixture
