@@ -16,6 +16,7 @@ DAGS = PACKAGE.parent / "dags"
 #: Half a second to ten seconds each. ``airflow.sdk`` itself loads none of them.
 HEAVY = (
     *("feast", "mlflow", "great_expectations", "evidently", "pandas", "lightgbm", "kubernetes", "openlineage"),
+    *("optuna", "onnx", "onnxruntime", "torch"),
     *("numpy", "pyarrow", "duckdb", "scipy", "sklearn", "boto3", "fastapi", "uvicorn", "prometheus_client"),
 )
 #: Their base class is the Kubernetes provider's. Nobody else imports them before a task runs, as the other tests say.
