@@ -11,8 +11,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import yaml
-
 from tests.image_world import podman
 from tests.kube_node import CONTAINER, Life
 
@@ -24,7 +22,8 @@ def played(life: Life) -> None:
     asked = next(pod for pod in reversed(life.world.created) if pod["metadata"]["name"] == life.name)
     with _secrets(life.world.secrets):
         try:
-            podman("kube", "play", "--start=false", "-", stdin=yaml.safe_dump(asked))
+            # JSON is YAML in which each text is quoted, also a name of nothing but digits.
+            podman("kube", "play", "--start=false", "-", stdin=json.dumps(asked))
             status = _attend(life)
             # podman does not say why; but nobody else sends SIGKILL here than the kernel, at the pod's memory limit.
             life.end_container(status, "OOMKilled" if status == KILLED else None)
@@ -68,4 +67,4 @@ def _keep(name: str, data: dict[str, str]) -> None:
         podman("secret", "create", name, "-", stdin=json.dumps(data))
         return
     document: dict[str, Any] = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data}
-    podman("kube", "play", "-", stdin=yaml.safe_dump(document))
+    podman("kube", "play", "-", stdin=json.dumps(document))
