@@ -12,9 +12,13 @@ from airflow_mlops_provider.backends import models
 from airflow_mlops_provider.backends.optuna import SearchStudy
 from airflow_mlops_provider.exceptions import JobError
 from airflow_mlops_provider.jobs import statistics
+from airflow_mlops_provider.jobs.address import result_key
+from airflow_mlops_provider.jobs.checkpoints import Checkpoints
 from airflow_mlops_provider.jobs.pages import page, table
 from airflow_mlops_provider.jobs.tail import split_tail
+from airflow_mlops_provider.jobs.train import fit
 from airflow_mlops_provider.jobs.work import Outcome, Work
+from airflow_mlops_provider.lifecycle.frozen import digest
 from airflow_mlops_provider.lifecycle.references import AnyReference, Report
 from airflow_mlops_provider.lifecycle.retuning import TAIL, Retuned, around, judged
 from airflow_mlops_provider.lifecycle.search import Algorithm, Criteria
@@ -96,16 +100,19 @@ def measure(
     """Train with a try's settings and return how it ended: its metric on the later rows, or why there is none."""
     product, trainer = work.product, algorithm.trainer(trial.drawn)
     label, began = product.label.column, time.monotonic()
+    # Seen as a training of its own, at an address of its own: no try may go on from another one's checkpoints.
+    asked = work.spec.model_copy(update={"params": {"trainer": trainer.to_json()}})
+    seen = Work(asked, work.folder, digest([work.address, trial.slot]))
     try:
-        trained = work.call(trainer.code)(
-            model_inputs(product, earlier), earlier[label], dict(trainer.settings), trainer.seed
-        )
+        trained = fit(seen, model_inputs(product, earlier), earlier[label])
         with tempfile.TemporaryDirectory(prefix="mlops-retune-") as folder:
             scores = models.save(trained, Path(folder), trainer.flavor).predict(model_inputs(product, later))
         value = statistics.METRICS[product.metric](later[label].to_numpy(), scores)
     except Exception as error:  # noqa: BLE001  # settings that the user's code can't work with are a try that failed
         reason = f"{type(error).__name__}: {error}"[:300]
         return {"state": "failed", "reason": reason, "seconds": time.monotonic() - began}
+    finally:
+        Checkpoints(work.store, result_key(asked, seen.address)).clear()
     return {"state": "complete", "value": float(value), "seconds": time.monotonic() - began}
 
 

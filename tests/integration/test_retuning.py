@@ -32,7 +32,9 @@ import lightgbm
 
 FIXED = {"objective": "binary", "verbosity": -1, "num_threads": 1, "deterministic": True, "force_row_wise": True}
 
-def train(features, label, settings, seed):
+def train(features, label, settings, seed, checkpoints):
+    assert checkpoints.latest() is None, "one try goes on from another's checkpoint"
+    checkpoints.save(1, lambda folder: (folder / "state").write_text("begun"))
     if settings["leaves"] > 99:
         raise MemoryError("too many leaves")
     fixed = {**FIXED, "seed": seed, "num_leaves": settings["leaves"], "learning_rate": settings["rate"]}
