@@ -96,6 +96,9 @@ def feedback(args: Namespace) -> None:
     if args.json:
         print(json.dumps([{"key": one.key, **one.to_json()} for one in waiting], indent=1))
         return
+    if not waiting:
+        print(f"nothing is asked of the data engineer of {args.product}")
+        return
     rows = [(one.key, f"{one.at:%F %T}", one.to, one.what, one.by, "\n".join(one.evidence)) for one in waiting]
     _table(("request", "at (UTC)", "asked of", "what", "by", "evidence"), rows)
 
