@@ -64,6 +64,12 @@ class IntegrityError(MLOpsError):
     retryable = False
 
 
+class ResultError(MLOpsError):
+    """What code handed back cannot be kept: a metric that is no number, a fact that JSON can't hold. No retry helps."""
+
+    retryable = False
+
+
 class BackendError(MLOpsError):
     """MLflow, Feast, the object store or the model server did not answer. A retry helps once it does."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from airflow_mlops_provider.backends.artifacts import BucketStore, FolderStore
+from airflow_mlops_provider.backends.record_files import read_kept
 from airflow_mlops_provider.exceptions import ConflictError, UnknownNameError
 from airflow_mlops_provider.lifecycle.feedback import DataChangeRequest
 
@@ -23,9 +24,9 @@ class ChangeRequests:
         return request
 
     def all(self) -> list[DataChangeRequest]:
-        """Return every request, oldest first."""
+        """Return every request, oldest first; one that can't be read is left out."""
         keys = [key for key in self._store.list(self._prefix) if key.endswith(".json")]
-        found = [DataChangeRequest.model_validate_json(self._store.read(key)) for key in keys]
+        found = [request for key in keys if (request := read_kept(self._store, key, DataChangeRequest))]
         return sorted(found, key=lambda request: (request.at, request.key))
 
     def open(self) -> list[DataChangeRequest]:
@@ -45,11 +46,11 @@ class ChangeRequests:
         return closed
 
     def _read(self, key: str) -> DataChangeRequest:
-        return DataChangeRequest.model_validate_json(self._store.read(self._file(key)))
+        return DataChangeRequest.from_file(self._store.read(self._file(key)))
 
     def _file(self, key: str) -> str:
         return f"{self._prefix}/{key}.json"
 
 
 def _bytes(request: DataChangeRequest) -> bytes:
-    return request.model_dump_json(indent=1).encode()
+    return request.to_file()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from airflow_mlops_provider.backends.artifacts import ArtifactStore, content_hash
 
 KEPT = 2
+_NAME = re.compile(r"\d{6}-[0-9a-f]{64}", re.ASCII)
 log = logging.getLogger("mlops.checkpoints")
 
 
@@ -56,4 +58,7 @@ class Checkpoints:
 
     def _names(self) -> list[str]:
         below = len(self.prefix) + 1
-        return sorted({key[below:].partition("/")[0] for key in self.store.list(self.prefix)})
+        found = {key[below:].partition("/")[0] for key in self.store.list(self.prefix)}
+        for foreign in sorted(name for name in found if not _NAME.fullmatch(name)):
+            log.warning("%s/%s is left out, it is no checkpoint of this release", self.prefix, foreign)
+        return sorted(filter(_NAME.fullmatch, found))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import ValidationError
-
+from airflow_mlops_provider.backends.record_files import read_kept
 from airflow_mlops_provider.jobs.intervals import Store
 from airflow_mlops_provider.lifecycle.product import MLProduct
 
@@ -12,7 +11,7 @@ FOLDER = "_products"  # no product's name begins with an underscore
 
 def declare(store: Store, product: MLProduct) -> None:
     """Keep a product's declaration as it now is; nothing is written if it is the one that was kept."""
-    key, data = f"{FOLDER}/{product.name}.json", product.model_dump_json(indent=1).encode()
+    key, data = f"{FOLDER}/{product.name}.json", product.to_file()
     try:
         known = store.read(key)
     except FileNotFoundError:
@@ -22,11 +21,9 @@ def declare(store: Store, product: MLProduct) -> None:
 
 
 def declared(store: Store) -> list[MLProduct]:
-    """Return the products that have run a job, by name; a declaration of another release's shape is left out."""
-    found = []
-    for key in store.list(FOLDER):
-        try:
-            found.append(MLProduct.model_validate_json(store.read(key)))
-        except ValidationError:
-            continue  # its next job writes it anew
-    return found
+    """Return the products that have run a job, by name; a declaration that can't be read is left out.
+
+    The product's next job writes it anew.
+    """
+    found = (read_kept(store, key, MLProduct) for key in store.list(FOLDER))
+    return [product for product in found if product]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 from airflow_mlops_provider.backends.artifacts import BucketStore, FolderStore
+from airflow_mlops_provider.backends.record_files import read_kept
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.references import Dataset
 
@@ -15,13 +14,13 @@ def publish(store: Store, product: str, name: str, dataset: Dataset) -> None:
     """Make a dataset the current one of its interval, in one step."""
     if dataset.interval is not None:
         key = f"{product}/current/{name}/{dataset.interval.key}.json"
-        store.write(key, json.dumps(dataset.to_json(), indent=1).encode())
+        store.write(key, dataset.to_file())
 
 
 def current(store: Store, product: str, name: str) -> list[Dataset]:
-    """Return the current datasets of that name, oldest interval first."""
-    keys = store.list(f"{product}/current/{name}")
-    return [Dataset.model_validate_json(store.read(key)) for key in keys]
+    """Return the current datasets of that name, oldest interval first; a pointer that can't be read is left out."""
+    found = (read_kept(store, key, Dataset) for key in store.list(f"{product}/current/{name}"))
+    return [dataset for dataset in found if dataset]
 
 
 def leading_to(datasets: list[Dataset], end: Interval, count: int) -> tuple[Dataset, ...]:

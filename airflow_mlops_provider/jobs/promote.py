@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow_mlops_provider.backends.ledger import Ledger
-from airflow_mlops_provider.exceptions import TransitionError
+from airflow_mlops_provider.jobs import evidence
 from airflow_mlops_provider.jobs.work import Outcome, Work
 from airflow_mlops_provider.lifecycle.gates import Decision, Evaluation, judge
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
@@ -15,11 +15,14 @@ UNDECIDED = {Status.REGISTERED, Status.STAGING}
 def run(work: Work) -> Outcome:
     """Record each gate's result in the ledger; a rejected version is no challenger any more.
 
-    :raises TransitionError: if the evaluation or validation is of another model or dataset than this version's.
+    :raises TransitionError: if the evaluation or validation is of another model or dataset than this version's, or
+        there is no record of its making.
+    :raises IntegrityError: if a report, or what it is of, is not what was recorded.
     """
     version: ModelVersion = work.input("version")
-    validation, evaluation = work.input("validation"), work.input("evaluation")
-    check_evidence(version, validation, evaluation)
+    training = evidence.trained(work, version)
+    validation = evidence.validated(work, work.input("validation"), training)
+    evaluation = evidence.evaluated(work, work.input("evaluation"), training)
     ledger = Ledger(work.store, version.name)
     # A retry, or a rerun that trained the same model again, finds the decision taken and leaves it.
     if status_of(ledger.entries(), version.version) in UNDECIDED:
@@ -33,26 +36,18 @@ def run(work: Work) -> Outcome:
     )
 
 
-def decide(work: Work, ledger: Ledger, version: ModelVersion, validation: Report, evaluation: Report) -> None:
+def decide(work: Work, ledger: Ledger, version: ModelVersion, validation: Report, evaluation: Evaluation) -> None:
     """Enter the data gate's result, then the evaluation's."""
-    decision = validated(validation)
+    decision, report = validated(validation), validation
     if decision.passed:
         step(work, ledger, version, Status.STAGING, decision, validation)
-        decision = judge(Evaluation.model_validate(evaluation.facts["evaluation"]), work.product.gates)
+        decision, report = judge(evaluation, work.product.gates), work.input("evaluation")
         if retuning := version.facts.get("retuning"):
             decision = Decision(passed=decision.passed, reasons=(*decision.reasons, retuning["summary"]))
     status = Status.PRODUCTION_READY if decision.passed else Status.REJECTED
-    step(work, ledger, version, status, decision, evaluation)
+    step(work, ledger, version, status, decision, report)
     if not decision.passed:
         no_challenger(work, version)
-
-
-def check_evidence(version: ModelVersion, validation: Report, evaluation: Report) -> None:
-    """Make sure that the reports judge this very version and the data it was trained on."""
-    if evaluation.facts.get("model") != version.hash:
-        raise TransitionError(f"the evaluation is of another model than {version.name} version {version.version}")
-    if validation.facts.get("dataset") != version.facts["training_set"]["hash"]:
-        raise TransitionError(f"the validation is of other data than {version.name} version {version.version} saw")
 
 
 def validated(report: Report) -> Decision:
@@ -64,7 +59,8 @@ def validated(report: Report) -> Decision:
 
 def step(work: Work, ledger: Ledger, version: ModelVersion, to: Status, decision: Decision, report: Report) -> None:
     """Enter one move into the ledger, with the report it rests on."""
-    entry = ledger.move(version, to, reason="; ".join(decision.reasons), by=work.by, evidence={"report": report.uri})
+    rests_on = {"report": report.uri, "hash": report.hash}
+    entry = ledger.move(version, to, reason="; ".join(decision.reasons), by=work.by, evidence=rests_on)
     work.log.info("version %d is %s: %s", version.version, to.value, entry.reason)
 
 

@@ -36,7 +36,7 @@ def run(spec: JobSpec, key: str) -> Manifest:
     if manifest.image and manifest.image == os.environ.get(runner.IMAGE_VARIABLE):  # else found: made in another one
         keys.append(image_key(spec, manifest.image))
     for folder in reversed(keys):
-        open_store(spec.root).write(f"{folder}/{MANIFEST}", manifest.model_dump_json(indent=1).encode())
+        open_store(spec.root).write(f"{folder}/{MANIFEST}", manifest.to_file())
     return manifest
 
 

@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 
 from airflow_mlops_provider.backends.artifacts import MANIFEST, BucketStore, FolderStore
 from airflow_mlops_provider.backends.ledger import Ledger
+from airflow_mlops_provider.backends.record_files import read_kept
 from airflow_mlops_provider.exceptions import MissingRecordError, UnknownNameError
 from airflow_mlops_provider.jobs.catalogue import JOBS
 from airflow_mlops_provider.jobs.declarations import FOLDER as DECLARATIONS
@@ -67,8 +68,30 @@ class Records:
             raise MissingRecordError(f"no record under {reference.uri} tells how {reference.hash[:12]} was made")
         return next((one for one in found if one.result == reference), found[0])
 
-    def made(self, reference: Reference) -> Made:
-        """Return how a result was made, or that its record is missing."""
+    def recorded(self, key: str, reference: Reference) -> Manifest | None:
+        """Return the manifest that tells of the result in a folder, by its key below the root; None if there is none.
+
+        :param reference: what is claimed of it: of several, the one that says the same is returned, else the first
+            with the same content, else the first, which then says something else.
+        """
+        where = _RESULT.fullmatch(key)
+        if where is None or where["folder"] == key:
+            return None
+        newest = self._read(f"{where['folder']}/{MANIFEST}")  # mostly it is this one, and nothing need be listed
+        if newest and _tells_of(newest, key) and _says(newest, reference):
+            return newest
+        found = [one for one in self._at(where["folder"], _RECORD) if _tells_of(one, key)]
+        same = [one for one in found if one.result and one.result.hash == reference.hash]
+        return next((one for one in same if _says(one, reference)), next(iter([*same, *found]), None))
+
+    def made(self, reference: Reference, within: Manifest | None = None) -> Made:
+        """Return how a result was made, or that its record is missing.
+
+        :param within: the manifest of what was made of it; knows who handed on what no job of ours made.
+        """
+        by = within.external.get(reference.uri) if within else None
+        if by is not None:
+            return Made(reference, None, f"made by no job of ours; handed on by {by}", external=True)
         try:
             return Made(reference, self.manifest_of(reference), reused=self.reuses(reference))
         except MissingRecordError as error:
@@ -80,20 +103,21 @@ class Records:
         What it was merely compared with is left out. A result whose record is missing ends its branch.
         """
         seen: set[str] = set()
-        waiting = deque(ingredients(manifest))
+        waiting = deque((manifest, reference) for _, reference in ingredients(manifest))
         while waiting:
-            _, reference = waiting.popleft()
+            within, reference = waiting.popleft()
             if key_of(reference) in seen:
                 continue
             seen.add(key_of(reference))
-            made = self.made(reference)
+            made = self.made(reference, within)
             yield made
             if made.manifest is not None:
-                waiting.extend(ingredients(made.manifest))
+                waiting.extend((made.manifest, one) for _, one in ingredients(made.manifest))
 
     def reuses(self, reference: Reference) -> tuple[RunIdentity, ...]:
-        """Return the runs that found a result's work finished, the first first."""
-        found = [self._read(key) for key in self._keys(reference, _REUSE)]
+        """Return the runs that found a result's work finished, or made the very same again, the first first."""
+        where = _RESULT.search(reference.uri)
+        found = self._at(where["folder"], _REUSE) if where else []
         found = [one for one in found if one.result and one.result.hash == reference.hash]
         return tuple(one.spec.run for one in sorted(found, key=lambda one: one.ended))
 
@@ -147,24 +171,38 @@ class Records:
         """Yield each manifest of a product, failed and replaced ones included: of some jobs, or of all."""
         for job in jobs or JOBS:
             for key in self.store.list(f"{product}/{job}"):
-                if _RECORD.fullmatch(key):
-                    yield self._read(key)
+                if _RECORD.fullmatch(key) and (found := self._read(key)):
+                    yield found
 
     def _told(self, reference: Reference) -> Iterator[Manifest]:
         """Yield the manifests at a reference's address, the first that ended first."""
-        keys = self._keys(reference, _RECORD)
-        yield from map(self._read, sorted(keys, key=lambda key: (key.endswith(MANIFEST), key)))
-
-    def _keys(self, reference: Reference, pattern: re.Pattern[str]) -> list[str]:
         where = _RESULT.search(reference.uri)
-        return [key for key in self.store.list(where["folder"]) if pattern.fullmatch(key)] if where else []
+        yield from self._at(where["folder"], _RECORD) if where else ()
+
+    def _at(self, folder: str, pattern: re.Pattern[str]) -> list[Manifest]:
+        """Return the readable manifests of a folder, the first that ended first."""
+        keys = [key for key in self.store.list(folder) if pattern.fullmatch(key)]
+        keys.sort(key=lambda key: (key.endswith(MANIFEST), key))
+        return [found for key in keys if (found := self._read(key))]
 
     def _registered(self, version: ModelVersion) -> Manifest | None:
         def tells(manifest: Manifest) -> bool:
             made = manifest.result
             return isinstance(made, ModelVersion) and (made.version, made.hash) == (version.version, version.hash)
 
-        return next(filter(tells, self.all(version.name, "register")), None)
+        return min(filter(tells, self.all(version.name, "register")), key=lambda one: one.ended, default=None)
 
-    def _read_anew(self, key: str) -> Manifest:
-        return Manifest.model_validate_json(self.store.read(key))
+    def _read_anew(self, key: str) -> Manifest | None:
+        return read_kept(self.store, key, Manifest)
+
+
+def _tells_of(manifest: Manifest, key: str) -> bool:
+    """Say whether a manifest's result lies in that very folder; the root may have been another one."""
+    return manifest.result is not None and f"/{manifest.result.uri.rstrip('/')}".endswith(f"/{key}")
+
+
+def _says(manifest: Manifest, reference: Reference) -> bool:
+    """Say whether a manifest says of its result what a reference claims, as far as that claims anything."""
+    told = manifest.result
+    facts = told is not None and (told.kind != reference.kind or reference.facts in ({}, told.facts))
+    return facts and told is not None and told.hash == reference.hash

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from airflow_mlops_provider.backends.ledger import Ledger
 from airflow_mlops_provider.backends.mlflow import MlflowBackend
+from airflow_mlops_provider.jobs.evidence import Training, evaluated, trained
 from airflow_mlops_provider.jobs.work import Outcome, Work
-from airflow_mlops_provider.lifecycle.gates import Evaluation
-from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Report
+from airflow_mlops_provider.lifecycle.manifest import Manifest
+from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion
 from airflow_mlops_provider.lifecycle.registry import Status, status_of
 
 
 def run(work: Work) -> Outcome:
     """Make the model a version in MLflow's registry and enter it in the ledger; the same model stays one version."""
-    model: Model = work.input("model")
-    report: Report = work.input("evaluation")
-    evaluation = Evaluation.model_validate(report.facts["evaluation"])
+    training = trained(work, work.input("model"))
+    evaluation = evaluated(work, work.input("evaluation"), training)
+    model = training.model.model_copy(update={"facts": {**training.model.facts, **retuned(work, training)}})
     mlflow = MlflowBackend(work.spec.services.mlflow)
-    run_id, name = str(model.facts["run_id"]), work.product.name
-    judged_on = Dataset.model_validate(model.facts["training_set"])
+    run_id, name, judged_on = str(model.facts["run_id"]), work.product.name, training.training_set
     mlflow.log_evaluation(run_id, {f"evaluation_{evaluation.metric}": evaluation.challenger.value}, judged_on)
     number = mlflow.register(name=name, model=model, run_id=run_id, tags=tags(work, model))
     version = ModelVersion(
@@ -36,6 +38,26 @@ def run(work: Work) -> Outcome:
     work.log.info("registered %s version %d", name, number)
     fields = version.model_dump(include={"name", "version"})
     return Outcome(kind=ModelVersion, facts=version.facts, fields=fields, of=model)
+
+
+def retuned(work: Work, training: Training) -> dict[str, Any]:
+    """Return what the search around the fixed settings came to that this model is of; nothing if there was none."""
+    searches = [
+        (record.result, (record.result.facts.get("model") or {}).get("hash"))
+        for record in work.records.all(work.product.name, "retune")
+        if record.result and _trained_on(record) == training.training_set.hash
+    ]
+    # The one that made this model; else one that found nothing better than it.
+    found = next((one for wanted in (training.model.hash, None) for one, made in searches if made == wanted), None)
+    if found is None:
+        return {}
+    told = {name: value for name, value in found.facts.items() if name not in {"model", "evaluation"}}
+    return {"retuning": {**told, "report": found.uri}}
+
+
+def _trained_on(record: Manifest) -> str | None:
+    given = record.spec.inputs.get("training_set")
+    return given.hash if isinstance(given, Dataset) else None
 
 
 def tags(work: Work, model: Model) -> dict[str, str]:

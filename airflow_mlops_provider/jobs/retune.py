@@ -42,7 +42,8 @@ def run(work: Work) -> Outcome:
     trials, why = search(work, algorithm) if algorithm else ([], "")
     found = judged(product, trials, why)
     work.log.info("%s", found.summary)
-    (work.folder / TRIES).write_text(json.dumps([_told(one) for one in trials], indent=1, sort_keys=True))
+    told = [_told(one) for one in trials]
+    (work.folder / TRIES).write_text(json.dumps(told, indent=1, sort_keys=True, allow_nan=False))
     (work.folder / PAGE).write_text(_page(work, trials, found))
     return Outcome(
         kind=Report,

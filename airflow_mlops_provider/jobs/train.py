@@ -11,7 +11,8 @@ from airflow_mlops_provider.backends.mlflow import MlflowBackend
 from airflow_mlops_provider.jobs.address import result_key
 from airflow_mlops_provider.jobs.checkpoints import Checkpoints
 from airflow_mlops_provider.jobs.trainer import trainer_of
-from airflow_mlops_provider.jobs.work import Outcome, Work
+from airflow_mlops_provider.jobs.work import Outcome, Work, kept
+from airflow_mlops_provider.lifecycle.plain import finite, plain
 from airflow_mlops_provider.lifecycle.references import Dataset, Model
 from airflow_mlops_provider.serving.scoring import model_inputs
 
@@ -35,8 +36,8 @@ def run(work: Work) -> Outcome:
     sample = inputs.sample(min(REFERENCE_ROWS, len(inputs)), random_state=trainer.seed).sort_index()
     work.write(sample.assign(**{PREDICTION: model.predict(sample)}), REFERENCE)
     work.log.info("trained in %.1f s", seconds)
-    metrics = {"train_seconds": seconds, **getattr(trained, "metrics", {})}
-    facts = dict(getattr(trained, "facts", {}))
+    metrics = {"train_seconds": seconds, **kept(finite, getattr(trained, "metrics", {}))}
+    facts = kept(plain, dict(getattr(trained, "facts", {})), "facts")
     run_id = tell_mlflow(work, training_set, {**trainer.settings, "seed": trainer.seed}, metrics, facts)
     return Outcome(
         kind=Model,

@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from airflow_mlops_provider.backends.artifacts import BucketStore, FolderStore, content_hash, open_store
+from pydantic import BeforeValidator
+
+from airflow_mlops_provider.backends.artifacts import BucketStore, FolderStore, open_store
 from airflow_mlops_provider.backends.code import load, load_product
-from airflow_mlops_provider.exceptions import ConfigurationError, IntegrityError
+from airflow_mlops_provider.exceptions import ConfigurationError, ResultError
+from airflow_mlops_provider.jobs.inputs import Inputs
+from airflow_mlops_provider.jobs.records import Records
 from airflow_mlops_provider.jobs.trainer import as_asked
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.plain import finite, plain
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Reference, Report
 from airflow_mlops_provider.lifecycle.spec import JobSpec
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def kept(check: Callable[..., Any], value: Any, *name: str) -> Any:
+    """Return what code handed back, made plain. :raises ResultError: naming what can't be kept."""
+    try:
+        return check(value, *name)
+    except (ValueError, RecursionError) as error:
+        raise ResultError(f"{error}; change the code that hands it back") from None
 
 
 class Outcome(Frozen):
@@ -35,8 +47,8 @@ class Outcome(Frozen):
     """
 
     kind: type[Dataset | Model | ModelVersion | Report] = Dataset
-    facts: dict[str, Any] = {}
-    metrics: dict[str, float] = {}
+    facts: Annotated[dict[str, Any], BeforeValidator(lambda value: kept(plain, value, "facts"))] = {}
+    metrics: Annotated[dict[str, float], BeforeValidator(lambda value: kept(finite, value))] = {}
     fields: dict[str, Any] = {}
     of: Model | ModelVersion | None = None
     seed: int | None = None
@@ -46,24 +58,30 @@ class Work:
     """A job's workplace: what was asked, the product, its inputs, and a folder for its outputs.
 
     :param folder: empty local folder; whatever lies in it at the end is the job's output.
+    :param given: the job's inputs as they have been looked at already.
     """
 
-    def __init__(self, spec: JobSpec, folder: Path, address: str = "") -> None:
+    def __init__(self, spec: JobSpec, folder: Path, address: str = "", given: Inputs | None = None) -> None:
         self.spec = spec
         self.folder = folder
         self.address = address
         self.log = logging.getLogger(f"mlops.{spec.job}")
-        self._downloads = tempfile.TemporaryDirectory(prefix="mlops-inputs-")
+        self._given = given or Inputs(open_store(spec.root))
 
     @cached_property
     def product(self) -> MLProduct:
         """The product's declaration, with the trainer that this job is to use."""
         return as_asked(load_product(self.spec.product), self.spec)
 
-    @cached_property
+    @property
     def store(self) -> FolderStore | BucketStore:
         """The artifact root."""
-        return open_store(self.spec.root)
+        return self._given.store
+
+    @property
+    def records(self) -> Records:
+        """What jobs left in the artifact root, for a job that decides by it."""
+        return self._given.records
 
     @property
     def interval(self) -> Interval:
@@ -99,18 +117,7 @@ class Work:
 
         :raises IntegrityError: if the bytes are not those that were recorded, or are gone.
         """
-        if not reference.uri.startswith(f"{self.store.uri}/"):
-            raise ConfigurationError(f"{reference.uri} lies outside the artifact root {self.store.uri}")
-        key = reference.uri.removeprefix(f"{self.store.uri}/")
-        try:
-            folder = self.store.download(key, Path(self._downloads.name) / key)
-        except FileNotFoundError:
-            raise IntegrityError(f"{reference.uri} is gone; run the job that made it again, with force") from None
-        if content_hash(folder) != reference.hash:
-            raise IntegrityError(
-                f"{reference.uri} is not what was recorded; run the job that made it again, with force"
-            )
-        return folder
+        return self._given.open(reference)
 
     def read(self, reference: Reference, table: str) -> pd.DataFrame:
         """Return one table (``table.parquet``) of a reference. Columns and types as written."""

@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
 
 class Frozen(BaseModel):
-    """An immutable value that refuses unknown fields and round-trips through JSON."""
+    """An immutable value that refuses unknown fields, NaN and infinities, and round-trips through JSON."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def to_json(self) -> dict[str, Any]:
         """Return this value as plain JSON types, fit for an XCom or a file."""
         return self.model_dump(mode="json")
 
+    def to_file(self) -> bytes:
+        """Return this value as a file's bytes. :raises ValueError: for a number that JSON does not have."""
+        return json.dumps(self.to_json(), indent=1, ensure_ascii=False, allow_nan=False).encode()
+
+    @classmethod
+    def from_file(cls, data: bytes) -> Self:
+        """Return the value that a file of ours holds. Fields that a newer release added are no reason to refuse it.
+
+        :raises pydantic.ValidationError: if it is none.
+        """
+        return cls.model_validate_json(data, extra="ignore")
+
 
 def canonical(value: Any) -> bytes:
-    """Return the one byte string for a JSON value: sorted keys, no spaces, UTF-8."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    """Return the one byte string for a JSON value: sorted keys, no spaces, UTF-8, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def digest(value: Any) -> str:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
+from typing import Annotated
+
+from pydantic import BeforeValidator, ConfigDict
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
+from airflow_mlops_provider.lifecycle.metrics import is_gain, is_value
 from airflow_mlops_provider.lifecycle.product import Gates
+
+#: What was measured, whatever that is: a gate is where NaN and nothing at all are told for what they are.
+Measured = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 
 
 class Estimate(Frozen):
     """A metric with its 95 % bootstrap interval."""
 
-    value: float
-    low: float
-    high: float
+    model_config = ConfigDict(allow_inf_nan=True)
+
+    value: Measured
+    low: Measured
+    high: Measured
 
     def __str__(self) -> str:
         return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
@@ -28,6 +38,8 @@ class Evaluation(Frozen):
     :param slices: for each slice, such as ``origin=JFK``, its rows and the challenger's metric.
     """
 
+    model_config = ConfigDict(allow_inf_nan=True)
+
     metric: str
     window: str
     rows: int
@@ -36,7 +48,7 @@ class Evaluation(Frozen):
     champion: Estimate | None = None
     champion_version: int | None = None
     gain: Estimate | None = None
-    slices: dict[str, dict[str, float]] = {}
+    slices: dict[str, dict[str, Measured]] = {}
 
 
 class Decision(Frozen):
@@ -49,9 +61,10 @@ class Decision(Frozen):
 def judge(evaluation: Evaluation, gates: Gates) -> Decision:
     """Decide whether a challenger may go to production; higher metrics are better.
 
-    Reasons name every gate that failed or, if none did, what carried the decision.
+    Reasons name every gate that failed or, if none did, what carried the decision. What is no value of the metric
+    passes no gate: of NaN every comparison is false, so it is looked for first.
     """
-    failed = list(_failures(evaluation, gates))
+    failed = [*_impossible(evaluation)] or [*_failures(evaluation, gates)]
     if failed:
         return Decision(passed=False, reasons=tuple(failed))
     best = f"{evaluation.metric} {evaluation.challenger} over baseline {evaluation.baseline.value:.4f}"
@@ -73,3 +86,22 @@ def _failures(evaluation: Evaluation, gates: Gates) -> Iterator[str]:
     for name, slice_ in evaluation.slices.items():
         if gates.min_slice is not None and slice_["rows"] >= gates.slice_rows and slice_["value"] < gates.min_slice:
             yield f"{evaluation.metric} {slice_['value']:.4f} in slice {name} is below {gates.min_slice}"
+
+
+def _impossible(evaluation: Evaluation) -> Iterator[str]:
+    """Yield what is no value of its metric, or is missing."""
+    metric = evaluation.metric
+    for name in ("challenger", "baseline", "champion"):
+        yield from _no_values(f"the {name}'s {metric}", getattr(evaluation, name), lambda one: is_value(metric, one))
+    yield from _no_values(f"the gain in {metric}", evaluation.gain, lambda one: is_gain(metric, one))
+    if (evaluation.champion is None) != (evaluation.gain is None):
+        yield f"the {'gain over the champion' if evaluation.gain is None else 'champion'} is missing"
+    for name, slice_ in evaluation.slices.items():
+        rows, value = slice_.get("rows", math.nan), slice_.get("value", math.nan)
+        if not (math.isfinite(rows) and rows >= 0 and is_value(metric, value)):
+            yield f"{metric} {value} on {rows:.0f} rows in slice {name} is no value of that metric"
+
+
+def _no_values(name: str, found: Estimate | None, fits: Callable[[float], bool]) -> Iterator[str]:
+    if found is not None and not all(map(fits, (found.value, found.low, found.high))):
+        yield f"{name}, {found}, is no value of that metric"

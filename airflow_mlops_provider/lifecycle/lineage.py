@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pydantic import ValidationError
+
 from airflow_mlops_provider.lifecycle.frozen import Frozen, digest
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.manifest import Commit, Manifest
@@ -36,13 +38,15 @@ class Made:
     :param reference: the result, as the one that used it, or the ledger, names it.
     :param manifest: the record of its making; None if that is gone.
     :param missing: why there is no record; empty if there is one.
-    :param reused: the runs that found this work finished and did not do it again.
+    :param reused: the runs that found this work finished, or did the very same again.
+    :param external: no job of ours made it.
     """
 
     reference: Reference
     manifest: Manifest | None
     missing: str = ""
     reused: tuple[RunIdentity, ...] = ()
+    external: bool = False
 
 
 class Process(Frozen):
@@ -77,7 +81,7 @@ class Item(Frozen):
     :param parts: SHA-256 of each of its files; a features dataset has one file per view.
     :param files: SHA-256 of each delivered file that it was read from, by key below the landing root.
     :param missing: why nothing is known of its making; empty if it is.
-    :param reused: the runs that found it finished and did not make it again.
+    :param reused: the runs that found it finished, or made the very same again.
     """
 
     id: str
@@ -208,11 +212,20 @@ def process(manifest: Manifest) -> Process:
 
 
 def item_of(made: Made) -> Item:
-    """Return a result as the graph shows it."""
+    """Return a result as the graph shows it; of one whose record makes no sense to this release, that."""
+    try:
+        return _item(made)
+    except (ValidationError, AttributeError, TypeError) as error:  # a newer release may mean something else by a fact
+        missing = f"its record can't be understood: {type(error).__name__}"
+        return _item(Made(made.reference.model_copy(update={"facts": {}}), None, missing))
+
+
+def _item(made: Made) -> Item:
     reference, manifest = made.reference, made.manifest
     facts = {**reference.facts, **(manifest.result.facts if manifest and manifest.result else {})}
     rows = facts.get("rows", {})
-    job = manifest.spec.job if manifest else key_of(reference).partition("/")[0]
+    job = "external data" if made.external else key_of(reference).partition("/")[0]
+    job = manifest.spec.job if manifest else job
     return Item(
         id=key_of(reference),
         hash=reference.hash,

@@ -41,12 +41,14 @@ class Manifest(Frozen):
     :param spec: what was asked, inputs and parameters included.
     :param result: the reference to hand on; None on failure.
     :param metrics: numbers worth comparing between runs.
-    :param original: where finished work was found instead of doing it again, the folder of that work's manifest;
-        result, outputs, metrics and seed are its own. None for work that was done.
+    :param original: the folder with the manifest of the run that made this very result first; None for that run.
+    :param reused: that work was found finished, and not done again: result, outputs, metrics and seed are its own.
+    :param external: inputs that no job of ours made, by URI, and who handed them on.
     :param declaration: the parts of the product's declaration that the job reads, settings included, by field.
     :param started, ended: UTC.
     """
 
+    schema_version: int = 1
     state: Literal["success", "failed"]
     spec: JobSpec
     address: str
@@ -62,6 +64,8 @@ class Manifest(Frozen):
     hardware: dict[str, Any] = {}
     seed: int | None = None
     original: str | None = None
+    reused: bool = False
+    external: dict[str, str] = {}
     started: datetime
     ended: datetime
 

@@ -9,13 +9,14 @@ from pydantic import Field, StringConstraints, model_validator
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.metrics import Gain, Metric
+from airflow_mlops_provider.lifecycle.metrics import Value as MetricValue
 from airflow_mlops_provider.lifecycle.search import Search
 from airflow_mlops_provider.lifecycle.trainer import Code, Name
 from airflow_mlops_provider.lifecycle.trainer import Trainer as Trainer  # noqa: PLC0414  # declared with a product
 
 Column = Annotated[str, StringConstraints(min_length=1)]
 DataType = Literal["string", "int64", "float64", "bool", "timestamp"]
-Metric = Literal["roc_auc", "average_precision"]  # gates and limits want a metric of which more is better
 
 
 class Kpi(Frozen):
@@ -120,9 +121,9 @@ class Gates(Frozen):
     :param min_slice: the least metric in each slice of at least ``slice_rows`` rows; None for no such gate.
     """
 
-    min_metric: float
-    min_gain: float = 0.0
-    min_slice: float | None = None
+    min_metric: MetricValue
+    min_gain: Gain = 0.0
+    min_slice: MetricValue | None = None
     slice_rows: int = 1000
 
 
@@ -138,7 +139,7 @@ class Monitoring(Frozen):
 
     drift_share: float = Field(default=0.5, ge=0, le=1)
     prediction_drift: float = Field(default=0.3, ge=0)
-    min_metric: float | None = None
+    min_metric: MetricValue | None = None
     sample: int = Field(default=5000, ge=100)
 
 

@@ -8,6 +8,7 @@ from pydantic import Field, TypeAdapter
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.plain import Json
 
 
 class Reference(Frozen):
@@ -15,13 +16,14 @@ class Reference(Frozen):
 
     :param uri: the folder that holds the output files; their ``manifest.json`` lies one folder up.
     :param hash: SHA-256 over the names and contents of the output files.
-    :param facts: a few small JSON values a reader wants without opening the data (rows, a version, …).
+    :param facts: a few small JSON values a reader wants without opening the data (rows, a version, …). Like all that
+        travels they are claims: whoever decides by them reads them in the record.
     """
 
     kind: str
     uri: str
     hash: str
-    facts: dict[str, Any] = {}
+    facts: Json = {}
 
 
 class Dataset(Reference):

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.plain import Params
 from airflow_mlops_provider.lifecycle.references import AnyReference
 
 
@@ -66,6 +67,7 @@ class JobSpec(Frozen):
     :param product: the product's name, which is also its package.
     :param inputs: references by role; a list where a role takes several.
     :param params: the job's own parameters, plain JSON.
+    :param upstream: the task that handed on a role's references, ``dag/run/task``.
     :param root: URI of the artifact root.
     :param force: run even if finished work is found.
     """
@@ -74,7 +76,8 @@ class JobSpec(Frozen):
     product: str
     interval: Interval | None = None
     inputs: dict[str, AnyReference | tuple[AnyReference, ...]] = {}
-    params: dict[str, Any] = {}
+    params: Params = {}
+    upstream: dict[str, str] = {}
     root: str
     services: Services
     run: RunIdentity = RunIdentity()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, XComArg
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_mlops_provider.exceptions import MLOpsError
@@ -85,6 +85,7 @@ class JobOperator(Resumable, TellsLineage, BaseOperator):
             interval=self.interval(context),
             inputs=self.inputs(context),
             params={**self.params_of(context), **params},
+            upstream=self.handed_on(context),
             root=root,
             services=addresses,
             run=identity(context),
@@ -122,6 +123,16 @@ class JobOperator(Resumable, TellsLineage, BaseOperator):
         """Return the job's inputs: the references that upstream tasks handed on."""
         given = {role: getattr(self, role) for role in self.roles or self.template_fields}
         return {role: parse_references(value) for role, value in given.items() if value}
+
+    def handed_on(self, context: Context) -> dict[str, str]:
+        """Return which task handed on each role's references, as far as the DAG says: ``dag/run/task``."""
+        run, dag = identity(context), self.get_dag()
+        declared = dag.get_task(self.task_id) if dag and self.task_id in dag.task_dict else self
+        found = {
+            role: [operator.task_id for operator, _ in XComArg.iter_xcom_references(getattr(declared, role, None))]
+            for role in self.roles or self.template_fields
+        }
+        return {role: f"{run.dag_id}/{run.run_id}/{', '.join(names)}" for role, names in found.items() if names}
 
     def params_of(self, context: Context) -> dict[str, Any]:
         """Return the job's own parameters."""

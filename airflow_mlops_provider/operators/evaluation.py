@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk.exceptions import AirflowFailException
+
+from airflow_mlops_provider.exceptions import MissingRecordError
 from airflow_mlops_provider.lifecycle.gates import Evaluation, judge
 from airflow_mlops_provider.lifecycle.product import MLProduct
-from airflow_mlops_provider.lifecycle.references import AnyReference, ModelVersion, Report
+from airflow_mlops_provider.lifecycle.references import AnyReference, ModelVersion, Report, parse_reference
 from airflow_mlops_provider.operators.base import JobOperator
 from airflow_mlops_provider.operators.events import artifact_store
 from airflow_mlops_provider.operators.links import ReportLink
@@ -63,8 +66,7 @@ class ModelRetuneOperator(JobOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the reference to the evaluation that counts."""
-        evaluation = Evaluation.model_validate(self.evaluation["facts"]["evaluation"])
-        decision = judge(evaluation, self.product.gates)
+        decision = judge(self.recorded(), self.product.gates)
         model: dict[str, Any] = self.model
         report: dict[str, Any] = self.evaluation
         if decision.passed:
@@ -76,6 +78,19 @@ class ModelRetuneOperator(JobOperator):
             model, report = self.retuned(context)
         context["ti"].xcom_push(key="model", value=model)
         return report
+
+    def recorded(self) -> Evaluation:
+        """Return the evaluation as its record has it: nobody decides by what travels.
+
+        :raises AirflowFailException: if there is no record of it.
+        """
+        from airflow_mlops_provider.jobs.records import Records
+
+        try:
+            found = Records(artifact_store()).manifest_of(parse_reference(self.evaluation)).result
+        except MissingRecordError as error:
+            raise AirflowFailException(f"{type(error).__name__}: {error}") from None
+        return Evaluation.model_validate(found.facts["evaluation"] if found else None, extra="ignore")
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
         return {**super().inputs(context), **champion(self.product)}

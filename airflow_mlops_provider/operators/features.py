@@ -55,10 +55,12 @@ class FeaturesComputeIntervalOperator(JobOperator):
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
         from airflow_mlops_provider.jobs.intervals import current, leading_to
 
-        known = current(artifact_store(), self.product.name, "clean")
+        given, known = parse_reference(self.clean), current(artifact_store(), self.product.name, "clean")
         interval = self.interval(context)
         assert interval is not None
-        return {"clean": leading_to(known, interval, self.product.lookback + 1)}
+        # What was handed on counts for its interval: a task in between may have changed the tables.
+        tables = [given if one.interval == interval and isinstance(given, Dataset) else one for one in known]
+        return {"clean": leading_to(tables, interval, self.product.lookback + 1)}
 
 
 class FeastLoadIntervalOperator(JobOperator):
@@ -79,7 +81,10 @@ class FeastLoadIntervalOperator(JobOperator):
 
     def finish(self, manifest: Manifest, context: Context) -> dict[str, Any]:
         asset = assets.features(self.product)
-        context["outlet_events"][asset].extra = event_extra(manifest, self.features)
+        # As the job found it: what was handed on is a claim.
+        features = manifest.spec.inputs["features"]
+        assert isinstance(features, Dataset)
+        context["outlet_events"][asset].extra = event_extra(manifest, features.to_json())
         return super().finish(manifest, context)
 
 

@@ -59,9 +59,20 @@ class FeedbackSendSignalOperator(BaseOperator):
         made = Records(artifact_store()).made(rests_on[-1]).manifest
         return {**origin(rests_on, identity(context)), **(stamp(made) if made else {})}
 
+    def recorded(self, value: Any) -> Report:
+        """Return a report as its record has it. One whose record is gone is taken at its word: a signal only asks."""
+        from airflow_mlops_provider.jobs.records import Records
+
+        report = Report.model_validate(value)
+        made = Records(artifact_store()).made(report)
+        if made.manifest and isinstance(made.manifest.result, Report):
+            return made.manifest.result
+        self.log.warning("%s", made.missing)
+        return report
+
     def observation(self) -> feedback.Observation:
         """Return what the two reports saw, with links to them."""
-        drift, performance = Report.model_validate(self.drift), Report.model_validate(self.performance)
+        drift, performance = self.recorded(self.drift), self.recorded(self.performance)
         metric = performance.facts["metric"]
         return feedback.Observation(
             interval=Interval.model_validate(self.predictions["interval"]),

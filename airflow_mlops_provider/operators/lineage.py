@@ -48,7 +48,7 @@ class TellsLineage:
 def left_by(error: MLOpsError, root: str, secrets: dict[str, str]) -> Manifest | None:
     """Return the manifest of a job that failed; None if it left none."""
     from airflow_mlops_provider.backends.artifacts import open_store
-    from airflow_mlops_provider.jobs.runner import read_manifest
+    from airflow_mlops_provider.jobs.manifests import read_manifest
 
     store = open_store(root, secrets)
     if error.result is None or not error.result.startswith(f"{store.uri}/"):

@@ -80,7 +80,7 @@ def result_of(manifest: Manifest) -> str:
 
 def record_of(manifest: Manifest, run: RunIdentity) -> str:
     """Return the URI of the folder with a task's own manifest: its work's, or the one that points to it."""
-    if manifest.spec.run.same_task(run):
+    if manifest.spec.run.same_task(run) and manifest.original is None:
         return result_of(manifest)
     return f"{open_store(manifest.spec.root).uri}/{reuse_key(result_key(manifest.spec, manifest.address), run)}"
 

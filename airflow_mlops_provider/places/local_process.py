@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops_provider.backends.artifacts import open_store
-from airflow_mlops_provider.backends.code import load_product, source_file
-from airflow_mlops_provider.jobs.address import address, result_key
-from airflow_mlops_provider.jobs.runner import find, read_manifest
+from airflow_mlops_provider.backends.code import source_file
+from airflow_mlops_provider.jobs.manifests import left_by
+from airflow_mlops_provider.jobs.runner import look
 from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.spec import JobSpec
 from airflow_mlops_provider.places.base import decide
@@ -47,10 +47,10 @@ class LocalProcess:
         event: dict[str, Any] | None = None,
     ) -> Manifest:
         """Run a job in a child process, unless its work is found finished. See :class:`~..base.Place`."""
-        if done := find(spec, secrets):
-            return done
         # Before the child starts: an edit to the code while it runs must not make us look elsewhere for its manifest.
-        key = result_key(spec, address(spec, load_product(spec.product)))
+        done, key = look(spec, secrets)
+        if done:
+            return done
         self._child = subprocess.Popen(
             [sys.executable, "-m", "airflow_mlops_provider.jobs"],
             stdin=subprocess.PIPE,
@@ -66,7 +66,7 @@ class LocalProcess:
         except BaseException:
             self.stop()
             raise
-        return decide(spec, status, read_manifest(open_store(spec.root, secrets), key))
+        return decide(spec, status, left_by(open_store(spec.root, secrets), key, spec.run))
 
     def stop(self) -> None:
         """End the child and its children: politely, then for good."""

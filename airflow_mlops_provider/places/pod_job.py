@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from airflow_mlops_provider.backends.artifacts import open_store
+from airflow_mlops_provider.backends.artifacts import MANIFEST, open_store
 from airflow_mlops_provider.exceptions import ConfigurationError, MLOpsError, OutOfMemoryError
 from airflow_mlops_provider.jobs import receipt
-from airflow_mlops_provider.jobs.runner import read_manifest
 from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.pod_facts import CONTAINER
 from airflow_mlops_provider.lifecycle.pods import Conclusion, Standing
@@ -105,7 +104,10 @@ class JobPodOperator(DurablePodOperator):
 
     def manifest(self, name: str) -> Manifest | None:
         """Return the copy of its manifest that a pod has left."""
-        return read_manifest(self._store, receipt_key(self.spec, name))
+        try:
+            return Manifest.from_file(self._store.read(f"{receipt_key(self.spec, name)}/{MANIFEST}"))
+        except FileNotFoundError:
+            return None
 
     def save_log(self, name: str, data: bytes) -> str | None:
         """Keep a pod's whole log beside that copy, and return where."""

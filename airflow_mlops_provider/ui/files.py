@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from airflow_mlops_provider.backends.artifacts import MANIFEST, BucketStore, FolderStore
-from airflow_mlops_provider.jobs.runner import read_manifest
+from airflow_mlops_provider.jobs.manifests import read_manifest
 
 TYPES = {
     ".html": "text/html; charset=utf-8",

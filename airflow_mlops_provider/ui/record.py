@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, TypeVar
+
+from pydantic import ValidationError
 
 from airflow_mlops_provider.backends.change_requests import ChangeRequests
 from airflow_mlops_provider.backends.ledger import Ledger
 from airflow_mlops_provider.jobs.catalogue import JOBS
 from airflow_mlops_provider.jobs.declarations import declared
 from airflow_mlops_provider.jobs.intervals import Store
-from airflow_mlops_provider.jobs.runner import read_manifest
+from airflow_mlops_provider.jobs.manifests import read_manifest
 from airflow_mlops_provider.lifecycle import feedback
 from airflow_mlops_provider.lifecycle.gates import Evaluation
 from airflow_mlops_provider.lifecycle.interval import Interval
@@ -22,6 +25,8 @@ from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.lifecycle.registry import LedgerEntry, Status
 from airflow_mlops_provider.lifecycle.stages import STAGES, Stage
 
+log = logging.getLogger("mlops.records")
+Meant = TypeVar("Meant")
 State = Literal["done", "attention", "failed", "never"]
 #: Feedback has no job: it is decided, by the product's limits, from what the two monitoring jobs saw.
 STAGE_JOBS: dict[str, tuple[str, ...]] = {
@@ -130,7 +135,7 @@ class ProductRecord:
         last = moves[-1]
         reports = [one.result for one in self.manifests["evaluate"] if isinstance(one.result, Report)]
         report = next((one for one in reversed(reports) if one.facts.get("model") == last.version.hash), None)
-        evaluation = Evaluation.model_validate(report.facts["evaluation"]) if report else None
+        evaluation = understood(lambda: Evaluation.model_validate(report.facts["evaluation"])) if report else None
         return Version(number, last.status, str(last.version.facts.get("cause") or ""), moves, evaluation, report)
 
     def _by_interval(self, job: str) -> dict[Interval, Report]:
@@ -140,15 +145,28 @@ class ProductRecord:
     def _crossed(self, interval: Interval, drift: Report | None, performance: Report | None) -> tuple[str, ...]:
         if drift is None:
             return ()
-        metric = performance.facts["metric"] if performance else None
-        observation = feedback.Observation(
-            interval=interval,
-            version=drift.facts["version"],
-            drift_share=drift.facts["share"],
-            prediction_drift=drift.facts["prediction"],
-            metric=metric["value"] if metric else None,
-        )
-        return feedback.crossed(observation, self.product.monitoring)
+        seen = understood(lambda: _observation(interval, drift, performance))
+        return feedback.crossed(seen, self.product.monitoring) if seen else ()
+
+
+def _observation(interval: Interval, drift: Report, performance: Report | None) -> feedback.Observation:
+    metric = performance.facts["metric"] if performance else None
+    return feedback.Observation(
+        interval=interval,
+        version=drift.facts["version"],
+        drift_share=drift.facts["share"],
+        prediction_drift=drift.facts["prediction"],
+        metric=metric["value"] if metric else None,
+    )
+
+
+def understood(read: Callable[[], Meant]) -> Meant | None:
+    """Return what some facts mean; None for what another release means otherwise: the rest is shown all the same."""
+    try:
+        return read()
+    except (KeyError, TypeError, ValidationError) as error:
+        log.warning("the facts of a result are left out, they are of another release: %s", error)
+        return None
 
 
 def records(store: Store, may_read: Callable[[str], bool]) -> list[ProductRecord]:
