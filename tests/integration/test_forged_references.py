@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from tests.shop_world import DAYS, ShopWorld
 from tests.tiny_world import DELIVERY, TinyWorld
 
 NOBODYS = "0" * 64
-SILENT = "def expectations(name):\n    return ['nothing'] if False else []\n"
+SILENT = "def expectations(name):\n    return []\n"
 
 
 @pytest.fixture
@@ -301,12 +302,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 @pytest.fixture
 def shop(made: Shop, tmp_path: Path) -> Iterator[Shop]:
-    """The shop with its first version registered; whatever a test spoils is put back."""
-    kept = tmp_path / "kept"
-    shutil.copytree(made.root, kept, symlinks=True)
+    """The shop with no version registered; whatever a test spoils of its product's folder is put back."""
+    results, kept = made.root / made.name, tmp_path / "kept"
+    shutil.copytree(results, kept)
     yield made
-    shutil.rmtree(made.root)
-    shutil.copytree(kept, made.root, symlinks=True)
+    shutil.rmtree(results)
+    shutil.copytree(kept, results)
+    shutil.rmtree(made.root / "mine", ignore_errors=True)
 
 
 def invented(report: Report, **figures: Any) -> Report:
@@ -473,7 +475,5 @@ def test_a_champion_under_another_name(shop: Shop) -> None:
 
 def reload(shop: Shop) -> None:
     """Have the product's declaration read again."""
-    import sys
-
     for name in [name for name in sys.modules if name.partition(".")[0] == shop.name]:
         del sys.modules[name]
