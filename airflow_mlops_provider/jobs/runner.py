@@ -47,7 +47,7 @@ LONGEST_MESSAGE = 4000
 #: What code that is wrong raises, on the same inputs each time. Whatever else it raises may come from outside.
 MISTAKES: tuple[type[BaseException], ...] = (
     *(ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError, NotImplementedError),
-    *(SyntaxError, SystemExit, TypeError, ValueError),
+    *(GeneratorExit, SyntaxError, SystemExit, TypeError, ValueError),
 )
 
 

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict
 class Frozen(BaseModel):
     """An immutable value that refuses unknown fields, NaN and infinities, and round-trips through JSON."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # NaN inside of free JSON would else be written as null, and nobody told.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, ser_json_inf_nan="constants")
 
     def to_json(self) -> dict[str, Any]:
         """Return this value as plain JSON types, fit for an XCom or a file."""

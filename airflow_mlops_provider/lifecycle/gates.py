@@ -19,7 +19,7 @@ Measured = Annotated[float, BeforeValidator(lambda value: math.nan if value is N
 class Estimate(Frozen):
     """A metric with its 95 % bootstrap interval."""
 
-    model_config = ConfigDict(allow_inf_nan=True)
+    model_config = ConfigDict(allow_inf_nan=True, ser_json_inf_nan="null")
 
     value: Measured
     low: Measured
@@ -38,7 +38,7 @@ class Evaluation(Frozen):
     :param slices: for each slice, such as ``origin=JFK``, its rows and the challenger's metric.
     """
 
-    model_config = ConfigDict(allow_inf_nan=True)
+    model_config = ConfigDict(allow_inf_nan=True, ser_json_inf_nan="null")
 
     metric: str
     window: str

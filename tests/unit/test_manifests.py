@@ -178,14 +178,14 @@ def test_no_job_is_not_told_because_its_surroundings_cannot(
     make: Callable[..., TinyWorld], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If even the machine can't be described, the least is told: what was asked, and the error."""
-    monkeypatch.setattr("airflow_mlops_provider.backends.environment.hardware", lambda: {"load": float("nan")})
     world = make("def clean(raw, interval):\n    raise ValueError('the true cause')\n")
-    manifest = run(world.cleaning())
+    spec = world.cleaning()
+    monkeypatch.setattr("airflow_mlops_provider.backends.environment.hardware", lambda: {"load": float("nan")})
+    manifest = run(spec)
     assert manifest.failure is not None
     assert manifest.failure.message == "the true cause"
     assert manifests(world, "clean") == [manifest]
-    world.write("rules.py", "def clean(raw, interval):\n    return raw\n")
-    told = run(world.cleaning()).failure
+    told = run(world.spec("extract", force=True)).failure
     assert told is not None
     assert "JSON" in told.message
 
@@ -353,7 +353,7 @@ def test_a_job_to_come_hides_nothing(make: Callable[..., TinyWorld]) -> None:
     world = make()
     manifest = run(world.cleaning())
     (file,) = of(world)
-    other = world.root / world.name / "embed" / "0" * 32 / "manifest.json"
+    other = world.root / world.name / "embed" / ("0" * 32) / "manifest.json"
     other.parent.mkdir(parents=True)
     told = json.loads(file.read_text())
     told["spec"]["job"] = "embed"
