@@ -64,11 +64,13 @@ def validated(work: Work, report: Report, training: Training) -> Report:
     """Return the validation of a training set, as its record tells of it.
 
     :raises TransitionError: if it is of other data than the model was trained on.
+    :raises IntegrityError: if its files are not those that were recorded.
     """
     record = _record(work, report, "validate")
     _same(record, "dataset", training.training_set)
     if record.spec.params.get("what") != "training":
         raise TransitionError(f"{report.uri} is no validation of training data, but of {record.spec.params}")
+    work.open(report)
     assert isinstance(record.result, Report)
     return record.result
 

@@ -9,15 +9,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pandas as pd
 import pytest
 
-from airflow_mlops_provider.backends.artifacts import FolderStore, content_hash
+from airflow_mlops_provider.backends.artifacts import BucketStore, FolderStore, content_hash, open_store
 from airflow_mlops_provider.backends.ledger import Ledger
 from airflow_mlops_provider.jobs.records import Records
 from airflow_mlops_provider.jobs.runner import find, run
 from airflow_mlops_provider.lifecycle.manifest import Failure, Manifest
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Reference, Report
+from tests.bucket_world import s3_server
 from tests.shop_world import DAYS, ShopWorld
 from tests.tiny_world import DELIVERY, TinyWorld
 
@@ -256,6 +258,47 @@ def test_a_custom_table_that_tells_the_truth(tiny: TinyWorld, caplog: pytest.Log
     second = clean(tiny, mine)
     assert second.state == "success"
     assert second.address != first.address
+
+
+# --- in a bucket ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    """An artifact root in a bucket."""
+    with s3_server() as env, pytest.MonkeyPatch.context() as patch:
+        for name, value in env.items():
+            patch.setenv(name, value)
+        boto3.client("s3").create_bucket(Bucket="lake")
+        yield "s3://lake/mlops"
+
+
+def test_in_a_bucket_the_same_holds(tiny: TinyWorld, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records are held against claims without bringing a byte; bytes are checked where they are opened."""
+    raw = run(tiny.spec("extract", root=bucket)).result
+    assert isinstance(raw, Dataset)
+    done = clean(tiny, raw, root=bucket)
+    assert done.state == "success", done.failure
+    with monkeypatch.context() as patch:
+        patch.setattr(BucketStore, "download", None)  # nothing is downloaded to find finished work
+        assert clean(tiny, raw, root=bucket) == done
+        for changed, said in (
+            ({"hash": NOBODYS}, "is not what the reference claims"),
+            ({"uri": raw.uri.replace("lake/", "lake-of-mine/")}, "lies outside the artifact root"),
+            ({"uri": raw.uri.replace("/extract/", "/clean/../extract/")}, "lies outside the artifact root"),
+            ({"interval": DAYS[1]}, "as claimed"),
+        ):
+            assert said in refusal(clean(tiny, raw.model_copy(update=changed), root=bucket)).message
+    assert "is gone" in refusal(clean(tiny, raw.model_copy(update={"uri": f"{raw.uri}x"}), root=bucket)).message
+    store = open_store(bucket)
+    key = f"{raw.uri.removeprefix(f'{store.uri}/')}/sales.parquet"
+    whole = store.read(key)
+    store.write("mine/sales.parquet", whole)
+    mine = raw.model_copy(update={"uri": f"{bucket}/mine", "hash": NOBODYS})
+    assert clean(tiny, mine, root=bucket) == done  # the very bytes, whatever they are called
+    assert find(tiny.spec("clean", root=bucket, inputs={"raw": mine}), beside=done) is None  # a pod's job looks itself
+    store.write(key, whole + b"x")
+    assert "is not what was recorded" in refusal(clean(tiny, raw, root=bucket, force=True)).message
 
 
 # --- the way to production --------------------------------------------------------------------------------------------

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from airflow_mlops_provider.exceptions import MLOpsError
+from airflow_mlops_provider.exceptions import IntegrityError, MLOpsError
 from airflow_mlops_provider.lifecycle.manifest import Manifest
+from airflow_mlops_provider.lifecycle.references import Dataset
 from tests.kube_world import KubeWorld
 from tests.pod_world import LOG, Task, connect, place_of
 from tests.tiny_world import DELIVERY, TinyWorld
@@ -75,6 +76,22 @@ def test_a_record_that_does_not_add_up_is_not_trusted(tiny: TinyWorld, kube: Kub
     record.write_text(told.model_copy(update={"packages": changed}).model_dump_json())
     clean(tiny, PINNED, "two")
     assert len(kube.created) == 2
+
+
+def test_a_claim_starts_no_pod_and_finds_no_work(tiny: TinyWorld, kube: KubeWorld) -> None:
+    """Another content's hash for what is recorded is refused before there is a pod, whatever was made of that hash."""
+    spec = tiny.cleaning()
+    clean(tiny, PINNED, "one")
+    tiny.deliver(DELIVERY.replace("2.5", "3.5"))
+    other = tiny.extracted()
+    raw = spec.inputs["raw"]
+    assert isinstance(raw, Dataset)
+    place = place_of(tiny, image=PINNED, deferrable=False)
+    forged = {"raw": other.model_copy(update={"hash": raw.hash})}
+    with pytest.raises(IntegrityError, match="is not what the reference claims") as raised:
+        place.run(spec.model_copy(update={"inputs": forged}), {}, LOG, Task(run_id="two").next_try())
+    assert raised.value.result is not None
+    assert len(kube.created) == 1
 
 
 def test_a_failure_is_no_finished_work(tiny: TinyWorld, kube: KubeWorld) -> None:
