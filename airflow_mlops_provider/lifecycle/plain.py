@@ -47,7 +47,6 @@ def finite(metrics: Any) -> dict[str, float]:
 Json = Annotated[dict[str, Any], BeforeValidator(lambda value: plain(value, "facts"))]
 #: As above, for what a job is asked to do.
 Params = Annotated[dict[str, Any], BeforeValidator(lambda value: plain(value, "params"))]
-Settings = Annotated[dict[str, Any], BeforeValidator(lambda value: plain(value, "settings"))]
 
 
 def _number(value: Any, name: Any) -> float:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import StringConstraints
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
-from airflow_mlops_provider.lifecycle.plain import Settings
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
@@ -26,7 +25,7 @@ class Trainer(Frozen):
     """
 
     code: Code
-    settings: Settings = {}
+    settings: dict[str, Any] = {}
     seed: int = 13
     flavor: Literal["lightgbm", "torch"] = "lightgbm"
     requires: tuple[str, ...] = ("lightgbm", "numpy", "pandas")
