@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePosixPath
 
-from airflow_mlops_provider.backends.artifacts import MANIFEST, BucketStore, FolderStore
+from airflow_mlops_provider.backends.artifacts import MANIFEST, RESULT, BucketStore, FolderStore
 from airflow_mlops_provider.backends.ledger import Ledger
 from airflow_mlops_provider.exceptions import MissingRecordError, UnknownNameError
 from airflow_mlops_provider.jobs.catalogue import JOBS
@@ -21,8 +21,6 @@ from airflow_mlops_provider.lifecycle.registry import LedgerEntry
 from airflow_mlops_provider.lifecycle.spec import RunIdentity
 
 KEPT = 2048
-# As a job's address makes it: product, job, digest, and below that the folder named by its content.
-_RESULT = re.compile(r"(?P<folder>[a-z][a-z0-9_]{0,62}/[a-z_]+/[0-9a-f]{32})(?:/[0-9a-f]{16})?/?$", re.ASCII)
 _REUSE = re.compile(r"[^/]+/[a-z_]+/[0-9a-f]{32}/reused/[0-9a-f]{16}/manifest\.json", re.ASCII)
 _RECORD = re.compile(r"[^/]+/[a-z_]+/[0-9a-f]{32}/(?:manifest|\d{8}T\d{12}Z)\.json", re.ASCII)
 
@@ -156,7 +154,7 @@ class Records:
         yield from map(self._read, sorted(keys, key=lambda key: (key.endswith(MANIFEST), key)))
 
     def _keys(self, reference: Reference, pattern: re.Pattern[str]) -> list[str]:
-        where = _RESULT.search(reference.uri)
+        where = RESULT.search(reference.uri)
         return [key for key in self.store.list(where["folder"]) if pattern.fullmatch(key)] if where else []
 
     def _registered(self, version: ModelVersion) -> Manifest | None:

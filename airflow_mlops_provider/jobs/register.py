@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from airflow_mlops_provider.backends.ledger import Ledger
 from airflow_mlops_provider.backends.mlflow import MlflowBackend
+from airflow_mlops_provider.backends.mlflow_mirror import Mirror
+from airflow_mlops_provider.jobs import standing
 from airflow_mlops_provider.jobs.work import Outcome, Work
 from airflow_mlops_provider.lifecycle.gates import Evaluation
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Report
@@ -15,6 +17,8 @@ def run(work: Work) -> Outcome:
     model: Model = work.input("model")
     report: Report = work.input("evaluation")
     evaluation = Evaluation.model_validate(report.facts["evaluation"])
+    ledger, mirror = Ledger(work.store, work.product.name), Mirror(work.spec.services.mlflow, work.product.name)
+    entries = standing.entries(work.store, ledger, mirror)
     mlflow = MlflowBackend(work.spec.services.mlflow)
     run_id, name = str(model.facts["run_id"]), work.product.name
     judged_on = Dataset.model_validate(model.facts["training_set"])
@@ -28,11 +32,10 @@ def run(work: Work) -> Outcome:
         facts={**model.facts, "as_of": evaluation.window, "cause": work.spec.params.get("cause")},
     )
     why = str(work.spec.params.get("reason") or "a training run asked for it")
-    ledger = Ledger(work.store, name)
-    if status_of(ledger.entries(), number) is None:
-        mlflow.set_alias(name, "challenger", number)
+    if status_of(entries, number) is None:
         evidence = {"model": model.hash}
         ledger.move(version, Status.REGISTERED, reason=f"trained because: {why}", by=work.by, evidence=evidence)
+    mirror.follow(ledger)
     work.log.info("registered %s version %d", name, number)
     fields = version.model_dump(include={"name", "version"})
     return Outcome(kind=ModelVersion, facts=version.facts, fields=fields, of=model)

@@ -20,7 +20,7 @@ ALLOWED = {
     ("production-ready", "rejected"),
     ("production-ready", "retired"),
     ("live", "retired"),
-    ("retired", "live"),
+    ("retired", "production-ready"),
 }
 PAIRS = [(was, to) for was in (None, *Status) for to in Status]
 
