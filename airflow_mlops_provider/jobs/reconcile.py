@@ -8,12 +8,6 @@ from dataclasses import dataclass, field
 from airflow_mlops_provider.backends.ledger import Ledger
 from airflow_mlops_provider.backends.mlflow_mirror import Mirror
 from airflow_mlops_provider.exceptions import BackendError, IntegrityError, MLOpsError
-    BackendError,
-    ConfigurationError,
-    DeploymentError,
-    IntegrityError,
-    MLOpsError,
-)
 from airflow_mlops_provider.jobs import rollout, standing
 from airflow_mlops_provider.jobs.work import Outcome, Work
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report

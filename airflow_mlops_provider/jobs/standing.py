@@ -12,7 +12,7 @@ from airflow_mlops_provider.backends.mlflow_mirror import Mirror
 from airflow_mlops_provider.exceptions import IntegrityError, MissingRecordError
 from airflow_mlops_provider.jobs.records import Records
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
-from airflow_mlops_provider.lifecycle.registry import LedgerEntry, Status, live_version
+from airflow_mlops_provider.lifecycle.registry import MOVES, LedgerEntry, Status, live_version
 
 Store = FolderStore | BucketStore
 
@@ -60,7 +60,9 @@ def _unfounded(store: Store, upto: Sequence[LedgerEntry], entry: LedgerEntry, de
         return None if deploying == number else f"no deployment of version {number} was begun"
     if entry.status in (Status.STAGING, Status.PRODUCTION_READY, Status.REJECTED):
         return _report_flaw(store, entry)
-    return None if entry.status is Status.RETIRED and live_version(upto) else "no other version is live in its place"
+    if entry.status not in MOVES:
+        return "this release does not know such a status"
+    return None if live_version(upto) else "no other version is live in its place"
 
 
 def _record_flaw(store: Store, version: ModelVersion) -> str | None:
