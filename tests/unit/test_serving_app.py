@@ -165,14 +165,14 @@ def forge(root: Path, what: str) -> Release:
     """Return a wish for version 2 that somebody wrote by hand."""
     good = make_release(root, 2)
     copy = root / NAME / "train" / "copy"
-    outside = root.parent / "outside"
+    outside = root.with_name(f"{root.name}-outside")
     for folder in (copy, outside):
         shutil.copytree(root / NAME / "train/model-2", folder)
     changes: dict[str, dict[str, Any]] = {
         "another hash": {"model_hash": "0" * 64},
         "another folder of the root": {"model_uri": copy.as_uri()},
         "outside the root": {"model_uri": outside.as_uri()},
-        "out by dots": {"model_uri": f"{root.as_uri()}/../outside"},
+        "out by dots": {"model_uri": f"{root.as_uri()}/../{root.name}-outside"},
         "another scheme": {"model_uri": "http://127.0.0.1:9/model-2"},
         "another model's number": {"model_hash": make_release(root, 3).model_hash},
         "a number nobody knows": {"version": 77},
