@@ -61,19 +61,24 @@ def make_product(folder: Path) -> MLProduct:
 
 
 def make_release(root: Path, version: int, seed: int | None = None) -> releases.Release:
-    """Train and store a model; another seed gives another model."""
-    rng = np.random.default_rng(version if seed is None else seed)
-    inputs = pd.DataFrame(
-        rng.normal(size=(400, 6)), columns=["price", "pieces", "orders", "mean_price", "hour", "known"]
-    )
-    label = (inputs["price"] + rng.normal(size=400) > 0).astype(int)
-    settings = {"objective": "binary", "num_leaves": 15, "verbose": -1, "num_threads": 1, "seed": version}
+    """Train and store a model as a version that may go live; another seed gives another model."""
     folder = root / NAME / "train" / f"model-{version}"
-    models.save(lightgbm.train(settings, lightgbm.Dataset(inputs, label), 40), folder)
+    make_model(folder, version if seed is None else seed)
     (folder / "manifest.json").write_text(json.dumps({"not": "part of the hash"}))
     made = ModelVersion(name=NAME, version=version, uri=folder.as_uri(), hash=content_hash(folder))
     enter(root, made, Status.REGISTERED, Status.STAGING, Status.PRODUCTION_READY)
     return releases.Release.of(made)
+
+
+def make_model(folder: Path, seed: int) -> None:
+    """Train a model and keep its files in a folder."""
+    rng = np.random.default_rng(seed)
+    inputs = pd.DataFrame(
+        rng.normal(size=(400, 6)), columns=["price", "pieces", "orders", "mean_price", "hour", "known"]
+    )
+    label = (inputs["price"] + rng.normal(size=400) > 0).astype(int)
+    settings = {"objective": "binary", "num_leaves": 15, "verbose": -1, "num_threads": 1, "seed": seed}
+    models.save(lightgbm.train(settings, lightgbm.Dataset(inputs, label), 40), folder)
 
 
 def enter(root: Path, version: ModelVersion, *moves: Status) -> None:
