@@ -213,7 +213,7 @@ FORGERIES = ("edited", "removed", "tail removed", "added", "replayed", "emptied"
 
 @pytest.mark.parametrize("what", FORGERIES)
 def test_a_forged_ledger_stops_everything(world: DeployWorld, what: str) -> None:
-    """Whatever was done to its files, nothing is deployed, the reconciliation fails and names the file, the model stays."""
+    """Whatever was done to its files: nothing is deployed, the reconciliation fails and names the file."""
     before, version = world.truth(), world.ready(2)
     folder = world.root / NAME / "ledger"
     kept = {file: file.read_bytes() for file in folder.iterdir()}
