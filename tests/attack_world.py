@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -152,16 +150,13 @@ class AttackWorld:
         path = f"dags/{TRAINING}/dagRuns/{run_id}/taskInstances"
         try:
             until(lambda: self.stack.task_instances(TRAINING, run_id))
-            for one in self.stack.task_instances(TRAINING, run_id):
-                if one["task_id"] != task:
-                    self.stack.patch(f"{path}/{one['task_id']}", {"new_state": "success"})
+            ids = [one["task_id"] for one in self.stack.task_instances(TRAINING, run_id)]
+            for one in ids:
+                if one != task:
+                    self.stack.patch(f"{path}/{one}", {"new_state": "success"})
             for name, value in handed_on.items():
                 other, _, key = name.partition("__")
-                full = next(
-                    o["task_id"]
-                    for o in self.stack.task_instances(TRAINING, run_id)
-                    if o["task_id"].endswith(f".{other}")
-                )
+                full = next(one for one in ids if one.endswith(f".{other}"))
                 self.stack.post(f"{path}/{full}/xcomEntries", {"key": key or "return_value", "value": value})
             self.pause(TRAINING, paused=False)
             until(lambda: self.stack.get(f"{path}/{task}")["state"] in {"success", "failed", "skipped"}, 180)
@@ -180,10 +175,8 @@ class AttackWorld:
     def reconciled(self) -> tuple[str, Report]:
         """Run the maintenance, and return the state of the product's task and its report."""
         states = self.run(MAINTENANCE)
-        manifests = sorted(
-            (self.root / NAME / "reconcile").glob("*/manifest.json"), key=lambda file: file.stat().st_mtime
-        )
-        report = Manifest.model_validate_json(manifests[-1].read_bytes()).result
+        (file,) = (self.root / NAME / "reconcile").glob("*/manifest.json")
+        report = Manifest.model_validate_json(file.read_bytes()).result
         assert isinstance(report, Report)
         return states[f"reconcile_{NAME}"], report
 
@@ -222,9 +215,3 @@ def until(condition: Callable[[], Any], seconds: float = 90) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.3)
-
-
-def reach_products() -> None:
-    """Put the product where the model server finds it."""
-    os.environ["PYTHONPATH"] = os.pathsep.join((str(PRODUCTS), *filter(None, [os.environ.get("PYTHONPATH")])))
-    sys.path.append(str(PRODUCTS))

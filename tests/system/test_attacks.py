@@ -56,7 +56,7 @@ def changed(version: ModelVersion, **fields: Any) -> dict[str, Any]:
 
 
 def test_a_forged_event(world: AttackWorld) -> None:
-    """A production-ready event with an approved number and another model: it wakes the deployment, which does nothing."""
+    """A production-ready event with an approved number and another model only wakes the deployment up."""
     forged = changed(world.versions[1], uri=world.versions[2].uri, hash=world.versions[2].hash)
     assert world.event({"reference": forged}) == {"deployment.deploy": "skipped"}
 
@@ -159,19 +159,16 @@ def test_a_forged_evaluation(world: AttackWorld) -> None:
     """Figures written by hand for a weak model, behind an evaluation set to success, promote nothing."""
     weak, report = world.versions[2], world.evaluations[2].to_json()
     report["facts"]["evaluation"] = {**world.evaluations[1].facts["evaluation"]}
-    handed_on = {"register": weak.to_json(), "validate_training_set": world.valid.to_json(), "retune": report}
-    assert world.train("registry.promote", **handed_on) == "failed"
+    handed_on = {"register": weak.to_json(), "validate_training_set": world.valid.to_json()}
+    assert world.train("registry.promote", retune=report, **handed_on) == "failed"
 
 
 def test_a_borrowed_evaluation(world: AttackWorld) -> None:
     """Another model's good evaluation promotes nothing either."""
-    good = {**world.evaluations[1].to_json(), "facts": {**world.evaluations[1].facts, "model": world.versions[2].hash}}
-    handed_on = {
-        "register": world.versions[2].to_json(),
-        "validate_training_set": world.valid.to_json(),
-        "retune": good,
-    }
-    assert world.train("registry.promote", **handed_on) == "failed"
+    weak, report = world.versions[2], world.evaluations[1].to_json()
+    report["facts"]["model"] = weak.hash
+    handed_on = {"register": weak.to_json(), "validate_training_set": world.valid.to_json()}
+    assert world.train("registry.promote", retune=report, **handed_on) == "failed"
 
 
 def test_a_forged_registration(world: AttackWorld) -> None:
