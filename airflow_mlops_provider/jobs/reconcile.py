@@ -46,7 +46,7 @@ class _Truth:
         self.mirror = Mirror(self.work.spec.services.mlflow, self.name)
 
     def establish(self) -> None:
-        """Take the ledger's word, once it is to be believed, and bring the others to it."""
+        """Take the ledger's word, as far as it is to be believed, and bring the others to it."""
         entries, begun = self._believed()
         if entries is None:
             return
@@ -58,27 +58,33 @@ class _Truth:
             live = self.live
             self._attempt(f"what serves in place of version {live.version}", lambda: self._serve(live))
         else:
-            self._serve_nothing()
+            self._attempt("what serves though nothing is live", self._serve_nothing)
         if begun is not None:
+            self._attempt("what the ledger calls live", self._retire_others)
             self._attempt("what MLflow shows", lambda: self.repaired.extend(self.mirror.follow(self.ledger)))
 
     def _believed(self) -> tuple[list[LedgerEntry] | None, int | None]:
-        """Return the ledger's entries, and the version whose deployment MLflow knows to have begun (0 for none).
+        """Return the entries that can be believed, and the version whose deployment MLflow knows to have begun.
 
-        No entries if they can't be believed; no version if MLflow is down.
+        That is 0 for none, and None where the ledger must not be changed: MLflow is down, or knows of other entries.
         """
         try:
             return standing.entries(self.work.store, self.ledger, self.mirror), self.mirror.read().deploying or 0
         except BackendError as error:
             self.left.append(f"MLflow does not answer, so the ledger's head was not compared: {error}")
+            known = self.ledger.entries
         except IntegrityError as error:
             self.left.append(str(error))
-            return None, None
+            known = self._known_to_mlflow
         try:
-            return self.ledger.entries(), None
-        except IntegrityError as error:
-            self.left.append(str(error))
+            return known(), None
+        except MLOpsError as error:
+            self.left.extend([] if str(error) in self.left else [str(error)])
             return None, None
+
+    def _known_to_mlflow(self) -> list[LedgerEntry]:
+        known, further = self.ledger.since(self.mirror.read().head)
+        return known[: len(known) - len(further)]
 
     def _pending(self, entries: list[LedgerEntry], begun: int | None) -> ModelVersion | None:
         """Return the version that the pointer names though it isn't live, if its deployment was begun and may go on."""
@@ -109,14 +115,19 @@ class _Truth:
         self.repaired.append(f"finished the deployment of version {version.version}, which was begun and not ended")
 
     def _serve(self, version: ModelVersion) -> None:
-        """Have pointer and server at the live version, and no other live beside it."""
-        for other in rollout.others_live(self.ledger, version):
-            self.ledger.move(other, Status.RETIRED, reason=f"version {version.version} took over", by=self.work.by)
-            self.repaired.append(f"version {other.version} was still called live")
+        """Have pointer and server at the live version."""
         wrong = [line for line in (self._wrong_pointer(version), self._wrong_server(version)) if line]
         if wrong:
             rollout.roll(self.work, version, version)
             self.repaired.extend(wrong)
+
+    def _retire_others(self) -> None:
+        if self.live is None:
+            return
+        for other in rollout.others_live(self.ledger, self.live):
+            reason = f"version {self.live.version} took over"
+            self.ledger.move(other, Status.RETIRED, reason=reason, by=self.work.by)
+            self.repaired.append(f"version {other.version} was still called live")
 
     def _wrong_pointer(self, version: ModelVersion | None) -> str | None:
         """Say what the pointer names in place of a version; None if it names that."""

@@ -144,6 +144,7 @@ def tamper(world: AttackWorld, what: str, files: list[Path]) -> str:
     # A well-made entry, by which the retired version would come back; and a pointer to it.
     evidence = {"rollback": True}
     world.ledger.move(world.versions[0], Status.PRODUCTION_READY, reason="", by="nobody", evidence=evidence)
+    releases.request(world.store, NAME, releases.Release.of(world.versions[0]))
     return f"{len(files):08d}.json"
 
 
