@@ -223,7 +223,7 @@ def test_a_lease_whose_holder_died_runs_out(store: BucketStore) -> None:
     assert dead._taken()
     alive.take()
     Lease(store, "a").take(patience=20)
-    with pytest.raises(ConflictError, match="somebody else holds b/00000000/lease.json"):
+    with pytest.raises(ConflictError, match=r"somebody else holds b/00000000/lease\.json"):
         Lease(store, "b").take(patience=1.5)
     alive.give_back()
     Lease(store, "b").take(patience=5)
