@@ -51,10 +51,10 @@ def run(work: Work) -> Outcome:
 def _prepare(work: Work, ledger: Ledger, mirror: Mirror, entries: Sequence[LedgerEntry], version: ModelVersion) -> None:
     """Make sure that a version may go live, and tell MLflow that it is about to, before anything is changed."""
     stands = status_of(entries, version.version)
-    standing.check_gates(work.store, entries, version)
     back = stands is Status.RETIRED and bool(work.spec.params.get("rollback"))
     if stands is not Status.LIVE and not back:
         check_move(entries, version.version, Status.LIVE)
+    standing.check_gates(work.store, entries, version)
     mirror.announce(version.version)
     if back:
         evidence = {"rollback": True}

@@ -11,7 +11,14 @@ from airflow_mlops_provider.exceptions import BackendError, IntegrityError, MLOp
 from airflow_mlops_provider.jobs import rollout, standing
 from airflow_mlops_provider.jobs.work import Outcome, Work
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
-from airflow_mlops_provider.lifecycle.registry import LedgerEntry, Status, live_version, may_serve, status_of
+from airflow_mlops_provider.lifecycle.registry import (
+    LedgerEntry,
+    Status,
+    live_version,
+    may_serve,
+    newest_ready,
+    status_of,
+)
 from airflow_mlops_provider.serving import launcher, releases
 from airflow_mlops_provider.serving.client import ask
 
@@ -27,7 +34,10 @@ def run(work: Work) -> Outcome:
         work.log.error("not repaired: %s", line)
     if not truth.repaired and not truth.left:
         work.log.info("server, pointer, ledger and MLflow agree")
-    facts = {"repaired": truth.repaired, "live": truth.live.version if truth.live else None}
+    if truth.waiting:
+        work.log.info("version %d is production-ready and waits for a deployment", truth.waiting)
+    live = truth.live.version if truth.live else None
+    facts = {"repaired": truth.repaired, "live": live, "waiting": truth.waiting}
     return Outcome(kind=Report, facts=facts, fields={"passed": not truth.left, "broken": tuple(truth.left)})
 
 
@@ -39,6 +49,7 @@ class _Truth:
     repaired: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     live: ModelVersion | None = None
+    waiting: int | None = None
 
     def __post_init__(self) -> None:
         self.name = self.work.product.name
@@ -54,6 +65,8 @@ class _Truth:
         pending = self._pending(entries, begun)
         if pending and self._attempt(f"the deployment of version {pending.version}", lambda: self._finish(pending)):
             self.live = pending
+        waiting = newest_ready(entries)
+        self.waiting = waiting.version if waiting and waiting != self.live else None
         if self.live:
             live = self.live
             self._attempt(f"what serves in place of version {live.version}", lambda: self._serve(live))
