@@ -128,7 +128,7 @@ def start_and_leave(home: Path, dags: Path, port: int, mlflow_port: int) -> None
 
 def serve(product: MLProduct, home: Path, env: Mapping[str, str]) -> None:
     """Start the product's model server again; it loads the version that was live."""
-    from airflow_mlops_provider.jobs.rollout import serving_code
+    from airflow_mlops_provider.jobs.deploy import serving_code
     from airflow_mlops_provider.serving.launcher import ensure_running
 
     place, log = product.serving, home / "logs" / "model-server.log"

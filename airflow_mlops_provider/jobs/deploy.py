@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from airflow_mlops_provider.backends.artifacts import key_below
 from airflow_mlops_provider.backends.ledger import Ledger
 from airflow_mlops_provider.backends.mlflow_mirror import Mirror
 from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.jobs import rollout, standing
+from airflow_mlops_provider.jobs.rollout import serving_code as serving_code  # noqa: PLC0414 - the command line reads it here
 from airflow_mlops_provider.jobs.work import Outcome, Work
 from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.lifecycle.registry import (
@@ -36,7 +38,7 @@ def run(work: Work) -> Outcome:
     with rollout.one_at_a_time(work):
         ledger, mirror = Ledger(work.store, work.product.name), Mirror(work.spec.services.mlflow, work.product.name)
         entries = standing.entries(work.store, ledger, mirror)
-        version = check_same(registered(entries, asked.version), asked)
+        version = _registered(work, entries, asked)
         live = live_version(entries)
         if live and version.version < live.version and not work.spec.params.get("explicit"):
             work.log.info("version %d is live and newer than %d: nothing to do", live.version, version.version)
@@ -46,6 +48,13 @@ def run(work: Work) -> Outcome:
         entry = rollout.enter(work, version, url)
         work.log.info("version %d is live at %s", version.version, url)
         return _told(version, entry.status.value, url, **_shown(work, ledger, mirror))
+
+
+def _registered(work: Work, entries: Sequence[LedgerEntry], asked: ModelVersion) -> ModelVersion:
+    """Return the registered version that is meant; where its model lies may be said as of before the root was moved."""
+    known = registered(entries, asked.version)
+    moved = key_below(work.store, known.uri) == key_below(work.store, asked.uri)
+    return check_same(known, asked.model_copy(update={"uri": known.uri}) if moved else asked)
 
 
 def _prepare(work: Work, ledger: Ledger, mirror: Mirror, entries: Sequence[LedgerEntry], version: ModelVersion) -> None:

@@ -12,7 +12,7 @@ from airflow_mlops_provider import assets
 from airflow_mlops_provider.exceptions import MLOpsError
 from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.product import MLProduct
-from airflow_mlops_provider.lifecycle.references import AnyReference, parse_reference
+from airflow_mlops_provider.lifecycle.references import AnyReference, ModelVersion, parse_reference
 from airflow_mlops_provider.lifecycle.registry import newest_ready, registered
 from airflow_mlops_provider.operators.base import JobOperator
 from airflow_mlops_provider.operators.events import artifact_store
@@ -20,6 +20,8 @@ from airflow_mlops_provider.operators.lineage import event_extra
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_mlops_provider.backends.artifacts import BucketStore, FolderStore
 
 
 class ModelServerDeployVersionOperator(JobOperator):
@@ -77,19 +79,28 @@ def chosen(product: MLProduct, version: Any) -> AnyReference:
         number = int(str(version).strip())
     except ValueError:
         raise AirflowFailException(f"version is a number or a reference, not {version!r}") from None
+    store = artifact_store()
     with failing():
-        return registered(Ledger(artifact_store(), product.name).entries(), number)
+        return here(store, registered(Ledger(store, product.name).entries(), number))
 
 
 def ready(product: MLProduct) -> AnyReference:
     """Return the newest version that stands production-ready. :raises AirflowSkipException: if none does."""
     from airflow_mlops_provider.backends.ledger import Ledger
 
+    store = artifact_store()
     with failing():
-        newest = newest_ready(Ledger(artifact_store(), product.name).entries())
-    if newest is None:
-        raise AirflowSkipException(f"no version of {product.name} stands production-ready and newer than the live one")
-    return newest
+        newest = newest_ready(Ledger(store, product.name).entries())
+        if newest is not None:
+            return here(store, newest)
+    raise AirflowSkipException(f"no version of {product.name} stands production-ready and newer than the live one")
+
+
+def here(store: FolderStore | BucketStore, version: ModelVersion) -> ModelVersion:
+    """Return a version with its model's place as of now: the root may have been moved since it was registered."""
+    from airflow_mlops_provider.backends.artifacts import key_below
+
+    return version.model_copy(update={"uri": f"{store.uri}/{key_below(store, version.uri)}"})
 
 
 @contextmanager

@@ -67,9 +67,10 @@ def fork(text: str, die_at: str, log: Path) -> int:
         points.unlink(missing_ok=True)
     if die_at:
         sys.setprofile(Dying(die_at, points))
-    state = runner.run(JobSpec.model_validate_json(text)).state
+    told = runner.run(JobSpec.model_validate_json(text))
     sys.setprofile(None)
-    os._exit(0 if state == "success" else 1)
+    Path(f"{log}.{told.spec.job}.{told.spec.run.run_id}.json").write_text(told.model_dump_json())
+    os._exit(0 if told.state == "success" else 1)
 
 
 if __name__ == "__main__":
