@@ -1,22 +1,29 @@
-"""Every hour: pods that no task waits for any more are removed from the cluster.
+"""Every hour: what ought to be the same is made the same, and what nobody waits for is removed.
 
-One for this Airflow, whatever its products. It needs ``[mlops] installation``, a name that no other Airflow in the
-cluster bears, and is not scheduled without.
+For every product beside this file, model server, release pointer, ledger and MLflow's aliases are compared; what a
+killed deployment or a dead server left is put right, and what only a person can put right fails the task. Pods that no
+task waits for any more are removed from the cluster; that needs ``[mlops] installation``, a name that no other Airflow
+in the cluster bears, and is skipped without.
 """
 
 from __future__ import annotations
 
 from airflow.sdk import DAG
 
-from airflow_mlops_provider.hooks.defaults import option
-from airflow_mlops_provider.operators.maintenance import KubernetesRemoveOrphansOperator
+from airflow_mlops_provider.operators.maintenance import (
+    KubernetesRemoveOrphansOperator,
+    ModelServerReconcileOperator,
+)
+from airflow_mlops_provider.pipelines import products
 
 with DAG(
     dag_id="mlops_maintenance",
-    schedule="0 * * * *" if option("installation") else None,
+    schedule="0 * * * *",
     catchup=False,
     max_active_runs=1,
     doc_md=__doc__,
     tags=["mlops"],
 ):
     KubernetesRemoveOrphansOperator(task_id="remove_orphans")
+    for product in products(__file__):
+        ModelServerReconcileOperator(task_id=f"reconcile_{product.name}", product=product)

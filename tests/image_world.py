@@ -98,7 +98,7 @@ def find_image(target: str = "image") -> str:
 def copy_root(folder: Path) -> Root:
     """Return a copy of a finished replay's artifact root that the image's user may write to; skip if there is none."""
     source = Path(os.environ.get("MLOPS_TEST_ROOT", CHECKOUT / "var" / "demo" / "mlops"))
-    needed = [source / PRODUCT / "serving" / "live.json", source / PRODUCT / "feast" / "watermark.json"]
+    needed = [source / PRODUCT / "serving" / "desired.json", source / PRODUCT / "feast" / "watermark.json"]
     if missing := [str(path) for path in needed if not path.exists()]:
         pytest.skip(f"no finished replay to serve from (MLOPS_TEST_ROOT): {', '.join(missing)}")
     copy = Path(shutil.copytree(source, folder / "mlops"))

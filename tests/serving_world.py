@@ -14,7 +14,10 @@ import pandas as pd
 
 from airflow_mlops_provider.backends import lightgbm as models
 from airflow_mlops_provider.backends.artifacts import content_hash, open_store
+from airflow_mlops_provider.backends.ledger import Ledger
 from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.references import ModelVersion
+from airflow_mlops_provider.lifecycle.registry import Status, status_of
 from airflow_mlops_provider.serving import releases
 
 NAME = "tiny_shop"
@@ -58,23 +61,32 @@ def make_product(folder: Path) -> MLProduct:
 
 
 def make_release(root: Path, version: int, seed: int | None = None) -> releases.Release:
-    """Train and store a model; another seed gives another model."""
-    rng = np.random.default_rng(version if seed is None else seed)
+    """Train and store a model as a version that may go live; another seed gives another model."""
+    folder = root / NAME / "train" / f"model-{version}"
+    make_model(folder, version if seed is None else seed)
+    (folder / "manifest.json").write_text(json.dumps({"not": "part of the hash"}))
+    made = ModelVersion(name=NAME, version=version, uri=folder.as_uri(), hash=content_hash(folder))
+    enter(root, made, Status.REGISTERED, Status.STAGING, Status.PRODUCTION_READY)
+    return releases.Release.of(made)
+
+
+def make_model(folder: Path, seed: int) -> None:
+    """Train a model and keep its files in a folder."""
+    rng = np.random.default_rng(seed)
     inputs = pd.DataFrame(
         rng.normal(size=(400, 6)), columns=["price", "pieces", "orders", "mean_price", "hour", "known"]
     )
     label = (inputs["price"] + rng.normal(size=400) > 0).astype(int)
-    settings = {"objective": "binary", "num_leaves": 15, "verbose": -1, "num_threads": 1, "seed": version}
-    folder = root / NAME / "train" / f"model-{version}"
+    settings = {"objective": "binary", "num_leaves": 15, "verbose": -1, "num_threads": 1, "seed": seed}
     models.save(lightgbm.train(settings, lightgbm.Dataset(inputs, label), 40), folder)
-    (folder / "manifest.json").write_text(json.dumps({"not": "part of the hash"}))
-    return releases.Release(
-        product=NAME,
-        model_uri=folder.as_uri(),
-        model_hash=content_hash(folder),
-        version=version,
-        requested_at=datetime.now(UTC),
-    )
+
+
+def enter(root: Path, version: ModelVersion, *moves: Status) -> None:
+    """Enter moves of a version into the ledger, as far as it has not made them yet."""
+    ledger = Ledger(open_store(str(root)), NAME)
+    if status_of(ledger.entries(), version.version) is None or Status.REGISTERED not in moves:
+        for to in moves:
+            ledger.move(version, to, reason="a test wants it", by="tests")
 
 
 def make_rows(count: int, seed: int = 0) -> list[dict[str, object]]:
@@ -94,7 +106,7 @@ def make_rows(count: int, seed: int = 0) -> list[dict[str, object]]:
 def ask_for(root: Path, release: releases.Release) -> releases.Release:
     """Point the server at a release, asked for now."""
     again = release.model_copy(update={"requested_at": datetime.now(UTC)})
-    releases.request(open_store(str(root)), again)
+    releases.request(open_store(str(root)), NAME, again)
     return again
 
 

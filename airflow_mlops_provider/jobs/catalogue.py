@@ -90,6 +90,7 @@ JOBS: dict[str, Job] = {
     "register": Job(f"{_HERE}.register", packages=("mlflow",), effect=True),
     "promote": Job(f"{_HERE}.promote", ("gates",), ("mlflow",), effect=True),
     "deploy": Job(f"{_HERE}.deploy", ("serving",), effect=True),
+    "reconcile": Job(f"{_HERE}.reconcile", ("serving",), effect=True),
     "predict": Job(f"{_HERE}.predict", ("assemble", *_SHAPE), (*PREDICTING, *_STORE), publishes="predictions"),
     "drift": Job(f"{_HERE}.drift", ("monitoring", "trainer.seed"), ("evidently", *_TABLES)),
     "performance": Job(

@@ -2,95 +2,91 @@
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime
+from collections.abc import Sequence
 
+from airflow_mlops_provider.backends.artifacts import key_below
 from airflow_mlops_provider.backends.ledger import Ledger
-from airflow_mlops_provider.backends.mlflow import MlflowBackend
-from airflow_mlops_provider.exceptions import DeploymentError
-from airflow_mlops_provider.jobs.address import code_hashes
-from airflow_mlops_provider.jobs.catalogue import find_job
+from airflow_mlops_provider.backends.mlflow_mirror import Mirror
+from airflow_mlops_provider.exceptions import BackendError
+from airflow_mlops_provider.jobs import rollout, standing
+from airflow_mlops_provider.jobs.rollout import serving_code as serving_code  # noqa: PLC0414 - the command line reads it here
 from airflow_mlops_provider.jobs.work import Outcome, Work
-from airflow_mlops_provider.lifecycle.frozen import digest
-from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import ModelVersion
-from airflow_mlops_provider.lifecycle.registry import Status, check_move, status_of
-from airflow_mlops_provider.serving import launcher, releases
-
-READY_SECONDS = 120
+from airflow_mlops_provider.lifecycle.registry import (
+    LedgerEntry,
+    Status,
+    check_move,
+    check_same,
+    live_version,
+    registered,
+    status_of,
+)
 
 
 def run(work: Work) -> Outcome:
     """Ask the server for the version, wait until it answers with it, then enter ``live`` and ``retired``.
 
+    What is given only names the version: where its model lies and with which hash, the ledger says. By itself it goes
+    to no older version than the live one. The parameter ``explicit`` says that a person chose the version,
+    ``rollback`` that one which was retired is to come back.
+
     :raises DeploymentError: if the server did not take it; the version that served before still serves.
+    :raises IntegrityError: if the ledger, or what the version's promotion rests on, is not what it was.
+    :raises TransitionError: if the version is another model than the registered one, or may not go live.
     """
-    version: ModelVersion = work.input("version")
-    ledger = Ledger(work.store, version.name)
-    entries = ledger.entries()
-    if status_of(entries, version.version) is not Status.LIVE:
+    asked: ModelVersion = work.input("version")
+    with rollout.one_at_a_time(work):
+        ledger, mirror = Ledger(work.store, work.product.name), Mirror(work.spec.services.mlflow, work.product.name)
+        entries = standing.entries(work.store, ledger, mirror)
+        version = _registered(work, entries, asked)
+        live = live_version(entries)
+        if live and version.version < live.version and not work.spec.params.get("explicit"):
+            work.log.info("version %d is live and newer than %d: nothing to do", live.version, version.version)
+            return _told(live, "live", "")
+        _prepare(work, ledger, mirror, entries, version)
+        url = rollout.roll(work, version, live)
+        entry = rollout.enter(work, version, url)
+        work.log.info("version %d is live at %s", version.version, url)
+        return _told(version, entry.status.value, url, **_shown(work, ledger, mirror))
+
+
+def _registered(work: Work, entries: Sequence[LedgerEntry], asked: ModelVersion) -> ModelVersion:
+    """Return the registered version that is meant; where its model lies may be said as of before the root was moved."""
+    known = registered(entries, asked.version)
+    moved = key_below(work.store, known.uri) == key_below(work.store, asked.uri)
+    return check_same(known, asked.model_copy(update={"uri": known.uri}) if moved else asked)
+
+
+def _prepare(work: Work, ledger: Ledger, mirror: Mirror, entries: Sequence[LedgerEntry], version: ModelVersion) -> None:
+    """Make sure that a version may go live, and tell MLflow that it is about to, before anything is changed."""
+    stands = status_of(entries, version.version)
+    back = stands is Status.RETIRED and bool(work.spec.params.get("rollback"))
+    if stands is not Status.LIVE and not back:
         check_move(entries, version.version, Status.LIVE)
-    url = roll(work, version)
-    entry = ledger.move(version, Status.LIVE, reason=f"{url} answers with it", by=work.by, evidence={"url": url})
-    retire_others(work, ledger, version)
-    mlflow = MlflowBackend(work.spec.services.mlflow)
-    mlflow.set_alias(version.name, "champion", version.version)
-    mlflow.set_alias(version.name, "challenger", None)
-    work.log.info("version %d is live at %s", version.version, url)
+    standing.check_gates(work.store, entries, version)
+    mirror.announce(version.version)
+    if back:
+        evidence = {"rollback": True}
+        ledger.move(version, Status.PRODUCTION_READY, reason="brought back by hand", by=work.by, evidence=evidence)
+
+
+def _shown(work: Work, ledger: Ledger, mirror: Mirror) -> dict[str, str]:
+    """Have MLflow show what now stands. The deployment is done by then: if MLflow is down, maintenance tells it later.
+
+    :return: what could not be shown, as a fact for the reference.
+    """
+    try:
+        mirror.follow(ledger)
+    except BackendError as error:
+        work.log.warning("MLflow could not be told; the next maintenance run does it: %s", error)
+        return {"not_shown": str(error)[:300]}
+    return {}
+
+
+def _told(version: ModelVersion, status: str, url: str, **further: str) -> Outcome:
     return Outcome(
         kind=ModelVersion,
-        facts={**version.facts, "status": entry.status.value, "url": url},
+        facts={**version.facts, "status": status, "url": url, **further},
         fields={"name": version.name, "version": version.version},
         of=version,
     )
-
-
-def roll(work: Work, version: ModelVersion) -> str:
-    """Point the server at a version, wait for it, and return the server's address; take it back if it fails."""
-    wanted = releases.Release(
-        product=version.name,
-        model_uri=version.uri,
-        model_hash=version.hash,
-        version=version.version,
-        requested_at=datetime.now(UTC),
-    )
-    before = releases.read_live(work.store, version.name)
-    releases.request(work.store, wanted)
-    try:
-        url = work.spec.services.model_server or start(work)
-        launcher.wait_for(url, version.version, READY_SECONDS, requested_at=wanted.requested_at)
-    except DeploymentError:
-        if before is not None:
-            releases.request(work.store, before)
-        raise
-    releases.confirm(work.store, wanted)
-    return url
-
-
-def start(work: Work) -> str:
-    """Make sure that the product's local model server runs, and return its address."""
-    serving, folder = work.product.serving, work.local("serving")
-    port = int(work.spec.params.get("port") or serving.port)
-    options = ("--online-store", json.dumps(work.spec.services.online_store))
-    return launcher.ensure_running(
-        work.product.name,
-        work.spec.root,
-        serving.host,
-        port,
-        folder / "server.log",
-        options=options,
-        code=serving_code(work.product),
-    )
-
-
-def serving_code(product: MLProduct) -> str:
-    """Return the fingerprint of the code that makes model inputs: the server has to run the same."""
-    return digest(code_hashes(find_job("predict"), product))
-
-
-def retire_others(work: Work, ledger: Ledger, version: ModelVersion) -> None:
-    """Retire whatever else the ledger still calls live."""
-    newest = {entry.version.version: entry for entry in ledger.entries()}
-    for number, entry in newest.items():
-        if entry.status is Status.LIVE and number != version.version:
-            ledger.move(entry.version, Status.RETIRED, reason=f"version {version.version} took over", by=work.by)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from airflow_mlops_provider.backends.ledger import Ledger
-from airflow_mlops_provider.jobs import evidence
+from airflow_mlops_provider.backends.mlflow_mirror import Mirror
+from airflow_mlops_provider.jobs import evidence, standing
 from airflow_mlops_provider.jobs.work import Outcome, Work
 from airflow_mlops_provider.lifecycle.gates import Decision, Evaluation, judge
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
@@ -23,10 +24,11 @@ def run(work: Work) -> Outcome:
     training = evidence.trained(work, version)
     validation = evidence.validated(work, work.input("validation"), training)
     evaluation = evidence.evaluated(work, work.input("evaluation"), training)
-    ledger = Ledger(work.store, version.name)
+    ledger, mirror = Ledger(work.store, version.name), Mirror(work.spec.services.mlflow, version.name)
     # A retry, or a rerun that trained the same model again, finds the decision taken and leaves it.
-    if status_of(ledger.entries(), version.version) in UNDECIDED:
+    if status_of(standing.entries(work.store, ledger, mirror), version.version) in UNDECIDED:
         decide(work, ledger, version, validation, evaluation)
+    mirror.follow(ledger)
     last = [entry for entry in ledger.entries() if entry.version.version == version.version][-1]
     return Outcome(
         kind=ModelVersion,
@@ -46,8 +48,6 @@ def decide(work: Work, ledger: Ledger, version: ModelVersion, validation: Report
             decision = Decision(passed=decision.passed, reasons=(*decision.reasons, retuning["summary"]))
     status = Status.PRODUCTION_READY if decision.passed else Status.REJECTED
     step(work, ledger, version, status, decision, report)
-    if not decision.passed:
-        no_challenger(work, version)
 
 
 def validated(report: Report) -> Decision:
@@ -62,10 +62,3 @@ def step(work: Work, ledger: Ledger, version: ModelVersion, to: Status, decision
     rests_on = {"report": report.uri, "hash": report.hash}
     entry = ledger.move(version, to, reason="; ".join(decision.reasons), by=work.by, evidence=rests_on)
     work.log.info("version %d is %s: %s", version.version, to.value, entry.reason)
-
-
-def no_challenger(work: Work, version: ModelVersion) -> None:
-    """Take the alias ``challenger`` from a version."""
-    from airflow_mlops_provider.backends.mlflow import MlflowBackend  # seconds, and few runs come here
-
-    MlflowBackend(work.spec.services.mlflow).set_alias(version.name, "challenger", None)

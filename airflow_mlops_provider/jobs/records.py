@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePosixPath
 
-from airflow_mlops_provider.backends.artifacts import MANIFEST, BucketStore, FolderStore
+from airflow_mlops_provider.backends.artifacts import MANIFEST, RESULT, BucketStore, FolderStore
 from airflow_mlops_provider.backends.ledger import Ledger
 from airflow_mlops_provider.backends.record_files import read_kept
 from airflow_mlops_provider.exceptions import MissingRecordError, UnknownNameError
@@ -22,8 +22,6 @@ from airflow_mlops_provider.lifecycle.registry import LedgerEntry
 from airflow_mlops_provider.lifecycle.spec import RunIdentity
 
 KEPT = 2048
-# As a job's address makes it: product, job, digest, and below that the folder named by its content.
-_RESULT = re.compile(r"(?P<folder>[a-z][a-z0-9_]{0,62}/[a-z_]+/[0-9a-f]{32})(?:/[0-9a-f]{16})?/?$", re.ASCII)
 _REUSE = re.compile(r"[^/]+/[a-z_]+/[0-9a-f]{32}/reused/[0-9a-f]{16}/manifest\.json", re.ASCII)
 _RECORD = re.compile(r"[^/]+/[a-z_]+/[0-9a-f]{32}/(?:manifest|\d{8}T\d{12}Z)\.json", re.ASCII)
 
@@ -74,7 +72,7 @@ class Records:
         :param reference: what is claimed of it: of several, the one that says the same is returned, else the first
             with the same content, else the first, which then says something else.
         """
-        where = _RESULT.fullmatch(key)
+        where = RESULT.fullmatch(key)
         if where is None or where["folder"] == key:
             return None
         newest = self._read(f"{where['folder']}/{MANIFEST}")  # mostly it is this one, and nothing need be listed
@@ -116,7 +114,7 @@ class Records:
 
     def reuses(self, reference: Reference) -> tuple[RunIdentity, ...]:
         """Return the runs that found a result's work finished, or made the very same again, the first first."""
-        where = _RESULT.search(reference.uri)
+        where = RESULT.search(reference.uri)
         found = self._at(where["folder"], _REUSE) if where else []
         found = [one for one in found if one.result and one.result.hash == reference.hash]
         return tuple(one.spec.run for one in sorted(found, key=lambda one: one.ended))
@@ -176,7 +174,7 @@ class Records:
 
     def _told(self, reference: Reference) -> Iterator[Manifest]:
         """Yield the manifests at a reference's address, the first that ended first."""
-        where = _RESULT.search(reference.uri)
+        where = RESULT.search(reference.uri)
         yield from self._at(where["folder"], _RECORD) if where else ()
 
     def _at(self, folder: str, pattern: re.Pattern[str]) -> list[Manifest]:

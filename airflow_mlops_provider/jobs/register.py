@@ -6,11 +6,13 @@ from typing import Any
 
 from airflow_mlops_provider.backends.ledger import Ledger
 from airflow_mlops_provider.backends.mlflow import MlflowBackend
+from airflow_mlops_provider.backends.mlflow_mirror import Mirror
+from airflow_mlops_provider.jobs import standing
 from airflow_mlops_provider.jobs.evidence import Training, evaluated, trained
 from airflow_mlops_provider.jobs.work import Outcome, Work
 from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion
-from airflow_mlops_provider.lifecycle.registry import Status, status_of
+from airflow_mlops_provider.lifecycle.registry import Status, check_same, registered, status_of
 
 
 def run(work: Work) -> Outcome:
@@ -18,8 +20,10 @@ def run(work: Work) -> Outcome:
     training = trained(work, work.input("model"))
     evaluation = evaluated(work, work.input("evaluation"), training)
     model = training.model.model_copy(update={"facts": {**training.model.facts, **retuned(work, training)}})
-    mlflow = MlflowBackend(work.spec.services.mlflow)
-    run_id, name, judged_on = str(model.facts["run_id"]), work.product.name, training.training_set
+    mlflow, name = MlflowBackend(work.spec.services.mlflow), work.product.name
+    run_id, judged_on = str(model.facts["run_id"]), training.training_set
+    ledger, mirror = Ledger(work.store, name), Mirror(work.spec.services.mlflow, name)
+    entries = standing.entries(work.store, ledger, mirror)
     mlflow.log_evaluation(run_id, {f"evaluation_{evaluation.metric}": evaluation.challenger.value}, judged_on)
     number = mlflow.register(name=name, model=model, run_id=run_id, tags=tags(work, model))
     version = ModelVersion(
@@ -30,11 +34,12 @@ def run(work: Work) -> Outcome:
         facts={**model.facts, "as_of": evaluation.window, "cause": work.spec.params.get("cause")},
     )
     why = str(work.spec.params.get("reason") or "a training run asked for it")
-    ledger = Ledger(work.store, name)
-    if status_of(ledger.entries(), number) is None:
-        mlflow.set_alias(name, "challenger", number)
+    if status_of(entries, number) is None:
         evidence = {"model": model.hash}
         ledger.move(version, Status.REGISTERED, reason=f"trained because: {why}", by=work.by, evidence=evidence)
+    else:
+        check_same(registered(entries, number), version)
+    mirror.follow(ledger)
     work.log.info("registered %s version %d", name, number)
     fields = version.model_dump(include={"name", "version"})
     return Outcome(kind=ModelVersion, facts=version.facts, fields=fields, of=model)

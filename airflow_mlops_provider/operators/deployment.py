@@ -2,46 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
 from airflow_mlops_provider import assets
+from airflow_mlops_provider.exceptions import MLOpsError
 from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.product import MLProduct
-from airflow_mlops_provider.lifecycle.references import AnyReference, parse_reference
+from airflow_mlops_provider.lifecycle.references import AnyReference, ModelVersion, parse_reference
+from airflow_mlops_provider.lifecycle.registry import newest_ready, registered
 from airflow_mlops_provider.operators.base import JobOperator
-from airflow_mlops_provider.operators.events import artifact_store, references
+from airflow_mlops_provider.operators.events import artifact_store
 from airflow_mlops_provider.operators.lineage import event_extra
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_mlops_provider.backends.artifacts import BucketStore, FolderStore
+
 
 class ModelServerDeployVersionOperator(JobOperator):
     """Rolls the product's model server to a version and waits until it answers with it.
 
-    :param version: reference to the version; by default the newest whose production-ready event started the run or,
-        in a run started by hand, the newest production-ready version in the ledger.
+    An event only wakes it up: which version that is, and what model, the ledger says.
+
+    :param version: the version's number, or a reference to it; by default the newest that stands production-ready, if
+        it is newer than the live one.
+    :param rollback: that version may be one which was retired.
     """
 
     job = "deploy"
-    template_fields: Sequence[str] = ("version",)
+    template_fields: Sequence[str] = ("version", "rollback")
+    roles = ("version",)
 
-    def __init__(self, *, product: MLProduct, version: Any = None, **kwargs: Any) -> None:
+    def __init__(self, *, product: MLProduct, version: Any = None, rollback: Any = False, **kwargs: Any) -> None:
         super().__init__(product=product, sends=[assets.live(product)], **kwargs)
         self.version = version
+        self.rollback = rollback
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
-        if self.version:
-            return super().inputs(context)
-        ready = references(context, assets.production_ready(self.product))
-        return {"version": parse_reference(ready[-1]) if ready else newest_ready(self.product)}
+        return {"version": chosen(self.product, self.version) if given(self.version) else ready(self.product)}
 
     def params_of(self, context: Context) -> dict[str, Any]:
-        from airflow_mlops_provider.hooks.defaults import option
-
-        port = option("serving_port")
-        return {"port": int(port)} if port else {}
+        explicit = {"explicit": True, "rollback": True} if given(self.rollback) else {"explicit": True}
+        return {**port(), **(explicit if given(self.version) else {})}
 
     def finish(self, manifest: Manifest, context: Context) -> dict[str, Any]:
         reference = super().finish(manifest, context)
@@ -49,15 +56,59 @@ class ModelServerDeployVersionOperator(JobOperator):
         return reference
 
 
-def newest_ready(product: MLProduct) -> AnyReference:
-    """Return the newest version that stands production-ready. :raises AirflowSkipException: if none does."""
-    from airflow.sdk.exceptions import AirflowSkipException
+def port() -> dict[str, int]:
+    """Return the local model server's port as a job's parameter, where the configuration has one."""
+    from airflow_mlops_provider.hooks.defaults import option
 
+    said = option("serving_port")
+    return {"port": int(said)} if said else {}
+
+
+def given(value: Any) -> bool:
+    """Say whether a field of a form, or a template that may render to nothing, holds something."""
+    return str(value).strip().lower() not in {"", "none", "false"}
+
+
+def chosen(product: MLProduct, version: Any) -> AnyReference:
+    """Return the version that a number or a reference names."""
     from airflow_mlops_provider.backends.ledger import Ledger
-    from airflow_mlops_provider.lifecycle.registry import Status, status_of
 
-    entries = Ledger(artifact_store(), product.name).entries()
-    ready = [e.version for e in entries if status_of(entries, e.version.version) is Status.PRODUCTION_READY]
-    if not ready:
-        raise AirflowSkipException(f"no version of {product.name} stands production-ready")
-    return ready[-1]
+    if isinstance(version, dict):
+        return parse_reference(version)
+    try:
+        number = int(str(version).strip())
+    except ValueError:
+        raise AirflowFailException(f"version is a number or a reference, not {version!r}") from None
+    store = artifact_store()
+    with failing():
+        return here(store, registered(Ledger(store, product.name).entries(), number))
+
+
+def ready(product: MLProduct) -> AnyReference:
+    """Return the newest version that stands production-ready. :raises AirflowSkipException: if none does."""
+    from airflow_mlops_provider.backends.ledger import Ledger
+
+    store = artifact_store()
+    with failing():
+        newest = newest_ready(Ledger(store, product.name).entries())
+        if newest is not None:
+            return here(store, newest)
+    raise AirflowSkipException(f"no version of {product.name} stands production-ready and newer than the live one")
+
+
+def here(store: FolderStore | BucketStore, version: ModelVersion) -> ModelVersion:
+    """Return a version with its model's place as of now: the root may have been moved since it was registered."""
+    from airflow_mlops_provider.backends.artifacts import key_below
+
+    return version.model_copy(update={"uri": f"{store.uri}/{key_below(store, version.uri)}"})
+
+
+@contextmanager
+def failing() -> Iterator[None]:
+    """Turn an error that no retry mends into one that Airflow does not retry."""
+    try:
+        yield
+    except MLOpsError as error:
+        if error.retryable:
+            raise
+        raise AirflowFailException(f"{type(error).__name__}: {error}") from None

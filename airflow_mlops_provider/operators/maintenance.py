@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from airflow_mlops_provider.exceptions import MLOpsError
 from airflow_mlops_provider.hooks.defaults import option
+from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.pod_orphans import GONE
+from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.lifecycle.spec import RunIdentity
+from airflow_mlops_provider.operators.base import JobOperator
+from airflow_mlops_provider.operators.deployment import failing, port
+from airflow_mlops_provider.operators.events import artifact_store
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -54,12 +59,8 @@ class KubernetesRemoveOrphansOperator(BaseOperator):
         if installation is None:
             raise AirflowSkipException("[mlops] installation is not set: no pod is known to be this Airflow's own")
         ti = context["ti"]
-        try:
+        with failing():
             removed = reap(self._api(), installation, lambda run: state_of(ti, run), self.log, self.keep_hours)
-        except MLOpsError as error:
-            if error.retryable:
-                raise
-            raise AirflowFailException(f"{type(error).__name__}: {error}") from None
         self.log.info("removed %d pods", len(removed))
         return removed
 
@@ -79,6 +80,34 @@ class KubernetesRemoveOrphansOperator(BaseOperator):
         except ConfigException as error:
             raise AirflowSkipException(f"no Kubernetes cluster is configured: {error}") from None
         return api
+
+
+class ModelServerReconcileOperator(JobOperator):
+    """Brings model server, release pointer, ledger and MLflow's aliases back to one truth, and says what differed.
+
+    What a killed deployment left is finished or taken back, and a local server that died is started again. It fails if
+    something differs that only a person can put right; a product without versions is skipped.
+    """
+
+    job = "reconcile"
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        if not artifact_store().list(f"{self.product.name}/ledger"):
+            raise AirflowSkipException(f"no version of {self.product.name} was ever registered")
+        return super().execute(context)
+
+    def interval(self, context: Context) -> Interval | None:
+        return None
+
+    def params_of(self, context: Context) -> dict[str, Any]:
+        return port()
+
+    def finish(self, manifest: Manifest, context: Context) -> dict[str, Any]:
+        report = manifest.result
+        assert isinstance(report, Report)
+        if not report.passed:
+            raise AirflowFailException("; ".join(report.broken))
+        return report.to_json()
 
 
 def state_of(ti: RuntimeTaskInstanceProtocol, run: RunIdentity) -> str | None:

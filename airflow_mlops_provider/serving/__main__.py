@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ from airflow_mlops_provider.backends.code import load_product
 from airflow_mlops_provider.backends.quiet import silence
 from airflow_mlops_provider.serving.app import TOKEN_VARIABLE, create_app
 from airflow_mlops_provider.serving.folders import feature_folder, prediction_folder
+from airflow_mlops_provider.serving.listening import bound
 from airflow_mlops_provider.serving.server import Features, ModelServer
+
+TAKEOVER_SECONDS = 100.0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,6 +39,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--feature-store", type=Path, help="the feature store's folder (ROOT/PRODUCT/feast)")
     command.add_argument("--prediction-log", type=Path, help="folder for predictions (ROOT/PRODUCT/predictions/rest)")
     command.add_argument("--poll", type=float, default=1.0, help="seconds between looks at the pointer (%(default)s)")
+    command.add_argument(
+        "--takeover", action="store_true", help="share the port with a server that ends when this one can predict"
+    )
     return command
 
 
@@ -49,7 +56,8 @@ def build(arguments: argparse.Namespace) -> ModelServer:
         return FeatureStoreBackend(product, features, arguments.online_store)
 
     log_folder = arguments.prediction_log or prediction_folder(arguments.root, product.name)
-    return ModelServer(product, arguments.root, open_features, log_folder, poll=arguments.poll)
+    ready_within = TAKEOVER_SECONDS if arguments.takeover else None
+    return ModelServer(product, arguments.root, open_features, log_folder, arguments.poll, ready_within=ready_within)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -58,7 +66,11 @@ def main(arguments: list[str] | None = None) -> None:
     silence()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     app = create_app(build(given))
-    uvicorn.run(app, host=given.host, port=given.port, access_log=False, timeout_graceful_shutdown=10)
+    config = uvicorn.Config(app, host=given.host, port=given.port, access_log=False, timeout_graceful_shutdown=10)
+    server = uvicorn.Server(config)
+    server.run(sockets=[bound(given.host, given.port)])
+    if not server.started:
+        sys.exit(3)
 
 
 def _settings(text: str) -> dict[str, Any]:

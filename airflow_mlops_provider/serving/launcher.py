@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ from typing import Any
 import psutil
 
 from airflow_mlops_provider.exceptions import DeploymentError
-from airflow_mlops_provider.serving.client import ask, what_answers
+from airflow_mlops_provider.serving.client import ask, described, what_answers
 from airflow_mlops_provider.serving.folders import process_file
 
 STOP_SECONDS = 20.0
+TAKEOVER = "--takeover"
 # A launcher outlives its servers' start only in tests and notebooks; there an unreaped child would look alive.
 _CHILDREN: list[subprocess.Popen[bytes]] = []
 
@@ -43,23 +44,33 @@ def ensure_running(
     :param options: further command-line options, such as ``("--online-store", '{"type": "sqlite"}')``.
     :param timeout: seconds until it must answer; a version may take longer to load (see ``wait_for``).
     :param code: fingerprint of the product's code; a server that runs with another one is replaced, because it would
-        go on preparing inputs as the old code did.
+        go on preparing inputs as the old code did. It ends when the new one answers, and stays if that can't.
     :raises DeploymentError: if the port is somebody else's, or the server ends or does not answer in time.
     """
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    url = url_of(host, port)
     with _alone(process_file(root, product)):
         running = _running(root, product)
-        if running is not None and running["url"] == url and running.get("code", "") != code:
-            _end(running, STOP_SECONDS)
-            running = None
-        if running is None:
-            _require_free(url, port)
-            running = _start(product, root, host, port, log, env, options, code)
-        elif running["url"] != url:
+        if running is not None and running["url"] != url:
             raise DeploymentError(
                 f"{product} is served at {running['url']} already; stop it before serving it at {url}"
             )
-        _wait_until_up(url, product, running, log, timeout)
+        command = [*_command(product, root), "--host", host, "--port", str(port), *options]
+        if running is None or (running.get("code", "") != code and not _serves(url)):
+            if running is not None:
+                _end(psutil.Process(running["pid"]), STOP_SECONDS)
+            _require_free(url, port)
+            running = _start(command, url, log, env, code)
+            _record(root, product, running)
+            _wait_until_up(url, product, running, log, timeout)
+        elif running.get("code", "") != code:
+            # It listens at the same address only once it can predict; until then the one before answers alone.
+            running = _start([*command, TAKEOVER], url, log, env, code)
+            _wait_until_up(url, product, running, log, timeout)
+            _record(root, product, running)
+        else:
+            _wait_until_up(url, product, running, log, timeout)
+        _end_others(root, product, running["pid"])
+        _require_alone(url, port, running["pid"])
     return url
 
 
@@ -71,9 +82,15 @@ def stop(product: str, root: str, timeout: float = STOP_SECONDS) -> bool:
     with _alone(process_file(root, product)):
         running = _running(root, product)
         if running is not None:
-            _end(running, timeout)
+            _end(psutil.Process(running["pid"]), timeout)
+        _end_others(root, product, 0)
         process_file(root, product).unlink(missing_ok=True)
         return running is not None
+
+
+def url_of(host: str, port: int) -> str:
+    """Return the base URL of a server at an address."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def wait_for(
@@ -109,23 +126,54 @@ def _of_request(failure: Mapping[str, Any], requested_at: datetime | None) -> bo
     return requested_at is None or datetime.fromisoformat(failure["requested_at"]) >= requested_at
 
 
-def _end(running: Mapping[str, Any], timeout: float) -> None:
-    process = psutil.Process(running["pid"])
-    process.terminate()
-    if not _ended(process, timeout):
-        process.kill()
-        _ended(process, 5)
+def _end(process: psutil.Process, timeout: float) -> None:
+    with suppress(psutil.NoSuchProcess):
+        process.terminate()
+        if not _ended(process, timeout):
+            process.kill()
+            _ended(process, 5)
+
+
+def _end_others(root: str, product: str, pid: int) -> None:
+    """End the product's servers but one: those before it, and what a launcher that was killed left behind."""
+    for other in _servers(root, product):
+        if other.pid != pid:
+            _end(other, STOP_SECONDS)
+
+
+def _command(product: str, root: str) -> list[str]:
+    return [sys.executable, "-m", "airflow_mlops_provider.serving", "--product", product, "--root", root]
+
+
+def _servers(root: str, product: str) -> list[psutil.Process]:
+    """Return the processes of this machine that serve a product from a root."""
+    module, place = _command(product, root)[1:5], process_file(root, product)
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        line = process.info["cmdline"] or []
+        if line[1:5] == module and len(line) > 6 and process_file(line[6], product) == place:
+            found.append(process)
+    return [process for process in found if process.info["status"] != psutil.STATUS_ZOMBIE]
 
 
 def _running(root: str, product: str) -> dict[str, Any] | None:
-    """Return what the process file says, if that very process still lives."""
+    """Return what the process file says if that very process still lives, or a server that was never entered there."""
     try:
         entry: dict[str, Any] = json.loads(process_file(root, product).read_text())
         process = psutil.Process(entry["pid"])
-        alive = abs(process.create_time() - entry["create_time"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
+        if abs(process.create_time() - entry["create_time"]) < 1 and process.status() != psutil.STATUS_ZOMBIE:
+            return entry
     except (FileNotFoundError, ValueError, KeyError, psutil.NoSuchProcess):
-        return None
-    return entry if alive else None
+        pass
+    for server in _servers(root, product):
+        line = server.info["cmdline"]
+        return {"pid": server.pid, "url": url_of(line[8], int(line[10])), "create_time": server.create_time()}
+    return None
+
+
+def _serves(url: str) -> bool:
+    state = ask(url, "/version")
+    return bool(state and state["live"] and not state["not_ready"])
 
 
 def _require_free(url: str, port: int) -> None:
@@ -134,18 +182,16 @@ def _require_free(url: str, port: int) -> None:
         raise DeploymentError(f"port {port} is taken: at {url} answers {other}; stop that or choose another port")
 
 
-def _start(
-    product: str,
-    root: str,
-    host: str,
-    port: int,
-    log: Path,
-    env: Mapping[str, str] | None,
-    options: Sequence[str],
-    code: str,
-) -> dict[str, Any]:
-    command = [sys.executable, "-m", "airflow_mlops_provider.serving", "--product", product, "--root", root]
-    command += ["--host", host, "--port", str(port), *options]
+def _require_alone(url: str, port: int, pid: int) -> None:
+    """Make sure that nobody else listens at the address, which servers that take over from each other may share."""
+    answers = [ask(url, "/version") for _ in range(8)]
+    other = next((state for state in answers if state and state.get("pid") != pid), None)
+    if other:
+        _end(psutil.Process(pid), STOP_SECONDS)
+        raise DeploymentError(f"port {port} is taken: at {url} answers {described(other)} too; choose another port")
+
+
+def _start(command: Sequence[str], url: str, log: Path, env: Mapping[str, str] | None, code: str) -> dict[str, Any]:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         child = subprocess.Popen(
@@ -153,13 +199,13 @@ def _start(
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
     _CHILDREN.append(child)
-    entry: dict[str, Any] = {"pid": child.pid, "create_time": psutil.Process(child.pid).create_time()}
-    entry["code"] = code
-    entry["url"] = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    return {"pid": child.pid, "create_time": psutil.Process(child.pid).create_time(), "code": code, "url": url}
+
+
+def _record(root: str, product: str, entry: Mapping[str, Any]) -> None:
     temporary = process_file(root, product).with_suffix(".tmp")
     temporary.write_text(json.dumps(entry))
     temporary.replace(process_file(root, product))
-    return entry
 
 
 def _wait_until_up(url: str, product: str, running: Mapping[str, Any], log: Path, timeout: float) -> None:

@@ -1,15 +1,17 @@
-"""Release pointers: one small file that says which version ought to serve, and one that says which one does."""
+"""The release pointer: one small file that says which version ought to serve. A wish: the ledger says what may."""
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from datetime import UTC, datetime
+from typing import Protocol, Self
 
 from pydantic import AwareDatetime, ValidationError
 
 from airflow_mlops_provider.exceptions import IntegrityError
 from airflow_mlops_provider.lifecycle.frozen import Frozen, canonical
+from airflow_mlops_provider.lifecycle.references import ModelVersion
 
-Which = Literal["desired", "live"]
+NONE = b"null"
 
 
 class Release(Frozen):
@@ -27,9 +29,25 @@ class Release(Frozen):
     version: int
     requested_at: AwareDatetime
 
+    @classmethod
+    def of(cls, version: ModelVersion) -> Self:
+        """Return a release of a version, asked for now."""
+        return cls(
+            product=version.name,
+            model_uri=version.uri,
+            model_hash=version.hash,
+            version=version.version,
+            requested_at=datetime.now(UTC),
+        )
+
+    @property
+    def model(self) -> ModelVersion:
+        """The version that it names."""
+        return ModelVersion(name=self.product, version=self.version, uri=self.model_uri, hash=self.model_hash)
+
     def same_model(self, other: Release | None) -> bool:
-        """Say whether the other release names the same version with the same bytes."""
-        return other is not None and (self.version, self.model_hash) == (other.version, other.model_hash)
+        """Say whether the other release names the same version with the same bytes at the same place."""
+        return other is not None and self.model == other.model
 
 
 class Store(Protocol):
@@ -42,36 +60,24 @@ class Store(Protocol):
         """Put bytes under a key, replacing what was there in one step."""
 
 
-def release_key(product: str, which: Which) -> str:
+def release_key(product: str) -> str:
     """Return where a product's pointer lies below the artifact root."""
-    return f"{product}/serving/{which}.json"
+    return f"{product}/serving/desired.json"
 
 
-def request(store: Store, release: Release) -> None:
-    """Ask the server for a release, in one step."""
-    store.write(release_key(release.product, "desired"), canonical(release.to_json()))
-
-
-def confirm(store: Store, release: Release) -> None:
-    """Record that a release serves: what a server that starts anew falls back to."""
-    store.write(release_key(release.product, "live"), canonical(release.to_json()))
+def request(store: Store, product: str, release: Release | None) -> None:
+    """Ask the server for a release, or for none any more, in one step."""
+    store.write(release_key(product), canonical(release.to_json()) if release else NONE)
 
 
 def read_desired(store: Store, product: str) -> Release | None:
-    """Return what the server is asked for; None if nothing yet. :raises IntegrityError: if the file is no release."""
-    return _read(store, product, "desired")
-
-
-def read_live(store: Store, product: str) -> Release | None:
-    """Return what was confirmed last; None if nothing yet. :raises IntegrityError: if the file is no release."""
-    return _read(store, product, "live")
-
-
-def _read(store: Store, product: str, which: Which) -> Release | None:
-    key = release_key(product, which)
+    """Return what the server is asked for; None if nothing. :raises IntegrityError: if the file is no release."""
+    key = release_key(product)
     try:
         data = store.read(key)
     except FileNotFoundError:
+        return None
+    if data == NONE:
         return None
     try:
         release = Release.model_validate_json(data)

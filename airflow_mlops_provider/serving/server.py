@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import tempfile
 import threading
@@ -14,14 +15,16 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from airflow_mlops_provider.backends.artifacts import open_store
-from airflow_mlops_provider.exceptions import BackendError, MLOpsError
+from airflow_mlops_provider.backends.artifacts import key_below, open_store
+from airflow_mlops_provider.backends.ledger import Ledger
+from airflow_mlops_provider.exceptions import BackendError, DeploymentError, MLOpsError
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.registry import may_serve
 from airflow_mlops_provider.serving.metrics import Metrics
 from airflow_mlops_provider.serving.prediction_log import Batch, PredictionLog
 from airflow_mlops_provider.serving.predictor import Predictor, Probabilities, placeholders
-from airflow_mlops_provider.serving.releases import Release, read_desired, read_live
+from airflow_mlops_provider.serving.releases import Release, read_desired
 from airflow_mlops_provider.serving.request_schema import RequestSchema, check_times
 
 log = logging.getLogger(__name__)
@@ -61,6 +64,8 @@ class ModelServer:
     :param log_folder: where predictions are recorded.
     :param poll: seconds between two looks at the pointer.
     :param retry: seconds until a version that could not be loaded is tried again.
+    :param ready_within: seconds within which it must be able to predict what is wanted, or its start fails; None if
+        it may start without.
     """
 
     def __init__(
@@ -71,6 +76,7 @@ class ModelServer:
         log_folder: Path,
         poll: float = 1.0,
         retry: float = 30.0,
+        ready_within: float | None = None,
     ) -> None:
         self.product, self.root, self.log_folder, self.poll, self.retry = product, root, log_folder, poll, retry
         self.started = datetime.now(UTC)
@@ -84,7 +90,8 @@ class ModelServer:
         self._features: Features | None = None
         self._nobody = placeholders(product)[list(product.entity_columns)]
         self._ending = threading.Event()
-        self._tried = 0.0
+        self._tried, self._fell_back = 0.0, -math.inf
+        self._ready_within = ready_within
 
     def start(self) -> None:
         """Begin to load the model and to open the feature store, in threads of their own."""
@@ -95,6 +102,8 @@ class ModelServer:
         ]
         for thread in self._threads:
             thread.start()
+        if self._ready_within is not None:
+            self._wait_until_ready(time.monotonic() + self._ready_within)
 
     def close(self) -> None:
         """End the threads; write what the prediction log still holds."""
@@ -128,12 +137,13 @@ class ModelServer:
         try:
             wanted = read_desired(open_store(self.root), self.product.name)
         except Exception as error:  # noqa: BLE001 - a pointer that can't be read must not end the following
-            if self.failure is None or self.failure.version is not None:
-                self._fail(None, error)
+            self._fail(None, error)
             return self._fall_back()
         if self.failure and self.failure.version is None:
             self.failure = None
-        if wanted is None or self._settled(wanted):
+        if wanted is None:
+            return self._fall_back()
+        if self._settled(wanted):
             return None
         self.desired, self._tried = wanted, time.monotonic()
         if self.live and wanted.same_model(self.live.release):
@@ -199,29 +209,41 @@ class ModelServer:
         log.info("version %s of %s is live", release.version, release.product)
 
     def _load(self, release: Release) -> Predictor:
-        parent, _, name = release.model_uri.rstrip("/").rpartition("/")
+        """Load what the ledger lets be live, from where it says that the model lies, below our own root."""
+        store = open_store(self.root)
+        version = may_serve(Ledger(store, self.product.name).entries(), release.model)
         with tempfile.TemporaryDirectory(prefix="model-") as scratch:
-            folder = open_store(parent).download(name, Path(scratch))
-            predictor = Predictor.load(self.product, folder, release.model_hash, release.version)
+            folder = store.download(key_below(store, version.uri), Path(scratch))
+            predictor = Predictor.load(self.product, folder, version.hash, version.version)
         predictor.smoke()
         return predictor
 
     def _fall_back(self) -> None:
-        if self.live is not None:
+        """Serve what the ledger calls live, if nothing serves yet."""
+        if self.live is not None or time.monotonic() - self._fell_back < self.retry:
             return
+        self._fell_back = time.monotonic()
         try:
-            before = read_live(open_store(self.root), self.product.name)
-            if before is not None and not before.same_model(self.desired):
-                self._enter(before)
+            before = Ledger(open_store(self.root), self.product.name).live()
+            if before is not None and not Release.of(before).same_model(self.desired):
+                self._enter(Release.of(before))
         except Exception as error:  # noqa: BLE001 - no fallback is no reason to end
             log.warning("the version that was live before cannot be loaded either: %s", _bounded(error))
 
     def _fail(self, wanted: Release | None, error: Exception) -> None:
         version, asked = (wanted.version, wanted.requested_at) if wanted else (None, None)
-        now = datetime.now(UTC)
+        now, before = datetime.now(UTC), self.failure
         self.failure = Failure(version=version, error=_bounded(error), at=now, requested_at=asked)
+        if before is not None and before.model_copy(update={"at": now}) == self.failure:
+            return  # tried again, and told once already
         self.metrics.failed()
         log.error("version %s of %s cannot serve: %s", version, self.product.name, self.failure.error)
+
+    def _wait_until_ready(self, until: float) -> None:
+        while self.not_ready() or (self.desired and self.live and not self.live.release.same_model(self.desired)):
+            if self.failure or time.monotonic() > until:
+                raise DeploymentError(self.failure.error if self.failure else str(self.not_ready()))
+            time.sleep(0.05)
 
     def _repeat(self, step: Callable[[], None]) -> None:
         while not self._ending.is_set():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,11 +14,12 @@ import pytest
 
 from airflow_mlops_provider.backends.artifacts import BucketStore, FolderStore, content_hash, open_store
 from airflow_mlops_provider.backends.ledger import Ledger
+from airflow_mlops_provider.backends.locks import Lease, held
 from airflow_mlops_provider.exceptions import ConfigurationError, ConflictError
 from airflow_mlops_provider.jobs.checkpoints import Checkpoints
 from airflow_mlops_provider.lifecycle.registry import Status
 from tests.bucket_world import s3_server
-from tests.ledger_world import PRODUCT, TO_READY, bring, check_unbroken, race_processes, race_threads
+from tests.ledger_world import PRODUCT, TO_READY, bring, check_unbroken, race_processes, race_threads, run_together
 
 ROOT = Path(__file__).parents[2]
 _BUCKETS = (f"bucket-{number}" for number in itertools.count())
@@ -196,3 +198,32 @@ def test_a_ledger_in_a_bucket(store: BucketStore) -> None:
     assert ledger.live() == made.version
     check_unbroken(ledger.entries())
     assert len(ledger.entries()) == 4
+
+
+def test_a_lease_is_held_by_one(store: BucketStore) -> None:
+    """Of four that want the same lease at once each gets it alone, and what was left of earlier ones is removed."""
+    inside, most, rounds = [0], [0], [0]
+
+    def work() -> None:
+        with held(store, "shop/serving/deploy"):
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+            rounds[0] += 1
+            time.sleep(0.05)
+            inside[0] -= 1
+
+    run_together([work] * 4)
+    assert (most, rounds) == ([1], [4])
+    assert len(store.list("shop/serving/deploy")) == 1
+
+
+def test_a_lease_whose_holder_died_runs_out(store: BucketStore) -> None:
+    """A lease that nobody renews is taken over once it has expired, one that is renewed is not."""
+    dead, alive = Lease(store, "a", seconds=0.5), Lease(store, "b", seconds=0.5)
+    assert dead._taken()
+    alive.take()
+    Lease(store, "a").take(patience=20)
+    with pytest.raises(ConflictError, match=r"somebody else holds b/00000000/lease\.json"):
+        Lease(store, "b").take(patience=1.5)
+    alive.give_back()
+    Lease(store, "b").take(patience=5)

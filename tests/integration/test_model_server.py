@@ -210,6 +210,45 @@ def test_changed_code_replaces_the_server(world: World) -> None:
     assert not psutil.pid_exists(pids[0]) or psutil.Process(pids[0]).status() == psutil.STATUS_ZOMBIE
 
 
+def test_changed_code_fails_no_request(serving: World) -> None:
+    """While callers keep asking, a server of other code takes over: every call is answered, and one server is left."""
+    rows, ending, seen = make_rows(2), threading.Event(), list[tuple[int, int]]()
+
+    def call(_: int) -> None:
+        while not ending.is_set():
+            answer = httpx.post(f"{serving.url}/predict", json={"rows": rows}, trust_env=False, timeout=30)
+            seen.append((answer.status_code, answer.json()["version"]))
+
+    before = launcher.ask(serving.url, "/version")["pid"]
+    with ThreadPoolExecutor(2) as pool:
+        calls = pool.map(call, range(2))
+        try:
+            serving.start("yet another")
+        finally:
+            ending.set()
+        assert not any(calls)
+    assert launcher.ask(serving.url, "/version")["pid"] != before
+    assert set(seen) == {(200, 1)}
+    assert len(launcher._servers(str(serving.root), NAME)) == 1
+
+
+def test_new_code_that_cannot_predict_leaves_the_old_server(serving: World) -> None:
+    """A server of broken code never listens: the launcher says why, and the old one goes on and is still known."""
+    before = launcher.ask(serving.url, "/version")["pid"]
+    code = serving.code / NAME / "code.py"
+    whole = code.read_text()
+    for broken in ("def assemble(rows):\n    raise KeyError('colour')\n", "import nothing_of_that_name\n"):
+        code.write_text(broken)
+        try:
+            with pytest.raises(DeploymentError, match=r"(?s)ended while starting.*(colour|nothing_of_that_name)"):
+                serving.start("broken")
+        finally:
+            code.write_text(whole)
+        assert launcher.ask(serving.url, "/version")["pid"] == before
+        assert serving.predict(make_rows(1)).status_code == 200
+        assert json.loads(process_file(str(serving.root), NAME).read_text())["pid"] == before
+
+
 def test_a_dead_process_with_the_same_id_is_not_taken_for_the_server(world: World) -> None:
     """A process file whose process has ended, its id given to another, does not stop a new start."""
     launcher.stop(NAME, str(world.root))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from airflow_mlops_provider.backends.artifacts import content_hash, open_store
+from airflow_mlops_provider.backends.ledger import Ledger
 from airflow_mlops_provider.cli.processes import free_port
 from airflow_mlops_provider.jobs import runner
 from airflow_mlops_provider.jobs.compute import EXAMPLES
@@ -22,6 +23,7 @@ from airflow_mlops_provider.jobs.intervals import current, leading_to
 from airflow_mlops_provider.jobs.predict import INPUTS, PREDICTIONS
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion
+from airflow_mlops_provider.lifecycle.registry import Status
 from airflow_mlops_provider.lifecycle.spec import JobSpec, Services
 from airflow_mlops_provider.serving import launcher, releases
 from flight_delay import replay
@@ -74,14 +76,11 @@ class Loop:
 
     def serve(self, version: ModelVersion, port: int) -> str:
         """Roll the model server to the version; the first time, start it in a process of its own."""
-        wanted = releases.Release(
-            product=product.name,
-            model_uri=version.uri,
-            model_hash=version.hash,
-            version=version.version,
-            requested_at=datetime.now(UTC),
-        )
-        releases.request(self.store, wanted)
+        ledger = Ledger(self.store, product.name)
+        for to in (Status.REGISTERED, Status.STAGING, Status.PRODUCTION_READY):
+            ledger.move(version, to, reason="a test wants it", by="tests")
+        wanted = releases.Release.of(version)
+        releases.request(self.store, product.name, wanted)
         url = launcher.ensure_running(product.name, str(self.root), "127.0.0.1", port, self.root / "server.log")
         launcher.wait_for(url, version.version, requested_at=wanted.requested_at)
         return url

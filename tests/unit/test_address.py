@@ -180,7 +180,7 @@ CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "retuning": ({"retuning": {"trials": 3}}, {"retune"}),
     "drift limit": ({"monitoring": {"drift_share": 0.9}}, {"drift"}),
     "least metric": ({"monitoring": {"min_metric": 0.9}}, {"drift", "performance"}),
-    "serving": ({"serving": {"port": 8901}}, {"deploy"}),
+    "serving": ({"serving": {"port": 8901}}, {"deploy", "reconcile"}),
     "reveals": ({"reveals": {"sales": {"at": ("amount",)}}}, {"compute"}),
 }
 

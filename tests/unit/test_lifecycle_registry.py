@@ -6,9 +6,18 @@ from datetime import UTC, datetime
 
 import pytest
 
-from airflow_mlops_provider.exceptions import TransitionError
+from airflow_mlops_provider.exceptions import TransitionError, UnknownNameError
 from airflow_mlops_provider.lifecycle.references import ModelVersion
-from airflow_mlops_provider.lifecycle.registry import LedgerEntry, Status, check_move, live_version, status_of
+from airflow_mlops_provider.lifecycle.registry import (
+    LedgerEntry,
+    Status,
+    aliases,
+    check_move,
+    live_version,
+    may_serve,
+    newest_ready,
+    status_of,
+)
 
 ALLOWED = {
     (None, "registered"),
@@ -20,7 +29,7 @@ ALLOWED = {
     ("production-ready", "rejected"),
     ("production-ready", "retired"),
     ("live", "retired"),
-    ("retired", "live"),
+    ("retired", "production-ready"),
 }
 PAIRS = [(was, to) for was in (None, *Status) for to in Status]
 
@@ -73,6 +82,41 @@ def test_an_answer_says_where_it_stands_and_may_go(was: Status | None, to: Statu
     assert said == f"version 1 is {stands} and cannot become {to.value}"
     assert sorted(listed.split(", ")) == sorted(ways or ["nowhere"])
     assert not refused.value.retryable
+
+
+def test_only_what_is_to_serve_may_serve() -> None:
+    """A server may load a version that is production-ready or live, as the very model that was registered."""
+    for status in Status:
+        entries = ledger((1, Status.REGISTERED), (1, status))
+        if status in (Status.PRODUCTION_READY, Status.LIVE):
+            assert may_serve(entries, version(1)) == version(1)
+        else:
+            with pytest.raises(TransitionError, match=f"version 1 of shop is {status.value}: only one that"):
+                may_serve(entries, version(1))
+    entries = ledger((1, Status.REGISTERED), (1, Status.LIVE))
+    for change in ({"hash": "0" * 64}, {"uri": "file:///m/2"}, {"name": "other"}):
+        with pytest.raises(TransitionError, match="only the registered model can move on"):
+            may_serve(entries, version(1).model_copy(update=change))
+    with pytest.raises(UnknownNameError, match="unknown model version 'shop@2'; known: shop@1"):
+        may_serve(entries, version(2))
+
+
+def test_the_newest_ready_is_newer_than_the_live_one() -> None:
+    """What is to be deployed next is the newest ready version, unless a newer one is live already."""
+    both = ((1, Status.REGISTERED), (2, Status.REGISTERED), (1, Status.PRODUCTION_READY))
+    assert newest_ready(ledger(*both)) == version(1)
+    assert newest_ready(ledger(*both, (2, Status.PRODUCTION_READY))) == version(2)
+    assert newest_ready(ledger(*both, (2, Status.LIVE))) is None
+    assert newest_ready(ledger(*both, (2, Status.LIVE), (2, Status.RETIRED))) == version(1)
+    assert newest_ready([]) is None
+
+
+def test_what_the_aliases_should_show() -> None:
+    """The champion is the live version; the challenger the newest one after it that is on its way."""
+    assert aliases([]) == {"champion": None, "challenger": None}
+    entries = ledger((1, Status.LIVE), (2, Status.REGISTERED), (3, Status.STAGING), (4, Status.REJECTED))
+    assert aliases(entries) == {"champion": 1, "challenger": 3}
+    assert aliases(ledger((2, Status.LIVE), (1, Status.PRODUCTION_READY))) == {"champion": 2, "challenger": None}
 
 
 def test_the_newest_entry_counts() -> None:

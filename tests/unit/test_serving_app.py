@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
-from airflow_mlops_provider.backends.artifacts import open_store
 from airflow_mlops_provider.lifecycle.product import MLProduct
-from airflow_mlops_provider.serving import releases
+from airflow_mlops_provider.lifecycle.registry import Status
 from airflow_mlops_provider.serving.app import create_app
 from airflow_mlops_provider.serving.prediction_log import read_log
+from airflow_mlops_provider.serving.releases import Release
 from airflow_mlops_provider.serving.server import ModelServer
-from tests.serving_world import WATERMARK, StandInFeatures, ask_for, make_product, make_release, make_rows
+from tests.serving_world import NAME, WATERMARK, StandInFeatures, ask_for, enter, make_product, make_release, make_rows
 
 
 @pytest.fixture(scope="module")
@@ -143,13 +145,84 @@ def test_damaged_pointer_is_reported_and_survived(client: TestClient, tmp_path: 
 
 
 def test_falls_back_to_what_was_live(server: ModelServer, tmp_path: Path) -> None:
-    """A server that starts while the wanted version is broken serves the one confirmed before."""
+    """A server that starts while the wanted version is broken serves the one that the ledger calls live."""
     good, bad = make_release(tmp_path, 1), make_release(tmp_path, 2)
-    releases.confirm(open_store(str(tmp_path)), good)
+    enter(tmp_path, good.model, Status.LIVE)
     ask_for(tmp_path, bad.model_copy(update={"model_hash": "0" * 64}))
     server.follow()
     assert server.live is not None and server.live.release.version == 1
     assert server.failure is not None and server.failure.version == 2
+
+
+def test_starts_with_the_live_version_without_any_wish(server: ModelServer, tmp_path: Path) -> None:
+    """A server that finds no pointer serves what the ledger calls live."""
+    enter(tmp_path, make_release(tmp_path, 1).model, Status.LIVE)
+    server.follow()
+    assert server.live is not None and server.live.release.version == 1
+
+
+def forge(root: Path, what: str) -> Release:
+    """Return a wish for version 2 that somebody wrote by hand."""
+    good = make_release(root, 2)
+    copy = root / NAME / "train" / "copy"
+    outside = root.with_name(f"{root.name}-outside")
+    for folder in (copy, outside):
+        shutil.copytree(root / NAME / "train/model-2", folder)
+    changes: dict[str, dict[str, Any]] = {
+        "another hash": {"model_hash": "0" * 64},
+        "another folder of the root": {"model_uri": copy.as_uri()},
+        "outside the root": {"model_uri": outside.as_uri()},
+        "out by dots": {"model_uri": f"{root.as_uri()}/../{root.name}-outside"},
+        "another scheme": {"model_uri": "http://127.0.0.1:9/model-2"},
+        "another model's number": {"model_hash": make_release(root, 3).model_hash},
+        "a number nobody knows": {"version": 77},
+    }
+    return good.model_copy(update=changes[what])
+
+
+FORGED = (
+    *("another hash", "another folder of the root", "outside the root", "out by dots", "another scheme"),
+    *("another model's number", "a number nobody knows"),
+)
+
+
+@pytest.mark.parametrize("what", FORGED)
+def test_a_wish_beside_the_ledger_is_refused(server: ModelServer, tmp_path: Path, what: str, caplog: Any) -> None:
+    """A pointer to anything but the registered model is shown as a failure, told once, and changes nothing."""
+    server.retry = 0
+    ask_for(tmp_path, make_release(tmp_path, 1))
+    server.follow()
+    serving = server.live
+    wish = ask_for(tmp_path, forge(tmp_path, what))
+    for _ in range(3):
+        server.follow()
+    assert server.live is serving
+    assert server.failure is not None and server.failure.version == wish.version
+    assert len([one for one in caplog.records if "cannot serve" in one.message]) == 1
+
+
+@pytest.mark.parametrize("moves", [(Status.REJECTED,), (Status.RETIRED,), (Status.LIVE, Status.RETIRED)])
+def test_a_version_that_may_not_be_live_is_refused(
+    server: ModelServer, tmp_path: Path, moves: tuple[Status, ...]
+) -> None:
+    """A rejected or retired version is not served, whatever the pointer says."""
+    wanted = make_release(tmp_path, 1)
+    enter(tmp_path, wanted.model, *moves)
+    ask_for(tmp_path, wanted)
+    server.follow()
+    assert server.live is None
+    assert server.failure is not None and f"is {moves[-1].value}" in server.failure.error
+
+
+def test_a_root_that_was_moved_serves_on(server: ModelServer, tmp_path: Path) -> None:
+    """A model is found below the server's own root, by its address, if the ledger tells of it at an earlier place."""
+    made = make_release(tmp_path / "before", 1).model
+    address = f"{NAME}/train/{'a' * 32}/{made.hash[:16]}"
+    shutil.copytree(Path(made.uri.removeprefix("file://")), tmp_path / address)
+    there = made.model_copy(update={"uri": f"file:///gone/{address}"})
+    enter(tmp_path, there, Status.REGISTERED, Status.STAGING, Status.PRODUCTION_READY, Status.LIVE)
+    server.follow()
+    assert server.live is not None and server.live.release.version == 1
 
 
 def test_token_is_asked_for(server: ModelServer, tmp_path: Path) -> None:

@@ -145,9 +145,9 @@ def test_pointer_round_trip_and_damage(tmp_path: Path) -> None:
     assert releases.read_desired(store, NAME) is None
     asked = ask_for(tmp_path, make_release(tmp_path, 4))
     assert releases.read_desired(store, NAME) == asked
-    assert releases.read_live(store, NAME) is None
-    releases.confirm(store, asked)
-    assert releases.read_live(store, NAME) == asked
+    releases.request(store, NAME, None)
+    assert releases.read_desired(store, NAME) is None
+    releases.request(store, NAME, asked)
     store.write("other/serving/desired.json", store.read(f"{NAME}/serving/desired.json"))
     with pytest.raises(IntegrityError, match="names product 'tiny_shop', not 'other'"):
         releases.read_desired(store, "other")
