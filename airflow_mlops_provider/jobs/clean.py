@@ -15,6 +15,8 @@ def run(work: Work) -> Outcome:
         if table.empty:
             raise SourceDataError(f"rules {work.product.rules} left no rows of {name!r} in {work.interval}")
         work.write(table, name)
-        before = len(frames[name]) if name in frames else 0
-        work.log.info("%s: %d of %d rows kept", name, len(table), before)
-    return Outcome(facts={"rows": {name: len(table) for name, table in tables.items()}})
+        work.log.info("%s: %d rows of %d", name, len(table), len(frames.get(name, ())))
+    for name in sorted(set(frames) - set(tables)):
+        work.log.warning("%s: the rules return no table of this name; its %d rows end here", name, len(frames[name]))
+    counted = {"rows": tables, "rows_in": frames}
+    return Outcome(facts={fact: {name: len(table) for name, table in some.items()} for fact, some in counted.items()})
