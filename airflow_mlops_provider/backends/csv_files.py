@@ -52,18 +52,14 @@ def read_csv(delivered: bytes, where: str, source: Source) -> pd.DataFrame:
 
 
 def _text(delivered: bytes, where: str) -> str:
-    found = next((name for magic, name in _FORMATS.items() if delivered.startswith(magic)), None)
-    if found is None and b"\0" in delivered:
-        found = f"binary or UTF-16, with a zero byte in line {_line(delivered, delivered.index(0))}"
-    if found:
-        raise SourceDataError(f"{where} is no readable CSV file: it is {found}; deliver it as plain text in UTF-8")
     try:
-        return delivered.decode("utf-8-sig")
+        if b"\0" not in delivered:
+            return delivered.decode("utf-8-sig")
+        why = f"not text in UTF-8: line {_line(delivered, delivered.index(0))} has a zero byte"
     except UnicodeDecodeError as error:
-        line, byte = _line(delivered, error.start), delivered[error.start]
-        raise SourceDataError(
-            f"{where} is no readable CSV file: line {line} is not UTF-8 (byte 0x{byte:02x}); deliver it in UTF-8"
-        ) from None
+        why = f"not text in UTF-8: line {_line(delivered, error.start)} has the byte 0x{delivered[error.start]:02x}"
+    found = next((name for magic, name in _FORMATS.items() if delivered.startswith(magic)), why)
+    raise SourceDataError(f"{where} is no readable CSV file: it is {found}; deliver it as plain text in UTF-8")
 
 
 def _line(delivered: bytes, position: int) -> int:
@@ -100,7 +96,7 @@ def _records(text: str, where: str) -> Iterator[list[str]]:
             yield record
     except csv.Error as error:
         raise SourceDataError(
-            f"{where} is no readable CSV file: record {number + 1}: "
+            f"{where} is no readable CSV file: {f'record {number + 1}' if width else 'the header'}: "
             f"{str(error).replace('unexpected end of data', 'it breaks off inside quotes')}; deliver it again"
         ) from None
     if not width:
@@ -155,10 +151,9 @@ def _integers(texts: pa.Array) -> pd.Series:
 
 
 def _floats(texts: pa.Array) -> pd.Series:
-    texts = pc.utf8_trim_whitespace(texts)
-    _all(pc.is_finite(texts.cast(pa.float64())))  # "nan" and "inf" are no measurements, and 1e999 is none that fits
-    # The last bit is pandas' own, as it always was: snapshots made before keep their hash.
-    return pd.to_numeric(texts.to_pandas()).astype("float64")
+    values = pc.utf8_trim_whitespace(texts).cast(pa.float64())  # the nearest there is; pandas misses it by a bit or two
+    _all(pc.is_finite(values))  # "nan" and "inf" are no measurements, and 1e999 is none that fits
+    return values.to_pandas()
 
 
 def _booleans(texts: pa.Array) -> pd.Series:

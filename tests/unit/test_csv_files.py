@@ -100,6 +100,8 @@ VALUES = {
     "a sign and blanks": ("returned", " +7 ", 7),
     "leading zeros": ("returned", "007", 7),
     "an exponent": ("amount", "-2.5e3", -2500.0),
+    "every digit": ("amount", "10.357019999999999", 10.357019999999999),
+    "more digits than a float has": ("amount", "123456789012345678901234567890", 1.2345678901234568e29),
     "no leading digit": ("amount", ".5", 0.5),
     "true": ("open", "TRUE", True),
     "nought": ("open", "0", False),
@@ -156,6 +158,7 @@ RAGGED = {
     "text after quotes": (HEADER + GOOD.replace("north", '"north"east'), "record 1: .*expected after"),
     "cut": (HEADER + GOOD + "north,1.", "breaks off in the middle of its last line: record 2 has 2 fields"),
     "cut in quotes": (HEADER + GOOD + '"nor', "record 2: it breaks off inside quotes"),
+    "cut in the header": ('shop,"amou', "the header: it breaks off inside quotes"),
     "cut after a quoted line": (HEADER + GOOD + '"nor\nth,1.5,1,true,2024-01-01\n', "record 2: it breaks off inside"),
 }
 
@@ -184,6 +187,12 @@ def test_one_table_in_many_shapes(name: str) -> None:
     found = table(WHOLE[name].encode(), columns=LAST)
     at = pd.Timestamp(AT)
     assert found.to_dict("records") == [{"shop": "north", "amount": 1.0, "at": at, "note": "two\nlines"}]
+
+
+def test_text_that_begins_like_another_format_is_text() -> None:
+    """A column may be named as the first bytes of another format."""
+    for name in ("PAR1", "ORCHARD", "PK", "BZh9", "%PDF"):
+        assert table(f"{name},shop\n1,north\n", columns={name: "int64", "shop": "string"}, time=None)[name][0] == 1
 
 
 def test_quotes_inside_text_stay() -> None:
@@ -235,9 +244,9 @@ FORMATS: dict[str, tuple[Callable[[], bytes], str]] = {
     "zip": (_zip, "a zip archive or an Excel workbook"),
     "old Excel": (lambda: b"\xd0\xcf\x11\xe0" + bytes(500), "an old Excel workbook"),
     "UTF-16": (lambda: rows().encode("utf-16"), "UTF-16"),
-    "UTF-16 without its mark": (lambda: rows().encode("utf-16-be"), "binary or UTF-16, with a zero byte in line 1"),
-    "a tail of zeros": (lambda: rows().encode() + bytes(100), "a zero byte in line 5"),
-    "Latin-1": (lambda: rows(shop="Café").encode("latin-1"), r"line 4 is not UTF-8 \(byte 0xe9\)"),
+    "UTF-16 without its mark": (lambda: rows().encode("utf-16-be"), "not text in UTF-8: line 1 has a zero byte"),
+    "a tail of zeros": (lambda: rows().encode() + bytes(100), "line 5 has a zero byte"),
+    "Latin-1": (lambda: rows(shop="Café").encode("latin-1"), "line 4 has the byte 0xe9"),
 }
 
 

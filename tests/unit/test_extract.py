@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
 from airflow_mlops_provider.exceptions import SourceDataError
 from airflow_mlops_provider.jobs.runner import run
 from airflow_mlops_provider.lifecycle.manifest import Failure
 from airflow_mlops_provider.lifecycle.references import Dataset
+from airflow_mlops_provider.sensors.features import SourceDeliverySensor
 from airflow_mlops_provider.triggers.deliveries import DeliveriesTrigger, pending_deliveries
-from tests.tiny_world import TinyWorld
+from tests.tiny_world import DAY, TinyWorld
 
 COLUMNS = {"shop": "string", "amount": "float64", "returned": "int64", "open": "bool", "at": "timestamp"}
 HEADER = "shop,amount,returned,open,at\n"
@@ -245,3 +247,35 @@ def test_the_trigger_tells_what_can_never_be_read(tmp_path: Path) -> None:
     """A folder in the delivery's place ends the waiting, by name."""
     (tmp_path / "a.csv").mkdir()
     assert "a.csv is a folder" in events(DeliveriesTrigger(str(tmp_path), ["a.csv"], 0.01))[0]["refused"]
+
+
+@pytest.fixture
+def sensor(shop: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch) -> tuple[SourceDeliverySensor, Path, Any]:
+    """Return the sensor of a product whose files need a minute to settle, its delivery, and a run of that day."""
+    world = shop(settle_seconds=60)
+    monkeypatch.setenv("AIRFLOW__MLOPS__LANDING_ROOT", str(world.landing))
+    context = {"data_interval_start": DAY.start, "data_interval_end": DAY.end}
+    return SourceDeliverySensor(task_id="wait", product=world.product), world.deliver(ROWS), context
+
+
+def test_the_sensor_waits_for_whole_files(sensor: tuple[SourceDeliverySensor, Path, Any]) -> None:
+    """A file that was just written is waited for, as long as its source says; one that lay still is not."""
+    task, file, context = sensor
+    with pytest.raises(TaskDeferred) as waiting:
+        task.execute(context)
+    assert isinstance(waiting.value.trigger, DeliveriesTrigger)
+    assert waiting.value.trigger.settle_seconds == 60
+    os.utime(file, (0, 0))
+    task.execute(context)
+    task.delivered(context, {"delivered": ["sales/2024-01-01.csv"]})
+
+
+def test_the_sensor_does_not_wait_for_what_can_never_be_read(sensor: tuple[SourceDeliverySensor, Path, Any]) -> None:
+    """A pipe in the delivery's place fails the task at once, by name; so does the trigger's word."""
+    task, file, context = sensor
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(AirflowFailException, match=r"sales/2024-01-01\.csv is a pipe"):
+        task.execute(context)
+    with pytest.raises(AirflowFailException, match="is a folder"):
+        task.delivered(context, {"refused": "it is a folder"})
