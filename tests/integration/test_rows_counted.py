@@ -12,8 +12,12 @@ from tests.tiny_world import TinyWorld
 
 
 def test_cleaning_tells_rows_in_and_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Rows that the rules drop, and a table that they forget, are counted in facts and log."""
-    world = TinyWorld(tmp_path, "def clean(raw, interval):\n    return {'few': raw['sales'].head(1)}\n")
+    """Rows that the rules drop, even in place, and a table that they forget, are counted in facts and log."""
+    caplog.set_level("INFO")
+    world = TinyWorld(
+        tmp_path,
+        "def clean(raw, interval):\n    raw['sales'].drop(index=1, inplace=True)\n    return {'few': raw['sales']}\n",
+    )
     try:
         result = run(world.cleaning()).result
     finally:
