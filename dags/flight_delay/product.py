@@ -23,13 +23,13 @@ from airflow_mlops_provider.lifecycle.search import Algorithm, Choice, FloatRang
 from airflow_mlops_provider.lifecycle.settings import TrainerSettings
 
 # The airline's system writes NA for what is not known, and renames its files into place: they need no time to settle.
-MISSING = ("NA",)
+_MISSING = ("NA",)
 
 _FLIGHTS = Source(
     name="flights",
     path="flights/{start:%Y-%m}.csv",
     time="time_hour",
-    missing=MISSING,
+    missing=_MISSING,
     settle_seconds=0,
     columns={
         "sched_dep_time": "int64",
@@ -53,7 +53,7 @@ _WEATHER = Source(
     name="weather",
     path="weather/{start:%Y-%m}.csv",
     time="time_hour",
-    missing=MISSING,
+    missing=_MISSING,
     settle_seconds=0,
     columns={
         "origin": "string",
@@ -150,14 +150,14 @@ product = MLProduct(
         Source(
             name="planes",
             path="planes.csv",
-            missing=MISSING,
+            missing=_MISSING,
             settle_seconds=0,
             columns={"tailnum": "string", "year": "float64", "seats": "int64"},
         ),
         Source(
             name="airports",
             path="airports.csv",
-            missing=MISSING,
+            missing=_MISSING,
             settle_seconds=0,
             columns={"faa": "string", "tzone": "string"},
         ),
