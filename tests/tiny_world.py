@@ -50,6 +50,7 @@ product = MLProduct(
             name="sales",
             path="sales/{{start:%Y-%m-%d}}.csv",
             time="at",
+            settle_seconds=0,
             columns={{"shop": "string", "amount": "float64", "at": "timestamp"}},
         ),
     ),

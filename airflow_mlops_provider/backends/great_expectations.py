@@ -40,15 +40,17 @@ _MOST = 50  # items of one list in the details
 class Verdict:
     """Whether data kept its expectations.
 
-    :param broken: one line for each expectation that does not hold, or could not be evaluated.
+    :param broken: one line for each critical expectation that does not hold, or could not be evaluated.
     :param checked: how many expectations were evaluated.
     :param page: file name of the page that a person reads.
+    :param warnings: such lines of expectations whose severity is ``warning`` or ``info``: told, and no reason to stop.
     """
 
     passed: bool
     broken: tuple[str, ...]
     checked: int
     page: str
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,24 +64,46 @@ class _Finding:
     sample: tuple[str, ...]
     severity: str
 
+    @property
+    def critical(self) -> bool:
+        return self.severity not in ("warning", "info")
 
-def validate(frame: pd.DataFrame, expectations: list[Any], name: str, folder: Path) -> Verdict:
+
+def validate(
+    frame: pd.DataFrame, expectations: list[Any], name: str, folder: Path, left_out: Mapping[str, int] | None = None
+) -> Verdict:
     """Hold data against its expectations, and write ``validation.html`` and ``validation.json``.
 
     An expectation that cannot be evaluated (column missing, types that do not compare) is broken, with the reason.
+    The verdict is that of the critical ones.
 
     :param expectations: Great Expectations' expectation objects; left unchanged.
     :param name: the dataset's name, for messages.
     :param folder: an existing folder for the two files.
+    :param left_out: how many delivered rows are not in the data, by reason; told as a warning.
     """
     results = _run(frame, expectations, name) if expectations else []
-    findings = [_finding(result) for result in results]
-    broken = tuple(_line(name, finding) for finding in findings if not finding.passed)
+    findings = [*_left_out(left_out or {}), *(_finding(result) for result in results)]
+    lines = [(_line(name, finding), finding.critical) for finding in findings if not finding.passed]
+    broken = tuple(line for line, critical in lines if critical)
     (folder / PAGE).write_text(_page(name, frame, findings), encoding="utf-8")
-    details = {"name": name, "rows": len(frame), "success": not broken, "results": [_details(one) for one in results]}
+    details = {
+        "name": name,
+        "rows": len(frame),
+        "success": not broken,
+        "left_out": dict(left_out or {}),
+        "results": [_details(one) for one in results],
+    }
     text = json.dumps(details, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     (folder / DETAILS).write_text(text, encoding="utf-8")
-    return Verdict(passed=not broken, broken=broken, checked=len(findings), page=PAGE)
+    warnings = tuple(line for line, critical in lines if not critical)
+    return Verdict(not broken, broken, len(findings), PAGE, warnings)
+
+
+def _left_out(counts: Mapping[str, int]) -> list[_Finding]:
+    seen = ", ".join(f"{count} {reason}" for reason, count in counts.items())
+    expected = "every delivered row is in its interval"
+    return [_Finding(False, "", expected, f"left out: {seen}", (), "warning")] if counts else []
 
 
 def _run(frame: pd.DataFrame, expectations: list[Any], name: str) -> list[Any]:
@@ -101,7 +125,7 @@ def _finding(result: Any) -> _Finding:
     config = result.expectation_config
     sample = (result.result or {}).get("partial_unexpected_list") or ()
     return _Finding(
-        passed=bool(result.success),
+        passed=bool(result.success) and not _reason(result.exception_info),
         subject=_subject(config.kwargs),
         expected=_expected(config),
         seen=_seen(result),
@@ -202,20 +226,25 @@ _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#1d2430;background:#fff}
 h1{font-size:1.4rem;margin:0 0 .2rem}p{margin:0 0 1.2rem;color:#5a6475}table{border-collapse:collapse;width:100%}
 th,td{text-align:left;vertical-align:top;padding:.5rem .7rem;border-bottom:1px solid #e3e7ee;overflow-wrap:anywhere}
-th{font-size:.8rem;color:#5a6475}.held{color:#14713d}.broken{color:#b3261e}
+th{font-size:.8rem;color:#5a6475}.held{color:#14713d}.broken{color:#b3261e}.noted{color:#8a5a00}
 tr.broken td{background:#fdf1f0;color:#1d2430}
 td:first-child{white-space:nowrap;font-weight:600}
 code{font-size:.85rem}
 @media(prefers-color-scheme:dark){body{background:#14181f;color:#e4e8ef}th,p{color:#9aa5b5}th,td{border-color:#2b3240}
-tr.broken td{background:#351b1a;color:#e4e8ef}.held{color:#5fce8f}.broken{color:#ff8a80}}
+tr.broken td{background:#351b1a;color:#e4e8ef}.held{color:#5fce8f}.broken{color:#ff8a80}
+.noted{color:#f0b429}}
 """
 
 
 def _page(name: str, frame: pd.DataFrame, findings: list[_Finding]) -> str:
     """Return the page: broken expectations first, nothing loaded from anywhere."""
-    wrong = sum(not finding.passed for finding in findings)
-    verdict = f"{wrong} of {len(findings)} expectations broken" if wrong else f"all {len(findings)} expectations held"
-    rows = "\n".join(_row(finding) for finding in sorted(findings, key=lambda finding: finding.passed))
+    wrong = sum(not finding.passed and finding.critical for finding in findings)
+    noted = sum(not finding.passed for finding in findings) - wrong
+    verdict = (
+        f"{wrong} of {len(findings)} expectations broken" if wrong else f"all {len(findings) - noted} expectations held"
+    )
+    verdict += f", {noted} to be looked at" if noted else ""
+    rows = "\n".join(_row(one) for one in sorted(findings, key=lambda one: (one.passed, not one.critical)))
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(name)}: {verdict}</title>\n'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head><body>\n'
@@ -227,7 +256,9 @@ def _page(name: str, frame: pd.DataFrame, findings: list[_Finding]) -> str:
 
 
 def _row(finding: _Finding) -> str:
-    kind, mark = ("held", "✓ held") if finding.passed else ("broken", f"✗ {finding.severity}")
+    kind, mark = ("held", "✓ held") if finding.passed else ("noted", f"! {finding.severity}")
+    if finding.critical and not finding.passed:
+        kind, mark = "broken", f"✗ {finding.severity}"
     cells = "".join(f"<td>{escape(text)}</td>" for text in (finding.subject, finding.expected, finding.seen))
     sample = " ".join(f"<code>{escape(value)}</code>" for value in finding.sample)
     return f'<tr class="{kind}"><td><span class="{kind}">{escape(mark)}</span></td>{cells}<td>{sample}</td></tr>'

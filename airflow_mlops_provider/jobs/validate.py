@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
+from airflow_mlops_provider.jobs.extract import LEFT_OUT
 from airflow_mlops_provider.jobs.work import Outcome, Work
 from airflow_mlops_provider.lifecycle.references import Dataset, Report
 
@@ -17,18 +19,29 @@ def run(work: Work) -> Outcome:
 
     dataset: Dataset = work.input("dataset")
     expectations = work.call(work.product.expectations)
-    verdicts = {}
+    verdicts, lost = {}, left_out(work)
     for name, table in tables(work).items():
         suite = expectations(name)
-        if suite:
+        if suite or name in lost:
             (work.folder / name).mkdir()
-            verdicts[name] = validate(table, suite, f"{work.product.name}.{name}", work.folder / name)
-            work.log.info("%s: %s", name, "passed" if verdicts[name].passed else "; ".join(verdicts[name].broken))
-    broken = tuple(f"{name}: {line}" for name, verdict in verdicts.items() for line in verdict.broken)
-    worst = next((name for name, verdict in verdicts.items() if not verdict.passed), next(iter(verdicts), None))
+            found = verdicts[name] = validate(
+                table, suite, f"{work.product.name}.{name}", work.folder / name, lost.get(name, {})
+            )
+            work.log.info("%s: %s", name, "passed" if found.passed else "; ".join(found.broken))
+            for line in found.warnings:
+                work.log.warning("%s: %s", name, line)
+    broken, warnings = (
+        tuple(f"{name}: {line}" for name, verdict in verdicts.items() for line in getattr(verdict, kind))
+        for kind in ("broken", "warnings")
+    )
+    worst = min(verdicts, key=lambda name: (verdicts[name].passed, not verdicts[name].warnings), default=None)
     return Outcome(
         kind=Report,
-        facts={"dataset": dataset.hash, "checked": sum(verdict.checked for verdict in verdicts.values())},
+        facts={
+            "dataset": dataset.hash,
+            "checked": sum(verdict.checked for verdict in verdicts.values()),
+            "warnings": list(warnings),
+        },
         fields={
             "passed": not broken,
             "broken": broken,
@@ -43,3 +56,9 @@ def tables(work: Work) -> dict[str, pd.DataFrame]:
     if work.spec.params["what"] == "training":
         return {"training": work.read(dataset, "train")}
     return {source.name: work.read(dataset, source.name) for source in work.product.sources}
+
+
+def left_out(work: Work) -> dict[str, dict[str, int]]:
+    """Return how many rows of each source the snapshot left out, by reason."""
+    file = work.open(work.input("dataset")) / LEFT_OUT
+    return json.loads(file.read_text()) if file.exists() else {}

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.metrics import Gain, Metric
 from airflow_mlops_provider.lifecycle.metrics import Value as MetricValue
 from airflow_mlops_provider.lifecycle.search import Search
+from airflow_mlops_provider.lifecycle.source import Column
+from airflow_mlops_provider.lifecycle.source import DataType as DataType  # noqa: PLC0414  # declared with a product
+from airflow_mlops_provider.lifecycle.source import Source as Source  # noqa: PLC0414  # declared with a product
 from airflow_mlops_provider.lifecycle.trainer import Code, Name
 from airflow_mlops_provider.lifecycle.trainer import Trainer as Trainer  # noqa: PLC0414  # declared with a product
-
-Column = Annotated[str, StringConstraints(min_length=1)]
-DataType = Literal["string", "int64", "float64", "bool", "timestamp"]
 
 
 class Kpi(Frozen):
@@ -53,27 +53,6 @@ class Owners(Frozen):
     software_engineer: str
     devops_engineer: str
     ml_engineer: str
-
-
-class Source(Frozen):
-    """Raw data that arrives from outside.
-
-    :param path: where a delivery lies below the landing root; ``{start:%Y-%m}`` and the like take the interval.
-        Without a placeholder the source is static and read whole each time.
-    :param columns: the columns that must be there, and their types.
-    :param time: the column that says which interval a row belongs to; None for a static source.
-    """
-
-    name: Name
-    path: str
-    columns: dict[Column, DataType]
-    time: Column | None = None
-
-    @model_validator(mode="after")
-    def _has_its_time(self) -> Source:
-        if self.time is not None and self.time not in self.columns:
-            raise ValueError(f"source {self.name!r}: time column {self.time!r} is not among {sorted(self.columns)}")
-        return self
 
 
 class View(Frozen):

@@ -1,4 +1,4 @@
-"""Waits for an interval's source data to arrive."""
+"""Waits for an interval's source data to arrive whole."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_mlops_provider.exceptions import ConfigurationError
+from airflow_mlops_provider.exceptions import ConfigurationError, SourceDataError
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.operators.base import interval_of
-from airflow_mlops_provider.triggers.deliveries import DeliveriesTrigger, missing_deliveries
+from airflow_mlops_provider.triggers.deliveries import DeliveriesTrigger, pending_deliveries
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
 class SourceDeliverySensor(BaseOperator):
-    """Waits, deferred, until every source of a product has delivered the run's data interval.
+    """Waits, deferred, until every source of a product has delivered the run's data interval, whole.
 
     :param product: the product's declaration.
     :param poke_seconds: pause between two looks; by default what ``[mlops] poke_seconds`` says.
@@ -46,13 +47,20 @@ class SourceDeliverySensor(BaseOperator):
             )
         landing = services(self.product)[0].landing
         keys = sorted({self.product.delivery(source, interval) for source in self.product.sources})
-        missing = missing_deliveries(landing, keys)
-        if missing:
-            self.log.info("waiting for %s in %s", ", ".join(missing), landing)
+        settle_seconds = max(source.settle_seconds for source in self.product.sources)
+        try:
+            pending = pending_deliveries(landing, keys, settle_seconds)
+        except SourceDataError as error:
+            raise AirflowFailException(str(error)) from None
+        if pending:
+            for key, reason in pending.items():
+                self.log.info("waiting: %s/%s %s", landing, key, reason)
             seconds = self.poke_seconds or float(option("poke_seconds") or 30)
-            trigger = DeliveriesTrigger(landing, keys, seconds)
+            trigger = DeliveriesTrigger(landing, keys, seconds, settle_seconds)
             self.defer(trigger=trigger, method_name="delivered", timeout=self.patience)
 
     def delivered(self, context: Context, event: dict[str, Any]) -> None:
-        """End the task: the deliveries are there."""
+        """End the task: the deliveries are there, or one can never be read."""
+        if "refused" in event:
+            raise AirflowFailException(event["refused"])
         self.log.info("delivered: %s", ", ".join(event["delivered"]))

@@ -22,10 +22,15 @@ from airflow_mlops_provider.lifecycle.product import (
 from airflow_mlops_provider.lifecycle.search import Algorithm, Choice, FloatRange, IntRange, Pruning, Search
 from airflow_mlops_provider.lifecycle.settings import TrainerSettings
 
+# The airline's system writes NA for what is not known, and renames its files into place: they need no time to settle.
+_MISSING = ("NA",)
+
 _FLIGHTS = Source(
     name="flights",
     path="flights/{start:%Y-%m}.csv",
     time="time_hour",
+    missing=_MISSING,
+    settle_seconds=0,
     columns={
         "sched_dep_time": "int64",
         "dep_delay": "float64",
@@ -48,6 +53,8 @@ _WEATHER = Source(
     name="weather",
     path="weather/{start:%Y-%m}.csv",
     time="time_hour",
+    missing=_MISSING,
+    settle_seconds=0,
     columns={
         "origin": "string",
         "temp": "float64",
@@ -143,9 +150,17 @@ product = MLProduct(
         Source(
             name="planes",
             path="planes.csv",
+            missing=_MISSING,
+            settle_seconds=0,
             columns={"tailnum": "string", "year": "float64", "seats": "int64"},
         ),
-        Source(name="airports", path="airports.csv", columns={"faa": "string", "tzone": "string"}),
+        Source(
+            name="airports",
+            path="airports.csv",
+            missing=_MISSING,
+            settle_seconds=0,
+            columns={"faa": "string", "tzone": "string"},
+        ),
     ),
     rules="flight_delay.rules:clean",
     features="flight_delay.features:compute",

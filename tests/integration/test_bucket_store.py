@@ -13,9 +13,10 @@ import boto3
 import pytest
 
 from airflow_mlops_provider.backends.artifacts import BucketStore, FolderStore, content_hash, open_store
+from airflow_mlops_provider.backends.landing import Landing
 from airflow_mlops_provider.backends.ledger import Ledger
 from airflow_mlops_provider.backends.locks import Lease, held
-from airflow_mlops_provider.exceptions import ConfigurationError, ConflictError
+from airflow_mlops_provider.exceptions import ConfigurationError, ConflictError, SourceError
 from airflow_mlops_provider.jobs.checkpoints import Checkpoints
 from airflow_mlops_provider.lifecycle.registry import Status
 from tests.bucket_world import s3_server
@@ -227,3 +228,14 @@ def test_a_lease_whose_holder_died_runs_out(store: BucketStore) -> None:
         Lease(store, "b").take(patience=1.5)
     alive.give_back()
     Lease(store, "b").take(patience=5)
+
+
+def test_an_object_is_a_whole_delivery(store: BucketStore) -> None:
+    """In a bucket a delivery is whole as soon as it is there; one that is not there can be waited for."""
+    landing = Landing(store.uri)
+    assert landing.pending("sales/a.csv", 60) == "has not been delivered yet"
+    with pytest.raises(SourceError, match=r"sales/a\.csv has not been delivered yet"):
+        landing.read("sales/a.csv", 60)
+    store.write("sales/a.csv", b"shop\n")
+    assert landing.pending("sales/a.csv", 60) is None
+    assert landing.read("sales/a.csv", 60) == b"shop\n"

@@ -183,3 +183,61 @@ def test_calls_nobody_and_leaves_nothing(flights: pd.DataFrame, tmp_path: Path) 
     assert shown.stderr == ""
     assert sorted(path.name for path in out.iterdir()) == ["validation.html", "validation.json"]
     assert not [path for path in home.rglob("*") if path.is_file()]
+
+
+def test_severity_says_what_stops(flights: pd.DataFrame, tmp_path: Path) -> None:
+    """What fails with the severity warning or info is told in verdict, page and details; only critical ones break."""
+    softly = [
+        gxe.ExpectColumnValuesToBeBetween(column="distance", min_value=0, max_value=6000, severity="warning"),
+        gxe.ExpectColumnValuesToNotBeNull(column="tailnum", severity="info"),
+        gxe.ExpectColumnValuesToNotBeNull(column="carrier", severity="warning"),
+    ]
+    verdict = validate(flights, softly, "flights", tmp_path)
+    assert (verdict.passed, verdict.broken, verdict.checked) == (True, (), 3)
+    assert [line.split(":")[0] for line in verdict.warnings] == ["flights.distance", "flights.tailnum"]
+    page = (tmp_path / "validation.html").read_text(encoding="utf-8")
+    assert "all 1 expectations held, 2 to be looked at" in page
+    assert ("! warning" in page, "! info" in page, "✗" in page) == (True, True, False)
+    assert json.loads((tmp_path / "validation.json").read_text())["success"] is True
+
+    verdict = validate(flights, [*softly, _distance()], "flights", tmp_path)
+    assert (verdict.passed, len(verdict.broken), len(verdict.warnings)) == (False, 1, 2)
+    page = (tmp_path / "validation.html").read_text(encoding="utf-8")
+    assert "1 of 4 expectations broken, 2 to be looked at" in page
+    assert page.index("✗ critical") < page.index("! warning") < page.index("✓ held")
+
+
+class _Raises(gxe.ExpectColumnValuesToNotBeNull):
+    """An expectation of a user's own, with a mistake in it."""
+
+    def _validate(self, *args: Any, **kwargs: Any) -> Any:
+        raise ZeroDivisionError("a mistake of mine")
+
+
+@pytest.mark.parametrize(("severity", "passed"), [("critical", False), ("warning", True), ("info", True)])
+def test_an_expectation_that_raises_is_told(flights: pd.DataFrame, tmp_path: Path, severity: str, passed: bool) -> None:
+    """An expectation's own error, or a column that is not there, is never a silent pass, whatever its severity."""
+    promises = [
+        _Raises(column="carrier", severity=severity),
+        gxe.ExpectColumnMeanToBeBetween(column="nowhere", min_value=0, severity=severity),
+        gxe.ExpectColumnValuesToNotBeNull(column="carrier"),
+    ]
+    verdict = validate(flights, promises, "flights", tmp_path)
+    told = verdict.warnings if passed else verdict.broken
+    assert verdict.passed is passed
+    assert len(told) == 2
+    assert "flights.carrier: " in told[0]
+    assert "could not be evaluated: a mistake of mine" in told[0]
+    assert "could not be evaluated: " in told[1]
+
+
+def test_rows_left_out_are_told(flights: pd.DataFrame, tmp_path: Path) -> None:
+    """How many delivered rows are not in the data stands on the page and in the details, as a warning."""
+    verdict = validate(flights, [], "flights", tmp_path, {"before the interval": 2, "without a time": 1})
+    line = "flights: every delivered row is in its interval; left out: 2 before the interval, 1 without a time"
+    assert verdict == Verdict(True, (), 1, "validation.html", (line,))
+    assert "left out: 2 before the interval, 1 without a time" in (tmp_path / "validation.html").read_text("utf-8")
+    assert json.loads((tmp_path / "validation.json").read_text())["left_out"] == {
+        "before the interval": 2,
+        "without a time": 1,
+    }

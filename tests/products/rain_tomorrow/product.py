@@ -36,6 +36,7 @@ product = MLProduct(
             name="days",
             path="days/{start:%Y}.csv",
             time="date",
+            settle_seconds=0,  # renamed into place
             columns={"date": "timestamp", **dict.fromkeys(MEASURED, "float64")},
         ),
     ),

@@ -1,0 +1,68 @@
+"""A source: where raw data arrives from outside, what is in it, and what may be wrong with it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, StringConstraints, model_validator
+
+from airflow_mlops_provider.lifecycle.frozen import Frozen
+from airflow_mlops_provider.lifecycle.trainer import Name
+
+Column = Annotated[str, StringConstraints(min_length=1)]
+DataType = Literal["string", "int64", "float64", "bool", "timestamp"]
+
+
+class Source(Frozen):
+    """Raw data that arrives from outside, as CSV files in UTF-8 whose first record names the columns.
+
+    :param path: where a delivery lies below the landing root; ``{start:%Y-%m}`` and the like take the interval.
+        Without a placeholder the source is static and read whole each time.
+    :param columns: the columns that must be there, and their types.
+    :param time: the column that says which interval a row belongs to; None for a static source.
+    :param missing: texts that mean a missing value, such as ``NA``. An empty field, quoted or not, always means one.
+    :param time_zone: the zone of times that name none, such as ``Europe/Berlin``; None if each time names its own.
+    :param time_format: how times are written, in ``strptime`` codes, where that is not ISO 8601.
+    :param max_left_out: the share of a delivery's rows, 0 to 1, that may lie outside its interval or have no time.
+    :param settle_seconds: how long a file must have lain unchanged to count as whole; 0 where files are renamed into
+        place. An object in a bucket is whole as soon as it is there.
+    """
+
+    name: Name
+    path: str
+    columns: dict[Column, DataType]
+    time: Column | None = None
+    missing: tuple[str, ...] = ()
+    time_zone: str | None = None
+    time_format: str | None = None
+    max_left_out: float = Field(default=0.1, ge=0, le=1)
+    settle_seconds: float = Field(default=5.0, ge=0)
+
+    @model_validator(mode="after")
+    def _has_its_time(self) -> Source:
+        if self.time is not None and self.columns.get(self.time) != "timestamp":
+            times = sorted(name for name, kind in self.columns.items() if kind == "timestamp")
+            raise ValueError(f"source {self.name!r}: time column {self.time!r} is not among its timestamps, {times}")
+        return self
+
+    @model_validator(mode="after")
+    def _tells_the_zone(self) -> Source:
+        if self.time_zone is not None:
+            _zone(self.time_zone)
+        if self.time_format is None:
+            return self
+        if "%" not in self.time_format or "%Z" in self.time_format:
+            raise ValueError(
+                f"time_format {self.time_format!r}: give strptime codes, such as %d/%m/%Y, and %z for zones"
+            )
+        if self.time_zone is None and "%z" not in self.time_format:
+            raise ValueError(f"time_format {self.time_format!r} has no zone (%z); declare the source's time_zone, too")
+        return self
+
+
+def _zone(name: str) -> None:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # that a name is a folder of zones is an OSError
+        raise ValueError(f"unknown time zone {name!r}; give an IANA name, such as Europe/Berlin or UTC") from None
