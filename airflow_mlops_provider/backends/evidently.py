@@ -161,7 +161,7 @@ register_stattest(_MISSING, _shares_differ)
 def _report(
     reference: pd.DataFrame, current: pd.DataFrame, inputs: list[str], prediction: str, missing: dict[str, float]
 ) -> Any:
-    """Return Evidently's report on the values of some inputs, and on the missing share of those named with its limit."""
+    """Return Evidently's report on the values of some inputs, and on the missing share, up to its limit, of others."""
     numeric = [name for name in (*inputs, prediction) if _is_number(reference[name]) and _is_number(current[name])]
     other = [name for name in inputs if name not in numeric]
     shown = {name: _unused(f"{name}: is it missing?", reference.columns) for name in missing}

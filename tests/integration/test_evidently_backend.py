@@ -111,7 +111,7 @@ def _without(frame: pd.DataFrame, name: str, share: float, hole: object, seed: i
 @pytest.mark.parametrize("case", SILENCED)
 @pytest.mark.parametrize("rows", [400, 3000])
 def test_values_that_come_or_go_are_drift(case: str, rows: int, tmp_path: Path) -> None:
-    """An input whose values are there no more, or again, has drifted, of whatever type; page and figures say by what."""
+    """An input whose values are gone, or there again, has drifted, of whatever type; page and figures say by what."""
     name, before, now = SILENCED[case]
     hole = np.inf if case == "infinities" else None
     sides = [_frame(rows), _frame(rows, seed=9)]
