@@ -65,9 +65,15 @@ def predict(model: lightgbm.Booster, frame: pd.DataFrame) -> np.ndarray:
     """
     import numpy as np
 
-    table = take(_inputs(model), frame)
-    if table.empty:
+    inputs = _inputs(model)
+    columns = take(inputs, frame)
+    if frame.empty:
         return np.empty(0, dtype=np.float64)
+    # What LightGBM makes of a frame itself, in a twentieth of the time for a single row.
+    table = np.empty((len(frame), len(inputs)))
+    for place, entry in enumerate(inputs):
+        values = columns[entry["name"]]
+        table[:, place] = values if entry["categories"] is None else np.where(values < 0, np.nan, values)
     return np.asarray(model.predict(table, num_threads=1), dtype=np.float64)
 
 
