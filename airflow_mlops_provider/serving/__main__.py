@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,13 @@ import uvicorn
 
 from airflow_mlops_provider.backends.code import load_product
 from airflow_mlops_provider.backends.quiet import silence
-from airflow_mlops_provider.serving.app import TOKEN_VARIABLE, create_app
+from airflow_mlops_provider.serving import connections
+from airflow_mlops_provider.serving.app import create_app
+from airflow_mlops_provider.serving.client import TOKEN_VARIABLE
 from airflow_mlops_provider.serving.folders import feature_folder, prediction_folder
 from airflow_mlops_provider.serving.server import Features, ModelServer
+
+log = logging.getLogger(__name__)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -22,7 +28,8 @@ def parser() -> argparse.ArgumentParser:
     command = argparse.ArgumentParser(
         prog="python -m airflow_mlops_provider.serving",
         description="Serve one product's live model over REST and follow its release pointer.",
-        epilog=f"With {TOKEN_VARIABLE} set, /predict asks for that bearer token. Products are found on PYTHONPATH.",
+        epilog=f"With {TOKEN_VARIABLE} set, all but /health and /ready ask for that bearer token. "
+        "Products are found on PYTHONPATH.",
     )
     command.add_argument("--product", required=True, help="the product's name, which is also its package")
     command.add_argument("--root", required=True, help="the artifact root: a folder, file:///… or s3://bucket/prefix")
@@ -35,6 +42,10 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--feature-store", type=Path, help="the feature store's folder (ROOT/PRODUCT/feast)")
     command.add_argument("--prediction-log", type=Path, help="folder for predictions (ROOT/PRODUCT/predictions/rest)")
     command.add_argument("--poll", type=float, default=1.0, help="seconds between looks at the pointer (%(default)s)")
+    command.add_argument(
+        "--no-token", action="store_true", help=f"listen to other machines, though no {TOKEN_VARIABLE} is set"
+    )
+    command.add_argument("--open-metrics", action="store_true", help="let /metrics be read without the token")
     return command
 
 
@@ -54,11 +65,25 @@ def build(arguments: argparse.Namespace) -> ModelServer:
 
 def main(arguments: list[str] | None = None) -> None:
     """Serve until told to end."""
-    given = parser().parse_args(arguments)
+    command = parser()
+    given = command.parse_args(arguments)
+    if not (os.environ.get(TOKEN_VARIABLE) or given.no_token or _is_this_machine(given.host)):
+        command.error(
+            f"at {given.host} others can reach the server: set {TOKEN_VARIABLE} to a token that callers must send, "
+            "or say --no-token"
+        )
     silence()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    app = create_app(build(given))
-    uvicorn.run(app, host=given.host, port=given.port, access_log=False, timeout_graceful_shutdown=10)
+    app = create_app(build(given), open_metrics=given.open_metrics)
+    log.info("%s is served at %s:%d", given.product, given.host, given.port)
+    uvicorn.Server(connections.config(app, given.host, given.port)).run()
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _settings(text: str) -> dict[str, Any]:

@@ -163,7 +163,21 @@ def test_token_is_asked_for(server: ModelServer, tmp_path: Path) -> None:
             assert client.post("/predict", json=rows, headers={b"authorization": given}).status_code == 401
         right = {b"authorization": "Bearer sécret".encode()}
         assert client.post("/predict", json=rows, headers=right).status_code == 200
-        assert client.get("/version").status_code == 200
+        for path in ("/", "/version", "/metrics", "/openapi.json"):
+            refused = client.get(path)
+            assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+            assert client.get(path, headers=right).status_code == 200
+        # A probe has no token, and learns nothing but yes or no.
+        assert client.get("/health").json() == {"status": "up"}
+        assert client.get("/ready").json() == {"ready": True}
+        assert client.get("/ready", headers=right).json() == {"ready": True, "reason": None}
+
+
+def test_metrics_are_open_only_where_that_is_said(server: ModelServer) -> None:
+    """Told so, /metrics is read without the token; the rest still asks for it."""
+    with TestClient(create_app(server, token="secret", open_metrics=True)) as client:
+        assert client.get("/metrics").status_code == 200
+        assert client.get("/version").status_code == 401
 
 
 def test_too_large_a_body_is_refused(client: TestClient) -> None:
