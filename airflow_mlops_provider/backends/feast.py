@@ -6,6 +6,7 @@ import fcntl
 import io
 import json
 import os
+import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from airflow_mlops_provider.backends.feast_definitions import TIME, definitions, fingerprint, typed
 from airflow_mlops_provider.backends.feast_files import OfflineFiles
@@ -23,9 +25,10 @@ from airflow_mlops_provider.backends.feast_online import OnlineReader
 from airflow_mlops_provider.backends.quiet import silence, without_typeguard
 from airflow_mlops_provider.exceptions import BackendError, MissingExtraError, SourceDataError, SourceError
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.product import MLProduct, View
 
 _SQLITE: Mapping[str, Any] = {"type": "sqlite"}
+_WITNESSES = 20
 _DAWN = datetime(1900, 1, 1, tzinfo=UTC)
 
 
@@ -42,6 +45,8 @@ class FeatureStoreBackend:
         self.folder = Path(folder).absolute()
         self.online_store = dict(online_store)
         self._offline = OfflineFiles(product, self.folder / "offline")
+        self._witnesses: dict[str, list[tuple[Any, ...]]] = {}
+        self._witnessed: datetime | None = None
         self._online = OnlineReader(product, self._open_store, self._online_file)
 
     def apply(self) -> bool:
@@ -150,6 +155,24 @@ class FeatureStoreBackend:
         with self._answering():
             return self._frame(self._online.read(asked, definitions), keys.index)
 
+    def require_online(self) -> None:
+        """Make sure that the online store answers, and has not lost what was brought there: it may have been emptied.
+
+        :raises SourceError: if the definitions were not applied.
+        :raises BackendError: if it does not answer, or knows none of a view's entities any more.
+        """
+        definitions, mark = self._require_registry(), self.watermark()
+        if mark is not None and mark != self._witnessed:
+            self._witnesses = {view.name: self._witnesses_of(view, mark) for view in self.product.views}
+            self._witnessed = mark
+        with self._answering():
+            for view in self.product.views:
+                seen = self._witnesses.get(view.name)
+                if seen and not self._online.knows(view, seen, definitions):
+                    raise BackendError(
+                        f"the online store has lost the features of view {view.name!r}; materialize them again"
+                    )
+
     def rows(self, view: str) -> int:
         """Return how many rows a view holds offline.
 
@@ -226,6 +249,14 @@ class FeatureStoreBackend:
             )
         return registered
 
+    def _witnesses_of(self, view: View, mark: datetime) -> list[tuple[Any, ...]]:
+        """Return a few entities that must be online: the view had rows of them before the watermark."""
+        for file in reversed(self._offline.files(view.name)):
+            table = pq.read_table(file, columns=list(view.keys), filters=[(TIME, "<", mark)])
+            if len(table):
+                return [tuple(row.values()) for row in table.slice(0, _WITNESSES).to_pylist()]
+        return []
+
     @property
     def _online_file(self) -> Path | None:
         is_file = self.online_store["type"] == "sqlite"
@@ -254,7 +285,10 @@ class FeatureStoreBackend:
     def _answering(self) -> Iterator[None]:
         """Say which online store did not answer; its settings may hold a password, so only hosts are named."""
         if self.online_store["type"] != "redis":
-            yield
+            try:
+                yield
+            except sqlite3.Error as error:
+                raise BackendError(f"the online store {self._online_file} did not answer: {error}") from error
             return
         if find_spec("redis") is None:
             raise MissingExtraError("the Redis online store needs: pip install 'feast[redis]'")

@@ -41,10 +41,11 @@ class OnlineReader:
             self._reopen((definitions, self._identity()))
             return {name: values for view in self._product.views for name, values in self._features(view, keys).items()}
 
-    def forget(self) -> None:
-        """Open the store anew at the next look."""
+    def knows(self, view: View, keys: list[Key], definitions: Any) -> bool:
+        """Say whether any of some entities is there. Arguments and errors as for :meth:`read`."""
         with self._alone:
-            self._opened_for = None
+            self._reopen((definitions, self._identity()))
+            return any(row is not None for row in self._rows(view, keys))
 
     def _identity(self) -> Any:
         """Tell one file from another under the same name; an open handle goes on reading the one that was replaced."""

@@ -20,7 +20,7 @@ from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.serving.metrics import Metrics
 from airflow_mlops_provider.serving.prediction_log import Batch, PredictionLog
-from airflow_mlops_provider.serving.predictor import Predictor, Probabilities, placeholders
+from airflow_mlops_provider.serving.predictor import Predictor, Probabilities
 from airflow_mlops_provider.serving.releases import Release, read_desired, read_live
 from airflow_mlops_provider.serving.request_schema import RequestError, RequestSchema, check_times
 
@@ -32,6 +32,9 @@ class Features(Protocol):
 
     def online(self, keys: pd.DataFrame) -> pd.DataFrame:
         """Return the latest features of each row's entities, in the rows' order."""
+
+    def require_online(self) -> None:
+        """Raise unless the store answers and has what was brought there."""
 
     def watermark(self) -> datetime | None:
         """Return up to when the online store knows features; None if it knows none."""
@@ -82,7 +85,6 @@ class ModelServer:
         self.feature_error: str | None = "the feature store is being opened"
         self._open_features = open_features
         self._features: Features | None = None
-        self._nobody = placeholders(product)[list(product.entity_columns)]
         self._ending = threading.Event()
         self._tried = 0.0
 
@@ -149,7 +151,7 @@ class ModelServer:
                 self._features = self._open_features()
             self.watermark = self._features.watermark()
             if self.watermark:
-                self._features.online(self._nobody)  # the watermark alone would not show that the store is down
+                self._features.require_online()  # the watermark alone would not show that the store is down or empty
             found = None if self.watermark else "the online store is empty; materialize features first"
         except Exception as error:  # noqa: BLE001 - whatever the store or the network raised, it is shown
             found = _bounded(error)
