@@ -373,6 +373,19 @@ def test_redis_behaves_like_sqlite(tmp_path: Path, redis: str) -> None:
     check_older_interval(backend)
 
 
+def test_a_flushed_redis_is_noticed(tmp_path: Path, redis: str) -> None:
+    """A store that was emptied is not taken for one in which nobody has features."""
+    from redis import Redis
+
+    backend = FeatureStoreBackend(product(), tmp_path / "features", {"type": "redis", "connection_string": redis})
+    backend.apply()
+    windy(backend, 1.0)
+    backend.require_online()
+    Redis(port=int(redis.partition(":")[2])).flushall()
+    with pytest.raises(BackendError, match="has lost the features of view 'climate'"):
+        backend.require_online()
+
+
 @pytest.mark.skipif(find_spec("redis") is None, reason="needs the redis package (feast[redis])")
 def test_an_unreachable_redis_is_named(tmp_path: Path) -> None:
     """The error names the address, and not the password."""
