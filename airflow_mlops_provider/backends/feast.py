@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
 from airflow_mlops_provider.backends.feast_definitions import TIME, definitions, fingerprint, typed
 from airflow_mlops_provider.backends.feast_files import OfflineFiles
@@ -25,10 +24,9 @@ from airflow_mlops_provider.backends.feast_online import OnlineReader
 from airflow_mlops_provider.backends.quiet import silence, without_typeguard
 from airflow_mlops_provider.exceptions import BackendError, MissingExtraError, SourceDataError, SourceError
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.product import MLProduct, View
+from airflow_mlops_provider.lifecycle.product import MLProduct
 
 _SQLITE: Mapping[str, Any] = {"type": "sqlite"}
-_WITNESSES = 20
 _DAWN = datetime(1900, 1, 1, tzinfo=UTC)
 
 
@@ -45,8 +43,6 @@ class FeatureStoreBackend:
         self.folder = Path(folder).absolute()
         self.online_store = dict(online_store)
         self._offline = OfflineFiles(product, self.folder / "offline")
-        self._witnesses: dict[str, list[tuple[Any, ...]]] = {}
-        self._witnessed: datetime | None = None
         self._online = OnlineReader(product, self._open_store, self._online_file)
 
     def apply(self) -> bool:
@@ -151,9 +147,8 @@ class FeatureStoreBackend:
         definitions = self._require_registry()
         if self.watermark() is None:
             raise SourceError(f"no features of {self.product.name!r} are online yet; run its feature engineering first")
-        asked = {key: _plain_values(keys[key]) for key in columns}
         with self._answering():
-            return self._frame(self._online.read(asked, definitions), keys.index)
+            return self._frame(self._online.read(keys[columns], definitions), keys.index)
 
     def require_online(self) -> None:
         """Make sure that the online store answers, and has not lost what was brought there: it may have been emptied.
@@ -162,16 +157,8 @@ class FeatureStoreBackend:
         :raises BackendError: if it does not answer, or knows none of a view's entities any more.
         """
         definitions, mark = self._require_registry(), self.watermark()
-        if mark is not None and mark != self._witnessed:
-            self._witnesses = {view.name: self._witnesses_of(view, mark) for view in self.product.views}
-            self._witnessed = mark
         with self._answering():
-            for view in self.product.views:
-                seen = self._witnesses.get(view.name)
-                if seen and not self._online.knows(view, seen, definitions):
-                    raise BackendError(
-                        f"the online store has lost the features of view {view.name!r}; materialize them again"
-                    )
+            self._online.require(definitions, mark, self._offline.files)
 
     def rows(self, view: str) -> int:
         """Return how many rows a view holds offline.
@@ -249,14 +236,6 @@ class FeatureStoreBackend:
             )
         return registered
 
-    def _witnesses_of(self, view: View, mark: datetime) -> list[tuple[Any, ...]]:
-        """Return a few entities that must be online: the view had rows of them before the watermark."""
-        for file in reversed(self._offline.files(view.name)):
-            table = pq.read_table(file, columns=list(view.keys), filters=[(TIME, "<", mark)])
-            if len(table):
-                return [tuple(row.values()) for row in table.slice(0, _WITNESSES).to_pylist()]
-        return []
-
     @property
     def _online_file(self) -> Path | None:
         is_file = self.online_store["type"] == "sqlite"
@@ -300,10 +279,6 @@ class FeatureStoreBackend:
             parts = str(self.online_store.get("connection_string", "localhost:6379")).split(",")
             hosts = ", ".join(part for part in parts if "=" not in part)
             raise BackendError(f"Redis at {hosts} did not answer: {type(error).__name__}") from error
-
-
-def _plain_values(values: pd.Series) -> list[Any]:
-    return [None if gone else value for value, gone in zip(values.tolist(), values.isna(), strict=True)]
 
 
 def _require_columns(frame: pd.DataFrame, columns: list[str]) -> None:

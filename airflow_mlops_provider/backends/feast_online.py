@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+import pyarrow.parquet as pq
+
+from airflow_mlops_provider.backends.feast_definitions import TIME
 from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.lifecycle.product import MLProduct, View
 
 Key = tuple[Any, ...]
 # SQLite takes 32,766 values in one statement, and Feast asks for all keys in one.
 _KEYS_AT_ONCE = 10_000
+_WITNESSES = 20
 _FEAST = {"string": "STRING", "int64": "INT64", "float64": "DOUBLE", "bool": "BOOL", "timestamp": "UNIX_TIMESTAMP"}
 
 
@@ -29,6 +35,8 @@ class OnlineReader:
         self._opened_for: Any = None
         self._store: Any = None
         self._views: dict[str, Any] = {}
+        self._witnesses: dict[str, list[Key]] = {}
+        self._witnessed: datetime | None = None
 
     def read(self, keys: Mapping[str, list[Any]], definitions: Any) -> dict[str, list[Any]]:
         """Return each feature's plain values, in the keys' order; None where a key is missing or unknown.
@@ -41,11 +49,25 @@ class OnlineReader:
             self._reopen((definitions, self._identity()))
             return {name: values for view in self._product.views for name, values in self._features(view, keys).items()}
 
-    def knows(self, view: View, keys: list[Key], definitions: Any) -> bool:
-        """Say whether any of some entities is there. Arguments and errors as for :meth:`read`."""
+    def require(self, definitions: Any, mark: datetime | None, files: Callable[[str], list[Path]]) -> None:
+        """Make sure that the store has what was brought there: one that was emptied would answer as if nobody had any.
+
+        :param mark: up to when rows were brought online; None if none were.
+        :param files: gives a view's offline files, oldest first.
+        :raises BackendError: if a view's entities are gone.
+        """
         with self._alone:
+            if mark is not None and mark != self._witnessed:
+                self._witnesses = {view.name: _witnesses(view, mark, files(view.name)) for view in self._product.views}
+                self._witnessed = mark
             self._reopen((definitions, self._identity()))
-            return any(row is not None for row in self._rows(view, keys))
+            for view in self._product.views:
+                seen = self._witnesses.get(view.name)
+                # Of a row that is not there, Feast's Redis says that it is from 1970, and SQLite nothing.
+                if seen and not any(at and at.timestamp() for at, _ in self._rows(view, seen)):
+                    raise BackendError(
+                        f"the online store has lost the features of view {view.name!r}; materialize them again"
+                    )
 
     def _identity(self) -> Any:
         """Tell one file from another under the same name; an open handle goes on reading the one that was replaced."""
@@ -67,12 +89,12 @@ class OnlineReader:
         asked: list[Key] = list(zip(*(keys[name] for name in view.keys), strict=True))
         known = list(dict.fromkeys(key for key in asked if None not in key))
         places = {key: place for place, key in enumerate(known)}
-        rows = [row or {} for row in self._rows(view, known)] + [{}]
+        rows = [row or {} for _, row in self._rows(view, known)] + [{}]
         order = [places.get(key, -1) for key in asked]
         found = {name: [_plain(row.get(name)) for row in rows] for name in view.features}
         return {name: [values[place] for place in order] for name, values in found.items()}
 
-    def _rows(self, view: View, known: list[Key]) -> Iterable[Any]:
+    def _rows(self, view: View, known: list[Key]) -> Iterable[tuple[datetime | None, dict[str, Any] | None]]:
         from feast.protos.feast.types.EntityKey_pb2 import EntityKey
         from feast.type_map import python_values_to_proto_values
         from feast.value_type import ValueType
@@ -85,7 +107,7 @@ class OnlineReader:
         provider, config, features = self._store.provider, self._store.config, list(view.features)
         for at in range(0, len(entities), _KEYS_AT_ONCE):
             part = entities[at : at + _KEYS_AT_ONCE]
-            yield from (row for _, row in provider.online_read(config, self._views[view.name], part, features))
+            yield from provider.online_read(config, self._views[view.name], part, features)
 
 
 def _plain(value: Any) -> Any:
@@ -95,3 +117,16 @@ def _plain(value: Any) -> Any:
     from feast.type_map import feast_value_type_to_python_type
 
     return feast_value_type_to_python_type(value)
+
+
+def _plain_column(values: pd.Series) -> list[Any]:
+    return [None if gone else value for value, gone in zip(values.tolist(), values.isna(), strict=True)]
+
+
+def _witnesses(view: View, mark: datetime, files: list[Path]) -> list[Key]:
+    """Return a few entities that must be online: the view had rows of them before the watermark."""
+    for file in reversed(files):
+        table = pq.read_table(file, columns=list(view.keys), filters=[(TIME, "<", mark)])
+        if len(table):
+            return [tuple(row.values()) for row in table.slice(0, _WITNESSES).to_pylist()]
+    return []
