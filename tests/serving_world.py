@@ -116,6 +116,10 @@ class StandInFeatures:
     def __init__(self, watermark: datetime | None = WATERMARK) -> None:
         self.mark, self.broken = watermark, False
 
+    def require_online(self) -> None:
+        if self.broken:
+            raise OSError("the store is down")
+
     def online(self, keys: pd.DataFrame) -> pd.DataFrame:
         if self.broken:
             raise OSError("the store is down")

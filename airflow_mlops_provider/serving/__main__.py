@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,15 @@ import uvicorn
 
 from airflow_mlops_provider.backends.code import load_product
 from airflow_mlops_provider.backends.quiet import silence
-from airflow_mlops_provider.serving.app import TOKEN_VARIABLE, create_app
+from airflow_mlops_provider.serving import connections
+from airflow_mlops_provider.serving.app import create_app
+from airflow_mlops_provider.serving.client import TOKEN_VARIABLE
 from airflow_mlops_provider.serving.folders import feature_folder, prediction_folder
 from airflow_mlops_provider.serving.listening import bound
 from airflow_mlops_provider.serving.server import Features, ModelServer
 
 TAKEOVER_SECONDS = 100.0
+log = logging.getLogger(__name__)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,7 +31,8 @@ def parser() -> argparse.ArgumentParser:
     command = argparse.ArgumentParser(
         prog="python -m airflow_mlops_provider.serving",
         description="Serve one product's live model over REST and follow its release pointer.",
-        epilog=f"With {TOKEN_VARIABLE} set, /predict asks for that bearer token. Products are found on PYTHONPATH.",
+        epilog=f"With {TOKEN_VARIABLE} set, all but /health and /ready ask for that bearer token. "
+        "Products are found on PYTHONPATH.",
     )
     command.add_argument("--product", required=True, help="the product's name, which is also its package")
     command.add_argument("--root", required=True, help="the artifact root: a folder, file:///… or s3://bucket/prefix")
@@ -42,6 +48,10 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--takeover", action="store_true", help="share the port with a server that ends when this one can predict"
     )
+    command.add_argument(
+        "--no-token", action="store_true", help=f"listen to other machines, though no {TOKEN_VARIABLE} is set"
+    )
+    command.add_argument("--open-metrics", action="store_true", help="let /metrics be read without the token")
     return command
 
 
@@ -62,15 +72,28 @@ def build(arguments: argparse.Namespace) -> ModelServer:
 
 def main(arguments: list[str] | None = None) -> None:
     """Serve until told to end."""
-    given = parser().parse_args(arguments)
+    command = parser()
+    given = command.parse_args(arguments)
+    if not (os.environ.get(TOKEN_VARIABLE) or given.no_token or _is_this_machine(given.host)):
+        command.error(
+            f"at {given.host} others can reach the server: set {TOKEN_VARIABLE} to a token that callers must send, "
+            "or say --no-token"
+        )
     silence()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    app = create_app(build(given))
-    config = uvicorn.Config(app, host=given.host, port=given.port, access_log=False, timeout_graceful_shutdown=10)
-    server = uvicorn.Server(config)
+    app = create_app(build(given), open_metrics=given.open_metrics)
+    server = uvicorn.Server(connections.config(app, given.host, given.port))
+    log.info("%s is served at %s:%d", given.product, given.host, given.port)
     server.run(sockets=[bound(given.host, given.port)])
     if not server.started:
         sys.exit(3)
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _settings(text: str) -> dict[str, Any]:

@@ -5,97 +5,136 @@ from __future__ import annotations
 import hmac
 import logging
 import os
+import re
 import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.security import HTTPBearer
+from starlette.requests import ClientDisconnect
 
 from airflow_mlops_provider.exceptions import BackendError
+from airflow_mlops_provider.serving.answers import REFUSALS, Predictions
+from airflow_mlops_provider.serving.client import TOKEN_VARIABLE
+from airflow_mlops_provider.serving.intake import Intake, RefusalError
 from airflow_mlops_provider.serving.page import index_page
 from airflow_mlops_provider.serving.request_schema import RequestError
 from airflow_mlops_provider.serving.server import ModelServer
 
 log = logging.getLogger(__name__)
-TOKEN_VARIABLE = "MLOPS_SERVING_TOKEN"  # noqa: S105 - the variable's name, not a token
-MAX_BODY = 16 * 1024 * 1024
+_ASK = f"send the header 'Authorization: Bearer …' with the token in the server's {TOKEN_VARIABLE}"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:/+=-]{1,100}")
+_SCHEME = HTTPBearer(auto_error=False, description=f"The token in the server's {TOKEN_VARIABLE}, if it has one.")
 
 
-def create_app(server: ModelServer, token: str | None = None) -> FastAPI:
+def create_app(
+    server: ModelServer, token: str | None = None, open_metrics: bool = False, intake: Intake | None = None
+) -> FastAPI:
     """Return the API; the server starts and ends with it.
 
-    :param token: bearer token that /predict asks for; from ``MLOPS_SERVING_TOKEN`` by default, none if that is empty.
+    :param token: bearer token that all but /health and /ready ask for; from ``MLOPS_SERVING_TOKEN`` by default, none
+        if that is empty.
+    :param open_metrics: let /metrics be read without it.
     """
     expected = os.environ.get(TOKEN_VARIABLE, "") if token is None else token
+    taking = intake or Intake()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(server.start)
         yield
+        taking.close()
         await run_in_threadpool(server.close)
 
     # The interactive documentation would load its scripts from elsewhere; the schema itself is served.
-    title = f"{server.product.name} predictions"
-    app = FastAPI(title=title, description=server.product.goal, lifespan=lifespan, docs_url=None, redoc_url=None)
-    _add_predict(app, server, expected)
-    _add_state(app, server)
+    title, goal = f"{server.product.name} predictions", server.product.goal
+    app = FastAPI(title=title, description=goal, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    _add_predict(app, server, expected, taking)
+    _add_probes(app, server, expected)
+    _add_state(app, server, expected, open_metrics)
     return app
 
 
-def _add_predict(app: FastAPI, server: ModelServer, expected: str) -> None:
+def _add_predict(app: FastAPI, server: ModelServer, expected: str, intake: Intake) -> None:
     body = {"required": True, "content": {"application/json": {"schema": _inline(server.schema.json_schema())}}}
+    responses: dict[int | str, dict[str, Any]] = {200: {"model": Predictions}, **REFUSALS}
 
-    @app.post("/predict", openapi_extra={"requestBody": body})
+    @app.post("/predict", openapi_extra={"requestBody": body}, responses=responses, dependencies=[Depends(_SCHEME)])
     async def predict(request: Request) -> Response:
         """Predict each row: request columns and ``event_time``; features come from the online store."""
-        begun, request_id = time.perf_counter(), request.headers.get("x-request-id", "")[:100] or uuid.uuid4().hex
-        status, answer = await _answer(server, request, request_id, expected)
+        begun, request_id = time.perf_counter(), _request_id(request)
+        status, answer = await _answer(server, request, request_id, expected, intake)
         server.metrics.request(status, time.perf_counter() - begun)
-        return JSONResponse(answer, status, headers={"x-request-id": request_id})
+        return JSONResponse(answer, status, headers={"x-request-id": request_id, **_HEADERS.get(status, {})})
 
 
-def _add_state(app: FastAPI, server: ModelServer) -> None:
-    @app.get("/", response_class=HTMLResponse)
+def _add_probes(app: FastAPI, server: ModelServer, expected: str) -> None:
+    @app.get("/health")
+    async def health() -> dict[str, str]:
+        """Say that the process is up."""
+        return {"status": "up"} if expected else {"status": "up", "product": server.product.name}
+
+    @app.get("/ready")
+    async def ready(request: Request) -> JSONResponse:
+        """Say whether model and features answer: 200, or 503; with the reason to who has the token."""
+        reason = server.not_ready()
+        told = {"reason": reason} if _allowed(request, expected) else {}
+        return JSONResponse({"ready": reason is None, **told}, 503 if reason else 200)
+
+
+def _add_state(app: FastAPI, server: ModelServer, expected: str, open_metrics: bool) -> None:
+    async def check(request: Request) -> None:
+        if not _allowed(request, expected):
+            raise HTTPException(401, _ASK, headers=_HEADERS[401])
+
+    closed = {"dependencies": [Depends(_SCHEME), Depends(check)], "responses": {401: REFUSALS[401]}}
+    text = "text/plain; version=0.0.4; charset=utf-8"
+
+    @app.get("/", response_class=HTMLResponse, **closed)  # type: ignore[arg-type]
     async def index() -> str:
         """Say what this server serves, for a person."""
         return index_page(server)
 
-    @app.get("/health")
-    async def health() -> dict[str, str]:
-        """Say that the process is up."""
-        return {"status": "up", "product": server.product.name}
+    @app.get("/openapi.json", include_in_schema=False, **closed)  # type: ignore[arg-type]
+    async def schema() -> JSONResponse:
+        """Describe the API."""
+        return JSONResponse(app.openapi())
 
-    @app.get("/ready")
-    async def ready() -> JSONResponse:
-        """Say whether model and features answer: 200, or 503 with the reason."""
-        reason = server.not_ready()
-        return JSONResponse({"ready": reason is None, "reason": reason}, 503 if reason else 200)
-
-    @app.get("/version")
+    @app.get("/version", **closed)  # type: ignore[arg-type]
     async def version() -> dict[str, Any]:
         """Tell which version is live since when, which is wanted, and why they differ if they do."""
         return server.describe()
 
-    @app.get("/metrics")
+    @app.get("/metrics", **({} if open_metrics else closed))  # type: ignore[arg-type]
     async def metrics() -> Response:
         """Tell Prometheus."""
-        return Response(server.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(server.metrics.text(), media_type=text)
 
 
-async def _answer(server: ModelServer, request: Request, request_id: str, expected: str) -> tuple[int, dict[str, Any]]:
+# Where the body was not read to its end, the connection is of no use to the next call.
+_CLOSE = {"connection": "close"}
+_HEADERS = {
+    401: {"www-authenticate": "Bearer", **_CLOSE}, 408: _CLOSE, 413: _CLOSE, 503: {"retry-after": "1"},
+}  # fmt: skip
+
+
+async def _answer(
+    server: ModelServer, request: Request, request_id: str, expected: str, intake: Intake
+) -> tuple[int, dict[str, Any]]:
     if not _allowed(request, expected):
-        return 401, {
-            "detail": f"send the header 'Authorization: Bearer …' with the token in the server's {TOKEN_VARIABLE}"
-        }
-    body = await _body(request)
-    if body is None:
-        return 413, {"detail": f"a body may have {MAX_BODY:,} bytes; send the rows in several calls"}
+        return 401, {"detail": _ASK}
     try:
-        return 200, await run_in_threadpool(server.predict, body, request_id)
+        async with intake.body(request) as body:
+            return 200, await intake.answer(server.predict, body, request_id)
+    except RefusalError as error:
+        return error.status, {"detail": str(error)}
+    except ClientDisconnect:
+        return 499, {"detail": "the caller went away"}
     except RequestError as error:
         return 422, {"detail": str(error)}
     except BackendError as error:
@@ -105,14 +144,9 @@ async def _answer(server: ModelServer, request: Request, request_id: str, expect
         return 500, {"detail": f"the prediction failed; the server's log has the reason under request id {request_id}"}
 
 
-async def _body(request: Request) -> bytes | None:
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > MAX_BODY:
-            return None
-        parts.append(part)
-    return b"".join(parts)
+def _request_id(request: Request) -> str:
+    given = request.headers.get("x-request-id", "")
+    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
 
 def _allowed(request: Request, expected: str) -> bool:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from airflow_mlops_provider.exceptions import SourceDataError
 from airflow_mlops_provider.lifecycle.product import DataType, MLProduct
 
 EVENT_TIME = "event_time"
+_DTYPES: Mapping[DataType, Any] = {
+    "int64": np.dtype("int64"),
+    "float64": np.dtype("float64"),
+    "bool": np.dtype("bool"),
+    "timestamp": pd.DatetimeTZDtype("ns", "UTC"),
+}
 
 
 def conform(frame: pd.DataFrame, types: Mapping[str, DataType]) -> pd.DataFrame:
@@ -25,7 +33,11 @@ def conform(frame: pd.DataFrame, types: Mapping[str, DataType]) -> pd.DataFrame:
         raise SourceDataError(
             f"no column {', '.join(map(repr, missing))}; there are: {', '.join(map(str, frame.columns))}"
         )
-    return pd.DataFrame({name: _column(frame[name], kind) for name, kind in types.items()}, index=frame.index)
+    made = frame[list(types)]  # a copy
+    # What has its type already is left alone: cast by cast, a single row would cost milliseconds.
+    there = zip(types.items(), made.dtypes, strict=True)
+    cast = {name: _column(made[name], kind) for (name, kind), dtype in there if not _fits(made, name, kind, dtype)}
+    return made.assign(**cast) if cast else made
 
 
 def model_frame(product: MLProduct, frame: pd.DataFrame) -> pd.DataFrame:
@@ -47,6 +59,13 @@ def feature_types(product: MLProduct) -> dict[str, DataType]:
     return {name: numbers.get(kind, kind) for view in product.views for name, kind in view.features.items()}
 
 
+def _fits(frame: pd.DataFrame, name: str, kind: DataType, dtype: Any) -> bool:
+    if kind != "string" or dtype.kind != "O":
+        return bool(dtype == _DTYPES.get(kind))
+    values = frame[name].to_numpy()
+    return all(value is None for value in values[pd.isna(values)])
+
+
 def _column(values: pd.Series, kind: DataType) -> pd.Series:
     try:
         return _cast(values, kind)
@@ -58,7 +77,7 @@ def _cast(values: pd.Series, kind: DataType) -> pd.Series:
     if kind == "timestamp":
         return pd.to_datetime(values, utc=True).astype("datetime64[ns, UTC]")
     if kind == "string":
-        return values.astype(object).where(values.notna(), None)
+        return _strings(values)
     if kind == "float64":
         return values.astype("float64")
     if values.isna().any():
@@ -67,3 +86,9 @@ def _cast(values: pd.Series, kind: DataType) -> pd.Series:
     if not (exact == values).all():
         raise ValueError("it holds other values")
     return exact
+
+
+def _strings(values: pd.Series) -> pd.Series:
+    plain = values.to_numpy(dtype=object, copy=True)
+    plain[pd.isna(plain)] = None
+    return pd.Series(plain, index=values.index, name=values.name, dtype=object)

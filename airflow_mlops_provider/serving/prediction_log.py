@@ -20,29 +20,45 @@ from airflow_mlops_provider.exceptions import IntegrityError
 
 log = logging.getLogger(__name__)
 Record = dict[str, Any]
+MAX_WAITING = 128 * 1024 * 1024
 
 
 class Batch(NamedTuple):
-    """One request's rows, in a frame with their ``event_time``, and what was predicted for each of them."""
+    """One request's rows, in a frame with their ``event_time``, and what was predicted for each of them.
+
+    :param size: bytes of the request that brought them.
+    """
 
     rows: pd.DataFrame
     predictions: list[float]
     version: int
     request_id: str
     predicted_at: datetime
+    size: int = 0
 
 
 class PredictionLog:
     """Appends predictions in a thread of its own.
 
     :param folder: where the files go.
-    :param limit: rows that may wait; beyond it a batch is dropped, and ``on_drop`` is told how many.
+    :param limit: rows that may wait; beyond it, or with more than ``MAX_WAITING`` bytes of requests, a batch is
+        dropped, and ``on_drop`` is told how many.
+    :param part: bytes after which a file is followed by another.
+    :param total: bytes that the folder may hold; beyond it what comes is dropped until files were moved away.
     """
 
-    def __init__(self, folder: Path, limit: int = 100_000, on_drop: Callable[[int], None] = lambda _: None) -> None:
-        self.folder, self.limit, self._on_drop = folder, limit, on_drop
+    def __init__(
+        self,
+        folder: Path,
+        limit: int = 100_000,
+        on_drop: Callable[[int], None] = lambda _: None,
+        part: int = 64 * 1024 * 1024,
+        total: int = 10 * 1024**3,
+    ) -> None:
+        self.folder, self.limit, self._on_drop, self._part_size, self._total = folder, limit, on_drop, part, total
         self._waiting: deque[Batch] = deque()
-        self._count, self._part, self._closed = 0, 0, False
+        self._count, self._bytes, self._part, self._written = 0, 0, 0, 0
+        self._closed = self._failing = False
         self._changed = threading.Condition()
         self._file: IO[str] | None = None
         self._day = ""
@@ -53,9 +69,11 @@ class PredictionLog:
         """Take predictions for writing; return at once, False if they were dropped for lack of room."""
         count = len(batch.rows)
         with self._changed:
-            if not self._closed and self._count + count <= self.limit:
+            room = self._count + count <= self.limit and self._bytes + batch.size <= MAX_WAITING
+            if room and not self._closed:
                 self._waiting.append(batch)
                 self._count += count
+                self._bytes += batch.size
                 self._changed.notify_all()
                 return True
         self._on_drop(count)
@@ -77,12 +95,16 @@ class PredictionLog:
         while batch := self._take():
             try:
                 self._write(batch)
+                self._failing = False
             except Exception as error:  # noqa: BLE001 - this thread must outlive a full disk or an odd value
-                log.error("%d predictions could not be recorded in %s: %s", len(batch.rows), self.folder, error)  # noqa: TRY400
+                if not self._failing:  # a line for the first of a row of failures; the metric counts them all
+                    log.error("predictions can't be recorded in %s: %s", self.folder, error)  # noqa: TRY400
+                self._failing = True
                 self._on_drop(len(batch.rows))
                 self._end_part()
             with self._changed:
                 self._count -= len(batch.rows)
+                self._bytes -= batch.size
                 self._changed.notify_all()
         self._end_part()
 
@@ -96,16 +118,23 @@ class PredictionLog:
         file = self._open(f"{batch.predicted_at:%Y-%m-%d}")
         file.write(text)
         file.flush()
+        self._written += len(text)
 
     def _open(self, day: str) -> IO[str]:
-        if self._file is None or day != self._day:
+        if self._file is None or day != self._day or self._written >= self._part_size:
             self._end_part()
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._day, self._part = day, self._part + 1
+            self._require_room()
+            self._written, self._day, self._part = 0, day, self._part + 1
             # A name never used before: only then can a broken line stand nowhere but at a file's end.
             name = f"{day}.{socket.gethostname()}-{os.getpid()}-{time.time():.3f}-{self._part}.jsonl"
             self._file = (self.folder / name).open("x", encoding="utf-8")
         return self._file
+
+    def _require_room(self) -> None:
+        held = sum(file.stat().st_size for file in self.folder.glob("*.jsonl"))
+        if held >= self._total:
+            raise OSError(f"it holds {held:,} of at most {self._total:,} bytes; move older files away")
 
     def _end_part(self) -> None:
         file, self._file = self._file, None
@@ -133,10 +162,18 @@ def read_log(folder: Path) -> pd.DataFrame:
 
 def _records(batch: Batch) -> list[Record]:
     told = {"version": batch.version, "request_id": batch.request_id, "predicted_at": batch.predicted_at}
-    rows = batch.rows.astype(object).where(batch.rows.notna(), None).to_dict(orient="records")
+    columns = [_values(batch.rows[name]) for name in batch.rows]
+    rows = (dict(zip(batch.rows.columns, values, strict=True)) for values in zip(*columns, strict=True))
     return [
         {"row": row, "prediction": prediction, **told} for row, prediction in zip(rows, batch.predictions, strict=True)
     ]
+
+
+def _values(column: pd.Series) -> list[Any]:
+    """Return a column as JSON has it: times in ISO 8601, and None for what is missing."""
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        column = pd.Series(pd.DatetimeIndex(column).to_pydatetime(), dtype=object).map(_plain, na_action="ignore")
+    return [None if gone else value for value, gone in zip(column.tolist(), column.isna(), strict=True)]
 
 
 def _lines(path: Path) -> Iterator[Record]:

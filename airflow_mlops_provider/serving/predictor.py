@@ -59,10 +59,9 @@ class Predictor:
         """Return what the model sees of some rows and their features. Arguments and errors as for ``predict``."""
         if len(rows) != len(features):
             raise SourceDataError(f"{len(rows)} rows, but features for {len(features)}")
-        asked = rows.drop(columns=features.columns, errors="ignore")
-        return model_inputs(
-            self.product, pd.concat([asked.reset_index(drop=True), features.reset_index(drop=True)], axis=1)
-        )
+        asked = rows[[name for name in rows.columns if name not in features.columns]]
+        both = [asked.reset_index(drop=True), features.reset_index(drop=True)]
+        return model_inputs(self.product, pd.concat(both, axis=1))
 
     def score(self, inputs: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Return the probability for each row of model inputs, as float64 of shape ``(len(inputs),)``.

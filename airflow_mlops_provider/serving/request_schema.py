@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
+import numpy as np
 import pandas as pd
 import typing_extensions
 from pydantic import AwareDatetime, ConfigDict, Field, TypeAdapter, ValidationError
 
 from airflow_mlops_provider.exceptions import MLOpsError
 from airflow_mlops_provider.lifecycle.product import DataType, MLProduct
-from airflow_mlops_provider.serving.frames import EVENT_TIME
+from airflow_mlops_provider.serving.frames import EVENT_TIME, request_types
 
 MAX_ROWS = 10_000
+MAX_TEXT = 1_000
 MAX_MESSAGES = 5
+_MAX_DETAIL = 2_000
+# What pandas' nanoseconds reach: September 1677 to April 2262.
+_MAX_MICROSECONDS = (2**63 - 1) // 1000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_MISSING = np.iinfo(np.int64).min  # pandas' NaT
 
 _TYPES: dict[DataType, Any] = {
-    "string": str | None,
+    "string": Annotated[str, Field(max_length=MAX_TEXT)] | None,
     "int64": Annotated[int, Field(ge=-(2**63), lt=2**63)],
     "float64": Annotated[float, Field(allow_inf_nan=False)] | None,
     "bool": bool,
@@ -37,7 +46,8 @@ class RequestSchema:
     """
 
     def __init__(self, product: MLProduct, max_rows: int = MAX_ROWS) -> None:
-        self.known = [*product.request, EVENT_TIME]
+        self.types = request_types(product)
+        self.known = [*self.types]
         columns = {name: _TYPES[kind] for name, kind in product.request.items()}
         typed_dict: Any = typing_extensions.TypedDict  # made at run time, which type checkers do not follow
         strict = ConfigDict(extra="forbid", strict=True)
@@ -61,14 +71,15 @@ class RequestSchema:
             rows = self._adapter.validate_json(body)["rows"]
         except ValidationError as error:
             raise RequestError(self._explain(error)) from None
-        frame = pd.DataFrame(rows, columns=self.known)
-        return frame.assign(**{EVENT_TIME: pd.to_datetime(frame[EVENT_TIME], utc=True)})
+        columns = {name: _column(name, kind, [row[name] for row in rows]) for name, kind in self.types.items()}
+        return pd.DataFrame(columns)
 
     def _explain(self, error: ValidationError) -> str:
         found = error.errors(include_url=False, include_context=False)
         lines = [self._line(one) for one in found[:MAX_MESSAGES]]
         more = [f"and {len(found) - MAX_MESSAGES} more"] if len(found) > MAX_MESSAGES else []
-        return "; ".join(lines + more)
+        text = "; ".join(lines + more)
+        return text if len(text) <= _MAX_DETAIL else f"{text[:_MAX_DETAIL]}…"
 
     def _line(self, error: Any) -> str:
         place, kind, message = error["loc"], error["type"], str(error["msg"])
@@ -77,12 +88,37 @@ class RequestSchema:
             return f'{where}: {message}; send {{"rows": [{{{", ".join(self.known)}}}, …]}}'
         where, column = f"row {place[1]}", place[2]
         if kind == "extra_forbidden":
-            return f"{where}: unknown column {column!r}; known: {', '.join(self.known)}"
+            return f"{where}: unknown column {_short(column)}; known: {', '.join(self.known)}"
         if kind == "missing":
             return f"{where}: column {column!r} is missing; known: {', '.join(self.known)}"
         if kind == "timezone_aware":
             message += ", such as 2013-07-01T12:00:00Z"
-        return f"{where}: column {column!r}: {message}, not {error['input']!r:.80}"
+        return f"{where}: column {column!r}: {message}, not {_short(error['input'])}"
+
+
+def _column(name: str, kind: DataType, values: list[Any]) -> Any:
+    """Return checked values as what they are cast to anyhow, so that no cast is left to do."""
+    if kind == "timestamp":
+        return _times(name, values)
+    if kind == "string":
+        return np.array(values, dtype=object)
+    return np.array(values, dtype=kind)
+
+
+def _times(name: str, values: list[datetime | None]) -> pd.DatetimeIndex:
+    moments = [_MISSING if value is None else (value - _EPOCH) // _MICROSECOND for value in values]
+    for row, moment in enumerate(moments):
+        if moment != _MISSING and abs(moment) > _MAX_MICROSECONDS:
+            raise RequestError(f"row {row}: column {name!r}: a time must lie in 1678 to 2261, not {values[row]}")
+    exact = np.array([moment if moment == _MISSING else 1000 * moment for moment in moments], dtype="int64")
+    return pd.DatetimeIndex(exact.view("datetime64[ns]"), tz="UTC")
+
+
+def _short(value: Any) -> str:
+    """Return a value's first 80 characters, whatever its size; of a very long whole number, Python refuses to tell."""
+    if isinstance(value, int) and value.bit_length() > 1000:
+        return f"a whole number of {value.bit_length()} bits"
+    return repr(value[:80]) if isinstance(value, str) else f"{value!r:.80}"
 
 
 def check_times(times: pd.Series, watermark: Any) -> None:
@@ -90,8 +126,8 @@ def check_times(times: pd.Series, watermark: Any) -> None:
 
     :raises RequestError: naming the first such row.
     """
-    late = times[times < watermark]
-    if len(late):
+    if times.min() < watermark:
+        late = times[times < watermark]
         raise RequestError(
             f"row {late.index[0]}: event_time {late.iloc[0].isoformat()} is before {watermark.isoformat()}, up to "
             f"where the online store already knows later features; ask batch prediction for the past "

@@ -23,9 +23,9 @@ from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.registry import may_serve
 from airflow_mlops_provider.serving.metrics import Metrics
 from airflow_mlops_provider.serving.prediction_log import Batch, PredictionLog
-from airflow_mlops_provider.serving.predictor import Predictor, Probabilities, placeholders
+from airflow_mlops_provider.serving.predictor import Predictor, Probabilities
 from airflow_mlops_provider.serving.releases import Release, read_desired
-from airflow_mlops_provider.serving.request_schema import RequestSchema, check_times
+from airflow_mlops_provider.serving.request_schema import RequestError, RequestSchema, check_times
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,9 @@ class Features(Protocol):
 
     def online(self, keys: pd.DataFrame) -> pd.DataFrame:
         """Return the latest features of each row's entities, in the rows' order."""
+
+    def require_online(self) -> None:
+        """Raise unless the store answers and has what was brought there."""
 
     def watermark(self) -> datetime | None:
         """Return up to when the online store knows features; None if it knows none."""
@@ -88,7 +91,6 @@ class ModelServer:
         self.feature_error: str | None = "the feature store is being opened"
         self._open_features = open_features
         self._features: Features | None = None
-        self._nobody = placeholders(product)[list(product.entity_columns)]
         self._ending = threading.Event()
         self._tried, self._fell_back = 0.0, -math.inf
         self._ready_within = ready_within
@@ -127,8 +129,8 @@ class ModelServer:
         rows = self.schema.parse(body)
         live = self._ready()
         features = self._look_up(rows)
-        predictions = live.predictor.predict(rows, features)
-        self._record(rows, predictions, live, request_id)
+        predictions = live.predictor.score(self._inputs(live, rows, features))
+        self._record(rows, predictions, live, request_id, len(body))
         answers = [{"probability": value} for value in predictions.tolist()]
         return {"product": self.product.name, "version": live.release.version, "predictions": answers}
 
@@ -159,11 +161,13 @@ class ModelServer:
                 self._features = self._open_features()
             self.watermark = self._features.watermark()
             if self.watermark:
-                self._features.online(self._nobody)  # the watermark alone would not show that the store is down
-            self.feature_error = None if self.watermark else "the online store is empty; materialize features first"
+                self._features.require_online()  # the watermark alone would not show that the store is down or empty
+            found = None if self.watermark else "the online store is empty; materialize features first"
         except Exception as error:  # noqa: BLE001 - whatever the store or the network raised, it is shown
-            self.feature_error = _bounded(error)
-            log.warning("the feature store does not answer: %s", self.feature_error)
+            found = _bounded(error)
+        if found != self.feature_error:  # a line for each change, not for each look
+            log.log(logging.WARNING if found else logging.INFO, "feature store: %s", found or "it answers")
+        self.feature_error = found
 
     def _ready(self) -> Live:
         reason = self.not_ready()
@@ -182,9 +186,16 @@ class ModelServer:
         check_times(rows["event_time"], watermark)
         return features
 
-    def _record(self, rows: pd.DataFrame, predictions: Probabilities, live: Live, request_id: str) -> None:
+    def _inputs(self, live: Live, rows: pd.DataFrame, features: pd.DataFrame) -> pd.DataFrame:
+        try:
+            return live.predictor.inputs(rows, features)
+        except (OverflowError, pd.errors.OutOfBoundsDatetime, pd.errors.OutOfBoundsTimedelta) as error:
+            # Each value was fit; what the product's code makes of two of them together may not be.
+            raise RequestError(f"the rows' values are too far apart or too large: {_bounded(error)}") from error
+
+    def _record(self, rows: pd.DataFrame, predictions: Probabilities, live: Live, request_id: str, size: int) -> None:
         self.metrics.predicted(predictions)
-        self._log.append(Batch(rows, predictions.tolist(), live.release.version, request_id, datetime.now(UTC)))
+        self._log.append(Batch(rows, predictions.tolist(), live.release.version, request_id, datetime.now(UTC), size))
 
     def _settled(self, wanted: Release) -> bool:
         if wanted != self.desired:

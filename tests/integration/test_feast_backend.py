@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -245,6 +246,64 @@ def test_intervals_older_than_a_feature_hold_nulls(tmp_path: Path) -> None:
     assert new.online(pd.DataFrame({"town": ["rome"]}))["reports"].isna().all()
 
 
+def online_wind(store: FeatureStoreBackend) -> float:
+    return float(store.online(pd.DataFrame({"town": ["oslo"], "carrier": ["AA"], "number": [1]}))["wind"].iloc[0])
+
+
+def windy(store: FeatureStoreBackend, wind: float) -> None:
+    """Bring January online, with one wind everywhere."""
+    frames = rows_of(JANUARY, 1)
+    frames["climate"]["wind"] = wind
+    load(store, JANUARY, frames)
+    store.materialize(JANUARY)
+
+
+def test_a_replaced_online_store_is_read_anew(store: FeatureStoreBackend, tmp_path: Path) -> None:
+    """A file put in the old one's place answers from then on, in a reader that held the old one open."""
+    other = FeatureStoreBackend(product(), tmp_path / "other")
+    other.apply()
+    windy(store, 1.0)
+    windy(other, 2.0)
+    assert online_wind(store) == 1.0
+    (other.folder / "online.db").replace(store.folder / "online.db")
+    assert online_wind(store) == 2.0
+    store.require_online()
+
+
+def test_a_deleted_or_emptied_online_store_is_noticed(store: FeatureStoreBackend) -> None:
+    """What is gone is said, and never answered from an open handle or as features that nobody has."""
+    windy(store, 1.0)
+    online_wind(store)
+    store.require_online()
+    file = store.folder / "online.db"
+    with sqlite3.connect(file) as connection:
+        connection.execute("delete from trips_leg")
+    connection.close()
+    with pytest.raises(BackendError, match="has lost the features of view 'leg'; materialize them again"):
+        store.require_online()
+    file.unlink()
+    for call in (store.require_online, lambda: online_wind(store)):
+        with pytest.raises(BackendError, match=r"online\.db is gone; materialize features again"):
+            call()
+    file.touch()
+    with pytest.raises(BackendError, match=r"online\.db did not answer: no such table"):
+        online_wind(store)
+
+
+def test_the_look_up_is_planned_once(store: FeatureStoreBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The registry is read for the first look-up, not for the next, and again once the definitions changed."""
+    windy(store, 1.0)
+    opened: list[int] = []
+    real = FeatureStoreBackend._open_store
+    monkeypatch.setattr(FeatureStoreBackend, "_open_store", lambda self: opened.append(1) or real(self))
+    again = FeatureStoreBackend(product(), store.folder)
+    assert [online_wind(again) for _ in range(3)] == [1.0] * 3
+    assert len(opened) == 1
+    (store.folder / "registry.sha256").write_text("another")
+    assert online_wind(again) == 1.0
+    assert len(opened) == 2
+
+
 def test_nothing_there_yet_says_what_to_do(tmp_path: Path) -> None:
     """Reading before anything was loaded names the step to run first."""
     empty = FeatureStoreBackend(product(), tmp_path / "features")
@@ -312,6 +371,19 @@ def test_redis_behaves_like_sqlite(tmp_path: Path, redis: str) -> None:
     backend = FeatureStoreBackend(product(), tmp_path / "features", settings)
     backend.apply()
     check_older_interval(backend)
+
+
+def test_a_flushed_redis_is_noticed(tmp_path: Path, redis: str) -> None:
+    """A store that was emptied is not taken for one in which nobody has features."""
+    from redis import Redis
+
+    backend = FeatureStoreBackend(product(), tmp_path / "features", {"type": "redis", "connection_string": redis})
+    backend.apply()
+    windy(backend, 1.0)
+    backend.require_online()
+    Redis(port=int(redis.partition(":")[2])).flushall()
+    with pytest.raises(BackendError, match="has lost the features of view 'climate'"):
+        backend.require_online()
 
 
 @pytest.mark.skipif(find_spec("redis") is None, reason="needs the redis package (feast[redis])")

@@ -12,7 +12,7 @@ import yaml
 
 from airflow_mlops_provider import __version__
 from airflow_mlops_provider.serving.__main__ import parser
-from airflow_mlops_provider.serving.app import TOKEN_VARIABLE
+from airflow_mlops_provider.serving.client import TOKEN_VARIABLE
 
 helm = pytest.importorskip("helm_python", reason="Helm comes with the dev extra: pip install -e '.[dev]'")
 kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="needs the dev extra: pip install -e '.[dev]'")
@@ -154,14 +154,33 @@ def test_the_pod_has_no_more_rights_than_it_needs(render: Render) -> None:
 
 
 def test_secrets_are_only_referred_to(render: Render) -> None:
-    """The token comes from a Secret under the name that the server reads, or not at all; a plain value is refused."""
-    assert TOKEN_VARIABLE not in environment(render())
+    """The token comes from a Secret under the name that the server reads; a plain value is refused."""
+    assert environment(render())[TOKEN_VARIABLE] == {"secretKeyRef": {"name": "mlops-model-server", "key": "token"}}
     assert "envFrom" not in pod(render())["containers"][0]
     manifests = render(**EVERYTHING)
     assert environment(manifests)[TOKEN_VARIABLE] == {"secretKeyRef": {"name": "serving", "key": "bearer"}}
     assert pod(manifests)["containers"][0]["envFrom"] == [{"secretRef": {"name": "bucket"}}]
     with pytest.raises(helm.HelmError, match=TOKEN_VARIABLE):
         render(env={TOKEN_VARIABLE: "open for all to read"})
+
+
+def test_without_a_token_only_where_that_is_said(render: Render) -> None:
+    """No Secret and no word for it is an error that names both; with the word, the server is told so, too."""
+    with pytest.raises(helm.HelmError, match=r"name a Secret with the server's token, or set noToken: true"):
+        render(tokenSecret={"name": ""})
+    manifests = render(tokenSecret={"name": ""}, noToken=True, serviceMonitor={"enabled": True})
+    assert TOKEN_VARIABLE not in environment(manifests)
+    assert parser().parse_args(pod(manifests)["containers"][0]["args"][3:]).no_token
+    assert "authorization" not in manifests["ServiceMonitor"]["spec"]["endpoints"][0]
+    assert not parser().parse_args(pod(render(noToken=True))["containers"][0]["args"][3:]).no_token
+
+
+def test_prometheus_sends_the_token_or_is_let_in(render: Render) -> None:
+    """The monitor has the server's own Secret; where metrics are open, the server is told so."""
+    (endpoint,) = render(**EVERYTHING)["ServiceMonitor"]["spec"]["endpoints"]
+    assert endpoint["authorization"] == {"type": "Bearer", "credentials": {"name": "serving", "key": "bearer"}}
+    given = [parser().parse_args(pod(render(openMetrics=said))["containers"][0]["args"][3:]) for said in (False, True)]
+    assert [one.open_metrics for one in given] == [False, True]
 
 
 def test_the_network_policy_lets_nobody_in_by_itself(render: Render) -> None:

@@ -180,6 +180,8 @@ def test_the_charts_pod_serves(image: str, root: Root, free_port: Callable[[], i
     values = {
         "root": root.known_as.as_uri(),
         "volume": {"mountPath": str(root.known_as)},
+        "tokenSecret": {"name": ""},
+        "noToken": True,
         "image": {"repository": repository, "tag": tag, "pullPolicy": "Never"},
     }
     with helm.Chart.load(str(CHECKOUT / "helm" / "mlops-model-server")) as chart:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -11,13 +12,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from fastapi.testclient import TestClient
 
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.registry import Status
 from airflow_mlops_provider.serving.app import create_app
+from airflow_mlops_provider.serving.intake import Intake
 from airflow_mlops_provider.serving.prediction_log import read_log
+from airflow_mlops_provider.serving.predictor import Predictor
 from airflow_mlops_provider.serving.releases import Release
 from airflow_mlops_provider.serving.server import ModelServer
 from tests.serving_world import NAME, WATERMARK, StandInFeatures, ask_for, enter, make_product, make_release, make_rows
@@ -236,12 +240,89 @@ def test_token_is_asked_for(server: ModelServer, tmp_path: Path) -> None:
             assert client.post("/predict", json=rows, headers={b"authorization": given}).status_code == 401
         right = {b"authorization": "Bearer sécret".encode()}
         assert client.post("/predict", json=rows, headers=right).status_code == 200
-        assert client.get("/version").status_code == 200
+        for path in ("/", "/version", "/metrics", "/openapi.json"):
+            refused = client.get(path)
+            assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+            assert client.get(path, headers=right).status_code == 200
+        # A probe has no token, and learns nothing but yes or no.
+        assert client.get("/health").json() == {"status": "up"}
+        assert client.get("/ready").json() == {"ready": True}
+        assert client.get("/ready", headers=right).json() == {"ready": True, "reason": None}
+
+
+def test_metrics_are_open_only_where_that_is_said(server: ModelServer) -> None:
+    """Told so, /metrics is read without the token; the rest still asks for it."""
+    with TestClient(create_app(server, token="secret", open_metrics=True)) as client:
+        assert client.get("/metrics").status_code == 200
+        assert client.get("/version").status_code == 401
 
 
 def test_too_large_a_body_is_refused(client: TestClient) -> None:
     """A body beyond the limit is refused before it is parsed."""
     assert client.post("/predict", content=b" " * (16 * 1024 * 1024 + 1)).status_code == 413
+
+
+def test_callers_wait_within_a_bound(server: ModelServer) -> None:
+    """Where others' bodies fill the room, a call is told to come again; what was answered makes room."""
+    with TestClient(create_app(server, token="", intake=Intake(waiting=100))) as client:
+        for _ in range(3):
+            answer = client.post("/predict", content=b" " * 101)
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+            assert "too many calls wait" in answer.json()["detail"]
+        assert client.post("/predict", content=b" " * 100).status_code == 422
+
+
+def test_values_that_overflow_together_are_the_callers(
+    client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Moments that each fit, and whose distance doesn't, are a 422 and not a failure."""
+    ask_for(tmp_path, make_release(tmp_path, 1))
+    until(lambda: client.get("/ready").status_code == 200)
+    ends = pd.Series([pd.Timestamp.max]), pd.Series([pd.Timestamp.min])
+    for far in (lambda *_: ends[0] - ends[1], lambda *_: ends[0] + pd.Timedelta(days=1)):
+        monkeypatch.setattr(Predictor, "inputs", far)
+        answer = client.post("/predict", json={"rows": make_rows(1)})
+        assert answer.status_code == 422
+        assert "too far apart or too large" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("given", ["a b", "a\x1bb", "é", "x" * 101, "<script>", ""])
+def test_odd_request_ids_are_replaced(client: TestClient, given: str) -> None:
+    """What could forge a line of a log or a page gets an id of our own."""
+    answer = client.post("/predict", content=b"{", headers={b"x-request-id": given.encode("latin-1")})
+    assert re.fullmatch("[0-9a-f]{32}", answer.headers["x-request-id"])
+
+
+def test_a_repeated_failure_is_said_once(
+    client: TestClient, server: ModelServer, features: StandInFeatures, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A store that is down for a hundred looks is one line, and one more when it answers again."""
+    until(lambda: server.feature_error is None)
+    caplog.set_level("INFO")
+    looks = 0
+
+    def broken() -> None:
+        nonlocal looks
+        looks += 1
+        raise OSError("the store is down")
+
+    features.require_online = broken  # type: ignore[method-assign]
+    until(lambda: looks > 20)
+    features.require_online = lambda: None  # type: ignore[method-assign]
+    until(lambda: "feature store: it answers" in caplog.messages)
+    assert caplog.messages.count("feature store: OSError: the store is down") == 1
+
+
+def test_the_description_tells_each_refusal(client: TestClient) -> None:
+    """A generated client knows answers and refusals, and where the token goes."""
+    told = client.get("/openapi.json").json()
+    predict = told["paths"]["/predict"]["post"]
+    assert set(predict["responses"]) == {"200", "401", "408", "413", "422", "500", "503"}
+    for status, response in predict["responses"].items():
+        (content,) = response["content"].values()
+        assert content["schema"]["$ref"].endswith("/Predictions" if status == "200" else "/Refusal")
+    assert "401" in told["paths"]["/version"]["get"]["responses"]
+    assert predict["security"] == [{"HTTPBearer": []}]
 
 
 def test_page_escapes_and_links(client: TestClient) -> None:

@@ -57,6 +57,81 @@ def test_body_of_another_shape_says_what_to_send(product: MLProduct, body: str) 
         RequestSchema(product).parse(body.encode())
 
 
+def with_moment(product: MLProduct) -> MLProduct:
+    """The product with a moment of its own among the request's columns."""
+    return product.model_copy(update={"request": {**product.request, "ordered": "timestamp"}})
+
+
+@pytest.mark.parametrize("column", ["event_time", "ordered"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59.999999-14:00",
+        "1677-09-21T00:00:00Z",
+        "2262-04-11T23:47:16.854776Z",
+        "2300-01-01T00:00:00Z",
+    ],
+)
+def test_moments_beyond_nanoseconds_are_named(product: MLProduct, column: str, moment: str) -> None:
+    """A moment that pandas can't hold is refused, naming row and column."""
+    good = {**GOOD, "ordered": "2020-01-01T00:00:00Z"}
+    body = json.dumps({"rows": [good, {**good, column: moment}]}).encode()
+    with pytest.raises(RequestError, match=f"row 1: column '{column}': a time must lie in 1678 to 2261, not "):
+        RequestSchema(with_moment(product)).parse(body)
+
+
+def test_moments_arrive_exactly(product: MLProduct) -> None:
+    """The first and the last moment that fit, odd microseconds, other zones and none at all reach the frame as sent."""
+    moments = ["1677-09-21T00:12:43.145225Z", "2262-04-11T23:47:16.854775Z", "2020-02-29T23:59:59.999999+05:45", None]
+    rows = [{**GOOD, "ordered": moment} for moment in moments]
+    frame = RequestSchema(with_moment(product)).parse(json.dumps({"rows": rows}).encode())
+    truth = pd.to_datetime(pd.Series(moments, name="ordered"), utc=True, format="ISO8601").astype("datetime64[ns, UTC]")
+    pd.testing.assert_series_equal(frame["ordered"], truth)
+
+
+def _with(name: str, json_value: str) -> str:
+    rest = json.dumps({key: value for key, value in GOOD.items() if key != name})[1:]
+    return f'{{"rows": [{{"{name}": {json_value}, {rest}]}}'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "[" * 1_000_000,
+        '{"rows": [' + '{"a":' * 100_000,
+        _with("pieces", "1" + "0" * 5_000),
+        _with("pieces", "-" + "9" * 1_000),
+        _with("price", "1e999"),
+        _with("price", "1" + "0" * 5_000),
+        _with("price", "NaN"),
+        _with("customer", '"\\ud800"'),
+        _with("customer", json.dumps("x" * 1_001)),
+        _with("customer", json.dumps("ü" * 10_000_000)),
+        _with("customer", json.dumps([["x" * 100_000] * 10])),
+        _with("x" * 1_000_000, "1"),
+        '{"rows": [{' + ", ".join(f'"c{number}": 1' for number in range(100_000)) + "}]}",
+        '{"rows": [' + ", ".join(["1"] * 20_000) + "]}",
+        '\ufeff{"rows": []}',
+    ],
+    ids=range(15),
+)
+def test_hostile_bodies_get_a_short_answer(product: MLProduct, body: str) -> None:
+    """Deep, huge, endless, unnamed and unpaired: each is refused as a caller's mistake, in a bounded message."""
+    with pytest.raises(RequestError) as caught:
+        RequestSchema(product).parse(body.encode())
+    assert len(str(caught.value)) < 2_100
+
+
+def test_long_but_allowed_and_doubled_names_pass(product: MLProduct) -> None:
+    """A string at the limit, control and astral characters arrive as they are; of a doubled name, the last counts."""
+    texts = ["x" * 1_000, "\x00\n", "\U0001f6eb", ""]
+    rows = [{**GOOD, "customer": text} for text in texts]
+    assert RequestSchema(product).parse(json.dumps({"rows": rows}).encode())["customer"].tolist() == texts
+    doubled = _with("pieces", '1, "pieces": 7')
+    assert RequestSchema(product).parse(doubled.encode())["pieces"].tolist() == [7]
+
+
 def test_missing_column_and_bounded_message(product: MLProduct) -> None:
     """A missing column is named, and a thousand mistakes give a short message."""
     rows = [{name: value for name, value in GOOD.items() if name != "price"}] * 1000
@@ -205,3 +280,35 @@ def test_full_log_counts_what_it_drops(product: MLProduct, tmp_path: Path) -> No
     assert blocked.append(_some(product, 2))
     blocked.close()
     assert dropped == [5, 1, 2]
+
+
+def test_a_long_log_goes_on_in_another_file(product: MLProduct, tmp_path: Path) -> None:
+    """No file grows for ever, and together they give back all that was recorded."""
+    log = PredictionLog(tmp_path, part=1_000)
+    for _ in range(5):
+        log.append(_some(product, 10))
+    log.close()
+    assert len(list(tmp_path.glob("*.jsonl"))) == 5
+    assert len(read_log(tmp_path)) == 50
+
+
+def test_a_full_folder_takes_no_more(product: MLProduct, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Beyond its bytes the folder keeps what it has; what comes is counted, and said once."""
+    dropped: list[int] = []
+    log = PredictionLog(tmp_path, on_drop=dropped.append, part=1_000, total=1_500)
+    for _ in range(5):
+        log.append(_some(product, 10))
+    log.close()
+    assert len(read_log(tmp_path)) == 10 * (5 - len(dropped)) < 50
+    assert [record.getMessage() for record in caplog.records if "move older files away" in record.getMessage()]
+    assert len(caplog.records) == 1
+
+
+def test_large_requests_wait_within_bytes(product: MLProduct, tmp_path: Path) -> None:
+    """A few large requests fill the room before their rows would."""
+    dropped: list[int] = []
+    log = PredictionLog(tmp_path, on_drop=dropped.append)
+    assert not log.append(_some(product, 3)._replace(size=129 * 1024 * 1024))
+    assert log.append(_some(product, 4)._replace(size=127 * 1024 * 1024))
+    log.close()
+    assert dropped == [3]

@@ -1,0 +1,274 @@
+"""This model server with everything on, against `mlflow models serve` with the same booster, by turns."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks import Result
+
+DAGS = Path(__file__).parent.parent / "dags"
+CLIENTS = 8
+TURNS = 5
+CALLS = {1: 25, 100: 12}  # rows a call: calls of each client in a turn
+LIMIT = 0.5
+ALL = max(CALLS) * CLIENTS
+
+# Two months of real flights to the feature store, a model of them, and the next month's flights to ask for: for MLflow
+# as the finished inputs, with numbers for categories, and without the booster's list of them, which no JSON can meet.
+_PREPARE = """
+import json, sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+dags, folder, count = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+sys.path.insert(0, dags)
+import lightgbm
+import mlflow.lightgbm
+import numpy as np
+import pandas as pd
+from airflow_mlops_provider.backends import models
+from airflow_mlops_provider.backends.artifacts import open_store
+from airflow_mlops_provider.backends.feast import FeatureStoreBackend
+from airflow_mlops_provider.backends.ledger import Ledger
+from airflow_mlops_provider.jobs import runner
+from airflow_mlops_provider.jobs.intervals import current, leading_to
+from airflow_mlops_provider.lifecycle.references import ModelVersion
+from airflow_mlops_provider.lifecycle.registry import Status
+from airflow_mlops_provider.lifecycle.spec import JobSpec, Services
+from airflow_mlops_provider.serving import folders, releases
+from airflow_mlops_provider.serving.predictor import Predictor
+from flight_delay import replay
+from flight_delay.examples import examples
+from flight_delay.product import product
+
+root, landing = str(folder / "artifacts"), folder / "landing"
+services, store = Services(landing=str(landing), mlflow=f"sqlite:///{folder}/mlflow.db"), open_store(root)
+
+
+def job(name, interval=None, params=None, **inputs):
+    manifest = runner.run(JobSpec(job=name, product=product.name, interval=interval, inputs=inputs, params=params or {},
+                                  root=root, services=services))
+    assert manifest.state == "success", manifest.failure
+    return manifest.result
+
+
+def clean(interval):
+    replay.deliver(landing, interval)
+    return job("clean", interval, raw=job("extract", interval))
+
+
+features = []
+for interval in map(replay.month, ("2013-01", "2013-02")):
+    clean(interval)
+    features.append(job("compute", interval, clean=leading_to(current(store, product.name, "clean"), interval, 2)))
+    job("load", interval, features=features[-1])
+model = job("train", training_set=job("training_set", params={"evaluate": 1}, features=features))
+version = ModelVersion(uri=model.uri, hash=model.hash, name=product.name, version=1, facts=model.facts)
+for status in (Status.REGISTERED, Status.STAGING, Status.PRODUCTION_READY, Status.LIVE):
+    Ledger(store, product.name).move(version, status, reason="to be measured", by="benchmark")
+releases.request(store, releases.Release(product=product.name, model_uri=model.uri, model_hash=model.hash, version=1,
+                                         requested_at=datetime.now(UTC)))
+
+march = replay.month("2013-03")
+tables = {file.stem: pd.read_parquet(file) for file in Path(clean(march).uri.removeprefix("file://")).glob("*.parquet")}
+rows = examples(tables, march).sample(count, random_state=7).reset_index(drop=True)
+rows = rows[rows["event_time"] >= march.start][[*product.request, "event_time"]]
+rows = pd.concat([rows, rows])[:count].reset_index(drop=True)
+predictor = Predictor.load(product, Path(model.uri.removeprefix("file://")), model.hash, 1)
+backend = FeatureStoreBackend(product, folders.feature_folder(root, product.name))
+inputs = predictor.inputs(rows, backend.online(rows))
+for name in inputs.select_dtypes("category"):
+    inputs[name] = inputs[name].cat.codes.astype("float64").where(inputs[name].notna())
+inputs = inputs.astype("float64")
+ready = [[None if value != value else value for value in row] for row in inputs.to_numpy().tolist()]
+trees = predictor.model.model.model_to_string().rpartition("pandas_categorical:")[0] + "pandas_categorical:null\\n"
+mlflow.lightgbm.save_model(lightgbm.Booster(model_str=trees), folder / "mlflow_model",
+                           signature=mlflow.models.infer_signature(inputs))
+answers = [float(value) for value in predictor.predict(rows, backend.online(rows))]
+given = json.loads(rows.to_json(orient="records", date_format="iso"))
+(folder / "asked.json").write_text(json.dumps({"rows": given, "inputs": ready, "columns": [*inputs], "answers": answers,
+                                                  "root": root}))
+"""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server to be asked.
+
+    :param bodies: by rows a call, the bodies that each client sends one after the other.
+    """
+
+    name: str
+    port: int
+    path: str
+    bodies: dict[int, list[bytes]]
+
+    def ask(self, connection: http.client.HTTPConnection, body: bytes) -> list[float]:
+        """Return the answered probabilities."""
+        connection.request("POST", self.path, body, {"content-type": "application/json"})
+        answer = connection.getresponse()
+        text = answer.read()
+        if answer.status != 200:
+            raise RuntimeError(f"{self.name} answered {answer.status}: {text[:500]!r}")
+        found = json.loads(text)["predictions"]
+        return [one["probability"] if isinstance(one, dict) else one for one in found]
+
+
+def measure() -> Result:
+    """Return calls a second of both, in turns of a fixed number of calls, and their ratio."""
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as home:
+        folder = Path(home)
+        asked = _prepared(folder)
+        with _ours(folder, asked) as ours, _mlflow(folder, asked) as theirs:
+            for server in (ours, theirs):
+                _check(server, asked["answers"])
+            found = {rows: _by_turns(ours, theirs, rows) for rows in CALLS}
+    ratios = {rows: median(one / other for (one, _), (other, _) in pairs) for rows, pairs in found.items()}
+    table = [
+        (f"{rows}", *(_shown([pair[which] for pair in pairs]) for which in (0, 1)), f"{ratios[rows]:.2f}")
+        for rows, pairs in found.items()
+    ]
+    return Result(
+        title=f"Calls a second, {CLIENTS} clients (half of the calls within)",
+        columns=("rows a call", "this server, everything on", "mlflow models serve", f"ratio, at least {LIMIT}"),
+        rows=tuple(table),
+        passed_limits=tuple(f"{rows} rows a call: {ratio:.2f}" for rows, ratio in ratios.items() if ratio < LIMIT),
+        note=f"{TURNS} turns each, {CLIENTS} by {CALLS[1]} and {CLIENTS} by {CALLS[100]} calls, medians; flight_delay's"
+        " booster; here with schema, features from SQLite, prediction log and metrics, there with the finished inputs",
+    )
+
+
+def _shown(turns: list[tuple[float, float]]) -> str:
+    return f"{median(rate for rate, _ in turns):.0f} ({median(half for _, half in turns):.0f} ms)"
+
+
+def _by_turns(ours: Server, theirs: Server, rows: int) -> list[tuple[tuple[float, float], tuple[float, float]]]:
+    return [(_turn(ours, rows), _turn(theirs, rows)) for _ in range(TURNS)]
+
+
+def _turn(server: Server, rows: int) -> tuple[float, float]:
+    """Let all clients call as often as they shall; return calls a second, and the median time of a call in ms."""
+    taken: list[float] = []
+    failed: list[BaseException] = []
+
+    def call(client: int) -> None:
+        bodies, connection = server.bodies[rows], http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        try:
+            for number in range(CALLS[rows]):
+                began = time.perf_counter()
+                server.ask(connection, bodies[(client + number) % len(bodies)])
+                taken.append(time.perf_counter() - began)
+        except (OSError, RuntimeError, ValueError) as error:
+            failed.append(error)
+        finally:
+            connection.close()
+
+    clients = [threading.Thread(target=call, args=(number,)) for number in range(CLIENTS)]
+    began = time.perf_counter()
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join()
+    if failed:
+        raise failed[0]
+    return len(taken) / (time.perf_counter() - began), 1000 * median(taken)
+
+
+def _check(server: Server, answers: list[float]) -> None:
+    """Make sure that both give the very same predictions; which warms them up, too."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    given = [value for body in server.bodies[100] for value in server.ask(connection, body)]
+    connection.close()
+    if given != answers:
+        raise RuntimeError(f"{server.name} predicts otherwise")
+
+
+def _prepared(folder: Path) -> dict[str, Any]:
+    command = [sys.executable, "-c", _PREPARE, str(DAGS), str(folder), str(ALL)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment())
+    if done.returncode:
+        raise RuntimeError(f"preparing: {done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+    return dict(json.loads((folder / "asked.json").read_text()))
+
+
+@contextmanager
+def _ours(folder: Path, asked: dict[str, Any]) -> Iterator[Server]:
+    port = _free_port()
+    command = [sys.executable, "-m", "airflow_mlops_provider.serving", "--product", "flight_delay"]
+    with _running([*command, "--root", asked["root"], "--port", str(port)], folder / "ours.log", port, "/ready"):
+        yield Server("this server", port, "/predict", _bodies(asked["rows"]))
+
+
+@contextmanager
+def _mlflow(folder: Path, asked: dict[str, Any]) -> Iterator[Server]:
+    port = _free_port()
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", str(folder / "mlflow_model")]
+    command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
+    with _running(command, folder / "mlflow.log", port, "/health"):
+        yield Server("mlflow", port, "/invocations", _bodies(asked["inputs"], asked["columns"]))
+
+
+@contextmanager
+def _running(command: list[str], log: Path, port: int, ready: str) -> Iterator[None]:
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, env=_environment(), start_new_session=True
+        )
+    try:
+        _wait(process, port, ready, log)
+        yield
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+def _wait(process: subprocess.Popen[bytes], port: int, ready: str, log: Path) -> None:
+    until = time.monotonic() + 180
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+            connection.request("GET", ready)
+            if connection.getresponse().status == 200:
+                return
+        except OSError:
+            pass
+        time.sleep(0.2)
+    raise RuntimeError(f"{log.name}: not ready: {log.read_text(errors='replace')[-2000:]}")
+
+
+def _bodies(given: list[Any], columns: list[str] | None = None) -> dict[int, list[bytes]]:
+    def body(part: list[Any]) -> bytes:
+        return json.dumps(
+            {"dataframe_split": {"columns": columns, "data": part}} if columns else {"rows": part}
+        ).encode()
+
+    return {rows: [body(given[at : at + rows]) for at in range(0, len(given), rows)] for rows in CALLS}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _environment() -> dict[str, str]:
+    found = os.pathsep.join([str(DAGS.parent), str(DAGS)])
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONWARNINGS": "ignore"}
+    return {**os.environ, "PYTHONPATH": found, "PATH": path, **quiet}
