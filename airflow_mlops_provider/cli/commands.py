@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable
@@ -10,61 +11,94 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from airflow_mlops_provider.cli.terminal import console
-from airflow_mlops_provider.exceptions import ConfigurationError, MLOpsError
+from airflow_mlops_provider.exceptions import ConfigurationError, MLOpsError, UnknownNameError
+
+INTERRUPTED = 130
 
 
 def _plainly(command: Callable[[Namespace], None]) -> Callable[[Namespace], None]:
-    """Turn our own errors into one line and exit status 1, instead of a traceback."""
+    """Turn our own errors, and files that can't be read or written, into one line and exit status 1."""
 
     @wraps(command)
     def run(args: Namespace) -> None:
         try:
             command(args)
+            sys.stdout.flush()
+        except UnknownNameError as error:
+            sys.exit(f"{type(error).__name__}: {error}. {_looked(args)}")
         except MLOpsError as error:
             sys.exit(f"{type(error).__name__}: {error}")
+        except BrokenPipeError:
+            # Whoever read has enough, as `head` does: what is still in the buffer must not complain at the exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except OSError as error:
+            sys.exit(f"{type(error).__name__}: {error}")
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
 
     return run
+
+
+def _looked(args: Namespace) -> str:
+    from airflow_mlops_provider.cli.reach import looked
+    from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
+
+    root = getattr(args, "root", None) or ArtifactStoreHook().settings()["root"]
+    return looked(root, getattr(args, "dags", None))
 
 
 @_plainly
 def products(args: Namespace) -> None:
     """List the products in reach."""
-    from airflow_mlops_provider import pipelines
+    from airflow_mlops_provider.cli import reach
 
-    found = pipelines.products(str(bundle(args.dags) / "any.py"))
+    found, places = reach.products(args.dags), ", ".join(map(str, reach.folders(args.dags)))
     if args.json:
         print(json.dumps([product.to_json() for product in found], indent=1))
-        return
-    _table(("product", "goal", "owner"), [(p.name, p.goal, p.owners.ml_engineer) for p in found])
+    elif found:
+        _table(("product", "goal", "owner"), [(p.name, p.goal, p.owners.ml_engineer) for p in found])
+    count = f"{len(found) or 'no'} product{'s' * (len(found) != 1)} in {places}"
+    print(count if found else f"{count}. {ELSEWHERE}", file=sys.stderr)
+
+
+ELSEWHERE = (
+    "A product is a folder there with a product.py; name another place with --dags, AIRFLOW__MLOPS__PRODUCTS_FOLDERS, "
+    "AIRFLOW__CORE__DAGS_FOLDER or, with all its settings, AIRFLOW_HOME"
+)
 
 
 @_plainly
 def versions(args: Namespace) -> None:
     """Show a product's model versions: every move and its reason."""
-    from airflow_mlops_provider.backends.code import load_product
     from airflow_mlops_provider.backends.ledger import Ledger
+    from airflow_mlops_provider.cli import reach
+    from airflow_mlops_provider.hooks import defaults
     from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
 
-    entries = Ledger(ArtifactStoreHook().store(), args.product).entries()
-    if not entries:
-        bundle(None)
-        load_product(args.product)  # a mistyped name is not a product without versions
+    store = ArtifactStoreHook().store()
+    product = reach.known(store, args.product)  # a mistyped name is not a product without versions
+    entries = Ledger(store, args.product).entries()
     if args.json:
         print(json.dumps([entry.to_json() for entry in entries], indent=1))
-        return
-    rows = [(f"{e.at:%F %T}", f"v{e.version.version}", e.status.value, e.reason, e.by) for e in entries]
-    _table(("at (UTC)", "version", "became", "because", "by"), rows)
+    elif entries:
+        rows = [(f"{e.at:%F %T}", f"v{e.version.version}", e.status.value, e.reason, e.by) for e in entries]
+        _table(("at (UTC)", "version", "became", "because", "by"), rows)
+    else:
+        steps = reach.first_steps(product, defaults.landing_root(store.uri))
+        print(f"{args.product} has no model version in {store.uri}: {steps}")
 
 
 @_plainly
 def reproduce(args: Namespace) -> None:
     """Make a model version again from its record; exit status 1 if anything differs."""
+    from airflow_mlops_provider.cli.reach import put_in_reach
     from airflow_mlops_provider.cli.reproduce import run
 
-    bundle(args.dags)
+    put_in_reach(args.dags)
     if not run(args):
         sys.exit(1)
 
@@ -81,32 +115,36 @@ def lineage(args: Namespace) -> None:
 def feedback(args: Namespace) -> None:
     """Show what is asked of data engineering and waits for an answer, or answer it."""
     from airflow_mlops_provider.backends.change_requests import ChangeRequests
-    from airflow_mlops_provider.backends.code import load_product
+    from airflow_mlops_provider.cli import reach
     from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
 
-    kept = ChangeRequests(ArtifactStoreHook().store(), args.product)
+    if args.answer and not args.close:
+        raise ConfigurationError("--answer says what became of a request: name the request with --close")
+    store = ArtifactStoreHook().store()
+    reach.known(store, args.product)  # a mistyped name is not a product without requests
+    kept = ChangeRequests(store, args.product)
     if args.close:
-        answered = kept.close(args.close, args.answer)
+        answered = kept.close(args.close, args.answer or "done")
         print(f"closed {answered.key}: {answered.what}")
         return
     waiting = kept.open()
-    if not waiting:
-        bundle(None)
-        load_product(args.product)  # a mistyped name is not a product without requests
     if args.json:
         print(json.dumps([{"key": one.key, **one.to_json()} for one in waiting], indent=1))
-        return
-    if not waiting:
-        print(f"nothing is asked of the data engineer of {args.product}")
-        return
-    rows = [(one.key, f"{one.at:%F %T}", one.to, one.what, one.by, "\n".join(one.evidence)) for one in waiting]
-    _table(("request", "at (UTC)", "asked of", "what", "by", "evidence"), rows)
+    elif not waiting:
+        print(
+            f"nothing is asked of the data engineer of {args.product}. Requests come from experiments: the form of "
+            f"{args.product}_experimentation takes them, and its search sends its own"
+        )
+    else:
+        rows = [(one.key, f"{one.at:%F %T}", one.to, one.what, one.by, "\n".join(one.evidence)) for one in waiting]
+        _table(("request", "at (UTC)", "asked of", "what", "by", "evidence"), rows)
 
 
 @_plainly
 def demo(args: Namespace) -> None:
     """Replay the reference product's months."""
     from airflow_mlops_provider.cli.demo import run
+    from airflow_mlops_provider.cli.reach import bundle
 
     run(args.home, bundle(args.dags), args.port, args.serving_port, args.months)
 
@@ -114,41 +152,34 @@ def demo(args: Namespace) -> None:
 @_plainly
 def up(args: Namespace) -> None:
     """Start a local Airflow and MLflow and leave them running."""
-    from airflow_mlops_provider.cli.demo import start_and_leave
+    from airflow_mlops_provider.cli.reach import bundle
+    from airflow_mlops_provider.cli.up import start_and_leave
 
-    start_and_leave(args.home, bundle(args.dags), args.port, args.mlflow_port)
+    start_and_leave(args.home, bundle(args.dags), args.port, args.mlflow_port, args.serving_port)
 
 
 @_plainly
 def down(args: Namespace) -> None:
-    """Stop what ``up`` started."""
-    from airflow_mlops_provider.cli.stack import stop_running
+    """Stop what ``up`` started: from the home named, else from the one at hand, else from the default one."""
+    from airflow_mlops_provider.cli.definition import HOME
+    from airflow_mlops_provider.cli.stack import recorded, stop_running
 
-    stopped = stop_running(args.home)
-    print(f"stopped {', '.join(stopped)}" if stopped else f"nothing was running from {args.home}")
-
-
-def bundle(folder: Path | None) -> Path:
-    """Return the folder of DAG files and put its products in reach: the one named, or the reference bundle.
-
-    In a checkout that is ``dags``; in an installed wheel it lies inside the package.
-
-    :raises ConfigurationError: if the one named is not there.
-    """
-    import airflow_mlops_provider
-
-    if folder and not folder.is_dir():
-        raise ConfigurationError(f"there is no folder {folder} of DAG files")
-    package = Path(airflow_mlops_provider.__file__).parent
-    candidates = [folder] if folder else [package / "reference_dags", package.parent / "dags"]
-    chosen = next((candidate for candidate in candidates if candidate.is_dir()), candidates[-1]).resolve()
-    if str(chosen) not in sys.path:
-        sys.path.append(str(chosen))
-    return chosen
+    if args.home and not args.home.is_dir():
+        raise ConfigurationError(f"there is no folder {args.home}; give the --home that `airflow mlops up` was given")
+    homes = [args.home] if args.home else [Path(os.environ.get("AIRFLOW_HOME") or HOME), HOME]
+    home = next((one for one in homes if recorded(one)), homes[-1])
+    stopped = stop_running(home)
+    if stopped:
+        print(f"stopped {', '.join(stopped)} of {home}")
+    else:
+        where = " or ".join(dict.fromkeys(map(str, homes)))
+        print(f"nothing was running from {where}; what `airflow mlops up` started elsewhere is named with --home")
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    table = Table(*head)
+    table = Table()
+    for name in head:
+        table.add_column(name, overflow="fold")  # a run's id cut short could not be looked for
     for row in rows:
-        table.add_row(*map(str, row))
+        table.add_row(*(escape(str(cell)) for cell in row))
     console().print(table)

@@ -7,27 +7,21 @@ loop has come to rest. It starts no DAG run; the schedule and asset events do.
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
-from airflow_mlops_provider.backends.artifacts import FolderStore
-from airflow_mlops_provider.backends.code import load, load_product, source_file
-from airflow_mlops_provider.backends.ledger import Ledger
-from airflow_mlops_provider.cli import processes, terminal
+from airflow_mlops_provider.backends.code import load, load_product
+from airflow_mlops_provider.cli import terminal
 from airflow_mlops_provider.cli.page import write_page
 from airflow_mlops_provider.cli.report import show
-from airflow_mlops_provider.cli.settings import USER, password
 from airflow_mlops_provider.cli.stack import Stack, StackConfig, stop_running
 from airflow_mlops_provider.cli.summary import summarise
 from airflow_mlops_provider.cli.watch import Watch
@@ -94,59 +88,6 @@ def replayed(
         (home / SUMMARY).write_text(json.dumps(summary, indent=1))
         write_page(summary, home / "summary.html")
         yield stack, summary
-
-
-def start_and_leave(home: Path, dags: Path, port: int, mlflow_port: int) -> None:
-    """Start Airflow, MLflow and, if a version is live, the model server, and leave them running.
-
-    In a home where nothing has happened yet the first months are delivered, and the loop begins.
-
-    :raises MLOpsError: if a port is taken or something does not come up; what was started is stopped.
-    """
-    console, product = terminal.console(), load_product(PRODUCT)
-    stack = Stack(StackConfig(home=home, dags=dags, api_port=port, env=environment(home)))
-    processes.check_port(mlflow_port)
-    if not home.exists() or not any(home.iterdir()):
-        make_anew(home)
-    prepare_mlflow(home)
-    stack.start(lambda line: console.print(f"[dim]{line}[/]"))
-    processes.start("mlflow", mlflow_command(home, mlflow_port), stack.env, stack.log("mlflow"), stack.home)
-    if not (home / LANDING).exists():
-        for interval in intervals(product, MONTHS):
-            load(f"{PRODUCT}.replay:deliver")(home / LANDING, interval)
-        console.print(f"delivered {MONTHS} months to {home / LANDING}; the loop begins by itself")
-    elif Ledger(FolderStore(home / ARTIFACTS), PRODUCT).live():
-        serve(product, home, stack.env)
-    stack.detach()
-    addresses = Table.grid(padding=(0, 2))
-    addresses.add_row("Airflow", stack.config.url, f"user {USER}, password {password(stack.home)}")
-    addresses.add_row("MLflow", f"http://127.0.0.1:{mlflow_port}")
-    addresses.add_row("model server", f"http://{product.serving.host}:{product.serving.port}", "once a version is live")
-    addresses.add_row("stop with", "make down")
-    console.print(addresses)
-
-
-def serve(product: MLProduct, home: Path, env: Mapping[str, str]) -> None:
-    """Start the product's model server again; it loads the version that was live."""
-    from airflow_mlops_provider.jobs.deploy import serving_code
-    from airflow_mlops_provider.serving.launcher import ensure_running
-
-    place, log = product.serving, home / "logs" / "model-server.log"
-    paths = {**env, "PYTHONPATH": os.pathsep.join(filter(None, [*products_path(), env.get("PYTHONPATH")]))}
-    root, code = str((home / ARTIFACTS).resolve()), serving_code(product)
-    ensure_running(product.name, root, place.host, place.port, log, paths, code=code)
-
-
-def products_path() -> list[str]:
-    """Return the folder below which the demo's product lies."""
-    return [str(source_file(f"{PRODUCT}.product").parent.parent)]
-
-
-def mlflow_command(home: Path, port: int) -> list[str]:
-    """Return the command that serves MLflow's pages over the demo's records."""
-    backend = f"sqlite:///{(home / ARTIFACTS).resolve()}/mlflow.db"
-    options = ["--backend-store-uri", backend, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    return [sys.executable, "-m", "mlflow", "server", *options]
 
 
 def environment(home: Path, serving_port: int | None = None) -> dict[str, str]:

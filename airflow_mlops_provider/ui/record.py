@@ -1,32 +1,22 @@
-"""What the pages tell, read from manifests and ledger: nothing is asked of the product's code."""
+"""What the pages tell of a product: its stages, versions, runs, and what monitoring saw."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, TypeVar
+from itertools import chain
+from typing import Literal
 
-from pydantic import ValidationError
-
-from airflow_mlops_provider.backends.change_requests import ChangeRequests
-from airflow_mlops_provider.backends.ledger import Ledger
-from airflow_mlops_provider.jobs.catalogue import JOBS
-from airflow_mlops_provider.jobs.declarations import declared
-from airflow_mlops_provider.jobs.intervals import Store
-from airflow_mlops_provider.jobs.manifests import read_manifest
 from airflow_mlops_provider.lifecycle import feedback
 from airflow_mlops_provider.lifecycle.gates import Evaluation
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.product import MLProduct
-from airflow_mlops_provider.lifecycle.references import Report
+from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
 from airflow_mlops_provider.lifecycle.registry import LedgerEntry, Status
 from airflow_mlops_provider.lifecycle.stages import STAGES, Stage
 
-log = logging.getLogger("mlops.records")
-Meant = TypeVar("Meant")
 State = Literal["done", "attention", "failed", "never"]
 #: Feedback has no job: it is decided, by the product's limits, from what the two monitoring jobs saw.
 STAGE_JOBS: dict[str, tuple[str, ...]] = {
@@ -55,7 +45,11 @@ class StageState:
 
 @dataclass(frozen=True)
 class Version:
-    """A model version: where it stands and since when, why it exists, and how it compared."""
+    """A model version: where it stands and since when, why it exists, and how it compared.
+
+    :param trained: the record of the job that made the model.
+    :param validation: the report on its training data.
+    """
 
     number: int
     status: Status
@@ -63,6 +57,8 @@ class Version:
     moves: tuple[LedgerEntry, ...]
     evaluation: Evaluation | None
     report: Report | None
+    trained: Manifest | None = None
+    validation: Report | None = None
 
 
 @dataclass(frozen=True)
@@ -76,12 +72,22 @@ class Seen:
 
 
 @dataclass(frozen=True)
+class Unreadable:
+    """A product whose declaration can't be read; ``troubles`` name each file that can't."""
+
+    name: str
+    troubles: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ProductRecord:
     """One product with all that is known of it.
 
     :param root: the artifact root's URI.
     :param manifests: by job, each in the order in which they ended.
+    :param entries: the ledger of the versions that may be shown.
     :param requests: what is asked of data engineering and waits for an answer.
+    :param troubles: a line for each file that can't be read, with its name.
     """
 
     product: MLProduct
@@ -89,6 +95,16 @@ class ProductRecord:
     manifests: dict[str, list[Manifest]]
     entries: list[LedgerEntry]
     requests: tuple[feedback.DataChangeRequest, ...] = ()
+    troubles: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The product's name."""
+        return self.product.name
+
+    def runs(self) -> list[Manifest]:
+        """Return the records of all jobs, the last that ended first."""
+        return sorted(chain.from_iterable(self.manifests.values()), key=lambda one: one.ended, reverse=True)
 
     def stages(self) -> list[StageState]:
         """Return the loop's stages, in order."""
@@ -135,8 +151,18 @@ class ProductRecord:
         last = moves[-1]
         reports = [one.result for one in self.manifests["evaluate"] if isinstance(one.result, Report)]
         report = next((one for one in reversed(reports) if one.facts.get("model") == last.version.hash), None)
-        evaluation = understood(lambda: Evaluation.model_validate(report.facts["evaluation"])) if report else None
-        return Version(number, last.status, str(last.version.facts.get("cause") or ""), moves, evaluation, report)
+        evaluation = Evaluation.model_validate(report.facts["evaluation"]) if report else None
+        cause, trained = str(last.version.facts.get("cause") or ""), self._trained(last.version)
+        return Version(number, last.status, cause, moves, evaluation, report, trained, self._validation(trained))
+
+    def _trained(self, version: ModelVersion) -> Manifest | None:
+        made = (one for job in ("train", "retune") for one in self.manifests[job])
+        return next((one for one in made if one.result and one.result.hash == version.hash), None)
+
+    def _validation(self, trained: Manifest | None) -> Report | None:
+        inputs = set(_hashes(trained)) if trained else set()
+        of_inputs = [one for one in self.manifests["validate"] if not inputs.isdisjoint(_hashes(one))]
+        return next((one.result for one in reversed(of_inputs) if isinstance(one.result, Report)), None)
 
     def _by_interval(self, job: str) -> dict[Interval, Report]:
         found = self.manifests[job]
@@ -145,47 +171,17 @@ class ProductRecord:
     def _crossed(self, interval: Interval, drift: Report | None, performance: Report | None) -> tuple[str, ...]:
         if drift is None:
             return ()
-        seen = understood(lambda: _observation(interval, drift, performance))
-        return feedback.crossed(seen, self.product.monitoring) if seen else ()
+        metric = performance.facts["metric"] if performance else None
+        observation = feedback.Observation(
+            interval=interval,
+            version=drift.facts["version"],
+            drift_share=drift.facts["share"],
+            prediction_drift=drift.facts["prediction"],
+            metric=metric["value"] if metric else None,
+        )
+        return feedback.crossed(observation, self.product.monitoring)
 
 
-def _observation(interval: Interval, drift: Report, performance: Report | None) -> feedback.Observation:
-    metric = performance.facts["metric"] if performance else None
-    return feedback.Observation(
-        interval=interval,
-        version=drift.facts["version"],
-        drift_share=drift.facts["share"],
-        prediction_drift=drift.facts["prediction"],
-        metric=metric["value"] if metric else None,
-    )
-
-
-def understood(read: Callable[[], Meant]) -> Meant | None:
-    """Return what some facts mean; None for what another release means otherwise: the rest is shown all the same."""
-    try:
-        return read()
-    except (KeyError, TypeError, ValidationError) as error:
-        log.warning("the facts of a result are left out, they are of another release: %s", error)
-        return None
-
-
-def records(store: Store, may_read: Callable[[str], bool]) -> list[ProductRecord]:
-    """Return the products, by name, of which at least one result may be read; other results are left out.
-
-    :param may_read: says whether what tasks of a DAG made may be shown.
-    """
-    found = []
-    for product in declared(store):
-        manifests = {job: [one for one in _ended(store, product, job) if may_read(one.spec.run.dag_id)] for job in JOBS}
-        if any(manifests.values()):
-            entries = Ledger(store, product.name).entries()
-            requests = ChangeRequests(store, product.name).open()
-            shown = tuple(one for one in requests if may_read(one.by.partition("/")[0]))
-            found.append(ProductRecord(product, store.uri, manifests, entries, shown))
-    return found
-
-
-def _ended(store: Store, product: MLProduct, job: str) -> list[Manifest]:
-    keys = [key.rpartition("/")[0] for key in store.list(f"{product.name}/{job}") if key.endswith("/manifest.json")]
-    found = [manifest for key in keys if (manifest := read_manifest(store, key))]
-    return sorted(found, key=lambda manifest: manifest.ended)
+def _hashes(manifest: Manifest) -> Iterable[str]:
+    for reference in manifest.spec.inputs.values():
+        yield from (one.hash for one in (reference if isinstance(reference, tuple) else (reference,)))
