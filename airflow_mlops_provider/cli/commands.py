@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.table import Table
 
+from airflow_mlops_provider.backends.extras import missing_extra
 from airflow_mlops_provider.cli.terminal import console
 from airflow_mlops_provider.exceptions import ConfigurationError, MLOpsError
 
@@ -25,6 +26,11 @@ def _plainly(command: Callable[[Namespace], None]) -> Callable[[Namespace], None
             command(args)
         except MLOpsError as error:
             sys.exit(f"{type(error).__name__}: {error}")
+        except ImportError as error:
+            lacks = missing_extra(error)
+            if lacks is None:
+                raise
+            sys.exit(f"{type(lacks).__name__}: {lacks}")
 
     return run
 

@@ -22,6 +22,7 @@ from airflow_mlops_provider.backends.artifacts import (
     files_of,
     open_store,
 )
+from airflow_mlops_provider.backends.extras import missing_extra
 from airflow_mlops_provider.exceptions import MLOpsError
 from airflow_mlops_provider.jobs.address import address, address_beside, code_hashes, declaration, result_key, reuse_key
 from airflow_mlops_provider.jobs.catalogue import Job, find_job
@@ -155,7 +156,7 @@ class _Attempt:
                 return self._tell(**self._work(Path(folder)))
             except Exception as error:  # whatever a user's code raises, the manifest must tell of it
                 log.exception("%s failed", self.spec.job)
-                return self._tell(state="failed", failure=describe(error))
+                return self._tell(state="failed", failure=describe(missing_extra(error, self.product) or error))
 
     def _work(self, folder: Path) -> dict[str, Any]:
         outcome = self.job.load()(Work(self.spec, folder, self.address))
