@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from airflow_mlops_provider.cli import demo, processes
+from tests.forge_world import branches, git
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1500)]
 DAGS = Path(__file__).parents[2] / "dags"
@@ -102,14 +103,18 @@ def test_every_month_went_through(replayed: Replayed) -> None:
 
 
 def test_the_schedule_and_asset_events_start_every_run(replayed: Replayed) -> None:
-    """No run was started by hand; all ended well but the one that waits for May; each event's sender is on record."""
+    """By hand the experiment alone was started; all ended well but the one that waits for May; each event's sender is
+    on record, and every pipeline has run.
+    """
     waiting = [run for run in replayed.runs if run["state"] != "success"]
     assert [(run["dag_id"], run["data_interval_start"][:7]) for run in waiting] == [
         ("flight_delay_feature_engineering", "2013-05")
     ]
-    assert {run["run_type"] for run in replayed.runs} == {"scheduled", "asset_triggered"}
+    assert {run["run_type"] for run in replayed.runs} == {"scheduled", "asset_triggered", "manual"}
     by_type = {run["dag_id"]: run["run_type"] for run in replayed.runs}
-    assert len(by_type) == 5
+    assert len(by_type) == 6
+    by_hand = [run["dag_id"] for run in replayed.runs if run["run_type"] == "manual"]
+    assert by_hand == ["flight_delay_experimentation"]
     assert [dag for dag, kind in by_type.items() if kind == "scheduled"] == ["flight_delay_feature_engineering"]
     assert all(run["events"] for run in replayed.runs if run["run_type"] == "asset_triggered")
     assert len(replayed.summary["runs"]) == len(replayed.runs)
@@ -163,6 +168,27 @@ def test_every_decision_is_told(replayed: Replayed) -> None:
     ]
     assert "1 of the 3" in replayed.summary["decisions"][0]["reason"]
     assert "due after" in replayed.summary["decisions"][3]["reason"]
+
+
+def test_the_experiment_is_told_and_its_winner_waits(replayed: Replayed) -> None:
+    """The record names the trials' winner, and its settings wait on a branch of the demo's own repository."""
+    found = replayed.summary["experiment"]
+    assert found["trials"] == demo.EXPERIMENT["trials"]
+    assert found["best"]["value"] >= found["current"] > found["baseline"]
+    assert path(found["page"]).is_file()
+    assert (
+        path(found["page"]).relative_to(replayed.home.resolve()).as_posix()
+        in (replayed.home / "summary.html").read_text()
+    )
+    kept = branches(replayed.home / demo.SOURCE)
+    if found["not_exported"]:
+        assert set(kept) == {"main"}
+    else:
+        assert kept[found["branch"]] == found["commit"]
+        assert (
+            git(replayed.home / demo.SOURCE, "diff", "--name-only", "main", found["branch"])
+            == "flight_delay/settings.json"
+        )
 
 
 def test_the_live_version_answers_and_says_why(replayed: Replayed) -> None:
