@@ -39,7 +39,8 @@ from airflow_mlops_provider.lifecycle.product import MLProduct
 PRODUCT = "flight_delay"
 MONTHS = 7
 MARK = ".mlops-demo"
-MONTH_SECONDS = 300
+#: Long enough for a machine that is slow, or shared.
+MONTH_SECONDS = 900
 ARTIFACTS = "mlops"
 LANDING = "landing"
 SUMMARY = "summary.json"

@@ -72,7 +72,6 @@ def replayed(dags: Path, tmp_path_factory: pytest.TempPathFactory) -> Replayed:
             patch.delitem(sys.modules, name)
         patch.syspath_prepend(str(dags))
         patch.delenv("PYTHONPATH", raising=False)
-        patch.setattr(demo, "MONTH_SECONDS", 600)  # other tests may share the machine
         try:
             with demo.replayed(home, dags, ports[0], ports[1], MONTHS) as (stack, _):
                 runs = stack.dag_runs()
