@@ -6,12 +6,18 @@ CONSTRAINTS := constraints/constraints-3.11.txt
 # `make setup EXTRAS=demo,dev,torch` adds PyTorch, and with it the tests of the neural trainer: hundreds of megabytes.
 EXTRAS ?= demo,dev
 READY := $(VENV)/.ready
+# Extras that are asked for, and are not those installed, make the environment anew.
+ifneq ($(origin EXTRAS),file)
+ifneq ($(EXTRAS),$(shell cat $(READY) 2>/dev/null))
+OTHERS := others
+endif
+endif
 # The airflow command writes into its home as soon as it is called; not into the user's.
 export AIRFLOW_HOME := $(CURDIR)/var/cli
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo up down test lint format dist bench clean
+.PHONY: others help setup demo up down test lint format dist bench clean
 
 help: ## this list
 	@echo "airflow-mlops-provider: the whole MLOps loop, in Airflow"
@@ -24,15 +30,19 @@ help: ## this list
 setup: $(READY) ## install everything into .venv, nothing else
 
 # The stamp is written last: an installation that was interrupted is begun anew, not taken for finished.
-$(READY): pyproject.toml $(CONSTRAINTS)
+$(READY): pyproject.toml $(CONSTRAINTS) $(OTHERS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "Python 3.11 or later is needed; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || echo missing)." >&2; \
 		echo "Name another one: make PYTHON=/path/to/python3.11 …" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys, ctypes; sys.platform == "linux" and ctypes.CDLL("libgomp.so.1")' 2>/dev/null || { \
+		echo "LightGBM needs OpenMP's runtime, libgomp.so.1: apt-get install libgomp1, or what your system calls it." >&2; \
+		exit 1; }
+	@git --version >/dev/null || { echo "git is needed: experiments commit what they find." >&2; exit 1; }
 	@rm -f $@
 	@echo "Installing into $(VENV): a few minutes, once."
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --compile -e '.[$(EXTRAS)]' -c $(CONSTRAINTS)
-	@touch $@
+	@echo '$(EXTRAS)' > $@
 
 demo: $(READY) ## the loop on real flights, in a real Airflow, from data to a served and monitored model
 	@$(BIN)/airflow mlops demo

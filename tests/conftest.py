@@ -28,6 +28,26 @@ os.environ |= {
 }
 silence()
 
+#: A file that gets the tests that were skipped, each with its reason: some can be run in another environment.
+_SKIPPED = None if "PYTEST_XDIST_WORKER" in os.environ else os.environ.get("MLOPS_TEST_SKIPPED")
+
+
+def _keep_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if _SKIPPED and report.skipped:
+        with Path(_SKIPPED).open("a") as file:
+            file.write(f"{report.nodeid}\t{report.longrepr[2] if isinstance(report.longrepr, tuple) else ''}\n")
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Keep a test that was skipped."""
+    _keep_skipped(report)
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    """Keep a file that was skipped as a whole."""
+    _keep_skipped(report)
+
+
 _LOCAL = ("127.0.0.1", "::1", "localhost")
 
 

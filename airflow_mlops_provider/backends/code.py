@@ -10,7 +10,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -128,12 +128,18 @@ def source_file(module_name: str) -> Path:
 
 
 def _spec(module_name: str) -> ModuleSpec | None:
+    """Find a module without running it or what is around it: that may need packages which are not installed here."""
+    name, *below = module_name.split(".")
     try:
-        return importlib.util.find_spec(module_name)
-    except ModuleNotFoundError as error:
-        if error.name and f"{module_name}.".startswith(f"{error.name}."):
-            return None  # a package above it is not there, or is no package
-        raise
+        spec = importlib.util.find_spec(name)
+    except ValueError:  # a program's main module
+        return None
+    for part in below:
+        if spec is None or spec.submodule_search_locations is None:
+            return None
+        name = f"{name}.{part}"
+        spec = PathFinder.find_spec(name, spec.submodule_search_locations)
+    return spec
 
 
 def source_hash(module_name: str) -> str:

@@ -86,12 +86,7 @@ class GitRemote:
         self._git("read-tree", parent)
         self._git("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}")
         tree = self._git("write-tree").strip()
-        who = {
-            f"GIT_{role}_{part}": getattr(person, attribute)
-            for role, person in (("AUTHOR", author), ("COMMITTER", committer))
-            for part, attribute in (("NAME", "name"), ("EMAIL", "mail"))
-        }
-        return self._git("commit-tree", tree, "-p", parent, stdin=message, env=who).strip()
+        return self._git("commit-tree", tree, "-p", parent, stdin=message, env=_who(author, committer)).strip()
 
     def push(self, commit: str, branch: str) -> None:
         """Make a commit the tip of a branch, which is made if it is not there; never by force.
@@ -99,6 +94,15 @@ class GitRemote:
         :raises ConflictError: if the branch has moved on elsewhere.
         """
         self._git("push", "--quiet", "--porcelain", "--", self.url, f"{commit}:refs/heads/{branch}")
+
+    def begin(self, folder: Path, author: Person) -> None:
+        """Make this repository anew, bare, and a commit on ``main`` that holds a folder's files as they lie there."""
+        self._git("init", "--quiet", "--bare", "--initial-branch=main", str(self.folder))
+        self._git(f"--work-tree={folder.parent}", "add", "--", folder.name, ":(exclude)**/__pycache__/**")
+        commit = self._git(
+            "commit-tree", self._git("write-tree").strip(), stdin=f"{folder.name} as it is\n", env=_who(author, author)
+        )
+        self._git("update-ref", "refs/heads/main", commit.strip())
 
     def _git(self, *arguments: str, stdin: str | None = None, env: Mapping[str, str] | None = None) -> str:
         command = ["git", f"--git-dir={self.folder}", *arguments]
@@ -120,6 +124,14 @@ class GitRemote:
         if done.returncode:
             raise trouble(self.url, arguments, f"{said}\n{output}" if arguments[0] == "push" else said)
         return output
+
+
+def _who(author: Person, committer: Person) -> dict[str, str]:
+    return {
+        f"GIT_{role}_{part}": getattr(person, attribute)
+        for role, person in (("AUTHOR", author), ("COMMITTER", committer))
+        for part, attribute in (("NAME", "name"), ("EMAIL", "mail"))
+    }
 
 
 def known_branch(name: str, branches: Mapping[str, str]) -> str:

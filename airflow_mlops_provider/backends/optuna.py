@@ -17,6 +17,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
+from airflow_mlops_provider.backends.extras import missing_extra
 from airflow_mlops_provider.backends.optuna_storage import database
 from airflow_mlops_provider.exceptions import BackendError, MissingExtraError, UnknownNameError
 from airflow_mlops_provider.lifecycle.frozen import digest
@@ -169,7 +170,8 @@ class SearchStudy:
         try:
             yield
         except ImportError as error:
-            raise MissingExtraError(f"the search's database {self.url} needs a driver: {error.__cause__}") from None
+            why = missing_extra(error) or error.__cause__
+            raise MissingExtraError(f"the search's database {self.url} needs a driver: {why}") from None
         except (optuna.exceptions.StorageInternalError, SQLAlchemyError, OSError) as error:
             cause = error.__cause__ or error
             raise BackendError(f"the search's database {self.url} does not work: {str(cause)[:500]}") from error

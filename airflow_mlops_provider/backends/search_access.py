@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from airflow_mlops_provider.backends.extras import missing_extra
 from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, MissingExtraError
 
 USER_VARIABLE = "MLOPS_SEARCH_STORAGE_USER"
@@ -50,7 +51,7 @@ def probe(url: str, environment: Mapping[str, str]) -> str:
             connection.execute(text("SELECT 1"))
         engine.dispose()
     except ImportError as error:
-        raise MissingExtraError(f"{url} needs a driver: {error}") from None
+        raise MissingExtraError(f"{url} needs a driver: {missing_extra(error) or error}") from None
     except SQLAlchemyError as error:
         raise BackendError(f"{url} does not answer: {str(error.__cause__ or error)[:300]}") from None
     return f"{url} answers"

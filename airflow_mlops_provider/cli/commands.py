@@ -14,6 +14,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from airflow_mlops_provider.backends.extras import missing_extra
 from airflow_mlops_provider.cli.terminal import console
 from airflow_mlops_provider.exceptions import ConfigurationError, MLOpsError, UnknownNameError
 
@@ -32,6 +33,11 @@ def _plainly(command: Callable[[Namespace], None]) -> Callable[[Namespace], None
             sys.exit(f"{type(error).__name__}: {error}. {_looked(args)}")
         except MLOpsError as error:
             sys.exit(f"{type(error).__name__}: {error}")
+        except ImportError as error:
+            lacks = missing_extra(error)
+            if lacks is None:
+                raise
+            sys.exit(f"{type(lacks).__name__}: {lacks}")
         except BrokenPipeError:
             # Whoever read has enough, as `head` does: what is still in the buffer must not complain at the exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

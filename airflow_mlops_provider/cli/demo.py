@@ -1,7 +1,8 @@
 """The demo: a real Airflow, the reference product, one month of deliveries after another.
 
-The demo plays the airlines' data system and nothing else: it puts each month's files into the landing root once the
-loop has come to rest. It starts no DAG run; the schedule and asset events do.
+The demo plays the airlines' data system: it puts each month's files into the landing root once the loop has come to
+rest, and the schedule and asset events start every run. After the months it plays a data scientist, who starts one: a
+small experiment, by the form of its pipeline. Its winner goes to a repository in the demo's home, not to the user's.
 """
 
 from __future__ import annotations
@@ -32,10 +33,14 @@ from airflow_mlops_provider.lifecycle.product import MLProduct
 PRODUCT = "flight_delay"
 MONTHS = 7
 MARK = ".mlops-demo"
-MONTH_SECONDS = 300
+#: Long enough for a machine that is slow, or shared.
+MONTH_SECONDS = 900
 ARTIFACTS = "mlops"
 LANDING = "landing"
 SUMMARY = "summary.json"
+SOURCE = "source.git"
+#: What is filled into the form of the experiment: enough to find something, and over in a minute or two.
+EXPERIMENT = {"trials": 6, "minutes": 3}
 
 
 def run(home: Path, dags: Path, port: int, serving_port: int | None, months: int) -> None:
@@ -77,12 +82,14 @@ def replayed(
     console, began = terminal.console(), time.monotonic()
     make_anew(home)
     product = load_product(PRODUCT)
-    stack = Stack(StackConfig(home=home, dags=dags, api_port=port, env=environment(home, serving_port)))
+    env = {**environment(home, serving_port), **own_repository(home, product)}
+    stack = Stack(StackConfig(home=home, dags=dags, api_port=port, env=env))
     threading.Thread(target=prepare_mlflow, args=(home,), daemon=True).start()
     with stack:
         stack.start(lambda line: console.print(f"[dim]{line}[/]"))
         watch = Watch(stack, PRODUCT, console.print)
         replay(console, watch, product, home / LANDING, months)
+        experiment(console, watch, product, months)
         summary = summarise(watch, product, home / ARTIFACTS)
         summary["seconds"] = round(time.monotonic() - began, 1)
         (home / SUMMARY).write_text(json.dumps(summary, indent=1))
@@ -99,6 +106,18 @@ def environment(home: Path, serving_port: int | None = None) -> dict[str, str]:
         "AIRFLOW__MLOPS__RETRY_SECONDS": "5",
     }
     return {**env, "AIRFLOW__MLOPS__SERVING_PORT": str(serving_port)} if serving_port else env
+
+
+def own_repository(home: Path, product: MLProduct) -> dict[str, str]:
+    """Make a repository that keeps the product's code, and return the connection that has experiments commit there."""
+    from airflow_mlops_provider.backends.git import GitRemote, Person
+    from airflow_mlops_provider.backends.git_access import Credentials
+
+    bare, code = (home / SOURCE).resolve(), source_file(f"{product.name}.product").parent
+    bare.mkdir(parents=True)
+    GitRemote(bare.as_uri(), bare, Credentials()).begin(code, Person(product.owners.ml_engineer))
+    connection = {"conn_type": "mlops_source", "extra": {"remote": bare.as_uri(), "path": code.name}}
+    return {f"AIRFLOW_CONN_MLOPS_SOURCE_{product.name.upper()}": json.dumps(connection)}
 
 
 def prepare_mlflow(home: Path) -> None:
@@ -118,6 +137,18 @@ def replay(console: Console, watch: Watch, product: MLProduct, landing: Path, mo
         deliver(landing, interval)
         watch.until_rest(interval.start, MONTH_SECONDS)
         console.print(f"  [dim]at rest after {time.monotonic() - began:.0f} s[/]")
+
+
+def experiment(console: Console, watch: Watch, product: MLProduct, months: int) -> None:
+    """Start a small experiment by its pipeline's form and wait for its end; too few months have nothing to try on."""
+    if product.search is None or months < product.windows.train + product.windows.evaluate:
+        return
+    began, last = time.monotonic(), intervals(product, months)[-1]
+    told = ", ".join(f"{name} {value}" for name, value in EXPERIMENT.items())
+    console.print(f"\n[bold]Experiment[/]  started by its form: {told}")
+    watch.stack.trigger(f"{product.name}_experimentation", EXPERIMENT)
+    watch.until_rest(last.start, MONTH_SECONDS)
+    console.print(f"  [dim]at rest after {time.monotonic() - began:.0f} s[/]")
 
 
 def intervals(product: MLProduct, count: int) -> list[Interval]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_mlops_provider.backends.artifacts import MANIFEST
-from airflow_mlops_provider.cli.report import NOTHING, decided, decisions, short, timeline, version_rows
+from airflow_mlops_provider.cli.report import NOTHING, decided, decisions, experiment, short, timeline, version_rows
 from airflow_mlops_provider.jobs.pages import intervals
 from airflow_mlops_provider.lifecycle.gates import Estimate
 from airflow_mlops_provider.lifecycle.product import Monitoring
@@ -34,6 +34,7 @@ def write_page(summary: dict[str, Any], file: Path) -> None:
         f"<div class='two'>{_live(summary)}{_look(summary)}</div>"
         f"{card('Month by month', table(_head(summary), _months(summary)))}"
         f"{card('Versions', _versions(summary))}<div class='two'>{''.join(_compared(summary))}</div>"
+        f"{_experiment(summary)}"
     )
     root = f"{file.resolve().parent.as_uri()}/"
     file.write_text(document(f"{summary['product']}: replay", html.replace(f"href='{root}", "href='")))
@@ -162,6 +163,14 @@ def _compared(summary: dict[str, Any]) -> Iterator[str]:
         drawn = intervals({name: Estimate(**found[name]) for name in names})
         title = f"v{version['version']} judged on {short(found['window'])}: {found['rows']:,} examples"
         yield card(escape(title), f"<div class='compare'>{drawn}</div>")
+
+
+def _experiment(summary: dict[str, Any]) -> str:
+    found = summary["experiment"]
+    if not found:
+        return ""
+    told = "".join(f"<p>{escape(line)}</p>" for line in experiment(found))
+    return card("Experiment", f"<p>It stopped: {escape(found['stopped'])}.</p>{told}{_link(found['page'], 'trials')}")
 
 
 def _emphasised(text: str, strong: bool) -> str:

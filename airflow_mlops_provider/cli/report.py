@@ -29,6 +29,10 @@ def show(console: Console, summary: dict[str, Any], home: Path) -> None:
     for row in version_rows(summary):
         versions.add_row(*map(escape, row))
     console.print(versions)
+    if found := summary["experiment"]:
+        console.print(f"\n[bold]Experiment: {found['stopped']}[/]")
+        for line in experiment(found):
+            console.print(f"  {line}", markup=False)
     live = summary["live"]
     console.print(f"\n[bold]Live: {'version ' + str(live['version']) if live else 'nothing'}[/]")
     for line in live["why"] if live else ():
@@ -78,6 +82,19 @@ def version_rows(summary: dict[str, Any]) -> Iterator[tuple[str, ...]]:
             f"{found['gain']['value']:+.4f}" if found["gain"] else NOTHING,
             f"{last['status']}: {last['reason']}",
         )
+
+
+def experiment(found: dict[str, Any]) -> Iterator[str]:
+    """Yield what came of the experiment, one sentence at a time."""
+    best = found["best"]
+    if best:
+        today = f", today's settings {found['current']:.4f}" if found["current"] is not None else ""
+        reached = f"trial {best['trial']} with {best['algorithm']}: {best['metric']} {best['value']:.4f}"
+        yield f"best: {reached}{today}, naive baseline {found['baseline']:.4f}"
+    if found["branch"]:
+        yield f"the winner waits for a review on branch {found['branch']} of {found['remote']}"
+    yield from (f"nothing to review: {why}" for why in found["not_exported"])
+    yield from (f"{name} was left out: {why}" for name, why in found["left_out"].items())
 
 
 def short(interval: str) -> str:

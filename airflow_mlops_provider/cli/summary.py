@@ -35,6 +35,7 @@ def summarise(watch: Watch, product: MLProduct, root: Path) -> dict[str, Any]:
         "versions": versions(store, product, entries),
         "decisions": decisions(watch, product, runs),
         "drift_events": drift_events(watch, product, runs),
+        "experiment": experiment(store, product),
         "runs": runs,
         "live": live(entries),
         "links": links(product),
@@ -127,6 +128,25 @@ def drift_events(watch: Watch, product: MLProduct, runs: list[dict[str, Any]]) -
         for event in watch.stack.asset_events(name_pattern=name)
         if event["name"] == name
     ]
+
+
+def experiment(store: FolderStore, product: MLProduct) -> dict[str, Any] | None:
+    """Return what the last search came to, and where its winner went; None if there was none."""
+    concluded = [m for m in manifests(store, product, "conclude") if isinstance(m.result, Report)]
+    if not concluded:
+        return None
+    report = concluded[-1].result
+    assert isinstance(report, Report)
+    exported = [m.result.facts for m in manifests(store, product, "export_settings") if m.result]
+    gone: dict[str, Any] = next(
+        (facts for facts in reversed(exported) if facts.get("study") == report.facts["study"]), {}
+    )
+    return {
+        **_told(report),
+        "run_id": concluded[-1].spec.run.run_id,
+        "not_exported": list(report.broken),
+        **{name: gone.get(name) for name in ("remote", "branch", "commit")},
+    }
 
 
 def live(entries: list[LedgerEntry]) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 from airflow.sdk import BaseHook, Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 
+from airflow_mlops_provider.backends.extras import missing_extra
 from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, MLOpsError
 
 
@@ -40,8 +41,8 @@ class ServiceHook(BaseHook):
         """Try the service for real, and say in a sentence how that went."""
         try:
             return True, self.probe()
-        except (MLOpsError, AirflowNotFoundException) as error:
-            return False, str(error)
+        except (MLOpsError, AirflowNotFoundException, ImportError) as error:
+            return False, str(missing_extra(error) or error)
 
     def probe(self) -> str:
         """Use the service once, and return what answered.

@@ -23,6 +23,7 @@ from airflow_mlops_provider.backends.artifacts import (
     files_of,
     open_store,
 )
+from airflow_mlops_provider.backends.extras import missing_extra
 from airflow_mlops_provider.exceptions import MLOpsError
 from airflow_mlops_provider.jobs.address import address, address_beside, code_hashes, declaration, result_key, reuse_key
 from airflow_mlops_provider.jobs.catalogue import Job, find_job
@@ -197,7 +198,7 @@ class _Attempt:
                 raise  # whoever stops a job knows
             except BaseException as error:  # whatever a user's code raises, the manifest must tell of it
                 log.exception("%s failed", self.spec.job)
-                return self._failed(error)
+                return self._failed(missing_extra(error, self.product) or error)
             return manifest
 
     def _failed(self, error: BaseException) -> Manifest:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops_provider.backends import environment, models
-from airflow_mlops_provider.exceptions import ConfigurationError, MissingExtraError, SourceDataError
+from airflow_mlops_provider.backends.extras import available
+from airflow_mlops_provider.exceptions import SourceDataError
 from airflow_mlops_provider.jobs import statistics
 from airflow_mlops_provider.jobs.address import address
 from airflow_mlops_provider.jobs.evaluate import naive
@@ -68,18 +68,6 @@ def split(product: MLProduct, frame: pd.DataFrame, share: float) -> tuple[pd.Dat
     return parts
 
 
-def available(algorithms: tuple[Algorithm, ...]) -> tuple[list[Algorithm], dict[str, str]]:
-    """Return the algorithms whose packages are installed here, and why the others are left out.
-
-    :raises ConfigurationError: if none is left.
-    """
-    left_out = {one.name: why for one in algorithms if (why := _missing(one))}
-    offered = [one for one in algorithms if one.name not in left_out]
-    if not offered:
-        raise ConfigurationError("; ".join(f"algorithm {name}: {why}" for name, why in left_out.items()))
-    return offered, left_out
-
-
 def study_name(work: Work) -> str:
     """Return the study's name: the same for the same product, rows, algorithms, code and packages."""
     asked = work.spec.model_copy(update={"params": {}})
@@ -107,14 +95,3 @@ def tell_mlflow(work: Work, facts: dict[str, Any]) -> str:
 def space(algorithms: tuple[Algorithm, ...]) -> dict[str, Any]:
     """Return the searched settings of each algorithm as plain JSON."""
     return {one.name: {name: span.to_json() for name, span in one.space.items()} for one in algorithms}
-
-
-def _missing(algorithm: Algorithm) -> str | None:
-    absent = [name for name, found in environment.versions(algorithm.requires).items() if found == "absent"]
-    if absent:
-        return f"{', '.join(absent)} is not installed"
-    try:
-        models.check_installed(algorithm.flavor)
-    except MissingExtraError as error:
-        return str(error)
-    return None

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops_provider.backends import models
-from airflow_mlops_provider.exceptions import MLOpsError
+from airflow_mlops_provider.backends.extras import missing_extra
+from airflow_mlops_provider.exceptions import MissingExtraError, MLOpsError
 from airflow_mlops_provider.jobs.search import TRAIN, VALIDATE, metric
 from airflow_mlops_provider.jobs.searching import (
     StopRecord,
@@ -80,7 +81,8 @@ def attempt(work: Work, study: SearchStudy, trial: Trial, trainer: Trainer) -> T
     """Train and judge, end the trial and return it.
 
     What a trainer raises makes its trial fail, with the reason, and not the search. What a service raises, and a retry
-    may mend, leaves the trial as it is: the retry goes on with it.
+    may mend, leaves the trial as it is: the retry goes on with it. So does a package that is not installed where this
+    runs: that says nothing of the settings.
     """
     began = time.monotonic()
 
@@ -93,6 +95,8 @@ def attempt(work: Work, study: SearchStudy, trial: Trial, trainer: Trainer) -> T
         return ended("pruned", reason=str(given_up))
     except Exception as error:
         if isinstance(error, MLOpsError) and error.retryable:
+            raise
+        if isinstance(error, MissingExtraError) or missing_extra(error, work.product):
             raise
         work.log.exception("the trainer failed")
         return ended("failed", reason=f"{type(error).__name__}: {error}"[:LONGEST_REASON])

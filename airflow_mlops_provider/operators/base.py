@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import BaseOperator, XComArg
 from airflow.sdk.exceptions import AirflowFailException
 
+from airflow_mlops_provider.backends.extras import missing_extra
 from airflow_mlops_provider.exceptions import MLOpsError
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.manifest import Manifest
@@ -75,6 +76,15 @@ class JobOperator(Resumable, TellsLineage, BaseOperator):
 
         :raises AirflowFailException: if the job failed in a way that no retry can mend.
         """
+        try:
+            return self._run_job(context, **params)
+        except ImportError as error:
+            lacks = missing_extra(error)
+            if lacks is None:
+                raise
+            raise AirflowFailException(f"{type(lacks).__name__}: {lacks}") from None
+
+    def _run_job(self, context: Context, **params: Any) -> Manifest:
         from airflow_mlops_provider.hooks.services import services
         from airflow_mlops_provider.places.base import record_of
 

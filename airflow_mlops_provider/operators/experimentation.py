@@ -9,9 +9,10 @@ from airflow.sdk import BaseOperator, Param
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from pydantic import ValidationError
 
+from airflow_mlops_provider.backends.extras import lacking
 from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.product import MLProduct
-from airflow_mlops_provider.lifecycle.search import MOST_TRIALS, Criteria
+from airflow_mlops_provider.lifecycle.search import MOST_TRIALS, Algorithm, Criteria
 from airflow_mlops_provider.operators.base import JobOperator
 from airflow_mlops_provider.operators.events import artifact_store
 from airflow_mlops_provider.operators.links import ReportLink
@@ -28,7 +29,14 @@ def form(product: MLProduct) -> dict[str, Param]:
     assert product.search is not None
     declared, number = product.search.criteria(), ["null", "number"]
     return {
-        "trials": Param(declared.trials, type="integer", minimum=1, maximum=MOST_TRIALS, title="Trials at most"),
+        "trials": Param(
+            declared.trials,
+            type="integer",
+            minimum=1,
+            maximum=MOST_TRIALS,
+            title="Trials at most",
+            description=offer(product.search.algorithms),
+        ),
         "target": Param(declared.target, type=number, title=f"Target, {product.metric}"),
         "patience": Param(declared.patience, type=["null", "integer"], minimum=1, title="Patience, trials"),
         "min_gain": Param(declared.min_gain, type="number", minimum=0, title=f"Least gain, {product.metric}"),
@@ -42,6 +50,14 @@ def form(product: MLProduct) -> dict[str, Param]:
             description="What data engineering should know: what is missing or wrong in the data, and how it shows.",
         ),
     }
+
+
+def offer(algorithms: Sequence[Algorithm]) -> str:
+    """Return which algorithms would be tried if jobs ran where this DAG is read, and why others would be left out."""
+    left_out = {one.name: why for one in algorithms if (why := lacking(one))}
+    tried = ", ".join(one.name for one in algorithms if one.name not in left_out)
+    told = [f"{name} is left out where jobs run with what is installed here: {why}" for name, why in left_out.items()]
+    return ". ".join([f"Tried: {tried or 'none'}", *told])
 
 
 def criteria_of(product: MLProduct, context: Context) -> Criteria:

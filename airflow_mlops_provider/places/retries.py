@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import RetryDecision, RetryPolicy
 
+from airflow_mlops_provider.backends.extras import missing_extra
 from airflow_mlops_provider.exceptions import (
     BackendError,
     EvictedError,
@@ -49,6 +50,8 @@ class JobRetryPolicy(RetryPolicy):
     ) -> RetryDecision:
         """Decide on one failure."""
         name = type(exception).__name__
+        if lacks := missing_extra(exception):
+            return RetryDecision.fail(f"{type(lacks).__name__}: {lacks}")
         if not isinstance(exception, MLOpsError):
             return RetryDecision.default()
         if not exception.retryable:

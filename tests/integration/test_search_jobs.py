@@ -18,6 +18,19 @@ from tests.search_world import ROWS, SearchWorld, done
 from tests.tiny_world import manifests
 
 TRIALS = 8
+# Installed at the place of the second try only.
+ABSENT = """
+
+def absent():
+    import sys
+    from pathlib import Path
+
+    sys.path.append(str(Path(__file__).parents[2]))
+    try:
+        import no_such_library
+    finally:
+        sys.path.pop()
+"""
 
 
 class Searched:
@@ -58,11 +71,13 @@ def test_the_rows_are_split_by_time_within_the_training_part(searched: Searched)
 
 
 def test_an_algorithm_that_is_not_installed_is_left_out(searched: Searched) -> None:
-    """It is not tried, and the report says why."""
-    assert searched.report.facts["left_out"] == {"net": "no-such-package is not installed"}
+    """It is not tried, and the report says why, on its page too, with the line that installs it."""
+    assert searched.report.facts["left_out"]["net"].startswith("no-such-package")
+    assert "pip install no-such-package" in searched.report.facts["left_out"]["net"]
     assert {one.facts["algorithm"] for one in searched.trials} == {"trees"}
     page = (Path(searched.report.uri.removeprefix("file://")) / "search.html").read_text()
-    assert "net was left out: no-such-package is not installed" in page
+    assert "net was left out: no-such-package" in page
+    assert "pip install no-such-package" in page
 
 
 def test_the_current_settings_are_tried_first(searched: Searched) -> None:
@@ -185,6 +200,26 @@ def test_who_comes_too_late_is_told_why(searched: Searched) -> None:
     assert ended.facts["state"] in {"complete", "pruned"}
     report = world.concluded(more, trials=TRIALS + 2, target=0.99)
     assert report.facts["needs_data_change"].startswith("no trial reaches the target 0.99: the best reached 0.")
+
+
+def test_a_package_that_a_trial_lacks_costs_no_trial(tmp_path: Path) -> None:
+    """A trial that runs where a declared package is missing fails with its pip line; once it is there, it goes on."""
+    world = SearchWorld(tmp_path)
+    declared = (world.package / "product.py").read_text()
+    world.write("product.py", declared.replace('requires=("no-such-package",)', 'requires=("no-such-library",)'))
+    trainer = (world.package / "trainer.py").read_text()
+    world.write("trainer.py", trainer.replace("    import lightgbm", "    import lightgbm\n\n    absent()"))
+    world.write("trainer.py", (world.package / "trainer.py").read_text() + ABSENT)
+    split = world.opened(trials=2)
+    failure = run(world.trial(split, 0, trials=2)).failure
+    assert failure is not None
+    assert (failure.error, failure.retryable) == ("MissingExtraError", False)
+    assert "pip install no-such-library" in failure.message
+    assert world.study(split).trials()[0].state == "running"
+    (tmp_path / "no_such_library.py").write_text("")
+    done(run(world.trial(split, 0, attempt=2, trials=2)), Report)
+    assert world.study(split).trials()[0].state == "complete"
+    world.close()
 
 
 def test_a_person_may_say_that_the_data_must_change(searched: Searched) -> None:

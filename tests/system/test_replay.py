@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from airflow_mlops_provider.cli import demo, processes
+from tests.forge_world import branches, git
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1500)]
 DAGS = Path(__file__).parents[2] / "dags"
@@ -71,7 +72,6 @@ def replayed(dags: Path, tmp_path_factory: pytest.TempPathFactory) -> Replayed:
             patch.delitem(sys.modules, name)
         patch.syspath_prepend(str(dags))
         patch.delenv("PYTHONPATH", raising=False)
-        patch.setattr(demo, "MONTH_SECONDS", 600)  # other tests may share the machine
         try:
             with demo.replayed(home, dags, ports[0], ports[1], MONTHS) as (stack, _):
                 runs = stack.dag_runs()
@@ -102,15 +102,18 @@ def test_every_month_went_through(replayed: Replayed) -> None:
 
 
 def test_the_schedule_and_asset_events_start_every_run(replayed: Replayed) -> None:
-    """No run was started by hand; all ended well but those that wait from May on; each event's sender is on record.
+    """By hand the experiment alone was started; all ended well but those that wait from May on; each event's sender is
+    on record, and every pipeline has run.
 
     Batch inference and monitoring also look every hour for what no event told, and find nothing.
     """
     waiting = [run for run in replayed.runs if run["state"] != "success"]
     assert {run["dag_id"] for run in waiting} == {"flight_delay_feature_engineering"}
     assert min(run["data_interval_start"][:7] for run in waiting) == "2013-05"
-    assert {run["run_type"] for run in replayed.runs} == {"scheduled", "asset_triggered"}
-    assert len({run["dag_id"] for run in replayed.runs}) == 5
+    assert {run["run_type"] for run in replayed.runs} == {"scheduled", "asset_triggered", "manual"}
+    assert len({run["dag_id"] for run in replayed.runs}) == 6
+    by_hand = [run["dag_id"] for run in replayed.runs if run["run_type"] == "manual"]
+    assert by_hand == ["flight_delay_experimentation"]
     by_clock = {run["dag_id"] for run in replayed.runs if run["run_type"] == "scheduled"}
     assert "flight_delay_feature_engineering" in by_clock
     assert not by_clock & {"flight_delay_training", "flight_delay_deployment"}
@@ -166,6 +169,27 @@ def test_every_decision_is_told(replayed: Replayed) -> None:
     ]
     assert "1 of the 3" in replayed.summary["decisions"][0]["reason"]
     assert "due after" in replayed.summary["decisions"][3]["reason"]
+
+
+def test_the_experiment_is_told_and_its_winner_waits(replayed: Replayed) -> None:
+    """The record names the trials' winner, and its settings wait on a branch of the demo's own repository."""
+    found = replayed.summary["experiment"]
+    assert found["trials"] == demo.EXPERIMENT["trials"]
+    assert found["best"]["value"] >= found["current"] > found["baseline"]
+    assert path(found["page"]).is_file()
+    assert (
+        path(found["page"]).relative_to(replayed.home.resolve()).as_posix()
+        in (replayed.home / "summary.html").read_text()
+    )
+    kept = branches(replayed.home / demo.SOURCE)
+    if found["not_exported"]:
+        assert set(kept) == {"main"}
+    else:
+        assert kept[found["branch"]] == found["commit"]
+        assert (
+            git(replayed.home / demo.SOURCE, "diff", "--name-only", "main", found["branch"])
+            == "flight_delay/settings.json"
+        )
 
 
 def test_the_live_version_answers_and_says_why(replayed: Replayed) -> None:

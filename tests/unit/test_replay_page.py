@@ -84,6 +84,17 @@ def summary(tmp_path: Path) -> dict[str, Any]:
             {**told, "interval": MONTHS[4], "reason": "66% drifted <limit>", "train": True, "cause": "drift"},
         ],
         "drift_events": [event],
+        "experiment": {
+            "stopped": "all 6 trials have ended",
+            "best": {"trial": 3, "algorithm": "trees", "metric": "roc_auc", "value": 0.79},
+            "current": 0.78,
+            "baseline": 0.69,
+            "branch": "mlops/flight_delay/study-1",
+            "remote": f"{tmp_path.as_uri()}/source.git",
+            "not_exported": [],
+            "left_out": {"network": "torch is <not> installed; run: pip install 'x[torch]'"},
+            "page": f"{tmp_path.as_uri()}/search.html",
+        },
         "runs": [{"run_type": "scheduled"}, {"run_type": "asset_triggered"}],
         "live": {"version": 1, "why": [f"{status}: {reason}" for status, reason in why]},
         "links": dict.fromkeys(("airflow", "mlops", "mlflow", "mlflow_model", "model_server"), "http://127.0.0.1:1"),
@@ -125,11 +136,29 @@ def test_a_signal_without_training_is_drawn_as_such(summary: dict[str, Any], tmp
     assert "drift, no training" in page(summary, tmp_path)
 
 
+def test_the_experiment_is_told(summary: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Page and terminal say what won, against what, where it waits, and what was left out; without one, nothing."""
+    html = page(summary, tmp_path)
+    report.show(terminal.console(), summary, tmp_path)
+    for text in (html, capsys.readouterr().out):
+        assert "trial 3 with trees: roc_auc 0.7900, today" in text
+        assert "waits for a review on branch mlops/flight_delay/study-1" in text
+        assert "network was left out: torch is" in text
+    assert "href='search.html'" in html
+    summary["experiment"] |= {"branch": None, "not_exported": ["no trial beats the current settings"]}
+    assert "nothing to review: no trial beats the current settings" in page(summary, tmp_path)
+    summary["experiment"] = None
+    assert "Experiment" not in page(summary, tmp_path)
+    report.show(terminal.console(), summary, tmp_path)
+    assert "Experiment" not in capsys.readouterr().out
+
+
 def test_texts_do_not_become_markup(summary: dict[str, Any], tmp_path: Path) -> None:
     """Whatever a product or a reason says stays text."""
     html = page(summary, tmp_path)
     assert "<limit>" not in html
     assert "<15>" not in html
+    assert "<not>" not in html
     assert "<script" not in html
 
 

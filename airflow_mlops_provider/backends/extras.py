@@ -1,0 +1,116 @@
+"""What is not installed: which distribution a missing module is of, and the line that installs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, requires
+from importlib.util import find_spec
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from airflow_mlops_provider.backends import environment, models
+from airflow_mlops_provider.exceptions import MissingExtraError
+from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.search import Algorithm
+from airflow_mlops_provider.lifecycle.trainer import Trainer
+
+OURS = "airflow-mlops-provider"
+#: Modules whose distribution bears another name.
+DISTRIBUTIONS = {
+    "airflow.providers.cncf": "apache-airflow-providers-cncf-kubernetes",
+    "airflow.providers.openlineage": "apache-airflow-providers-openlineage",
+    "kubernetes": "apache-airflow-providers-cncf-kubernetes",
+    "openlineage": "apache-airflow-providers-openlineage",
+    "psycopg2": "psycopg2-binary",
+    "sklearn": "scikit-learn",
+}
+
+
+def missing_extra(error: BaseException, product: MLProduct | None = None) -> MissingExtraError | None:
+    """Return what an error comes to where a declared package is not installed; None for any other error.
+
+    :param product: whose trainers declare packages beside ours.
+    """
+    found: BaseException | None = error
+    while found is not None and not (isinstance(found, ModuleNotFoundError) and found.name):
+        found = found.__cause__
+    if isinstance(error, MissingExtraError) or not isinstance(found, ModuleNotFoundError) or _is_there(found):
+        return None
+    name = _distribution(found.name or "")
+    line = install_line(name, _required(product) if product else ())
+    return MissingExtraError(f"{name} is not installed; run: {line}") if line else None
+
+
+def install_line(name: str, also: Iterable[str] = ()) -> str | None:
+    """Return the pip line that installs a distribution: our extra that brings it, else itself; None if undeclared."""
+    declared = list(_declared(canonicalize_name(name)))
+    for requirement in declared:
+        extra = _extra(requirement)
+        if extra and extra != "dev":
+            return f"pip install '{OURS}[{extra}]'"
+    if declared:
+        return f"pip install '{declared[0].name}{declared[0].specifier}'"
+    return f"pip install {name}" if canonicalize_name(name) in map(canonicalize_name, also) else None
+
+
+def lacking(trainer: Trainer) -> str | None:
+    """Return what a trainer and its flavor need that is not installed here, with the line for it; None if all is."""
+    absent = [name for name, version in environment.versions(trainer.requires).items() if version == "absent"]
+    absent += [name for name in models.flavor_of(trainer.flavor).to_train if name not in absent and not _found(name)]
+    if not absent:
+        return None
+    lines = dict.fromkeys(filter(None, (install_line(name, absent) for name in absent)))
+    return f"{', '.join(absent)} {'is' if len(absent) == 1 else 'are'} not installed; run: {'; '.join(lines)}"
+
+
+def available(algorithms: Sequence[Algorithm]) -> tuple[list[Algorithm], dict[str, str]]:
+    """Return the algorithms whose packages are installed here, and why the others are left out.
+
+    :raises MissingExtraError: if none is left.
+    """
+    left_out = {one.name: why for one in algorithms if (why := lacking(one))}
+    offered = [one for one in algorithms if one.name not in left_out]
+    if not offered:
+        told = "; ".join(f"algorithm {name}: {why}" for name, why in left_out.items())
+        raise MissingExtraError(f"no algorithm of this search can be tried here: {told}")
+    return offered, left_out
+
+
+def _required(product: MLProduct) -> Iterator[str]:
+    for trainer in (product.trainer, *(product.search.algorithms if product.search else ())):
+        yield from trainer.requires
+
+
+def _is_there(error: ModuleNotFoundError) -> bool:
+    """Say whether the package is installed, and only a module in it is missing: no installation mends that."""
+    if isinstance(error, PackageNotFoundError) or error.name in DISTRIBUTIONS:
+        return False
+    return error.name is not None and "." in error.name and _found(error.name.partition(".")[0])
+
+
+def _found(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _distribution(module: str) -> str:
+    parts = module.split(".")
+    around = (".".join(parts[:depth]) for depth in range(len(parts), 0, -1))
+    return next((DISTRIBUTIONS[name] for name in around if name in DISTRIBUTIONS), canonicalize_name(parts[0]))
+
+
+def _declared(name: str) -> Iterator[Requirement]:
+    try:
+        listed = requires(OURS) or []
+    except PackageNotFoundError:
+        return
+    yield from (one for one in map(Requirement, listed) if canonicalize_name(one.name) == name)
+
+
+def _extra(requirement: Requirement) -> str | None:
+    """Return the extra that a requirement belongs to."""
+    marker = str(requirement.marker or "")
+    return marker.partition("extra == ")[2].strip("\"'") or None
