@@ -19,7 +19,7 @@ from typing import Any
 
 from rich.console import Console
 
-from airflow_mlops_provider.backends.code import load, load_product
+from airflow_mlops_provider.backends.code import load, load_product, source_file
 from airflow_mlops_provider.cli import terminal
 from airflow_mlops_provider.cli.page import write_page
 from airflow_mlops_provider.cli.report import show
