@@ -57,7 +57,8 @@ store, taken, trained = open_store(root), {True: [], False: []}, {True: 0, False
 
 def trainings():
     keys = [key.rpartition("/")[0] for key in store.list("flight_delay/train") if key.endswith("/manifest.json")]
-    return {manifest.ended for key in keys if "/reused/" not in key and (manifest := runner.read_manifest(store, key))}
+    read = (runner.read_manifest(store, key) for key in keys)
+    return {manifest.ended for manifest in read if manifest and not manifest.reused}
 
 
 for _ in range(runs):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -18,6 +19,7 @@ from airflow_mlops_provider.backends.artifacts import BucketStore, FolderStore, 
 from airflow_mlops_provider.backends.ledger import Ledger
 from airflow_mlops_provider.exceptions import ConfigurationError, IntegrityError
 from airflow_mlops_provider.jobs.records import Records
+from airflow_mlops_provider.lifecycle.frozen import digest
 from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, Model, ModelVersion, Reference, Report
 from airflow_mlops_provider.lifecycle.spec import JobSpec
@@ -29,6 +31,8 @@ TAKES: dict[str, type[Reference]] = {
     **dict.fromkeys(("version", "champion"), ModelVersion),
     **dict.fromkeys(("evaluation", "validation", "search"), Report),
 }
+#: The hash of a result without files.
+NOTHING = digest({})
 AGAIN = "run the job that made it again, with force"
 
 
@@ -81,6 +85,8 @@ class Inputs:
         :raises IntegrityError: if the bytes are not those that were recorded, or are gone.
         """
         folder, found = self._look(reference.uri)
+        if found == NOTHING != reference.hash:
+            raise IntegrityError(f"{reference.uri} is gone; {AGAIN}")
         if found != reference.hash:
             raise IntegrityError(
                 f"{reference.uri} is not what was recorded; {AGAIN} (claimed {reference.hash}, found {found})"
@@ -119,6 +125,8 @@ class Inputs:
         if isinstance(reference, Report):
             raise IntegrityError(f"no record tells of the report {reference.uri}; only one that a job left counts")
         _, found = self._look(reference.uri)
+        if found == NOTHING:
+            raise IntegrityError(f"{reference.uri} is gone; {AGAIN}")
         if not isinstance(reference, Dataset):
             self.open(reference)
             return reference
@@ -147,14 +155,14 @@ class Inputs:
         return self.records.recorded(inside(self.store, reference.uri), reference) is None
 
     def _look(self, uri: str) -> tuple[Path, str]:
-        """Return where an input's files are on this machine, and their hash."""
+        """Return where an input's files are on this machine, and their hash: that of nothing where there are none."""
         key = inside(self.store, uri)
         if key not in self._looked:
-            try:
-                folder = self.store.download(key, Path(self._downloads.name) / key)
-            except FileNotFoundError:
-                raise IntegrityError(f"{uri} is gone; {AGAIN}") from None
-            if isinstance(self.store, FolderStore):
+            folder = Path(self._downloads.name) / key
+            folder.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):  # a job may rightly leave no file
+                folder = self.store.download(key, folder)
+            if isinstance(self.store, FolderStore) and not folder.is_relative_to(self._downloads.name):
                 _check_links(self.store, folder, uri)
             self._looked[key] = folder, content_hash(folder)
         return self._looked[key]

@@ -112,14 +112,18 @@ def loads(manifest: Manifest) -> list[Dataset]:
 
 
 def again(manifest: Manifest, known: Mapping[str, AnyReference], root: str, services: Services) -> JobSpec:
-    """Return what asks for a recorded job once more: elsewhere, on what was made again there."""
+    """Return what asks for a recorded job once more: elsewhere, on what was made again there.
+
+    What its join never saw is left out: it is not there, and a job holds all that it is given against its root.
+    """
+    seen = {key_of(one) for one in needed(manifest)}
 
     def moved(reference: AnyReference) -> AnyReference:
         made = known.get(key_of(reference), reference)
         return reference.model_copy(update={"uri": made.uri, "hash": made.hash})
 
     inputs = {
-        role: tuple(map(moved, given)) if isinstance(given, tuple) else moved(given)
+        role: tuple(moved(one) for one in given if key_of(one) in seen) if isinstance(given, tuple) else moved(given)
         for role, given in manifest.spec.inputs.items()
     }
     changed = {"inputs": inputs, "root": root, "services": services, "run": RunIdentity(), "force": False}

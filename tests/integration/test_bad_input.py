@@ -24,6 +24,7 @@ from airflow_mlops_provider.exceptions import (
     SourceError,
     UnknownNameError,
 )
+from airflow_mlops_provider.lifecycle.gates import Estimate, Evaluation
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Report
@@ -33,6 +34,7 @@ from airflow_mlops_provider.places.local_process import LocalProcess
 from airflow_mlops_provider.serving import launcher
 from flight_delay import replay
 from flight_delay.product import product
+from tests.record_world import leave
 from tests.tiny_world import TinyWorld
 
 JANUARY = Interval(start=datetime(2013, 1, 1, tzinfo=UTC), end=datetime(2013, 2, 1, tzinfo=UTC))
@@ -53,8 +55,13 @@ class World:
         self.features = self.job("compute", clean=self.clean)
         self.job("load", features=self.features)
         store = FolderStore(self.root)
+        self.data: Dataset = leave(
+            self.spec("training_set"), Dataset, {"t": b"t"}, facts={"rows": {"train": 9, "evaluate": 9}}
+        )
+        facts = {"run_id": "1", "training_set": self.data.to_json()}
+        self.model: Model = leave(self.spec("train", training_set=self.data), Model, {"m": b"no model"}, facts=facts)
         self.version = ModelVersion(
-            uri=f"{store.uri}/gone", hash="b" * 64, name="flight_delay", version=1, facts={"run_id": "1"}
+            uri=self.model.uri, hash=self.model.hash, name="flight_delay", version=1, facts={"run_id": "1"}
         )
         for to in (Status.REGISTERED, Status.STAGING, Status.PRODUCTION_READY):
             Ledger(store, "flight_delay").move(self.version, to, reason="", by="tests")
@@ -62,7 +69,13 @@ class World:
 
     def job(self, name: str, mlflow: str = "", params: dict[str, Any] | None = None, **inputs: Any) -> Any:
         """Run a job of the product in a child process and return its result."""
-        spec = JobSpec(
+        result = LocalProcess().run(self.spec(name, mlflow, params, **inputs), {}, LOG).result
+        assert result is not None
+        return result
+
+    def spec(self, name: str, mlflow: str = "", params: dict[str, Any] | None = None, **inputs: Any) -> JobSpec:
+        """Return what asks for a job of the product."""
+        return JobSpec(
             job=name,
             product="flight_delay",
             interval=DAYS,
@@ -72,9 +85,6 @@ class World:
             services=Services(landing=str(self.landing), mlflow=mlflow or f"sqlite:///{self.root}/mlflow.db"),
             run=RunIdentity(dag_id="tests", run_id="one", task_id=name),
         )
-        result = LocalProcess().run(spec, {}, LOG).result
-        assert result is not None
-        return result
 
     def standing(self) -> dict[str, str]:
         """Return the hash of each file that others go by: pointers, offline and online store, ledger, release."""
@@ -228,12 +238,11 @@ def test_features_that_nobody_declared_are_named(
 
 def test_mlflow_out_of_reach_is_named(world: World, tmp_path: Path) -> None:
     """An MLflow that does not answer is named with its address and what to do; nothing moves, and a retry helps."""
-    version = world.version
-    estimate = {"value": 0.7, "low": 0.6, "high": 0.8}
-    evaluation = {"metric": "roc_auc", "window": "w", "rows": 9, "challenger": estimate, "baseline": estimate}
-    data = {"kind": "dataset", "uri": version.uri, "hash": "d" * 64, "facts": {"rows": {"train": 9, "evaluate": 9}}}
-    model = Model(uri=version.uri, hash=version.hash, facts={"run_id": "1", "training_set": data})
-    report = Report(uri=version.uri, hash="c" * 64, passed=True, facts={"evaluation": evaluation})
+    estimate = Estimate(value=0.7, low=0.6, high=0.8)
+    evaluation = Evaluation(metric="roc_auc", window="w", rows=9, challenger=estimate, baseline=estimate)
+    model, spec = world.model, world.spec("evaluate", model=world.model, training_set=world.data)
+    files, facts = {"evaluation.json": evaluation.to_file()}, {"evaluation": evaluation.to_json()}
+    report = leave(spec, Report, files, passed=True, facts=facts)
     with pytest.raises(BackendError, match=r"http://127\.0\.0\.1:1 does not answer .*; start it, or correct") as told:
         world.job("register", mlflow="http://127.0.0.1:1", model=model, evaluation=report)
     assert told.value.retryable

@@ -9,7 +9,6 @@ import runpy
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from airflow_mlops_provider.backends.artifacts import content_hash
 from airflow_mlops_provider.exceptions import SourceDataError
 from airflow_mlops_provider.jobs import runner
 from airflow_mlops_provider.jobs.tail import split_tail
-from airflow_mlops_provider.lifecycle.frozen import digest
 from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.product import MLProduct, Retuning
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, Report
 from airflow_mlops_provider.operators.evaluation import ModelRetuneOperator
+from tests.record_world import leave
 from tests.tiny_world import TinyWorld
 
 HOURS = 1200
@@ -73,19 +71,11 @@ class Shop(TinyWorld):
 
     def training_set(self, name: str = "made", rows: pd.DataFrame | None = None) -> Dataset:
         """Put a training set into the artifact root and return it."""
-        address, rows = digest(name), self.rows() if rows is None else rows
-        made = self.root / self.name / "training_set" / address[:32]
-        folder = made / "content"
-        folder.mkdir(parents=True, exist_ok=True)
-        rows[:900].to_parquet(folder / "train.parquet", index=False)
-        rows[900:].to_parquet(folder / "evaluate.parquet", index=False)
-        content, now = content_hash(folder), datetime.now(UTC)
-        folder = shutil.copytree(folder, made / content[:16], dirs_exist_ok=True)
+        rows = self.rows() if rows is None else rows
+        parts = {"train": rows[:900], "evaluate": rows[900:]}
+        files = {f"{part}.parquet": frame.to_parquet(index=False) for part, frame in parts.items()}
         facts = {"rows": {"train": 900, "evaluate": 300}, "evaluate": ["the last hours"]}
-        data = Dataset(uri=folder.as_uri(), hash=content, facts=facts)
-        spec = self.spec("training_set")
-        told = Manifest(state="success", spec=spec, address=address, result=data, started=now, ended=now)
-        (made / "manifest.json").write_bytes(told.to_file())
+        data: Dataset = leave(self.spec("training_set", params={"name": name}), Dataset, files, facts=facts)
         return data
 
     def done(self, job: str, **inputs: Any) -> Any:

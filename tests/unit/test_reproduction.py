@@ -11,9 +11,11 @@ import pytest
 
 from airflow_mlops_provider.cli.rebuild import environment
 from airflow_mlops_provider.jobs.recorded_code import Code
+from airflow_mlops_provider.jobs.reproduction import again, key_of
 from airflow_mlops_provider.lifecycle import reproduction
+from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.manifest import Manifest, Output
-from airflow_mlops_provider.lifecycle.references import Model
+from airflow_mlops_provider.lifecycle.references import Dataset, Model
 from airflow_mlops_provider.lifecycle.reproduction import Comparison, Finding
 from airflow_mlops_provider.lifecycle.source_change import first_change
 from airflow_mlops_provider.lifecycle.spec import JobSpec, Services
@@ -146,3 +148,22 @@ def test_what_is_made_again_sees_little_of_this_environment() -> None:
     assert "MY_SETTING" not in made
     installed = Code(Path("/then/dags"), Path("/venv/lib/python3.11/site-packages"))
     assert environment(installed, Path("/tmp/new"), given)["PYTHONPATH"] == "/then/dags"
+
+
+def test_what_a_join_never_saw_is_not_asked_for_again() -> None:
+    """Features that were never loaded are not in the root in which a training set is made again; the others are."""
+    days = [
+        Interval(start=datetime(2024, 1, n, tzinfo=UTC), end=datetime(2024, 1, n + 1, tzinfo=UTC)) for n in (1, 2, 3)
+    ]
+    seen, unseen, features = (
+        Dataset(uri=f"file:///old/shop/compute/{n}/{n}", hash=str(n), interval=day) for n, day in enumerate(days)
+    )
+    like = trained("m", "s")
+    spec = like.spec.model_copy(
+        update={"job": "training_set", "inputs": {"features": (features,), "history": (seen, unseen)}}
+    )
+    made = Dataset(uri="file:///old/shop/training_set/x/x", hash="x", facts={"not_loaded": [str(unseen.interval)]})
+    manifest = like.model_copy(update={"spec": spec, "result": made})
+    known = {key_of(one): one.model_copy(update={"uri": f"file:///new/{one.hash}"}) for one in (seen, features)}
+    asked = again(manifest, known, "/new", spec.services).inputs
+    assert asked == {"features": (known[key_of(features)],), "history": (known[key_of(seen)],)}
