@@ -115,6 +115,24 @@ def test_mlflow_down_at_the_end(world: DeployWorld, monkeypatch: pytest.MonkeyPa
     assert world.truth() == version.version
 
 
+def test_without_mlflow_what_serves_is_still_put_right(world: DeployWorld) -> None:
+    """With MLflow down nothing new is deployed, to be tried again; a dead server is started, and both are said."""
+    before, version = world.truth(), world.ready(1)
+    down = {"services": world.services.model_copy(update={"mlflow": "http://127.0.0.1:9"})}
+    spec = world.spec("deploy", version=version).model_copy(update=down)
+    assert world.run(spec) == [1]
+    failure = world.told(spec).failure
+    assert failure is not None and (failure.error, failure.retryable) == ("BackendError", True)
+    assert world.truth() == before
+    psutil.Process(ask(world.url, "/version")["pid"]).kill()
+    spec = world.spec("reconcile").model_copy(update=down)
+    assert world.run(spec) == [0]
+    report = world.told(spec).result
+    assert isinstance(report, Report) and report.broken[0].startswith("MLflow does not answer")
+    assert report.facts["repaired"] == ["the model server did not answer"]
+    assert world.truth() == before
+
+
 @pytest.mark.parametrize("error", [KeyError("odd"), OSError("disk"), KeyboardInterrupt()], ids=repr)
 def test_whatever_is_raised_takes_the_pointer_back(
     world: DeployWorld, monkeypatch: pytest.MonkeyPatch, error: BaseException
