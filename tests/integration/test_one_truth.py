@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
+from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.lifecycle.registry import Status
 from airflow_mlops_provider.serving import launcher, releases
 from airflow_mlops_provider.serving.client import ask
