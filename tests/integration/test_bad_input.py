@@ -80,7 +80,7 @@ class World:
 
     def standing(self) -> dict[str, str]:
         """Return the hash of each file that others go by: pointers, offline and online store, ledger, release."""
-        places = ("current", "feast", "ledger", "serving/live.json")
+        places = ("current", "feast", "ledger", "serving/desired.json")
         files = [path for place in places for path in self._files(self.root / "flight_delay" / place)]
         assert len({path.relative_to(self.root).parts[1] for path in files}) == len(places)
         return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
