@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_mlops_provider.backends.ledger import Ledger
-from airflow_mlops_provider.backends.mlflow_server import MlflowServer, is_code
+from airflow_mlops_provider.backends.mlflow import MlflowBackend
+from airflow_mlops_provider.backends.mlflow_server import is_code
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.registry import aliases
 
@@ -37,7 +38,8 @@ class Mirror:
 
     def __init__(self, uri: str, product: str) -> None:
         self.product = product
-        self.server = MlflowServer(uri)
+        self.backend = MlflowBackend(uri)
+        self.server = self.backend.server
 
     def read(self) -> Shown:
         """Return what is shown; nothing if no version was registered yet."""
@@ -74,19 +76,12 @@ class Mirror:
             for alias, number in aliases(entries).items():
                 if shown.aliases.get(alias) != number:
                     changed.append(f"alias {alias} of {self.product}: {shown.aliases.get(alias)} → {number}")
-                    self._alias(alias, number)
+                    self.backend.set_alias(self.product, alias, number)
             if head and shown.head != head:
                 changed.append(f"head of the ledger of {self.product}: {shown.head} → {head}")
                 self._tag(HEAD, head)
             if len(changed) == told or len(changed) > 20:
                 return changed
-
-    def _alias(self, alias: str, number: int | None) -> None:
-        client, name = self.server.client, self.product
-        if number is None:
-            self.server.call(lambda: client.delete_registered_model_alias(name, alias))
-        else:
-            self.server.call(lambda: client.set_registered_model_alias(name, alias, str(number)))
 
     def _tag(self, key: str, value: str) -> None:
         self.server.call(lambda: self.server.client.set_registered_model_tag(self.product, key, value))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from airflow_mlops_provider.backends.artifacts import key_below
 from airflow_mlops_provider.backends.ledger import Ledger
 from airflow_mlops_provider.backends.mlflow_mirror import Mirror
 from airflow_mlops_provider.exceptions import BackendError
@@ -16,9 +15,7 @@ from airflow_mlops_provider.lifecycle.registry import (
     LedgerEntry,
     Status,
     check_move,
-    check_same,
     live_version,
-    registered,
     status_of,
 )
 
@@ -38,7 +35,7 @@ def run(work: Work) -> Outcome:
     with rollout.one_at_a_time(work):
         ledger, mirror = Ledger(work.store, work.product.name), Mirror(work.spec.services.mlflow, work.product.name)
         entries = standing.entries(work.store, ledger, mirror)
-        version = _registered(work, entries, asked)
+        version = standing.registered_as(work.store, entries, asked)
         live = live_version(entries)
         if live and version.version < live.version and not work.spec.params.get("explicit"):
             work.log.info("version %d is live and newer than %d: nothing to do", live.version, version.version)
@@ -48,13 +45,6 @@ def run(work: Work) -> Outcome:
         entry = rollout.enter(work, version, url)
         work.log.info("version %d is live at %s", version.version, url)
         return _told(version, entry.status.value, url, **_shown(work, ledger, mirror))
-
-
-def _registered(work: Work, entries: Sequence[LedgerEntry], asked: ModelVersion) -> ModelVersion:
-    """Return the registered version that is meant; where its model lies may be said as of before the root was moved."""
-    known = registered(entries, asked.version)
-    moved = key_below(work.store, known.uri) == key_below(work.store, asked.uri)
-    return check_same(known, asked.model_copy(update={"uri": known.uri}) if moved else asked)
 
 
 def _prepare(work: Work, ledger: Ledger, mirror: Mirror, entries: Sequence[LedgerEntry], version: ModelVersion) -> None:

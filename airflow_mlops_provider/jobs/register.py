@@ -12,7 +12,7 @@ from airflow_mlops_provider.jobs.evidence import Training, evaluated, trained
 from airflow_mlops_provider.jobs.work import Outcome, Work
 from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion
-from airflow_mlops_provider.lifecycle.registry import Status, check_same, registered, status_of
+from airflow_mlops_provider.lifecycle.registry import Status, status_of
 
 
 def run(work: Work) -> Outcome:
@@ -38,7 +38,7 @@ def run(work: Work) -> Outcome:
         evidence = {"model": model.hash}
         ledger.move(version, Status.REGISTERED, reason=f"trained because: {why}", by=work.by, evidence=evidence)
     else:
-        check_same(registered(entries, number), version)
+        standing.registered_as(work.store, entries, version)
     mirror.follow(ledger)
     work.log.info("registered %s version %d", name, number)
     fields = version.model_dump(include={"name", "version"})

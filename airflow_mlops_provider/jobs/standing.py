@@ -12,7 +12,7 @@ from airflow_mlops_provider.backends.mlflow_mirror import Mirror
 from airflow_mlops_provider.exceptions import IntegrityError, MissingRecordError
 from airflow_mlops_provider.jobs.records import Records
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
-from airflow_mlops_provider.lifecycle.registry import MOVES, LedgerEntry, Status, live_version
+from airflow_mlops_provider.lifecycle.registry import MOVES, LedgerEntry, Status, check_same, live_version, registered
 
 Store = FolderStore | BucketStore
 
@@ -37,6 +37,16 @@ def entries(store: Store, ledger: Ledger, mirror: Mirror) -> list[LedgerEntry]:
                 f"not known to MLflow, and {flaw}; nothing of this product goes live until a person has looked"
             )
     return known
+
+
+def registered_as(store: Store, known: Sequence[LedgerEntry], claimed: ModelVersion) -> ModelVersion:
+    """Return the registered version that is meant. Its model's place may be said as of before the root was moved.
+
+    :raises UnknownNameError, TransitionError: if there is none of that number, or it is another model.
+    """
+    version = registered(known, claimed.version)
+    same_place = key_below(store, version.uri) == key_below(store, claimed.uri)
+    return check_same(version, claimed.model_copy(update={"uri": version.uri}) if same_place else claimed)
 
 
 def check_gates(store: Store, known: Sequence[LedgerEntry], version: ModelVersion) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -237,7 +238,9 @@ def _ended(process: psutil.Process | None, timeout: float) -> bool:
 
 
 def _tail(log: Path) -> str:
-    return log.read_text(errors="replace")[-600:].strip() if log.exists() else "nothing"
+    """Return the end of a log without what merely informs: a server that is to be replaced writes there, too."""
+    lines = log.read_text(errors="replace")[-100_000:].splitlines() if log.exists() else []
+    return "\n".join(line for line in lines if not re.search(r"(^|\s)INFO[\s:]", line))[-600:].strip() or "nothing"
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from airflow_mlops_provider.backends.artifacts import FolderStore
 from airflow_mlops_provider.backends.code import load_product
 from airflow_mlops_provider.backends.ledger import Ledger
+from airflow_mlops_provider.backends.mlflow_mirror import HEAD, Mirror
 from airflow_mlops_provider.exceptions import (
     BackendError,
     ConfigurationError,
@@ -41,11 +42,10 @@ JANUARY = Interval(start=datetime(2013, 1, 1, tzinfo=UTC), end=datetime(2013, 2,
 DAYS = Interval(start=JANUARY.start, end=JANUARY.start + timedelta(days=3))
 FLIGHTS = "flights/2013-01.csv"
 LOG = logging.getLogger("tests.bad_input")
-RELEASE = b'{"model_hash":"a","model_uri":"file:///gone","product":"flight_delay","requested_at":"2013-01-01T00:00:00Z","version":1}'
 
 
 class World:
-    """Three days of January, taken as far as the online store; a live version in the ledger and the release pointer."""
+    """Three days of January, taken as far as the online store; a version in the ledger and a release pointer."""
 
     def __init__(self, folder: Path) -> None:
         self.landing, self.root = folder / "landing", folder / "artifacts"
@@ -54,7 +54,7 @@ class World:
         self.clean = self.job("clean", raw=self.job("extract"))
         self.features = self.job("compute", clean=self.clean)
         self.job("load", features=self.features)
-        store = FolderStore(self.root)
+        store = self.store = FolderStore(self.root)
         self.data: Dataset = leave(
             self.spec("training_set"), Dataset, {"t": b"t"}, facts={"rows": {"train": 9, "evaluate": 9}}
         )
@@ -64,8 +64,10 @@ class World:
             uri=self.model.uri, hash=self.model.hash, name="flight_delay", version=1, facts={"run_id": "1"}
         )
         for to in (Status.REGISTERED, Status.STAGING, Status.PRODUCTION_READY):
-            Ledger(store, "flight_delay").move(self.version, to, reason="", by="tests")
-        store.write("flight_delay/serving/live.json", RELEASE)
+            evidence = {"report": f"{store.uri}/flight_delay/report"}
+            Ledger(store, "flight_delay").move(self.version, to, reason="", by="tests", evidence=evidence)
+        store.write("flight_delay/report/page.html", b"a report of a release that kept no hash of it")
+        store.write("flight_delay/serving/desired.json", b"null")
 
     def job(self, name: str, mlflow: str = "", params: dict[str, Any] | None = None, **inputs: Any) -> Any:
         """Run a job of the product in a child process and return its result."""
@@ -88,7 +90,7 @@ class World:
 
     def standing(self) -> dict[str, str]:
         """Return the hash of each file that others go by: pointers, offline and online store, ledger, release."""
-        places = ("current", "feast", "ledger", "serving/live.json")
+        places = ("current", "feast", "ledger", "serving/desired.json")
         files = [path for place in places for path in self._files(self.root / "flight_delay" / place)]
         assert len({path.relative_to(self.root).parts[1] for path in files}) == len(places)
         return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
@@ -250,6 +252,9 @@ def test_mlflow_out_of_reach_is_named(world: World, tmp_path: Path) -> None:
 
 def test_a_model_that_cannot_be_loaded_goes_nowhere(world: World, free_port: Any) -> None:
     """A server that can't load the version says why; the pointer and the ledger stay where they were."""
+    mirror, ledger = Mirror(f"sqlite:///{world.root}/mlflow.db", "flight_delay"), Ledger(world.store, "flight_delay")
+    mirror.server.client.create_registered_model("flight_delay")
+    mirror.server.client.set_registered_model_tag("flight_delay", HEAD, ledger.head())
     try:
         with pytest.raises(DeploymentError, match=r"could not load version 1: .*"):
             world.job("deploy", params={"port": free_port()}, version=world.version)

@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
+from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.lifecycle.registry import Status
 from airflow_mlops_provider.serving import launcher, releases
 from airflow_mlops_provider.serving.client import ask
@@ -115,6 +116,24 @@ def test_mlflow_down_at_the_end(world: DeployWorld, monkeypatch: pytest.MonkeyPa
     assert world.truth() == version.version
 
 
+def test_without_mlflow_what_serves_is_still_put_right(world: DeployWorld) -> None:
+    """With MLflow down nothing new is deployed, to be tried again; a dead server is started, and both are said."""
+    before, version = world.truth(), world.ready(1)
+    down = {"services": world.services.model_copy(update={"mlflow": "http://127.0.0.1:9"})}
+    spec = world.spec("deploy", version=version).model_copy(update=down)
+    assert world.run(spec) == [1]
+    failure = world.told(spec).failure
+    assert failure is not None and (failure.error, failure.retryable) == ("BackendError", True)
+    assert world.truth() == before
+    psutil.Process(ask(world.url, "/version")["pid"]).kill()
+    spec = world.spec("reconcile").model_copy(update=down)
+    assert world.run(spec) == [0]
+    report = world.told(spec).result
+    assert isinstance(report, Report) and report.broken[0].startswith("MLflow does not answer")
+    assert report.facts["repaired"] == ["the model server did not answer"]
+    assert world.truth() == before
+
+
 @pytest.mark.parametrize("error", [KeyError("odd"), OSError("disk"), KeyboardInterrupt()], ids=repr)
 def test_whatever_is_raised_takes_the_pointer_back(
     world: DeployWorld, monkeypatch: pytest.MonkeyPatch, error: BaseException
@@ -201,7 +220,7 @@ def test_a_pointer_written_by_hand_is_put_right(world: DeployWorld) -> None:
 def test_a_moved_alias_is_put_right(world: DeployWorld) -> None:
     """An alias that was moved by hand is moved back, and said."""
     other = world.ready(1)
-    world.mirror._alias("champion", other.version)
+    world.mirror.backend.set_alias(NAME, "champion", other.version)
     report = world.reconcile()
     assert report.passed and any("alias champion" in line for line in report.facts["repaired"])
     assert world.truth() != other.version

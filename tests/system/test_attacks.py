@@ -198,3 +198,11 @@ def test_reuse_under_a_claimed_hash(world: AttackWorld) -> None:
     file.write_bytes(file.read_bytes() + b"x")
     forged = world.data.model_copy(update={"uri": made.as_uri()}).to_json()
     assert world.train("training.train", build_training_set=forged) == "failed"
+
+
+def test_back_by_hand(loop: AttackWorld) -> None:
+    """No attack: *Rollback* in the form brings the retired version back, and the other one again after it."""
+    for number in (1, 2):
+        assert loop.run(DEPLOYMENT, version=number, rollback=True) == {"deployment.deploy": "success"}
+        same = (number, loop.versions[number - 1].hash)
+        assert loop.live() == {"server": same, "pointer": same, "ledger": same, "alias": number}
