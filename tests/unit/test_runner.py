@@ -31,7 +31,7 @@ def test_a_job_leaves_its_manifest_and_its_result(make: Callable[..., TinyWorld]
     assert manifest.state == "success"
     assert manifest.spec == spec
     assert manifest.result is not None
-    assert manifest.result.facts == {"rows": {"sales": 2}}
+    assert manifest.result.facts == {"rows": {"sales": 2}, "rows_in": {"sales": 2}}
     assert [output.name for output in manifest.outputs] == ["sales.parquet"]
     assert set(manifest.code_hashes) == {"airflow_mlops_provider.jobs.clean", world.name, f"{world.name}.rules"}
     assert {"pandas", "pyarrow", "apache-airflow"} <= manifest.packages.keys()
