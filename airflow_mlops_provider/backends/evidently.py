@@ -7,6 +7,7 @@ and no submodule can be imported without the package.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ silence()
 
 from evidently import DataDefinition, Dataset, Report  # noqa: E402 - telemetry is decided while it is imported
 from evidently.core.metric_types import MetricResult  # noqa: E402
+from evidently.legacy.calculations.stattests.registry import StatTest, register_stattest  # noqa: E402
+from evidently.legacy.core import ColumnType  # noqa: E402
 from evidently.legacy.tests.base_test import TestStatus  # noqa: E402
 from evidently.metrics import ValueDrift  # noqa: E402
 
@@ -29,6 +32,9 @@ DETAILS = "drift.json"
 
 # A column without any value on a side has no distribution to measure; Evidently refuses it.
 _PRESENCE = "presence of values"
+# Evidently leaves missing values out, so how many there are is measured beside it: as a share, from a tenth up.
+_MISSING = StatTest("missing_share", "difference of missing shares", [ColumnType.Categorical], 0.1)
+_BY_CHANCE = 1.96  # standard errors that chance alone exceeds in one case of twenty
 
 
 @dataclass(frozen=True)
@@ -36,16 +42,20 @@ class Drift:
     """What has moved, and how far.
 
     :param share: share of drifted columns among the model's inputs, 0 to 1.
-    :param columns: input name to ``score``, ``drifted``, ``method``, ``threshold``. Evidently picks the method by type
-        and size: a distance (drifted from the threshold up) above 1,000 rows, a p-value (drifted below it) up to there.
+    :param columns: input name to ``score``, ``drifted``, ``method``, ``threshold``, and ``missing``: the share of
+        missing values before and now. Evidently picks the method by type and size: a distance (drifted from the
+        threshold up) above 1,000 rows, a p-value (drifted below it) up to there. Where the values did not drift but
+        their presence did, score, method and threshold are those of the missing shares.
     :param prediction: Wasserstein distance of the predictions, normed by the reference's standard deviation.
     :param page: file name of the page that a person reads.
+    :param missing: inputs whose values came or went, to their share of missing values before and now.
     """
 
     share: float
     columns: dict[str, dict[str, Any]]
     prediction: float
     page: str
+    missing: dict[str, list[float]]
 
 
 def drift(
@@ -54,7 +64,9 @@ def drift(
     """Compare current data with reference data, column by column, and write ``drift.html`` and ``drift.json``.
 
     Every column of the reference but ``prediction`` is a model input. Numbers are compared as numbers, everything else
-    as categories. Missing values are left out, except that a column without any value on one side only has drifted.
+    as categories. The values are compared without those that are missing or infinite, and the shares of these apart
+    from that: an input whose share moved by a tenth or more has drifted, among few rows by more than chance would move
+    it (two-proportion z-test); one without any value on one side only has drifted, too.
 
     :param reference: what the model learned from, with its predictions.
     :param current: what has arrived, with its predictions.
@@ -64,18 +76,25 @@ def drift(
     :raises DataValidationError: if a side is empty, the current side lacks a column, or has no numeric predictions.
     """
     _comparable(reference, current, prediction)
-    reference, current = (_sample(side, sample, seed)[list(reference.columns)] for side in (reference, current))
+    reference, current = (
+        _finite(_sample(side, sample, seed)[list(reference.columns)]) for side in (reference, current)
+    )
     inputs = [name for name in reference.columns if name != prediction]
     empty = {
         name: _presence(reference[name], current[name]) for name in inputs if _empty_side(reference, current, name)
     }
     measured = [name for name in inputs if name not in empty]
-    run = _report(reference, current, measured, prediction)
+    missing = {name: _missing(reference[name], current[name]) for name in inputs}
+    moved = {name: one["threshold"] for name, one in missing.items() if one["drifted"]}
+    run = _report(reference, current, measured, prediction, moved)
     results = {result.to_dict()["config"]["column"]: result for result in run.metric_results.values()}
-    columns = {name: empty[name] if name in empty else _outcome(results[name]) for name in inputs}
+    columns = {
+        name: _verdict(empty[name] if name in empty else _outcome(results[name]), missing[name]) for name in inputs
+    }
     score = float(results[prediction].value)
     share = sum(column["drifted"] for column in columns.values()) / len(columns) if columns else 0.0
-    found = Drift(share=share, columns=columns, prediction=score, page=PAGE)
+    gone = {name: missing[name]["missing"] for name in moved}
+    found = Drift(share=share, columns=columns, prediction=score, page=PAGE, missing=gone)
     _write(found, run, folder)
     return found
 
@@ -99,6 +118,14 @@ def _sample(frame: pd.DataFrame, rows: int, seed: int) -> pd.DataFrame:
     return frame if len(frame) <= rows else frame.sample(n=rows, random_state=seed)
 
 
+def _finite(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame whose infinities are missing, as Evidently leaves them out too."""
+    numeric = [name for name in frame if _is_number(frame[name])]
+    frame = frame.copy()
+    frame[numeric] = frame[numeric].replace([math.inf, -math.inf], math.nan)
+    return frame
+
+
 def _empty_side(reference: pd.DataFrame, current: pd.DataFrame, name: str) -> bool:
     return bool(reference[name].isna().all() or current[name].isna().all())
 
@@ -108,24 +135,60 @@ def _presence(reference: pd.Series, current: pd.Series) -> dict[str, Any]:
     return {"score": float(drifted), "drifted": drifted, "method": _PRESENCE, "threshold": 1.0}
 
 
-def _report(reference: pd.DataFrame, current: pd.DataFrame, inputs: Iterable[str], prediction: str) -> Any:
+def _missing(reference: pd.Series, current: pd.Series) -> dict[str, Any]:
+    """Return how far the share of missing values moved; a few rows must move further, as chance moves them too."""
+    before, now = float(reference.isna().mean()), float(current.isna().mean())
+    rows = (len(reference), len(current))
+    both = (before * rows[0] + now * rows[1]) / sum(rows)
+    by_chance = _BY_CHANCE * math.sqrt(both * (1 - both) * (1 / rows[0] + 1 / rows[1]))
+    score, threshold = abs(now - before), max(_MISSING.default_threshold, by_chance)
+    found = {"score": score, "drifted": score >= threshold, "method": _MISSING.display_name, "threshold": threshold}
+    return {**found, "missing": [before, now]}
+
+
+def _verdict(values: dict[str, Any], missing: dict[str, Any]) -> dict[str, Any]:
+    return missing if missing["drifted"] and not values["drifted"] else {**values, "missing": missing["missing"]}
+
+
+def _shares_differ(reference: pd.Series, current: pd.Series, _: ColumnType, threshold: float) -> tuple[float, bool]:
+    score = abs(float((current == "missing").mean()) - float((reference == "missing").mean()))
+    return score, score >= threshold
+
+
+register_stattest(_MISSING, _shares_differ)
+
+
+def _report(
+    reference: pd.DataFrame, current: pd.DataFrame, inputs: list[str], prediction: str, missing: dict[str, float]
+) -> Any:
+    """Return Evidently's report on the values of some inputs, and on the missing share, up to its limit, of others."""
     numeric = [name for name in (*inputs, prediction) if _is_number(reference[name]) and _is_number(current[name])]
     other = [name for name in inputs if name not in numeric]
-    definition = DataDefinition(numerical_columns=numeric, categorical_columns=other)
+    shown = {name: _unused(f"{name}: is it missing?", reference.columns) for name in missing}
+    definition = DataDefinition(numerical_columns=numeric, categorical_columns=[*other, *shown.values()])
     # The prediction first: it is what a reader looks for.
-    metrics = [ValueDrift(column=prediction, method="wasserstein"), *(ValueDrift(column=name) for name in inputs)]
-    sides = [_dataset(side, numeric, other, definition) for side in (current, reference)]
+    metrics = [
+        ValueDrift(column=prediction, method="wasserstein"),
+        *(ValueDrift(column=name) for name in inputs),
+        *(ValueDrift(column=shown[name], method=_MISSING.name, threshold=limit) for name, limit in missing.items()),
+    ]
+    sides = [_dataset(side, numeric, other, shown, definition) for side in (current, reference)]
     return Report(metrics, include_tests=True).run(*sides)
+
+
+def _unused(name: str, taken: Iterable[str]) -> str:
+    return _unused(f"{name} ", taken) if name in set(taken) else name
 
 
 def _is_number(column: pd.Series) -> bool:
     return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
 
 
-def _dataset(frame: pd.DataFrame, numeric: list[str], other: list[str], definition: Any) -> Any:
+def _dataset(frame: pd.DataFrame, numeric: list[str], other: list[str], shown: dict[str, str], definition: Any) -> Any:
     """Return Evidently's dataset; plain floats and strings, as its tests do not take pandas' own types."""
     plain = {name: frame[name].astype(float) for name in numeric}
     plain |= {name: frame[name].astype(object).map(_text) for name in other}
+    plain |= {flag: frame[name].isna().map({True: "missing", False: "there"}) for name, flag in shown.items()}
     return Dataset.from_pandas(pd.DataFrame(plain, index=frame.index), data_definition=definition)
 
 

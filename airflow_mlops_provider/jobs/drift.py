@@ -29,6 +29,7 @@ def run(work: Work) -> Outcome:
             "share": found.share,
             "prediction": found.prediction,
             "drifted": drifted,
+            "missing": found.missing,
             "version": predictions.facts["version"],
         },
         metrics={"drift_share": found.share, "prediction_drift": found.prediction},

@@ -93,6 +93,67 @@ def test_odd_columns(tmp_path: Path) -> None:
     assert columns["lost"]["method"] == columns["never"]["method"] == "presence of values"
 
 
+SILENCED = {
+    "a number falls silent": ("moving", 0.0, 0.95),
+    "a number speaks again": ("moving", 0.95, 0.0),
+    "a category": ("carrier", 0.0, 0.3),
+    "a truth": ("night", 0.1, 0.5),
+    "text": ("word", 0.2, 0.7),
+    "infinities": ("moving", 0.0, 0.4),
+}
+
+
+def _without(frame: pd.DataFrame, name: str, share: float, hole: object, seed: int) -> pd.DataFrame:
+    gone = np.random.default_rng(seed).random(len(frame)) < share
+    return frame.assign(**{name: frame[name].astype(object).where(~gone, hole).astype(frame[name].dtype)})
+
+
+@pytest.mark.parametrize("case", SILENCED)
+@pytest.mark.parametrize("rows", [400, 3000])
+def test_values_that_come_or_go_are_drift(case: str, rows: int, tmp_path: Path) -> None:
+    """An input whose values are gone, or there again, has drifted, of whatever type; page and figures say by what."""
+    name, before, now = SILENCED[case]
+    hole = np.inf if case == "infinities" else None
+    sides = [_frame(rows), _frame(rows, seed=9)]
+    for side in sides:
+        side["night"] = side["night"].astype("boolean")
+        side["word"] = ["up", "down"] * (rows // 2)
+    found = _drift(
+        *(_without(side, name, share, hole, rows) for side, share in zip(sides, (before, now), strict=True)), tmp_path
+    )
+    assert {column for column, one in found.columns.items() if one["drifted"]} == {name}
+    told = found.columns[name]
+    assert told["method"] == "difference of missing shares"
+    assert told["missing"] == found.missing[name] == pytest.approx([before, now], abs=0.08)
+    assert told["score"] == pytest.approx(abs(told["missing"][1] - told["missing"][0]))
+    assert told["score"] >= told["threshold"] >= 0.1
+    assert f"{name}: is it missing?" in (tmp_path / found.page).read_text(encoding="utf-8")
+
+
+def test_steady_gaps_are_no_drift(tmp_path: Path) -> None:
+    """An input that misses as many values as ever has not drifted, and a row or two too few are chance."""
+    sides = [_without(_frame(seed=seed), "moving", 0.6, None, seed) for seed in (0, 9)]
+    assert not _drift(*sides, tmp_path).missing
+    few = [_frame(3000), _frame(20, seed=9).assign(moving=lambda frame: frame["moving"].where(frame.index > 1))]
+    found = _drift(*few, tmp_path).columns["moving"]
+    assert found["missing"] == [0.0, 0.1]
+    assert found["method"] != "difference of missing shares"
+
+
+def test_what_is_infinite_throughout_has_no_value(tmp_path: Path) -> None:
+    """A column of nothing but infinities is as good as missing, and no reason to fail."""
+    found = _drift(_frame(), _frame(seed=9).assign(moving=np.inf), tmp_path)
+    assert found.columns["moving"]["drifted"]
+    assert found.missing == {"moving": [0.0, 1.0]}
+
+
+def test_an_input_may_have_the_name_of_what_is_shown(tmp_path: Path) -> None:
+    """Whatever inputs are called, the line that shows a missing share takes the place of none."""
+    sides = [_frame().assign(**{"moving: is it missing?": 1.0}) for _ in range(2)]
+    found = _drift(sides[0], sides[1].assign(moving=np.nan), tmp_path)
+    assert {name for name, column in found.columns.items() if column["drifted"]} == {"moving"}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
