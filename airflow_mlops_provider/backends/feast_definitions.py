@@ -110,7 +110,7 @@ def conform(table: pa.Table, wanted: pa.Schema) -> pa.Table:
     :raises KeyError: if a column is missing.
     """
     by = [field.name for field in list(wanted)[: wanted.get_field_index(TIME) + 1]]
-    fitted = pa.table([_cast(table.column(field.name), field.type) for field in wanted], schema=wanted)
+    fitted = pa.table([_cast(field.name, table.column(field.name), field.type) for field in wanted], schema=wanted)
     fitted = fitted.filter(_all_known(fitted, by))
     numbered = fitted.append_column("__row", pa.array(range(len(fitted)), pa.int64()))
     last = numbered.group_by(by).aggregate([("__row", "max")]).column("__row_max")
@@ -124,7 +124,13 @@ def _all_known(table: pa.Table, columns: list[str]) -> Any:
     return known
 
 
-def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
-    if pa.types.is_timestamp(kind) and pa.types.is_timestamp(column.type):
-        return column.cast(pa.timestamp(column.type.unit, "UTC")).cast(kind, safe=False)
-    return column.cast(kind)
+def _cast(name: str, column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """Return a column in its type; one without any value may have had any."""
+    if column.null_count == len(column):
+        return pa.chunked_array([pa.nulls(len(column), kind)])
+    try:
+        if pa.types.is_timestamp(kind) and pa.types.is_timestamp(column.type):
+            return column.cast(pa.timestamp(column.type.unit, "UTC")).cast(kind, safe=False)
+        return column.cast(kind)
+    except pa.ArrowException as error:
+        raise pa.ArrowInvalid(f"column {name!r} is {column.type}, declared {kind}: {error}") from error

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops_provider.exceptions import IntegrityError, SourceDataError
+from airflow_mlops_provider.exceptions import ConfigurationError, IntegrityError, SourceDataError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 INPUTS_FILE = "model.json"
+EXACT = 2**53  # the last whole number up to which float64 holds every one
 
 
 def take(inputs: Sequence[Mapping[str, Any]], frame: pd.DataFrame) -> pd.DataFrame:
@@ -34,10 +36,94 @@ def damaged(folder: Path, why: str) -> IntegrityError:
     return IntegrityError(f"the model in {folder} is damaged ({why[:200]}); run the training again")
 
 
+def assembled(frame: Any, rows: pd.Index, code: str) -> pd.DataFrame:
+    """Return what a product's ``assemble`` made of some rows, once it is a row for each of them, in their order.
+
+    :param rows: the index of the rows that it was given.
+    :param code: the function, as messages name it.
+    :raises ConfigurationError: if it is anything else.
+    """
+    import pandas as pd
+
+    if not isinstance(frame, pd.DataFrame):
+        raise ConfigurationError(f"{code} returned {type(frame).__name__}; it must return a DataFrame")
+    check_names(frame, code)
+    if len(frame) != len(rows):
+        raise ConfigurationError(f"{code} returned {len(frame)} rows for {len(rows)}; each row needs its own")
+    if not frame.index.equals(rows) and frame.index.is_unique and frame.index.isin(rows).all():
+        raise ConfigurationError(f"{code} returned the rows in another order; give them back in that of the rows given")
+    return frame
+
+
+def check_names(frame: pd.DataFrame, code: str) -> None:
+    """Make sure that each column of what a function returned has a name, and one of its own.
+
+    :raises ConfigurationError: naming the column.
+    """
+    odd = [name for name in frame.columns if not isinstance(name, str)]
+    if odd:
+        raise ConfigurationError(f"{code} returned a column named {odd[0]!r}; names must be text")
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise ConfigurationError(f"{code} returned column {twice!r} twice; each needs a name of its own")
+
+
+def check_learnable(features: pd.DataFrame, reserved: str) -> None:
+    """Make sure that a model can learn from some inputs, and be given the same ones later.
+
+    :param reserved: the name under which predictions stand beside the inputs.
+    :raises ConfigurationError: if there is none, or a name or type can't be an input; it names the column.
+    :raises SourceDataError: if there are no rows, or a number is one that no model keeps exactly.
+    """
+    if not len(features.columns):
+        raise ConfigurationError("assemble returned no column: there is nothing to learn from")
+    if features.empty:
+        raise SourceDataError("there is no row to learn from")
+    if reserved in features.columns:
+        raise ConfigurationError(f"a model input is named {reserved!r}, as predictions are; name it otherwise")
+    for name, values in features.items():
+        _check_learnable(str(name), values)
+
+
+def _check_learnable(name: str, values: pd.Series) -> None:
+    if values.dtype.kind in "mMc":
+        raise ConfigurationError(
+            f"model input {name!r} is {values.dtype}, such as {values.iloc[0]}; make it a number in assemble"
+        )
+    if values.dtype.name == "category":
+        _check_categories(name, values.cat.categories)
+    elif values.dtype.kind in "iu":
+        great = values[(values > EXACT) | (values < -EXACT)]
+        if len(great):
+            raise SourceDataError(
+                f"model input {name!r} holds {great.iloc[0]} (row {great.index[0]}), which no model keeps exactly: "
+                "numbers go up to 2**53; make it a category, or leave it out"
+            )
+
+
+def _check_categories(name: str, categories: pd.Index) -> None:
+    kind = _kind(categories)
+    odd = [one for one in categories if not math.isfinite(one)] if kind == "number" else []
+    if kind is None or odd:
+        raise ConfigurationError(
+            f"model input {name!r} has categories such as {odd[0] if odd else categories[0]!r} "
+            f"({categories.inferred_type}); they must be all text, or all finite numbers: use .astype(str) in assemble"
+        )
+
+
+def _kind(values: Any) -> str | None:
+    """Return ``text`` or ``number`` for plain values of one kind, an empty text for no value at all, else None."""
+    from pandas.api.types import infer_dtype
+
+    kinds = dict.fromkeys(("integer", "boolean", "floating", "mixed-integer-float", "decimal"), "number")
+    return {**kinds, "string": "text", "empty": ""}.get(infer_dtype(values, skipna=True))
+
+
 def _column(values: pd.Series, categories: Sequence[Any] | None) -> pd.Series:
     import pandas as pd
 
     if categories is not None:
+        _same_kind(values, categories)
         return values.astype(pd.CategoricalDtype(categories))
     if isinstance(values.dtype, pd.CategoricalDtype):
         raise SourceDataError(f"column {values.name!r} is categorical, but the model was trained on numbers")
@@ -46,3 +132,16 @@ def _column(values: pd.Series, categories: Sequence[Any] | None) -> pd.Series:
         return values.astype("float64")
     except (TypeError, ValueError) as error:
         raise SourceDataError(f"column {values.name!r} must hold numbers: {error}") from error
+
+
+def _same_kind(values: pd.Series, categories: Sequence[Any]) -> None:
+    """Refuse text where categories are numbers, or numbers where they are text: none would ever be found again."""
+    import pandas as pd
+
+    trained = _kind(list(categories))
+    given = _kind(values.cat.categories if isinstance(values.dtype, pd.CategoricalDtype) else values)
+    if trained and given != trained and values.notna().any():
+        raise SourceDataError(
+            f"column {values.name!r} holds {values[values.notna()].iloc[0]!r}, but the model was trained on categories "
+            f"that are {trained}, such as {categories[0]!r}"
+        )

@@ -5,15 +5,16 @@ from __future__ import annotations
 import copy
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops_provider.backends import onnx
-from airflow_mlops_provider.exceptions import JobError
+from airflow_mlops_provider.exceptions import ConfigurationError, JobError
 
 if TYPE_CHECKING:
+    import pandas as pd
     import torch
 
 OPSET = 20
@@ -21,13 +22,20 @@ TOLERANCE = 1e-5
 _TOLD = ("doc_string", "metadata_props", "producer_name", "producer_version")
 
 
-def save(model: torch.nn.Module, folder: Path) -> None:
+def save(model: torch.nn.Module, folder: Path, _: pd.DataFrame | None = None) -> None:
     """Write a network as :mod:`airflow_mlops_provider.backends.onnx` keeps it, bytes the same for the same weights.
 
     :param model: a module with ``inputs``, each column's categories or None for a number, whose ``forward(numbers,
         codes)`` gives one probability a row; both as :func:`~..onnx.save` describes them.
+    :param _: what it was trained on; a network says itself what it takes.
+    :raises ConfigurationError: if it does not, or can't be exported.
     :raises JobError: if what was exported does not give what the network gives.
     """
+    if not isinstance(getattr(model, "inputs", None), Mapping):
+        raise ConfigurationError(
+            f"the {type(model).__name__} does not say what it takes: give it `inputs`, a dict of each column's "
+            "categories, or None for a number"
+        )
     network = copy.deepcopy(model).cpu().eval()
     numbers, codes = _example(network.inputs)
     onnx.save(_graph(network, numbers, codes), network.inputs, folder)
@@ -53,7 +61,7 @@ def _graph(network: torch.nn.Module, numbers: torch.Tensor, codes: torch.Tensor)
     import torch
 
     rows = torch.export.Dim("rows")
-    with _quiet():
+    with _quiet(), _exportable(network):
         program = torch.onnx.export(
             network,
             (numbers, codes),
@@ -78,6 +86,16 @@ def _forget(message: Any) -> None:
         elif field.message_type is not None:
             for one in [value] if hasattr(value, "ListFields") else value:
                 _forget(one)
+
+
+@contextmanager
+def _exportable(network: torch.nn.Module) -> Iterator[None]:
+    """Say of a network that can't be exported that it is one, whatever the exporter raises: no retry makes it one."""
+    try:
+        yield
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"[:500]
+        raise ConfigurationError(f"the {type(network).__name__} can't be exported as ONNX: {why}") from error
 
 
 @contextmanager

@@ -2,40 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from airflow_mlops_provider.backends.column_types import typed_table
+from airflow_mlops_provider.backends.model_inputs import check_names
 from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
-from airflow_mlops_provider.jobs.leakage import probe
+from airflow_mlops_provider.jobs.labels import binary
+from airflow_mlops_provider.jobs.leakage import Tables, probe
 from airflow_mlops_provider.jobs.work import Outcome, Work
-from airflow_mlops_provider.lifecycle.product import MLProduct, View
+from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.product import DataType, MLProduct, View
 
 if TYPE_CHECKING:
     import pandas as pd
 
 EXAMPLES = "examples"
+TIME = "event_time"
 
 
 def run(work: Work) -> Outcome:
-    """Write one table per view (keys, features, ``event_time``), and ``examples``.
+    """Write one table per view (keys, features, ``event_time``), and ``examples``, each column in its declared type.
 
     :raises LeakageError: if a feature used what was not known at its ``event_time``.
+    :raises SourceDataError: for a value that is not of its declared type; it names column, row and value.
     """
     product = work.product
     tables = gather(work)
-    compute = work.call(product.features)
+
+    def compute(tables: Tables, _: Interval) -> dict[str, pd.DataFrame]:
+        return {name: _comparable(table) for name, table in typed(work, tables).items()}
+
     probe(compute, tables, work.interval, product.reveals, cutoffs=[_middle(work)])
-    computed = compute(tables, work.interval)
-    _all_declared(product, computed)
-    rows = {}
-    for view in product.views:
-        frame = shaped(computed[view.name], view, work)
-        work.write(frame, view.name)
-        rows[view.name] = len(frame)
-    examples = work.call(product.examples)(tables, work.interval)
-    wanted = [*product.request, "event_time", product.label.column, product.label.known_at]
-    work.write(_select(examples, wanted, "examples").reset_index(drop=True), EXAMPLES)
+    rows, outside = {}, {}
+    for view, table in zip(product.views, typed(work, tables).values(), strict=True):
+        inside = shaped(table, view, work)
+        _write(work, inside, view.name)
+        rows[view.name], outside[view.name] = len(inside), len(table) - len(inside)
+    examples = labelled_examples(work, tables)
+    _write(work, examples, EXAMPLES)
     work.log.info("computed %s rows of features and %d examples", rows, len(examples))
+    if any(outside.values()):
+        work.log.info("left out feature rows of other intervals: %s", outside)
     return Outcome(facts={"rows": {**rows, EXAMPLES: len(examples)}})
 
 
@@ -56,19 +68,67 @@ def gather(work: Work) -> dict[str, pd.DataFrame]:
     }
 
 
-def shaped(frame: pd.DataFrame, view: View, work: Work) -> pd.DataFrame:
+def typed(work: Work, tables: Tables) -> dict[str, pa.Table]:
+    """Return what the product's function computes, view by view, in the declared types.
+
+    :raises ConfigurationError: if it returns anything but a frame a view, with the declared columns.
+    :raises UnknownNameError: for a view or feature that nobody declared, or a declared one that is not there.
+    :raises SourceDataError: for a value that does not fit.
+    """
+    product = work.product
+    computed = work.call(product.features)(tables, work.interval)
+    _all_declared(product, computed)
+    return {view.name: _typed(work, computed[view.name], view) for view in product.views}
+
+
+def _typed(work: Work, frame: pd.DataFrame, view: View) -> pa.Table:
+    what = f"view {view.name!r}"
+    types: dict[str, DataType] = {key: work.product.request[key] for key in view.keys}
+    types |= {TIME: "timestamp", **view.features}
+    by = [*view.keys, TIME]
+    return typed_table(_select(frame, list(types), what), types, what, by, needed=by, exact=view.features)
+
+
+def shaped(table: pa.Table, view: View, work: Work) -> pa.Table:
     """Return a view's rows in this interval, in one order, one per entity and moment.
 
-    :raises UnknownNameError: if a declared column is missing.
+    :raises ConfigurationError: if there are two of one.
     """
-    frame = _select(frame, [*view.keys, "event_time", *view.features], f"view {view.name!r}")
-    moment = frame["event_time"]
-    frame = frame[(moment >= work.interval.start) & (moment < work.interval.end)]
-    twice = frame.duplicated([*view.keys, "event_time"])
+    frame = table.select([TIME, *view.keys]).to_pandas()
+    frame = frame[(frame[TIME] >= work.interval.start) & (frame[TIME] < work.interval.end)]
+    twice = frame.duplicated()
     if twice.any():
-        example = frame[twice].iloc[0][[*view.keys, "event_time"]].to_dict()
+        example = frame[twice].iloc[0].to_dict()
         raise ConfigurationError(f"view {view.name!r} has {int(twice.sum())} entity moments twice, such as {example}")
-    return frame.sort_values(["event_time", *view.keys]).reset_index(drop=True)
+    return table.take(frame.sort_values([TIME, *view.keys]).index.to_numpy())
+
+
+def labelled_examples(work: Work, tables: Tables) -> pa.Table:
+    """Return the rows to predict: request columns, ``event_time``, the label as 0 and 1, and when it became known.
+
+    :raises ConfigurationError, SourceDataError: as :func:`typed`.
+    """
+    product, label = work.product, work.product.label
+    frame = _frame(work.call(product.examples)(tables, work.interval), product.examples)
+    types: dict[str, DataType] = {**product.request, TIME: "timestamp"}
+    types |= {label.column: "int64", label.known_at: "timestamp"}
+    frame = _select(frame, list(types), EXAMPLES).reset_index(drop=True)
+    frame[label.column] = binary(frame[label.column])
+    # A whole number or a truth value is given with each request, so that here it may not be missing either.
+    needed = [TIME, *(name for name, kind in product.request.items() if kind in {"int64", "bool"})]
+    return typed_table(frame, types, EXAMPLES, [*product.entity_columns, TIME], needed)
+
+
+def _comparable(table: pa.Table) -> pd.DataFrame:
+    """Return a view's rows for the probe, which compares numbers: truth values are some, too."""
+    frame = table.to_pandas()
+    for name in [field.name for field in table.schema if pa.types.is_boolean(field.type)]:
+        frame[name] = frame[name].astype("float64")
+    return frame
+
+
+def _write(work: Work, table: pa.Table, name: str) -> None:
+    pq.write_table(table, work.folder / f"{name}.parquet")
 
 
 def _select(frame: pd.DataFrame, columns: list[str], what: str) -> pd.DataFrame:
@@ -78,12 +138,24 @@ def _select(frame: pd.DataFrame, columns: list[str], what: str) -> pd.DataFrame:
     return frame[columns]
 
 
-def _all_declared(product: MLProduct, computed: dict[str, pd.DataFrame]) -> None:
-    declared = {view.name: {*view.keys, "event_time", *view.features} for view in product.views}
+def _frame(returned: Any, code: str) -> pd.DataFrame:
+    import pandas as pd
+
+    if not isinstance(returned, pd.DataFrame):
+        raise ConfigurationError(f"{code} returned {type(returned).__name__}; it must return a DataFrame")
+    check_names(returned, code)
+    return returned
+
+
+def _all_declared(product: MLProduct, computed: Any) -> None:
+    if not isinstance(computed, Mapping):
+        kind = type(computed).__name__
+        raise ConfigurationError(f"{product.features} returned {kind}; it must return a dict of a DataFrame a view")
+    declared = {view.name: {*view.keys, TIME, *view.features} for view in product.views}
     for name, frame in computed.items():
         if name not in declared:
-            raise UnknownNameError(f"view from {product.features}", name, declared)
-        strays = sorted(set(frame.columns) - declared[name])
+            raise UnknownNameError(f"view from {product.features}", str(name), declared)
+        strays = sorted(set(_frame(frame, f"{product.features}, view {name!r},").columns) - declared[name])
         if strays:
             raise UnknownNameError(
                 f"feature from {product.features} in view {name!r}", ", ".join(strays), declared[name]

@@ -53,7 +53,7 @@ def all_scores(work: Work, window: pd.DataFrame, champion: ModelVersion | None) 
     inputs = model_inputs(work.product, window)
 
     def score(folder: Path) -> np.ndarray:
-        return models.load(folder).predict(inputs)
+        return models.load(folder).probabilities(inputs)
 
     train = work.read(work.input("training_set"), "train")
     scores = {"challenger": score(work.open(work.input("model"))), "baseline": naive(work.product, train, window)}

@@ -104,9 +104,11 @@ def measure(
     asked = work.spec.model_copy(update={"params": {"trainer": trainer.to_json()}})
     seen = Work(asked, work.folder, digest([work.address, trial.slot]))
     try:
-        trained = fit(seen, model_inputs(product, earlier), earlier[label])
+        inputs = model_inputs(product, earlier)
+        trained = fit(seen, inputs, earlier[label])
         with tempfile.TemporaryDirectory(prefix="mlops-retune-") as folder:
-            scores = models.save(trained, Path(folder), trainer.flavor).predict(model_inputs(product, later))
+            model = models.save(trained, Path(folder), trainer.flavor, inputs)
+            scores = model.probabilities(model_inputs(product, later))
         value = statistics.METRICS[product.metric](later[label].to_numpy(), scores)
     except Exception as error:  # noqa: BLE001  # settings that the user's code can't work with are a try that failed
         reason = f"{type(error).__name__}: {error}"[:300]

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mlops_provider.backends import models
 from airflow_mlops_provider.backends.mlflow import MlflowBackend
+from airflow_mlops_provider.backends.model_inputs import check_learnable
+from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.jobs.address import result_key
 from airflow_mlops_provider.jobs.checkpoints import Checkpoints
+from airflow_mlops_provider.jobs.labels import learnable
 from airflow_mlops_provider.jobs.trainer import trainer_of
 from airflow_mlops_provider.jobs.work import Outcome, Work
 from airflow_mlops_provider.lifecycle.references import Dataset, Model
@@ -31,9 +34,10 @@ def run(work: Work) -> Outcome:
     began = time.monotonic()
     trained = fit(work, inputs, label)
     seconds = time.monotonic() - began
-    model = models.save(trained, work.folder, trainer.flavor)
+    model = models.save(trained, work.folder, trainer.flavor, inputs)
     sample = inputs.sample(min(REFERENCE_ROWS, len(inputs)), random_state=trainer.seed).sort_index()
-    work.write(sample.assign(**{PREDICTION: model.predict(sample)}), REFERENCE)
+    sample[PREDICTION] = model.probabilities(sample)
+    work.write(sample, REFERENCE)
     work.log.info("trained in %.1f s", seconds)
     metrics = {"train_seconds": seconds, **getattr(trained, "metrics", {})}
     facts = dict(getattr(trained, "facts", {}))
@@ -56,18 +60,42 @@ def fit(work: Work, features: pd.DataFrame, label: pd.Series, **further: Any) ->
 
     :param further: what else a function is given if it has a parameter of that name.
     :raises MissingExtraError: if the libraries of the trainer's flavor are not installed.
+    :raises ConfigurationError: if nobody can learn from such inputs, or the flavor's library can't work with them or
+        with the settings.
+    :raises SourceDataError: if the labels are not 0 and 1, both of them.
     """
     trainer = trainer_of(work)
     models.check_installed(trainer.flavor)
     function = work.call(trainer.code)
     work.log.info("training on %d rows, %d inputs, settings %s", *features.shape, trainer.settings)
+    check_learnable(features, PREDICTION)
+    label = learnable(label, "the rows to learn from")
+    features = _prepared(work, features)
+    if "validation" in further:
+        further["validation"] = (models.prepared(further["validation"][0], trainer.flavor), further["validation"][1])
     takes = inspect.signature(function).parameters
     given = {name: value for name, value in further.items() if name in takes}
     if "checkpoints" in takes:
         given["checkpoints"] = Checkpoints(work.store, result_key(work.spec, work.address))
         if work.spec.force and work.spec.run.try_number <= 1:
             given["checkpoints"].clear()
-    return function(features, label, dict(trainer.settings), trainer.seed, **given)
+    try:
+        return function(features, label, dict(trainer.settings), trainer.seed, **given)
+    except Exception as error:
+        if models.is_mistake(error, trainer.flavor):
+            raise ConfigurationError(
+                f"{trainer.code} failed in {trainer.flavor}: {error}; settings were {trainer.settings}"
+            ) from error
+        raise
+
+
+def _prepared(work: Work, features: pd.DataFrame) -> pd.DataFrame:
+    """Return the inputs under names that the flavor's library takes, and log those that it does not."""
+    prepared = models.prepared(features, work.product.trainer.flavor)
+    renamed = {old: new for old, new in zip(features.columns, prepared.columns, strict=True) if old != new}
+    if renamed:
+        work.log.info("the trainer is given some inputs under other names, which its library takes: %s", renamed)
+    return prepared
 
 
 def tell_mlflow(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops_provider.exceptions import SourceDataError
 from airflow_mlops_provider.jobs.compute import EXAMPLES
+from airflow_mlops_provider.jobs.labels import learnable
 from airflow_mlops_provider.jobs.store import check_loaded, feature_store
 from airflow_mlops_provider.jobs.work import Outcome, Work
 from airflow_mlops_provider.lifecycle.references import Dataset
@@ -32,7 +33,7 @@ def run(work: Work) -> Outcome:
     parts = {"train": features[:-later], "evaluate": features[-later:]}
     rows = {}
     for name, datasets in parts.items():
-        frame = store.historical(labelled(work, datasets))
+        frame = store.historical(labelled(work, name, datasets))
         work.write(frame, name)
         rows[name] = len(frame)
         work.log.info(
@@ -51,8 +52,12 @@ def run(work: Work) -> Outcome:
     )
 
 
-def labelled(work: Work, datasets: tuple[Dataset, ...]) -> pd.DataFrame:
-    """Return the examples of some intervals whose label was known by the end of the last one."""
+def labelled(work: Work, part: str, datasets: tuple[Dataset, ...]) -> pd.DataFrame:
+    """Return the examples of some intervals whose label was known by the end of the last one.
+
+    :param part: what messages call them.
+    :raises SourceDataError: if there are none, or their labels are not 0 and 1, both of them.
+    """
     import pandas as pd
 
     last = datasets[-1].interval
@@ -62,6 +67,7 @@ def labelled(work: Work, datasets: tuple[Dataset, ...]) -> pd.DataFrame:
     frame = frame[frame[label.column].notna() & (frame[label.known_at] < last.end)].reset_index(drop=True)
     if frame.empty:
         raise SourceDataError(f"no example of {last} has its label {label.column!r} yet; wait for labels to arrive")
+    frame[label.column] = learnable(frame[label.column], f"the part {part!r}, up to {last}")
     return frame
 
 

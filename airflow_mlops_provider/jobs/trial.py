@@ -110,7 +110,7 @@ def judged(work: Work, trainer: Trainer, report: Callable[[int, float], None]) -
     (inputs, label), validation = (rows(seen, table) for table in (TRAIN, VALIDATE))
     trained = fit(seen, inputs, label, validation=validation, report=report)
     with tempfile.TemporaryDirectory(prefix="mlops-trial-") as folder:
-        scores = models.save(trained, Path(folder), trainer.flavor).predict(validation[0])
+        scores = models.save(trained, Path(folder), trainer.flavor, inputs).probabilities(validation[0])
     value = metric(work, validation[1], scores)
     if not math.isfinite(value):
         raise ValueError(f"the model's {work.product.metric} is {value}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_mlops_provider.backends.code import load
+from airflow_mlops_provider.backends.model_inputs import assembled
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.serving.frames import model_frame
 
@@ -18,6 +19,6 @@ def model_inputs(product: MLProduct, rows: pd.DataFrame) -> pd.DataFrame:
     Nothing else reaches it: a label, or a column known only later, cannot slip in with the rows.
 
     :raises SourceDataError: if a declared column is missing, or not of its type.
+    :raises ConfigurationError: if ``assemble`` returns anything but a row of inputs for each row.
     """
-    inputs: pd.DataFrame = load(product.assemble)(model_frame(product, rows))
-    return inputs
+    return assembled(load(product.assemble)(model_frame(product, rows)), rows.index, product.assemble)
