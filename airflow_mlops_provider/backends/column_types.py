@@ -79,7 +79,9 @@ def _place(frame: pd.DataFrame, name: str, kind: DataType, unfit: _UnfitError, b
     at, count = int(np.argmax(unfit.rows)), int(unfit.rows.sum())
     row = ", ".join(f"{key}={frame[key].iloc[at]}" for key in by if key in frame.columns)
     more = f" (and {count - 1} more rows)" if count > 1 else ""
-    return f"column {name!r} is declared {kind}, but {frame[name].iloc[at]!r:.80} in row {row}{more} {unfit}"
+    value = frame[name].iloc[at]
+    value = value.item() if isinstance(value, np.generic) else value
+    return f"column {name!r} is declared {kind}, but {value!r:.80} in row {row}{more} {unfit}"
 
 
 def _refuse(rows: Any, why: str) -> None:

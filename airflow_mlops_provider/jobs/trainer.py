@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -25,12 +26,17 @@ def as_asked(product: MLProduct, spec: JobSpec) -> MLProduct:
     changes = {name: spec.params[name] for name in ("trainer", "settings") if name in spec.params}
     if not changes:
         return product
+    settings = changes.get("settings", {})
+    if not isinstance(settings, Mapping):
+        raise ConfigurationError(f"the parameter 'settings' is {settings!r:.200}; give a dict of name to value")
     try:
         trainer = Trainer.model_validate(changes.get("trainer", product.trainer))
+        fields = {name: getattr(trainer, name) for name in Trainer.model_fields}
+        trainer = Trainer.model_validate({**fields, "settings": {**trainer.settings, **settings}})
     except ValidationError as error:
-        raise ConfigurationError(f"the parameter 'trainer' describes no trainer: {error}") from None
-    settings = {**trainer.settings, **changes.get("settings", {})}
-    return product.model_copy(update={"trainer": trainer.model_copy(update={"settings": settings})})
+        name = " or ".join(repr(name) for name in changes)
+        raise ConfigurationError(f"the parameter {name} describes no trainer: {error}") from None
+    return product.model_copy(update={"trainer": trainer})
 
 
 def trainer_of(work: Work) -> Trainer:

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pydantic import ValidationError, model_validator
+from pydantic import ValidationError
 
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.frozen import Frozen, digest
@@ -48,14 +48,6 @@ class TrainerSettings(Trainer):
     """
 
     found: Found | None = None
-
-    @model_validator(mode="after")
-    def _is_json(self) -> TrainerSettings:
-        try:
-            json.dumps(self.settings, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"settings are no JSON: {error}") from None
-        return self
 
     @classmethod
     def read(cls, file: Path) -> TrainerSettings:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints, field_validator
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 
@@ -26,6 +27,20 @@ class Trainer(Frozen):
 
     code: Code
     settings: dict[str, Any] = {}
-    seed: int = 13
+    seed: int = Field(default=13, ge=0, lt=2**31, strict=True)  # what LightGBM, numpy and PyTorch all take
     flavor: Literal["lightgbm", "torch"] = "lightgbm"
     requires: tuple[str, ...] = ("lightgbm", "numpy", "pandas")
+
+    @field_validator("settings")
+    @classmethod
+    def _are_json(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        """They travel, and decide where a result lies: what JSON can't hold would be noticed by neither."""
+        for name, value in settings.items():
+            try:
+                json.dumps(value, allow_nan=False)
+            except (TypeError, ValueError) as error:
+                raise ValueError(
+                    f"setting {name!r} is {value!r:.80}, which is no JSON ({error}); give text, finite numbers, truth "
+                    "values, or lists and dicts of these"
+                ) from None
+        return settings

@@ -48,6 +48,21 @@ def test_a_job_sees_the_trainer_that_is_asked_for(world: TinyWorld, tmp_path: Pa
     assert asked.settings == {"width": 8, "epochs": 3}
 
 
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"rate": float("nan")}, "setting 'rate' is nan"),
+        ({"rate": float("-inf")}, "setting 'rate' is -inf"),
+        (["rate"], r"'settings' is \['rate'\]; give a dict"),
+        ("rate=1", "'settings' is 'rate=1'; give a dict"),
+    ],
+)
+def test_settings_that_are_none_are_refused(world: TinyWorld, settings: Any, named: str) -> None:
+    """Settings asked for are held to what declared ones are, when the job starts."""
+    with pytest.raises(ConfigurationError, match=f"(?s){named}"):
+        where(world, {"settings": settings})
+
+
 def test_its_code_counts(world: TinyWorld) -> None:
     """An edit to the trainer that the parameters name, or to what it imports, is another address; the declared one's
     code does not count then.

@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.jobs.address import address
@@ -59,6 +61,10 @@ BAD = {
     "unknown flavor": ('{"code": "a:b", "flavor": "pickle"}', "flavor: Input should be 'lightgbm'"),
     "settings that are a list": ('{"code": "a:b", "settings": []}', "settings: Input should be a valid dictionary"),
     "no number": ('{"code": "a:b", "settings": {"rate": NaN}}', "no valid JSON: NaN is not allowed"),
+    "a seed that is none": ('{"code": "a:b", "seed": -1}', "seed: Input should be greater than or equal to 0"),
+    "a seed beyond all": ('{"code": "a:b", "seed": 2147483648}', "seed: Input should be less than 2147483648"),
+    "a seed that is text": ('{"code": "a:b", "seed": "13"}', "seed: Input should be a valid integer"),
+    "too great": ('{"code": "a:b", "settings": {"rate": 1e999}}', "setting 'rate' is inf, which is no JSON"),
     "twice": ('{"code": "a:b", "seed": 1, "seed": 2}', "seed given twice"),
     "half a find": ('{"code": "a:b", "found": {"study": "s"}}', r"found\.trial: Field required"),
 }
@@ -73,6 +79,13 @@ def test_a_bad_file_is_named_with_its_field(name: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=said) as raised:
         TrainerSettings.read(file)
     assert str(raised.value).startswith(str(file))
+
+
+@pytest.mark.parametrize("value", [float("nan"), {"deep": [1, float("inf")]}, np.int64(3), {1, 2}, len, b"gbdt"])
+def test_a_declared_setting_that_is_no_json_is_named(value: Any) -> None:
+    """A setting that could not travel is refused where it is declared, by its name, and not when a job is sent off."""
+    with pytest.raises(ValidationError, match=r"setting 'rate' is .*, which is no JSON \("):
+        Trainer(code="shop.trainer:train", settings={"rounds": 40, "rate": value})
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
