@@ -141,7 +141,8 @@ def _same_kind(values: pd.Series, categories: Sequence[Any]) -> None:
     trained = _kind(list(categories))
     given = _kind(values.cat.categories if isinstance(values.dtype, pd.CategoricalDtype) else values)
     if trained and given != trained and values.notna().any():
+        odd = values[values.notna()].astype(object).iloc[0]
         raise SourceDataError(
-            f"column {values.name!r} holds {values[values.notna()].iloc[0]!r}, but the model was trained on categories "
+            f"column {values.name!r} holds {odd!r}, but the model was trained on categories "
             f"that are {trained}, such as {categories[0]!r}"
         )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import lightgbm as lgb
 import numpy as np
 import pandas as pd
 import pytest
 
-from airflow_mlops_provider.backends.lightgbm import load, predict, save
-from airflow_mlops_provider.exceptions import IntegrityError, SourceDataError
+from airflow_mlops_provider.backends.lightgbm import load, predict, prepared, save
+from airflow_mlops_provider.exceptions import ConfigurationError, IntegrityError, SourceDataError
 
 ROWS = 800
 
@@ -128,3 +130,117 @@ def test_same_model_same_bytes(model: lgb.Booster, tmp_path: Path) -> None:
     assert described[0] == described[1]
     save(model, tmp_path / "three")
     assert (tmp_path / "one" / "model.lgb").read_bytes() == (tmp_path / "three" / "model.lgb").read_bytes()
+
+
+# --- what LightGBM makes of names and categories ----------------------------------------------------------------------
+
+NAMES = {
+    "blanks": ["basket value", "  ", "a  b"],
+    "what JSON needs": ["weight[kg]", "price, net", 'the "old" one', "a:b", "{x}"],
+    "the same once changed": ["a b", "a_b", "a[b", "a_b_"],
+    "lines and nothing": ["a\nb", "a\r", ""],
+    "letters": ["größe", "日本", "😀 b", "a\tb"],
+}
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_a_model_keeps_the_names_that_it_was_trained_on(case: str, tmp_path: Path) -> None:
+    """Whatever LightGBM makes of an input's name, the model that is kept and loaded takes the true one."""
+    random, names = np.random.default_rng(2), NAMES[case]
+    features = pd.DataFrame(random.normal(size=(ROWS, len(names))), columns=names)
+    label = (features[names[0]] + features[names[-1]] / 2 > 0).astype(int)
+    settings = {"objective": "binary", "verbose": -1, "num_threads": 1, "min_data_in_leaf": 5}
+    trained = lgb.train(settings, lgb.Dataset(prepared(features), label), 10)
+    save(trained, tmp_path, features)
+    loaded = load(tmp_path)
+    assert [one["name"] for one in loaded.inputs] == names
+    plain = lgb.train(settings, lgb.Dataset(features.set_axis([f"f{n}" for n in range(len(names))], axis=1), label), 10)
+    expected = plain.predict(features)
+    assert np.unique(expected).size > 20
+    np.testing.assert_array_equal(predict(loaded, features[names[::-1]]), expected)
+    with pytest.raises(SourceDataError, match=re.escape(names[0])):
+        predict(loaded, features.drop(columns=names[0]))
+    save(loaded, tmp_path / "again")
+    assert (tmp_path / "again" / "model.json").read_bytes() == (tmp_path / "model.json").read_bytes()
+
+
+def test_ordinary_names_reach_the_trainer_as_they_are(frame: pd.DataFrame) -> None:
+    """The frame of a trainer that has no odd names is the very one; blanks are left to LightGBM."""
+    assert prepared(frame) is frame
+    odd = frame.rename(columns={"count": "the count", "month": "month[1]"})
+    assert list(prepared(odd).columns) == ["number", "carrier", "constant", "the count", "month_1_", "weekend"]
+
+
+def test_a_model_kept_before_there_were_other_names_loads(
+    model: lgb.Booster, frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    """Files of a model without odd names hold what they always held: name, dtype and categories."""
+    save(model, tmp_path, frame)
+    described = json.loads((tmp_path / "model.json").read_text())
+    assert described.keys() == {"format", "sha256", "inputs"}
+    assert {key for one in described["inputs"] for key in one} == {"name", "dtype", "categories"}
+    save(model, tmp_path / "without")
+    assert (tmp_path / "without" / "model.json").read_bytes() == (tmp_path / "model.json").read_bytes()
+
+
+@pytest.mark.parametrize("codes", [["code"], ["code", "carrier"], [], "auto"])
+def test_codes_beside_a_category(codes: Any, frame: pd.DataFrame, tmp_path: Path) -> None:
+    """Whole numbers that a trainer names as categories stay numbers, and the categories beside them keep theirs."""
+    features = frame[["number", "carrier"]].assign(code=np.arange(ROWS) % 7, month=frame["month"].cat.as_ordered())
+    label = ((features["code"] % 2 == 0) ^ (features["carrier"] == "AA") ^ (features["month"] == 3)).astype(int)
+    data = lgb.Dataset(features, label, categorical_feature=codes)
+    settings = {"objective": "binary", "verbose": -1, "num_threads": 1, "min_data_in_leaf": 5, "min_data_per_group": 5}
+    trained = lgb.train(settings, data, 20)
+    save(trained, tmp_path, features)
+    loaded = load(tmp_path)
+    kept = {one["name"]: one["categories"] for one in loaded.inputs}
+    assert kept == {"number": None, "carrier": ["AA", "B6", "UA"], "code": None, "month": [1, 2, 3]}
+    expected = trained.predict(features)
+    assert np.unique(expected).size > 20
+    np.testing.assert_array_equal(predict(loaded, features), expected)
+    plain = features.astype({"carrier": object, "month": "float64", "code": "float64"})
+    np.testing.assert_array_equal(predict(loaded, plain), expected)
+    unseen = predict(loaded, features.assign(carrier="ZZ", month=7))
+    np.testing.assert_array_equal(unseen, predict(loaded, features.assign(carrier=None, month=np.nan)))
+
+
+def test_categories_that_the_trainer_makes_are_kept(frame: pd.DataFrame, tmp_path: Path) -> None:
+    """A trainer may turn text or codes into categories itself, as long as it does so with all."""
+    features = frame[["number", "carrier"]].astype({"carrier": object})
+    label = (features["carrier"] == "AA").astype(int)
+    settings = {"objective": "binary", "verbose": -1, "num_threads": 1, "min_data_in_leaf": 5}
+    data = lgb.Dataset(features.astype({"carrier": "category"}), label)
+    save(lgb.train(settings, data, 3), tmp_path, features)
+    assert load(tmp_path).inputs[1]["categories"] == ["AA", "B6", "UA"]
+    codes = features.assign(code=np.arange(ROWS) % 3)
+    both = lgb.Dataset(codes.astype({"carrier": "category"}), label, categorical_feature=["carrier", "code"])
+    with pytest.raises(ConfigurationError, match=r"1 lists of categories, and 2 inputs .* carrier, code; give"):
+        save(lgb.train(settings, both, 3), tmp_path, codes)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "said"),
+    [
+        ("carrier", 5, "'carrier' holds 5, but the model was trained on categories that are text, such as 'AA'"),
+        ("carrier", pd.Categorical([1] * ROWS), "'carrier' holds 1, but"),
+        ("month", "3", "'month' holds '3', but the model was trained on categories that are number, such as 1"),
+        ("month", pd.Timestamp("2024-01-01"), "'month' holds Timestamp"),
+    ],
+)
+def test_categories_of_another_kind_are_named(
+    model: lgb.Booster, frame: pd.DataFrame, column: str, values: Any, said: str
+) -> None:
+    """Text for numbers, or numbers for text, would all count as unknown, silently; it is refused."""
+    with pytest.raises(SourceDataError, match=said):
+        predict(model, frame.assign(**{column: values}))
+    nothing = frame.assign(**{column: np.nan})
+    np.testing.assert_array_equal(predict(model, nothing), predict(model, frame.assign(**{column: None})))
+
+
+def test_a_model_that_was_not_trained_is_refused(frame: pd.DataFrame, tmp_path: Path) -> None:
+    """A booster without a tree, or an estimator before its fit, is no model."""
+    empty = lgb.Booster({"verbose": -1}, lgb.Dataset(frame, np.zeros(ROWS)))
+    for model in (empty, lgb.LGBMClassifier()):
+        with pytest.raises(ConfigurationError, match=f"the {type(model).__name__} was not trained"):
+            save(model, tmp_path, frame)
+    assert not list(tmp_path.iterdir())

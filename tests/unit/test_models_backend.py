@@ -11,9 +11,10 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.dummy import DummyClassifier
 
 from airflow_mlops_provider.backends import environment, lightgbm, models
-from airflow_mlops_provider.exceptions import IntegrityError, MissingExtraError, UnknownNameError
+from airflow_mlops_provider.exceptions import ConfigurationError, IntegrityError, MissingExtraError, UnknownNameError
 from airflow_mlops_provider.jobs.address import address
 from airflow_mlops_provider.lifecycle.product import Trainer
 from tests.tiny_world import TinyWorld
@@ -116,3 +117,99 @@ def test_gpus_are_on_record(tmp_path: Path) -> None:
         (folder / "information").write_text(f"Model: \t\t {model}\nIRQ:   \t 12\nGPU UUID: \t GPU-1\n")
     assert environment.gpus(tmp_path) == ["NVIDIA A100", "NVIDIA H100 80GB HBM3"]
     assert environment.gpus(tmp_path / "nowhere") == []
+
+
+# --- what a trainer returns -------------------------------------------------------------------------------------------
+
+
+class Network:
+    """Takes the place of a network, where there is no PyTorch."""
+
+
+Network.__module__, Network.__qualname__ = "torch.nn.modules.module", "Module"
+
+
+def _generator() -> Any:
+    yield 1
+
+
+RETURNED = {
+    "nothing": (None, "returned NoneType"),
+    "a pair": ((1, 2), "returned tuple"),
+    "a dict": ({"model": 1}, "returned dict"),
+    "a generator": (_generator(), "returned generator"),
+    "an estimator of another library": (DummyClassifier(), r"returned sklearn\.dummy\.DummyClassifier"),
+    "a class": (lgb.LGBMClassifier, "returned type"),
+    "data": (lgb.Dataset(np.zeros((2, 2))), r"returned lightgbm\.basic\.Dataset"),
+    "scores": (np.zeros(3), r"returned numpy\.ndarray"),
+}
+
+
+@pytest.mark.parametrize("case", RETURNED)
+def test_what_fits_no_flavor_is_named(case: str, tmp_path: Path) -> None:
+    """What a trainer returns is named, with what its flavor takes; no retry helps, and nothing is written."""
+    returned, said = RETURNED[case]
+    with pytest.raises(ConfigurationError, match=f"the trainer {said}, but flavor 'lightgbm' takes .*Booster") as told:
+        models.save(returned, tmp_path, "lightgbm")
+    assert "would take it" not in str(told.value)
+    assert not told.value.retryable
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_flavor_that_would_take_it_is_named(
+    booster: lgb.Booster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model of another known flavor is met with that flavor's name."""
+    monkeypatch.setattr(models, "check_installed", lambda name: None)
+    with pytest.raises(ConfigurationError, match=r"lightgbm\.basic\.Booster, but.* flavor 'lightgbm' would take it"):
+        models.save(booster, tmp_path, "torch")
+    with pytest.raises(ConfigurationError, match="Module, but flavor 'lightgbm'.* flavor 'torch' would take it"):
+        models.save(Network(), tmp_path, "lightgbm")
+
+
+def test_estimators_of_the_library_are_kept(frame: pd.DataFrame, tmp_path: Path) -> None:
+    """LightGBM's own classifier is a model like its booster, also of a class of the user's."""
+
+    class Mine(lgb.LGBMClassifier):  # type: ignore[misc]
+        pass
+
+    label = (frame["wind"] > 0).astype(int)
+    fitted = Mine(n_estimators=5, verbose=-1, num_threads=1).fit(frame, label)
+    found = models.save(fitted, tmp_path, "lightgbm", frame).probabilities(frame)
+    np.testing.assert_array_equal(found, fitted.predict_proba(frame)[:, 1])
+
+
+def test_inputs_that_assemble_does_not_give_are_named(booster: lgb.Booster, frame: pd.DataFrame, tmp_path: Path) -> None:
+    """A model trained on other columns than it will be given, or on bare numbers, is refused when it is kept."""
+    with pytest.raises(UnknownNameError, match="unknown input of the trained model 'wind'; known: gust, hour"):
+        models.save(booster, tmp_path, "lightgbm", frame.rename(columns={"wind": "gust"}))
+    settings = {"objective": "binary", "verbose": -1, "min_data_in_leaf": 5}
+    bare = lgb.train(settings, lgb.Dataset(frame.to_numpy(), (frame["wind"] > 0).astype(int)), 2)
+    with pytest.raises(UnknownNameError, match="'Column_0'; known: hour, wind"):
+        models.save(bare, tmp_path, "lightgbm", frame)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"objective": "regression"}, r"gives -?\d.* for a row, and \d+ of 300 rows no number from 0 to 1"),
+        ({"objective": "multiclass", "num_class": 3}, r"an array of shape \(300, 3\) for 300 rows"),
+        ({"objective": "poisson"}, "no number from 0 to 1"),
+    ],
+)
+def test_what_is_no_probability_is_named(
+    settings: dict[str, Any], said: str, frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    """A model that predicts something else is named at the first prediction, with what it gave."""
+    label = pd.Series(np.arange(300) % 3)
+    data = lgb.Dataset(frame, label * 10 if "num_class" not in settings else label)
+    trained = lgb.train({**settings, "verbose": -1, "min_data_in_leaf": 5}, data, 20)
+    with pytest.raises(ConfigurationError, match=said):
+        models.save(trained, tmp_path, "lightgbm", frame).probabilities(frame)
+
+
+def test_nan_is_no_probability(booster: lgb.Booster, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is a prediction that is missing."""
+    monkeypatch.setattr(lightgbm, "predict", lambda model, rows: np.full(len(rows), np.nan))
+    with pytest.raises(ConfigurationError, match="gives nan for a row, and 300 of 300 rows no number"):
+        models.LoadedModel("lightgbm", booster).probabilities(frame)
