@@ -59,7 +59,11 @@ BAD: dict[str, tuple[Any, type[MLOpsError], str]] = {
     "great": (np.array([1, 2**53 + 1, 3]), SourceDataError, r"'x' holds 9007199254740993 \(row 1\)"),
     "far below": (np.array([1, 2, -(2**60)]), SourceDataError, r"-1152921504606846976 \(row 2\)"),
     "without sign": (np.array([2**64 - 1, 2, 3], dtype="uint64"), SourceDataError, r"18446744073709551615 \(row 0\)"),
-    "great beside a gap": (pd.array([None, 2**62, 3], dtype="Int64"), SourceDataError, r"4611686018427387904 \(row 1\)"),
+    "great beside a gap": (
+        pd.array([None, 2**62, 3], dtype="Int64"),
+        SourceDataError,
+        r"4611686018427387904 \(row 1\)",
+    ),
 }
 
 

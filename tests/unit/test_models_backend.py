@@ -149,7 +149,7 @@ RETURNED = {
 def test_what_fits_no_flavor_is_named(case: str, tmp_path: Path) -> None:
     """What a trainer returns is named, with what its flavor takes; no retry helps, and nothing is written."""
     returned, said = RETURNED[case]
-    with pytest.raises(ConfigurationError, match=f"the trainer {said}, but flavor 'lightgbm' takes .*Booster") as told:
+    with pytest.raises(ConfigurationError, match=rf"the trainer {said}, but flavor 'lightgbm' takes .*Booster") as told:
         models.save(returned, tmp_path, "lightgbm")
     assert "would take it" not in str(told.value)
     assert not told.value.retryable
@@ -163,7 +163,7 @@ def test_the_flavor_that_would_take_it_is_named(
     monkeypatch.setattr(models, "check_installed", lambda name: None)
     with pytest.raises(ConfigurationError, match=r"lightgbm\.basic\.Booster, but.* flavor 'lightgbm' would take it"):
         models.save(booster, tmp_path, "torch")
-    with pytest.raises(ConfigurationError, match="Module, but flavor 'lightgbm'.* flavor 'torch' would take it"):
+    with pytest.raises(ConfigurationError, match=r"Module, but flavor 'lightgbm'.* flavor 'torch' would take it"):
         models.save(Network(), tmp_path, "lightgbm")
 
 
@@ -179,7 +179,9 @@ def test_estimators_of_the_library_are_kept(frame: pd.DataFrame, tmp_path: Path)
     np.testing.assert_array_equal(found, fitted.predict_proba(frame)[:, 1])
 
 
-def test_inputs_that_assemble_does_not_give_are_named(booster: lgb.Booster, frame: pd.DataFrame, tmp_path: Path) -> None:
+def test_inputs_that_assemble_does_not_give_are_named(
+    booster: lgb.Booster, frame: pd.DataFrame, tmp_path: Path
+) -> None:
     """A model trained on other columns than it will be given, or on bare numbers, is refused when it is kept."""
     with pytest.raises(UnknownNameError, match="unknown input of the trained model 'wind'; known: gust, hour"):
         models.save(booster, tmp_path, "lightgbm", frame.rename(columns={"wind": "gust"}))
