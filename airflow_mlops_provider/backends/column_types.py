@@ -102,13 +102,15 @@ def _text(values: pd.Series) -> pd.Series:
 
 def _floats(values: pd.Series) -> pd.Series:
     """Return numbers as float64, NaN where there is none; they may be less exact than those given."""
+    if isinstance(values.dtype, np.dtype) and values.dtype.kind in "iufb":
+        return values.astype("float64")
     if infer_dtype(values, skipna=True) not in _NUMBERS:
         _refuse(_each(values, lambda one: isinstance(one, numbers.Number)), "is no number")
     return values.astype(object).where(values.notna(), np.nan).astype("float64")
 
 
 def _real(values: pd.Series) -> pd.Series:
-    floats = values if values.dtype == "float64" else _floats(values)
+    floats = _floats(values)
     _refuse(np.isinf(floats), "is infinite; leave it missing, or say what it stands for")
     if infer_dtype(values, skipna=True) == "integer":
         _within(values, EXACT)

@@ -96,7 +96,7 @@ def _prepared(work: Work, features: pd.DataFrame) -> pd.DataFrame:
     renamed = {old: new for old, new in zip(features.columns, prepared.columns, strict=True) if old != new}
     if renamed:
         work.log.info("the trainer is given some inputs under other names, which its library takes: %s", renamed)
-    return prepared
+    return prepared.copy(deep=False)  # what a trainer does to the frame's columns is not done to the model's inputs
 
 
 def tell_mlflow(

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from sklearn.dummy import DummyClassifier
 
-from airflow_mlops_provider.backends import environment, lightgbm, models
+from airflow_mlops_provider.backends import environment, lightgbm, models, torch
 from airflow_mlops_provider.exceptions import ConfigurationError, IntegrityError, MissingExtraError, UnknownNameError
 from airflow_mlops_provider.jobs.address import address
 from airflow_mlops_provider.lifecycle.product import Trainer
@@ -215,3 +215,12 @@ def test_nan_is_no_probability(booster: lgb.Booster, frame: pd.DataFrame, monkey
     monkeypatch.setattr(lightgbm, "predict", lambda model, rows: np.full(len(rows), np.nan))
     with pytest.raises(ConfigurationError, match="gives nan for a row, and 300 of 300 rows no number"):
         models.LoadedModel("lightgbm", booster).probabilities(frame)
+
+
+@pytest.mark.parametrize("inputs", [None, ["hour", "wind"], "hour"])
+def test_a_network_that_does_not_say_what_it_takes_is_named(tmp_path: Path, inputs: Any) -> None:
+    """Without its inputs by name, nobody could give a network what it learnt from; that is said before the export."""
+    network = Network()
+    network.inputs = inputs  # type: ignore[attr-defined]
+    with pytest.raises(ConfigurationError, match="does not say what it takes: give it `inputs`, a dict"):
+        torch.save(network, tmp_path)  # type: ignore[arg-type]
