@@ -32,9 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     from airflow_mlops_provider.lifecycle.spec import JobSpec
 
     given = _parser().parse_args(arguments)
-    spec = JobSpec.model_validate_json(given.spec or sys.stdin.readline())
-    if not given.spec:
-        threading.Thread(target=_end_with_parent, daemon=True).start()
+    spec = JobSpec.model_validate_json(given.spec or _asked())
     manifest = receipt.run(spec, given.receipt) if given.receipt else runner.run(spec)
     return 0 if manifest.state == "success" else 1
 
@@ -46,8 +44,27 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _end_with_parent() -> None:
-    sys.stdin.read()
+def _asked() -> bytes:
+    """Read the specification, and from then on end with whoever asked; for all else standard input is empty.
+
+    Processes that the user's code starts would inherit it, and those it forks a lock on ``sys.stdin`` with it: what
+    they read would be ours, or they would wait for ever. So it moves to a descriptor that no other program is given,
+    and is read without Python's buffers.
+    """
+    parent = os.dup(0)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    line = b""
+    while not line.endswith(b"\n") and (more := os.read(parent, 65536)):
+        line += more
+    threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
+    return line
+
+
+def _end_with_parent(parent: int) -> None:
+    while os.read(parent, 65536):
+        pass
     if os.getpgrp() == os.getpid():  # its own session, as a place starts it: what it started ends with it
         os.killpg(0, signal.SIGKILL)
     os._exit(ORPHANED)

@@ -10,7 +10,9 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from io import FileIO
+from typing import TYPE_CHECKING, Any, TextIO
+from uuid import uuid4
 
 from airflow_mlops_provider.backends.artifacts import open_store
 from airflow_mlops_provider.backends.code import load_product, source_file
@@ -36,7 +38,7 @@ class LocalProcess:
     """
 
     env: dict[str, str] = field(default_factory=dict)
-    _child: subprocess.Popen[str] | None = field(default=None, init=False, repr=False, compare=False)
+    _child: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False, compare=False)
 
     def run(
         self,
@@ -51,21 +53,21 @@ class LocalProcess:
             return done
         # Before the child starts: an edit to the code while it runs must not make us look elsewhere for its manifest.
         key = result_key(spec, address(spec, load_product(spec.product)))
-        self._child = subprocess.Popen(
-            [sys.executable, "-m", "airflow_mlops_provider.jobs"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",  # whatever a library prints, the job goes on
-            env=self._environment(spec, secrets),
-            start_new_session=True,  # so that stop() reaches whatever the job started
-        )
-        try:
-            status = self._attend(self._child, spec, log)
-        except BaseException:
-            self.stop()
-            raise
+        lines, end = os.pipe()
+        with os.fdopen(lines, encoding="utf-8", errors="replace") as output, os.fdopen(end, "wb", buffering=0) as told:
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", "airflow_mlops_provider.jobs"],
+                stdin=subprocess.PIPE,
+                stdout=told,
+                stderr=subprocess.STDOUT,
+                env=self._environment(spec, secrets),
+                start_new_session=True,  # so that stop() reaches whatever the job started
+            )
+            try:
+                status = self._attend(self._child, spec, output, told, log)
+            except BaseException:
+                self.stop()
+                raise
         return decide(spec, status, read_manifest(open_store(spec.root, secrets), key))
 
     def stop(self) -> None:
@@ -77,17 +79,21 @@ class LocalProcess:
             self._child.wait(GRACE_SECONDS)
         _signal_group(self._child, signal.SIGKILL)  # also whoever did not listen
 
-    def _attend(self, child: subprocess.Popen[str], spec: JobSpec, log: Any) -> int:
+    def _attend(self, child: subprocess.Popen[bytes], spec: JobSpec, output: TextIO, told: FileIO, log: Any) -> int:
         assert child.stdin is not None
-        assert child.stdout is not None
         try:
-            child.stdin.write(spec.model_dump_json() + "\n")
+            child.stdin.write(spec.model_dump_json().encode() + b"\n")
             child.stdin.flush()  # and left open: its end would tell the job that nobody waits
         except BrokenPipeError:
             pass  # it died at once; its output and status tell more than this would
-        threading.Thread(target=_end_with, args=(child,), daemon=True).start()
-        for line in child.stdout:
+        last = f"{uuid4()}\n"
+        threading.Thread(target=_end_with, args=(child, told, last), daemon=True).start()
+        for line in output:
+            if line.endswith(last):
+                break
             log.info(line.rstrip())
+        if line != last:  # it died in the midst of a line
+            log.info(line.removesuffix(last))
         return child.wait()
 
     def _environment(self, spec: JobSpec, secrets: Mapping[str, str]) -> dict[str, str]:
@@ -97,12 +103,14 @@ class LocalProcess:
         return {**inherited, **self.env, **secrets, "PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}
 
 
-def _end_with(child: subprocess.Popen[str]) -> None:
-    """End what a job leaves behind: it would hold the job's output open, and us with it."""
+def _end_with(child: subprocess.Popen[bytes], told: FileIO, last: str) -> None:
+    """End what a job leaves behind, and its output: what escaped us may hold that open, and would hold us with it."""
     child.wait()
     _signal_group(child, signal.SIGKILL)
+    with suppress(ValueError):  # closed: nobody reads any more
+        told.write(last.encode())
 
 
-def _signal_group(child: subprocess.Popen[str], number: signal.Signals) -> None:
+def _signal_group(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
     with suppress(ProcessLookupError):  # nobody is left
         os.killpg(child.pid, number)
