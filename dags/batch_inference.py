@@ -1,11 +1,12 @@
 """Predictions for every interval whose features are there, with the version that is live.
 
-For every product beside this file, on new features. Several intervals that arrived together are predicted side by side.
+For every product beside this file, on new features, and every hour for those that no event told of. Several intervals
+that wait are predicted side by side; where none does, the run is skipped.
 """
 
 from __future__ import annotations
 
-from airflow.sdk import DAG, TaskGroup
+from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, TaskGroup
 
 from airflow_mlops_provider import assets
 from airflow_mlops_provider.operators.serving import (
@@ -19,7 +20,10 @@ for product in products(__file__):
     with (
         DAG(
             dag_id=f"{product.name}_batch_inference",
-            schedule=[assets.features(product)],
+            schedule=AssetOrTimeSchedule(
+                timetable=CronTriggerTimetable("5 * * * *", timezone="UTC"), assets=[assets.features(product)]
+            ),
+            catchup=False,
             max_active_runs=1,
             **defaults(product, __doc__),
         ),

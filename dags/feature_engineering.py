@@ -1,7 +1,8 @@
 """Features of one data interval after another: from the sources to the feature store.
 
-For every product beside this file. A run waits until its interval's data has been delivered, so that intervals go
-through in order; running one again replaces what it wrote. Nothing reaches the store from data that is not valid.
+For every product beside this file. A run waits until its interval's data has been delivered and no earlier run is on
+its way, so that intervals go through in order; running one again replaces what it wrote, also while the newest waits.
+Nothing reaches the store from data that is not valid.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from airflow_mlops_provider.operators.features import (
     SourceExtractIntervalOperator,
 )
 from airflow_mlops_provider.operators.validation import GreatExpectationsValidateDatasetOperator
-from airflow_mlops_provider.pipelines import defaults, products
+from airflow_mlops_provider.pipelines import defaults, last_start, products
 from airflow_mlops_provider.sensors.features import SourceDeliverySensor
 
 for product in products(__file__):
@@ -23,9 +24,8 @@ for product in products(__file__):
         dag_id=f"{product.name}_feature_engineering",
         schedule=CronDataIntervalTimetable(product.schedule.cron, timezone="UTC"),
         start_date=product.schedule.start,
-        end_date=product.schedule.end,
+        end_date=last_start(product),
         catchup=True,
-        max_active_runs=1,
         **defaults(product, __doc__),
     ):
         with TaskGroup("sources"):

@@ -1,11 +1,12 @@
 """What the live model saw, said and got right; a crossed limit goes back to training as a drift event.
 
-For every product beside this file, on new predictions.
+For every product beside this file, on new predictions, and every hour for those that no event told of. Where none waits
+to be judged, the run is skipped.
 """
 
 from __future__ import annotations
 
-from airflow.sdk import DAG, task_group
+from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, task_group
 
 from airflow_mlops_provider import assets
 from airflow_mlops_provider.operators.feedback import FeedbackSendSignalOperator
@@ -19,7 +20,10 @@ from airflow_mlops_provider.pipelines import defaults, products
 for product in products(__file__):
     with DAG(
         dag_id=f"{product.name}_monitoring",
-        schedule=[assets.predictions(product)],
+        schedule=AssetOrTimeSchedule(
+            timetable=CronTriggerTimetable("35 * * * *", timezone="UTC"), assets=[assets.predictions(product)]
+        ),
+        catchup=False,
         max_active_runs=1,
         **defaults(product, __doc__),
     ):

@@ -7,7 +7,9 @@ import importlib
 import importlib.util
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
@@ -20,16 +22,67 @@ from airflow_mlops_provider.lifecycle.product import MLProduct
 COMMIT_FILE = ".commit"
 
 
-def find_products(*folders: Path) -> Iterator[MLProduct]:
+def find_products(*folders: Path, errors: list[str] | None = None) -> Iterator[MLProduct]:
     """Yield the products declared below some folders, by name: each a package with a ``product.py``.
 
-    :raises ConfigurationError: if a product's name is not its folder's.
+    :param errors: takes a line for each product that cannot be used, with file and line of what is wrong with it.
+    :raises ConfigurationError: the same for the first such product, if there is nothing that takes them.
     """
-    found = {path.parent.name: path.parent for folder in folders for path in sorted(folder.glob("*/product.py"))}
-    for name in sorted(found):
-        if str(found[name].parent) not in sys.path:
-            sys.path.append(str(found[name].parent))
-        yield load_product(name)
+    found = {file.resolve(): folder for folder in folders for file in folder.glob("*/product.py")}
+    for folder in filter(set(found.values()).__contains__, folders):
+        if str(folder) not in sys.path:
+            sys.path.append(str(folder))
+    for file in sorted(found, key=lambda file: (file.parent.name, file)):
+        try:
+            product = declared_in(file)
+        except ConfigurationError as error:
+            if errors is None:
+                raise
+            errors.append(str(error))
+        else:
+            yield product
+
+
+def declared_in(file: Path) -> MLProduct:
+    """Return the product that a ``product.py`` declares.
+
+    :raises ConfigurationError: naming file and line, whatever is wrong with it.
+    """
+    name = file.parent.name
+    try:
+        _check_importable(name)
+        product = load_product(name)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - it is the user's code: whatever it raises, others go on
+        kind = "" if isinstance(error, ConfigurationError) else f"{type(error).__name__}: "
+        raise ConfigurationError(f"{_line(error, file)}: {kind}{error}") from None
+    loaded = source_file(f"{name}.product").resolve()
+    if loaded != file:
+        raise ConfigurationError(f"{file}:1: there is a product {name!r} in {loaded} already; rename one of them")
+    return product
+
+
+def _check_importable(name: str) -> None:
+    if not name.isidentifier() or _spec(f"{name}.product") is None:
+        raise ConfigurationError(
+            f"a product's folder needs a name that Python can import and no other package has, not {name!r}"
+        )
+
+
+def _line(error: BaseException, file: Path) -> str:
+    """Return where in a product an error comes from, as ``file:line``; where it declares itself if that is unknown."""
+    places = [(frame.f_code.co_filename, number) for frame, number in traceback.walk_tb(error.__traceback__)]
+    if isinstance(error, SyntaxError):
+        places.append((error.filename or "", error.lineno or 1))
+    within = [f"{name}:{number}" for name, number in places if Path(name).resolve().is_relative_to(file.parent)]
+    return within[-1] if within else f"{file}:{_declaration(file)}"
+
+
+def _declaration(file: Path) -> int:
+    with suppress(SyntaxError, ValueError):
+        for node in ast.parse(file.read_bytes()).body:
+            if isinstance(node, ast.Assign | ast.AnnAssign) and ast.unparse(node).startswith("product"):
+                return node.lineno
+    return 1
 
 
 def load_product(name: str) -> MLProduct:
@@ -41,7 +94,9 @@ def load_product(name: str) -> MLProduct:
         raise UnknownNameError("product", name, known_products())
     product = getattr(importlib.import_module(f"{name}.product"), "product", None)
     if not isinstance(product, MLProduct) or product.name != name:
-        raise ConfigurationError(f"{name}/product.py must declare `product = MLProduct(name={name!r}, …)`")
+        other = f"name={product.name!r}" if isinstance(product, MLProduct) else f"a {type(product).__name__}"
+        there = "nothing" if product is None else other
+        raise ConfigurationError(f"{name}/product.py must declare `product = MLProduct(name={name!r}, …)`, not {there}")
     return product
 
 

@@ -50,7 +50,7 @@ JOBS: dict[str, Job] = {
     "compute": Job(
         f"{_HERE}.compute", ("features", "examples", "reveals", "sources", *_SHAPE), _TABLES, publishes="features"
     ),
-    "load": Job(f"{_HERE}.load", ("views", "request"), _STORE, effect=True),
+    "load": Job(f"{_HERE}.load", ("views", "request"), _STORE, publishes="loaded", effect=True),
     "training_set": Job(f"{_HERE}.training_set", _SHAPE, _STORE),
     "validate": Job(f"{_HERE}.validate", ("expectations", "sources", *_SHAPE), ("great-expectations", *_TABLES)),
     "search": Job(

@@ -29,5 +29,6 @@ def run(work: Work) -> Outcome:
     work.write(inputs.assign(**{PREDICTION: predictions}), INPUTS)
     work.log.info("predicted %d rows with version %d, mean %.4f", len(rows), version.version, predictions.mean())
     return Outcome(
-        facts={"rows": len(rows), "version": version.version}, metrics={"mean_prediction": float(predictions.mean())}
+        facts={"rows": len(rows), "version": version.version, "features": features.hash},
+        metrics={"mean_prediction": float(predictions.mean())},
     )

@@ -27,6 +27,20 @@ class Observation(Frozen):
     evidence: dict[str, Any] = {}
 
 
+class Judgement(Frozen):
+    """That monitoring has judged an interval's predictions, and how.
+
+    :param crossed: a line for each limit that the observation crosses.
+    :param predictions: hash of what was judged.
+    :param features: hash of the features, with their labels, by which it was judged.
+    """
+
+    observation: Observation
+    crossed: tuple[str, ...] = ()
+    predictions: str
+    features: str
+
+
 def crossed(seen: Observation, limits: Monitoring) -> tuple[str, ...]:
     """Return one line for every limit that an observation crosses; none at all means all is well."""
     lines = []

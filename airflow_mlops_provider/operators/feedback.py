@@ -12,7 +12,7 @@ from airflow_mlops_provider import assets
 from airflow_mlops_provider.lifecycle import feedback
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
-from airflow_mlops_provider.lifecycle.references import Report, parse_reference
+from airflow_mlops_provider.lifecycle.references import Dataset, Report, parse_reference
 from airflow_mlops_provider.operators.base import identity
 from airflow_mlops_provider.operators.events import artifact_store
 from airflow_mlops_provider.operators.lineage import origin, stamp
@@ -40,10 +40,16 @@ class FeedbackSendSignalOperator(BaseOperator):
         self.predictions = predictions
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Return the observation and the limits that it crosses, if any."""
+        """Keep and return the observation and the limits that it crosses, if any."""
+        from airflow_mlops_provider.jobs.undone import judge
+
         seen = self.observation()
         lines = feedback.crossed(seen, self.product.monitoring)
         extra = {**seen.to_json(), "crossed": list(lines), "lineage": self.lineage(context)}
+        # Kept before the event is sent: who is woken by it looks there, and takes no event's word.
+        predictions = Dataset.model_validate(self.predictions)
+        of = {"predictions": predictions.hash, "features": predictions.facts.get("features", "")}
+        judge(artifact_store(), self.product.name, feedback.Judgement(observation=seen, crossed=lines, **of))
         if lines:
             self.log.warning("limits crossed in %s: %s", seen.interval, "; ".join(lines))
             context["outlet_events"][alias(self.product.name)].add(assets.drift(self.product), extra=extra)

@@ -7,18 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from airflow_mlops_provider import assets
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.operators.base import JobOperator
-from airflow_mlops_provider.operators.events import extras
+from airflow_mlops_provider.operators.events import artifact_store, work_list
 from airflow_mlops_provider.operators.links import ReportLink
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_mlops_provider.lifecycle.references import Dataset
+    from airflow_mlops_provider.lifecycle.spec import JobSpec
+
 
 class PredictionsListNewOperator(BaseOperator):
-    """Hands on what the prediction events that started the run carried: predictions, features, version.
+    """Hands on the predictions that are still to be judged, with features and version; with none the run is skipped.
+
+    Events and the clock only wake it: it goes by the records. A run started by hand with nothing left to do takes the
+    newest interval again.
 
     :param product: the product's declaration.
     """
@@ -28,13 +33,24 @@ class PredictionsListNewOperator(BaseOperator):
         self.product = product
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
-        """Return one set of references per interval; of several for one interval the last stands."""
-        seen = extras(context, assets.predictions(self.product))
-        latest = {str(extra["reference"]["interval"]): extra for extra in seen}
-        return [
-            {"predictions": extra["reference"], "features": extra["features"], "version": extra["version"]}
-            for extra in latest.values()
-        ]
+        """Return a set of references per interval. :raises AirflowSkipException: if there are none."""
+        from airflow_mlops_provider.jobs.intervals import current
+        from airflow_mlops_provider.jobs.records import Records
+        from airflow_mlops_provider.jobs.undone import unjudged
+
+        store, name = artifact_store(), self.product.name
+        found = work_list(context, unjudged(store, name), lambda: current(store, name, "predictions"))
+        records = Records(store)
+        made = [(dataset, records.made(dataset)) for dataset in found]
+        for _, one in made:
+            if one.manifest is None:
+                self.log.error("left out: %s", one.missing)
+        return [self._references(dataset, one.manifest.spec) for dataset, one in made if one.manifest]
+
+    @staticmethod
+    def _references(predictions: Dataset, made_from: JobSpec) -> dict[str, Any]:
+        inputs = {role: made_from.inputs[role] for role in ("features", "version")}
+        return {role: one.to_json() for role, one in {"predictions": predictions, **inputs}.items()}  # type: ignore[union-attr]
 
 
 class EvidentlyCompareIntervalOperator(JobOperator):

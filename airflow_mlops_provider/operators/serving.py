@@ -12,7 +12,7 @@ from airflow_mlops_provider import assets
 from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.operators.base import JobOperator
-from airflow_mlops_provider.operators.events import artifact_store, references
+from airflow_mlops_provider.operators.events import artifact_store, work_list
 from airflow_mlops_provider.operators.lineage import event_extra
 
 if TYPE_CHECKING:
@@ -40,7 +40,10 @@ class ModelFindLiveVersionOperator(BaseOperator):
 
 
 class FeaturesListNewOperator(BaseOperator):
-    """Hands on the features whose events started the run; in a run started by hand, the newest interval's.
+    """Hands on the features that are still to be predicted; with none the run is skipped.
+
+    Events and the clock only wake it: it goes by the records. A run started by hand with nothing left to do takes the
+    newest interval again.
 
     :param product: the product's declaration.
     """
@@ -50,14 +53,13 @@ class FeaturesListNewOperator(BaseOperator):
         self.product = product
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
-        """Return references to features, one per interval."""
+        """Return references to features, one per interval. :raises AirflowSkipException: if there are none."""
         from airflow_mlops_provider.jobs.intervals import current
+        from airflow_mlops_provider.jobs.undone import unpredicted
 
-        found = references(context, assets.features(self.product))
-        if not found:
-            known = current(artifact_store(), self.product.name, "features")
-            found = [dataset.to_json() for dataset in known[-1:]]
-        return found
+        store, name = artifact_store(), self.product.name
+        found = work_list(context, unpredicted(store, name), lambda: current(store, name, "features"))
+        return [dataset.to_json() for dataset in found]
 
 
 class ModelPredictIntervalOperator(JobOperator):

@@ -41,10 +41,11 @@ class TrainingPlanRunOperator(BaseOperator):
         store, product = artifact_store(), self.product
         known = current(store, product.name, "features")
         available = leading_to(known, known[-1].interval, len(known)) if known and known[-1].interval else ()
+        trained = last_trained(store, product)
         decision = feedback.plan(
             [dataset.interval for dataset in available if dataset.interval],
-            last_trained(store, product),
-            [line for extra in extras(context, assets.drift(product)) for line in extra["crossed"]],
+            trained,
+            self.drift_lines(context, store, available[-1].interval if available else None, trained),
             by_time=not context.get("triggering_asset_events"),
             windows=product.windows,
             policy=product.retraining,
@@ -56,6 +57,25 @@ class TrainingPlanRunOperator(BaseOperator):
         if not decision.train:
             raise AirflowSkipException(decision.reason)
         return [dataset.to_json() for dataset in available[-decision.intervals :]]
+
+    def drift_lines(
+        self, context: Context, store: FolderStore | BucketStore, newest: Interval | None, trained: Interval | None
+    ) -> list[str]:
+        """Return the limits that monitoring saw crossed, by its records, in the intervals that drift events are about.
+
+        Those of the newest interval count without an event, which may have got lost; what the last training has seen
+        does not count any more.
+        """
+        from airflow_mlops_provider.jobs.undone import judgements
+
+        named = [extra.get("interval") for extra in extras(context, assets.drift(self.product))]
+        return [
+            line
+            for judgement in judgements(store, self.product.name)
+            if (seen := judgement.observation.interval) == newest or seen.to_json() in named
+            if trained is None or seen.start >= trained.end
+            for line in judgement.crossed
+        ]
 
 
 def last_trained(store: FolderStore | BucketStore, product: MLProduct) -> Interval | None:

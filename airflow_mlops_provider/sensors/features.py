@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -11,33 +11,44 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow_mlops_provider.exceptions import ConfigurationError, SourceDataError
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.operators.base import interval_of
+from airflow_mlops_provider.places.elsewhere import TRIGGER_FAILED
 from airflow_mlops_provider.triggers.deliveries import DeliveriesTrigger, pending_deliveries
+from airflow_mlops_provider.triggers.runs import RunEndsTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
 class SourceDeliverySensor(BaseOperator):
-    """Waits, deferred, until every source of a product has delivered the run's data interval, whole.
+    """Waits, deferred, until every source of a product has delivered the run's data interval whole, and its turn has come.
+
+    Runs of earlier intervals that are on their way go first, so that a product's intervals go through in order.
 
     :param product: the product's declaration.
     :param poke_seconds: pause between two looks; by default what ``[mlops] poke_seconds`` says.
     :param patience: how long to wait before the task fails.
+    :param look_anew: after how long the product and the landing root are read again: either may have changed.
     """
 
     ui_color = "#e6f1f2"
 
     def __init__(
-        self, *, product: MLProduct, poke_seconds: float | None = None, patience: timedelta | None = None, **kwargs: Any
+        self,
+        *,
+        product: MLProduct,
+        poke_seconds: float | None = None,
+        patience: timedelta | None = None,
+        look_anew: timedelta = timedelta(minutes=10),
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.product = product
         self.poke_seconds = poke_seconds
         self.patience = patience
+        self.look_anew = look_anew
 
     def execute(self, context: Context) -> None:
         """Return if all deliveries are there; else wait for them without holding a worker."""
-        from airflow_mlops_provider.hooks.defaults import option
         from airflow_mlops_provider.hooks.services import services
 
         interval = interval_of(context)
@@ -55,12 +66,33 @@ class SourceDeliverySensor(BaseOperator):
         if pending:
             for key, reason in pending.items():
                 self.log.info("waiting: %s/%s %s", landing, key, reason)
-            seconds = self.poke_seconds or float(option("poke_seconds") or 30)
-            trigger = DeliveriesTrigger(landing, keys, seconds, settle_seconds)
-            self.defer(trigger=trigger, method_name="delivered", timeout=self.patience)
+            self._wait(DeliveriesTrigger(landing, keys, self._pause, settle_seconds), context)
+        earlier = context["ti"].get_previous_dagrun(state="running")
+        if earlier:
+            self.log.info("delivered; waiting for %s, which goes first, to end", earlier.run_id)
+            self._wait(RunEndsTrigger(self.dag_id, earlier.run_id, self._pause), context)
+        self.log.info("delivered: %s", ", ".join(keys))
 
     def delivered(self, context: Context, event: dict[str, Any]) -> None:
-        """End the task: the deliveries are there, or one can never be read."""
-        if "refused" in event:
-            raise AirflowFailException(event["refused"])
-        self.log.info("delivered: %s", ", ".join(event["delivered"]))
+        """Look again: it may be another file by now that counts or that cannot be read, or another run's turn."""
+        self.execute(context)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Look anew after a while, and after a trigger that failed; fail only once the patience is over."""
+        if next_method == TRIGGER_FAILED and self._time_left(context) > timedelta():
+            return self.execute(context)
+        return super().resume_execution(next_method, next_kwargs, context)
+
+    def _wait(self, trigger: Any, context: Context) -> None:
+        self.defer(trigger=trigger, method_name="delivered", timeout=min(self.look_anew, self._time_left(context)))
+
+    def _time_left(self, context: Context) -> timedelta:
+        if self.patience is None:
+            return timedelta.max
+        return context["ti"].start_date + self.patience - datetime.now(UTC)  # it began before it was first deferred
+
+    @property
+    def _pause(self) -> float:
+        from airflow_mlops_provider.hooks.defaults import option
+
+        return self.poke_seconds or float(option("poke_seconds") or 30)

@@ -13,6 +13,7 @@ import airflow_mlops_provider
 
 PACKAGE = Path(airflow_mlops_provider.__file__).parent
 DAGS = PACKAGE.parent / "dags"
+NO_DAG = ("product_errors",)  # it is there for the import error that it may raise
 #: Half a second to ten seconds each. ``airflow.sdk`` itself loads none of them.
 HEAVY = (
     *("feast", "mlflow", "great_expectations", "evidently", "pandas", "lightgbm", "kubernetes", "openlineage"),
@@ -60,7 +61,7 @@ def test_parsing_a_dag_loads_no_vendor(file: Path, tmp_path: Path) -> None:
     """Parsing a reference DAG, products included, loads no vendor; the DAG is then really there."""
     code = PARSE.format(folder=str(DAGS), file=str(file))
     seen = "\nfrom airflow.sdk import DAG\nimport gc\nassert any(isinstance(one, DAG) for one in gc.get_objects())"
-    assert loaded(code + seen, tmp_path) == set()
+    assert loaded(code + seen * (file.stem not in NO_DAG), tmp_path) == set()
 
 
 def test_the_probe_sees_a_vendor(tmp_path: Path) -> None:
