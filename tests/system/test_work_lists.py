@@ -22,7 +22,7 @@ from airflow_mlops_provider.lifecycle.registry import Status
 from tests.shop_world import START, ShopWorld
 from tests.tiny_world import manifests
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(1500)]
 DAGS = Path(__file__).parents[2] / "dags"
 PIPELINES = ("feature_engineering", "batch_inference", "monitoring")
 SLOW = """
@@ -32,6 +32,12 @@ import os, time
 def assemble(rows):
     time.sleep(float(os.environ.get("TEST_SLOW", "0")))
     return rows[["mean_amount"]].assign(hour=rows["event_time"].dt.hour)
+"""
+EXPECTATIONS = """
+def expectations(name):
+    from great_expectations.expectations import ExpectColumnToExist
+
+    return [ExpectColumnToExist(column="shop")]
 """
 MOVES = """
 from datetime import UTC, datetime, timedelta
@@ -44,7 +50,8 @@ source = product.sources[0].model_copy(update={{"path": "{path}"}})
 with DAG("moves", schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC"), catchup=True,
          start_date=datetime(2024, 1, 1, tzinfo=UTC), end_date=datetime(2024, 1, 1, tzinfo=UTC)):
     moved = product.model_copy(update={{"sources": (source,)}})
-    SourceDeliverySensor(task_id="wait", product=moved, look_anew=timedelta(seconds=3))
+    SourceDeliverySensor(task_id="wait", product=moved, look_anew=timedelta(seconds=3), retries=3,
+                         retry_delay=timedelta(seconds=1))
 """
 
 
@@ -54,6 +61,7 @@ class Shop:
     def __init__(self, folder: Path) -> None:
         self.world = ShopWorld(folder)
         self.world.write("assemble.py", SLOW)
+        self.world.write("expectations.py", EXPECTATIONS)
         text = (self.world.package / "product.py").read_text()
         schedule = "start=datetime(2024, 1, 3, tzinfo=UTC), end=datetime(2024, 1, 9, tzinfo=UTC))"
         text = text.replace("start=datetime(2024, 1, 1, tzinfo=UTC))", schedule)
@@ -105,7 +113,7 @@ def airflow(shop: Shop, stack_factory: Callable[..., Stack]) -> Stack:
     return stack_factory(shop.dags, env={**env, "TEST_SLOW": "20"})
 
 
-def until(what: str, holds: Callable[[], Any], seconds: float = 300) -> Any:
+def until(what: str, holds: Callable[[], Any], seconds: float = 400) -> Any:
     """Wait until something holds, and return what it gave."""
     ends = time.monotonic() + seconds
     while not (found := holds()):
