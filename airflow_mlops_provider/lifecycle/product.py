@@ -154,7 +154,10 @@ class Serving(Frozen):
 
 
 class Schedule(Frozen):
-    """When data intervals begin and end: a cron expression in UTC, from ``start`` until ``end`` (open if None)."""
+    """When data intervals begin and end: a cron expression in UTC, from ``start`` until ``end`` (open if None).
+
+    The last interval is the last one that begins before ``end``.
+    """
 
     cron: str
     start: datetime

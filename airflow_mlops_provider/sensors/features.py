@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class SourceDeliverySensor(BaseOperator):
-    """Waits, deferred, until every source of a product has delivered the run's data interval whole, and its turn has come.
+    """Waits, deferred, until every source of a product has delivered the run's data interval, whole.
 
     Runs of earlier intervals that are on their way go first, so that a product's intervals go through in order.
 
