@@ -10,6 +10,7 @@ import re
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -254,7 +255,8 @@ def sensor(shop: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch) -> tuple[
     """Return the sensor of a product whose files need a minute to settle, its delivery, and a run of that day."""
     world = shop(settle_seconds=60)
     monkeypatch.setenv("AIRFLOW__MLOPS__LANDING_ROOT", str(world.landing))
-    context = {"data_interval_start": DAY.start, "data_interval_end": DAY.end}
+    ti = SimpleNamespace(get_previous_dagrun=lambda state: None)
+    context = {"data_interval_start": DAY.start, "data_interval_end": DAY.end, "ti": ti}
     return SourceDeliverySensor(task_id="wait", product=world.product), world.deliver(ROWS), context
 
 
@@ -271,11 +273,11 @@ def test_the_sensor_waits_for_whole_files(sensor: tuple[SourceDeliverySensor, Pa
 
 
 def test_the_sensor_does_not_wait_for_what_can_never_be_read(sensor: tuple[SourceDeliverySensor, Path, Any]) -> None:
-    """A pipe in the delivery's place fails the task at once, by name; so does the trigger's word."""
+    """A pipe in the delivery's place fails the task at once, by name; also when the trigger came upon it."""
     task, file, context = sensor
     file.unlink()
     os.mkfifo(file)
     with pytest.raises(AirflowFailException, match=r"sales/2024-01-01\.csv is a pipe"):
         task.execute(context)
-    with pytest.raises(AirflowFailException, match="is a folder"):
-        task.delivered(context, {"refused": "it is a folder"})
+    with pytest.raises(AirflowFailException, match="is a pipe"):
+        task.delivered(context, {"refused": "it is a pipe"})
