@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -90,6 +91,23 @@ def test_an_earlier_run_goes_first(landing: Path) -> None:
     assert isinstance(waiting.trigger, RunEndsTrigger)
     assert waiting.trigger.serialize()[1] == {"dag_id": "any", "run_id": "the day before", "seconds": 30.0}
     assert isinstance(waits_for(sensor("old/{start:%Y}.csv"), context("the day before")).trigger, DeliveriesTrigger)
+
+
+def test_the_wait_for_a_run_ends_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trigger asks as long as the run is queued or running, and fires once it is neither, or was deleted."""
+    answers, asked = iter([1, 1, 0]), []
+
+    def count(**what: Any) -> int:
+        asked.append(what)
+        return next(answers)
+
+    monkeypatch.setattr("airflow.sdk.execution_time.task_runner.RuntimeTaskInstance.get_dr_count", count)
+
+    async def first() -> Any:
+        return (await anext(RunEndsTrigger("any", "the day before", 0.01).run())).payload
+
+    assert asyncio.run(first()) == {"ended": "the day before"}
+    assert asked == [{"dag_id": "any", "run_ids": ["the day before"], "states": ["queued", "running"]}] * 3
 
 
 @pytest.mark.parametrize(
