@@ -114,7 +114,7 @@ class PredictionLog:
             return self._waiting.popleft() if self._waiting else None
 
     def _write(self, batch: Batch) -> None:
-        text = "".join(json.dumps(record, default=_plain, allow_nan=False) + "\n" for record in _records(batch))
+        text = "".join(_ENCODER.encode(record) + "\n" for record in _records(batch))
         file = self._open(f"{batch.predicted_at:%Y-%m-%d}")
         file.write(text)
         file.flush()
@@ -187,3 +187,6 @@ def _lines(path: Path) -> Iterator[Record]:
 
 def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value.item()
+
+
+_ENCODER = json.JSONEncoder(default=_plain, allow_nan=False)
