@@ -161,7 +161,7 @@ def read_log(folder: Path) -> pd.DataFrame:
 
 
 def _records(batch: Batch) -> list[Record]:
-    told = {"version": batch.version, "request_id": batch.request_id, "predicted_at": batch.predicted_at}
+    told = {"version": batch.version, "request_id": batch.request_id, "predicted_at": batch.predicted_at.isoformat()}
     columns = [_values(batch.rows[name]) for name in batch.rows]
     rows = (dict(zip(batch.rows.columns, values, strict=True)) for values in zip(*columns, strict=True))
     return [
@@ -172,7 +172,7 @@ def _records(batch: Batch) -> list[Record]:
 def _values(column: pd.Series) -> list[Any]:
     """Return a column as JSON has it: times in ISO 8601, and None for what is missing."""
     if isinstance(column.dtype, pd.DatetimeTZDtype):
-        column = pd.Series(pd.DatetimeIndex(column).to_pydatetime(), dtype=object).map(_plain, na_action="ignore")
+        return [None if moment is pd.NaT else moment.isoformat() for moment in pd.DatetimeIndex(column).to_pydatetime()]
     return [None if gone else value for value, gone in zip(column.tolist(), column.isna(), strict=True)]
 
 
