@@ -37,6 +37,8 @@ def _column(values: pd.Series, categories: Sequence[Any] | None) -> np.ndarray:
     import pandas as pd
 
     if categories is not None:
+        if isinstance(values.dtype, pd.CategoricalDtype) and values.dtype.categories.tolist() == list(categories):
+            return np.asarray(values.array.codes)
         return np.asarray(pd.Categorical(values, dtype=pd.CategoricalDtype(categories)).codes)
     if isinstance(values.dtype, pd.CategoricalDtype):
         raise SourceDataError(f"column {values.name!r} is categorical, but the model was trained on numbers")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import pandas as pd
+from pydantic_core import to_json
 
 from airflow_mlops_provider.exceptions import IntegrityError
 
@@ -114,7 +115,7 @@ class PredictionLog:
             return self._waiting.popleft() if self._waiting else None
 
     def _write(self, batch: Batch) -> None:
-        text = "".join(_ENCODER.encode(record) + "\n" for record in _records(batch))
+        text = "".join(to_json(record).decode() + "\n" for record in _records(batch))
         file = self._open(f"{batch.predicted_at:%Y-%m-%d}")
         file.write(text)
         file.flush()
@@ -183,10 +184,3 @@ def _lines(path: Path) -> Iterator[Record]:
             yield json.loads(line)
         except ValueError:
             raise IntegrityError(f"{path}, line {number}: not a prediction: {line[:80]!r}") from None
-
-
-def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, datetime) else value.item()
-
-
-_ENCODER = json.JSONEncoder(default=_plain, allow_nan=False)
