@@ -99,7 +99,8 @@ for name in inputs.select_dtypes("category"):
     inputs[name] = inputs[name].cat.codes.astype("float64").where(inputs[name].notna())
 inputs = inputs.astype("float64")
 ready = [[None if value != value else value for value in row] for row in inputs.to_numpy().tolist()]
-trees = predictor.model.model.model_to_string().rpartition("pandas_categorical:")[0] + "pandas_categorical:null\\n"
+booster = getattr(predictor.model.model, "booster", predictor.model.model)
+trees = booster.model_to_string().rpartition("pandas_categorical:")[0] + "pandas_categorical:null\\n"
 mlflow.lightgbm.save_model(lightgbm.Booster(model_str=trees), folder / "mlflow_model",
                            signature=mlflow.models.infer_signature(inputs))
 answers = [float(value) for value in predictor.predict(rows, backend.online(rows))]
