@@ -27,6 +27,8 @@ from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
 
 _SQLITE: Mapping[str, Any] = {"type": "sqlite"}
+# Seconds that a look-up waits for Redis, which would by itself wait for ever.
+_PATIENCE = 5
 _DAWN = datetime(1900, 1, 1, tzinfo=UTC)
 
 
@@ -43,7 +45,7 @@ class FeatureStoreBackend:
         self.folder = Path(folder).absolute()
         self.online_store = dict(online_store)
         self._offline = OfflineFiles(product, self.folder / "offline")
-        self._online = OnlineReader(product, self._open_store, self._online_file)
+        self._online = OnlineReader(product, lambda: self._open_store(_PATIENCE), self._online_file)
 
     def apply(self) -> bool:
         """Register the product's definitions if they changed; True if they did. Without a change Feast isn't imported.
@@ -187,7 +189,7 @@ class FeatureStoreBackend:
     def _store(self) -> Any:
         return self._open_store()
 
-    def _open_store(self) -> Any:
+    def _open_store(self, patience: int = 0) -> Any:
         silence()
         with without_typeguard():
             from feast import FeatureStore, RepoConfig
@@ -204,6 +206,9 @@ class FeatureStoreBackend:
             online.setdefault("skip_dedup", True)
             # The password comes by the environment, never in a specification.
             online["connection_string"] = os.path.expandvars(online["connection_string"])
+            if patience and "socket_timeout=" not in online["connection_string"]:
+                waits = f"socket_timeout={patience},socket_connect_timeout={patience}"
+                online["connection_string"] = f"{online['connection_string']},{waits}"
         config = RepoConfig(
             project=self.product.name,
             provider="local",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -19,6 +20,7 @@ Key = tuple[Any, ...]
 # SQLite takes 32,766 values in one statement, and Feast asks for all keys in one.
 _KEYS_AT_ONCE = 10_000
 _WITNESSES = 20
+_MOST_KNOWN = 100_000  # entities that are remembered; then all are forgotten
 _FEAST = {"string": "STRING", "int64": "INT64", "float64": "DOUBLE", "bool": "BOOL", "timestamp": "UNIX_TIMESTAMP"}
 
 
@@ -35,19 +37,26 @@ class OnlineReader:
         self._opened_for: Any = None
         self._store: Any = None
         self._views: dict[str, Any] = {}
+        self._known: dict[str, dict[Key, tuple[Any, ...]]] = {}
+        self._watch: sqlite3.Connection | None = None
+        self._version: Any = None
         self._witnesses: dict[str, list[Key]] = {}
         self._witnessed: datetime | None = None
 
-    def read(self, keys: Mapping[str, list[Any]], definitions: Any) -> dict[str, list[Any]]:
+    def read(self, keys: pd.DataFrame, definitions: Any) -> dict[str, list[Any]]:
         """Return each feature's plain values, in the keys' order; None where a key is missing or unknown.
 
-        :param keys: one list of values for each key column, None for a missing one.
         :param definitions: what identifies the registered definitions; another value, and they are read again.
         :raises BackendError: if the store's file is gone.
         """
+        asked = {name: _plain_column(keys[name]) for name in keys}
+        found: dict[str, list[Any]] = {}
         with self._alone:
             self._reopen((definitions, self._identity()))
-            return {name: values for view in self._product.views for name, values in self._features(view, keys).items()}
+            self._forget_what_changed()
+            for view in self._product.views:
+                found |= self._features(view, asked)
+        return found
 
     def require(self, definitions: Any, mark: datetime | None, files: Callable[[str], list[Path]]) -> None:
         """Make sure that the store has what was brought there: one that was emptied would answer as if nobody had any.
@@ -83,16 +92,26 @@ class OnlineReader:
         if wanted != self._opened_for:
             self._store = self._open()
             self._views = {view.name: self._store.get_feature_view(view.name) for view in self._product.views}
-            self._opened_for = wanted
+            self._known, self._opened_for = {}, wanted
+            if self._file is not None:
+                read_only = f"{self._file.absolute().as_uri()}?mode=ro"
+                self._watch = sqlite3.connect(read_only, uri=True, check_same_thread=False)
+
+    def _forget_what_changed(self) -> None:
+        """Keep what was read as long as nobody has written to SQLite, which tells that for next to nothing."""
+        version = self._watch.execute("PRAGMA data_version").fetchone() if self._watch else None
+        if version is None or version != self._version or sum(map(len, self._known.values())) > _MOST_KNOWN:
+            self._known, self._version = {}, version
 
     def _features(self, view: View, keys: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
         asked: list[Key] = list(zip(*(keys[name] for name in view.keys), strict=True))
-        known = list(dict.fromkeys(key for key in asked if None not in key))
-        places = {key: place for place, key in enumerate(known)}
-        rows = [row or {} for _, row in self._rows(view, known)] + [{}]
-        order = [places.get(key, -1) for key in asked]
-        found = {name: [_plain(row.get(name)) for row in rows] for name in view.features}
-        return {name: [values[place] for place in order] for name, values in found.items()}
+        known, nothing = self._known.setdefault(view.name, {}), (None,) * len(view.features)
+        unread = [key for key in dict.fromkeys(asked) if key not in known and None not in key]
+        if unread:
+            for key, (_, row) in zip(unread, self._rows(view, unread), strict=True):
+                known[key] = tuple(_plain(row.get(name)) for name in view.features) if row else nothing
+        rows = [known.get(key, nothing) for key in asked]
+        return {name: [row[place] for row in rows] for place, name in enumerate(view.features)}
 
     def _rows(self, view: View, known: list[Key]) -> Iterable[tuple[datetime | None, dict[str, Any] | None]]:
         from feast.protos.feast.types.EntityKey_pb2 import EntityKey

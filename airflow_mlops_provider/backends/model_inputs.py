@@ -122,6 +122,8 @@ def _column(values: pd.Series, categories: Sequence[Any] | None) -> np.ndarray:
     import pandas as pd
 
     if categories is not None:
+        if isinstance(values.dtype, pd.CategoricalDtype) and values.dtype.categories.tolist() == list(categories):
+            return np.asarray(values.array.codes)
         _same_kind(values, categories)
         return np.asarray(pd.Categorical(values, dtype=pd.CategoricalDtype(categories)).codes)
     if isinstance(values.dtype, pd.CategoricalDtype):

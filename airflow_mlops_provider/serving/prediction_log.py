@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import pandas as pd
+from pydantic_core import to_json
 
 from airflow_mlops_provider.exceptions import IntegrityError
 
@@ -114,7 +115,7 @@ class PredictionLog:
             return self._waiting.popleft() if self._waiting else None
 
     def _write(self, batch: Batch) -> None:
-        text = "".join(json.dumps(record, default=_plain, allow_nan=False) + "\n" for record in _records(batch))
+        text = "".join(to_json(record).decode() + "\n" for record in _records(batch))
         file = self._open(f"{batch.predicted_at:%Y-%m-%d}")
         file.write(text)
         file.flush()
@@ -161,7 +162,7 @@ def read_log(folder: Path) -> pd.DataFrame:
 
 
 def _records(batch: Batch) -> list[Record]:
-    told = {"version": batch.version, "request_id": batch.request_id, "predicted_at": batch.predicted_at}
+    told = {"version": batch.version, "request_id": batch.request_id, "predicted_at": batch.predicted_at.isoformat()}
     columns = [_values(batch.rows[name]) for name in batch.rows]
     rows = (dict(zip(batch.rows.columns, values, strict=True)) for values in zip(*columns, strict=True))
     return [
@@ -172,7 +173,7 @@ def _records(batch: Batch) -> list[Record]:
 def _values(column: pd.Series) -> list[Any]:
     """Return a column as JSON has it: times in ISO 8601, and None for what is missing."""
     if isinstance(column.dtype, pd.DatetimeTZDtype):
-        column = pd.Series(pd.DatetimeIndex(column).to_pydatetime(), dtype=object).map(_plain, na_action="ignore")
+        return [None if moment is pd.NaT else moment.isoformat() for moment in pd.DatetimeIndex(column).to_pydatetime()]
     return [None if gone else value for value, gone in zip(column.tolist(), column.isna(), strict=True)]
 
 
@@ -183,7 +184,3 @@ def _lines(path: Path) -> Iterator[Record]:
             yield json.loads(line)
         except ValueError:
             raise IntegrityError(f"{path}, line {number}: not a prediction: {line[:80]!r}") from None
-
-
-def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, datetime) else value.item()

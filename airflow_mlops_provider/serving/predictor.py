@@ -59,9 +59,8 @@ class Predictor:
         """Return what the model sees of some rows and their features. Arguments and errors as for ``predict``."""
         if len(rows) != len(features):
             raise SourceDataError(f"{len(rows)} rows, but features for {len(features)}")
-        asked = rows[[name for name in rows.columns if name not in features.columns]]
-        both = [asked.reset_index(drop=True), features.reset_index(drop=True)]
-        return model_inputs(self.product, pd.concat(both, axis=1))
+        asked = rows.drop(columns=both) if (both := list({*rows.columns} & {*features.columns})) else rows
+        return model_inputs(self.product, pd.concat([_numbered(asked), _numbered(features)], axis=1))
 
     def score(self, inputs: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Return the probability for each row of model inputs, as float64 of shape ``(len(inputs),)``.
@@ -86,6 +85,10 @@ class Predictor:
             self.predict(placeholders(self.product), features)
         except Exception as error:
             raise JobError(f"the smoke row failed: {type(error).__name__}: {str(error)[:300]}") from error
+
+
+def _numbered(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame if frame.index.equals(pd.RangeIndex(len(frame))) else frame.reset_index(drop=True)
 
 
 def placeholders(product: MLProduct) -> pd.DataFrame:

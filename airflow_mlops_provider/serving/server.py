@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 import os
@@ -260,7 +261,10 @@ class ModelServer:
         while not self._ending.is_set():
             step()
             self.metrics.features(self.watermark)
-            self.metrics.ready(self.not_ready() is None)
+            ready = self.not_ready() is None
+            self.metrics.ready(ready)
+            if ready and not gc.get_freeze_count():
+                gc.freeze()  # a million objects of libraries that stay: no request should wait while they are counted
             self._ending.wait(self.poll)
 
     def describe(self) -> dict[str, Any]:

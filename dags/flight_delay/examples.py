@@ -65,23 +65,24 @@ def examples(tables: dict[str, pd.DataFrame], interval: Interval) -> pd.DataFram
 def assemble(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the model's inputs, each computed from its own row alone.
 
-    :param rows: request columns, ``event_time`` and stored features; null where the store knows nothing.
+    :param rows: request columns, ``event_time`` and stored features, each of its declared type; null where the store
+        knows nothing.
     """
-    leaves = pd.to_datetime(rows["sched_dep"], utc=True)
-    block = _minutes(pd.to_datetime(rows["sched_arr"], utc=True) - leaves)
-    ground = _minutes(leaves - pd.Timestamp(0, tz="UTC")) - rows["aircraft_landed_minute"].astype("float64")
+    leaves = rows["sched_dep"]
+    block = _minutes(rows["sched_arr"] - leaves)
+    ground = _minutes(leaves - pd.Timestamp(0, tz="UTC")) - rows["aircraft_landed_minute"]
     inputs = {
         "origin": pd.Categorical(rows["origin"], categories=ORIGINS),
         "carrier": pd.Categorical(rows["carrier"], categories=CARRIERS),
         "hour": rows["hour"].astype("float64"),
         "weekday": leaves.dt.tz_convert("America/New_York").dt.dayofweek.astype("float64"),
-        "distance": rows["distance"].astype("float64"),
+        "distance": rows["distance"],
         "block_minutes": block,
-        "miles_per_minute": rows["distance"].astype("float64") / block,
-        **{feature: rows[feature].astype("float64") for feature in STORED},
+        "miles_per_minute": rows["distance"] / block,
+        **{feature: rows[feature] for feature in STORED},
         "ground_minutes": ground.clip(upper=LONG_AGO),
         # Most aircraft fly out and straight back; below zero, this one cannot be back in time.
-        "slack_minutes": (ground - rows["aircraft_air_time"].astype("float64")).clip(upper=LONG_AGO),
+        "slack_minutes": (ground - rows["aircraft_air_time"]).clip(upper=LONG_AGO),
     }
     return pd.DataFrame(inputs, index=rows.index)
 

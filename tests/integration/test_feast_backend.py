@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from airflow_mlops_provider.backends import feast
 from airflow_mlops_provider.backends.feast import FeatureStoreBackend
 from airflow_mlops_provider.exceptions import BackendError, SourceDataError, SourceError, UnknownNameError
 from airflow_mlops_provider.lifecycle.interval import Interval
@@ -295,7 +296,7 @@ def test_the_look_up_is_planned_once(store: FeatureStoreBackend, monkeypatch: py
     windy(store, 1.0)
     opened: list[int] = []
     real = FeatureStoreBackend._open_store
-    monkeypatch.setattr(FeatureStoreBackend, "_open_store", lambda self: opened.append(1) or real(self))
+    monkeypatch.setattr(FeatureStoreBackend, "_open_store", lambda self, patience=0: opened.append(1) or real(self))
     again = FeatureStoreBackend(product(), store.folder)
     assert [online_wind(again) for _ in range(3)] == [1.0] * 3
     assert len(opened) == 1
@@ -384,6 +385,21 @@ def test_a_flushed_redis_is_noticed(tmp_path: Path, redis: str) -> None:
     Redis(port=int(redis.partition(":")[2])).flushall()
     with pytest.raises(BackendError, match="has lost the features of view 'climate'"):
         backend.require_online()
+
+
+@pytest.mark.skipif(find_spec("redis") is None, reason="needs the redis package (feast[redis])")
+def test_a_mute_redis_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look-up at an address that takes connections and never answers ends, and names it."""
+    monkeypatch.setattr(feast, "_PATIENCE", 1)
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen(20)
+        where = f"127.0.0.1:{mute.getsockname()[1]}"
+        backend = FeatureStoreBackend(product(), tmp_path, {"type": "redis", "connection_string": where})
+        backend.apply()
+        (tmp_path / "watermark.json").write_text('{"watermark": "2013-02-01T00:00:00+00:00"}')
+        with pytest.raises(BackendError, match=f"Redis at {where} did not answer"):
+            online_wind(backend)
 
 
 @pytest.mark.skipif(find_spec("redis") is None, reason="needs the redis package (feast[redis])")
