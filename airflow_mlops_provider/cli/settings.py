@@ -16,6 +16,7 @@ from airflow_mlops_provider.cli.processes import MARK
 USER = "admin"
 CONFIG = "airflow.cfg"
 PASSWORDS = "passwords.json"
+OURS = "AIRFLOW__MLOPS__"
 Sections = dict[str, dict[str, str]]
 
 
@@ -69,14 +70,18 @@ def fast() -> Sections:
     }
 
 
-def write(home: Path, dags: Path, port: int, quick: bool) -> None:
+def write(home: Path, dags: Path, port: int, quick: bool, env: Mapping[str, str]) -> None:
     """Write ``airflow.cfg`` and the password file; keys and password made by an earlier start are kept.
 
     Airflow's own commands, given this home in ``AIRFLOW_HOME``, thereby talk to this stack.
+
+    :param env: the stack's further environment variables, of which ours are settings too.
     """
     sections = common(home, dags, port)
     for section, options in (fast() if quick else {}).items():
         sections.setdefault(section, {}).update(options)
+    ours = {name.removeprefix(OURS).lower(): value for name, value in env.items() if name.startswith(OURS)}
+    sections["mlops"] = ours
     for section, options in _keys(home / CONFIG).items():
         sections.setdefault(section, {}).update(options)
     parser = configparser.RawConfigParser()

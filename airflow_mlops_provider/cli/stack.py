@@ -127,7 +127,7 @@ class Stack:
         :raises BackendError: if Airflow can't make its database; with the tail of its log.
         """
         (self.home / "logs").mkdir(parents=True, exist_ok=True)
-        settings.write(self.home, self.config.dags.resolve(), self.config.api_port, self.config.fast)
+        settings.write(self.home, self.config.dags.resolve(), self.config.api_port, self.config.fast, self.config.env)
         stamp, now = self.home / MIGRATED, version("apache-airflow-core")
         if stamp.exists() and stamp.read_text() == now:
             return

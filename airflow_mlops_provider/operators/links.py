@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
     from airflow.sdk.types import TaskInstanceKey
 
-PAGES = "/mlops/artifact"
+PAGES = "/mlops/report"
 MANIFEST_KEY = "mlops_manifest"
 MANIFEST_FILE = "manifest.json"
 

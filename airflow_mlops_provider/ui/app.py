@@ -14,21 +14,23 @@ from fastapi import Depends, FastAPI, HTTPException, Query
 from fastapi.responses import HTMLResponse, Response
 
 from airflow_mlops_provider.backends.artifacts import BucketStore, FolderStore
-from airflow_mlops_provider.exceptions import UnknownNameError
+from airflow_mlops_provider.exceptions import MLOpsError, UnknownNameError
 from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
 from airflow_mlops_provider.jobs.records import Records
-from airflow_mlops_provider.ui import files, pages
-from airflow_mlops_provider.ui.lineage_page import page
-from airflow_mlops_provider.ui.record import records
+from airflow_mlops_provider.lifecycle.manifest import Manifest
+from airflow_mlops_provider.ui import files, index, lineage_page, pages, reading, report_page
+from airflow_mlops_provider.ui.parts import log
 
 _COMMON = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "private, no-cache"}
 _NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 _STYLED = f"{_NOTHING}; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
 # A report's own scripts may draw, but in an origin of their own: no cookie, no call to Airflow, no other address.
 _REPORT = f"sandbox allow-scripts; {_STYLED}; script-src 'unsafe-inline'"
+_FRAMING = f"{_STYLED}; frame-src 'self'"
 _DATA = f"sandbox; {_NOTHING}"
 
 ProductName = Annotated[str, Query(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+VersionNumber = Annotated[int, Query(ge=1, le=10**9)]
 
 # No generated documentation: its routes would be open to everybody.
 app = FastAPI(
@@ -42,39 +44,68 @@ app = FastAPI(
 
 @app.get("/")
 def overview(user: GetUserDep) -> HTMLResponse:
-    """Show every product of which the user may read at least one result."""
-    page = pages.overview(records(artifact_store(), reader(user)))
-    return HTMLResponse(page, headers={**_COMMON, "Content-Security-Policy": _STYLED})
+    """List the products of which the user may read at least one result."""
+    return _page(index.index(reading.records(artifact_store(), reader(user))))
+
+
+@app.get("/product")
+def product(name: ProductName, user: GetUserDep) -> HTMLResponse:
+    """Show a product, as far as the user may read the DAGs that made its results."""
+    store = artifact_store()
+    found = reading.record(store, name, reader(user)) if name in reading.names(store) else None
+    if found is None:
+        raise HTTPException(404, "no such product")
+    return _page(pages.product(found))
 
 
 @app.get("/lineage")
-def lineage(product: ProductName, version: int, user: GetUserDep) -> Response:
+def lineage(product: ProductName, version: VersionNumber, user: GetUserDep) -> Response:
     """Show what a model version was made of, as far as the user may read the DAGs that made it."""
     try:
         graph = Records(artifact_store()).lineage(product, version)
     except UnknownNameError:
         raise HTTPException(404, "no such model version") from None
+    except (MLOpsError, ValueError) as error:
+        log.exception("the lineage of %s@%s can't be shown", product, version)
+        raise HTTPException(409, f"a record of {product}@{version} can't be read ({type(error).__name__})") from None
     may_read, made = reader(user), graph.items[0].made
-    if not may_read(made.run.dag_id if made else ""):
-        raise HTTPException(403, "Forbidden")
-    shown = page(graph.shown_to(may_read))
-    return HTMLResponse(shown, headers={**_COMMON, "Content-Security-Policy": _STYLED})
+    maker = made.run.dag_id if made else ""
+    if not reading.readable_entries(graph.moves, lambda _: {maker}, may_read):
+        raise HTTPException(404, "no such model version")  # not even that it is there
+    return _page(lineage_page.page(graph.shown_to(may_read)))
+
+
+@app.get("/report")
+def report(uri: str, file: str, user: GetUserDep) -> HTMLResponse:
+    """Show a file of a result below a bar that leads back, under the same conditions as the file alone."""
+    manifest, _, _ = _file(uri, file, user)
+    return _page(report_page.page(manifest, uri, file), _FRAMING)
 
 
 @app.get("/artifact")
 def artifact(uri: str, file: str, user: GetUserDep) -> Response:
     """Show a file of a result, if the user may read the DAG that made it."""
+    _, found, data = _file(uri, file, user)
+    policy = _REPORT if found.media_type.startswith("text/html") else _DATA
+    return Response(data, headers={**_COMMON, "Content-Security-Policy": policy}, media_type=found.media_type)
+
+
+def _file(uri: str, file: str, user: BaseUser) -> tuple[Manifest, files.ResultFile, bytes]:
     store = artifact_store()
     try:
         found = files.locate(store.uri, uri, file)
-        dag_id = files.maker(store, found)
-        data = files.read(store, found)
+        manifest = files.manifest_of(store, found)
+        if not reader(user)(manifest.spec.run.dag_id):
+            raise HTTPException(403, "Forbidden")
+        return manifest, found, files.read(store, found)
     except files.NotShownError as error:
         raise HTTPException(error.status, str(error)) from None
-    if not reader(user)(dag_id):
-        raise HTTPException(403, "Forbidden")
-    policy = _REPORT if found.media_type.startswith("text/html") else _DATA
-    return Response(data, headers={**_COMMON, "Content-Security-Policy": policy}, media_type=found.media_type)
+
+
+def _page(html: str, policy: str = _STYLED) -> HTMLResponse:
+    # A name may hold half of a character, which no encoding takes: it is shown as a question mark.
+    body = html.encode("utf-8", "replace")
+    return HTMLResponse(body, headers={**_COMMON, "Content-Security-Policy": policy})
 
 
 def artifact_store() -> FolderStore | BucketStore:

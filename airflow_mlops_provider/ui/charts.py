@@ -10,8 +10,13 @@ from airflow_mlops_provider.lifecycle.gates import Estimate
 WIDTH, HEIGHT, TOP, LEFT, BASE = 520, 170, 14, 44, 140
 
 
-def line(labels: Sequence[str], values: Sequence[Estimate | None], limit: float | None) -> str:
-    """Return a line through the values that are known, with the band of their 95 % intervals and the least allowed."""
+def line(
+    labels: Sequence[str], values: Sequence[Estimate | None], limit: float | None, pages: Sequence[str] = ()
+) -> str:
+    """Return a line through the values that are known, with the band of their 95 % intervals and the least allowed.
+
+    :param pages: for each value the link to its evidence, escaped; an empty one is none.
+    """
     known = [(number, value) for number, value in enumerate(values) if value]
     if not known:
         return "<p class='quiet'>Too few labels have arrived.</p>"
@@ -22,8 +27,11 @@ def line(labels: Sequence[str], values: Sequence[Estimate | None], limit: float 
     lower = [f"{at:.1f},{_y(value.low, low, high):.1f}" for at, (_, value) in zip(x, known, strict=True)]
     middle = [f"{at:.1f},{_y(value.value, low, high):.1f}" for at, (_, value) in zip(x, known, strict=True)]
     dots = [
-        f"<circle cx='{point.split(',')[0]}' cy='{point.split(',')[1]}' r='4'><title>{escape(labels[number])}: "
-        f"{escape(str(value))}</title></circle>"
+        linked(
+            pages[number : number + 1],
+            f"<circle cx='{point.split(',')[0]}' cy='{point.split(',')[1]}' r='4'><title>{escape(labels[number])}: "
+            f"{escape(str(value))}</title></circle>",
+        )
         for point, (number, value) in zip(middle, known, strict=True)
     ]
     return _frame(
@@ -37,17 +45,25 @@ def line(labels: Sequence[str], values: Sequence[Estimate | None], limit: float 
     )
 
 
-def bars(labels: Sequence[str], values: Sequence[float | None], limit: float) -> str:
-    """Return a bar for each known share, 0 to 1, marked where it reaches the limit."""
+def bars(labels: Sequence[str], values: Sequence[float | None], limit: float, pages: Sequence[str] = ()) -> str:
+    """Return a bar for each known share, 0 to 1, marked where it reaches the limit. See :func:`line` for ``pages``."""
     width = min(34.0, 0.6 * (WIDTH - LEFT) / max(len(values), 1))
     drawn = [
-        f"<rect class='{'over' if value >= limit else 'bar'}' x='{_x(number, len(values)) - width / 2:.1f}' rx='3' "
-        f"y='{_y(value, 0, 1):.1f}' width='{width:.1f}' height='{BASE - _y(value, 0, 1):.1f}'>"
-        f"<title>{escape(labels[number])}: {value:.0%}</title></rect>"
+        linked(
+            pages[number : number + 1],
+            f"<rect class='{'over' if value >= limit else 'bar'}' x='{_x(number, len(values)) - width / 2:.1f}' rx='3' "
+            f"y='{_y(value, 0, 1):.1f}' width='{width:.1f}' height='{BASE - _y(value, 0, 1):.1f}'>"
+            f"<title>{escape(labels[number])}: {value:.0%}</title></rect>",
+        )
         for number, value in enumerate(values)
         if value is not None
     ]
     return _frame(labels, 0.0, 1.0, limit, *drawn, percent=True)
+
+
+def linked(page: Sequence[str], drawn: str) -> str:
+    """Return something drawn as a link to its evidence; as it is, if there is none."""
+    return f"<a href='{page[0]}'>{drawn}</a>" if page and page[0] else drawn
 
 
 def _frame(

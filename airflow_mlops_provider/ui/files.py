@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from airflow_mlops_provider.backends.artifacts import MANIFEST, BucketStore, FolderStore
-from airflow_mlops_provider.jobs.runner import read_manifest
+from airflow_mlops_provider.lifecycle.manifest import Manifest
 
 TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -16,8 +16,9 @@ TYPES = {
     ".txt": "text/plain; charset=utf-8",
 }
 # As a job's address makes them: product, job, digest, and below that the folder named by its content.
-_RESULT = re.compile(r"(?P<result>[a-z][a-z0-9_]{0,62}/[a-z_]+/[0-9a-f]{32})(?:/[0-9a-f]{16})?", re.ASCII)
-_FILE = re.compile(r"(?:\w[\w.-]*/)*\w[\w.-]*", re.ASCII)
+_RESULT = re.compile(r"(?P<result>[a-z][a-z0-9_]{0,62}/[a-z_]{1,40}/[0-9a-f]{32})(?:/[0-9a-f]{16})?", re.ASCII)
+# No longer than file systems and buckets take; more would be an error of theirs instead of "no such file".
+_FILE = re.compile(r"(?:\w[\w.-]{0,200}/){0,3}\w[\w.-]{0,200}", re.ASCII)
 
 
 class NotShownError(Exception):
@@ -61,22 +62,26 @@ def locate(root: str, uri: str, file: str) -> ResultFile:
     return ResultFile(folder["result"], f"{where}/{file}", kind)
 
 
-def maker(store: FolderStore | BucketStore, file: ResultFile) -> str:
-    """Return the id of the DAG that made a file's result, empty if it was made outside Airflow.
+def manifest_of(store: FolderStore | BucketStore, file: ResultFile) -> Manifest:
+    """Return the manifest of a file's result: it tells which DAG made it, and so who may read it.
 
-    :raises NotShownError: if there is no such result.
+    :raises NotShownError: if there is none, or none that this release reads.
     """
-    manifest = read_manifest(store, file.result)
-    if manifest is None:
-        raise NotShownError(404, "no such result")
-    return manifest.spec.run.dag_id
+    key = f"{file.result}/{MANIFEST}"
+    try:
+        return Manifest.model_validate_json(store.read(key))
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotShownError(404, "no such result") from None
+    except (OSError, ValueError) as error:
+        says = f"{key} is no manifest that this release reads ({type(error).__name__}): nobody can tell who may read it"
+        raise NotShownError(409, says) from None
 
 
 def read(store: FolderStore | BucketStore, file: ResultFile) -> bytes:
     """Return a file's bytes. :raises NotShownError: if there is none, or a link leads out of the artifact root."""
-    if isinstance(store, FolderStore) and not store.path(file.key).resolve().is_relative_to(store.root.resolve()):
-        raise NotShownError(404, "no such result")
     try:
+        if isinstance(store, FolderStore) and not store.path(file.key).resolve().is_relative_to(store.root.resolve()):
+            raise NotShownError(404, "no such result")
         return store.read(file.key)
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+    except (OSError, RuntimeError):  # none there, a folder, a link to itself, one that may not be read
         raise NotShownError(404, "no such result") from None

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import PurePosixPath
 
+from airflow_mlops_provider.backends.artifacts import MANIFEST
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.lineage import HISTORY, JUDGED, LEARNED, Item, Lineage, Link, Process
+from airflow_mlops_provider.ui.evidence import shown
 from airflow_mlops_provider.ui.lanes import LEFT, WIDE, Box, Lane, Places, places
 
 LINE, HEAD, INDENT, LONGEST = 15, 40, 14, 31
@@ -45,7 +47,7 @@ def drawing(graph: Lineage, alone: bool = False) -> str:
         _heading(graph) if alone else "",
         *map(_lane, found.lanes),
         *_links(graph.links, found),
-        *(part for box in found.boxes.values() for part in _box(box)),
+        *(_box(box, linked=not alone) for box in found.boxes.values()),
         *_legend(graph, found.height + LEGEND),
     ]
     width, height = found.width + 14, found.height + LEGEND + 16
@@ -126,7 +128,13 @@ def tip(item: Item) -> str:
     return "\n".join(filter(None, known))
 
 
-def _box(box: Box) -> Iterator[str]:
+def _box(box: Box, linked: bool) -> str:
+    """Return an item's box; on a page it leads to the item's manifest."""
+    drawn = "".join(_drawn(box))
+    return f"<a href='{shown(box.item.uri, MANIFEST)}'>{drawn}</a>" if linked and box.item.made else drawn
+
+
+def _drawn(box: Box) -> Iterator[str]:
     item, x, y = box.item, box.x, box.y
     colour = KINDS.index(item.kind) if item.kind in KINDS else 3
     yield f"<g style='--k:var(--v{colour})'><title>{escape(tip(item))}</title>"

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from html import escape
 
 from airflow_mlops_provider.lifecycle.lineage import Lineage, Process
+from airflow_mlops_provider.ui.evidence import page_of
 from airflow_mlops_provider.ui.lineage import drawing
-from airflow_mlops_provider.ui.parts import card, document, pill, quiet, table
+from airflow_mlops_provider.ui.parts import card, document, pill, quiet, table, way_back
 
 SHORT = 12
 LEGEND = (
-    "Each box is a result with the beginning of its hash; point at it for everything that is known of it. "
+    "Each box is a result with the beginning of its hash, and leads to its manifest; point at it for everything that is "
+    "known of it. "
     "An amber commit had changes beyond it when the code ran."
 )
 
@@ -23,7 +25,8 @@ def page(graph: Lineage) -> str:
     stands = pill(graph.status.value, graph.status.value)
     drawn = f"<div class='scroll'>{drawing(graph)}</div>{quiet(LEGEND)}"
     body = (
-        f"<p class='eyebrow'><a href='./'>MLOps</a> · lineage</p><h1>{escape(graph.name)} {stands}</h1>"
+        f"{way_back(('MLOps', './'), (graph.version.name, page_of(graph.version.name)), ('lineage', ''))}"
+        f"<h1>{escape(graph.name)} {stands}</h1>"
         f"<p class='goal'>{escape(graph.moves[0].reason)}</p>"
         f"{card('Made of', drawn)}"
         f"{card('How', table(('what', 'recorded'), rows))}"

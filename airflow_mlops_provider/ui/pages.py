@@ -1,41 +1,65 @@
-"""The overview: for each product its goal, the loop, the live version and why, and what monitoring sees."""
+"""A product's page: its goal, the loop, the live version and why, what monitoring sees."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Iterator
+from functools import partial
 from html import escape
-from urllib.parse import urlencode
 
 from airflow_mlops_provider.backends.artifacts import MANIFEST
-from airflow_mlops_provider.jobs.address import result_key
 from airflow_mlops_provider.jobs.pages import intervals
 from airflow_mlops_provider.lifecycle.gates import Estimate
-from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.manifest import Manifest
-from airflow_mlops_provider.lifecycle.references import Report
-from airflow_mlops_provider.lifecycle.registry import LedgerEntry, Status, live_version
+from airflow_mlops_provider.lifecycle.registry import LedgerEntry, live_version
 from airflow_mlops_provider.ui import charts
-from airflow_mlops_provider.ui.parts import NONE, card, document, facts, moves, pill, quiet, table
-from airflow_mlops_provider.ui.record import ProductRecord, Seen, StageState, Version
+from airflow_mlops_provider.ui.evidence import (
+    duration,
+    folder,
+    job_links,
+    lineage_link,
+    moment,
+    month,
+    outcome,
+    report_link,
+    report_page,
+    shown,
+    since,
+    title,
+    with_manifest,
+    words,
+)
+from airflow_mlops_provider.ui.parts import (
+    NONE,
+    card,
+    document,
+    facts,
+    guarded,
+    moves,
+    pill,
+    quiet,
+    table,
+    troubles,
+    way_back,
+)
+from airflow_mlops_provider.ui.record import ProductRecord, Seen, StageState, Unreadable, Version
 
 MOST_VERSIONS = 12
+MOST_COMPARED = 8
 MOST_INTERVALS = 24
-_EMPTY = (
-    "<div class='empty'><h1>No product has run yet</h1>"
-    "<p>A product appears here as soon as one of its jobs has ended: start its feature engineering pipeline.</p></div>"
-)
+MOST_RUNS = 15
 
 
-def overview(records: Sequence[ProductRecord]) -> str:
-    """Return the whole page."""
-    body = "".join(product(record) for record in records) or _EMPTY
-    return document("MLOps", body)
+def product(record: ProductRecord | Unreadable) -> str:
+    """Return a product's page."""
+    back = way_back(("MLOps", "./"), (record.name, ""))
+    if isinstance(record, Unreadable):
+        return document(record.name, f"{back}<h1>{title(record.name)}</h1><br>{troubles(record.troubles)}")
+    body = "".join(guarded(name, partial(part, record)) for name, part in _PARTS)
+    return document(record.name, f"{back}{_head(record)}{troubles(record.troubles)}{body}")
 
 
-def product(record: ProductRecord) -> str:
-    """Return one product's part."""
-    what, seen, latest = record.product, record.seen()[-MOST_INTERVALS:], record.latest()
+def _head(record: ProductRecord) -> str:
+    what, latest = record.product, record.latest()
     listed = {
         "Success means": f"{what.kpi.name}: {what.kpi.target:g} {what.kpi.unit}",
         "Worth": f"{what.value.per_hit:,.0f} {what.value.currency} a hit, "
@@ -44,18 +68,15 @@ def product(record: ProductRecord) -> str:
         "Owner": what.owners.ml_engineer,
         "For": what.owners.business_stakeholder,
     }
-    updated = f"<span class='right'>last job {_time(latest)}</span>" if latest else ""
+    updated = f"<span class='right'>last job {moment(latest)}</span>" if latest else ""
     return (
-        f"<section id='{what.name}'>{updated}<p class='eyebrow'>Product</p><h1>{escape(_words(what.name))}</h1>"
-        f"<p class='goal'>{escape(what.goal)}</p>{facts({name: escape(value) for name, value in listed.items()})}"
-        f"{_loop(record)}<div class='two'>{_live(record)}{_compared(record)}</div>"
-        f"{_asked(record)}{_monitoring(record, seen)}{_versions(record)}</section>"
+        f"{updated}<h1>{title(what.name)}</h1><p class='goal'>{escape(what.goal)}</p>"
+        f"{facts({name: escape(value) for name, value in listed.items()})}"
     )
 
 
-def shown(uri: str, file: str) -> str:
-    """Return the link, relative to this page, under which a result's file is shown."""
-    return escape(f"artifact?{urlencode({'uri': uri, 'file': file})}")
+def _now(record: ProductRecord) -> str:
+    return f"<div class='two'>{_live(record)}{_compared(record)}</div>"
 
 
 def _loop(record: ProductRecord) -> str:
@@ -67,11 +88,8 @@ def _stage(record: ProductRecord, stage: StageState) -> str:
     found = stage.manifest
     lines = [f"<span>{escape(stage.text)}</span>"]
     if found:
-        when = f"{_month(found.spec.interval)} · " if found.spec.interval else ""
-        links = [f"<a href='{shown(_folder(record, found), MANIFEST)}'>manifest</a>"]
-        if isinstance(found.result, Report):
-            links = [*_report_link("report", found.result), *links]
-        lines += [f"<span>{when}{_duration(found.seconds)}</span>", f"<span>{' · '.join(links)}</span>"]
+        when = f"{month(found.spec.interval)} · " if found.spec.interval else ""
+        lines += [f"<span>{when}{duration(found.seconds)}</span>", f"<span>{job_links(record, found)}</span>"]
     return f"<li class='{stage.state}'><b>{escape(stage.stage)}</b>{''.join(lines)}</li>"
 
 
@@ -80,9 +98,9 @@ def _live(record: ProductRecord) -> str:
     if live is None:
         return card("Live", quiet("No version answers in production yet."))
     made = [entry for entry in record.entries if entry.version.version == live.version]
-    since = next(entry.at for entry in reversed(made) if entry.status is Status.LIVE)
-    number = f"<p class='big'>v{live.version} <small>since {_time(since)}</small></p>"
-    return card("Live, and why", number + _moves(made))
+    number = f"<p class='big'>v{live.version} <small>since {since(record, live)}</small></p>"
+    links = next((_evidence(one, record) for one in record.versions() if one.number == live.version), "")
+    return card("Live, and why", f"{number}{_moves(made)}<p>{links}</p>")
 
 
 def _moves(made: Iterable[LedgerEntry]) -> str:
@@ -90,24 +108,30 @@ def _moves(made: Iterable[LedgerEntry]) -> str:
 
 
 def _compared(record: ProductRecord) -> str:
-    drawn = {f"v{one.number}": one.evaluation.challenger for one in record.versions()[:8] if one.evaluation}
+    known = [one for one in record.versions() if one.evaluation]
+    drawn = {f"v{one.number}": one.evaluation.challenger for one in known[:MOST_COMPARED] if one.evaluation}
     if not drawn:
         return card("Versions compared", quiet("Nothing has been registered yet."))
-    note = f"{_words(record.product.metric)} on each version's own evaluation window, with its 95 % interval"
+    note = f"{words(record.product.metric)} on each version's own evaluation window, with its 95 % interval"
+    note += _cut(len(known), MOST_COMPARED)
     return card("Versions compared", f"<div class='compare'>{intervals(drawn)}{quiet(note)}</div>")
 
 
-def _monitoring(record: ProductRecord, seen: Sequence[Seen]) -> str:
-    if not seen:
+def _monitoring(record: ProductRecord) -> str:
+    every = record.seen()
+    if not every:
         return card("Monitoring", quiet("Nothing has been predicted and judged yet."))
-    names, limits = [_month(one.interval) for one in seen], record.product.monitoring
+    seen = every[-MOST_INTERVALS:]
+    names, limits = [month(one.interval) for one in seen], record.product.monitoring
     shares = [one.drift.facts["share"] if one.drift else None for one in seen]
-    line = charts.line(names, [_metric(one) for one in seen], limits.min_metric)
-    bars = charts.bars(names, shares, limits.drift_share)
+    line = charts.line(
+        names, [_metric(one) for one in seen], limits.min_metric, [report_page(o.performance) for o in seen]
+    )
+    bars = charts.bars(names, shares, limits.drift_share, [report_page(one.drift) for one in seen])
     head = ("interval", "limits", "#inputs drifted", "#predictions moved", "#metric", "#value", "evidence")
     return (
         f"<div class='two'>{card('Performance of what was live', line)}{card('Share of inputs that drifted', bars)}"
-        f"</div>{card('What monitoring saw', table(head, map(_seen, reversed(seen))))}"
+        f"</div>{card('What monitoring saw', table(head, map(_seen, reversed(seen))) + _rest(len(every), len(seen)))}"
     )
 
 
@@ -115,13 +139,13 @@ def _seen(one: Seen) -> tuple[str, ...]:
     drift, metric = one.drift, _metric(one)
     value = one.performance.facts["value"] if one.performance else None
     return (
-        escape(_month(one.interval)),
+        escape(month(one.interval)),
         pill("crossed", "crossed", "; ".join(one.crossed)) if one.crossed else pill("held", "held"),
         f"{drift.facts['share']:.0%}" if drift else NONE,
         f"{drift.facts['prediction']:.3f}" if drift else NONE,
         f"{metric.value:.4f}" if metric else NONE,
         f"{value['amount']:,.0f} {escape(value['currency'])}" if value else NONE,
-        " · ".join([*_report_link("drift", drift), *_report_link("performance", one.performance)]),
+        " · ".join([*with_manifest("drift", drift), *with_manifest("performance", one.performance)]),
     )
 
 
@@ -130,7 +154,7 @@ def _asked(record: ProductRecord) -> str:
         return ""
     rows = [
         (
-            _time(one.at),
+            moment(one.at),
             escape(one.to),
             escape(one.what),
             escape(one.study or ""),
@@ -150,12 +174,14 @@ def _pages(record: ProductRecord, evidence: Iterable[str]) -> Iterator[str]:
 
 
 def _versions(record: ProductRecord) -> str:
-    known = record.versions()[:MOST_VERSIONS]
+    every = record.versions()
+    known = every[:MOST_VERSIONS]
     head = ("version", "stands", "trained because", "#metric [95 %]", "#gain over champion", "evidence")
-    return card("Model versions", table(head, [_version(one, record.product.name) for one in known])) if known else ""
+    rows = [_version(one, record) for one in known]
+    return card("Model versions", table(head, rows) + _rest(len(every), len(known))) if known else ""
 
 
-def _version(one: Version, product: str) -> tuple[str, ...]:
+def _version(one: Version, record: ProductRecord) -> tuple[str, ...]:
     found = one.evaluation
     cause = escape(one.cause.replace("_", " ") or "history")
     return (
@@ -164,21 +190,42 @@ def _version(one: Version, product: str) -> tuple[str, ...]:
         f"<details><summary>{cause}</summary>{_moves(one.moves)}</details>",
         escape(str(found.challenger)) if found else NONE,
         f"{found.gain.value:+.4f} (v{found.champion_version})" if found and found.gain else NONE,
-        " · ".join([*_report_link("evaluation", one.report), _lineage_link(product, one.number)]),
+        _evidence(one, record),
     )
 
 
-def _lineage_link(product: str, version: int) -> str:
-    query = escape(urlencode({"product": product, "version": version}))
-    return f"<a href='lineage?{query}'>lineage</a>"
+def _evidence(one: Version, record: ProductRecord) -> str:
+    manifest = [f"<a href='{shown(folder(record, one.trained), MANIFEST)}'>manifest</a>"] if one.trained else []
+    reports = [*report_link("evaluation", one.report), *report_link("training data", one.validation)]
+    return " · ".join([*reports, *manifest, lineage_link(record.name, one.number)])
 
 
-def _report_link(name: str, report: Report | None) -> list[str]:
-    return [f"<a href='{shown(report.uri, report.page)}'>{name}</a>"] if report and report.page else []
+def _runs(record: ProductRecord) -> str:
+    every = record.runs()
+    head = ("ended (UTC)", "job", "interval", "outcome", "DAG and run", "#took", "evidence")
+    rows = [_run(record, one) for one in every[:MOST_RUNS]]
+    return card("Last runs", table(head, rows) + _rest(len(every), len(rows)))
 
 
-def _folder(record: ProductRecord, found: Manifest) -> str:
-    return f"{record.root}/{result_key(found.spec, found.address)}"
+def _run(record: ProductRecord, one: Manifest) -> tuple[str, ...]:
+    run = one.spec.run
+    return (
+        f"<span class='nowrap'>{one.ended:%d %b %H:%M:%S}</span>",
+        escape(one.spec.job.replace("_", " ")),
+        escape(month(one.spec.interval)) if one.spec.interval else NONE,
+        outcome(one),
+        escape(f"{run.dag_id} {run.run_id}") if run.dag_id else quiet("outside Airflow"),
+        duration(one.seconds),
+        job_links(record, one),
+    )
+
+
+def _rest(count: int, shown_count: int) -> str:
+    return quiet(f"The last {shown_count} of {count}.") if count > shown_count else ""
+
+
+def _cut(count: int, most: int) -> str:
+    return f"; the last {most} of {count}" if count > most else ""
 
 
 def _metric(one: Seen) -> Estimate | None:
@@ -186,19 +233,11 @@ def _metric(one: Seen) -> Estimate | None:
     return Estimate(**found) if found else None
 
 
-def _words(name: str) -> str:
-    return name.replace("_", " ").capitalize()
-
-
-def _month(interval: Interval) -> str:
-    """Return an interval's start, as short as it can be said."""
-    start = interval.start
-    return f"{start:%b %Y}" if start.day == 1 and not start.hour else f"{start:%d %b %H:%M}".removesuffix(" 00:00")
-
-
-def _time(moment: datetime) -> str:
-    return f"{moment:%d %b %Y %H:%M} UTC"
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+_PARTS = (
+    ("The loop", _loop),
+    ("The live version", _now),
+    ("What is asked of data engineering", _asked),
+    ("Monitoring", _monitoring),
+    ("Model versions", _versions),
+    ("Last runs", _runs),
+)

@@ -2,21 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 
 from airflow_mlops_provider.ui.style import STYLE
 
+log = logging.getLogger("mlops.pages")
+MOST_TROUBLES = 20
 NONE = "<span class='quiet'>&ndash;</span>"
 
 
-def document(title: str, body: str) -> str:
-    """Return a whole page: no script, nothing loaded from elsewhere."""
+def document(title: str, body: str, kind: str = "") -> str:
+    """Return a whole page: no script, nothing loaded from elsewhere. ``kind`` gives its layout."""
     return (
         f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{escape(title)}</title>"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<style>{STYLE}</style></head><body><main>{body}</main></body></html>"
+        f"<style>{STYLE}</style></head><body><main class='{kind}'>{body}</main></body></html>"
     )
+
+
+def way_back(*steps: tuple[str, str]) -> str:
+    """Return the line above a page's heading: where it stands, each step a link, the last one plain."""
+    links = [f"<a href='{escape(href)}'>{escape(words)}</a>" if href else escape(words) for words, href in steps]
+    return f"<p class='eyebrow'>{' / '.join(links)}</p>"
+
+
+def troubles(lines: Sequence[str]) -> str:
+    """Return a part that names what can't be read, empty if all can."""
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines[:MOST_TROUBLES])
+    more = f"<li>and {len(lines) - MOST_TROUBLES} more</li>" if len(lines) > MOST_TROUBLES else ""
+    return f"<div class='card trouble'><h2>Not readable</h2><ul>{items}{more}</ul></div>" if lines else ""
+
+
+def guarded(title: str, build: Callable[[], str]) -> str:
+    """Return a part of a page; where its record holds what this release does not know, a part that says so.
+
+    One odd record must not take the whole page away. What it holds is not repeated: not everybody may read it.
+    """
+    try:
+        return build()
+    except Exception as error:
+        log.exception("%s can't be shown", title)
+        return troubles([f"{title} can't be shown: a record holds something unexpected ({type(error).__name__})"])
 
 
 def facts(listed: dict[str, str]) -> str:

@@ -1,24 +1,19 @@
-"""What the pages tell, read from manifests and ledger: nothing is asked of the product's code."""
+"""What the pages tell of a product: its stages, versions, runs, and what monitoring saw."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Literal
 
-from airflow_mlops_provider.backends.change_requests import ChangeRequests
-from airflow_mlops_provider.backends.ledger import Ledger
-from airflow_mlops_provider.jobs.catalogue import JOBS
-from airflow_mlops_provider.jobs.declarations import declared
-from airflow_mlops_provider.jobs.intervals import Store
-from airflow_mlops_provider.jobs.runner import read_manifest
 from airflow_mlops_provider.lifecycle import feedback
 from airflow_mlops_provider.lifecycle.gates import Evaluation
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.product import MLProduct
-from airflow_mlops_provider.lifecycle.references import Report
+from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
 from airflow_mlops_provider.lifecycle.registry import LedgerEntry, Status
 from airflow_mlops_provider.lifecycle.stages import STAGES, Stage
 
@@ -50,7 +45,11 @@ class StageState:
 
 @dataclass(frozen=True)
 class Version:
-    """A model version: where it stands and since when, why it exists, and how it compared."""
+    """A model version: where it stands and since when, why it exists, and how it compared.
+
+    :param trained: the record of the job that made the model.
+    :param validation: the report on its training data.
+    """
 
     number: int
     status: Status
@@ -58,6 +57,8 @@ class Version:
     moves: tuple[LedgerEntry, ...]
     evaluation: Evaluation | None
     report: Report | None
+    trained: Manifest | None = None
+    validation: Report | None = None
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,22 @@ class Seen:
 
 
 @dataclass(frozen=True)
+class Unreadable:
+    """A product whose declaration can't be read; ``troubles`` name each file that can't."""
+
+    name: str
+    troubles: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ProductRecord:
     """One product with all that is known of it.
 
     :param root: the artifact root's URI.
     :param manifests: by job, each in the order in which they ended.
+    :param entries: the ledger of the versions that may be shown.
     :param requests: what is asked of data engineering and waits for an answer.
+    :param troubles: a line for each file that can't be read, with its name.
     """
 
     product: MLProduct
@@ -84,6 +95,16 @@ class ProductRecord:
     manifests: dict[str, list[Manifest]]
     entries: list[LedgerEntry]
     requests: tuple[feedback.DataChangeRequest, ...] = ()
+    troubles: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The product's name."""
+        return self.product.name
+
+    def runs(self) -> list[Manifest]:
+        """Return the records of all jobs, the last that ended first."""
+        return sorted(chain.from_iterable(self.manifests.values()), key=lambda one: one.ended, reverse=True)
 
     def stages(self) -> list[StageState]:
         """Return the loop's stages, in order."""
@@ -131,7 +152,17 @@ class ProductRecord:
         reports = [one.result for one in self.manifests["evaluate"] if isinstance(one.result, Report)]
         report = next((one for one in reversed(reports) if one.facts.get("model") == last.version.hash), None)
         evaluation = Evaluation.model_validate(report.facts["evaluation"]) if report else None
-        return Version(number, last.status, str(last.version.facts.get("cause") or ""), moves, evaluation, report)
+        cause, trained = str(last.version.facts.get("cause") or ""), self._trained(last.version)
+        return Version(number, last.status, cause, moves, evaluation, report, trained, self._validation(trained))
+
+    def _trained(self, version: ModelVersion) -> Manifest | None:
+        made = (one for job in ("train", "retune") for one in self.manifests[job])
+        return next((one for one in made if one.result and one.result.hash == version.hash), None)
+
+    def _validation(self, trained: Manifest | None) -> Report | None:
+        inputs = set(_hashes(trained)) if trained else set()
+        of_inputs = [one for one in self.manifests["validate"] if not inputs.isdisjoint(_hashes(one))]
+        return next((one.result for one in reversed(of_inputs) if isinstance(one.result, Report)), None)
 
     def _by_interval(self, job: str) -> dict[Interval, Report]:
         found = self.manifests[job]
@@ -151,23 +182,6 @@ class ProductRecord:
         return feedback.crossed(observation, self.product.monitoring)
 
 
-def records(store: Store, may_read: Callable[[str], bool]) -> list[ProductRecord]:
-    """Return the products, by name, of which at least one result may be read; other results are left out.
-
-    :param may_read: says whether what tasks of a DAG made may be shown.
-    """
-    found = []
-    for product in declared(store):
-        manifests = {job: [one for one in _ended(store, product, job) if may_read(one.spec.run.dag_id)] for job in JOBS}
-        if any(manifests.values()):
-            entries = Ledger(store, product.name).entries()
-            requests = ChangeRequests(store, product.name).open()
-            shown = tuple(one for one in requests if may_read(one.by.partition("/")[0]))
-            found.append(ProductRecord(product, store.uri, manifests, entries, shown))
-    return found
-
-
-def _ended(store: Store, product: MLProduct, job: str) -> list[Manifest]:
-    keys = [key.rpartition("/")[0] for key in store.list(f"{product.name}/{job}") if key.endswith("/manifest.json")]
-    found = [manifest for key in keys if (manifest := read_manifest(store, key))]
-    return sorted(found, key=lambda manifest: manifest.ended)
+def _hashes(manifest: Manifest) -> Iterable[str]:
+    for reference in manifest.spec.inputs.values():
+        yield from (one.hash for one in (reference if isinstance(reference, tuple) else (reference,)))

@@ -11,6 +11,7 @@ STYLE = """
 body{margin:0;background:var(--bg);color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif}
 main{max-width:72rem;margin:0 auto;padding:1.5rem 1.25rem 3rem}
 a{color:var(--accent);text-decoration:none} a:hover{text-decoration:underline}
+h1,p,dd,td,li,code{overflow-wrap:anywhere;unicode-bidi:plaintext} .loop b{overflow-wrap:normal}
 h1{font-size:1.6rem;line-height:1.2;margin:0} h2{font-size:1.02rem;margin:0 0 .7rem}
 .eyebrow{font-size:.74rem;letter-spacing:.09em;text-transform:uppercase;color:var(--soft);margin:0 0 .25rem}
 .goal{font-size:1.05rem;color:var(--soft);margin:.3rem 0 1rem;max-width:48rem}
@@ -18,10 +19,11 @@ h1{font-size:1.6rem;line-height:1.2;margin:0} h2{font-size:1.02rem;margin:0 0 .7
 .facts dt{font-size:.78rem;color:var(--soft)} .facts dd{margin:0;font-weight:550}
 .card{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:1.1rem 1.25rem;
 margin-bottom:1rem;min-width:0}
-.two{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(22rem,100%),1fr));gap:0 1rem}
-.loop{display:grid;grid-template-columns:repeat(10,minmax(6.1rem,1fr));list-style:none;padding:0;margin:0;
-overflow-x:auto}
-.loop li{position:relative;padding:1.6rem .5rem 0 0;font-size:.84rem;min-width:0}
+.two{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(27rem,100%),1fr));gap:0 1rem}
+.loop{display:grid;grid-template-columns:repeat(2,1fr);gap:1rem 0;list-style:none;padding:0;margin:0}
+@media(min-width:46rem){.loop{grid-template-columns:repeat(5,1fr)}}
+@media(min-width:76rem){.loop{grid-template-columns:repeat(10,minmax(min-content,1fr))}}
+.loop li{position:relative;padding:1.6rem .5rem 0 0;font-size:.84rem;min-width:min-content}
 .loop li::before{content:"";position:absolute;top:.5rem;left:0;right:0;height:2px;background:var(--line)}
 .loop li:last-child::before{right:auto;width:.9rem}
 .loop li::after{content:"";position:absolute;top:.06rem;left:0;width:.95rem;height:.95rem;border-radius:50%;
@@ -69,5 +71,12 @@ svg .path{fill:none;stroke:var(--accent);stroke-width:2} svg .band{fill:var(--ac
 .history .held line{stroke:var(--soft);stroke-dasharray:3 4} .history .held text{font-weight:400}
 .decided{color:var(--soft);margin:0} .decided b{color:var(--ink)} .nowrap{white-space:nowrap}
 .empty{text-align:center;padding:4rem 1rem;color:var(--soft)} .empty h1{color:var(--ink);margin-bottom:.5rem}
+.trouble h2,.pill.failed{color:var(--failed)} .pill.failed{border-color:var(--failed)}
+.trouble ul{margin:0;padding-left:1.2rem}
+main.framed{max-width:none;height:100vh;padding:0;display:flex;flex-direction:column}
+.framed nav{display:flex;flex-wrap:wrap;gap:.2rem 1.5rem;align-items:baseline;padding:.5rem 1rem;
+border-bottom:1px solid var(--line);background:var(--card)}
+.framed .eyebrow{margin:0} .framed nav span a{margin-right:1rem} .framed small{color:var(--soft);overflow-wrap:anywhere}
+.framed iframe{flex:1;border:0;background:#fff;width:100%}
 footer{color:var(--soft);font-size:.8rem;text-align:center}
 """

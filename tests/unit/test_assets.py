@@ -36,7 +36,7 @@ def test_link_addresses_a_file_that_airflow_serves(monkeypatch: pytest.MonkeyPat
     """What a browser cannot open is shown by Airflow; what it can, it opens itself."""
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "http://airflow:8080/")
     parts = urlsplit(page("file:///root/a b", "report.html"))
-    assert f"{parts.scheme}://{parts.netloc}{parts.path}" == "http://airflow:8080/mlops/artifact"
+    assert f"{parts.scheme}://{parts.netloc}{parts.path}" == "http://airflow:8080/mlops/report"
     assert parse_qs(parts.query) == {"uri": ["file:///root/a b"], "file": ["report.html"]}
     assert page("https://reports/one/", "report.html") == "https://reports/one/report.html"
 

@@ -1,0 +1,130 @@
+"""Reads what the pages tell from manifests and ledger, for somebody who may read some of it.
+
+Nothing is asked of the product's code, and what can't be read hides nothing but itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from itertools import chain
+from pathlib import PurePosixPath
+from typing import TypeVar
+
+from airflow_mlops_provider.backends.change_requests import ChangeRequests
+from airflow_mlops_provider.backends.ledger import Ledger
+from airflow_mlops_provider.exceptions import MLOpsError
+from airflow_mlops_provider.jobs.catalogue import JOBS
+from airflow_mlops_provider.jobs.declarations import FOLDER as DECLARATIONS
+from airflow_mlops_provider.jobs.intervals import Store
+from airflow_mlops_provider.lifecycle.manifest import Manifest
+from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.references import Model, ModelVersion
+from airflow_mlops_provider.lifecycle.registry import LedgerEntry
+from airflow_mlops_provider.ui.record import ProductRecord, Unreadable
+
+_Kept = TypeVar("_Kept")
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
+# Where a job's address puts it, or below that by a run that found the work finished.
+_MANIFEST = re.compile(r"[^/]+/[a-z_]+/[0-9a-f]{32}(?:/reused/[0-9a-f]{16})?/manifest\.json", re.ASCII)
+
+
+def names(store: Store) -> list[str]:
+    """Return the products that have run a job; whether anything of them may be read is another question."""
+    stems = (PurePosixPath(key).stem for key in store.list(DECLARATIONS))
+    return [name for name in stems if _NAME.fullmatch(name)]
+
+
+def records(store: Store, may_read: Callable[[str], bool]) -> list[ProductRecord | Unreadable]:
+    """Return the products, by name, of which at least one result may be read; other results are left out.
+
+    :param may_read: says whether what tasks of a DAG made may be shown; the empty name stands for work outside Airflow.
+    """
+    return [found for name in names(store) if (found := record(store, name, may_read))]
+
+
+def record(store: Store, name: str, may_read: Callable[[str], bool]) -> ProductRecord | Unreadable | None:
+    """Return one product, None if there is none of that name or nothing of it may be read. See :func:`records`.
+
+    A file that can't be read is named among its troubles, and hides nothing but itself.
+    """
+    troubles: list[str] = []
+    ended = {job: _ended(store, name, job, troubles) for job in JOBS}
+    manifests = {job: [one for one in found if may_read(one.spec.run.dag_id)] for job, found in ended.items()}
+    if not any(manifests.values()) and (any(ended.values()) or not (troubles and may_read(""))):
+        return None
+    product = _declared(store, name, troubles)
+    if product is None:
+        return Unreadable(name, tuple(troubles))
+    entries = _kept(f"{name}/ledger", Ledger(store, name).entries, troubles)
+    requests = _kept(f"{name}/feedback", ChangeRequests(store, name).open, troubles)
+    makers = _makers(ended)
+    readable = readable_entries(entries, lambda version: makers.get(version.hash, {""}), may_read)
+    shown = tuple(one for one in requests if may_read(dag_of(one.by)))
+    return ProductRecord(product, store.uri, manifests, readable, shown, tuple(troubles))
+
+
+def readable_entries(
+    entries: Iterable[LedgerEntry], makers: Callable[[ModelVersion], set[str]], may_read: Callable[[str], bool]
+) -> list[LedgerEntry]:
+    """Return the ledger of the versions of which somebody may read both the training and every move.
+
+    A version without some of its moves would seem to stand where it does not, so that it is shown whole or not at all.
+
+    :param makers: gives the DAGs that made a version's model; the same model may come from several.
+    """
+    entries = list(entries)
+    hidden = {
+        one.version.version
+        for one in entries
+        if not may_read(dag_of(one.by)) or not any(may_read(dag_id) for dag_id in makers(one.version))
+    }
+    return [one for one in entries if one.version.version not in hidden]
+
+
+def dag_of(by: str) -> str:
+    """Return the DAG on whose behalf something was done, empty if it was none: ``dag/run/task`` is how it is noted."""
+    dag_id, slash, _ = by.partition("/")
+    return dag_id if slash else ""
+
+
+def _makers(ended: dict[str, list[Manifest]]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for one in chain.from_iterable(ended.values()):
+        if isinstance(one.result, Model):
+            found.setdefault(one.result.hash, set()).add(one.spec.run.dag_id)
+    return found
+
+
+def _declared(store: Store, name: str, troubles: list[str]) -> MLProduct | None:
+    key = f"{DECLARATIONS}/{name}.json"
+    try:
+        return MLProduct.model_validate_json(store.read(key))
+    except (OSError, ValueError) as error:
+        troubles.append(f"{key} is no declaration that this release reads ({type(error).__name__}); the product's next "
+                        "job writes it anew")  # fmt: skip
+        return None
+
+
+def _kept(where: str, read: Callable[[], list[_Kept]], troubles: list[str]) -> list[_Kept]:
+    try:
+        return read()
+    except Exception as error:  # noqa: BLE001  # one odd file must not take the page away
+        # Of our own errors the words are known; another's may repeat what stands in the file.
+        says = str(error) if isinstance(error, MLOpsError) else type(error).__name__
+        troubles.append(f"{where} can't be read: {says}")
+        return []
+
+
+def _ended(store: Store, product: str, job: str, troubles: list[str]) -> list[Manifest]:
+    found = []
+    for key in store.list(f"{product}/{job}"):
+        if not _MANIFEST.fullmatch(key):
+            continue
+        try:
+            found.append(Manifest.model_validate_json(store.read(key)))
+        except FileNotFoundError:
+            continue  # replaced just now
+        except (OSError, ValueError) as error:
+            troubles.append(f"{key} is no manifest that this release reads ({type(error).__name__})")
+    return sorted(found, key=lambda manifest: manifest.ended)
