@@ -177,7 +177,9 @@ def down(args: Namespace) -> None:
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    table = Table(*head)
+    table = Table()
+    for name in head:
+        table.add_column(name, overflow="fold")  # a run's id cut short could not be looked for
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))
     console().print(table)

@@ -47,8 +47,10 @@ def _state(record: ProductRecord) -> tuple[str, ...]:
     held = pill("crossed", "crossed", "; ".join(crossed)) if crossed else pill("held", "held")
     unread = f" {pill('failed', f'{len(record.troubles)} not readable')}" if record.troubles else ""
     return (
-        f"<b>v{live.version}</b> since {since(record, live)}" if live else NONE,
-        f"{outcome(last)} {escape(last.spec.job.replace('_', ' '))}<br>{moment(last.ended)}" if last else NONE,
-        (f"{held} {escape(month(seen[-1].interval))}" if seen else NONE) + unread,
+        f"<b>v{live.version}</b><br><span class='nowrap'>since {since(record, live)}</span>" if live else NONE,
+        f"{outcome(last)} {escape(last.spec.job.replace('_', ' '))}<br><span class='nowrap'>{moment(last.ended)}</span>"
+        if last
+        else NONE,
+        (f"{held} {month(seen[-1].interval)}" if seen else NONE) + unread,
         " · ".join(links),
     )

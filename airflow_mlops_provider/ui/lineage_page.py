@@ -13,7 +13,7 @@ from airflow_mlops_provider.ui.parts import card, document, pill, quiet, table, 
 
 SHORT = 12
 LEGEND = (
-    "Each box is a result with the beginning of its hash, and leads to its manifest; point at it for everything that is "
+    "Each box is a result with the beginning of its hash, and leads to its manifest; point at it for all that is "
     "known of it. "
     "An amber commit had changes beyond it when the code ran."
 )

@@ -88,8 +88,8 @@ def _stage(record: ProductRecord, stage: StageState) -> str:
     found = stage.manifest
     lines = [f"<span>{escape(stage.text)}</span>"]
     if found:
-        when = f"{month(found.spec.interval)} · " if found.spec.interval else ""
-        lines += [f"<span>{when}{duration(found.seconds)}</span>", f"<span>{job_links(record, found)}</span>"]
+        lines += [f"<span>{month(found.spec.interval)}</span>"] if found.spec.interval else []
+        lines += [f"<span>{duration(found.seconds)}</span>", f"<span>{job_links(record, found)}</span>"]
     return f"<li class='{stage.state}'><b>{escape(stage.stage)}</b>{''.join(lines)}</li>"
 
 
@@ -139,7 +139,7 @@ def _seen(one: Seen) -> tuple[str, ...]:
     drift, metric = one.drift, _metric(one)
     value = one.performance.facts["value"] if one.performance else None
     return (
-        escape(month(one.interval)),
+        f"<span class='nowrap'>{month(one.interval)}</span>",
         pill("crossed", "crossed", "; ".join(one.crossed)) if one.crossed else pill("held", "held"),
         f"{drift.facts['share']:.0%}" if drift else NONE,
         f"{drift.facts['prediction']:.3f}" if drift else NONE,
@@ -212,7 +212,7 @@ def _run(record: ProductRecord, one: Manifest) -> tuple[str, ...]:
     return (
         f"<span class='nowrap'>{one.ended:%d %b %H:%M:%S}</span>",
         escape(one.spec.job.replace("_", " ")),
-        escape(month(one.spec.interval)) if one.spec.interval else NONE,
+        f"<span class='nowrap'>{month(one.spec.interval)}</span>" if one.spec.interval else NONE,
         outcome(one),
         escape(f"{run.dag_id} {run.run_id}") if run.dag_id else quiet("outside Airflow"),
         duration(one.seconds),

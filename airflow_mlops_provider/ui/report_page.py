@@ -1,4 +1,4 @@
-"""A report or manifest with a way back: a bar above it, and the file itself, untouched, in a frame of its own origin."""
+"""A report or manifest with a way back: a bar above, and the file itself, untouched, in a frame of its own."""
 
 from __future__ import annotations
 

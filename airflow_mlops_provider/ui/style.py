@@ -39,7 +39,7 @@ border:3px solid var(--card);background:var(--never)}
 .moves li{padding:.3rem 0 .3rem .9rem;border-left:2px solid var(--line)}
 .moves b{display:block} .moves b::first-letter{text-transform:uppercase}
 .compare text{font-size:19px} .compare p{font-size:.85rem;margin:.4rem 0 0} .moves p{margin:0;color:var(--soft)}
-.scroll{overflow-x:auto} table{border-collapse:collapse;width:100%;font-size:.88rem}
+.scroll,.card{overflow-x:auto} .scroll table{min-width:42rem} td a{white-space:nowrap} table{border-collapse:collapse;width:100%;font-size:.88rem}
 th{font-weight:500;color:var(--soft);text-align:left}
 th,td{padding:.45rem .8rem .45rem 0;border-bottom:1px solid var(--line);vertical-align:middle}
 tr:last-child td{border-bottom:0}
@@ -51,7 +51,8 @@ white-space:nowrap} .pill.live{background:var(--accent);border-color:var(--accen
 .pill.held{border-color:var(--done);color:var(--done)}
 .quiet{color:var(--soft)} .right{float:right;font-size:.8rem;color:var(--soft)} details{font-size:.85rem}
 summary{cursor:pointer;color:var(--soft)}
-svg{display:block;width:100%;height:auto} svg text{font:13px system-ui,sans-serif;fill:var(--ink)}
+@media(max-width:34rem){.right{float:none;display:block}}
+svg{display:block;width:100%;min-width:24rem;height:auto} svg text{font:13px system-ui,sans-serif;fill:var(--ink)}
 svg .soft{fill:var(--soft);font-size:11px}
 svg line{stroke:var(--accent)} svg circle{fill:var(--accent)}
 svg .limit{stroke:var(--failed);stroke-dasharray:4 4;stroke-width:1}

@@ -18,8 +18,9 @@ from airflow_mlops_provider.lifecycle.manifest import Failure
 from airflow_mlops_provider.lifecycle.registry import Status
 from airflow_mlops_provider.lifecycle.stages import STAGES
 from airflow_mlops_provider.places.base import decide
-from airflow_mlops_provider.ui import charts, files, pages
-from airflow_mlops_provider.ui.record import STAGE_JOBS, ProductRecord, records
+from airflow_mlops_provider.ui import charts, files, index, pages, reading, report_page
+from airflow_mlops_provider.ui.reading import records
+from airflow_mlops_provider.ui.record import STAGE_JOBS, ProductRecord
 from flight_delay.product import product
 from tests.ui_world import World, replayed
 
@@ -30,6 +31,7 @@ def everything(dag_id: str) -> bool:
 
 def record(world: World) -> ProductRecord:
     (found,) = records(world.store, everything)
+    assert isinstance(found, ProductRecord)
     return found
 
 
@@ -62,7 +64,7 @@ def test_every_job_belongs_to_one_stage() -> None:
 
 def test_stages_stand_in_order_with_their_states(world: World) -> None:
     """A finished replay shows all ten stages, done, in the loop's order."""
-    html = pages.overview([record(world)])
+    html = pages.product(record(world))
     assert re.findall(r"<li class='done'><b>(\w+)</b>", html) == list(STAGES)
 
 
@@ -80,10 +82,10 @@ def test_failure_and_crossed_limit_are_seen(world: World) -> None:
 def test_product_that_has_only_begun(tmp_path: Path) -> None:
     """Before the first version there is a page, which says what has not happened yet."""
     world = World(tmp_path, product)
-    assert pages.overview(records(world.store, everything)).count("No product has run yet") == 1
+    assert index.index(records(world.store, everything)).count("No product has run yet") == 1
     world.job("extract", 1, month=1)
     assert [stage.state for stage in record(world).stages()] == ["done", *["never"] * 9]
-    assert "No version answers in production yet" in pages.overview([record(world)])
+    assert "No version answers in production yet" in pages.product(record(world))
 
 
 def test_live_version_and_its_reasons(world: World) -> None:
@@ -92,21 +94,22 @@ def test_live_version_and_its_reasons(world: World) -> None:
     assert [(one.number, one.status) for one in versions] == [
         (3, Status.REJECTED), (2, Status.LIVE), (1, Status.RETIRED)
     ]  # fmt: skip
-    html = pages.overview([record(world)])
+    html = pages.product(record(world))
     assert "v2 <small>since" in html
     assert "gain 0.0147 over champion v1" in html and "below -0.005" in html
 
 
 def test_every_link_leads_to_a_file_that_is_there(world: World) -> None:
     """No link on the page is refused or dead."""
-    links = Page(pages.overview([record(world)])).links
+    links = Page(pages.product(record(world))).links
     assert len(links) > 15
     lineages = [link for link in links if link.startswith("lineage?")]
-    assert [parse_qs(urlsplit(link).query)["version"] for link in lineages] == [["3"], ["2"], ["1"]]
-    for link in set(links) - set(lineages):
+    assert [parse_qs(urlsplit(link).query)["version"] for link in lineages] == [["2"], ["3"], ["2"], ["1"]]
+    assert links[0] == "./"
+    for link in set(links) - {"./", *lineages}:
         query = parse_qs(urlsplit(link).query)
         found = files.locate(world.store.uri, query["uri"][0], query["file"][0])
-        assert files.maker(world.store, found) == "made_here"
+        assert files.manifest_of(world.store, found).spec.run.dag_id == "made_here"
         assert files.read(world.store, found)
 
 
@@ -117,7 +120,7 @@ def test_text_never_becomes_markup(tmp_path: Path) -> None:
     version = world.version(1, evil, evil, 0.7)
     world.go_live(version, evil)
     world.job("extract", 1, failure=Failure(error=evil, message=evil, retryable=False))
-    html = pages.overview([record(world)])
+    html = pages.product(record(world))
     names = {tag for tag, _ in Page(html).tags}
     assert names.isdisjoint({"script", "link", "img", "iframe", "object", "form"})
     assert html.count("alert(1)") == html.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 5
@@ -128,8 +131,8 @@ def test_unreadable_results_are_left_out(world: World) -> None:
     world.job("drift", "secret", dag_id="secret", failure=Failure(error="Secret", message="", retryable=True))
     assert records(world.store, lambda dag_id: False) == []
     (allowed,) = records(world.store, lambda dag_id: dag_id != "secret")
-    assert "Secret" not in pages.overview([allowed])
-    assert "Secret" in pages.overview([record(world)])
+    assert "Secret" not in pages.product(allowed)
+    assert "Secret" in pages.product(record(world))
 
 
 def test_declaration_follows_the_code_and_outdated_ones_are_left_out(tmp_path: Path) -> None:
