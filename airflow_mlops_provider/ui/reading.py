@@ -11,15 +11,18 @@ from itertools import chain
 from pathlib import PurePosixPath
 from typing import TypeVar
 
+from pydantic import BaseModel
+
 from airflow_mlops_provider.backends.change_requests import ChangeRequests
 from airflow_mlops_provider.backends.ledger import Ledger
 from airflow_mlops_provider.exceptions import MLOpsError
 from airflow_mlops_provider.jobs.catalogue import JOBS
 from airflow_mlops_provider.jobs.declarations import FOLDER as DECLARATIONS
 from airflow_mlops_provider.jobs.intervals import Store
+from airflow_mlops_provider.lifecycle.gates import Estimate, Evaluation
 from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.product import MLProduct
-from airflow_mlops_provider.lifecycle.references import Model, ModelVersion
+from airflow_mlops_provider.lifecycle.references import Model, ModelVersion, Report
 from airflow_mlops_provider.lifecycle.registry import LedgerEntry
 from airflow_mlops_provider.ui.record import ProductRecord, Unreadable
 
@@ -27,6 +30,30 @@ _Kept = TypeVar("_Kept")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
 # Where a job's address puts it, or below that by a run that found the work finished.
 _MANIFEST = re.compile(r"[^/]+/[a-z_]+/[0-9a-f]{32}(?:/reused/[0-9a-f]{16})?/manifest\.json", re.ASCII)
+
+
+class _Drift(BaseModel):
+    share: float
+    prediction: float
+    version: int
+
+
+class _Worth(BaseModel):
+    amount: float
+    currency: str
+
+
+class _Performance(BaseModel):
+    metric: Estimate | None
+    value: _Worth
+
+
+class _Evaluated(BaseModel):
+    evaluation: Evaluation
+
+
+#: What the pages take from a report's facts; those of another release may be others.
+_FACTS: dict[str, type[BaseModel]] = {"drift": _Drift, "performance": _Performance, "evaluate": _Evaluated}
 
 
 def names(store: Store) -> list[str]:
@@ -122,7 +149,10 @@ def _ended(store: Store, product: str, job: str, troubles: list[str]) -> list[Ma
         if not _MANIFEST.fullmatch(key):
             continue
         try:
-            found.append(Manifest.model_validate_json(store.read(key)))
+            manifest = Manifest.model_validate_json(store.read(key))
+            if isinstance(manifest.result, Report) and job in _FACTS:
+                _FACTS[job].model_validate(manifest.result.facts)
+            found.append(manifest)
         except FileNotFoundError:
             continue  # replaced just now
         except (OSError, ValueError) as error:

@@ -21,7 +21,8 @@ from tests.ui_world import HTML, World, replayed
 pytestmark = pytest.mark.system
 REPO = Path(__file__).parents[2]
 LINEAGE = f"/mlops/lineage?product={product.name}&version=2"
-HIDDEN = 9
+PRODUCT = f"/mlops/product?name={product.name}"
+HIDDEN, UNSEEN, BROKEN = 9, "unseen_product", "broken_product"
 SECRET = Failure(error="TopSecret", message="", retryable=True)
 
 
@@ -33,6 +34,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     model = world.job("train", "secret", dag_id="secret", kind=Model)
     hidden = ModelVersion(uri=model.uri, hash=model.hash, name=product.name, version=HIDDEN)
     world.move(hidden, Status.REGISTERED, "trained because: nobody is to know")
+    whole = World(world.store.root, product.model_copy(update={"name": UNSEEN, "goal": "nobody is to know"}))
+    whole.job("drift", 6, dag_id="secret", failure=SECRET)
+    moved = whole.job("train", 1, dag_id="secret", kind=Model)
+    whole.move(ModelVersion(uri=moved.uri, hash=moved.hash, name=UNSEEN, version=1), Status.REGISTERED, "secret reason")
+    World(world.store.root, product.model_copy(update={"name": BROKEN})).job("extract", 1)
+    world.store.write(f"{BROKEN}/ledger/00000000.json", b"{")
     return world
 
 
@@ -75,11 +82,13 @@ def test_airflow_loads_the_plugin(stack: Any) -> None:
     assert stack.get("plugins/importErrors")["import_errors"] == []
 
 
-@pytest.mark.parametrize("path", ["/mlops/", "/mlops/?dag_id=any", "/mlops/artifact", LINEAGE])
+@pytest.mark.parametrize(
+    "path", ["/mlops/", "/mlops/?dag_id=any", "/mlops/artifact", "/mlops/report", LINEAGE, PRODUCT]
+)
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer made-up"}, {"Cookie": "_token=made-up"}])
 def test_stranger_is_refused(stranger: httpx.Client, world: World, path: str, headers: dict[str, str]) -> None:
     """Without a login of Airflow's, or with a forged one, neither page nor file is shown."""
-    answer = stranger.get(path, params=drift_page(world) if "artifact" in path else None, headers=headers)
+    answer = stranger.get(path, params=drift_page(world) if path.endswith("t") else None, headers=headers)
     assert answer.status_code in {401, 403}
     assert product.goal not in answer.text and "<p" not in answer.text
 
@@ -91,13 +100,68 @@ def test_there_is_no_open_documentation(stranger: httpx.Client, path: str) -> No
 
 
 def test_reader_sees_the_product(reader: httpx.Client) -> None:
-    """With a login the overview shows the product, under a policy that lets no script run."""
-    answer = reader.get("/mlops/")
-    assert answer.status_code == 200
+    """With a login index and page show the product, under a policy that lets no script run."""
+    listed, answer = reader.get("/mlops/"), reader.get(PRODUCT)
+    assert listed.status_code == answer.status_code == 200
+    assert product.goal in listed.text and "<b>v2</b>" in listed.text and f"product?name={product.name}" in listed.text
     assert product.goal in answer.text and "v2 <small>since" in answer.text
-    assert "TopSecret" not in answer.text
-    policy = answer.headers["content-security-policy"]
-    assert "default-src 'none'" in policy and "script-src" not in policy
+    for one in (listed, answer):
+        assert "TopSecret" not in one.text and "nobody is to know" not in one.text
+        policy = one.headers["content-security-policy"]
+        assert "default-src 'none'" in policy and "script-src" not in policy
+
+
+def test_a_product_of_forbidden_dags_is_not_there(reader: httpx.Client, world: World) -> None:
+    """Whoever may read none of its DAGs meets neither its name nor its ledger nor its files, and can't guess it."""
+    assert UNSEEN not in reader.get("/mlops/").text
+    for path in (f"/mlops/product?name={UNSEEN}", f"/mlops/lineage?product={UNSEEN}&version=1"):
+        unknown = reader.get(path.replace(UNSEEN, "no_such_product"))
+        answer = reader.get(path)
+        assert (answer.status_code, answer.text) == (unknown.status_code, unknown.text) == (404, unknown.text)
+    (key,) = (key for key in world.store.list(f"{UNSEEN}/drift"))
+    uri = f"{world.store.uri}/{key.rpartition('/')[0]}"
+    for path in ("/mlops/artifact", "/mlops/report"):
+        answer = reader.get(path, params={"uri": uri, "file": "manifest.json"})
+        assert answer.status_code == 403 and "TopSecret" not in answer.text and "<" not in answer.text
+
+
+def test_a_ledger_that_cannot_be_read_leaves_the_pages(reader: httpx.Client) -> None:
+    """One product's broken file is named on its own page and takes nothing from the index."""
+    assert f"product?name={BROKEN}" in reader.get("/mlops/").text
+    answer = reader.get(f"/mlops/product?name={BROKEN}")
+    assert answer.status_code == 200 and f"{BROKEN}/ledger" in answer.text
+    assert reader.get(f"/mlops/lineage?product={BROKEN}&version=1").status_code in {404, 409}
+
+
+def test_report_has_a_bar_that_leads_back(reader: httpx.Client, world: World) -> None:
+    """A task's link to its report opens it below the way to its product, in a frame that may hold nothing else."""
+    answer = reader.get("/mlops/report", params=drift_page(world))
+    assert answer.status_code == 200 and f"product?name={product.name}" in answer.text and "<iframe" in answer.text
+    assert "frame-src 'self'" in answer.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        ("artifact", {"file": "x" * 5000 + ".html"}),
+        ("artifact", {"file": "a/" * 200 + "x.html"}),
+        ("report", {"file": "\udcff.html".encode("utf-8", "surrogateescape").decode("latin-1")}),
+        ("report", {"file": "drift.html", "uri": "s3://" + "x" * 3000}),
+        ("artifact", {"uri": "a", "file": ["a", "b"]}),
+        ("product", {"name": "x" * 300}),
+        ("product", {"name": "<script>"}),
+        ("product", {}),
+        ("lineage", {"product": product.name, "version": "9" * 4000}),
+        ("lineage", {"product": product.name, "version": "-1"}),
+        ("lineage", {"product": product.name, "version": "1e3"}),
+    ],
+)
+def test_odd_queries_are_refused(reader: httpx.Client, world: World, path: str, query: dict[str, Any]) -> None:
+    """Names too long for a file system, halves of characters and numbers out of range are the asker's fault."""
+    answer = reader.get(
+        f"/mlops/{path}", params={**({"uri": drift_page(world)["uri"]} if "file" in query else {}), **query}
+    )
+    assert 400 <= answer.status_code < 500
 
 
 def test_report_is_shown_in_an_origin_of_its_own(reader: httpx.Client, world: World) -> None:
@@ -129,7 +193,7 @@ def test_a_versions_lineage_is_drawn(reader: httpx.Client, world: World) -> None
 @pytest.mark.parametrize(
     ("asked", "status"),
     [
-        ({"version": HIDDEN}, 403),
+        ({"version": HIDDEN}, 404),
         ({"version": 99}, 404),
         ({"product": "nothing", "version": 2}, 404),
         ({"product": "../etc", "version": 2}, 422),
@@ -138,7 +202,7 @@ def test_a_versions_lineage_is_drawn(reader: httpx.Client, world: World) -> None
     ],
 )
 def test_a_lineage_that_is_not_there_or_not_theirs(reader: httpx.Client, asked: dict[str, Any], status: int) -> None:
-    """Unknown versions are not found; one of a DAG that the user may not read is forbidden, without a word of it."""
+    """Unknown versions are not found, and so is one of a DAG that the user may not read."""
     answer = reader.get("/mlops/lineage", params={"product": product.name, **asked})
     assert answer.status_code == status and "nobody is to know" not in answer.text
 

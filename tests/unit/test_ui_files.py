@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from airflow_mlops_provider.backends.artifacts import FolderStore
-from airflow_mlops_provider.ui.files import NotShownError, ResultFile, locate, read
+from airflow_mlops_provider.ui.files import NotShownError, ResultFile, locate, manifest_of, read
 
 ROOT = "file:///data/mlops"
 RESULT = f"flight_delay/drift/{'0a' * 16}"
@@ -39,6 +39,8 @@ def test_report_and_manifest_are_found(root: str) -> None:
         f"http://169.254.169.254/{OUTPUTS}",
         f"s3://bucket/{OUTPUTS}",
         f"{ROOT}/flight_delay/ledger",
+        f"{ROOT}/flight_delay/{'a' * 300}/{'0a' * 16}",
+        f"{ROOT}/{'f' * 300}/drift/{'0a' * 16}",
         f"{ROOT}/_products",
         ROOT,
         "file:///etc",
@@ -55,7 +57,7 @@ def test_anything_but_a_result_below_the_root_is_refused(uri: str) -> None:
 @pytest.mark.parametrize(
     "file",
     ["../manifest.html", "a/../../b.html", "/etc/passwd.html", ".hidden.html", "a/.tmp-x.html", "a//b.html", "x.html\n",
-     "a\\b.html", "x.html\0.json", ""],
+     "a\\b.html", "x.html\0.json", "", "x" * 300 + ".html", "a/" * 5 + "x.html", "a" * 300 + "/x.html", "ä.html"],
 )  # fmt: skip
 def test_file_names_that_lead_elsewhere_are_refused(file: str) -> None:
     """A file is named by plain names below its result's folder."""
@@ -79,7 +81,20 @@ def test_symbolic_link_out_of_the_root_is_refused(tmp_path: Path) -> None:
     store.write(f"{OUTPUTS}/page.html", b"shown")
     store.path(f"{OUTPUTS}/way_out.html").symlink_to(tmp_path / "secret.html")
     assert read(store, ResultFile(RESULT, f"{OUTPUTS}/page.html", "text/html")) == b"shown"
-    for name in ("way_out.html", "missing.html"):
+    store.path(f"{OUTPUTS}/round.html").symlink_to("round.html")
+    for name in ("way_out.html", "missing.html", "round.html"):
         with pytest.raises(NotShownError) as refused:
             read(store, ResultFile(RESULT, f"{OUTPUTS}/{name}", "text/html"))
         assert refused.value.status == 404
+
+
+@pytest.mark.parametrize(("data", "status"), [(None, 404), (b"", 409), (b"{}", 409), (b"\xff", 409)])
+def test_a_result_without_a_readable_manifest_is_refused(tmp_path: Path, data: bytes | None, status: int) -> None:
+    """Who may read a result is known from its manifest alone; one that can't be read is named and opens nothing."""
+    store = FolderStore(tmp_path)
+    if data is not None:
+        store.write(f"{RESULT}/manifest.json", data)
+    with pytest.raises(NotShownError) as refused:
+        manifest_of(store, ResultFile(RESULT, f"{OUTPUTS}/page.html", "text/html"))
+    assert refused.value.status == status
+    assert status == 404 or f"{RESULT}/manifest.json" in str(refused.value)

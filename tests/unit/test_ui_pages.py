@@ -15,14 +15,18 @@ from airflow_mlops_provider.jobs.catalogue import JOBS
 from airflow_mlops_provider.jobs.declarations import declare, declared
 from airflow_mlops_provider.jobs.runner import read_manifest
 from airflow_mlops_provider.lifecycle.manifest import Failure
+from airflow_mlops_provider.lifecycle.references import Model, ModelVersion, Report
 from airflow_mlops_provider.lifecycle.registry import Status
 from airflow_mlops_provider.lifecycle.stages import STAGES
 from airflow_mlops_provider.places.base import decide
 from airflow_mlops_provider.ui import charts, files, index, pages, reading, report_page
 from airflow_mlops_provider.ui.reading import records
 from airflow_mlops_provider.ui.record import STAGE_JOBS, ProductRecord
+from airflow_mlops_provider.ui.style import STYLE
 from flight_delay.product import product
 from tests.ui_world import World, replayed
+
+other = product.model_copy(update={"name": "other"})
 
 
 def everything(dag_id: str) -> bool:
@@ -160,3 +164,147 @@ def test_error_of_a_failed_job_says_where_its_manifest_lies(world: World) -> Non
         decide(manifest.spec, 1, manifest)
     assert failed.value.result == world.folder("train", "bad")
     assert files.locate(world.store.uri, failed.value.result, "manifest.json").key == f"{key}/manifest.json"
+
+
+def test_index_lists_each_product_with_what_is_live(world: World) -> None:
+    """The entry shows every product: its live version, its last run, what monitoring saw, and the way to its page."""
+    World(world.store.root, other).job("extract", 1, month=1, failure=Failure(error="Lost", message="", retryable=True))
+    html = index.index(records(world.store, everything))
+    assert [link for link in Page(html).links if link.startswith("product?")] == [
+        *["product?name=flight_delay"] * 2, *["product?name=other"] * 2
+    ]  # fmt: skip
+    assert "<b>v2</b>" in html and ">held<" in html and ">Lost<" in html
+    assert "lineage?product=flight_delay&amp;version=2" in html
+
+
+def test_each_figure_leads_to_its_report_and_each_run_to_its_manifest(world: World) -> None:
+    """Dots and bars of the charts, versions and last runs are links to what they rest on."""
+    html = pages.product(record(world))
+    runs = html.partition("<h2>Last runs</h2>")[2]
+    assert runs.count(">manifest</a>") == pages.MOST_RUNS and f"The last {pages.MOST_RUNS} of " in runs
+    assert len(re.findall(r"<a href='report\?[^']*drift.html'><rect", html)) == 5
+    assert len(re.findall(r"<a href='report\?[^']*performance.html'><circle", html)) == 4
+    versions = html.partition("<h2>Model versions</h2>")[2].partition("<h2>")[0]
+    assert versions.count(">evaluation</a>") == versions.count(">manifest</a>") == 3
+
+
+def test_report_has_a_way_back(world: World) -> None:
+    """Above a report stand the entry, its product and its manifest; the report itself is in a frame, untouched."""
+    report = world.job("drift", 9, kind=Report, month=9, passed=True, page="drift.html")
+    found = files.locate(world.store.uri, report.uri, "drift.html")
+    html = report_page.page(files.manifest_of(world.store, found), report.uri, "drift.html")
+    links, frames = Page(html).links, [attrs for tag, attrs in Page(html).tags if tag == "iframe"]
+    assert links[:2] == ["./", "product?name=flight_delay"] and "file=manifest.json" in links[2]
+    assert [frame["src"] for frame in frames] == [links[-1]] and links[-1].startswith("artifact?")
+
+
+@pytest.mark.parametrize("columns", re.findall(r"\.loop\{[^}]*?repeat\((\d+),", STYLE))
+def test_experimentation_stands_beside_training(columns: str) -> None:
+    """However many stages a row takes, these two are in the same one, and no row is cut short."""
+    at = [STAGES.index(name) // int(columns) for name in ("experimentation", "training")]
+    assert at[0] == at[1] and len(STAGES) % int(columns) == 0
+
+
+SPOILED = {
+    "manifest": ("drift", b"{", "manifest.json"),
+    "newer manifest": ("train", b'{"schema_version": 99}', "manifest.json"),
+    "empty manifest": ("promote", b"", "manifest.json"),
+}
+
+
+@pytest.mark.parametrize("kind", SPOILED)
+def test_one_manifest_that_cannot_be_read_is_named(world: World, kind: str) -> None:
+    """It takes no card away but is named with its path; what stands in it is not repeated."""
+    job, data, file = SPOILED[kind]
+    key = next(key for key in world.store.list(f"flight_delay/{job}") if key.endswith(f"/{file}"))
+    world.store.write(key, data)
+    found = record(world)
+    html = pages.product(found)
+    assert key in html
+    assert "<h2>Model versions</h2>" in html and "v2 <small>since" in html
+    assert "1 not readable" in index.index([found])
+
+
+@pytest.mark.parametrize("data", [b"", b'{"sequence": "one"}', b"\xff\xfe"])
+def test_a_ledger_that_cannot_be_read_is_named(world: World, data: bytes) -> None:
+    """Without it no version is shown, and the page says why; runs and monitoring are there."""
+    world.store.write("flight_delay/ledger/00000000.json", data)
+    html = pages.product(record(world))
+    assert "flight_delay/ledger" in html and "<h2>Last runs</h2>" in html and "What monitoring saw" in html
+
+
+def test_a_declaration_that_cannot_be_read_is_named(world: World) -> None:
+    """A product declared by another release is listed as such, and the others as ever."""
+    World(world.store.root, other).job("extract", 1)
+    world.store.write("_products/flight_delay.json", b'{"name": "flight_delay"}')
+    first, second = records(world.store, everything)
+    assert "_products/flight_delay.json" in index.index([first, second])
+    assert "_products/flight_delay.json" in pages.product(first)
+    assert isinstance(second, ProductRecord)
+    assert reading.records(world.store, lambda dag_id: False) == []
+
+
+@pytest.mark.parametrize(
+    ("job", "facts"),
+    [
+        ("drift", {}),
+        ("drift", {"share": "much", "prediction": None, "version": 2}),
+        ("performance", {"metric": {"value": 0.7}, "value": {}}),
+        ("evaluate", {"evaluation": {"metric": "roc_auc"}}),
+    ],
+)
+def test_a_report_of_another_shape_is_named(world: World, job: str, facts: dict[str, object]) -> None:
+    """Facts that this release does not know are those of one file, which is named; no card misses."""
+    report = world.job(job, 9, kind=Report, month=9, passed=True, page="drift.html", facts=facts)
+    found = record(world)
+    html = pages.product(found)
+    assert found.troubles[0].startswith(f"{report.uri.removeprefix(f'{world.store.uri}/').rpartition('/')[0]}/manifest")
+    assert "be shown" not in html and found.troubles[0].partition(" ")[0] in html
+    assert "v2 <small>since" in html and "What monitoring saw" in html
+
+
+def test_a_card_that_fails_takes_no_other_away(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else is odd costs the card that shows it, or the product's row in the index."""
+    monkeypatch.setattr(ProductRecord, "seen", lambda self: 1 / 0)
+    found = record(world)
+    html = pages.product(found)
+    assert "Monitoring can&#x27;t be shown" in html and "ZeroDivisionError" in html
+    assert "v2 <small>since" in html and "<h2>Last runs</h2>" in html
+    assert "ZeroDivisionError" in index.index([found]) and "Flight delay" in index.index([found])
+
+
+def test_versions_are_shown_to_whom_may_read_all_their_moves(world: World) -> None:
+    """A version trained, or moved, by a DAG that somebody may not read is not there for them, in whole."""
+    model = world.job("train", "hidden", dag_id="secret", kind=Model)
+    trained = ModelVersion(uri=model.uri, hash=model.hash, name=product.name, version=8)
+    world.move(trained, Status.REGISTERED, "nobody is to know")
+    moved = world.version(9, "drift", "trained openly", 0.7)
+    world.ledger.move(moved, Status.STAGING, reason="nobody is to know", by="secret/one/promote")
+    (mine,) = records(world.store, lambda dag_id: dag_id != "secret")
+    assert isinstance(mine, ProductRecord)
+    html = pages.product(mine)
+    assert "nobody is to know" not in html and "trained openly" not in html
+    assert [one.number for one in mine.versions()] == [3, 2, 1]
+    assert [one.number for one in record(world).versions()] == [9, 8, 3, 2, 1]
+
+
+def test_what_was_done_outside_airflow_is_shown_to_whom_may_read_all(world: World) -> None:
+    """A move by no DAG is decided as all DAGs are."""
+    version = world.version(9, "hand", "by hand", 0.7)
+    world.ledger.move(version, Status.STAGING, reason="by hand", by="a job outside Airflow")
+    (some,) = records(world.store, lambda dag_id: dag_id == "made_here")
+    assert isinstance(some, ProductRecord) and 9 not in [one.number for one in some.versions()]
+    assert 9 in [one.number for one in record(world).versions()]
+
+
+@pytest.mark.parametrize("text", ["x" * 3000, "٣ שלום \u202e txt", "🐟" * 500, "</p><svg onload=alert(1)>", "a\0b"])
+def test_any_text_is_shown(tmp_path: Path, text: str) -> None:
+    """Long, foreign and hostile reasons, run ids and errors leave page and index whole."""
+    world = World(tmp_path, product.model_copy(update={"name": "n" * 63, "goal": text}))
+    version = world.version(1, text, text, 0.7)
+    world.go_live(version, text)
+    world.job("extract", text, failure=Failure(error=text, message=text, retryable=False))
+    found = record(world)
+    for html in (pages.product(found), index.index([found])):
+        assert html.encode() and "onload=alert(1)>" not in html.replace("onload=alert(1)&gt;", "")
+        assert f"N{'n' * 62}" in html
