@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from airflow_mlops_provider.backends import models
 from airflow_mlops_provider.jobs import statistics
 from airflow_mlops_provider.jobs.pages import evaluation_page
 from airflow_mlops_provider.jobs.work import Outcome, Work
-from airflow_mlops_provider.lifecycle.gates import Estimate, Evaluation
+from airflow_mlops_provider.lifecycle.gates import Estimate, Evaluation, LeftOut
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
 from airflow_mlops_provider.serving.scoring import model_inputs
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 REPEATS = 200
 PAGE = "evaluation.html"
+MOST_NAMED = 20
 
 
 def run(work: Work) -> Outcome:
@@ -100,7 +102,16 @@ def compare(
         champion_version=champion.version if champion else None,
         gain=_estimate(gain) if gain else None,
         slices=slices,
+        left_out=tuple(left_out(product, window, label)),
     )
+
+
+def left_out(product: MLProduct, window: pd.DataFrame, label: np.ndarray) -> Iterator[LeftOut]:
+    """Yield what the slices leave out; of many values the largest are named."""
+    for column in product.slices:
+        for why, values in statistics.left_out(window[column], label, product.gates.slice_rows).items():
+            largest = dict(list(values.items())[:MOST_NAMED])
+            yield LeftOut(column=column, why=why, count=len(values), rows=sum(values.values()), largest=largest)
 
 
 def _estimate(found: statistics.Estimate) -> Estimate:

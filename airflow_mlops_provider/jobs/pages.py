@@ -79,6 +79,7 @@ def evaluation_page(product: MLProduct, evaluation: Evaluation) -> str:
         gain,
         "<h2>Slices</h2>",
         table(("slice", "rows", evaluation.metric), slices),
+        *(f"<p>Not judged: {escape(str(one))}</p>" for one in evaluation.left_out),
     )
 
 

@@ -112,15 +112,37 @@ def by_slice(column: Any, label: Any, score: Any, metric: str, min_rows: int) ->
     :raises UnknownNameError: for a metric that is not in ``METRICS``.
     """
     measure = _known(metric)
-    names = np.array([_name(value) for value in column])
     label, score = np.asarray(label), np.asarray(score)
-    values, counts = np.unique(names, return_counts=True)
-    slices: dict[str, dict[str, Any]] = {}
-    for value, rows in sorted(zip(values, counts, strict=True), key=lambda pair: (-pair[1], pair[0])):
-        chosen = names == value
-        if rows >= min_rows and len(np.unique(label[chosen])) == 2:
-            slices[str(value)] = {"rows": int(rows), "value": measure(label[chosen], score[chosen])}
-    return slices
+    return {
+        value: {"rows": int(chosen.sum()), "value": measure(label[chosen], score[chosen])}
+        for value, chosen in _slices(column)
+        if not _unfit(label[chosen], min_rows)
+    }
+
+
+def left_out(column: Any, label: Any, min_rows: int) -> dict[str, dict[str, int]]:
+    """Return the slices that :func:`by_slice` leaves out: by reason, the rows of each value, the largest first."""
+    label = np.asarray(label)
+    found: dict[str, dict[str, int]] = {}
+    for value, chosen in _slices(column):
+        if why := _unfit(label[chosen], min_rows):
+            found.setdefault(why, {})[value] = int(chosen.sum())
+    return found
+
+
+def _slices(column: Any) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
+    """Yield each value of a column and which rows have it, the most frequent first."""
+    names = np.array([_name(value) for value in column])
+    values, place, counts = np.unique(names, return_inverse=True, return_counts=True)
+    for at in sorted(range(len(values)), key=lambda at: (-counts[at], values[at])):
+        yield str(values[at]), place == at
+
+
+def _unfit(label: Any, min_rows: int) -> str:
+    """Return why a slice has no metric to judge by; empty if it has one."""
+    if len(label) < min_rows:
+        return f"fewer than {min_rows} rows"
+    return "labels of one class only" if len(np.unique(label)) != 2 else ""
 
 
 def _name(value: Any) -> str:

@@ -19,6 +19,25 @@ class Estimate(Frozen):
         return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
 
 
+class LeftOut(Frozen):
+    """Values of a column that were not judged as slices of their own.
+
+    :param count: how many values; ``rows``, how many examples have one of them.
+    :param largest: rows by value, of those with the most rows.
+    """
+
+    column: str
+    why: str
+    count: int
+    rows: int
+    largest: dict[str, int]
+
+    def __str__(self) -> str:
+        named = ", ".join(f"{value} ({rows})" for value, rows in self.largest.items())
+        more = f" and {self.count - len(self.largest):,} more" if self.count > len(self.largest) else ""
+        return f"{self.column}: {self.count:,} with {self.why}, {self.rows:,} examples in all: {named}{more}"
+
+
 class Evaluation(Frozen):
     """A challenger, the champion and a naive baseline on the same later window.
 
@@ -26,6 +45,7 @@ class Evaluation(Frozen):
     :param rows: examples in it whose truth is known.
     :param gain: challenger minus champion, paired on the same resamples; None without a champion.
     :param slices: for each slice, such as ``origin=JFK``, its rows and the challenger's metric.
+    :param left_out: the slices that have no metric, by column and reason.
     """
 
     metric: str
@@ -37,6 +57,7 @@ class Evaluation(Frozen):
     champion_version: int | None = None
     gain: Estimate | None = None
     slices: dict[str, dict[str, float]] = {}
+    left_out: tuple[LeftOut, ...] = ()
 
 
 class Decision(Frozen):

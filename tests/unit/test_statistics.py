@@ -143,6 +143,18 @@ def test_slices() -> None:
     assert "B" not in statistics.by_slice(column, one_class, score, "roc_auc", min_rows=100)
 
 
+def test_slices_left_out_are_counted_by_reason() -> None:
+    """What has no metric of its own is told with its rows, and with what is judged makes up all rows."""
+    column = ["A"] * 150 + ["B"] * 120 + ["C"] * 3 + [None] * 2 + [f"D{n}" for n in range(40)]
+    label = np.array(([0, 1] * 75) + [1] * 120 + [0, 1, 0] + [1, 0] + [1] * 40)
+    left = statistics.left_out(column, label, min_rows=100)
+    assert left["labels of one class only"] == {"B": 120}
+    assert list(left["fewer than 100 rows"].items())[:2] == [("C", 3), ("(missing)", 2)]
+    judged = statistics.by_slice(column, label, label, "roc_auc", min_rows=100)
+    told = sum(one["rows"] for one in judged.values()) + sum(sum(rows.values()) for rows in left.values())
+    assert told == len(column) and len(left["fewer than 100 rows"]) == 42
+
+
 @pytest.mark.parametrize("metric", list(statistics.METRICS))
 def test_fast_enough_for_a_month_of_flights(metric: str) -> None:
     """27,000 rows, 200 resamples, 3 models take well under 4 s even on a busy core (about 1 s on an idle one)."""
