@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from airflow_mlops_provider.backends.artifacts import MANIFEST
 from airflow_mlops_provider.cli.report import NOTHING, decided, decisions, short, timeline, version_rows
 from airflow_mlops_provider.jobs.pages import intervals
 from airflow_mlops_provider.lifecycle.gates import Estimate
@@ -15,6 +17,8 @@ from airflow_mlops_provider.lifecycle.registry import Status
 from airflow_mlops_provider.ui import timeline as drawing
 from airflow_mlops_provider.ui.parts import NONE, card, document, facts, moves, pill, quiet, table
 
+# As a job's address makes it: the folder with the manifest, and below it the one named by its content.
+_RESULT = re.compile(r"(.+/[0-9a-f]{32})/[0-9a-f]{16}/")
 LEGEND = (
     "Above: the live model on labels that have arrived, with its 95 % interval, coloured by version. Below: the share "
     "of its inputs that drifted; and what each version learned from, was judged on, and served."
@@ -72,6 +76,8 @@ def _steps(summary: dict[str, Any]) -> Iterator[drawing.Step]:
             share=month.get("drift", {}).get("share"),
             signal=tuple(signal["crossed"]),
             answer=next((made_by[run] for run in signal["started"] if run in made_by), None),
+            performance_page=month.get("performance", {}).get("page") or "",
+            drift_page=month.get("drift", {}).get("page") or "",
         )
 
 
@@ -124,7 +130,7 @@ def _months(summary: dict[str, Any]) -> Iterator[tuple[str, ...]]:
             for one in decisions(summary, month["interval"])
         ]
         links = [
-            _link(month[kind]["page"], words)
+            _evidence(month[kind]["page"], words)
             for kind, words in (("validation", "data"), ("drift", "drift"), ("performance", "performance"))
             if kind in month
         ]
@@ -141,8 +147,8 @@ def _version_rows(summary: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     for version, row in zip(summary["versions"], version_rows(summary), strict=True):
         last = version["moves"][-1]
         links = (
-            _link(version["page"], "evaluation"),
-            _link(version["validation"]["page"], "training data"),
+            _evidence(version["page"], "evaluation"),
+            _evidence(version["validation"]["page"], "training data"),
             _link(version["mlflow_page"], "MLflow"),
         )
         stands = pill(last["status"], last["status"], last["reason"])
@@ -164,6 +170,13 @@ def _emphasised(text: str, strong: bool) -> str:
 
 def _cell(text: str) -> str:
     return NONE if text == NOTHING else escape(text)
+
+
+def _evidence(page: str, words: str) -> str:
+    """Return the link to a report's page, and to the manifest beside its result's folder."""
+    found = _RESULT.match(page)
+    manifest = f" ({_link(f'{found[1]}/{MANIFEST}', 'manifest')})" if found else ""
+    return f"{_link(page, words)}{manifest}"
 
 
 def _link(address: str, words: str) -> str:

@@ -10,6 +10,7 @@ from airflow_mlops_provider.ui.style import STYLE
 
 log = logging.getLogger("mlops.pages")
 MOST_TROUBLES = 20
+FEW_COLUMNS = 3
 NONE = "<span class='quiet'>&ndash;</span>"
 
 
@@ -65,7 +66,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     body = "".join(
         f"<tr>{''.join(f'<td{kind}>{cell}</td>' for kind, cell in zip(kinds, row, strict=True))}</tr>" for row in rows
     )
-    return f"<div class='scroll'><table><thead><tr>{names}</tr></thead><tbody>{body}</tbody></table></div>"
+    # On a narrow screen many columns are scrolled, not squeezed to a letter each.
+    wide = " wide" if len(kinds) > FEW_COLUMNS else ""
+    return f"<div class='scroll{wide}'><table><thead><tr>{names}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
 def moves(made: Iterable[tuple[str, str]]) -> str:

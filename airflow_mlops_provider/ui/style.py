@@ -39,7 +39,7 @@ border:3px solid var(--card);background:var(--never)}
 .moves li{padding:.3rem 0 .3rem .9rem;border-left:2px solid var(--line)}
 .moves b{display:block} .moves b::first-letter{text-transform:uppercase}
 .compare text{font-size:19px} .compare p{font-size:.85rem;margin:.4rem 0 0} .moves p{margin:0;color:var(--soft)}
-.scroll,.card{overflow-x:auto} .scroll table{min-width:42rem} td a{white-space:nowrap}
+.scroll,.card{overflow-x:auto} .wide table{min-width:56rem} .wide a{white-space:nowrap}
 table{border-collapse:collapse;width:100%;font-size:.88rem}
 th{font-weight:500;color:var(--soft);text-align:left}
 th,td{padding:.45rem .8rem .45rem 0;border-bottom:1px solid var(--line);vertical-align:middle}

@@ -8,6 +8,7 @@ from html import escape
 
 from airflow_mlops_provider.lifecycle.gates import Estimate
 from airflow_mlops_provider.lifecycle.product import Monitoring
+from airflow_mlops_provider.ui.charts import linked
 
 WIDTH, LEFT, RIGHT = 1040, 112, 60
 METRIC_TOP, METRIC_BASE = 58, 230
@@ -24,6 +25,7 @@ class Step:
     :param share: share of model inputs that drifted.
     :param signal: the limits that were crossed; empty if none.
     :param answer: the version that was trained upon the signal.
+    :param performance_page: address of the report that the metric is from; ``drift_page``, of that on drift.
     """
 
     name: str
@@ -32,6 +34,8 @@ class Step:
     share: float | None = None
     signal: tuple[str, ...] = ()
     answer: int | None = None
+    performance_page: str = ""
+    drift_page: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ def _metric(steps: Sequence[Step], metric: str, limit: float | None) -> Iterator
         yield from _limit(_height(limit, low, high, METRIC_TOP, METRIC_BASE), f"least {limit:g}")
     for at, step in enumerate(steps):
         if step.metric:
-            yield _dot(_middle(at, len(steps)), step, step.metric, low, high)
+            yield linked([escape(step.performance_page)], _dot(_middle(at, len(steps)), step, step.metric, low, high))
 
 
 def _dot(x: float, step: Step, found: Estimate, low: float, high: float) -> str:
@@ -117,10 +121,11 @@ def _drift(steps: Sequence[Step], limit: float) -> Iterator[str]:
         if step.share is not None:
             x, y = _middle(at, len(steps)), _height(step.share, 0.0, 1.0, DRIFT_TOP, DRIFT_BASE)
             kind = "over" if step.share >= limit else "bar"
-            yield (
+            drawn = (
                 f"<rect class='{kind}' x='{x - 20:.1f}' y='{y:.1f}' width='40' height='{DRIFT_BASE - y:.1f}' rx='3'/>"
                 f"{_text(x, DRIFT_BASE - 7, f'{step.share:.0%}', 'inside', 'middle')}"
             )
+            yield linked([escape(step.drift_page)], drawn)
     yield from _limit(_height(limit, 0.0, 1.0, DRIFT_TOP, DRIFT_BASE), f"limit {limit:.0%}")
 
 

@@ -20,10 +20,10 @@ def test_slices_left_out_are_said(values: int) -> None:
     rows = np.repeat([f"c{number:04}" for number in range(values)], 2)
     window = pd.DataFrame(dict.fromkeys(product.slices, rows))
     found = [one for one in left_out(product, window, np.arange(len(rows)) % 2) if one.column == "carrier"]
-    assert [(one.count, one.rows, one.why) for one in found] == [(values, len(rows), "fewer than 200 rows")]
+    assert [(one.count, one.rows, one.why) for one in found] == [(values, len(rows), "fewer than 1000 rows")]
     assert len(found[0].largest) == min(values, MOST_NAMED)
     html = evaluation_page(product, evaluation(tuple(found)))
-    assert f"carrier: {values:,} with fewer than 200 rows" in html and "c0002 (2)" in html
+    assert f"carrier: {values:,} with fewer than 1000 rows" in html and "c0002 (2)" in html
     assert (f"and {values - MOST_NAMED:,} more" in html) == (values > MOST_NAMED)
 
 
