@@ -77,6 +77,8 @@ def write(home: Path, dags: Path, port: int, quick: bool, env: Mapping[str, str]
 
     :param env: the stack's further environment variables, of which ours are settings too.
     """
+    if (home / CONFIG).exists() and not (home / PASSWORDS).exists():
+        (home / CONFIG).replace(home / f"{CONFIG}.before")  # somebody else's, or what Airflow's command line wrote
     sections = common(home, dags, port)
     for section, options in (fast() if quick else {}).items():
         sections.setdefault(section, {}).update(options)

@@ -14,7 +14,7 @@ from airflow_mlops_provider.backends.artifacts import FolderStore
 from airflow_mlops_provider.backends.code import load, source_file
 from airflow_mlops_provider.backends.ledger import Ledger
 from airflow_mlops_provider.cli import demo, processes, reach, terminal
-from airflow_mlops_provider.cli.settings import PASSWORDS, USER, password
+from airflow_mlops_provider.cli.settings import CONFIG, PASSWORDS, USER, password
 from airflow_mlops_provider.cli.stack import Stack, StackConfig
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.product import MLProduct
@@ -41,8 +41,8 @@ def start_and_leave(home: Path, dags: Path, port: int, mlflow_port: int, serving
     processes.check_port(mlflow_port)
     if [product.name for product in products] == [demo.PRODUCT] and not any(home.glob("*")):
         demo.make_anew(home)
-    demo.prepare_mlflow(home)
     stack.start(lambda line: console.print(f"[dim]{line}[/]"))
+    demo.prepare_mlflow(home)
     processes.start("mlflow", mlflow_command(home, mlflow_port), stack.env, stack.log("mlflow"), stack.home)
     for product in products:
         if Ledger(FolderStore(home / demo.ARTIFACTS), product.name).live():
@@ -82,7 +82,9 @@ def check_home(home: Path) -> None:
     if home.exists() and not home.is_dir():
         raise ConfigurationError(f"{home} is no folder; name another one with --home")
     ours = any((home / name).exists() for name in (demo.MARK, PASSWORDS))
-    if home.exists() and any(home.iterdir()) and not ours:
+    # The airflow command itself leaves these in its home as soon as it is called.
+    theirs = {file.name for file in home.glob("*")} - {CONFIG, "logs"}
+    if theirs and not ours:
         raise ConfigurationError(
             f"{home} is not empty and `airflow mlops` has not made it, so it is left as it is; name a new folder with "
             "--home"

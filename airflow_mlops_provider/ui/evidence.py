@@ -62,7 +62,7 @@ def folder(record: ProductRecord, found: Manifest) -> str:
 def outcome(one: Manifest) -> str:
     """Return how a job ended, as a label."""
     if one.failure:
-        return pill("failed", one.failure.error, one.failure.message)
+        return pill("failed", one.failure.error, f"{one.failure.error}: {one.failure.message}")
     if isinstance(one.result, Report) and not one.result.passed:
         return pill("crossed", "not passed", "; ".join(one.result.broken))
     return pill("held", "done")

@@ -11,7 +11,8 @@ STYLE = """
 body{margin:0;background:var(--bg);color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif}
 main{max-width:72rem;margin:0 auto;padding:1.5rem 1.25rem 3rem}
 a{color:var(--accent);text-decoration:none} a:hover{text-decoration:underline}
-h1,p,dd,td,li,code{overflow-wrap:anywhere;unicode-bidi:plaintext} .loop b{overflow-wrap:normal}
+h1,p,dd,td,li,code{overflow-wrap:anywhere;unicode-bidi:plaintext}
+td{overflow-wrap:break-word;max-width:26rem} .loop b{overflow-wrap:normal}
 h1{font-size:1.6rem;line-height:1.2;margin:0} h2{font-size:1.02rem;margin:0 0 .7rem}
 .eyebrow{font-size:.74rem;letter-spacing:.09em;text-transform:uppercase;color:var(--soft);margin:0 0 .25rem}
 .goal{font-size:1.05rem;color:var(--soft);margin:.3rem 0 1rem;max-width:48rem}
@@ -45,7 +46,8 @@ th{font-weight:500;color:var(--soft);text-align:left}
 th,td{padding:.45rem .8rem .45rem 0;border-bottom:1px solid var(--line);vertical-align:middle}
 tr:last-child td{border-bottom:0}
 .n+:not(.n){padding-left:1.2rem} .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-.pill{display:inline-block;border-radius:99px;padding:.02rem .6rem;font-size:.78rem;border:1px solid var(--line);
+.pill{display:inline-block;max-width:16rem;overflow:hidden;text-overflow:ellipsis;vertical-align:bottom;
+border-radius:99px;padding:.02rem .6rem;font-size:.78rem;border:1px solid var(--line);
 color:var(--soft);
 white-space:nowrap} .pill.live{background:var(--accent);border-color:var(--accent);color:var(--card)}
 .pill.rejected,.pill.crossed{border-color:var(--failed);color:var(--failed)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from airflow.cli.cli_config import ActionCommand
 from airflow.cli.cli_parser import get_parser
 
+from airflow_mlops_provider.cli import processes, settings
 from airflow_mlops_provider.cli.definition import get_mlops_cli_commands
 from airflow_mlops_provider.lifecycle.references import Model, ModelVersion
 from flight_delay.product import product as flight_delay
@@ -183,12 +185,33 @@ def test_up_says_where_dag_files_are_copied_from(mlops, own: Path, tmp_path: Pat
 
 
 def test_up_leaves_a_strangers_home_alone(mlops, own: Path, tmp_path: Path) -> None:
-    """A home with somebody's own airflow.cfg is refused, and the file is as it was."""
+    """The home of somebody's own Airflow is refused, and its settings are as they were."""
     (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "airflow.db").touch()
     (tmp_path / "theirs" / "airflow.cfg").write_text("[core]\n")
     assert "not empty" in plainly(mlops("up", "--dags", str(own), "--home", str(tmp_path / "theirs")))
     assert (tmp_path / "theirs" / "airflow.cfg").read_text() == "[core]\n"
     assert "no folder" in plainly(mlops("up", "--dags", str(own), "--home", str(tmp_path / "theirs" / "airflow.cfg")))
+
+
+def test_a_taken_port_leaves_nothing_behind(mlops, own: Path, tmp_path: Path) -> None:
+    """Whichever port is taken, it is named, and the home may be used with another one."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        for option in ("--port", "--mlflow-port"):
+            free = {"--port": processes.free_port(), "--mlflow-port": processes.free_port(), option: port}
+            ports = [str(one) for pair in free.items() for one in pair]
+            line = plainly(mlops("up", "--dags", str(own), "--home", str(tmp_path / "home"), *ports))
+            assert f"port {port} " in line and not (tmp_path / "home").exists()
+
+
+def test_settings_of_somebody_else_are_kept(tmp_path: Path) -> None:
+    """An airflow.cfg that was there first is moved aside, and one of ours is written anew."""
+    (tmp_path / "airflow.cfg").write_text("[core]\nparallelism = 3\n")
+    for _ in range(2):
+        settings.write(tmp_path, tmp_path, 8080, quick=True, env={"AIRFLOW__MLOPS__LANDING_ROOT": "/landing"})
+    assert "parallelism = 3" in (tmp_path / "airflow.cfg.before").read_text()
+    assert "landing_root = /landing" in (tmp_path / "airflow.cfg").read_text()
 
 
 def test_two_products_at_one_port_are_named(mlops, own: Path, tmp_path: Path) -> None:
