@@ -62,13 +62,16 @@ def products(args: Namespace) -> None:
     """List the products in reach."""
     from airflow_mlops_provider.cli import reach
 
-    found, places = reach.products(args.dags), ", ".join(map(str, reach.folders(args.dags)))
+    broken: list[str] = []
+    found, places = reach.products(args.dags, broken), ", ".join(map(str, reach.folders(args.dags)))
     if args.json:
         print(json.dumps([product.to_json() for product in found], indent=1))
     elif found:
         _table(("product", "goal", "owner"), [(p.name, p.goal, p.owners.ml_engineer) for p in found])
     count = f"{len(found) or 'no'} product{'s' * (len(found) != 1)} in {places}"
-    print(count if found else f"{count}. {ELSEWHERE}", file=sys.stderr)
+    print(count if found or broken else f"{count}. {ELSEWHERE}", file=sys.stderr)
+    if broken:
+        sys.exit("\n".join(broken))
 
 
 ELSEWHERE = (

@@ -10,7 +10,7 @@ from typing import Any
 from airflow.sdk import conf
 
 from airflow_mlops_provider.backends.artifacts import BucketStore, FolderStore
-from airflow_mlops_provider.backends.code import find_products, load_product
+from airflow_mlops_provider.backends.code import load_product
 from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
 from airflow_mlops_provider.hooks import defaults
 from airflow_mlops_provider.jobs.declarations import declared
@@ -60,9 +60,19 @@ def further() -> list[Path]:
     return [Path(folder.strip()).absolute() for folder in named if folder.strip()]
 
 
-def products(named: Path | None = None) -> list[MLProduct]:
-    """Return the products in reach, by name."""
-    return list(find_products(*folders(named)))
+def products(named: Path | None, broken: list[str]) -> list[MLProduct]:
+    """Return the products in reach, by name.
+
+    :param broken: takes a line for each that can't be used: it takes no other away.
+    """
+    places, found = folders(named), []
+    _reach(places)
+    for file in sorted({file.parent.name: file for place in reversed(places) for file in _files(place)}.values()):
+        try:
+            found.append(load_product(file.parent.name))
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # it is the user's code
+            broken.append(f"{file} can't be used: {type(error).__name__}: {error}")
+    return found
 
 
 def put_in_reach(named: Path | None = None) -> None:
@@ -132,7 +142,11 @@ def _dag_folders() -> Iterator[Path]:
 
 
 def _packages(places: Iterable[Path]) -> Iterator[str]:
-    return (file.parent.name for place in places for file in sorted(place.glob("*/product.py")))
+    return (file.parent.name for place in places for file in _files(place))
+
+
+def _files(place: Path) -> list[Path]:
+    return sorted(place.glob("*/product.py"))
 
 
 def _reach(places: Iterable[Path]) -> None:

@@ -30,7 +30,10 @@ def start_and_leave(home: Path, dags: Path, port: int, mlflow_port: int, serving
         taken; nothing was started then.
     :raises MLOpsError: if something does not come up; what was started is stopped.
     """
-    console, products = terminal.console(), found(dags)
+    broken: list[str] = []
+    console, products = terminal.console(), found(dags, broken)
+    for line in broken:
+        console.print(f"{line}; without it", markup=False)
     check_home(home)
     check_ports(products, serving_port)
     environment = {
@@ -53,12 +56,15 @@ def start_and_leave(home: Path, dags: Path, port: int, mlflow_port: int, serving
     console.print(addresses(stack, products, mlflow_port, serving_port))
 
 
-def found(dags: Path) -> list[MLProduct]:
+def found(dags: Path, broken: list[str]) -> list[MLProduct]:
     """Return the products of a folder of DAG files.
 
+    :param broken: takes a line for each that can't be used.
     :raises ConfigurationError: if it has none, or no DAG file; the message says how to come by one.
     """
-    products, reference = reach.products(dags), reach.reference_dags()
+    products, reference = reach.products(dags, broken), reach.reference_dags()
+    if not products and broken:
+        raise ConfigurationError("; ".join(broken))
     if not products:
         raise ConfigurationError(
             f"no product lies in {dags}: a product is a folder in it, such as rain_tomorrow, with a product.py that "

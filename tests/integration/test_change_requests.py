@@ -20,7 +20,7 @@ from airflow_mlops_provider.jobs.catalogue import JOBS
 from airflow_mlops_provider.lifecycle.feedback import DataChangeRequest
 from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.operators.feedback import FeedbackRequestDataChangeOperator, requests
-from airflow_mlops_provider.ui.pages import overview
+from airflow_mlops_provider.ui import pages
 from airflow_mlops_provider.ui.record import ProductRecord
 from flight_delay.product import product
 
@@ -134,16 +134,17 @@ def test_a_dag_can_wait_for_it() -> None:
 
 
 def test_the_page_shows_what_waits(kept: ChangeRequests) -> None:
-    """The overview names the request, to whom it goes, and links to the report; words in it are no markup."""
+    """The product's page names the request, to whom it goes, and links to the report; words in it are no markup."""
     root = "file:///r"
     ask(search=search("<b>wind</b>"))
     none: dict[str, list[Any]] = {job: [] for job in JOBS}
     asked = ProductRecord(product, root, none, [], tuple(kept.open()))
-    shown = overview([ProductRecord(product, root, none, []), asked])
+    assert "Asked of data engineering" not in pages.product(ProductRecord(product, root, none, []))
+    shown = pages.product(asked)
     assert shown.count("Asked of data engineering") == 1
     assert "&lt;b&gt;wind&lt;/b&gt;" in shown
     assert product.owners.data_engineer in shown
-    assert "artifact?uri=file%3A%2F%2F%2Fr%2Fconclude%2F1&amp;file=search.html" in shown
+    assert "report?uri=file%3A%2F%2F%2Fr%2Fconclude%2F1&amp;file=search.html" in shown
 
 
 def test_the_command_lists_and_closes(kept: ChangeRequests, capsys: pytest.CaptureFixture[str]) -> None:
@@ -153,7 +154,7 @@ def test_the_command_lists_and_closes(kept: ChangeRequests, capsys: pytest.Captu
     capsys.readouterr()
 
     def said(**given: Any) -> str:
-        asked = {"product": product.name, "close": None, "answer": "done", "json": False, **given}
+        asked = {"product": product.name, "close": None, "answer": None, "json": False, **given}
         feedback(Namespace(**asked))
         return capsys.readouterr().out
 

@@ -169,6 +169,16 @@ def test_help_ends_with_an_example(command: ActionCommand, capsys) -> None:
     assert "[" not in f"{command.description}{command.epilog}"
 
 
+@pytest.mark.parametrize("code", ["product = (", "import nowhere", "product = 1", "raise SystemExit(3)"])
+def test_a_broken_product_takes_no_other_away(mlops, own: Path, code: str) -> None:
+    """Its file is named with what is wrong, exit status 1; the others are listed."""
+    (own / "broken_one").mkdir()
+    (own / "broken_one" / "product.py").write_text(code)
+    done = mlops("products", "--dags", str(own), "--json")
+    assert [product["name"] for product in json.loads(done.stdout)] == ["rain_tomorrow"]
+    assert done.returncode == 1 and f"{own}/broken_one/product.py" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_up_says_how_to_make_a_product(mlops, tmp_path: Path) -> None:
     """Without a product nothing is started, and the message says what one is."""
     (tmp_path / "dags").mkdir()

@@ -208,6 +208,14 @@ def test_the_drawing_is_one_file_of_its_own() -> None:
     )
 
 
+def test_on_a_page_each_box_leads_to_its_manifest() -> None:
+    """Whose record may be read is a link to it; what somebody may not read is none."""
+    found = graph()
+    assert drawing(found).count("file=manifest.json'><g") == len([item for item in found.items if item.made])
+    some = found.shown_to(lambda dag_id: dag_id == "shop_training")
+    assert drawing(some).count("file=manifest.json'><g") == 2
+
+
 def test_text_never_becomes_markup() -> None:
     """A reason from the ledger comes out as text."""
     assert "alert(1)" in ET.tostring(ET.fromstring(drawing(graph(reason=EVIL), alone=True)), "unicode", "text")

@@ -130,6 +130,16 @@ def test_the_drawing_tells_the_story(summary: dict[str, Any], tmp_path: Path) ->
     assert drawing.count("class='over'") == drawing.count("class='bar'") == 1
 
 
+def test_figures_and_reports_lead_to_their_evidence(summary: dict[str, Any], tmp_path: Path) -> None:
+    """A dot leads to the report on performance, a bar to that on drift; beside a report is its manifest."""
+    result = f"flight_delay/drift/{'0a' * 16}"
+    summary["months"][4]["drift"]["page"] = f"{tmp_path.as_uri()}/{result}/{'1b' * 8}/drift.html"
+    html = page(summary, tmp_path)
+    assert "<a href='month-4-performance.html'><g class='v0'>" in html
+    assert f"<a href='{result}/{'1b' * 8}/drift.html'><rect class='over'" in html
+    assert f"href='{result}/manifest.json'>manifest</a>" in html
+
+
 def test_a_signal_without_training_is_drawn_as_such(summary: dict[str, Any], tmp_path: Path) -> None:
     """Drift while cooling down is seen, and not taken for the cause of a version."""
     summary["drift_events"][0]["started"] = ["another run"]
