@@ -34,7 +34,7 @@ from airflow_mlops_provider.pipelines import products
 with DAG("own", schedule=None, render_template_as_native_obj=True, default_args={"retries": 0}):
     ModelServerDeployVersionOperator(task_id="deploy", product=product, version="{{ dag_run.conf['version'] }}")
 """
-GOOD, BETTER, WEAK = {"num_leaves": 4}, {"num_leaves": 5}, {"learning_rate": 1e-6}
+GOOD, BETTER, WEAK = {"num_leaves": 4}, {"num_leaves": 5}, {"min_data_in_leaf": 100_000}
 
 
 class AttackWorld:
