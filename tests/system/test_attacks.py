@@ -156,14 +156,6 @@ def test_a_moved_alias(world: AttackWorld) -> None:
     assert (state, report.facts["repaired"]) == ("success", [f"alias champion of {NAME}: 3 → 2"])
 
 
-def test_a_forged_evaluation(world: AttackWorld) -> None:
-    """Figures written by hand for a weak model, behind an evaluation set to success, promote nothing."""
-    weak, report = world.versions[2], world.evaluations[2].to_json()
-    report["facts"]["evaluation"] = {**world.evaluations[1].facts["evaluation"]}
-    handed_on = {"register": weak.to_json(), "validate_training_set": world.valid.to_json()}
-    assert world.train("registry.promote", retune=report, **handed_on) == "failed"
-
-
 def test_a_borrowed_evaluation(world: AttackWorld) -> None:
     """Another model's good evaluation promotes nothing either."""
     weak, report = world.versions[2], world.evaluations[1].to_json()
@@ -198,6 +190,15 @@ def test_reuse_under_a_claimed_hash(world: AttackWorld) -> None:
     file.write_bytes(file.read_bytes() + b"x")
     forged = world.data.model_copy(update={"uri": made.as_uri()}).to_json()
     assert world.train("training.train", build_training_set=forged) == "failed"
+
+
+def test_a_forged_evaluation(loop: AttackWorld) -> None:
+    """Figures written by hand for a weak model, behind an evaluation set to success, promote nothing."""
+    weak, report, live = loop.versions[2], loop.evaluations[2].to_json(), loop.live()
+    report["facts"]["evaluation"] = {**loop.evaluations[1].facts["evaluation"]}
+    loop.train("registry.promote", register=weak.to_json(), validate_training_set=loop.valid.to_json(), retune=report)
+    assert status_of(loop.ledger.entries(), weak.version) in {Status.REGISTERED, Status.REJECTED}
+    assert loop.live() == live
 
 
 def test_back_by_hand(loop: AttackWorld) -> None:
