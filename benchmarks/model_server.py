@@ -35,7 +35,6 @@ ALL = max(CALLS) * CLIENTS
 # as the finished inputs, with numbers for categories, and without the booster's list of them, which no JSON can meet.
 _PREPARE = """
 import json, sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 dags, folder, count = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
@@ -84,8 +83,7 @@ model = job("train", training_set=job("training_set", params={"evaluate": 1}, fe
 version = ModelVersion(uri=model.uri, hash=model.hash, name=product.name, version=1, facts=model.facts)
 for status in (Status.REGISTERED, Status.STAGING, Status.PRODUCTION_READY, Status.LIVE):
     Ledger(store, product.name).move(version, status, reason="to be measured", by="benchmark")
-releases.request(store, releases.Release(product=product.name, model_uri=model.uri, model_hash=model.hash, version=1,
-                                         requested_at=datetime.now(UTC)))
+releases.request(store, product.name, releases.Release.of(version))
 
 march = replay.month("2013-03")
 tables = {file.stem: pd.read_parquet(file) for file in Path(clean(march).uri.removeprefix("file://")).glob("*.parquet")}

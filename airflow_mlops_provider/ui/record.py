@@ -26,7 +26,7 @@ STAGE_JOBS: dict[str, tuple[str, ...]] = {
     Stage.TRAINING.value: ("train",),
     Stage.EVALUATION.value: ("evaluate", "retune"),
     Stage.REGISTRY.value: ("register", "promote"),
-    Stage.DEPLOYMENT.value: ("deploy",),
+    Stage.DEPLOYMENT.value: ("deploy", "reconcile"),
     Stage.SERVING.value: ("predict",),
     Stage.MONITORING.value: ("drift", "performance"),
     Stage.FEEDBACK.value: (),

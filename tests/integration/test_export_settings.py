@@ -21,6 +21,7 @@ from airflow_mlops_provider.lifecycle.settings import FILE, TrainerSettings, bra
 from airflow_mlops_provider.lifecycle.spec import Repository, Services
 from airflow_mlops_provider.lifecycle.trials import Trial
 from tests.forge_world import ForgeWorld, bare, branches, git, repository
+from tests.record_world import leave
 from tests.tiny_world import TinyWorld
 
 TOKEN = "sesame-4711-open"
@@ -56,7 +57,13 @@ class Shop:
     def export(self, source: dict[str, Any] | None = None, study: str = STUDY, **best: Any) -> Manifest:
         """Run the job on a search that ended, towards a repository: the bare one, if no other is named."""
         facts = {"study": study, "stopped": "all 24 trials\nhave ended", "trials": 24, "best": {**BEST, **best}}
-        report = Report(uri=f"{self.world.root.as_uri()}/x", hash="0" * 64, passed=True, facts=facts)
+        return self.exported(facts, source)
+
+    def exported(self, facts: dict[str, Any], source: dict[str, Any] | None = None) -> Manifest:
+        """Run the job on the report of a search, which says this."""
+        files = {"search.json": json.dumps(facts).encode()}
+        passed = facts["best"] is not None
+        report = leave(self.world.spec("conclude", interval=None), Report, files, passed=passed, facts=facts)
         place = Repository(**{"remote": str(self.remote), "path": self.path, **(source or {})})
         asked = self.world.spec("export_settings", inputs={"search": report}, interval=None)
         services = Services(landing="", mlflow="", source=place)
@@ -220,10 +227,7 @@ def test_a_base_without_the_file_gets_one(shop: Shop, caplog: pytest.LogCaptureF
 def test_no_winner_is_no_commit(shop: Shop) -> None:
     """A search in which nothing was completed exports nothing, and its report says so."""
     before = branches(shop.remote)
-    report = Report(uri="file:///x", hash="0" * 64, passed=False, facts={"study": "s", "best": None})
-    asked = shop.world.spec("export_settings", inputs={"search": report})
-    place = Repository(remote=str(shop.remote), path=shop.path)
-    manifest = run(asked.model_copy(update={"services": Services(landing="", mlflow="", source=place)}))
+    manifest = shop.exported({"study": "s", "best": None})
     assert facts(manifest) == {"state": "no winner"}
     assert branches(shop.remote) == before
 
@@ -278,12 +282,7 @@ def test_what_a_search_concludes_can_be_exported(shop: Shop) -> None:
 
 def _without(shop: Shop, name: str) -> Manifest:
     best = {field: value for field, value in BEST.items() if field != name}
-    report = Report(
-        uri="file:///x", hash="0" * 64, passed=True, facts={"study": "s", "stopped": "x", "trials": 1, "best": best}
-    )
-    asked = shop.world.spec("export_settings", inputs={"search": report})
-    place = Repository(remote=str(shop.remote), path=shop.path)
-    return run(asked.model_copy(update={"services": Services(landing="", mlflow="", source=place)}))
+    return shop.exported({"study": "s", "stopped": "x", "trials": 1, "best": best})
 
 
 def test_a_branch_checked_out_elsewhere_is_not_forced(shop: Shop) -> None:

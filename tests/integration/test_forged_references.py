@@ -15,6 +15,7 @@ import pytest
 
 from airflow_mlops_provider.backends.artifacts import BucketStore, FolderStore, content_hash, open_store
 from airflow_mlops_provider.backends.ledger import Ledger
+from airflow_mlops_provider.backends.mlflow_mirror import HEAD, Mirror
 from airflow_mlops_provider.jobs.records import Records
 from airflow_mlops_provider.jobs.runner import find, run
 from airflow_mlops_provider.lifecycle.manifest import Failure, Manifest
@@ -352,6 +353,9 @@ def shop(made: Shop, tmp_path: Path) -> Iterator[Shop]:
     shutil.rmtree(results)
     shutil.copytree(kept, results)
     shutil.rmtree(made.root / "mine", ignore_errors=True)
+    mirror = Mirror(f"sqlite:///{made.root}/mlflow.db", made.name)
+    if mirror.read().head:  # of a ledger that is gone with the rest
+        mirror.server.client.delete_registered_model_tag(made.name, HEAD)
 
 
 def invented(report: Report, **figures: Any) -> Report:
