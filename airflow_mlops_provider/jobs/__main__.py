@@ -32,7 +32,10 @@ def main(arguments: list[str] | None = None) -> int:
     from airflow_mlops_provider.lifecycle.spec import JobSpec
 
     given = _parser().parse_args(arguments)
-    spec = JobSpec.model_validate_json(given.spec or _asked())
+    line, parent = (given.spec, None) if given.spec else _asked()
+    spec = JobSpec.model_validate_json(line)
+    if parent is not None:
+        threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
     manifest = receipt.run(spec, given.receipt) if given.receipt else runner.run(spec)
     return 0 if manifest.state == "success" else 1
 
@@ -44,8 +47,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _asked() -> bytes:
-    """Read the specification, and from then on end with whoever asked; for all else standard input is empty.
+def _asked() -> tuple[bytes, int]:
+    """Return the specification, and the descriptor that stays open as long as whoever asked is alive.
+
+    For all else standard input is empty from then on.
 
     Processes that the user's code starts would inherit it, and those it forks a lock on ``sys.stdin`` with it: what
     they read would be ours, or they would wait for ever. So it moves to a descriptor that no other program is given,
@@ -58,8 +63,7 @@ def _asked() -> bytes:
     line = b""
     while not line.endswith(b"\n") and (more := os.read(parent, 65536)):
         line += more
-    threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
-    return line
+    return line, parent
 
 
 def _end_with_parent(parent: int) -> None:

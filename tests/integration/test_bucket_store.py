@@ -223,11 +223,15 @@ def test_a_lease_whose_holder_died_runs_out(store: BucketStore) -> None:
     dead, alive = Lease(store, "a", seconds=0.5), Lease(store, "b", seconds=0.5)
     assert dead._taken()
     alive.take()
-    Lease(store, "a").take(patience=20)
+    after = Lease(store, "a")
+    after.take(patience=20)
+    after.give_back()
     with pytest.raises(ConflictError, match=r"somebody else holds b/00000000/lease\.json"):
         Lease(store, "b").take(patience=1.5)
     alive.give_back()
-    Lease(store, "b").take(patience=5)
+    last = Lease(store, "b")
+    last.take(patience=5)
+    last.give_back()
 
 
 def test_an_object_is_a_whole_delivery(store: BucketStore) -> None:

@@ -152,10 +152,10 @@ def test_rest_and_batch_give_the_same_thousand_predictions(
         for library in ("torch", "onnxruntime"):
             pytest.importorskip(library, reason="pip install 'airflow-mlops-provider[torch]'")
     version = months.loop.train(number, params, *months.features)
+    url = months.loop.serve(version, months.port)  # by which it is registered, too
     predicted = months.loop.job("predict", FEBRUARY, features=months.asked, version=version)
     folder = Path(predicted.uri.removeprefix("file://"))
     batch = pd.read_parquet(folder / f"{PREDICTIONS}.parquet")["prediction"].to_numpy()
-    url = months.loop.serve(version, months.port)
     rows = months.rows[[*product.request, "event_time"]]
     rest = ask(url, rows)
     assert rest.shape == batch.shape == (ROWS,)

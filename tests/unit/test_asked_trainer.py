@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from airflow_mlops_provider.backends import environment
 from airflow_mlops_provider.exceptions import ConfigurationError
@@ -51,15 +52,15 @@ def test_a_job_sees_the_trainer_that_is_asked_for(world: TinyWorld, tmp_path: Pa
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        ({"rate": float("nan")}, "setting 'rate' is nan"),
-        ({"rate": float("-inf")}, "setting 'rate' is -inf"),
+        ({"rate": float("nan")}, "rate is nan"),
+        ({"rate": float("-inf")}, "rate is -inf"),
         (["rate"], r"'settings' is \['rate'\]; give a dict"),
         ("rate=1", "'settings' is 'rate=1'; give a dict"),
     ],
 )
 def test_settings_that_are_none_are_refused(world: TinyWorld, settings: Any, named: str) -> None:
-    """Settings asked for are held to what declared ones are, when the job starts."""
-    with pytest.raises(ConfigurationError, match=f"(?s){named}"):
+    """Settings asked for are held to what declared ones are, when the job starts or before."""
+    with pytest.raises((ConfigurationError, ValidationError), match=f"(?s){named}"):
         where(world, {"settings": settings})
 
 
