@@ -25,7 +25,7 @@ from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.lifecycle.spec import JobSpec, RunIdentity
 from airflow_mlops_provider.places.base import record_of
 from airflow_mlops_provider.places.local_process import LocalProcess
-from airflow_mlops_provider.ui.record import records
+from airflow_mlops_provider.ui.reading import records
 from tests.tiny_world import DELIVERY, TinyWorld, manifests
 
 HANDS_BACK = """
