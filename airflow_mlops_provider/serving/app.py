@@ -21,7 +21,7 @@ from starlette.requests import ClientDisconnect
 from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.serving.answers import REFUSALS, Predictions
 from airflow_mlops_provider.serving.client import TOKEN_VARIABLE
-from airflow_mlops_provider.serving.intake import Intake, RefusalError
+from airflow_mlops_provider.serving.intake import BODY_SECONDS, MAX_WAITING, Intake, RefusalError
 from airflow_mlops_provider.serving.page import index_page
 from airflow_mlops_provider.serving.request_schema import RequestError
 from airflow_mlops_provider.serving.server import ModelServer
@@ -33,16 +33,21 @@ _SCHEME = HTTPBearer(auto_error=False, description=f"The token in the server's {
 
 
 def create_app(
-    server: ModelServer, token: str | None = None, open_metrics: bool = False, intake: Intake | None = None
+    server: ModelServer,
+    token: str | None = None,
+    open_metrics: bool = False,
+    waiting: int = MAX_WAITING,
+    body_seconds: float = BODY_SECONDS,
 ) -> FastAPI:
     """Return the API; the server starts and ends with it.
 
     :param token: bearer token that all but /health and /ready ask for; from ``MLOPS_SERVING_TOKEN`` by default, none
         if that is empty.
     :param open_metrics: let /metrics be read without it.
+    :param waiting, body_seconds: see :class:`~.intake.Intake`.
     """
     expected = os.environ.get(TOKEN_VARIABLE, "") if token is None else token
-    taking = intake or Intake()
+    taking = Intake(server.answer, waiting, body_seconds)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -54,6 +59,7 @@ def create_app(
     # The interactive documentation would load its scripts from elsewhere; the schema itself is served.
     title, goal = f"{server.product.name} predictions", server.product.goal
     app = FastAPI(title=title, description=goal, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.intake = taking
     _add_predict(app, server, expected, taking)
     _add_probes(app, server, expected)
     _add_state(app, server, expected, open_metrics)
@@ -68,7 +74,7 @@ def _add_predict(app: FastAPI, server: ModelServer, expected: str, intake: Intak
     async def predict(request: Request) -> Response:
         """Predict each row: request columns and ``event_time``; features come from the online store."""
         begun, request_id = time.perf_counter(), _request_id(request)
-        status, answer = await _answer(server, request, request_id, expected, intake)
+        status, answer = await _answer(request, request_id, expected, intake)
         server.metrics.request(status, time.perf_counter() - begun)
         return JSONResponse(answer, status, headers={"x-request-id": request_id, **_HEADERS.get(status, {})})
 
@@ -123,14 +129,12 @@ _HEADERS = {
 }  # fmt: skip
 
 
-async def _answer(
-    server: ModelServer, request: Request, request_id: str, expected: str, intake: Intake
-) -> tuple[int, dict[str, Any]]:
+async def _answer(request: Request, request_id: str, expected: str, intake: Intake) -> tuple[int, dict[str, Any]]:
     if not _allowed(request, expected):
         return 401, {"detail": _ASK}
     try:
         async with intake.body(request) as body:
-            return 200, await intake.answer(server.predict, body, request_id)
+            return 200, await intake.answer(body, request_id)
     except RefusalError as error:
         return error.status, {"detail": str(error)}
     except ClientDisconnect:

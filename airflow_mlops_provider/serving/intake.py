@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,7 +14,9 @@ from fastapi import Request
 MAX_BODY = 16 * 1024 * 1024
 MAX_WAITING = 256 * 1024 * 1024
 BODY_SECONDS = 30.0
-Work = Callable[[bytes, str], dict[str, Any]]
+MAX_TOGETHER = 256 * 1024
+Call = tuple[bytes, str]
+Work = Callable[[Sequence[Call]], Sequence[dict[str, Any] | Exception]]
 
 
 class RefusalError(Exception):
@@ -30,19 +33,52 @@ class RefusalError(Exception):
 class Intake:
     """Reads bodies, and has them answered by one thread: two would only wait for each other's interpreter.
 
+    What arrives while that thread works is answered together when it is done: alone a call never waits for company.
+
+    :param work: answers some calls, each a body and its request's id, with what to say or an exception, in their order.
     :param waiting: bytes that all callers' bodies may have together.
     :param seconds: how long one body may take to arrive.
     """
 
-    def __init__(self, waiting: int = MAX_WAITING, seconds: float = BODY_SECONDS) -> None:
-        self._room, self._seconds = waiting, seconds
+    def __init__(self, work: Work, waiting: int = MAX_WAITING, seconds: float = BODY_SECONDS) -> None:
+        self._work, self._room, self._seconds = work, waiting, seconds
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="predict")
+        self._calls: deque[tuple[Call, asyncio.Future[dict[str, Any]]]] = deque()
+        self._answering: asyncio.Task[None] | None = None
 
-    async def answer(
-        self, work: Callable[[bytes, str], dict[str, Any]], body: bytes, request_id: str
-    ) -> dict[str, Any]:
-        """Return what the work says of a body."""
-        return await asyncio.get_running_loop().run_in_executor(self._worker, work, body, request_id)
+    def __len__(self) -> int:
+        """Return how many calls wait for the thread."""
+        return len(self._calls)
+
+    async def answer(self, body: bytes, request_id: str) -> dict[str, Any]:
+        """Return the answer to a body, or raise what was answered instead."""
+        future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._calls.append(((body, request_id), future))
+        if self._answering is None or self._answering.done():
+            self._answering = asyncio.create_task(self._answer_all())
+        return await future
+
+    async def _answer_all(self) -> None:
+        while self._calls:
+            taken = self._taken()
+            calls = [call for call, _ in taken]
+            try:
+                answers = await asyncio.get_running_loop().run_in_executor(self._worker, self._work, calls)
+            except Exception as error:  # noqa: BLE001 - whoever waits is told
+                answers = [error] * len(taken)
+            for (_, future), answer in zip(taken, answers, strict=True):
+                if future.done():  # its caller went away
+                    continue
+                future.set_exception(answer) if isinstance(answer, Exception) else future.set_result(answer)
+
+    def _taken(self) -> list[tuple[Call, asyncio.Future[dict[str, Any]]]]:
+        """Take the calls that are answered next: the first, and those behind it that are small enough together."""
+        taken = [self._calls.popleft()]
+        size = len(taken[0][0][0])
+        while self._calls and size + len(self._calls[0][0][0]) <= MAX_TOGETHER:
+            taken.append(self._calls.popleft())
+            size += len(taken[-1][0][0])
+        return taken
 
     @asynccontextmanager
     async def body(self, request: Request) -> AsyncIterator[bytes]:

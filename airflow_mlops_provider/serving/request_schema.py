@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -63,14 +64,24 @@ class RequestSchema:
         return self._adapter.json_schema()
 
     def parse(self, body: bytes) -> pd.DataFrame:
-        """Return the rows of a JSON body, one column each for the request columns and ``event_time``.
+        """Return the rows of a JSON body as a frame. Errors as for ``rows`` and ``frame``."""
+        return self.frame(self.rows(body))
+
+    def rows(self, body: bytes) -> list[dict[str, Any]]:
+        """Return the rows of a JSON body.
 
         :raises RequestError: naming row, column, value and what is allowed, at most five of them.
         """
         try:
-            rows = self._adapter.validate_json(body)["rows"]
+            return self._adapter.validate_json(body)["rows"]
         except ValidationError as error:
             raise RequestError(self._explain(error)) from None
+
+    def frame(self, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+        """Return rows as a frame, one column each for the request columns and ``event_time``.
+
+        :raises RequestError: naming row and column of a time that no frame holds.
+        """
         columns = {name: _column(name, kind, [row[name] for row in rows]) for name, kind in self.types.items()}
         return pd.DataFrame(columns)
 

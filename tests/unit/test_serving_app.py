@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,10 +22,10 @@ from fastapi.testclient import TestClient
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.registry import Status
 from airflow_mlops_provider.serving.app import create_app
-from airflow_mlops_provider.serving.intake import Intake
 from airflow_mlops_provider.serving.prediction_log import read_log
 from airflow_mlops_provider.serving.predictor import Predictor
 from airflow_mlops_provider.serving.releases import Release
+from airflow_mlops_provider.serving.request_schema import RequestError
 from airflow_mlops_provider.serving.server import ModelServer
 from tests.serving_world import NAME, WATERMARK, StandInFeatures, ask_for, enter, make_product, make_release, make_rows
 
@@ -264,12 +267,53 @@ def test_too_large_a_body_is_refused(client: TestClient) -> None:
 
 def test_callers_wait_within_a_bound(server: ModelServer) -> None:
     """Where others' bodies fill the room, a call is told to come again; what was answered makes room."""
-    with TestClient(create_app(server, token="", intake=Intake(waiting=100))) as client:
+    with TestClient(create_app(server, token="", waiting=100)) as client:
         for _ in range(3):
             answer = client.post("/predict", content=b" " * 101)
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
             assert "too many calls wait" in answer.json()["detail"]
         assert client.post("/predict", content=b" " * 100).status_code == 422
+
+
+def test_calls_that_wait_are_answered_together(
+    client: TestClient, server: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What arrives while the model works is one call of it, and each caller gets what it would have got alone."""
+    ask_for(tmp_path, make_release(tmp_path, 1))
+    until(lambda: client.get("/ready").status_code == 200)
+    given = [make_rows(count) for count in (1, 3, 2, 5)]
+    alone = [client.post("/predict", json={"rows": rows}).json() for rows in given]
+    sizes, gate, score = [], threading.Event(), Predictor.score
+
+    def slow(self: Predictor, inputs: pd.DataFrame) -> Any:
+        sizes.append(len(inputs))
+        assert gate.wait(20)
+        return score(self, inputs)
+
+    monkeypatch.setattr(Predictor, "score", slow)
+    waiting = server.metrics.registry.get_sample_value
+    assert waiting("mlops_serving_rows_total", {"product": "tiny_shop"}) == 11
+    with ThreadPoolExecutor(4) as pool:
+        answers = [pool.submit(client.post, "/predict", json={"rows": given[0]})]
+        until(lambda: sizes == [1])
+        answers += [pool.submit(client.post, "/predict", json={"rows": rows}) for rows in given[1:]]
+        until(lambda: len(client.app.state.intake) == 3)  # type: ignore[attr-defined]
+        gate.set()
+        assert [one.result().json() for one in answers] == alone
+    assert sizes == [1, 10]
+    assert waiting("mlops_serving_rows_total", {"product": "tiny_shop"}) == 22
+
+
+def test_a_call_that_fails_spoils_no_other(client: TestClient, server: ModelServer, tmp_path: Path) -> None:
+    """Of calls that are answered together, each that can't be says why by its own rows' numbers; the others are."""
+    ask_for(tmp_path, make_release(tmp_path, 1))
+    until(lambda: client.get("/ready").status_code == 200)
+    early = [*make_rows(2), {**make_rows(1)[0], "event_time": "2019-12-31T00:00:00Z"}]
+    bodies = [json.dumps({"rows": rows}).encode() for rows in (make_rows(4), early, make_rows(2))]
+    answers = server.answer([(bodies[0], "a"), (b"{", "b"), (bodies[1], "c"), (bodies[2], "d")])
+    assert [answers[0], answers[3]] == [server.predict(bodies[0], "a"), server.predict(bodies[2], "d")]
+    assert [type(one) for one in answers[1:3]] == [RequestError, RequestError]
+    assert "row 2: event_time 2019-12-31" in str(answers[2])
 
 
 def test_values_that_overflow_together_are_the_callers(

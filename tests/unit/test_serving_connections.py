@@ -21,7 +21,6 @@ from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.serving import __main__ as command
 from airflow_mlops_provider.serving import client, connections
 from airflow_mlops_provider.serving.app import create_app
-from airflow_mlops_provider.serving.intake import Intake
 from airflow_mlops_provider.serving.server import ModelServer
 from tests.serving_world import StandInFeatures, make_product
 
@@ -39,7 +38,7 @@ def port(product: MLProduct, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """A server in a thread, with short patience."""
     monkeypatch.setattr(connections.PatientProtocol, "seconds", 0.3)
     server = ModelServer(product, str(tmp_path), StandInFeatures, tmp_path / "log", poll=0.05)
-    config = connections.config(create_app(server, token=TOKEN, intake=Intake(seconds=0.3)), "127.0.0.1", 0)
+    config = connections.config(create_app(server, token=TOKEN, body_seconds=0.3), "127.0.0.1", 0)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         running = uvicorn.Server(config)
