@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from airflow_mlops_provider.backends.ledger import Ledger
 from airflow_mlops_provider.backends.mlflow_mirror import Mirror
+from airflow_mlops_provider.exceptions import TransitionError
 from airflow_mlops_provider.jobs import evidence, standing
 from airflow_mlops_provider.jobs.work import Outcome, Work
 from airflow_mlops_provider.lifecycle.gates import Decision, Evaluation, judge
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
-from airflow_mlops_provider.lifecycle.registry import Status, status_of
+from airflow_mlops_provider.lifecycle.registry import LedgerEntry, Status, live_version, status_of
 
 UNDECIDED = {Status.REGISTERED, Status.STAGING}
 
@@ -26,7 +29,9 @@ def run(work: Work) -> Outcome:
     evaluation = evidence.evaluated(work, work.input("evaluation"), training)
     ledger, mirror = Ledger(work.store, version.name), Mirror(work.spec.services.mlflow, version.name)
     # A retry, or a rerun that trained the same model again, finds the decision taken and leaves it.
-    if status_of(standing.entries(work.store, ledger, mirror), version.version) in UNDECIDED:
+    entries = standing.entries(work.store, ledger, mirror)
+    if status_of(entries, version.version) in UNDECIDED:
+        check_current(entries, version, evaluation)
         decide(work, ledger, version, validation, evaluation)
     mirror.follow(ledger)
     last = [entry for entry in ledger.entries() if entry.version.version == version.version][-1]
@@ -48,6 +53,19 @@ def decide(work: Work, ledger: Ledger, version: ModelVersion, validation: Report
             decision = Decision(passed=decision.passed, reasons=(*decision.reasons, retuning["summary"]))
     status = Status.PRODUCTION_READY if decision.passed else Status.REJECTED
     step(work, ledger, version, status, decision, report)
+
+
+def check_current(entries: Sequence[LedgerEntry], version: ModelVersion, evaluation: Evaluation) -> None:
+    """Make sure that a challenger was compared with what it would replace.
+
+    :raises TransitionError: if another version went live since it was evaluated.
+    """
+    live = live_version(entries)
+    if live is not None and live.version not in (version.version, evaluation.champion_version):
+        raise TransitionError(
+            f"version {version.version} was compared with {evaluation.champion_version or 'no champion'}, and by now "
+            f"version {live.version} is live; clear the task that evaluates it"
+        )
 
 
 def validated(report: Report) -> Decision:

@@ -20,6 +20,7 @@ from airflow_mlops_provider.jobs.records import Records
 from airflow_mlops_provider.jobs.runner import find, run
 from airflow_mlops_provider.lifecycle.manifest import Failure, Manifest
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Reference, Report
+from airflow_mlops_provider.lifecycle.registry import Status
 from tests.bucket_world import s3_server
 from tests.shop_world import DAYS, ShopWorld
 from tests.tiny_world import DELIVERY, TinyWorld
@@ -518,6 +519,19 @@ def test_a_champion_under_another_name(shop: Shop) -> None:
     as_first = claimed.model_copy(update={"version": version.version})
     failure = refusal(shop.asked("evaluate", model=shop.models[0], training_set=shop.data, champion=as_first))
     assert "is registered with the model" in failure.message
+
+
+def test_an_evaluation_from_before_a_version_went_live(shop: Shop) -> None:
+    """A challenger that was never compared with what serves by now is promoted by no older evaluation."""
+    first, second, valid = shop.registered(), shop.registered(1), shop.valid[shop.data.hash]
+    assert shop.asked("promote", version=first, validation=valid, evaluation=shop.reports[0]).state == "success"
+    ledger, mirror = Ledger(FolderStore(shop.root), shop.name), Mirror(f"sqlite:///{shop.root}/mlflow.db", shop.name)
+    ledger.move(first, Status.LIVE, reason="", by="tests")
+    mirror.follow(ledger)
+    failure = refusal(shop.asked("promote", version=second, validation=valid, evaluation=shop.reports[1]))
+    assert failure.error == "TransitionError"
+    assert "was compared with no champion, and by now version 1 is live" in failure.message
+    assert shop.moves()[-1] == "live"
 
 
 def reload(shop: Shop) -> None:
