@@ -154,7 +154,6 @@ def test_four_days_at_once_are_all_predicted_and_judged(airflow: Stack, shop: Sh
     )
     shop.deliver(4, 5, 6)
     until("all are there", lambda: shop.days("loaded") == [1, 2, 3, 4, 5, 6])
-    until("a run waits beside the one that predicts", lambda: states(airflow, inference)["queued"] > 0)
     shop.gate.touch()
     until("all are predicted", lambda: shop.days("predictions") == [3, 4, 5, 6])
     until("all are judged", lambda: len(judgements(shop.store, shop.name)) == 4)
