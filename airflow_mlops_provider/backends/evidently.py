@@ -214,4 +214,4 @@ def _write(found: Drift, run: Any, folder: Path) -> None:
         "columns": found.columns,
         "evidently": json.loads(run.json()),
     }
-    (folder / DETAILS).write_text(json.dumps(details, indent=1, sort_keys=True), encoding="utf-8")
+    (folder / DETAILS).write_text(json.dumps(details, indent=1, sort_keys=True, allow_nan=False), encoding="utf-8")

@@ -59,7 +59,7 @@ def save(model: Any, folder: Path, features: pd.DataFrame | None = None) -> None
     text = booster.model_to_string()
     (folder / MODEL_FILE).write_text(text)
     described = {"format": 1, "sha256": _hash(text), "inputs": inputs}
-    (folder / INPUTS_FILE).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n")
+    (folder / INPUTS_FILE).write_text(json.dumps(described, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
 def load(folder: Path) -> Trees:

@@ -101,7 +101,7 @@ def write(
     )
     (work.folder / PAGE).write_text(search_page(story))
     (work.folder / DRAWING).write_text(comparison(story))
-    (work.folder / TRIALS).write_text(json.dumps([one.to_json() for one in trials], indent=1))
+    (work.folder / TRIALS).write_text(json.dumps([one.to_json() for one in trials], indent=1, allow_nan=False))
 
 
 def tell_mlflow(work: Work, facts: dict[str, Any], found: Conclusion) -> None:

@@ -30,7 +30,7 @@ def run(work: Work) -> Outcome:
     arrived = frame[frame[product.label.known_at] < work.interval.end]
     figures = judged(product, arrived)
     figures.update(arrived=len(arrived), pending=len(frame) - len(arrived), value=realised_value(product, arrived))
-    (work.folder / "performance.json").write_text(json.dumps(figures, indent=1))
+    (work.folder / "performance.json").write_text(json.dumps(figures, indent=1, allow_nan=False))
     (work.folder / PAGE).write_text(performance_page(product, str(work.interval), figures))
     work.log.info("%s on %d arrived labels: %s", product.metric, len(arrived), figures["metric"])
     least = product.monitoring.min_metric

@@ -27,8 +27,9 @@ def run(work: Work) -> Outcome:
     predictions = predictor.score(inputs)
     work.write(rows.assign(**{PREDICTION: predictions, "version": version.version}), PREDICTIONS)
     work.write(inputs.assign(**{PREDICTION: predictions}), INPUTS)
-    work.log.info("predicted %d rows with version %d, mean %.4f", len(rows), version.version, predictions.mean())
+    mean = {"mean_prediction": float(predictions.mean())} if len(rows) else {}  # of nothing there is no mean
+    work.log.info("predicted %d rows with version %d: %s", len(rows), version.version, mean)
     return Outcome(
         facts={"rows": len(rows), "version": version.version, "features": features.hash},
-        metrics={"mean_prediction": float(predictions.mean())},
+        metrics=mean,
     )

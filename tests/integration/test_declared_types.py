@@ -154,6 +154,19 @@ def test_inputs_may_have_any_name(world: ShopWorld) -> None:
     assert [one["name"] for one in kept] == ["basket value", "weight[kg]", "größe, 😀"]
 
 
+def test_a_day_without_examples_is_predicted(world: ShopWorld) -> None:
+    """Where there was nothing to ask, nothing is predicted, and no mean is told of it."""
+    version = world.learn()
+    world.write("examples.py", EXAMPLES.replace("interval.end)]", "interval.end)].iloc[:0]"))
+    importlib.reload(importlib.import_module(f"{world.name}.examples"))
+    manifest = run(
+        world.spec("predict", interval=DAYS[-1], inputs={"features": world.engineer(DAYS[-1]), "version": version})
+    )
+    assert manifest.state == "success", manifest.failure
+    assert manifest.result is not None
+    assert (manifest.result.facts["rows"], manifest.metrics) == (0, {})
+
+
 # --- what a function returns ------------------------------------------------------------------------------------------
 
 FRAME = "tables['sales'].rename(columns={'at': 'event_time', 'amount': 'mean_amount'})"
