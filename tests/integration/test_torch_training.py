@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from airflow_mlops_provider.backends.artifacts import content_hash, open_store
+from airflow_mlops_provider.backends.artifacts import open_store
 from airflow_mlops_provider.backends.ledger import Ledger
 from airflow_mlops_provider.backends.mlflow import MlflowBackend
 from airflow_mlops_provider.jobs import runner
@@ -26,6 +26,7 @@ from airflow_mlops_provider.lifecycle.spec import JobSpec, RunIdentity, Services
 from airflow_mlops_provider.serving.predictor import Predictor
 from flight_delay.examples import CARRIERS, ORIGINS, STORED
 from flight_delay.product import product
+from tests.record_world import leave
 
 for _library in ("torch", "onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(_library, reason="pip install 'airflow-mlops-provider[torch]'")
@@ -97,13 +98,12 @@ class World:
 
 
 def make_world(folder: Path) -> World:
-    """Write a training set into an artifact root of its own."""
-    given = folder / "given" / "training_set"
-    given.mkdir(parents=True)
-    flights(2400, 1).to_parquet(given / "train.parquet", index=False)
-    flights(1200, 2).to_parquet(given / "evaluate.parquet", index=False)
+    """Leave a training set in an artifact root of its own, as the job that builds one does."""
+    parts = {"train": flights(2400, 1), "evaluate": flights(1200, 2)}
+    files = {f"{name}.parquet": part.to_parquet(index=False) for name, part in parts.items()}
     facts = {"rows": {"train": 2400, "evaluate": 1200}, "train": ["January"], "evaluate": ["February"]}
-    return World(folder, Dataset(uri=given.as_uri(), hash=content_hash(given), facts=facts))
+    asked = World(folder, Dataset(uri="", hash="")).spec("training_set")
+    return World(folder, leave(asked, Dataset, files, facts=facts))
 
 
 class Process:
