@@ -123,7 +123,8 @@ def test_stopping_by_home_leaves_nothing(live: Stack) -> None:
     live.detach()
     assert set(stop_running(live.home)) == {"api-server", "scheduler", "dag-processor", "triggerer"}
     assert processes.marked(str(live.home)) == []
-    assert not any(stray.is_running() for stray in strays)
+    # In a container whose first process is no init nobody takes note of their end: they are dead all the same.
+    assert not any(stray.is_running() and stray.status() != psutil.STATUS_ZOMBIE for stray in strays)
     processes.check_port(live.config.api_port)
     assert stop_running(live.home) == []
 
