@@ -77,7 +77,9 @@ LOADER = """
         loader = DataLoader([0, 1, 2, 3], num_workers=2, multiprocessing_context="{}", collate_fn=double_all)
         doubled = [number for batch in loader for number in batch]
 """
-NO_TORCH = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")
+NO_TORCH = pytest.mark.skipif(
+    importlib.util.find_spec("torch") is None, reason="pip install 'airflow-mlops-provider[torch]'"
+)
 LOADERS = {f"DataLoader by {how}": LOADER.format(how) for how in ("fork", "forkserver", "spawn")}
 TELLS = """
 import subprocess, sys
