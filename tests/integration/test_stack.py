@@ -138,8 +138,10 @@ def test_a_stack_ends_with_the_process_that_holds_it(
     home = prepared_home()
     arguments = f"home=Path({str(home)!r}), dags=Path({str(tmp_path)!r}), api_port={processes.free_port()}"
     program = f"""
+        import signal
         from pathlib import Path
         from airflow_mlops_provider.cli.stack import Stack, StackConfig
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin by ignoring it
         with Stack(StackConfig({arguments})) as stack:
             stack.start()
     """
