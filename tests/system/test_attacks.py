@@ -8,10 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
+from airflow_mlops_provider.backends.artifacts import content_hash
 from airflow_mlops_provider.cli.processes import free_port
 from airflow_mlops_provider.cli.stack import Stack
+from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.lifecycle.registry import Status, status_of
 from airflow_mlops_provider.serving import releases
@@ -183,13 +186,19 @@ def test_a_forged_training(world: AttackWorld) -> None:
 
 
 def test_reuse_under_a_claimed_hash(world: AttackWorld) -> None:
-    """Data that was changed and claims its old hash is noticed, though work on the old data is finished and found."""
+    """Data that was changed and claims its old hash counts by its own: what was learnt of the old is not reused."""
     made = world.folder / "artifacts" / NAME / "training_set" / ("c" * 32) / ("d" * 16)
     shutil.copytree(Path(world.data.uri.removeprefix("file://")), made)
-    file = made / "train.parquet"
-    file.write_bytes(file.read_bytes() + b"x")
+    pd.read_parquet(made / "train.parquet").iloc[:-1].to_parquet(made / "train.parquet", index=False)
     forged = world.data.model_copy(update={"uri": made.as_uri()}).to_json()
-    assert world.train("training.train", build_training_set=forged) == "failed"
+    assert world.train("training.train", build_training_set=forged) == "success"
+    files = (world.folder / "artifacts" / NAME / "train").glob("*/manifest.json")
+    taught = {one.spec.inputs["training_set"].hash: one.result for one in map(_manifest, files)}
+    assert taught[content_hash(made)].hash not in {version.hash for version in world.versions}
+
+
+def _manifest(file: Path) -> Any:
+    return Manifest.from_file(file.read_bytes())
 
 
 def test_a_forged_evaluation(loop: AttackWorld) -> None:
