@@ -91,7 +91,7 @@ def train(features, label, settings, seed, validation=None, report=None):
 
 def tell(what, settings):
     with open(os.environ.get("TRAININGS", os.devnull), "a") as log:
-        log.write(json.dumps([what, settings["leaves"], settings["rate"]]) + "\\n")
+        log.write(json.dumps([what, settings["leaves"], settings["rate"], os.getpid()]) + "\\n")
 """
 FEATURES = """
 def compute(tables, interval):

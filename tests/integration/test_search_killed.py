@@ -40,14 +40,19 @@ class Killed:
     def log(self) -> Path:
         return self.world.root / "trainings.log"
 
-    def trainings(self) -> list[tuple[str, int, float]]:
-        """Return what each training said: begun or done, and with which settings."""
+    def trainings(self) -> list[tuple[str, int, float, int]]:
+        """Return what each training said: begun or done, with which settings, and in which process."""
         lines = self.log.read_text().splitlines() if self.log.exists() else []
         return [tuple(json.loads(line)) for line in lines if line.endswith("]")]
 
     def begun(self) -> int:
         """Return how many trainings have begun, those that were killed included."""
         return len([one for one in self.trainings() if one[0] == "begun"])
+
+    def trains(self, process: Any) -> bool:
+        """Say whether a worker is in a training now: each of them naps for half a second at least."""
+        said = [what for what, _, _, pid in self.trainings() if pid == process.pid]
+        return bool(said) and said[-1] == "begun"
 
     def worker(self, number: int, attempt: int) -> Any:
         """Start a worker on its slots."""
@@ -72,9 +77,10 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killed]:
     workers, seen = {number: one.worker(number, 1) for number in range(WORKERS)}, 0
     while any(process.is_alive() for process in workers.values()):
         time.sleep(0.02)
-        number, begun = random.randrange(WORKERS), one.begun()
-        if len(one.seen) < KILLS and begun > seen and workers[number].is_alive():
-            time.sleep(random.uniform(0, 1.2))  # in the training, or in what comes before and after it
+        number, begun, anywhere = random.randrange(WORKERS), one.begun(), len(one.seen) % 2
+        ready = workers[number].is_alive() and (anywhere or one.trains(workers[number]))
+        if len(one.seen) < KILLS and begun > seen and ready:
+            time.sleep(random.uniform(0, 1.2) if anywhere else 0)  # each second one: before, in or after a training
             one.kill(workers[number])
             workers[number], seen = one.worker(number, len(one.seen) + 1), one.begun()
     assert [process.exitcode for process in workers.values()] == [0, 0]
@@ -99,7 +105,7 @@ def test_no_ended_trial_was_trained_again(killed: Killed) -> None:
     assert len({(one.drawn["leaves"], one.drawn["rate"]) for one in trials}) == TRIALS
     for then, lines in killed.seen:
         ended = {(one.drawn["leaves"], one.drawn["rate"]) for one in then if one.ended}
-        assert not ended & {(leaves, rate) for what, leaves, rate in trainings[lines:] if what == "begun"}
+        assert not ended & {(leaves, rate) for what, leaves, rate, _ in trainings[lines:] if what == "begun"}
         for begun in (one for one in then if one.state == "running" and len(one.drawn) == 3):
             assert trials[begun.slot].drawn == begun.drawn
     again = killed.begun() - TRIALS
