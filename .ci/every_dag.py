@@ -13,11 +13,11 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from airflow_mlops_provider.backends.code import load, load_product
-from airflow_mlops_provider.cli.airflow_api import AirflowApi
-from airflow_mlops_provider.cli.demo import LANDING, MONTHS, intervals
+from airflow_mlops_provider.demo.airflow_api import AirflowApi
+from airflow_mlops_provider.demo.replay import LANDING, MONTHS, intervals
 from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.runtime.code import load, load_product
 
 ROOT = Path(__file__).resolve().parents[1]
 HOME, URL, PRODUCT = ROOT / "var" / "demo", "http://127.0.0.1:8080", "flight_delay"

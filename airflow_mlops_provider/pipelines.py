@@ -9,10 +9,10 @@ from typing import Any
 
 from airflow.sdk import Param, conf
 
-from airflow_mlops_provider.backends.code import find_products, source_file
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.product import MLProduct
-from airflow_mlops_provider.places.retries import JobRetryPolicy
+from airflow_mlops_provider.places.retry_policy import JobRetryPolicy
+from airflow_mlops_provider.runtime.code import find_products, source_file
 
 log = logging.getLogger(__name__)
 

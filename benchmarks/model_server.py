@@ -44,16 +44,16 @@ import mlflow.lightgbm
 import numpy as np
 import pandas as pd
 from airflow_mlops_provider.backends import models
-from airflow_mlops_provider.backends.artifacts import open_store
-from airflow_mlops_provider.backends.feast import FeatureStoreBackend
-from airflow_mlops_provider.backends.ledger import Ledger
+from airflow_mlops_provider.storage.artifacts import open_store
+from airflow_mlops_provider.backends.feature_store.feast.store import FeatureStoreBackend
+from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.jobs import runner
-from airflow_mlops_provider.jobs.intervals import current, leading_to
+from airflow_mlops_provider.storage.intervals import current, leading_to
 from airflow_mlops_provider.lifecycle.references import ModelVersion
-from airflow_mlops_provider.lifecycle.registry import Status
-from airflow_mlops_provider.lifecycle.spec import JobSpec, Services
+from airflow_mlops_provider.lifecycle.release.registry import Status
+from airflow_mlops_provider.lifecycle.records.spec import JobSpec, Services
 from airflow_mlops_provider.serving import folders, releases
-from airflow_mlops_provider.serving.predictor import Predictor
+from airflow_mlops_provider.scoring.predictor import Predictor
 from flight_delay import replay
 from flight_delay.examples import examples
 from flight_delay.product import product

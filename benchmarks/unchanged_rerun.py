@@ -24,11 +24,11 @@ from pathlib import Path
 
 dags, landing, root, runs = sys.argv[1], Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 sys.path.insert(0, dags)
-from airflow_mlops_provider.backends.artifacts import open_store
+from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.jobs import runner
-from airflow_mlops_provider.jobs.intervals import current, leading_to
+from airflow_mlops_provider.storage.intervals import current, leading_to
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.spec import JobSpec, Services
+from airflow_mlops_provider.lifecycle.records.spec import JobSpec, Services
 from flight_delay import replay
 
 services = Services(landing=str(landing), mlflow=f"sqlite:///{root}/mlflow.db")

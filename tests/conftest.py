@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops_provider.backends.quiet import silence
+from airflow_mlops_provider.backends.telemetry import disable_telemetry
 
 # Before any test module is imported: Airflow reads its home once, at import, and would else write into the user's.
 _HOME = tempfile.TemporaryDirectory(prefix="airflow-mlops-tests-")
@@ -26,7 +26,7 @@ os.environ |= {
     "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",
     "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
 }
-silence()
+disable_telemetry()
 
 #: A file that gets the tests that were skipped, each with its reason: some can be run in another environment.
 _SKIPPED = None if "PYTEST_XDIST_WORKER" in os.environ else os.environ.get("MLOPS_TEST_SKIPPED")
@@ -69,7 +69,7 @@ def _no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 @pytest.fixture
 def free_port() -> Callable[[], int]:
     """Return a function that gives a port of 127.0.0.1 on which nobody listens."""
-    from airflow_mlops_provider.cli import processes
+    from airflow_mlops_provider.demo import processes
 
     return processes.free_port
 
@@ -77,7 +77,7 @@ def free_port() -> Callable[[], int]:
 @pytest.fixture(scope="session")
 def prepared_home(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
     """Return a function that gives a new Airflow home whose database is ready: made once, then copied."""
-    from airflow_mlops_provider.cli.stack import MIGRATED, Stack, StackConfig
+    from airflow_mlops_provider.demo.stack import MIGRATED, Stack, StackConfig
 
     template = tmp_path_factory.mktemp("template")
 
@@ -99,8 +99,8 @@ def stack_factory(prepared_home: Callable[[], Path]) -> Iterator[Callable[..., A
     ``stack = stack_factory(dags, env={…})``; keywords as in ``StackConfig``. Starting takes some 20 seconds: share one
     per module by a module-scoped fixture of your own.
     """
-    from airflow_mlops_provider.cli.processes import free_port as find_port
-    from airflow_mlops_provider.cli.stack import Stack, StackConfig
+    from airflow_mlops_provider.demo.processes import free_port as find_port
+    from airflow_mlops_provider.demo.stack import Stack, StackConfig
 
     started: list[Stack] = []
 

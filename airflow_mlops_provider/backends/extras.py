@@ -9,10 +9,11 @@ from importlib.util import find_spec
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from airflow_mlops_provider.backends import environment, models
+from airflow_mlops_provider.backends import environment
+from airflow_mlops_provider.backends.models import base as models
 from airflow_mlops_provider.exceptions import MissingExtraError
 from airflow_mlops_provider.lifecycle.product import MLProduct
-from airflow_mlops_provider.lifecycle.search import Algorithm
+from airflow_mlops_provider.lifecycle.search.declaration import Algorithm
 from airflow_mlops_provider.lifecycle.trainer import Trainer
 
 OURS = "airflow-mlops-provider"

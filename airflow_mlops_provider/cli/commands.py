@@ -15,8 +15,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from airflow_mlops_provider.backends.extras import missing_extra
-from airflow_mlops_provider.cli.terminal import console
 from airflow_mlops_provider.exceptions import ConfigurationError, MLOpsError, UnknownNameError
+from airflow_mlops_provider.render.terminal import console
 
 INTERRUPTED = 130
 
@@ -50,7 +50,7 @@ def _plainly(command: Callable[[Namespace], None]) -> Callable[[Namespace], None
 
 
 def _looked(args: Namespace) -> str:
-    from airflow_mlops_provider.cli.reach import looked
+    from airflow_mlops_provider.discovery import looked
     from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
 
     root = getattr(args, "root", None) or ArtifactStoreHook().settings()["root"]
@@ -60,7 +60,7 @@ def _looked(args: Namespace) -> str:
 @_plainly
 def products(args: Namespace) -> None:
     """List the products in reach."""
-    from airflow_mlops_provider.cli import reach
+    from airflow_mlops_provider import discovery as reach
 
     broken: list[str] = []
     found, places = reach.products(args.dags, broken), ", ".join(map(str, reach.folders(args.dags)))
@@ -83,10 +83,10 @@ ELSEWHERE = (
 @_plainly
 def versions(args: Namespace) -> None:
     """Show a product's model versions: every move and its reason."""
-    from airflow_mlops_provider.backends.ledger import Ledger
-    from airflow_mlops_provider.cli import reach
+    from airflow_mlops_provider import discovery as reach
     from airflow_mlops_provider.hooks import defaults
     from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
+    from airflow_mlops_provider.storage.ledger import Ledger
 
     store = ArtifactStoreHook().store()
     product = reach.known(store, args.product)  # a mistyped name is not a product without versions
@@ -104,8 +104,8 @@ def versions(args: Namespace) -> None:
 @_plainly
 def reproduce(args: Namespace) -> None:
     """Make a model version again from its record; exit status 1 if anything differs."""
-    from airflow_mlops_provider.cli.reach import put_in_reach
     from airflow_mlops_provider.cli.reproduce import run
+    from airflow_mlops_provider.discovery import put_in_reach
 
     put_in_reach(args.dags)
     if not run(args):
@@ -123,9 +123,9 @@ def lineage(args: Namespace) -> None:
 @_plainly
 def feedback(args: Namespace) -> None:
     """Show what is asked of data engineering and waits for an answer, or answer it."""
-    from airflow_mlops_provider.backends.change_requests import ChangeRequests
-    from airflow_mlops_provider.cli import reach
+    from airflow_mlops_provider import discovery as reach
     from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
+    from airflow_mlops_provider.storage.change_requests import ChangeRequests
 
     if args.answer and not args.close:
         raise ConfigurationError("--answer says what became of a request: name the request with --close")
@@ -152,8 +152,8 @@ def feedback(args: Namespace) -> None:
 @_plainly
 def demo(args: Namespace) -> None:
     """Replay the reference product's months."""
-    from airflow_mlops_provider.cli.demo import run
-    from airflow_mlops_provider.cli.reach import bundle
+    from airflow_mlops_provider.demo.replay import run
+    from airflow_mlops_provider.discovery import bundle
 
     run(args.home, bundle(args.dags), args.port, args.serving_port, args.months)
 
@@ -161,8 +161,8 @@ def demo(args: Namespace) -> None:
 @_plainly
 def up(args: Namespace) -> None:
     """Start a local Airflow and MLflow and leave them running."""
-    from airflow_mlops_provider.cli.reach import bundle
-    from airflow_mlops_provider.cli.up import start_and_leave
+    from airflow_mlops_provider.demo.up import start_and_leave
+    from airflow_mlops_provider.discovery import bundle
 
     start_and_leave(args.home, bundle(args.dags), args.port, args.mlflow_port, args.serving_port)
 
@@ -171,7 +171,7 @@ def up(args: Namespace) -> None:
 def down(args: Namespace) -> None:
     """Stop what ``up`` started: from the home named, else from the one at hand, else from the default one."""
     from airflow_mlops_provider.cli.definition import HOME
-    from airflow_mlops_provider.cli.stack import recorded, stop_running
+    from airflow_mlops_provider.demo.stack import recorded, stop_running
 
     if args.home and not args.home.is_dir():
         raise ConfigurationError(f"there is no folder {args.home}; give the --home that `airflow mlops up` was given")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from airflow.cli.cli_config import ActionCommand, Arg, CLICommand, GroupCommand, lazy_load_command
 
+from airflow_mlops_provider.demo import AIRFLOW_PORT, MLFLOW_PORT
+
 COMMANDS = "airflow_mlops_provider.cli.commands"
 HOME = Path("var/demo")
-AIRFLOW_PORT = 8080
-MLFLOW_PORT = 5000
 MOST_MONTHS = 12  # the reference product's data is one year's
 
 

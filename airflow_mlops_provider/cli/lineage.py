@@ -11,15 +11,15 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from airflow_mlops_provider.backends.artifacts import file_hash, open_store
-from airflow_mlops_provider.cli.terminal import console
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
-from airflow_mlops_provider.jobs.records import Records
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.lineage import HISTORY, JUDGED, LEARNED, Item, Lineage, Made, item_of
+from airflow_mlops_provider.lifecycle.records.lineage import HISTORY, JUDGED, LEARNED, Item, Lineage, Made, item_of
+from airflow_mlops_provider.lifecycle.records.uses import Found, Use, read_from, use, with_hash
 from airflow_mlops_provider.lifecycle.references import Dataset
-from airflow_mlops_provider.lifecycle.uses import Found, Use, read_from, use, with_hash
+from airflow_mlops_provider.render.terminal import console
+from airflow_mlops_provider.storage.artifacts import file_hash, open_store
+from airflow_mlops_provider.storage.records import Records
 from airflow_mlops_provider.ui.lineage import counted, deciding, drawing, month
 from airflow_mlops_provider.ui.lineage_page import how, stands_at
 

@@ -20,9 +20,9 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TextIO
 
 from airflow_mlops_provider.exceptions import JobError, JobLostError, MLOpsError
-from airflow_mlops_provider.jobs.recorded_code import Code
-from airflow_mlops_provider.lifecycle.manifest import Manifest
-from airflow_mlops_provider.lifecycle.spec import JobSpec
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
+from airflow_mlops_provider.lifecycle.records.spec import JobSpec
+from airflow_mlops_provider.runtime.reproduction.recorded_code import Code
 
 if TYPE_CHECKING:
     from airflow_mlops_provider.places.base import Place
@@ -39,7 +39,7 @@ KEPT_PREFIXES = ("AIRFLOW_", "AWS_", "KUBERNETES_", "NVIDIA_")
 GRACE_SECONDS = 15
 
 
-class Workshop:
+class RebuildProcess:
     """The process in which jobs run with one state of the code.
 
     :param code: the code that the jobs are to run.

@@ -16,18 +16,19 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from airflow_mlops_provider.backends.artifacts import open_store
-from airflow_mlops_provider.backends.code import load_product
 from airflow_mlops_provider.cli.lineage import parse_version
-from airflow_mlops_provider.cli.terminal import console
 from airflow_mlops_provider.cli.workbench import Workbench, workbench
-from airflow_mlops_provider.jobs import recorded_code, reproduction
-from airflow_mlops_provider.jobs.intervals import Store
-from airflow_mlops_provider.jobs.records import Records, VersionRecord
-from airflow_mlops_provider.lifecycle.manifest import Manifest
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
+from airflow_mlops_provider.lifecycle.records.reproduction import Comparison, Finding, files, result
+from airflow_mlops_provider.lifecycle.records.spec import Services
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset
-from airflow_mlops_provider.lifecycle.reproduction import Comparison, Finding, files, result
-from airflow_mlops_provider.lifecycle.spec import Services
+from airflow_mlops_provider.render.terminal import console
+from airflow_mlops_provider.runtime.code import load_product
+from airflow_mlops_provider.runtime.reproduction import plan as reproduction
+from airflow_mlops_provider.runtime.reproduction import recorded_code
+from airflow_mlops_provider.storage.artifacts import open_store
+from airflow_mlops_provider.storage.intervals import Store
+from airflow_mlops_provider.storage.records import Records, VersionRecord
 
 HERE, RECORDED = "here", "recorded"
 CODE, AGAIN = "code and settings", "made again"

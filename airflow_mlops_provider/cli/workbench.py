@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from airflow_mlops_provider.backends.checkout import clone_at
-from airflow_mlops_provider.cli.rebuild import Workshop
+from airflow_mlops_provider.backends.source.checkout import clone_at
+from airflow_mlops_provider.cli.rebuild import RebuildProcess
 from airflow_mlops_provider.exceptions import ConfigurationError, MissingRecordError
-from airflow_mlops_provider.jobs.recorded_code import Code, code_here, code_in, repository_here
-from airflow_mlops_provider.lifecycle.manifest import Manifest
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
+from airflow_mlops_provider.runtime.reproduction.recorded_code import Code, code_here, code_in, repository_here
 
 
 class Workbench:
@@ -31,13 +31,13 @@ class Workbench:
         self._secrets = secrets
         self._trees: dict[str, Path | None] = {}
         self._refused: list[str] = []
-        self._shops: dict[Code, Workshop] = {}
+        self._shops: dict[Code, RebuildProcess] = {}
 
-    def shop(self, manifest: Manifest, commits: list[str]) -> Workshop:
+    def shop(self, manifest: Manifest, commits: list[str]) -> RebuildProcess:
         """Return the process that has a recorded job's code. See :meth:`code`."""
         code = self.code(manifest, commits)
         if code not in self._shops:
-            self._shops[code] = Workshop(code, self.folder, self._secrets)
+            self._shops[code] = RebuildProcess(code, self.folder, self._secrets)
         return self._shops[code]
 
     def code(self, manifest: Manifest, commits: list[str]) -> Code:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_mlops_provider.backends import probes
-from airflow_mlops_provider.backends.artifacts import BucketStore, FolderStore, open_store
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.hooks import defaults
 from airflow_mlops_provider.hooks.base import ServiceHook
+from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore, open_store
 
 
 class ArtifactStoreHook(ServiceHook):

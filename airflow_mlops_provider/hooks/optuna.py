@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_mlops_provider.backends import probes, search_access
+from airflow_mlops_provider.backends import probes
+from airflow_mlops_provider.backends.search.optuna import access as search_access
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.hooks import defaults
 from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook

@@ -10,7 +10,7 @@ from airflow_mlops_provider.hooks.model_server import ModelServerHook
 from airflow_mlops_provider.hooks.optuna import OptunaHook
 from airflow_mlops_provider.hooks.source import SourceHook
 from airflow_mlops_provider.lifecycle.product import MLProduct
-from airflow_mlops_provider.lifecycle.spec import Services
+from airflow_mlops_provider.lifecycle.records.spec import Services
 
 #: The jobs that write to a product's repository. No other is given the right to.
 COMMITTING = ("export_settings",)

@@ -6,13 +6,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from airflow_mlops_provider.backends.code import source_file
-from airflow_mlops_provider.backends.git import GitRemote, known_branch, own_repository
-from airflow_mlops_provider.backends.git_access import TOKEN_VARIABLE, USER_VARIABLE, Credentials, checked_remote
+from airflow_mlops_provider.backends.source.access import TOKEN_VARIABLE, USER_VARIABLE, Credentials, checked_remote
+from airflow_mlops_provider.backends.source.git import GitRemote, known_branch, own_repository
 from airflow_mlops_provider.exceptions import BackendError, ConfigurationError
 from airflow_mlops_provider.hooks.base import ServiceHook
+from airflow_mlops_provider.lifecycle.records.spec import Repository
 from airflow_mlops_provider.lifecycle.settings import checked_branch, checked_path
-from airflow_mlops_provider.lifecycle.spec import Repository
+from airflow_mlops_provider.runtime.code import source_file
 
 KINDS = ("plain", "github", "gitlab", "gitea")
 PROBE_SECONDS = 20

@@ -11,7 +11,7 @@ from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.metrics import Gain, Metric
 from airflow_mlops_provider.lifecycle.metrics import Value as MetricValue
-from airflow_mlops_provider.lifecycle.search import Search
+from airflow_mlops_provider.lifecycle.search.declaration import Search
 from airflow_mlops_provider.lifecycle.source import Column
 from airflow_mlops_provider.lifecycle.source import DataType as DataType  # noqa: PLC0414  # declared with a product
 from airflow_mlops_provider.lifecycle.source import Source as Source  # noqa: PLC0414  # declared with a product
@@ -200,7 +200,7 @@ class MLProduct(Frozen):
     examples: Code
     assemble: Code
     expectations: Code
-    reveals: dict[Name, dict[Column, tuple[Column, ...]]] = {}
+    known_later: dict[Name, dict[Column, tuple[Column, ...]]] = {}
     lookback: int = Field(default=1, ge=0)
     views: tuple[View, ...]
     request: dict[Column, DataType]
@@ -225,7 +225,7 @@ class MLProduct(Frozen):
         _unique("source", [source.name for source in self.sources])
         _unique("view", [view.name for view in self.views])
         _unique("feature", [feature for view in self.views for feature in view.features])
-        hidden = {column for times in self.reveals.values() for columns in times.values() for column in columns}
+        hidden = {column for times in self.known_later.values() for columns in times.values() for column in columns}
         leaked = sorted((hidden | {self.label.column, self.label.known_at}) & set(self.request))
         if leaked:
             raise ValueError(f"request columns {leaked} are known only after the prediction is asked for")

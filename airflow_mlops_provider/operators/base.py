@@ -12,13 +12,13 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow_mlops_provider.backends.extras import missing_extra
 from airflow_mlops_provider.exceptions import MLOpsError
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
+from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, parse_reference
-from airflow_mlops_provider.lifecycle.spec import JobSpec, RunIdentity
-from airflow_mlops_provider.operators.lineage import TellsLineage, left_by
+from airflow_mlops_provider.operators.lineage import OpenLineageMixin, failure_manifest
 from airflow_mlops_provider.operators.links import MANIFEST_KEY, ManifestLink
-from airflow_mlops_provider.places.elsewhere import Elsewhere, Resumable
+from airflow_mlops_provider.places.deferral import Deferred, Resumable
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperatorLink, Context
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 FORCE = "force"
 
 
-class JobOperator(Resumable, TellsLineage, BaseOperator):
+class JobOperator(Resumable, OpenLineageMixin, BaseOperator):
     """Runs one job of a product at a place. A subclass's template fields are its inputs, by role.
 
     :param product: the product's declaration.
@@ -104,10 +104,10 @@ class JobOperator(Resumable, TellsLineage, BaseOperator):
         self.asked, self.told = spec, None
         try:
             manifest = self._place.run(spec, secrets, self.log, context, self._event)
-        except Elsewhere as waiting:
+        except Deferred as waiting:
             self.defer(trigger=waiting.trigger(), method_name="resume")
         except MLOpsError as error:
-            self.told = left_by(error, root, secrets)
+            self.told = failure_manifest(error, root, secrets)
             if error.result:
                 context["ti"].xcom_push(key=MANIFEST_KEY, value=error.result)
             if error.retryable:

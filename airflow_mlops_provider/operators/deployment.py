@@ -10,10 +10,10 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_mlops_provider import assets
 from airflow_mlops_provider.exceptions import MLOpsError
-from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import AnyReference, ModelVersion, parse_reference
-from airflow_mlops_provider.lifecycle.registry import newest_ready, registered
+from airflow_mlops_provider.lifecycle.release.registry import newest_ready, registered
 from airflow_mlops_provider.operators.base import JobOperator
 from airflow_mlops_provider.operators.events import artifact_store
 from airflow_mlops_provider.operators.lineage import event_extra
@@ -21,7 +21,7 @@ from airflow_mlops_provider.operators.lineage import event_extra
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_mlops_provider.backends.artifacts import BucketStore, FolderStore
+    from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
 
 
 class ModelServerDeployVersionOperator(JobOperator):
@@ -71,7 +71,7 @@ def given(value: Any) -> bool:
 
 def chosen(product: MLProduct, version: Any) -> AnyReference:
     """Return the version that a number or a reference names."""
-    from airflow_mlops_provider.backends.ledger import Ledger
+    from airflow_mlops_provider.storage.ledger import Ledger
 
     if isinstance(version, dict):
         return parse_reference(version)
@@ -86,7 +86,7 @@ def chosen(product: MLProduct, version: Any) -> AnyReference:
 
 def ready(product: MLProduct) -> AnyReference:
     """Return the newest version that stands production-ready. :raises AirflowSkipException: if none does."""
-    from airflow_mlops_provider.backends.ledger import Ledger
+    from airflow_mlops_provider.storage.ledger import Ledger
 
     store = artifact_store()
     with failing():
@@ -98,7 +98,7 @@ def ready(product: MLProduct) -> AnyReference:
 
 def here(store: FolderStore | BucketStore, version: ModelVersion) -> ModelVersion:
     """Return a version with its model's place as of now: the root may have been moved since it was registered."""
-    from airflow_mlops_provider.backends.artifacts import key_below
+    from airflow_mlops_provider.storage.artifacts import key_below
 
     return version.model_copy(update={"uri": f"{store.uri}/{key_below(store, version.uri)}"})
 

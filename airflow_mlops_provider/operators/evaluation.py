@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_mlops_provider.exceptions import MissingRecordError
-from airflow_mlops_provider.lifecycle.gates import Evaluation, judge
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import AnyReference, ModelVersion, Report, parse_reference
+from airflow_mlops_provider.lifecycle.release.gates import Evaluation, judge
 from airflow_mlops_provider.operators.base import JobOperator
 from airflow_mlops_provider.operators.events import artifact_store
 from airflow_mlops_provider.operators.links import ReportLink
@@ -84,7 +84,7 @@ class ModelRetuneOperator(JobOperator):
 
         :raises AirflowFailException: if there is no record of it.
         """
-        from airflow_mlops_provider.jobs.records import Records
+        from airflow_mlops_provider.storage.records import Records
 
         try:
             found = Records(artifact_store()).manifest_of(parse_reference(self.evaluation)).result
@@ -106,7 +106,7 @@ class ModelRetuneOperator(JobOperator):
 
 def champion(product: MLProduct) -> dict[str, ModelVersion]:
     """Return the version that is live as a job's further input; nothing if none is."""
-    from airflow_mlops_provider.backends.ledger import Ledger
+    from airflow_mlops_provider.storage.ledger import Ledger
 
     live = Ledger(artifact_store(), product.name).live()
     return {"champion": live} if live else {}

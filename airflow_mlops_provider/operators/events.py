@@ -11,8 +11,8 @@ from airflow.sdk.exceptions import AirflowSkipException
 if TYPE_CHECKING:
     from airflow.sdk import Asset, Context
 
-    from airflow_mlops_provider.backends.artifacts import BucketStore, FolderStore
     from airflow_mlops_provider.lifecycle.references import Dataset
+    from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def work_list(context: Context, undone: list[Dataset], all_there: Callable[[], l
 
     :raises AirflowSkipException: if there is nothing to do.
     """
-    from airflow_mlops_provider.jobs.undone import MOST
+    from airflow_mlops_provider.storage.undone import MOST
 
     if not undone and context["dag_run"].run_type == "manual":
         undone = all_there()[-1:]

@@ -10,9 +10,9 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from pydantic import ValidationError
 
 from airflow_mlops_provider.backends.extras import lacking
-from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.product import MLProduct
-from airflow_mlops_provider.lifecycle.search import MOST_TRIALS, Algorithm, Criteria
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
+from airflow_mlops_provider.lifecycle.search.declaration import MOST_TRIALS, Algorithm, Criteria
 from airflow_mlops_provider.operators.base import JobOperator
 from airflow_mlops_provider.operators.events import artifact_store
 from airflow_mlops_provider.operators.links import ReportLink
@@ -83,7 +83,7 @@ class ExperimentPlanDataOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Return the references. :raises AirflowFailException: if too few intervals are there, saying how many."""
-        from airflow_mlops_provider.jobs.intervals import current, leading_to
+        from airflow_mlops_provider.storage.intervals import current, leading_to
 
         windows, known = self.product.windows, current(artifact_store(), self.product.name, "features")
         wanted = windows.train + windows.evaluate
@@ -148,7 +148,7 @@ class ExperimentRunTrialOperator(JobOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Run the trial and return its report. :raises AirflowSkipException: if the search has stopped, saying why."""
-        from airflow_mlops_provider.jobs.searching import kept_stop
+        from airflow_mlops_provider.jobs.experimentation.searching import kept_stop
 
         study, criteria = self.split["facts"]["study"], criteria_of(self.product, context)
         stopped = kept_stop(artifact_store(), self.product.name, study, criteria)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mlops_provider import assets
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.manifest import Manifest
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, parse_reference
 from airflow_mlops_provider.operators.base import JobOperator
 from airflow_mlops_provider.operators.events import artifact_store
@@ -53,7 +53,7 @@ class FeaturesComputeIntervalOperator(JobOperator):
         self.clean = clean
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
-        from airflow_mlops_provider.jobs.intervals import current, leading_to
+        from airflow_mlops_provider.storage.intervals import current, leading_to
 
         given, known = parse_reference(self.clean), current(artifact_store(), self.product.name, "clean")
         interval = self.interval(context)
@@ -111,7 +111,7 @@ class FeastBuildTrainingSetOperator(JobOperator):
         return newest.interval
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
-        from airflow_mlops_provider.jobs.intervals import current, earlier
+        from airflow_mlops_provider.storage.intervals import current, earlier
 
         known = current(artifact_store(), self.product.name, "features")
         oldest = parse_reference(self.features[0])

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import AssetAlias, BaseOperator
 
 from airflow_mlops_provider import assets
-from airflow_mlops_provider.lifecycle import feedback
 from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.monitoring import feedback
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import Dataset, Report, parse_reference
 from airflow_mlops_provider.operators.base import identity
@@ -41,7 +41,7 @@ class FeedbackSendSignalOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Keep and return the observation and the limits that it crosses, if any."""
-        from airflow_mlops_provider.jobs.undone import judge
+        from airflow_mlops_provider.storage.undone import judge
 
         seen = self.observation()
         lines = feedback.crossed(seen, self.product.monitoring)
@@ -59,7 +59,7 @@ class FeedbackSendSignalOperator(BaseOperator):
 
     def lineage(self, context: Context) -> dict[str, Any]:
         """Return what the signal rests on, and with what the drift report was made."""
-        from airflow_mlops_provider.jobs.records import Records
+        from airflow_mlops_provider.storage.records import Records
 
         rests_on = [parse_reference(one) for one in (self.predictions, self.performance, self.drift)]
         made = Records(artifact_store()).made(rests_on[-1]).manifest
@@ -67,7 +67,7 @@ class FeedbackSendSignalOperator(BaseOperator):
 
     def recorded(self, value: Any) -> Report:
         """Return a report as its record has it. One whose record is gone is taken at its word: a signal only asks."""
-        from airflow_mlops_provider.jobs.records import Records
+        from airflow_mlops_provider.storage.records import Records
 
         report = Report.model_validate(value)
         made = Records(artifact_store()).made(report)
@@ -120,7 +120,7 @@ class FeedbackRequestDataChangeOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any] | None:
         """Return the request; None if nothing is asked."""
-        from airflow_mlops_provider.backends.change_requests import ChangeRequests
+        from airflow_mlops_provider.storage.change_requests import ChangeRequests
 
         request = self.request(context)
         if request is None:

@@ -7,20 +7,20 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops_provider.exceptions import MLOpsError
-from airflow_mlops_provider.lifecycle.lineage import ingredients, process
-from airflow_mlops_provider.lifecycle.manifest import Manifest
+from airflow_mlops_provider.lifecycle.records.lineage import ingredients, process
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Reference
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    from airflow_mlops_provider.lifecycle.spec import JobSpec, RunIdentity
+    from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity
 
 #: An event's ``extra`` is a row of Airflow's database, and read by every consumer: of many inputs the last are told.
 MOST_INPUTS = 24
 
 
-class TellsLineage:
+class OpenLineageMixin:
     """The part of an operator that OpenLineage's listener asks once its task has ended; without it nobody asks.
 
     It asks in a fork of the task's process, where a call to Airflow would never return: all is at hand by then.
@@ -35,7 +35,7 @@ class TellsLineage:
             return None
         from airflow.providers.openlineage.extractors import OperatorLineage
 
-        from airflow_mlops_provider.backends.openlineage import facets
+        from airflow_mlops_provider.backends.lineage.openlineage import facets
 
         found = facets(self.asked, self.told)
         return OperatorLineage(inputs=found.inputs, outputs=found.outputs, run_facets=found.run)
@@ -45,10 +45,10 @@ class TellsLineage:
         return self.get_openlineage_facets_on_complete(task_instance)
 
 
-def left_by(error: MLOpsError, root: str, secrets: dict[str, str]) -> Manifest | None:
+def failure_manifest(error: MLOpsError, root: str, secrets: dict[str, str]) -> Manifest | None:
     """Return the manifest of a job that failed; None if it left none."""
-    from airflow_mlops_provider.backends.artifacts import open_store
-    from airflow_mlops_provider.jobs.manifests import read_manifest
+    from airflow_mlops_provider.storage.artifacts import open_store
+    from airflow_mlops_provider.storage.manifests import read_manifest
 
     store = open_store(root, secrets)
     if error.result is None or not error.result.startswith(f"{store.uri}/"):

@@ -10,19 +10,19 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_mlops_provider.hooks.defaults import option
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.manifest import Manifest
-from airflow_mlops_provider.lifecycle.pod_orphans import GONE
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
+from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
 from airflow_mlops_provider.lifecycle.references import Report
-from airflow_mlops_provider.lifecycle.spec import RunIdentity
 from airflow_mlops_provider.operators.base import JobOperator
 from airflow_mlops_provider.operators.deployment import failing, port
 from airflow_mlops_provider.operators.events import artifact_store
+from airflow_mlops_provider.places.kubernetes.decisions.orphans import GONE
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
     from airflow.sdk.types import RuntimeTaskInstanceProtocol
 
-    from airflow_mlops_provider.places.pod_api import PodApi
+    from airflow_mlops_provider.places.kubernetes.api import PodApi
 
 
 class KubernetesRemoveOrphansOperator(BaseOperator):
@@ -53,7 +53,7 @@ class KubernetesRemoveOrphansOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[str]:
         """Look at each pod that this provider manages, and remove the orphans."""
-        from airflow_mlops_provider.places.reaper import reap
+        from airflow_mlops_provider.places.kubernetes.reaper import reap
 
         installation = option("installation")
         if installation is None:
@@ -69,7 +69,7 @@ class KubernetesRemoveOrphansOperator(BaseOperator):
         from kubernetes.config import ConfigException
 
         from airflow_mlops_provider.places.default import configured_pod
-        from airflow_mlops_provider.places.pod_operator import DurablePodOperator
+        from airflow_mlops_provider.places.kubernetes.operator import DurablePodOperator
 
         usual = configured_pod() if option("kubernetes_pod") else None
         conn_id = self.conn_id or (usual.conn_id if usual else "kubernetes_default")

@@ -15,8 +15,8 @@ from airflow_mlops_provider.operators.links import ReportLink
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_mlops_provider.lifecycle.records.spec import JobSpec
     from airflow_mlops_provider.lifecycle.references import Dataset
-    from airflow_mlops_provider.lifecycle.spec import JobSpec
 
 
 class PredictionsListNewOperator(BaseOperator):
@@ -34,9 +34,9 @@ class PredictionsListNewOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Return a set of references per interval. :raises AirflowSkipException: if there are none."""
-        from airflow_mlops_provider.jobs.intervals import current
-        from airflow_mlops_provider.jobs.records import Records
-        from airflow_mlops_provider.jobs.undone import unjudged
+        from airflow_mlops_provider.storage.intervals import current
+        from airflow_mlops_provider.storage.records import Records
+        from airflow_mlops_provider.storage.undone import unjudged
 
         store, name = artifact_store(), self.product.name
         found = work_list(context, unjudged(store, name), lambda: current(store, name, "predictions"))

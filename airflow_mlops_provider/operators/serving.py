@@ -9,8 +9,8 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_mlops_provider import assets
-from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.operators.base import JobOperator
 from airflow_mlops_provider.operators.events import artifact_store, work_list
 from airflow_mlops_provider.operators.lineage import event_extra
@@ -31,7 +31,7 @@ class ModelFindLiveVersionOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the reference to the live version. :raises AirflowSkipException: if there is none."""
-        from airflow_mlops_provider.backends.ledger import Ledger
+        from airflow_mlops_provider.storage.ledger import Ledger
 
         live = Ledger(artifact_store(), self.product.name).live()
         if live is None:
@@ -54,8 +54,8 @@ class FeaturesListNewOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Return references to features, one per interval. :raises AirflowSkipException: if there are none."""
-        from airflow_mlops_provider.jobs.intervals import current
-        from airflow_mlops_provider.jobs.undone import unpredicted
+        from airflow_mlops_provider.storage.intervals import current
+        from airflow_mlops_provider.storage.undone import unpredicted
 
         store, name = artifact_store(), self.product.name
         found = work_list(context, unpredicted(store, name), lambda: current(store, name, "features"))

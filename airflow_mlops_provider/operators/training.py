@@ -9,8 +9,8 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_mlops_provider import assets
-from airflow_mlops_provider.lifecycle import feedback
 from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.monitoring import feedback
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.operators.base import JobOperator
@@ -19,7 +19,7 @@ from airflow_mlops_provider.operators.events import artifact_store, extras
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_mlops_provider.backends.artifacts import BucketStore, FolderStore
+    from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
 
 
 class TrainingPlanRunOperator(BaseOperator):
@@ -36,7 +36,7 @@ class TrainingPlanRunOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Return the references to train on. :raises AirflowSkipException: if no training is due, saying why."""
-        from airflow_mlops_provider.jobs.intervals import current, leading_to
+        from airflow_mlops_provider.storage.intervals import current, leading_to
 
         store, product = artifact_store(), self.product
         known = current(store, product.name, "features")
@@ -66,7 +66,7 @@ class TrainingPlanRunOperator(BaseOperator):
         Those of the newest interval count without an event, which may have got lost; what the last training has seen
         does not count any more.
         """
-        from airflow_mlops_provider.jobs.undone import judgements
+        from airflow_mlops_provider.storage.undone import judgements
 
         named = [extra.get("interval") for extra in extras(context, assets.drift(self.product))]
         return [
@@ -80,7 +80,7 @@ class TrainingPlanRunOperator(BaseOperator):
 
 def last_trained(store: FolderStore | BucketStore, product: MLProduct) -> Interval | None:
     """Return the last feature interval that the newest registered version was made with; None before the first."""
-    from airflow_mlops_provider.backends.ledger import Ledger
+    from airflow_mlops_provider.storage.ledger import Ledger
 
     seen = [Dataset.model_validate(e.version.facts["training_set"]) for e in Ledger(store, product.name).entries()]
     intervals = [dataset.interval for dataset in seen if dataset.interval]

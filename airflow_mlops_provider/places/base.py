@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_mlops_provider import exceptions
-from airflow_mlops_provider.backends.artifacts import open_store
 from airflow_mlops_provider.exceptions import JobError, JobLostError, MLOpsError
-from airflow_mlops_provider.jobs.address import result_key, reuse_key
-from airflow_mlops_provider.lifecycle.manifest import Manifest
-from airflow_mlops_provider.lifecycle.spec import JobSpec, RunIdentity
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
+from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity
+from airflow_mlops_provider.storage.artifacts import open_store
+from airflow_mlops_provider.storage.layout import result_key, reuse_key
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
 from airflow_mlops_provider.places.base import Place
-from airflow_mlops_provider.places.kubernetes_pod import KubernetesPod
+from airflow_mlops_provider.places.kubernetes.place import KubernetesPod
 from airflow_mlops_provider.places.local_process import LocalProcess
 
 

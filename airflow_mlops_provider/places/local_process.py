@@ -14,13 +14,13 @@ from io import FileIO
 from typing import TYPE_CHECKING, Any, TextIO
 from uuid import uuid4
 
-from airflow_mlops_provider.backends.artifacts import open_store
-from airflow_mlops_provider.backends.code import source_file
-from airflow_mlops_provider.jobs.manifests import left_by
-from airflow_mlops_provider.jobs.runner import look
-from airflow_mlops_provider.lifecycle.manifest import Manifest
-from airflow_mlops_provider.lifecycle.spec import JobSpec
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
+from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.places.base import decide
+from airflow_mlops_provider.runtime.code import source_file
+from airflow_mlops_provider.runtime.runner import look
+from airflow_mlops_provider.storage.artifacts import open_store
+from airflow_mlops_provider.storage.manifests import manifest_of_run
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -56,7 +56,7 @@ class LocalProcess:
         lines, end = os.pipe()
         with os.fdopen(lines, encoding="utf-8", errors="replace") as output, os.fdopen(end, "wb", buffering=0) as told:
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "airflow_mlops_provider.jobs"],
+                [sys.executable, "-m", "airflow_mlops_provider.runtime"],
                 stdin=subprocess.PIPE,
                 stdout=told,
                 stderr=subprocess.STDOUT,
@@ -68,7 +68,7 @@ class LocalProcess:
             except BaseException:
                 self.stop()
                 raise
-        return decide(spec, status, left_by(open_store(spec.root, secrets), key, spec.run))
+        return decide(spec, status, manifest_of_run(open_store(spec.root, secrets), key, spec.run))
 
     def stop(self) -> None:
         """End the child and its children: politely, then for good."""

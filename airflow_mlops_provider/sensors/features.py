@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow_mlops_provider.exceptions import ConfigurationError, SourceDataError
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.operators.base import interval_of
-from airflow_mlops_provider.places.elsewhere import TRIGGER_FAILED
+from airflow_mlops_provider.places.deferral import TRIGGER_FAILED
 from airflow_mlops_provider.triggers.deliveries import DeliveriesTrigger, pending_deliveries
 from airflow_mlops_provider.triggers.runs import RunEndsTrigger
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import uvicorn
 
-from airflow_mlops_provider.backends.code import load_product
-from airflow_mlops_provider.backends.quiet import silence
+from airflow_mlops_provider.backends.telemetry import disable_telemetry
+from airflow_mlops_provider.runtime.code import load_product
 from airflow_mlops_provider.serving import connections
 from airflow_mlops_provider.serving.app import create_app
-from airflow_mlops_provider.serving.client import TOKEN_VARIABLE
-from airflow_mlops_provider.serving.folders import feature_folder, prediction_folder
-from airflow_mlops_provider.serving.listening import bound
+from airflow_mlops_provider.serving.process.client import TOKEN_VARIABLE
+from airflow_mlops_provider.serving.process.folders import feature_folder, prediction_folder
+from airflow_mlops_provider.serving.process.listening import bound
 from airflow_mlops_provider.serving.server import Features, ModelServer
 
 TAKEOVER_SECONDS = 100.0
@@ -61,7 +61,7 @@ def build(arguments: argparse.Namespace) -> ModelServer:
     features = arguments.feature_store or feature_folder(arguments.root, product.name)
 
     def open_features() -> Features:
-        from airflow_mlops_provider.backends.feast import FeatureStoreBackend
+        from airflow_mlops_provider.backends.feature_store.feast.store import FeatureStoreBackend
 
         return FeatureStoreBackend(product, features, arguments.online_store)
 
@@ -79,7 +79,7 @@ def main(arguments: list[str] | None = None) -> None:
             f"at {given.host} others can reach the server: set {TOKEN_VARIABLE} to a token that callers must send, "
             "or say --no-token"
         )
-    silence()
+    disable_telemetry()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     app = create_app(build(given), open_metrics=given.open_metrics)
     server = uvicorn.Server(connections.config(app, given.host, given.port))

@@ -20,9 +20,9 @@ from starlette.requests import ClientDisconnect
 
 from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.serving.answers import REFUSALS, Predictions
-from airflow_mlops_provider.serving.client import TOKEN_VARIABLE
 from airflow_mlops_provider.serving.intake import BODY_SECONDS, MAX_WAITING, Intake, RefusalError
 from airflow_mlops_provider.serving.page import index_page
+from airflow_mlops_provider.serving.process.client import TOKEN_VARIABLE
 from airflow_mlops_provider.serving.request_schema import RequestError
 from airflow_mlops_provider.serving.server import ModelServer
 

@@ -16,7 +16,7 @@ MAX_WAITING = 256 * 1024 * 1024
 BODY_SECONDS = 30.0
 MAX_TOGETHER = 256 * 1024
 Call = tuple[bytes, str]
-Work = Callable[[Sequence[Call]], Sequence[dict[str, Any] | Exception]]
+JobContext = Callable[[Sequence[Call]], Sequence[dict[str, Any] | Exception]]
 
 
 class RefusalError(Exception):
@@ -40,7 +40,7 @@ class Intake:
     :param seconds: how long one body may take to arrive.
     """
 
-    def __init__(self, work: Work, waiting: int = MAX_WAITING, seconds: float = BODY_SECONDS) -> None:
+    def __init__(self, work: JobContext, waiting: int = MAX_WAITING, seconds: float = BODY_SECONDS) -> None:
         self._work, self._room, self._seconds = work, waiting, seconds
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="predict")
         self._calls: deque[tuple[Call, asyncio.Future[dict[str, Any]]]] = deque()

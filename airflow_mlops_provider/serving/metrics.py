@@ -8,7 +8,7 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
-from airflow_mlops_provider.serving.predictor import Probabilities
+from airflow_mlops_provider.scoring.predictor import Probabilities
 from airflow_mlops_provider.serving.releases import Release
 
 _SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)

@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, ConfigDict, Field, TypeAdapter, ValidationEr
 
 from airflow_mlops_provider.exceptions import MLOpsError
 from airflow_mlops_provider.lifecycle.product import DataType, MLProduct
-from airflow_mlops_provider.serving.frames import EVENT_TIME, request_types
+from airflow_mlops_provider.scoring.frames import EVENT_TIME, request_types
 
 MAX_ROWS = 10_000
 MAX_TEXT = 1_000

@@ -18,17 +18,17 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from airflow_mlops_provider.backends.artifacts import key_below, open_store
-from airflow_mlops_provider.backends.ledger import Ledger
 from airflow_mlops_provider.exceptions import BackendError, DeploymentError, MLOpsError
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.product import MLProduct
-from airflow_mlops_provider.lifecycle.registry import may_serve
+from airflow_mlops_provider.lifecycle.release.registry import may_serve
+from airflow_mlops_provider.scoring.predictor import Predictor, Probabilities
 from airflow_mlops_provider.serving.metrics import Metrics
 from airflow_mlops_provider.serving.prediction_log import Batch, PredictionLog
-from airflow_mlops_provider.serving.predictor import Predictor, Probabilities
 from airflow_mlops_provider.serving.releases import Release, read_desired
 from airflow_mlops_provider.serving.request_schema import RequestError, RequestSchema, check_times
+from airflow_mlops_provider.storage.artifacts import key_below, open_store
+from airflow_mlops_provider.storage.ledger import Ledger
 
 log = logging.getLogger(__name__)
 Call = tuple[bytes, str]  # a request's body and its id

@@ -52,7 +52,7 @@ def pending_deliveries(landing: str, keys: list[str], settle_seconds: float) -> 
 
     :raises SourceDataError: naming one under which something else than a plain file lies.
     """
-    from airflow_mlops_provider.backends.landing import Landing
+    from airflow_mlops_provider.backends.tables.landing import Landing
 
     root = Landing(landing)
     reasons = {key: root.pending(key, settle_seconds) for key in keys}

@@ -13,12 +13,12 @@ from typing import Any, Literal
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_mlops_provider.lifecycle.pod_ends import Patience
-from airflow_mlops_provider.lifecycle.pod_facts import CONTAINER, UNSEEN, PodFacts, observe
-from airflow_mlops_provider.lifecycle.pods import conclude
-from airflow_mlops_provider.places.pod_log import LogTail
-from airflow_mlops_provider.places.pod_run import asks_why
-from airflow_mlops_provider.places.pod_values import LogBounds
+from airflow_mlops_provider.places.kubernetes.decisions.ends import Timeouts
+from airflow_mlops_provider.places.kubernetes.decisions.facts import CONTAINER, UNSEEN, PodFacts, observe
+from airflow_mlops_provider.places.kubernetes.decisions.table import conclude
+from airflow_mlops_provider.places.kubernetes.log import LogTail
+from airflow_mlops_provider.places.kubernetes.run import asks_why
+from airflow_mlops_provider.places.kubernetes.values import LogBounds
 
 #: 404: there is no such pod; 400: its container has not started, so that it has no log.
 NOTHING = {400, 404}
@@ -43,7 +43,7 @@ class PodTrigger(BaseTrigger):
         name: str,
         deadline: float | None,
         poll_seconds: float,
-        patience: dict[str, float],
+        timeouts: dict[str, float],
         log: dict[str, int],
         passed: dict[str, Any],
         in_cluster: bool | None = None,
@@ -58,7 +58,7 @@ class PodTrigger(BaseTrigger):
             "config_file": config_file,
         }
         self.namespace, self.name = namespace, name
-        self.deadline, self.poll_seconds, self.patience = deadline, poll_seconds, Patience.model_validate(patience)
+        self.deadline, self.poll_seconds, self.timeouts = deadline, poll_seconds, Timeouts.model_validate(timeouts)
         self._tail = LogTail(LogBounds.model_validate(log), passed)
         self._answered = time.monotonic()
 
@@ -70,7 +70,7 @@ class PodTrigger(BaseTrigger):
             "name": self.name,
             "deadline": self.deadline,
             "poll_seconds": self.poll_seconds,
-            "patience": self.patience.to_json(),
+            "timeouts": self.timeouts.to_json(),
             "log": self._tail.bounds.to_json(),
             "passed": self._tail.state,
         }
@@ -82,7 +82,7 @@ class PodTrigger(BaseTrigger):
             await self._pass_on()
             over = self.deadline is not None and time.time() >= self.deadline
             cause: Literal["timeout"] | None = "timeout" if over else None
-            if conclude(facts, "unasked", cause, waited=waited, patience=self.patience).action != "wait":
+            if conclude(facts, "not_expected", cause, waited=waited, timeouts=self.timeouts).action != "wait":
                 break
             await asyncio.sleep(self._pause())
         unseen = 0.0 if facts.seen else waited

@@ -13,13 +13,13 @@ from airflow.models import DagModel
 from fastapi import Depends, FastAPI, HTTPException, Query
 from fastapi.responses import HTMLResponse, Response
 
-from airflow_mlops_provider.backends.artifacts import BucketStore, FolderStore
 from airflow_mlops_provider.exceptions import MLOpsError, UnknownNameError
 from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
-from airflow_mlops_provider.jobs.records import Records
-from airflow_mlops_provider.lifecycle.manifest import Manifest
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
+from airflow_mlops_provider.render.parts import log
+from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
+from airflow_mlops_provider.storage.records import Records
 from airflow_mlops_provider.ui import files, index, lineage_page, pages, reading, report_page
-from airflow_mlops_provider.ui.parts import log
 
 _COMMON = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "private, no-cache"}
 _NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"

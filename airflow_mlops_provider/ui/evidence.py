@@ -6,13 +6,13 @@ from datetime import datetime
 from html import escape
 from urllib.parse import urlencode
 
-from airflow_mlops_provider.backends.artifacts import MANIFEST
-from airflow_mlops_provider.jobs.address import result_key
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.manifest import Manifest
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
-from airflow_mlops_provider.lifecycle.registry import Status
-from airflow_mlops_provider.ui.parts import pill
+from airflow_mlops_provider.lifecycle.release.registry import Status
+from airflow_mlops_provider.render.parts import pill
+from airflow_mlops_provider.storage.artifacts import MANIFEST
+from airflow_mlops_provider.storage.layout import result_key
 from airflow_mlops_provider.ui.record import ProductRecord
 
 

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from airflow_mlops_provider.backends.artifacts import MANIFEST, BucketStore, FolderStore
-from airflow_mlops_provider.lifecycle.manifest import Manifest
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
+from airflow_mlops_provider.storage.artifacts import MANIFEST, BucketStore, FolderStore
 
 TYPES = {
     ".html": "text/html; charset=utf-8",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from airflow_mlops_provider.lifecycle.registry import live_version
+from airflow_mlops_provider.lifecycle.release.registry import live_version
+from airflow_mlops_provider.render.parts import NONE, document, log, pill, table
 from airflow_mlops_provider.ui.evidence import lineage_link, moment, month, outcome, page_of, report_link, since, title
-from airflow_mlops_provider.ui.parts import NONE, document, log, pill, table
 from airflow_mlops_provider.ui.record import ProductRecord, Unreadable
 
 _EMPTY = (

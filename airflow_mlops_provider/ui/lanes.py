@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.lineage import Item, Lineage
+from airflow_mlops_provider.lifecycle.records.lineage import Item, Lineage
 
 WIDE, BETWEEN = 214, 44
 LEFT, TOP = 80, 44

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import PurePosixPath
 
-from airflow_mlops_provider.backends.artifacts import MANIFEST
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.lineage import HISTORY, JUDGED, LEARNED, Item, Lineage, Link, Process
+from airflow_mlops_provider.lifecycle.records.lineage import HISTORY, JUDGED, LEARNED, Item, Lineage, Link, Process
+from airflow_mlops_provider.storage.artifacts import MANIFEST
 from airflow_mlops_provider.ui.evidence import shown
 from airflow_mlops_provider.ui.lanes import LEFT, WIDE, Box, Lane, Places, places
 
@@ -43,7 +43,7 @@ def drawing(graph: Lineage, alone: bool = False) -> str:
     :param alone: it is to be a file of its own, not part of a page whose style sheet it can lean on.
     """
     found = places(graph, tall)
-    drawn = [
+    drawing = [
         _heading(graph) if alone else "",
         *map(_lane, found.lanes),
         *_links(graph.links, found),
@@ -54,7 +54,7 @@ def drawing(graph: Lineage, alone: bool = False) -> str:
     size = f" width='{width:.0f}' height='{height:.0f}' xmlns='http://www.w3.org/2000/svg'" if alone else ""
     return (
         f"<svg class='lineage' viewBox='0 0 {width:.0f} {height:.0f}' role='img'{size}>"
-        f"<style>{STYLE}{ALONE if alone else ''}</style><title>{escape(graph.name)}</title>{''.join(drawn)}</svg>"
+        f"<style>{STYLE}{ALONE if alone else ''}</style><title>{escape(graph.name)}</title>{''.join(drawing)}</svg>"
     )
 
 
@@ -130,8 +130,8 @@ def tip(item: Item) -> str:
 
 def _box(box: Box, linked: bool) -> str:
     """Return an item's box; on a page it leads to the item's manifest."""
-    drawn = "".join(_drawn(box))
-    return f"<a href='{shown(box.item.uri, MANIFEST)}'>{drawn}</a>" if linked and box.item.made else drawn
+    drawing = "".join(_drawn(box))
+    return f"<a href='{shown(box.item.uri, MANIFEST)}'>{drawing}</a>" if linked and box.item.made else drawing
 
 
 def _drawn(box: Box) -> Iterator[str]:

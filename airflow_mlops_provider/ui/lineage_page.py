@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator
 from html import escape
 
-from airflow_mlops_provider.lifecycle.lineage import Lineage, Process
+from airflow_mlops_provider.lifecycle.records.lineage import Lineage, Process
+from airflow_mlops_provider.render.parts import card, document, pill, quiet, table, way_back
 from airflow_mlops_provider.ui.evidence import page_of
 from airflow_mlops_provider.ui.lineage import drawing
-from airflow_mlops_provider.ui.parts import card, document, pill, quiet, table, way_back
 
 SHORT = 12
 LEGEND = (
@@ -23,12 +23,12 @@ def page(graph: Lineage) -> str:
     """Return the whole page."""
     rows = [(escape(name), f"<code>{escape(value)}</code>") for name, value in how(graph)]
     stands = pill(graph.status.value, graph.status.value)
-    drawn = f"<div class='scroll'>{drawing(graph)}</div>{quiet(LEGEND)}"
+    picture = f"<div class='scroll'>{drawing(graph)}</div>{quiet(LEGEND)}"
     body = (
         f"{way_back(('MLOps', './'), (graph.version.name, page_of(graph.version.name)), ('lineage', ''))}"
         f"<h1>{escape(graph.name)} {stands}</h1>"
         f"<p class='goal'>{escape(graph.moves[0].reason)}</p>"
-        f"{card('Made of', drawn)}"
+        f"{card('Made of', picture)}"
         f"{card('How', table(('what', 'recorded'), rows))}"
     )
     return document(f"{graph.name}: lineage", body)

@@ -6,12 +6,25 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from html import escape
 
-from airflow_mlops_provider.backends.artifacts import MANIFEST
-from airflow_mlops_provider.jobs.pages import intervals
-from airflow_mlops_provider.lifecycle.gates import Estimate
-from airflow_mlops_provider.lifecycle.manifest import Manifest
-from airflow_mlops_provider.lifecycle.registry import LedgerEntry, live_version
-from airflow_mlops_provider.ui import charts
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
+from airflow_mlops_provider.lifecycle.release.gates import Estimate
+from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, live_version
+from airflow_mlops_provider.render import charts
+from airflow_mlops_provider.render.pages import intervals
+from airflow_mlops_provider.render.parts import (
+    NONE,
+    card,
+    document,
+    facts,
+    guarded,
+    moves,
+    pill,
+    quiet,
+    table,
+    troubles,
+    way_back,
+)
+from airflow_mlops_provider.storage.artifacts import MANIFEST
 from airflow_mlops_provider.ui.evidence import (
     duration,
     folder,
@@ -27,19 +40,6 @@ from airflow_mlops_provider.ui.evidence import (
     title,
     with_manifest,
     words,
-)
-from airflow_mlops_provider.ui.parts import (
-    NONE,
-    card,
-    document,
-    facts,
-    guarded,
-    moves,
-    pill,
-    quiet,
-    table,
-    troubles,
-    way_back,
 )
 from airflow_mlops_provider.ui.record import ProductRecord, Seen, StageState, Unreadable, Version
 
@@ -109,12 +109,12 @@ def _moves(made: Iterable[LedgerEntry]) -> str:
 
 def _compared(record: ProductRecord) -> str:
     known = [one for one in record.versions() if one.evaluation]
-    drawn = {f"v{one.number}": one.evaluation.challenger for one in known[:MOST_COMPARED] if one.evaluation}
-    if not drawn:
+    drawing = {f"v{one.number}": one.evaluation.challenger for one in known[:MOST_COMPARED] if one.evaluation}
+    if not drawing:
         return card("Versions compared", quiet("Nothing has been registered yet."))
     note = f"{words(record.product.metric)} on each version's own evaluation window, with its 95 % interval"
     note += _cut(len(known), MOST_COMPARED)
-    return card("Versions compared", f"<div class='compare'>{intervals(drawn)}{quiet(note)}</div>")
+    return card("Versions compared", f"<div class='compare'>{intervals(drawing)}{quiet(note)}</div>")
 
 
 def _monitoring(record: ProductRecord) -> str:

@@ -13,17 +13,17 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from airflow_mlops_provider.backends.change_requests import ChangeRequests
-from airflow_mlops_provider.backends.ledger import Ledger
 from airflow_mlops_provider.exceptions import MLOpsError
-from airflow_mlops_provider.jobs.catalogue import JOBS
-from airflow_mlops_provider.jobs.declarations import FOLDER as DECLARATIONS
-from airflow_mlops_provider.jobs.intervals import Store
-from airflow_mlops_provider.lifecycle.gates import Estimate, Evaluation
-from airflow_mlops_provider.lifecycle.manifest import Manifest
 from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Model, ModelVersion, Report
-from airflow_mlops_provider.lifecycle.registry import LedgerEntry
+from airflow_mlops_provider.lifecycle.release.gates import Estimate, Evaluation
+from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry
+from airflow_mlops_provider.runtime.registry import JOBS
+from airflow_mlops_provider.storage.change_requests import ChangeRequests
+from airflow_mlops_provider.storage.declarations import FOLDER as DECLARATIONS
+from airflow_mlops_provider.storage.intervals import Store
+from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.ui.record import ProductRecord, Unreadable
 
 _Kept = TypeVar("_Kept")

@@ -8,13 +8,13 @@ from datetime import datetime
 from itertools import chain
 from typing import Literal
 
-from airflow_mlops_provider.lifecycle import feedback
-from airflow_mlops_provider.lifecycle.gates import Evaluation
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.manifest import Manifest
+from airflow_mlops_provider.lifecycle.monitoring import feedback
 from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
-from airflow_mlops_provider.lifecycle.registry import LedgerEntry, Status
+from airflow_mlops_provider.lifecycle.release.gates import Evaluation
+from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status
 from airflow_mlops_provider.lifecycle.stages import STAGES, Stage
 
 State = Literal["done", "attention", "failed", "never"]

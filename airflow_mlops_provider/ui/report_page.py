@@ -5,11 +5,11 @@ from __future__ import annotations
 from html import escape
 from urllib.parse import urlencode
 
-from airflow_mlops_provider.backends.artifacts import MANIFEST
-from airflow_mlops_provider.lifecycle.manifest import Manifest
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Report
+from airflow_mlops_provider.render.parts import document, way_back
+from airflow_mlops_provider.storage.artifacts import MANIFEST
 from airflow_mlops_provider.ui.evidence import month, page_of, shown
-from airflow_mlops_provider.ui.parts import document, way_back
 
 
 def page(manifest: Manifest, uri: str, file: str) -> str:

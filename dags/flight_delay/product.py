@@ -19,7 +19,7 @@ from airflow_mlops_provider.lifecycle.product import (
     View,
     Windows,
 )
-from airflow_mlops_provider.lifecycle.search import Algorithm, Choice, FloatRange, IntRange, Pruning, Search
+from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Choice, FloatRange, IntRange, Pruning, Search
 from airflow_mlops_provider.lifecycle.settings import TrainerSettings
 
 # The airline's system writes NA for what is not known, and renames its files into place: they need no time to settle.
@@ -167,7 +167,7 @@ product = MLProduct(
     examples="flight_delay.examples:examples",
     assemble="flight_delay.examples:assemble",
     expectations="flight_delay.expectations:expectations",
-    reveals={
+    known_later={
         "flights": {"dep_at": ("dep_delay",), "arr_at": ("arr_delay", "air_time")},
         "weather": {
             "known_at": ("temp", "humid", "wind_speed", "wind_gust", "precip", "pressure", "visib"),

@@ -13,10 +13,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from airflow_mlops_provider.backends.artifacts import FolderStore
-from airflow_mlops_provider.backends.code import load_product
-from airflow_mlops_provider.backends.ledger import Ledger
-from airflow_mlops_provider.backends.mlflow_mirror import HEAD, Mirror
+from airflow_mlops_provider.backends.tracking.mlflow.mirror import HEAD, Mirror
 from airflow_mlops_provider.exceptions import (
     BackendError,
     ConfigurationError,
@@ -25,18 +22,21 @@ from airflow_mlops_provider.exceptions import (
     SourceError,
     UnknownNameError,
 )
-from airflow_mlops_provider.lifecycle.gates import Estimate, Evaluation
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity, Services
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Report
-from airflow_mlops_provider.lifecycle.registry import Status
-from airflow_mlops_provider.lifecycle.spec import JobSpec, RunIdentity, Services
+from airflow_mlops_provider.lifecycle.release.gates import Estimate, Evaluation
+from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.places.local_process import LocalProcess
-from airflow_mlops_provider.serving import launcher
+from airflow_mlops_provider.runtime.code import load_product
+from airflow_mlops_provider.serving.process import launcher
+from airflow_mlops_provider.storage.artifacts import FolderStore
+from airflow_mlops_provider.storage.ledger import Ledger
 from flight_delay import replay
 from flight_delay.product import product
-from tests.record_world import leave
-from tests.tiny_world import TinyWorld
+from tests.factories.record import leave
+from tests.factories.tiny import TinyWorld
 
 JANUARY = Interval(start=datetime(2013, 1, 1, tzinfo=UTC), end=datetime(2013, 2, 1, tzinfo=UTC))
 DAYS = Interval(start=JANUARY.start, end=JANUARY.start + timedelta(days=3))

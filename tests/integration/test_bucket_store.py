@@ -12,15 +12,15 @@ from pathlib import Path
 import boto3
 import pytest
 
-from airflow_mlops_provider.backends.artifacts import BucketStore, FolderStore, content_hash, open_store
-from airflow_mlops_provider.backends.landing import Landing
-from airflow_mlops_provider.backends.ledger import Ledger
-from airflow_mlops_provider.backends.locks import Lease, held
+from airflow_mlops_provider.backends.tables.landing import Landing
 from airflow_mlops_provider.exceptions import ConfigurationError, ConflictError, SourceError
-from airflow_mlops_provider.jobs.checkpoints import Checkpoints
-from airflow_mlops_provider.lifecycle.registry import Status
-from tests.bucket_world import s3_server
-from tests.ledger_world import PRODUCT, TO_READY, bring, check_unbroken, race_processes, race_threads, run_together
+from airflow_mlops_provider.lifecycle.release.registry import Status
+from airflow_mlops_provider.runtime.checkpoints import Checkpoints
+from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore, content_hash, open_store
+from airflow_mlops_provider.storage.ledger import Ledger
+from airflow_mlops_provider.storage.locks import Lease, held
+from tests.factories.bucket import s3_server
+from tests.factories.ledger import PRODUCT, TO_READY, bring, check_unbroken, race_processes, race_threads, run_together
 
 ROOT = Path(__file__).parents[2]
 _BUCKETS = (f"bucket-{number}" for number in itertools.count())

@@ -12,14 +12,14 @@ import pytest
 from airflow.sdk import DAG
 
 from airflow_mlops_provider import assets
-from airflow_mlops_provider.backends.artifacts import open_store
-from airflow_mlops_provider.backends.change_requests import ChangeRequests
 from airflow_mlops_provider.cli.commands import feedback
 from airflow_mlops_provider.exceptions import UnknownNameError
-from airflow_mlops_provider.jobs.catalogue import JOBS
-from airflow_mlops_provider.lifecycle.feedback import DataChangeRequest
+from airflow_mlops_provider.lifecycle.monitoring.feedback import DataChangeRequest
 from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.operators.feedback import FeedbackRequestDataChangeOperator, requests
+from airflow_mlops_provider.runtime.registry import JOBS
+from airflow_mlops_provider.storage.artifacts import open_store
+from airflow_mlops_provider.storage.change_requests import ChangeRequests
 from airflow_mlops_provider.ui import pages
 from airflow_mlops_provider.ui.record import ProductRecord
 from flight_delay.product import product

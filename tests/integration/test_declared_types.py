@@ -12,13 +12,14 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from airflow_mlops_provider.backends import lightgbm, models
-from airflow_mlops_provider.backends.feast import FeatureStoreBackend
-from airflow_mlops_provider.jobs.runner import run
-from airflow_mlops_provider.lifecycle.manifest import Failure
+from airflow_mlops_provider.backends.feature_store.feast.store import FeatureStoreBackend
+from airflow_mlops_provider.backends.models import base as models
+from airflow_mlops_provider.backends.models import lightgbm
+from airflow_mlops_provider.lifecycle.records.manifest import Failure
 from airflow_mlops_provider.lifecycle.references import Dataset
-from airflow_mlops_provider.serving.predictor import Predictor
-from tests.shop_world import DAYS, EXAMPLES, FEATURES, SHOPS, ShopWorld
+from airflow_mlops_provider.runtime.runner import run
+from airflow_mlops_provider.scoring.predictor import Predictor
+from tests.factories.shop import DAYS, EXAMPLES, FEATURES, SHOPS, ShopWorld
 
 KINDS = {"last_return": "timestamp", "note": "string", "returns": "int64", "vip": "bool", "discount": "float64"}
 WITH_NOTHING = """

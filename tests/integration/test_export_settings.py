@@ -11,18 +11,18 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops_provider.jobs.conclude import winner as described
-from airflow_mlops_provider.jobs.runner import run
-from airflow_mlops_provider.jobs.work import Work
-from airflow_mlops_provider.lifecycle.manifest import Manifest
+from airflow_mlops_provider.jobs.experimentation.conclude import winner as described
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
+from airflow_mlops_provider.lifecycle.records.spec import Repository, Services
 from airflow_mlops_provider.lifecycle.references import Report
-from airflow_mlops_provider.lifecycle.search import Algorithm
+from airflow_mlops_provider.lifecycle.search.declaration import Algorithm
+from airflow_mlops_provider.lifecycle.search.trials import Trial
 from airflow_mlops_provider.lifecycle.settings import FILE, TrainerSettings, branch_of
-from airflow_mlops_provider.lifecycle.spec import Repository, Services
-from airflow_mlops_provider.lifecycle.trials import Trial
-from tests.forge_world import ForgeWorld, bare, branches, git, repository
-from tests.record_world import leave
-from tests.tiny_world import TinyWorld
+from airflow_mlops_provider.runtime.context import JobContext
+from airflow_mlops_provider.runtime.runner import run
+from tests.factories.forge import ForgeWorld, bare, branches, git, repository
+from tests.factories.record import leave
+from tests.factories.tiny import TinyWorld
 
 TOKEN = "sesame-4711-open"
 STUDY = "weekly search"
@@ -271,8 +271,8 @@ def test_a_report_of_something_else_is_refused(shop: Shop) -> None:
 def test_what_a_search_concludes_can_be_exported(shop: Shop) -> None:
     """The winner as the search's last job describes it is the trainer that is committed, field by field."""
     algorithm = Algorithm(**{**shop.fixed.trainer().to_json(), "settings": {"kind": "gbdt"}}, name="trees", space=SPACE)
-    trial = Trial(slot=7, state="complete", algorithm="trees", drawn={"rounds": 70}, value=0.8)
-    best = described(Work(shop.world.spec("conclude"), shop.world.root), trial, [algorithm])
+    trial = Trial(slot=7, state="complete", algorithm="trees", params={"rounds": 70}, value=0.8)
+    best = described(JobContext(shop.world.spec("conclude"), shop.world.root), trial, [algorithm])
     facts(shop.export(**{"algorithm": "", **(best or {})}))
     committed = TrainerSettings.parse(shop.shown(shop.branch))
     assert committed.trainer() == algorithm.trainer({"rounds": 70})
@@ -453,7 +453,7 @@ def test_the_token_is_nowhere(
         calls.append(list(command))
         return real(command, **settings)
 
-    monkeypatch.setattr("airflow_mlops_provider.backends.git.subprocess.run", watched)
+    monkeypatch.setattr("airflow_mlops_provider.backends.source.git.subprocess.run", watched)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     caplog.set_level("DEBUG")
     world = forge(user="ann")

@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from airflow_mlops_provider.backends import feast
-from airflow_mlops_provider.backends.feast import FeatureStoreBackend
+from airflow_mlops_provider.backends.feature_store.feast import store as feast
+from airflow_mlops_provider.backends.feature_store.feast.store import FeatureStoreBackend
 from airflow_mlops_provider.exceptions import BackendError, SourceDataError, SourceError, UnknownNameError
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import (
@@ -134,7 +134,7 @@ def store(tmp_path: Path) -> FeatureStoreBackend:
 def test_making_one_costs_nothing(tmp_path: Path) -> None:
     """The constructor touches no file and loads no Feast, so it may run while a DAG file is parsed."""
     code = (
-        "import sys; from pathlib import Path; from airflow_mlops_provider.backends.feast import *;"
+        "import sys; from pathlib import Path; from airflow_mlops_provider.backends.feature_store.feast.store import *;"
         "FeatureStoreBackend(MLProduct.model_validate_json(sys.argv[1]), Path(sys.argv[2]));"
         "assert 'feast' not in sys.modules"
     )

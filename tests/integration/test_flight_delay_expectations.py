@@ -8,12 +8,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from airflow_mlops_provider.backends.great_expectations import validate
+from airflow_mlops_provider.backends.validation.great_expectations import validate
 from airflow_mlops_provider.exceptions import UnknownNameError
 from flight_delay import examples, features, replay, rules
 from flight_delay.expectations import expectations
 from flight_delay.product import product
-from tests.flight_world import read_raw
+from tests.factories.flight import read_raw
 
 Tables = dict[str, pd.DataFrame]
 Spoil = Callable[[pd.DataFrame], pd.DataFrame]

@@ -13,17 +13,17 @@ import boto3
 import pandas as pd
 import pytest
 
-from airflow_mlops_provider.backends.artifacts import BucketStore, FolderStore, content_hash, open_store
-from airflow_mlops_provider.backends.ledger import Ledger
-from airflow_mlops_provider.backends.mlflow_mirror import HEAD, Mirror
-from airflow_mlops_provider.jobs.records import Records
-from airflow_mlops_provider.jobs.runner import find, run
-from airflow_mlops_provider.lifecycle.manifest import Failure, Manifest
+from airflow_mlops_provider.backends.tracking.mlflow.mirror import HEAD, Mirror
+from airflow_mlops_provider.lifecycle.records.manifest import Failure, Manifest
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Reference, Report
-from airflow_mlops_provider.lifecycle.registry import Status
-from tests.bucket_world import s3_server
-from tests.shop_world import DAYS, ShopWorld
-from tests.tiny_world import DELIVERY, TinyWorld
+from airflow_mlops_provider.lifecycle.release.registry import Status
+from airflow_mlops_provider.runtime.runner import find, run
+from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore, content_hash, open_store
+from airflow_mlops_provider.storage.ledger import Ledger
+from airflow_mlops_provider.storage.records import Records
+from tests.factories.bucket import s3_server
+from tests.factories.shop import DAYS, ShopWorld
+from tests.factories.tiny import DELIVERY, TinyWorld
 
 NOBODYS = "0" * 64
 SILENT = "def expectations(name):\n    return []\n"

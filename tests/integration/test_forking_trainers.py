@@ -18,7 +18,7 @@ import pytest
 
 from airflow_mlops_provider.lifecycle.references import Dataset, Model
 from airflow_mlops_provider.places.local_process import LocalProcess
-from tests.shop_world import DAYS, TRAINER, ShopWorld
+from tests.factories.shop import DAYS, TRAINER, ShopWorld
 
 LOG = logging.getLogger("tests.forking")
 ROOT = Path(__file__).parents[2]
@@ -99,7 +99,7 @@ def train(features, label, settings, seed):
 """
 PARENT = """
 import logging, sys
-from airflow_mlops_provider.lifecycle.spec import JobSpec
+from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.places.local_process import LocalProcess
 LocalProcess().run(JobSpec.model_validate_json(sys.argv[1]), {}, logging.getLogger())
 """

@@ -16,11 +16,11 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from airflow_mlops_provider.backends.artifacts import content_hash, open_store
-from airflow_mlops_provider.jobs.catalogue import JOBS
+from airflow_mlops_provider.lifecycle.records.spec import JobSpec, Services
 from airflow_mlops_provider.lifecycle.references import Dataset
-from airflow_mlops_provider.lifecycle.spec import JobSpec, Services
-from tests.rain_world import NAME, PRODUCTS, product, year
+from airflow_mlops_provider.runtime.registry import JOBS
+from airflow_mlops_provider.storage.artifacts import content_hash, open_store
+from tests.factories.rain import NAME, PRODUCTS, product, year
 
 CHECKOUT = Path(__file__).parents[2]
 AROUND_TRAINING = ("search", "trial", "conclude", "train", "evaluate", "retune")
@@ -34,8 +34,8 @@ class Missing(MetaPathFinder):
         if name.partition(".")[0] in missing:
             raise ModuleNotFoundError(f"the trainer has no {name}", name=name)
 sys.meta_path.insert(0, Missing())
-from airflow_mlops_provider.jobs.runner import run
-from airflow_mlops_provider.lifecycle.spec import JobSpec
+from airflow_mlops_provider.runtime.runner import run
+from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 text = open(0).read()
 manifest = run(JobSpec.model_validate_json(text))
 print(manifest.result.model_dump_json() if manifest.result else manifest.failure)
@@ -107,7 +107,7 @@ def test_every_job_around_training_can_be_loaded(absent: str) -> None:
     named = {package for job in AROUND_TRAINING for package in JOBS[job].packages}
     more = {canonicalize_name(Requirement(one).name) for one in listed("more", "torch")}  # installed or not
     assert {canonicalize_name(name) for name in named} <= closure(listed("training")) | more
-    modules = [*(JOBS[job].module for job in AROUND_TRAINING), "airflow_mlops_provider.backends.optuna"]
+    modules = [*(JOBS[job].module for job in AROUND_TRAINING), "airflow_mlops_provider.backends.search.optuna.study"]
     text = "import importlib, sys\nfor name in sys.argv[2:]: importlib.import_module(name)"
     command = [sys.executable, "-c", CHILD.partition("from airflow_mlops")[0] + text, absent, *modules]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)

@@ -12,16 +12,16 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from airflow_mlops_provider.backends.artifacts import open_store
-from airflow_mlops_provider.backends.feast import FeatureStoreBackend
-from airflow_mlops_provider.backends.ledger import Ledger
-from airflow_mlops_provider.backends.mlflow import MlflowBackend
+from airflow_mlops_provider.backends.feature_store.feast.store import FeatureStoreBackend
+from airflow_mlops_provider.backends.tracking.mlflow.client import MlflowBackend
 from airflow_mlops_provider.exceptions import JobLostError
-from airflow_mlops_provider.jobs.intervals import current, leading_to
-from airflow_mlops_provider.lifecycle.manifest import Manifest
-from airflow_mlops_provider.lifecycle.spec import JobSpec, RunIdentity, Services
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
+from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity, Services
 from airflow_mlops_provider.places.local_process import LocalProcess
-from tests.rain_world import NAME, PRODUCTS, deliver, product, year
+from airflow_mlops_provider.storage.artifacts import open_store
+from airflow_mlops_provider.storage.intervals import current, leading_to
+from airflow_mlops_provider.storage.ledger import Ledger
+from tests.factories.rain import NAME, PRODUCTS, deliver, product, year
 
 KILLING = Path(__file__).parents[1] / "killing"
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.kube_steps import exited, hold, running, say, scheduled, unschedulable, work
-from tests.kube_world import NAMESPACE, KubeWorld
+from tests.factories.kube.steps import exited, hold, running, say, scheduled, unschedulable, work
+from tests.factories.kube.world import NAMESPACE, KubeWorld
 
 client = pytest.importorskip("kubernetes.client", reason="needs the kubernetes extra")
 PYTHON = "import sys, time; print('hello', flush=True); time.sleep(float(sys.argv[1])); print('bye')"

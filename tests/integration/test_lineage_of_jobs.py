@@ -15,17 +15,17 @@ from typing import Any
 import boto3
 import pytest
 
-from airflow_mlops_provider.backends.artifacts import BucketStore, FolderStore, file_hash
-from airflow_mlops_provider.backends.ledger import Ledger
-from airflow_mlops_provider.backends.mlflow import MlflowBackend
+from airflow_mlops_provider.backends.tracking.mlflow.client import MlflowBackend
 from airflow_mlops_provider.cli.lineage import run, uses
 from airflow_mlops_provider.exceptions import UnknownNameError
-from airflow_mlops_provider.jobs.records import Records
-from airflow_mlops_provider.lifecycle.lineage import Lineage
-from airflow_mlops_provider.lifecycle.registry import Status
+from airflow_mlops_provider.lifecycle.records.lineage import Lineage
+from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.operators.lineage import event_extra
-from tests.bucket_world import s3_server
-from tests.shop_world import DAYS, ShopWorld
+from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore, file_hash
+from airflow_mlops_provider.storage.ledger import Ledger
+from airflow_mlops_provider.storage.records import Records
+from tests.factories.bucket import s3_server
+from tests.factories.shop import DAYS, ShopWorld
 
 REPO = Path(__file__).parents[2]
 LARGEST_EXTRA = 4096
@@ -126,18 +126,18 @@ def test_from_a_file_to_the_models(world: ShopWorld, records: Records) -> None:
 
 def test_the_command(world: ShopWorld, graph: Lineage, tmp_path: Path) -> None:
     """``airflow mlops lineage`` prints the tables, in full width also into a pipe, and draws the graph."""
-    drawn = tmp_path / "lineage.svg"
+    drawing = tmp_path / "lineage.svg"
     command = [sys.executable, "-m", "airflow", "mlops", "lineage", f"{world.name}@1"]
     env = {**os.environ, "AIRFLOW_HOME": str(tmp_path), "PYTHONPATH": str(REPO), "PYTHONWARNINGS": "ignore"}
     done = subprocess.run(
-        [*command, "--root", str(world.root), "--graph", str(drawn)],
+        [*command, "--root", str(world.root), "--graph", str(drawing)],
         env=env, cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     wanted = [*(item.hash[:12] for item in graph.items), world.first[:12], "rules:clean", "takings", '"num_leaves": 4']
     assert [told for told in wanted if told not in done.stdout] == []
     assert "…" not in done.stdout
-    assert drawn.read_text().startswith("<svg")
+    assert drawing.read_text().startswith("<svg")
 
 
 def test_the_command_as_json(world: ShopWorld, graph: Lineage, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from airflow_mlops_provider.backends.lightgbm import predict, save
-from airflow_mlops_provider.backends.mlflow import ADDRESS, MlflowBackend
+from airflow_mlops_provider.backends.models.lightgbm import predict, save
+from airflow_mlops_provider.backends.tracking.mlflow.client import ADDRESS, MlflowBackend
 from airflow_mlops_provider.exceptions import BackendError, UnknownNameError
 from airflow_mlops_provider.lifecycle.references import Dataset, Model
 
@@ -122,7 +122,7 @@ def test_mlflow_loads_what_was_logged(backend: MlflowBackend, folder: Path) -> N
     """MLflow's own pyfunc loader takes the model and predicts as ours does."""
     import mlflow
 
-    from airflow_mlops_provider.backends.lightgbm import load
+    from airflow_mlops_provider.backends.models.lightgbm import load
 
     run_id = train(backend, folder, "loads")
     mlflow.set_tracking_uri(backend.uri)

@@ -21,15 +21,15 @@ import pandas as pd
 import psutil
 import pytest
 
-from airflow_mlops_provider.backends.feast import FeatureStoreBackend
+from airflow_mlops_provider.backends.feature_store.feast.store import FeatureStoreBackend
 from airflow_mlops_provider.exceptions import DeploymentError
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
-from airflow_mlops_provider.serving import launcher
-from airflow_mlops_provider.serving.folders import feature_folder, prediction_folder, process_file
+from airflow_mlops_provider.scoring.predictor import Predictor
 from airflow_mlops_provider.serving.prediction_log import read_log
-from airflow_mlops_provider.serving.predictor import Predictor
-from tests.serving_world import NAME, WATERMARK, ask_for, make_product, make_release, make_rows
+from airflow_mlops_provider.serving.process import launcher
+from airflow_mlops_provider.serving.process.folders import feature_folder, prediction_folder, process_file
+from tests.factories.serving import NAME, WATERMARK, ask_for, make_product, make_release, make_rows
 
 DAY = Interval(start=datetime(2020, 1, 1, tzinfo=UTC), end=WATERMARK)
 REPOSITORY = Path(__file__).parents[2]

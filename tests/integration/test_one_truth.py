@@ -12,12 +12,13 @@ import psutil
 import pytest
 
 from airflow_mlops_provider.lifecycle.references import Report
-from airflow_mlops_provider.lifecycle.registry import Status
-from airflow_mlops_provider.serving import launcher, releases
-from airflow_mlops_provider.serving.client import ask
-from airflow_mlops_provider.serving.folders import process_file
-from tests.deploy_world import DeployWorld
-from tests.serving_world import NAME
+from airflow_mlops_provider.lifecycle.release.registry import Status
+from airflow_mlops_provider.serving import releases
+from airflow_mlops_provider.serving.process import launcher
+from airflow_mlops_provider.serving.process.client import ask
+from airflow_mlops_provider.serving.process.folders import process_file
+from tests.factories.deploy import DeployWorld
+from tests.factories.serving import NAME
 
 KILLS, SEED = 20, 7
 pytestmark = pytest.mark.timeout(900)
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.timeout(900)
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployWorld]:
     """A product whose first version is live."""
-    from airflow_mlops_provider.cli.processes import free_port
+    from airflow_mlops_provider.demo.processes import free_port
 
     one = DeployWorld(tmp_path_factory.mktemp("truth"), free_port())
     try:
@@ -97,9 +98,9 @@ def test_a_server_that_nobody_entered_is_found(world: DeployWorld) -> None:
 
 def test_mlflow_down_at_the_end(world: DeployWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """A deployment whose last word MLflow doesn't hear is done and says so; reconciliation tells MLflow later."""
-    from airflow_mlops_provider.backends.mlflow_mirror import Mirror
+    from airflow_mlops_provider.backends.tracking.mlflow.mirror import Mirror
     from airflow_mlops_provider.exceptions import BackendError
-    from airflow_mlops_provider.jobs import runner
+    from airflow_mlops_provider.runtime import runner
 
     def down(*_: Any) -> None:
         raise BackendError("MLflow is down")
@@ -139,8 +140,8 @@ def test_whatever_is_raised_takes_the_pointer_back(
     world: DeployWorld, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     """Any exception between the wish and the server's answer leaves the pointer at what was live before."""
-    from airflow_mlops_provider.jobs import rollout
-    from airflow_mlops_provider.jobs.work import Work
+    from airflow_mlops_provider.jobs.deployment import rollout
+    from airflow_mlops_provider.runtime.context import JobContext
 
     def fail(*_: Any, **__: Any) -> None:
         raise error
@@ -148,14 +149,14 @@ def test_whatever_is_raised_takes_the_pointer_back(
     version, before = world.ready(2), world.ledger.live()
     monkeypatch.setattr(launcher, "wait_for", fail)
     with pytest.raises(type(error)):
-        rollout.roll(Work(world.spec("deploy", version=version), world.root), version, before)
+        rollout.roll(JobContext(world.spec("deploy", version=version), world.root), version, before)
     pointer = releases.read_desired(world.store, NAME)
     assert before is not None and pointer is not None and pointer.model == before.model_copy(update={"facts": {}})
 
 
 def test_in_a_pod_no_server_is_started(world: DeployWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """A deployment that runs in a pod names the connection that it needs, is not retried, and changes nothing."""
-    from airflow_mlops_provider.jobs import runner
+    from airflow_mlops_provider.runtime import runner
 
     before = world.truth()
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")

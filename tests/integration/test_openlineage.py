@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from airflow_mlops_provider.backends import openlineage
-from airflow_mlops_provider.backends.artifacts import file_hash
+from airflow_mlops_provider.backends.lineage import openlineage
+from airflow_mlops_provider.lifecycle.records.spec import JobSpec, Services
 from airflow_mlops_provider.lifecycle.references import ModelVersion
-from airflow_mlops_provider.lifecycle.spec import JobSpec, Services
-from tests.tiny_world import TinyWorld, manifests
+from airflow_mlops_provider.storage.artifacts import file_hash
+from tests.factories.tiny import TinyWorld, manifests
 
 REPO = Path(__file__).parents[2]
 RULES = """
@@ -30,10 +30,10 @@ def clean(raw, interval):
 DAG = """
 from datetime import UTC, datetime, timedelta
 from airflow.sdk import DAG, task
-from airflow_mlops_provider.backends.code import load_product
+from airflow_mlops_provider.runtime.code import load_product
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.operators.features import RulesCleanIntervalOperator, SourceExtractIntervalOperator
-from airflow_mlops_provider.places.elsewhere import Elsewhere
+from airflow_mlops_provider.places.deferral import Elsewhere
 from airflow_mlops_provider.places.local_process import LocalProcess
 
 product = load_product("NAME")
@@ -157,7 +157,7 @@ def test_the_facet_says_how_a_result_was_made(sent: Events) -> None:
     assert facet["code"][f"{sent.world.name}.rules:clean"] == made.code_hashes[f"{sent.world.name}.rules"]
     assert facet["packages"] == len(made.packages)
     assert facet["_schemaURL"] == openlineage.SCHEMA
-    assert openlineage.SCHEMA.endswith("#airflow_mlops_provider/backends/openlineage.schema.json")
+    assert openlineage.SCHEMA.endswith("#airflow_mlops_provider/backends/lineage/openlineage.schema.json")
     assert "reused" not in facet
 
 

@@ -26,13 +26,13 @@ from airflow_mlops_provider.exceptions import (
     PodSpecError,
     UnschedulableError,
 )
-from airflow_mlops_provider.lifecycle.pod_identity import DECIDED, MANAGED_BY
-from airflow_mlops_provider.places.elsewhere import Elsewhere
-from airflow_mlops_provider.places.pod_operator import DurablePodOperator
-from tests.kube_node import Step
-from tests.kube_steps import running, say, scheduled, unschedulable, waiting, work
-from tests.kube_world import KubeWorld
-from tests.pod_world import Task, connect, deferred
+from airflow_mlops_provider.places.deferral import Deferred
+from airflow_mlops_provider.places.kubernetes.decisions.identity import DECIDED, MANAGED_BY
+from airflow_mlops_provider.places.kubernetes.operator import DurablePodOperator
+from tests.factories.kube.node import Step
+from tests.factories.kube.pod_world import Task, connect, deferred
+from tests.factories.kube.steps import running, say, scheduled, unschedulable, waiting, work
+from tests.factories.kube.world import KubeWorld
 
 KUBECONFIG = os.environ.get("KUBECONFIG")
 NO_CLUSTER = pytest.mark.skipif(not KUBECONFIG, reason="no Kubernetes cluster: KUBECONFIG is not set")
@@ -199,7 +199,7 @@ def test_a_retry_finds_the_pod(cluster: Cluster, task: Task) -> None:
     """A worker that died while its pod ran costs no second pod."""
     cluster.expect(scheduled(), work())
     code = "import time; time.sleep(3); print('once')"
-    with pytest.raises(Elsewhere):
+    with pytest.raises(Deferred):
         cluster.operator(code).attend(task.next_try())
     (name,) = cluster.left(task)
     found = attending(lambda: cluster.operator(code), task.next_try())

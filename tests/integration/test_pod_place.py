@@ -24,18 +24,18 @@ from airflow_mlops_provider.exceptions import (
     OutOfMemoryError,
     UnschedulableError,
 )
-from airflow_mlops_provider.lifecycle.pod_identity import DECIDED
-from airflow_mlops_provider.lifecycle.spec import JobSpec
-from airflow_mlops_provider.places.elsewhere import Elsewhere
-from airflow_mlops_provider.places.kubernetes_pod import SecretKey
+from airflow_mlops_provider.lifecycle.records.spec import JobSpec
+from airflow_mlops_provider.places.deferral import Deferred
+from airflow_mlops_provider.places.kubernetes.decisions.identity import DECIDED
+from airflow_mlops_provider.places.kubernetes.manifest import spec_of
+from airflow_mlops_provider.places.kubernetes.place import SecretKey
 from airflow_mlops_provider.places.local_process import LocalProcess
-from airflow_mlops_provider.places.pod_manifest import spec_of
-from airflow_mlops_provider.places.retries import JobRetryPolicy
-from tests.kube_api import Refusal
-from tests.kube_steps import collected, exited, hold, running, say, scheduled, unschedulable, work
-from tests.kube_world import KubeWorld
-from tests.pod_world import LOG, Task, connect, fired, place_of, run_in_pod, stored
-from tests.tiny_world import TinyWorld
+from airflow_mlops_provider.places.retry_policy import JobRetryPolicy
+from tests.factories.kube.api import Refusal
+from tests.factories.kube.pod_world import LOG, Task, connect, fired, place_of, run_in_pod, stored
+from tests.factories.kube.steps import collected, exited, hold, running, say, scheduled, unschedulable, work
+from tests.factories.kube.world import KubeWorld
+from tests.factories.tiny import TinyWorld
 
 ROOT = Path(__file__).parents[2]
 SECRET = "hunter2-hunter2"
@@ -109,7 +109,7 @@ def test_waiting_costs_no_worker_and_tells_no_secret(
     with pytest.raises(ConfigurationError, match="the connections hold MLFLOW_TRACKING_PASSWORD"):
         place_of(world).run(asked, held, LOG, context)
     assert kube.created == []
-    with pytest.raises(Elsewhere) as waiting:
+    with pytest.raises(Deferred) as waiting:
         place_of(world, secrets={"MLFLOW_TRACKING_PASSWORD": key}).run(asked, held, LOG, context)
     trigger, row = stored(waiting.value)
     event = fired(trigger)
@@ -185,7 +185,7 @@ def test_a_dead_worker_costs_nothing(tiny: TinyWorld, kube: KubeWorld, spec: Job
     """The retry after a worker's death goes on with the same pod, by what the task remembers or by its labels."""
     go_on, task = threading.Event(), Task()
     kube.next(scheduled(), hold(go_on), work())
-    with pytest.raises(Elsewhere):
+    with pytest.raises(Deferred):
         place_of(tiny).run(spec, {}, LOG, task.next_try())
     if memory == "lost":
         task.memory.clear()
@@ -200,7 +200,7 @@ def test_a_success_outlives_its_pod(tiny: TinyWorld, kube: KubeWorld, spec: JobS
     kube.ordinary = (scheduled(), work(), collected())
     for retried in (False, True):
         task = Task()
-        with pytest.raises(Elsewhere) as waiting:
+        with pytest.raises(Deferred) as waiting:
             place_of(tiny).run(spec, {}, LOG, context := task.next_try())
         kube.until(lambda: kube.names() == [])
         event = None if retried else fired(stored(waiting.value)[0])
@@ -212,7 +212,7 @@ def test_other_inputs_take_another_pod(tiny: TinyWorld, kube: KubeWorld, spec: J
     """A pod that an earlier try left, and that does something else by now, is removed."""
     kube.next(scheduled(), running())
     task = Task()
-    with pytest.raises(Elsewhere):
+    with pytest.raises(Deferred):
         place_of(tiny).run(spec.model_copy(update={"params": {"old": 1}}), {}, LOG, task.next_try())
     assert run_in_pod(place_of(tiny), spec, task.next_try()).state == "success"
     assert [spec_of(pod).params for pod in kube.created] == [{"old": 1}, {}]  # type: ignore[union-attr]
@@ -223,7 +223,7 @@ def test_a_failed_trigger_leaves_the_waiting_to_the_worker(tiny: TinyWorld, kube
     """When Airflow gives a trigger up, the worker itself waits for the same pod."""
     kube.next(scheduled(), work())
     context = Task().next_try()
-    with pytest.raises(Elsewhere):
+    with pytest.raises(Deferred):
         place_of(tiny).run(spec, {}, LOG, context)
     assert place_of(tiny).run(spec, {}, LOG, context, {"stay": True}).state == "success"
     assert len(kube.created) == 1
@@ -251,7 +251,7 @@ def test_an_api_server_that_stumbles_is_asked_again(tiny: TinyWorld, kube: KubeW
     kube.fault("GET /api", "reset")
     kube.fault("DELETE /api", 500)
     context = Task().next_try()
-    with pytest.raises(Elsewhere) as waiting:
+    with pytest.raises(Deferred) as waiting:
         place_of(tiny).run(spec, {}, LOG, context)
     kube.down()
     threading.Timer(1, kube.up).start()
@@ -306,7 +306,7 @@ def test_a_stopped_task_leaves_no_pod(tiny: TinyWorld, kube: KubeWorld, spec: Jo
         place.run(spec, {}, LOG, Task().next_try())
     assert not caught.value.retryable
     assert kube.names() == []
-    with pytest.raises(Elsewhere) as waiting:
+    with pytest.raises(Deferred) as waiting:
         place_of(tiny, termination_grace_seconds=0).run(spec, {}, LOG, Task().next_try())
     asyncio.run(waiting.value.trigger().on_kill())
     kube.until(lambda: kube.names() == [])
@@ -316,7 +316,7 @@ def test_a_triggers_own_end_harms_no_pod(tiny: TinyWorld, kube: KubeWorld, spec:
     """A triggerer that is shut down leaves the pod alone, and the next one goes on."""
     go_on, context = threading.Event(), Task().next_try()
     kube.next(scheduled(), hold(go_on), work())
-    with pytest.raises(Elsewhere) as waiting:
+    with pytest.raises(Deferred) as waiting:
         place_of(tiny).run(spec, {}, LOG, context)
     with pytest.raises(TimeoutError):
         fired(stored(waiting.value)[0], seconds=0.5)

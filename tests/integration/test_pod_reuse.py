@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from airflow_mlops_provider.exceptions import IntegrityError, MLOpsError
-from airflow_mlops_provider.lifecycle.manifest import Manifest
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Dataset
-from tests.kube_world import KubeWorld
-from tests.pod_world import LOG, Task, connect, place_of
-from tests.tiny_world import DELIVERY, TinyWorld
+from tests.factories.kube.pod_world import LOG, Task, connect, place_of
+from tests.factories.kube.world import KubeWorld
+from tests.factories.tiny import DELIVERY, TinyWorld
 
 ROOT = Path(__file__).parents[2]
 PINNED = f"registry.example/jobs@sha256:{'a' * 64}"

@@ -23,19 +23,29 @@ import pytest
 import tenacity
 
 from airflow_mlops_provider.exceptions import MLOpsError, SourceDataError
-from airflow_mlops_provider.jobs.runner import describe, run
-from airflow_mlops_provider.lifecycle.manifest import Manifest
-from airflow_mlops_provider.lifecycle.pod_ends import Patience
-from airflow_mlops_provider.lifecycle.spec import JobSpec
-from airflow_mlops_provider.places.elsewhere import Elsewhere
-from airflow_mlops_provider.places.kubernetes_pod import KubernetesPod
-from airflow_mlops_provider.places.pod_manifest import receipt_key
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
+from airflow_mlops_provider.lifecycle.records.spec import JobSpec
+from airflow_mlops_provider.places.deferral import Deferred
+from airflow_mlops_provider.places.kubernetes.decisions.ends import Timeouts
+from airflow_mlops_provider.places.kubernetes.manifest import manifest_copy_key
+from airflow_mlops_provider.places.kubernetes.place import KubernetesPod
+from airflow_mlops_provider.runtime.runner import describe, run
 from airflow_mlops_provider.triggers.pods import PodTrigger
-from tests.kube_node import Life, Step
-from tests.kube_steps import collected, exited, failed, hold, node_lost, running, scheduled, unschedulable, waiting
-from tests.kube_world import KubeWorld
-from tests.pod_world import LOG, Store, Try, connect, fired, place_of, stored
-from tests.tiny_world import TinyWorld
+from tests.factories.kube.node import Life, Step
+from tests.factories.kube.pod_world import LOG, Store, Try, connect, fired, place_of, stored
+from tests.factories.kube.steps import (
+    collected,
+    exited,
+    failed,
+    hold,
+    node_lost,
+    running,
+    scheduled,
+    unschedulable,
+    waiting,
+)
+from tests.factories.kube.world import KubeWorld
+from tests.factories.tiny import TinyWorld
 
 GPU = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
 ENDS: dict[str, Step] = {
@@ -117,7 +127,7 @@ class Case:
 
     def defer(self) -> PodTrigger:
         """Run the task until it waits in the triggerer, and return the trigger."""
-        with pytest.raises(Elsewhere) as waiting:
+        with pytest.raises(Deferred) as waiting:
             self.attend(deferrable=True)
         return stored(waiting.value)[0]
 
@@ -137,7 +147,7 @@ class Case:
         if manifest == "absent":
             return
         text = told.model_dump_json() if told else self.cluster.manifests["success"].model_dump_json()[:-20]
-        folder = self.cluster.root / receipt_key(self.cluster.spec(self.run_id), life.name)
+        folder = self.cluster.root / manifest_copy_key(self.cluster.spec(self.run_id), life.name)
         folder.mkdir(parents=True)
         (folder / "manifest.json").write_text(text)
         self.left.set()
@@ -247,8 +257,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with pytest.MonkeyPatch.context() as patch:
         connect(patch, one.world.kubeconfig)
         patch.setattr(kubernetes_helper_functions, "_default_wait", tenacity.wait_fixed(0.02))
-        patch.setattr("airflow_mlops_provider.places.pod_api.GONE_WITHIN", 0.1)
-        patch.setattr("airflow_mlops_provider.places.pod_operator.Patience", partial(Patience, manifest=0, lost=0))
+        patch.setattr("airflow_mlops_provider.places.kubernetes.api.GONE_WITHIN", 0.1)
+        patch.setattr(
+            "airflow_mlops_provider.places.kubernetes.operator.Timeouts", partial(Timeouts, manifest=0, lost=0)
+        )
         yield one
     one.world.close()
     one.tiny.close()

@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 
 from airflow_mlops_provider.exceptions import ConfigurationError
-from airflow_mlops_provider.lifecycle.pod_identity import DECIDED, INSTALLATION, full_ids, labels
-from airflow_mlops_provider.lifecycle.spec import RunIdentity
-from airflow_mlops_provider.places.reaper import reap
-from tests.kube_rules import stamp
-from tests.kube_steps import exited, running, scheduled
-from tests.kube_world import NAMESPACE, KubeWorld
+from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
+from airflow_mlops_provider.places.kubernetes.decisions.identity import DECIDED, INSTALLATION, full_ids, labels
+from airflow_mlops_provider.places.kubernetes.reaper import reap
+from tests.factories.kube.rules import stamp
+from tests.factories.kube.steps import exited, running, scheduled
+from tests.factories.kube.world import NAMESPACE, KubeWorld
 
 ROOT = Path(__file__).parents[2]
 OURS = "the-one-in-the-tests"
@@ -194,7 +194,7 @@ def api_of(world: KubeWorld) -> Any:
     """Return the pods of the cluster as places see them."""
     from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
 
-    from airflow_mlops_provider.places.pod_api import PodApi
+    from airflow_mlops_provider.places.kubernetes.api import PodApi
 
     return PodApi(KubernetesHook(conn_id=None, config_dict=world.config), NAMESPACE)
 

@@ -14,13 +14,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from airflow_mlops_provider.backends.artifacts import open_store
 from airflow_mlops_provider.cli.reproduce import RECORDED, Asked, Reproduction
 from airflow_mlops_provider.cli.workbench import workbench
 from airflow_mlops_provider.exceptions import IntegrityError, MissingRecordError, UnknownNameError
-from airflow_mlops_provider.jobs import recorded_code, reproduction
-from airflow_mlops_provider.lifecycle.reproduction import Finding
-from tests.shop_world import DAYS, RULES, SETTINGS, ShopWorld
+from airflow_mlops_provider.lifecycle.records.reproduction import Finding
+from airflow_mlops_provider.runtime.reproduction import plan as reproduction
+from airflow_mlops_provider.runtime.reproduction import recorded_code
+from airflow_mlops_provider.storage.artifacts import open_store
+from tests.factories.shop import DAYS, RULES, SETTINGS, ShopWorld
 
 RAW = "raw file sales/2024-01-02.csv"
 CHANGED_RULES = RULES.replace("> LEAST", "> LEAST + 1")

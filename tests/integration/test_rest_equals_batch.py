@@ -14,18 +14,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from airflow_mlops_provider.backends.artifacts import content_hash, open_store
-from airflow_mlops_provider.backends.ledger import Ledger
-from airflow_mlops_provider.cli.processes import free_port
-from airflow_mlops_provider.jobs import runner
-from airflow_mlops_provider.jobs.compute import EXAMPLES
-from airflow_mlops_provider.jobs.intervals import current, leading_to
-from airflow_mlops_provider.jobs.predict import INPUTS, PREDICTIONS
+from airflow_mlops_provider.demo.processes import free_port
+from airflow_mlops_provider.jobs.features.compute import EXAMPLES
+from airflow_mlops_provider.jobs.serving.predict import INPUTS, PREDICTIONS
 from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.records.spec import JobSpec, Services
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion
-from airflow_mlops_provider.lifecycle.registry import Status
-from airflow_mlops_provider.lifecycle.spec import JobSpec, Services
-from airflow_mlops_provider.serving import launcher, releases
+from airflow_mlops_provider.lifecycle.release.registry import Status
+from airflow_mlops_provider.runtime import runner
+from airflow_mlops_provider.serving import releases
+from airflow_mlops_provider.serving.process import launcher
+from airflow_mlops_provider.storage.artifacts import content_hash, open_store
+from airflow_mlops_provider.storage.intervals import current, leading_to
+from airflow_mlops_provider.storage.ledger import Ledger
 from flight_delay import replay
 from flight_delay.examples import STORED, examples
 from flight_delay.product import product

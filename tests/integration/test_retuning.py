@@ -17,14 +17,14 @@ import pandas as pd
 import pytest
 
 from airflow_mlops_provider.exceptions import SourceDataError
-from airflow_mlops_provider.jobs import runner
-from airflow_mlops_provider.jobs.tail import split_tail
-from airflow_mlops_provider.lifecycle.manifest import Manifest
+from airflow_mlops_provider.jobs.training.holdout import split_tail
 from airflow_mlops_provider.lifecycle.product import MLProduct, Retuning
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, Report
 from airflow_mlops_provider.operators.evaluation import ModelRetuneOperator
-from tests.record_world import leave
-from tests.tiny_world import TinyWorld
+from airflow_mlops_provider.runtime import runner
+from tests.factories.record import leave
+from tests.factories.tiny import TinyWorld
 
 HOURS = 1200
 TRAINER = """

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from airflow_mlops_provider.jobs.runner import run
-from airflow_mlops_provider.lifecycle.manifest import Manifest
-from tests.shop_world import DAYS, ShopWorld
-from tests.tiny_world import TinyWorld
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
+from airflow_mlops_provider.runtime.runner import run
+from tests.factories.shop import DAYS, ShopWorld
+from tests.factories.tiny import TinyWorld
 
 
 def test_cleaning_tells_rows_in_and_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

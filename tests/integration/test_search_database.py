@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from airflow_mlops_provider.backends import search_access
-from airflow_mlops_provider.backends.optuna import SearchStudy
+from airflow_mlops_provider.backends.search.optuna import access as search_access
+from airflow_mlops_provider.backends.search.optuna.study import SearchStudy
 from airflow_mlops_provider.exceptions import BackendError
-from airflow_mlops_provider.lifecycle.search import Algorithm, FloatRange, Pruning
+from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, FloatRange, Pruning
 
 PASSWORD = "open-sesame"
 TREES = (Algorithm(name="trees", code="shop.trainer:train", space={"rate": FloatRange(low=0.0, high=1.0)}),)
@@ -38,7 +38,7 @@ pytestmark = [
 def server() -> Iterator[str]:
     """The URL of a database of a server that runs as long as the tests here."""
     pytest.importorskip("psycopg2", reason="psycopg2 is not installed")
-    from airflow_mlops_provider.cli.processes import free_port
+    from airflow_mlops_provider.demo.processes import free_port
 
     # Not among the other temporary folders, of which a user of its own can read none.
     folder, port = Path(tempfile.mkdtemp(prefix="mlops-postgres-")), free_port()

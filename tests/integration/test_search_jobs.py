@@ -9,13 +9,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from airflow_mlops_provider.backends.artifacts import open_store
-from airflow_mlops_provider.jobs.runner import run
-from airflow_mlops_provider.jobs.searching import kept_stop
+from airflow_mlops_provider.jobs.experimentation.searching import kept_stop
 from airflow_mlops_provider.lifecycle.references import Dataset, Report
 from airflow_mlops_provider.lifecycle.settings import TrainerSettings
-from tests.search_world import ROWS, SearchWorld, done
-from tests.tiny_world import manifests
+from airflow_mlops_provider.runtime.runner import run
+from airflow_mlops_provider.storage.artifacts import open_store
+from tests.factories.search import ROWS, SearchWorld, done
+from tests.factories.tiny import manifests
 
 TRIALS = 8
 # Installed at the place of the second try only.
@@ -83,8 +83,8 @@ def test_an_algorithm_that_is_not_installed_is_left_out(searched: Searched) -> N
 def test_the_current_settings_are_tried_first(searched: Searched) -> None:
     """Slot 0 has the settings of the product's file; what wins beats what they reach."""
     settings = TrainerSettings.read(searched.world.package / "settings.json").settings
-    drawn = searched.trials[0].facts["drawn"]
-    assert drawn == {name: settings[name] for name in drawn}
+    params = searched.trials[0].facts["params"]
+    assert params == {name: settings[name] for name in params}
     facts = searched.report.facts
     assert facts["current"] == searched.trials[0].facts["value"]
     assert facts["baseline"] == 0.5 < facts["current"] < facts["best"]["value"]
@@ -112,7 +112,7 @@ def test_the_report_says_what_won_and_why_it_stopped(searched: Searched) -> None
     told = facts["best"]
     assert (told["trial"], told["value"]) == (best.facts["slot"], best.facts["value"])
     assert (told["algorithm"], told["code"], told["flavor"]) == ("trees", f"{world.name}.trainer:train", "lightgbm")
-    assert told["settings"] == {"rounds": 12, "nap": 0.0, **best.facts["drawn"]}
+    assert told["settings"] == {"rounds": 12, "nap": 0.0, **best.facts["params"]}
     assert (told["seed"], told["metric"], told["requires"]) == (13, "roc_auc", ["lightgbm", "numpy"])
     reason = f"all {TRIALS} trials have ended"
     assert (facts["stopped"], facts["trials"], facts["study"]) == (reason, TRIALS, searched.split.facts["study"])
@@ -135,7 +135,7 @@ def test_mlflow_has_a_run_for_each_trial(searched: Searched) -> None:
     for trial in searched.world.study(searched.split).trials():
         (run_of,) = [one for one in children if one.info.run_name == f"trial {trial.slot}"]
         assert run_of.info.status == status[trial.state]
-        assert run_of.data.params["leaves"] == str(trial.drawn["leaves"])
+        assert run_of.data.params["leaves"] == str(trial.params["leaves"])
         assert run_of.data.metrics["roc_auc"] == trial.value
         history = client.get_metric_history(run_of.info.run_id, "reported")
         assert {one.step: one.value for one in history} == trial.values

@@ -14,14 +14,19 @@ from typing import Any
 import pytest
 
 from airflow_mlops_provider.lifecycle.references import Dataset, Report
-from airflow_mlops_provider.lifecycle.trials import Trial
-from tests.search_world import SearchWorld, take
-from tests.tiny_world import manifests
+from airflow_mlops_provider.lifecycle.search.trials import Trial
+from tests.factories.search import SearchWorld, take
+from tests.factories.tiny import manifests
 
 TRIALS, KILLS, WORKERS = 24, 10, 2
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
-    ["airflow_mlops_provider.jobs.trial", "airflow_mlops_provider.backends.optuna", "lightgbm", "mlflow"]
+    [
+        "airflow_mlops_provider.jobs.experimentation.trial",
+        "airflow_mlops_provider.backends.search.optuna.study",
+        "lightgbm",
+        "mlflow",
+    ]
 )
 
 
@@ -102,12 +107,12 @@ def test_every_trial_ended_once(killed: Killed) -> None:
 def test_no_ended_trial_was_trained_again(killed: Killed) -> None:
     """After a kill only trials that had not ended begin; those that had begun go on with what was drawn for them."""
     trials, trainings = killed.world.study(killed.split).trials(), killed.trainings()
-    assert len({(one.drawn["leaves"], one.drawn["rate"]) for one in trials}) == TRIALS
+    assert len({(one.params["leaves"], one.params["rate"]) for one in trials}) == TRIALS
     for then, lines in killed.seen:
-        ended = {(one.drawn["leaves"], one.drawn["rate"]) for one in then if one.ended}
+        ended = {(one.params["leaves"], one.params["rate"]) for one in then if one.ended}
         assert not ended & {(leaves, rate) for what, leaves, rate, _ in trainings[lines:] if what == "begun"}
-        for begun in (one for one in then if one.state == "running" and len(one.drawn) == 3):
-            assert trials[begun.slot].drawn == begun.drawn
+        for begun in (one for one in then if one.state == "running" and len(one.params) == 3):
+            assert trials[begun.slot].params == begun.params
     again = killed.begun() - TRIALS
     assert again >= 3, "the kills hit no training"
     assert again <= KILLS

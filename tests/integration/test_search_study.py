@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from airflow_mlops_provider.backends.optuna import SearchStudy
-from airflow_mlops_provider.backends.optuna_storage import database
+from airflow_mlops_provider.backends.search.optuna.storage import database
+from airflow_mlops_provider.backends.search.optuna.study import SearchStudy
 from airflow_mlops_provider.exceptions import BackendError, MissingExtraError, UnknownNameError
-from airflow_mlops_provider.lifecycle.search import Algorithm, Choice, FloatRange, IntRange, Pruning
-from airflow_mlops_provider.lifecycle.trials import Trial
+from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Choice, FloatRange, IntRange, Pruning
+from airflow_mlops_provider.lifecycle.search.trials import Trial
 
 TREES = Algorithm(
     name="trees",
@@ -51,27 +51,27 @@ def test_a_slot_keeps_its_trial(study: SearchStudy, url: str) -> None:
 def test_what_was_drawn_before_a_kill_stays(study: SearchStudy, url: str) -> None:
     """A worker killed between two draws: the next one draws only what is missing."""
     half = TREES.model_copy(update={"space": {"rate": TREES.space["rate"]}})
-    drawn = study.begin(2, (half,), SEED).drawn
-    whole = SearchStudy("six", url).begin(2, (TREES,), SEED + 1).drawn
+    params = study.begin(2, (half,), SEED).params
+    whole = SearchStudy("six", url).begin(2, (TREES,), SEED + 1).params
     assert whole.keys() == {"rate", "leaves"}
-    assert whole["rate"] == drawn["rate"]
+    assert whole["rate"] == params["rate"]
 
 
 def test_the_first_slot_tries_what_it_was_told(study: SearchStudy) -> None:
     """Slot 0 begins with the settings given for it, the others with their own."""
-    assert study.begin(0, (TREES,), SEED).drawn == {"rate": 0.5, "leaves": 8}
-    assert len({str(study.begin(slot, (TREES,), SEED).drawn) for slot in range(1, 6)}) == 5
+    assert study.begin(0, (TREES,), SEED).params == {"rate": 0.5, "leaves": 8}
+    assert len({str(study.begin(slot, (TREES,), SEED).params) for slot in range(1, 6)}) == 5
 
 
 def test_the_first_draws_follow_from_the_seed(tmp_path: Path) -> None:
     """Before there is anything to learn from, a slot's settings depend on seed and slot, not on who came first."""
 
-    def drawn(order: list[int], name: str) -> dict[int, object]:
+    def params(order: list[int], name: str) -> dict[int, object]:
         one = SearchStudy(name)
         one.open(5)
-        return {slot: one.begin(slot, BOTH, SEED).drawn for slot in order}
+        return {slot: one.begin(slot, BOTH, SEED).params for slot in order}
 
-    assert drawn([0, 1, 2, 3, 4], "a") == drawn([4, 2, 0, 1, 3], "b")
+    assert params([0, 1, 2, 3, 4], "a") == params([4, 2, 0, 1, 3], "b")
 
 
 def test_an_ended_trial_stays(study: SearchStudy, url: str) -> None:

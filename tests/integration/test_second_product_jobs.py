@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops_provider.backends.artifacts import open_store
-from airflow_mlops_provider.jobs import runner
-from airflow_mlops_provider.jobs.intervals import current, leading_to
+from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity, Services
 from airflow_mlops_provider.lifecycle.references import AnyReference
-from airflow_mlops_provider.lifecycle.spec import JobSpec, RunIdentity, Services
-from airflow_mlops_provider.serving import launcher
-from tests.rain_world import NAME, PRODUCTS, deliver, product, year
+from airflow_mlops_provider.runtime import runner
+from airflow_mlops_provider.serving.process import launcher
+from airflow_mlops_provider.storage.artifacts import open_store
+from airflow_mlops_provider.storage.intervals import current, leading_to
+from tests.factories.rain import NAME, PRODUCTS, deliver, product, year
 
 Job = Callable[..., Any]
 

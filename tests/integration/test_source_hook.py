@@ -14,9 +14,9 @@ from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.hooks.services import services
 from airflow_mlops_provider.hooks.source import SourceHook
 from airflow_mlops_provider.lifecycle.product import MLProduct
-from airflow_mlops_provider.lifecycle.spec import Repository
-from tests.forge_world import ForgeWorld, bare, git, repository
-from tests.tiny_world import TinyWorld
+from airflow_mlops_provider.lifecycle.records.spec import Repository
+from tests.factories.forge import ForgeWorld, bare, git, repository
+from tests.factories.tiny import TinyWorld
 
 REMOTE = "https://git.example/team/models.git"
 Define = Callable[..., None]

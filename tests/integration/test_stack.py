@@ -15,9 +15,9 @@ from typing import Any
 import psutil
 import pytest
 
-from airflow_mlops_provider.cli import processes
-from airflow_mlops_provider.cli.processes import Started
-from airflow_mlops_provider.cli.stack import Stack, StackConfig, recorded, stop_running
+from airflow_mlops_provider.demo import processes
+from airflow_mlops_provider.demo.processes import Started
+from airflow_mlops_provider.demo.stack import Stack, StackConfig, recorded, stop_running
 from airflow_mlops_provider.exceptions import BackendError, ConfigurationError
 
 DAGS = """
@@ -140,7 +140,7 @@ def test_a_stack_ends_with_the_process_that_holds_it(
     program = f"""
         import signal
         from pathlib import Path
-        from airflow_mlops_provider.cli.stack import Stack, StackConfig
+        from airflow_mlops_provider.demo.stack import Stack, StackConfig
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin by ignoring it
         with Stack(StackConfig({arguments})) as stack:
             stack.start()

@@ -16,17 +16,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from airflow_mlops_provider.backends.artifacts import open_store
-from airflow_mlops_provider.backends.ledger import Ledger
-from airflow_mlops_provider.backends.mlflow import MlflowBackend
-from airflow_mlops_provider.jobs import runner
-from airflow_mlops_provider.lifecycle.manifest import Manifest
+from airflow_mlops_provider.backends.tracking.mlflow.client import MlflowBackend
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
+from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity, Services
 from airflow_mlops_provider.lifecycle.references import Dataset, Model
-from airflow_mlops_provider.lifecycle.spec import JobSpec, RunIdentity, Services
-from airflow_mlops_provider.serving.predictor import Predictor
+from airflow_mlops_provider.runtime import runner
+from airflow_mlops_provider.scoring.predictor import Predictor
+from airflow_mlops_provider.storage.artifacts import open_store
+from airflow_mlops_provider.storage.ledger import Ledger
 from flight_delay.examples import CARRIERS, ORIGINS, STORED
 from flight_delay.product import product
-from tests.record_world import leave
+from tests.factories.record import leave
 
 for _library in ("torch", "onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(_library, reason="pip install 'airflow-mlops-provider[torch]'")
@@ -112,7 +112,7 @@ class Process:
     def __init__(self, spec: JobSpec, log: Path) -> None:
         self.log = log
         self.child = subprocess.Popen(
-            [sys.executable, "-m", "airflow_mlops_provider.jobs"],
+            [sys.executable, "-m", "airflow_mlops_provider.runtime"],
             stdin=subprocess.PIPE,
             stderr=log.open("w"),
             env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'dags'}"},
@@ -208,7 +208,7 @@ def test_its_model_goes_all_the_way(resumed: tuple[World, Manifest, str], monkey
     mlflow.set_tracking_uri(backend.uri)
     theirs = mlflow.pyfunc.load_model(f"models:/{product.name}/{version.version}")
     described = json.loads((Path(model.uri.removeprefix("file://")) / "model.json").read_text())["inputs"]
-    from airflow_mlops_provider.backends import onnx
+    from airflow_mlops_provider.backends.models import onnx
 
     numbers, codes = onnx.arrays(described, inputs)
     found = theirs.predict({"numbers": numbers, "codes": codes})

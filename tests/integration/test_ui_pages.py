@@ -11,12 +11,12 @@ from typing import Any
 import httpx
 import pytest
 
-from airflow_mlops_provider.cli.settings import USER, password
-from airflow_mlops_provider.lifecycle.manifest import Failure
+from airflow_mlops_provider.demo.settings import USER, password
+from airflow_mlops_provider.lifecycle.records.manifest import Failure
 from airflow_mlops_provider.lifecycle.references import Model, ModelVersion
-from airflow_mlops_provider.lifecycle.registry import Status
+from airflow_mlops_provider.lifecycle.release.registry import Status
 from flight_delay.product import product
-from tests.ui_world import HTML, World, replayed
+from tests.factories.ui import HTML, World, replayed
 
 pytestmark = pytest.mark.system
 REPO = Path(__file__).parents[2]
@@ -48,7 +48,7 @@ def stack(stack_factory: Callable[..., Any], world: World, tmp_path_factory: pyt
     """Return a real Airflow on that artifact root."""
     env = {
         "AIRFLOW__MLOPS__ARTIFACT_ROOT": str(world.store.root),
-        "AIRFLOW__CORE__AUTH_MANAGER": "tests.per_dag_auth.PerDagAuthManager",
+        "AIRFLOW__CORE__AUTH_MANAGER": "tests.factories.per_dag_auth.PerDagAuthManager",
         "PYTHONPATH": os.pathsep.join([str(REPO), str(REPO / "dags")]),
     }
     return stack_factory(tmp_path_factory.mktemp("dags"), env=env, triggerer=False)

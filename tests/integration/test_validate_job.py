@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_mlops_provider.jobs.runner import run
-from airflow_mlops_provider.lifecycle.manifest import Manifest
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.operators.validation import GreatExpectationsValidateDatasetOperator
-from tests.tiny_world import DELIVERY, TinyWorld
+from airflow_mlops_provider.runtime.runner import run
+from tests.factories.tiny import DELIVERY, TinyWorld
 
 EXPECTATIONS = """
 import great_expectations.expectations as gxe

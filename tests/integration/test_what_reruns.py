@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops_provider.backends.artifacts import open_store
-from airflow_mlops_provider.jobs import runner
-from airflow_mlops_provider.jobs.catalogue import JOBS
-from airflow_mlops_provider.jobs.intervals import current, leading_to
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.spec import JobSpec, RunIdentity, Services
-from tests.rain_world import NAME, PRODUCTS, deliver, product, year
+from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity, Services
+from airflow_mlops_provider.runtime import runner
+from airflow_mlops_provider.runtime.registry import JOBS
+from airflow_mlops_provider.storage.artifacts import open_store
+from airflow_mlops_provider.storage.intervals import current, leading_to
+from tests.factories.rain import NAME, PRODUCTS, deliver, product, year
 
 YEARS = (year(2012), year(2013))
 MODEL = {"train", "evaluate"}

@@ -17,9 +17,9 @@ from typing import Any
 
 import mlflow.store.model_registry.sqlalchemy_store
 
-from airflow_mlops_provider.backends import mlflow, mlflow_mirror  # noqa: F401
-from airflow_mlops_provider.jobs import deploy, reconcile, runner  # noqa: F401
-from airflow_mlops_provider.lifecycle.spec import JobSpec
+from airflow_mlops_provider.backends.tracking.mlflow import client as mlflow  # noqa: F401
+from airflow_mlops_provider.lifecycle.records.spec import JobSpec
+from airflow_mlops_provider.runtime import runner
 
 OURS, BEGIN = "/airflow_mlops_provider/", "/jobs/deploy.py"
 REACHING_DISK = {"replace", "link", "open", "fsync", "unlink", "rename", "commit", "flock", "fork_exec", "write"}

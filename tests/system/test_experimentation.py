@@ -15,15 +15,15 @@ from typing import Any
 import psutil
 import pytest
 
-from airflow_mlops_provider.backends.optuna import SearchStudy
-from airflow_mlops_provider.cli import processes
-from airflow_mlops_provider.cli.stack import Stack
+from airflow_mlops_provider.backends.search.optuna.study import SearchStudy
+from airflow_mlops_provider.demo import processes
+from airflow_mlops_provider.demo.stack import Stack
 from airflow_mlops_provider.lifecycle.references import Report
+from airflow_mlops_provider.lifecycle.search.trials import Trial
 from airflow_mlops_provider.lifecycle.settings import TrainerSettings, branch_of
-from airflow_mlops_provider.lifecycle.trials import Trial
-from tests.forge_world import bare, branches, git, repository
-from tests.search_world import SearchWorld
-from tests.tiny_world import manifests
+from tests.factories.forge import bare, branches, git, repository
+from tests.factories.search import SearchWorld
+from tests.factories.tiny import manifests
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
 DAG = Path(__file__).parents[2] / "dags" / "experimentation.py"
@@ -83,7 +83,7 @@ class Experiment:
         for process in processes.marked(str(self.stack.home)):
             try:
                 trial = process.environ().get("AIRFLOW_CTX_TASK_ID") == "experimentation.trial"
-                if trial and "airflow_mlops_provider.jobs" in process.cmdline():
+                if trial and "airflow_mlops_provider.runtime" in process.cmdline():
                     found.append(process)
             except psutil.NoSuchProcess:
                 continue

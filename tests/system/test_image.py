@@ -28,11 +28,11 @@ import httpx
 import pytest
 import yaml
 
-from airflow_mlops_provider.lifecycle.manifest import Manifest
-from airflow_mlops_provider.lifecycle.spec import JobSpec
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
+from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.places.local_process import LocalProcess
 from airflow_mlops_provider.serving.prediction_log import read_log
-from tests.image_world import (
+from tests.factories.image import (
     CHECKOUT,
     CONFINED,
     PRODUCT,

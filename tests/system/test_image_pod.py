@@ -19,22 +19,22 @@ import boto3
 import httpx
 import pytest
 
-from airflow_mlops_provider.backends.artifacts import open_store
 from airflow_mlops_provider.exceptions import OutOfMemoryError
-from airflow_mlops_provider.lifecycle.manifest import Manifest
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
+from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity, Services
 from airflow_mlops_provider.lifecycle.references import Dataset, Model
-from airflow_mlops_provider.lifecycle.spec import JobSpec, RunIdentity, Services
-from airflow_mlops_provider.places.elsewhere import Elsewhere
-from airflow_mlops_provider.places.kubernetes_pod import KubernetesPod
+from airflow_mlops_provider.places.deferral import Deferred
+from airflow_mlops_provider.places.kubernetes.place import KubernetesPod
+from airflow_mlops_provider.places.kubernetes.values import SecretKey, Volume
 from airflow_mlops_provider.places.local_process import LocalProcess
-from airflow_mlops_provider.places.pod_values import SecretKey, Volume
-from tests.bucket_world import s3_server
-from tests.image_world import PRODUCT, Root, copy_root, find_image, podman
-from tests.kube_podman import played
-from tests.kube_steps import scheduled
-from tests.kube_world import KubeWorld
-from tests.mlflow_world import mlflow_server
-from tests.pod_world import LOG, Task, connect, fired, stored
+from airflow_mlops_provider.storage.artifacts import open_store
+from tests.factories.bucket import s3_server
+from tests.factories.image import PRODUCT, Root, copy_root, find_image, podman
+from tests.factories.kube.pod_world import LOG, Task, connect, fired, stored
+from tests.factories.kube.podman import played
+from tests.factories.kube.steps import scheduled
+from tests.factories.kube.world import KubeWorld
+from tests.factories.mlflow import mlflow_server
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1200)]
 BUCKET = "artifacts"
@@ -129,7 +129,7 @@ def deferred(there: KubernetesPod, spec: JobSpec, held: dict[str, str]) -> Manif
     while True:
         try:
             return there.run(spec, held, LOG, context, event)
-        except Elsewhere as waiting:
+        except Deferred as waiting:
             event = fired(stored(waiting)[0], seconds=300)
 
 

@@ -18,17 +18,18 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from airflow_mlops_provider.backends.artifacts import FolderStore
-from airflow_mlops_provider.backends.feast import FeatureStoreBackend
-from airflow_mlops_provider.backends.ledger import Ledger
-from airflow_mlops_provider.backends.mlflow import MlflowBackend
-from airflow_mlops_provider.cli import demo, processes
-from airflow_mlops_provider.cli.stack import Stack
-from airflow_mlops_provider.cli.watch import Watch
-from airflow_mlops_provider.jobs.compute import EXAMPLES
-from airflow_mlops_provider.jobs.intervals import current
-from airflow_mlops_provider.lifecycle.manifest import Manifest
+from airflow_mlops_provider.backends.feature_store.feast.store import FeatureStoreBackend
+from airflow_mlops_provider.backends.tracking.mlflow.client import MlflowBackend
+from airflow_mlops_provider.demo import processes
+from airflow_mlops_provider.demo import replay as demo
+from airflow_mlops_provider.demo.stack import Stack
+from airflow_mlops_provider.demo.watch import Watch
+from airflow_mlops_provider.jobs.features.compute import EXAMPLES
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.places.local_process import LocalProcess
+from airflow_mlops_provider.storage.artifacts import FolderStore
+from airflow_mlops_provider.storage.intervals import current
+from airflow_mlops_provider.storage.ledger import Ledger
 from flight_delay.product import product
 from flight_delay.replay import deliver
 
@@ -164,7 +165,7 @@ def jobs(stack: Stack) -> list[psutil.Process]:
     found = []
     for process in processes.marked(str(stack.home)):
         try:
-            if "airflow_mlops_provider.jobs" in process.cmdline():
+            if "airflow_mlops_provider.runtime" in process.cmdline():
                 found.append(process)
         except psutil.NoSuchProcess:
             continue

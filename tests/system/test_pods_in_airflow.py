@@ -10,22 +10,22 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops_provider.cli.stack import Stack
-from tests.kube_node import Life
-from tests.kube_steps import work
-from tests.kube_world import KubeWorld
-from tests.tiny_world import TinyWorld
+from airflow_mlops_provider.demo.stack import Stack
+from tests.factories.kube.node import Life
+from tests.factories.kube.steps import work
+from tests.factories.kube.world import KubeWorld
+from tests.factories.tiny import TinyWorld
 
 pytestmark = pytest.mark.system
 DAG = """
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from airflow.sdk import DAG, CronDataIntervalTimetable
-from airflow_mlops_provider.backends.code import find_products
+from airflow_mlops_provider.runtime.code import find_products
 from airflow_mlops_provider.operators.features import FeaturesComputeIntervalOperator, RulesCleanIntervalOperator
 from airflow_mlops_provider.operators.features import SourceExtractIntervalOperator
-from airflow_mlops_provider.places.kubernetes_pod import KubernetesPod, Volume
-from airflow_mlops_provider.places.retries import JobRetryPolicy
+from airflow_mlops_provider.places.kubernetes.place import KubernetesPod, Volume
+from airflow_mlops_provider.places.retry_policy import JobRetryPolicy
 
 (product,) = find_products(Path({products!r}))
 pod = KubernetesPod(image="jobs", memory="1Gi", poll_seconds=0.3, termination_grace_seconds=1,

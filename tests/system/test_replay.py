@@ -15,8 +15,9 @@ import httpx
 import psutil
 import pytest
 
-from airflow_mlops_provider.cli import demo, processes
-from tests.forge_world import branches, git
+from airflow_mlops_provider.demo import processes
+from airflow_mlops_provider.demo import replay as demo
+from tests.factories.forge import branches, git
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1500)]
 DAGS = Path(__file__).parents[2] / "dags"

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops_provider.backends.artifacts import open_store
-from airflow_mlops_provider.backends.ledger import Ledger
-from airflow_mlops_provider.cli.stack import Stack
-from airflow_mlops_provider.cli.watch import Watch
-from airflow_mlops_provider.jobs.intervals import current
-from tests.rain_world import NAME, PRODUCTS, deliver, year
+from airflow_mlops_provider.demo.stack import Stack
+from airflow_mlops_provider.demo.watch import Watch
+from airflow_mlops_provider.storage.artifacts import open_store
+from airflow_mlops_provider.storage.intervals import current
+from airflow_mlops_provider.storage.ledger import Ledger
+from tests.factories.rain import NAME, PRODUCTS, deliver, year
 
 DAGS = Path(__file__).parents[2] / "dags"
 PIPELINES = {

@@ -18,11 +18,11 @@ import boto3
 import pandas as pd
 import pytest
 
-from airflow_mlops_provider.cli.stack import Stack
-from tests.bucket_world import s3_server
-from tests.kube_api import TOKEN
-from tests.kube_world import KubeWorld
-from tests.tiny_world import TinyWorld
+from airflow_mlops_provider.demo.stack import Stack
+from tests.factories.bucket import s3_server
+from tests.factories.kube.api import TOKEN
+from tests.factories.kube.world import KubeWorld
+from tests.factories.tiny import TinyWorld
 
 pytestmark = pytest.mark.system
 
@@ -56,9 +56,9 @@ def clean(raw, interval):
 DAG = """
 from datetime import datetime, timedelta, UTC
 from airflow.sdk import DAG, CronDataIntervalTimetable
-from airflow_mlops_provider.backends.code import find_products
+from airflow_mlops_provider.runtime.code import find_products
 from airflow_mlops_provider.operators.features import RulesCleanIntervalOperator, SourceExtractIntervalOperator
-from airflow_mlops_provider.places.kubernetes_pod import KubernetesPod, SecretKey
+from airflow_mlops_provider.places.kubernetes.place import KubernetesPod, SecretKey
 from pathlib import Path
 
 (product,) = find_products(Path({products!r}))

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from airflow_mlops_provider.cli.airflow_api import AirflowApi
-from airflow_mlops_provider.cli.stack import recorded
-from tests.rain_world import NAME, PRODUCTS
+from airflow_mlops_provider.demo.airflow_api import AirflowApi
+from airflow_mlops_provider.demo.stack import recorded
+from tests.factories.rain import NAME, PRODUCTS
 
 pytestmark = pytest.mark.system
 DAGS = Path(__file__).parents[2] / "dags"
@@ -45,7 +45,7 @@ def mlops(home: Path) -> Iterator[Callable[..., str]]:
 @pytest.mark.timeout(400)
 def test_a_folder_of_ones_own_is_started(mlops: Callable[..., str], home: Path, tmp_path: Path) -> None:
     """Its pipelines appear without an import error, every command finds its product, and all ends with `down`."""
-    from airflow_mlops_provider.cli.processes import free_port
+    from airflow_mlops_provider.demo.processes import free_port
 
     shutil.copytree(PRODUCTS / NAME, tmp_path / NAME)
     for file in DAGS.glob("*.py"):

@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops_provider.backends.artifacts import open_store
-from airflow_mlops_provider.backends.ledger import Ledger
-from airflow_mlops_provider.cli.stack import Stack
-from airflow_mlops_provider.jobs.intervals import current
-from airflow_mlops_provider.jobs.undone import judgements
+from airflow_mlops_provider.demo.stack import Stack
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.registry import Status
-from tests.shop_world import START, ShopWorld
-from tests.tiny_world import manifests
+from airflow_mlops_provider.lifecycle.release.registry import Status
+from airflow_mlops_provider.storage.artifacts import open_store
+from airflow_mlops_provider.storage.intervals import current
+from airflow_mlops_provider.storage.ledger import Ledger
+from airflow_mlops_provider.storage.undone import judgements
+from tests.factories.shop import START, ShopWorld
+from tests.factories.tiny import manifests
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1500)]
 DAGS = Path(__file__).parents[2] / "dags"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tiny_world import TinyWorld
+from tests.factories.tiny import TinyWorld
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops_provider.backends.code import find_products
 from airflow_mlops_provider.exceptions import ConfigurationError
-from tests.tiny_world import _PRODUCT
+from airflow_mlops_provider.runtime.code import find_products
+from tests.factories.tiny import _PRODUCT
 
 ROOT = Path(__file__).parents[2]
 DAGS = ROOT / "dags"

@@ -21,7 +21,7 @@ HEAVY = (
     *("numpy", "pyarrow", "duckdb", "scipy", "sklearn", "boto3", "fastapi", "uvicorn", "prometheus_client"),
 )
 #: Their base class is the Kubernetes provider's. Nobody else imports them before a task runs, as the other tests say.
-SUBCLASSES = ("places.pod_operator", "places.pod_job")
+SUBCLASSES = ("places.kubernetes.operator", "places.kubernetes.job")
 SHELLS = ("operators", "sensors", "triggers", "hooks", "places", "plugins")
 
 IMPORT_ALL = "import importlib; [importlib.import_module(name) for name in {names!r}]"
@@ -39,7 +39,8 @@ def loaded(code: str, home: Path) -> set[str]:
 
 def modules(folder: str) -> list[str]:
     """Return the names of all modules below a folder of the package."""
-    names = (f"{folder}.{path.stem}" for path in (PACKAGE / folder).glob("[!_]*.py"))
+    paths = (path.relative_to(PACKAGE).with_suffix("") for path in (PACKAGE / folder).rglob("[!_]*.py"))
+    names = (".".join(path.parts) for path in paths)
     return sorted(f"{PACKAGE.name}.{name}" for name in names if name not in SUBCLASSES)
 
 

@@ -45,7 +45,7 @@ product = MLProduct(
     examples="rain_tomorrow.weather:examples",
     assemble="rain_tomorrow.weather:assemble",
     expectations="rain_tomorrow.weather:expectations",
-    reveals={"days": {"over_at": MEASURED}},
+    known_later={"days": {"over_at": MEASURED}},
     views=(
         View(
             name="recent_weather",

@@ -1,0 +1,217 @@
+"""Evidently: how far the data that arrives has moved from the data a model learned from.
+
+Import this lazily: ``evidently`` takes about 9 s to load, since its package imports every metric, its UI and nltk,
+and no submodule can be imported without the package.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from airflow_mlops_provider.backends.telemetry import disable_telemetry
+from airflow_mlops_provider.exceptions import DataValidationError
+
+disable_telemetry()
+
+from evidently import DataDefinition, Dataset, Report  # noqa: E402 - telemetry is decided while it is imported
+from evidently.core.metric_types import MetricResult  # noqa: E402
+from evidently.legacy.calculations.stattests.registry import StatTest, register_stattest  # noqa: E402
+from evidently.legacy.core import ColumnType  # noqa: E402
+from evidently.legacy.tests.base_test import TestStatus  # noqa: E402
+from evidently.metrics import ValueDrift  # noqa: E402
+
+PAGE = "drift.html"
+DETAILS = "drift.json"
+
+# A column without any value on a side has no distribution to measure; Evidently refuses it.
+_PRESENCE = "presence of values"
+# Evidently leaves missing values out, so how many there are is measured beside it: as a share, from a tenth up.
+_MISSING = StatTest("missing_share", "difference of missing shares", [ColumnType.Categorical], 0.1)
+_BY_CHANCE = 1.96  # standard errors that chance alone exceeds in one case of twenty
+
+
+@dataclass(frozen=True)
+class Drift:
+    """What has moved, and how far.
+
+    :param share: share of drifted columns among the model's inputs, 0 to 1.
+    :param columns: input name to ``score``, ``drifted``, ``method``, ``threshold``, and ``missing``: the share of
+        missing values before and now. Evidently picks the method by type and size: a distance (drifted from the
+        threshold up) above 1,000 rows, a p-value (drifted below it) up to there. Where the values did not drift but
+        their presence did, score, method and threshold are those of the missing shares.
+    :param prediction: Wasserstein distance of the predictions, normed by the reference's standard deviation.
+    :param page: file name of the page that a person reads.
+    :param missing: inputs whose values came or went, to their share of missing values before and now.
+    """
+
+    share: float
+    columns: dict[str, dict[str, Any]]
+    prediction: float
+    page: str
+    missing: dict[str, list[float]]
+
+
+def drift(
+    reference: pd.DataFrame, current: pd.DataFrame, *, prediction: str, folder: Path, sample: int, seed: int
+) -> Drift:
+    """Compare current data with reference data, column by column, and write ``drift.html`` and ``drift.json``.
+
+    Every column of the reference but ``prediction`` is a model input. Numbers are compared as numbers, everything else
+    as categories. The values are compared without those that are missing or infinite, and the shares of these apart
+    from that: an input whose share moved by a tenth or more has drifted, among few rows by more than chance would move
+    it (two-proportion z-test); one without any value on one side only has drifted, too.
+
+    :param reference: what the model learned from, with its predictions.
+    :param current: what has arrived, with its predictions.
+    :param prediction: the numeric column of predictions, in both.
+    :param folder: an existing folder for the two files.
+    :param sample: at most this many rows of each side are compared, drawn by ``seed``.
+    :raises DataValidationError: if a side is empty, the current side lacks a column, or has no numeric predictions.
+    """
+    _comparable(reference, current, prediction)
+    reference, current = (
+        _finite(_sample(side, sample, seed)[list(reference.columns)]) for side in (reference, current)
+    )
+    inputs = [name for name in reference.columns if name != prediction]
+    empty = {
+        name: _presence(reference[name], current[name]) for name in inputs if _empty_side(reference, current, name)
+    }
+    measured = [name for name in inputs if name not in empty]
+    missing = {name: _missing(reference[name], current[name]) for name in inputs}
+    moved = {name: one["threshold"] for name, one in missing.items() if one["drifted"]}
+    run = _report(reference, current, measured, prediction, moved)
+    results = {result.to_dict()["config"]["column"]: result for result in run.metric_results.values()}
+    columns = {
+        name: _verdict(empty[name] if name in empty else _outcome(results[name]), missing[name]) for name in inputs
+    }
+    score = float(results[prediction].value)
+    share = sum(column["drifted"] for column in columns.values()) / len(columns) if columns else 0.0
+    gone = {name: missing[name]["missing"] for name in moved}
+    found = Drift(share=share, columns=columns, prediction=score, page=PAGE, missing=gone)
+    _write(found, run, folder)
+    return found
+
+
+def _comparable(reference: pd.DataFrame, current: pd.DataFrame, prediction: str) -> None:
+    for side, frame in (("reference", reference), ("current", current)):
+        if prediction not in frame.columns:
+            raise DataValidationError(f"the {side} data has no prediction column {prediction!r}")
+        if frame.empty:
+            raise DataValidationError(f"the {side} data is empty: there is nothing to compare")
+        if not _is_number(frame[prediction]):
+            raise DataValidationError(f"the {side} predictions are {frame[prediction].dtype}, not numbers")
+        if frame[prediction].isna().all():
+            raise DataValidationError(f"the {side} data has no prediction: all {len(frame)} are missing")
+    missing = [str(name) for name in reference.columns if name not in current.columns]
+    if missing:
+        raise DataValidationError(f"the current data lacks {', '.join(missing)}, which the reference data has")
+
+
+def _sample(frame: pd.DataFrame, rows: int, seed: int) -> pd.DataFrame:
+    return frame if len(frame) <= rows else frame.sample(n=rows, random_state=seed)
+
+
+def _finite(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame whose infinities are missing, as Evidently leaves them out too."""
+    numeric = [name for name in frame if _is_number(frame[name])]
+    frame = frame.copy()
+    frame[numeric] = frame[numeric].replace([math.inf, -math.inf], math.nan)
+    return frame
+
+
+def _empty_side(reference: pd.DataFrame, current: pd.DataFrame, name: str) -> bool:
+    return bool(reference[name].isna().all() or current[name].isna().all())
+
+
+def _presence(reference: pd.Series, current: pd.Series) -> dict[str, Any]:
+    drifted = bool(reference.isna().all() != current.isna().all())
+    return {"score": float(drifted), "drifted": drifted, "method": _PRESENCE, "threshold": 1.0}
+
+
+def _missing(reference: pd.Series, current: pd.Series) -> dict[str, Any]:
+    """Return how far the share of missing values moved; a few rows must move further, as chance moves them too."""
+    before, now = float(reference.isna().mean()), float(current.isna().mean())
+    rows = (len(reference), len(current))
+    both = (before * rows[0] + now * rows[1]) / sum(rows)
+    by_chance = _BY_CHANCE * math.sqrt(both * (1 - both) * (1 / rows[0] + 1 / rows[1]))
+    score, threshold = abs(now - before), max(_MISSING.default_threshold, by_chance)
+    found = {"score": score, "drifted": score >= threshold, "method": _MISSING.display_name, "threshold": threshold}
+    return {**found, "missing": [before, now]}
+
+
+def _verdict(values: dict[str, Any], missing: dict[str, Any]) -> dict[str, Any]:
+    return missing if missing["drifted"] and not values["drifted"] else {**values, "missing": missing["missing"]}
+
+
+def _shares_differ(reference: pd.Series, current: pd.Series, _: ColumnType, threshold: float) -> tuple[float, bool]:
+    score = abs(float((current == "missing").mean()) - float((reference == "missing").mean()))
+    return score, score >= threshold
+
+
+register_stattest(_MISSING, _shares_differ)
+
+
+def _report(
+    reference: pd.DataFrame, current: pd.DataFrame, inputs: list[str], prediction: str, missing: dict[str, float]
+) -> Any:
+    """Return Evidently's report on the values of some inputs, and on the missing share, up to its limit, of others."""
+    numeric = [name for name in (*inputs, prediction) if _is_number(reference[name]) and _is_number(current[name])]
+    other = [name for name in inputs if name not in numeric]
+    shown = {name: _unused(f"{name}: is it missing?", reference.columns) for name in missing}
+    definition = DataDefinition(numerical_columns=numeric, categorical_columns=[*other, *shown.values()])
+    # The prediction first: it is what a reader looks for.
+    metrics = [
+        ValueDrift(column=prediction, method="wasserstein"),
+        *(ValueDrift(column=name) for name in inputs),
+        *(ValueDrift(column=shown[name], method=_MISSING.name, threshold=limit) for name, limit in missing.items()),
+    ]
+    sides = [_dataset(side, numeric, other, shown, definition) for side in (current, reference)]
+    return Report(metrics, include_tests=True).run(*sides)
+
+
+def _unused(name: str, taken: Iterable[str]) -> str:
+    return _unused(f"{name} ", taken) if name in set(taken) else name
+
+
+def _is_number(column: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+
+
+def _dataset(frame: pd.DataFrame, numeric: list[str], other: list[str], shown: dict[str, str], definition: Any) -> Any:
+    """Return Evidently's dataset; plain floats and strings, as its tests do not take pandas' own types."""
+    plain = {name: frame[name].astype(float) for name in numeric}
+    plain |= {name: frame[name].astype(object).map(_text) for name in other}
+    plain |= {flag: frame[name].isna().map({True: "missing", False: "there"}) for name, flag in shown.items()}
+    return Dataset.from_pandas(pd.DataFrame(plain, index=frame.index), data_definition=definition)
+
+
+def _text(value: Any) -> str | None:
+    return None if pd.isna(value) else str(value)
+
+
+def _outcome(result: MetricResult) -> dict[str, Any]:
+    config = result.to_dict()["config"]
+    return {
+        "score": float(result.value),
+        "drifted": any(test.status == TestStatus.FAIL for test in result.tests),
+        "method": str(config["method"]),
+        "threshold": float(config["threshold"]),
+    }
+
+
+def _write(found: Drift, run: Any, folder: Path) -> None:
+    run.save_html(str(folder / PAGE))
+    details = {
+        "share": found.share,
+        "prediction": found.prediction,
+        "columns": found.columns,
+        "evidently": json.loads(run.json()),
+    }
+    (folder / DETAILS).write_text(json.dumps(details, indent=1, sort_keys=True, allow_nan=False), encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Features, offline and online."""

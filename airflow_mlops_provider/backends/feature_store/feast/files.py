@@ -1,0 +1,132 @@
+"""The offline half of the feature store: one Parquet file for each view and data interval, replaced as a whole."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from airflow_mlops_provider.backends.feature_store.feast.definitions import TIME, conform, schema
+from airflow_mlops_provider.exceptions import SourceDataError, SourceError, UnknownNameError
+from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.product import MLProduct, View
+
+
+class OfflineFiles:
+    """A product's feature rows on disk.
+
+    :param folder: holds ``<view>/<interval>.parquet``.
+    """
+
+    def __init__(self, product: MLProduct, folder: Path) -> None:
+        self.product = product
+        self.folder = folder
+        self.views = {view.name: view for view in product.views}
+
+    def view(self, name: str) -> View:
+        """Return the view of that name.
+
+        :raises UnknownNameError: if there is none.
+        """
+        if name not in self.views:
+            raise UnknownNameError("view", name, self.views)
+        return self.views[name]
+
+    def load(self, interval: Interval, tables: Mapping[str, Path]) -> dict[str, int]:
+        """Replace an interval's rows in every view, once all of them fit; return how many there are now, by view."""
+        for name in tables:
+            self.view(name)
+        missing = sorted(set(self.views) - set(tables))
+        if missing:
+            raise SourceDataError(
+                f"no feature rows for view {', '.join(missing)}; features must give every declared view"
+            )
+        ready = {name: self._fitted(self.view(name), Path(path), interval) for name, path in tables.items()}
+        for name, table in ready.items():
+            _replace(self.file(name, interval), _written(table))
+        return {name: len(table) for name, table in ready.items()}
+
+    def holds(self, interval: Interval) -> bool:
+        """Say whether every view holds an interval."""
+        return all(self.file(name, interval).exists() for name in self.views)
+
+    def require(self, interval: Interval) -> None:
+        """Raise unless every view holds an interval.
+
+        :raises SourceError: naming the views that don't.
+        """
+        absent = sorted(name for name in self.views if not self.file(name, interval).exists())
+        if absent:
+            raise SourceError(
+                f"interval {interval} of view {', '.join(absent)} is not loaded; run its feature engineering first"
+            )
+
+    def differing(self, interval: Interval, tables: Mapping[str, Path]) -> list[str]:
+        """Return the views whose file for an interval is not byte for byte what loading these tables would write."""
+        self.require(interval)
+        return sorted(
+            name
+            for name, path in tables.items()
+            if self.file(name, interval).read_bytes() != _written(self._fitted(self.view(name), path, interval))
+        )
+
+    def rows(self, view: str) -> int:
+        """Return how many rows a view holds."""
+        return sum(pq.read_metadata(file).num_rows for file in self.files(view))
+
+    def entities(self, view: str) -> pa.Table:
+        """Return the keys that a view has ever had rows for, each once."""
+        keys = list(self.view(view).keys)
+        empty = schema(self.product, self.view(view)).empty_table().select(keys)
+        return (
+            pa.concat_tables([empty, *(pq.read_table(file, columns=keys) for file in self.files(view))])
+            .group_by(keys)
+            .aggregate([])
+        )
+
+    def require_any(self) -> None:
+        """Raise unless every view holds an interval.
+
+        :raises SourceError: naming the views that don't.
+        """
+        empty = sorted(name for name in self.views if not self.files(name))
+        if empty:
+            raise SourceError(f"view {', '.join(empty)} holds no rows yet; run the product's feature engineering first")
+
+    def file(self, view: str, interval: Interval) -> Path:
+        """Return where an interval of a view lies."""
+        return self.folder / view / f"{interval.key}.parquet"
+
+    def files(self, view: str) -> list[Path]:
+        """Return a view's files, oldest interval first."""
+        return sorted((self.folder / self.view(view).name).glob("*.parquet"))
+
+    def _fitted(self, view: View, path: Path, interval: Interval) -> pa.Table:
+        try:
+            table = conform(pq.read_table(path), schema(self.product, view))
+        except (KeyError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise SourceDataError(f"feature rows of view {view.name!r} do not fit its declaration: {error}") from error
+        ends = pc.min_max(table.column(TIME)).as_py()
+        outside = [moment for moment in ends.values() if moment is not None and moment not in interval]
+        if outside:
+            raise SourceDataError(f"view {view.name!r} has a row at {outside[0]}, outside the interval {interval}")
+        return table
+
+
+def _written(table: pa.Table) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    return buffer.getvalue()
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write so that readers see the old file or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary.write_bytes(data)
+    temporary.replace(path)

@@ -1,0 +1,298 @@
+"""The feature store: Feast, with files and DuckDB offline, and SQLite, Redis or any other of its stores online."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from airflow_mlops_provider.backends.feature_store.feast.definitions import TIME, definitions, fingerprint, typed
+from airflow_mlops_provider.backends.feature_store.feast.files import OfflineFiles
+from airflow_mlops_provider.backends.feature_store.feast.online import OnlineReader
+from airflow_mlops_provider.backends.telemetry import disable_telemetry, without_typeguard
+from airflow_mlops_provider.exceptions import BackendError, MissingExtraError, SourceDataError, SourceError
+from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.product import MLProduct
+
+_SQLITE: Mapping[str, Any] = {"type": "sqlite"}
+# Seconds that a look-up waits for Redis, which would by itself wait for ever.
+_PATIENCE = 5
+_DAWN = datetime(1900, 1, 1, tzinfo=UTC)
+
+
+class FeatureStoreBackend:
+    """One product's features: every row offline, the last one of each entity online.
+
+    :param product: whose views these are.
+    :param folder: holds ``registry.db``, ``online.db``, ``offline/<view>/<interval>.parquet`` and ``watermark.json``.
+    :param online_store: Feast's online store settings; a type other than ``sqlite`` goes to Feast as it stands.
+    """
+
+    def __init__(self, product: MLProduct, folder: Path, online_store: Mapping[str, Any] = _SQLITE) -> None:
+        self.product = product
+        self.folder = Path(folder).absolute()
+        self.online_store = dict(online_store)
+        self._offline = OfflineFiles(product, self.folder / "offline")
+        self._online = OnlineReader(product, lambda: self._open_store(_PATIENCE), self._online_file)
+
+    def apply(self) -> bool:
+        """Register the product's definitions if they changed; True if they did. Without a change Feast isn't imported.
+
+        :raises BackendError: if the online store does not answer.
+        """
+        wanted = fingerprint(self.product, self.folder, self.online_store)
+        if self._registered() == wanted:
+            return False
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self._alone(), self._answering():
+            store = self._store  # first, for it imports Feast the quick way
+            objects = definitions(self.product, self._offline.folder)
+            gone = [view for view in store.list_feature_views() if view.name not in self._offline.views]
+            store.apply(objects, objects_to_delete=gone, partial=not gone)
+            _write(self._marker, wanted)
+        return True
+
+    def load_offline(self, interval: Interval, tables: Mapping[str, Path]) -> dict[str, int]:
+        """Replace an interval's rows in every view; return how many there are now, by view.
+
+        Rows without a key are left out; of several rows with one key and moment the last one stays.
+
+        :param tables: a Parquet file for each view.
+        :raises UnknownNameError: for a view that the product does not declare.
+        :raises SourceDataError: if a view or column is missing, a value does not fit, or a row is outside the interval.
+        """
+        return self._offline.load(interval, tables)
+
+    def holds(self, interval: Interval) -> bool:
+        """Say whether an interval is loaded, in every view."""
+        return self._offline.holds(interval)
+
+    def differing(self, interval: Interval, tables: Mapping[str, Path]) -> list[str]:
+        """Return the views whose offline rows of an interval are not exactly those of some tables.
+
+        :param tables: a Parquet file for each view, as for :meth:`load_offline`.
+        :raises SourceError: if the interval is not loaded.
+        """
+        return self._offline.differing(interval, tables)
+
+    def materialize(self, interval: Interval) -> None:
+        """Bring an interval's rows online and move the watermark to its end, if that is later.
+
+        An interval before the watermark is not replayed by itself, which would take entities back in time and keep what
+        a correction removed: the last row of each entity before the watermark is written anew. An entity that a
+        correction leaves without any row keeps its old one online.
+
+        :raises SourceError: if the interval is not loaded or the definitions were not applied.
+        :raises BackendError: if the online store does not answer.
+        """
+        self._offline.require(interval)
+        self._require_registry()
+        with self._alone(), self._answering():
+            mark = self.watermark()
+            again = mark is not None and interval.start < mark
+            end = max(mark, interval.end) if mark else interval.end
+            with redirect_stdout(io.StringIO()):
+                # Feast includes both ends; the interval's own end belongs to the next one. The views by name: left to
+                # itself, Feast brings nothing online and calls it done where the registry has lost its definitions.
+                until = end - timedelta(microseconds=1)
+                self._store.materialize(_DAWN if again else interval.start, until, [*self._offline.views])
+            _write(self.folder / "watermark.json", json.dumps({"watermark": end.isoformat()}))
+
+    def watermark(self) -> datetime | None:
+        """Return the moment before which everything loaded is online; None before the first time."""
+        file = self.folder / "watermark.json"
+        return datetime.fromisoformat(json.loads(file.read_text())["watermark"]) if file.exists() else None
+
+    def historical(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows, as they are, with every feature as it was known at each row's moment.
+
+        :param rows: the entity columns and ``event_time``; columns beside them, order and index are kept.
+        :raises SourceError: if a view holds no rows yet.
+        :raises SourceDataError: if a needed column is missing or has a feature's name.
+        """
+        keys = list(self.product.entity_columns)
+        _require_columns(rows, [*keys, TIME])
+        clash = sorted(set(rows.columns) & set(self.product.feature_names))
+        if clash:
+            raise SourceDataError(f"rows already have columns named like features: {', '.join(clash)}")
+        self._require_registry()
+        self._offline.require_any()
+        asked = rows[keys].reset_index(drop=True)
+        asked["event_timestamp"] = pd.to_datetime(rows[TIME], utc=True).reset_index(drop=True)
+        asked["__row"] = range(len(asked))
+        if asked.empty:
+            return pd.concat([rows, self._frame({key: [] for key in self.product.feature_names}, rows.index)], axis=1)
+        found = self._store.get_historical_features(asked, self._service).to_arrow().sort_by("__row")
+        return pd.concat([rows, self._frame(found, rows.index)], axis=1)
+
+    def online(self, keys: pd.DataFrame) -> pd.DataFrame:
+        """Return the features known last before the watermark, a row for each row of keys, typed as in ``historical``.
+
+        :param keys: the entity columns; others are ignored.
+        :raises SourceError: if nothing was brought online yet.
+        :raises BackendError: if the online store does not answer.
+        """
+        columns = list(self.product.entity_columns)
+        _require_columns(keys, columns)
+        definitions = self._require_registry()
+        if self.watermark() is None:
+            raise SourceError(f"no features of {self.product.name!r} are online yet; run its feature engineering first")
+        with self._answering():
+            return self._frame(self._online.read(keys[columns], definitions), keys.index)
+
+    def require_online(self) -> None:
+        """Make sure that the online store answers, and has not lost what was brought there: it may have been emptied.
+
+        :raises SourceError: if the definitions were not applied.
+        :raises BackendError: if it does not answer, or knows none of a view's entities any more.
+        """
+        definitions, mark = self._require_registry(), self.watermark()
+        with self._answering():
+            self._online.require(definitions, mark, self._offline.files)
+
+    def rows(self, view: str) -> int:
+        """Return how many rows a view holds offline.
+
+        :raises UnknownNameError: for an undeclared view.
+        """
+        return self._offline.rows(view)
+
+    def online_rows(self, view: str) -> int:
+        """Return how many entities of a view are online; for a look at the store, not for use while serving.
+
+        :raises UnknownNameError: for an undeclared view.
+        """
+        seen = self._offline.entities(view).to_pylist()
+        if not seen:
+            return 0
+        from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
+
+        name = next(iter(self._offline.view(view).features))
+        with self._answering():
+            answer = self._store.get_online_features([f"{view}:{name}"], entity_rows=seen).proto
+        statuses = answer.results[list(answer.metadata.feature_names.val).index(name)].statuses
+        return sum(status != FieldStatus.NOT_FOUND for status in statuses)
+
+    @cached_property
+    def _store(self) -> Any:
+        return self._open_store()
+
+    def _open_store(self, patience: int = 0) -> Any:
+        disable_telemetry()
+        with without_typeguard():
+            from feast import FeatureStore, RepoConfig
+            from feast.repo_config import RegistryConfig
+
+            from airflow_mlops_provider.backends.feature_store.feast.duckdb import CLASS_PATH
+            from airflow_mlops_provider.backends.feature_store.feast.registry import CLASS_PATH as REGISTRY_PATH
+
+        online = dict(self.online_store)
+        if online["type"] == "sqlite":
+            online.setdefault("path", str(self._online_file))
+        if online["type"] == "redis":
+            # Feast would skip a row whose time is no later than the one online, and so a correction too.
+            online.setdefault("skip_dedup", True)
+            # The password comes by the environment, never in a specification.
+            online["connection_string"] = os.path.expandvars(online["connection_string"])
+            if patience and "socket_timeout=" not in online["connection_string"]:
+                waits = f"socket_timeout={patience},socket_connect_timeout={patience}"
+                online["connection_string"] = f"{online['connection_string']},{waits}"
+        config = RepoConfig(
+            project=self.product.name,
+            provider="local",
+            registry=RegistryConfig(
+                path=str(self.folder / "registry.db"), registry_store_type=REGISTRY_PATH, cache_ttl_seconds=0
+            ),
+            offline_store={"type": CLASS_PATH},
+            online_store=online,
+            entity_key_serialization_version=3,
+        )
+        return FeatureStore(config=config)
+
+    @property
+    def _service(self) -> Any:
+        return self._store.get_feature_service(self.product.name)
+
+    @property
+    def _marker(self) -> Path:
+        return self.folder / "registry.sha256"
+
+    def _registered(self) -> str | None:
+        there = self._marker.exists() and (self.folder / "registry.db").exists()
+        return self._marker.read_text() if there else None
+
+    def _require_registry(self) -> str:
+        registered = self._registered()
+        if registered is None:
+            raise SourceError(
+                f"no features of {self.product.name!r} in {self.folder}; run its feature engineering first"
+            )
+        return registered
+
+    @property
+    def _online_file(self) -> Path | None:
+        is_file = self.online_store["type"] == "sqlite"
+        return Path(self.online_store.get("path") or self.folder / "online.db") if is_file else None
+
+    def _frame(self, found: Any, index: pd.Index) -> pd.DataFrame:
+        kinds = {name: kind for view in self.product.views for name, kind in view.features.items()}
+        # Of plain values, all floats are made at once: column by column, pandas takes longer than the store.
+        floats = [name for name, kind in kinds.items() if kind == "float64"] if isinstance(found, dict) else []
+        others = {name: typed(found[name], kind, index) for name, kind in kinds.items() if name not in floats}
+        frame = pd.DataFrame(others, index=index)
+        if not floats:
+            return frame
+        block = np.array([found[name] for name in floats], "float64").reshape(len(floats), len(index))
+        whole = pd.DataFrame(block.T, index=index, columns=floats)
+        return pd.concat([whole, frame], axis=1)[list(kinds)] if others else whole
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the folder's lock, so that two writers can't interleave."""
+        with (self.folder / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Say which online store did not answer; its settings may hold a password, so only hosts are named."""
+        if self.online_store["type"] != "redis":
+            try:
+                yield
+            except sqlite3.Error as error:
+                raise BackendError(f"the online store {self._online_file} did not answer: {error}") from error
+            return
+        if find_spec("redis") is None:
+            raise MissingExtraError("the Redis online store needs: pip install 'feast[redis]'")
+        from redis.exceptions import RedisError
+
+        try:
+            yield
+        except RedisError as error:
+            parts = str(self.online_store.get("connection_string", "localhost:6379")).split(",")
+            hosts = ", ".join(part for part in parts if "=" not in part)
+            raise BackendError(f"Redis at {hosts} did not answer: {type(error).__name__}") from error
+
+
+def _require_columns(frame: pd.DataFrame, columns: list[str]) -> None:
+    missing = sorted(set(columns) - set(frame.columns))
+    if missing:
+        raise SourceDataError(f"rows lack {', '.join(missing)}; needed: {', '.join(columns)}")
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text)
+    temporary.replace(path)

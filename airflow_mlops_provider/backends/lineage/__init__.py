@@ -1,0 +1,1 @@
+"""Where results come from, told to those who collect it."""

@@ -1,0 +1,1 @@
+"""Trained models of every flavor: kept, loaded and applied."""

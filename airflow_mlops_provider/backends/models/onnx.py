@@ -1,0 +1,118 @@
+"""ONNX: networks kept as a graph and its numbers, applied by onnxruntime without the library that trained them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops_provider.backends.models.inputs import INPUTS_FILE, damaged, take
+
+if TYPE_CHECKING:
+    import numpy as np
+    import onnxruntime
+    import pandas as pd
+
+MODEL_FILE = "model.onnx"
+NUMBERS, CODES, PROBABILITY = "numbers", "codes", "probability"
+
+
+@dataclass(frozen=True)
+class OnnxModel:
+    """A graph, ready to run, and the columns that it takes.
+
+    :param inputs: ``name`` and ``categories`` (None for a number) of each.
+    """
+
+    session: onnxruntime.InferenceSession
+    inputs: tuple[dict[str, Any], ...]
+
+
+def save(graph: bytes, inputs: Mapping[str, Sequence[Any] | None], folder: Path) -> None:
+    """Write a model as ``model.onnx`` and ``model.json`` (its SHA-256; the inputs' names and types).
+
+    :param graph: takes ``numbers``, float32 with NaN for missing, and ``codes``, int64 of which 0 is a missing or
+        unknown category and n the nth; gives ``probability``, a number a row.
+    :param inputs: each column's categories, None for a number; numbers and codes come in this order.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MODEL_FILE).write_bytes(graph)
+    described = {
+        "format": 1,
+        "flavor": "torch",
+        "sha256": hashlib.sha256(graph).hexdigest(),
+        "inputs": [
+            {"name": name, "dtype": "float64" if known is None else "category", "categories": known}
+            for name, known in inputs.items()
+        ],
+    }
+    (folder / INPUTS_FILE).write_text(json.dumps(described, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def load(folder: Path) -> OnnxModel:
+    """Return the model that a folder holds.
+
+    :raises IntegrityError: if a file is missing, cut short or damaged.
+    """
+    try:
+        described = json.loads((folder / INPUTS_FILE).read_text())
+        graph = (folder / MODEL_FILE).read_bytes()
+        recorded, inputs = described["sha256"], tuple(described["inputs"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise damaged(folder, str(error)) from error
+    if hashlib.sha256(graph).hexdigest() != recorded:
+        raise damaged(folder, f"{MODEL_FILE} is not what was saved")
+    session = _session(graph)
+    if _widths(inputs) != {given.name: given.shape[1] for given in session.get_inputs()}:
+        raise damaged(folder, f"{MODEL_FILE} and {INPUTS_FILE} name different inputs")
+    return OnnxModel(session, inputs)
+
+
+def predict(model: OnnxModel, frame: pd.DataFrame) -> np.ndarray:
+    """Return one prediction a row, float64, in the frame's order.
+
+    A row's prediction is the same to the bit alone or among others, as each is computed alone, in one thread: which
+    kernel a matrix product takes, and so its last bits, may depend on the number of rows. That costs some 30 µs a row.
+
+    :param frame: the model's inputs, taken by name; a category that training never saw counts as missing.
+    :raises SourceDataError: if an input is missing or of a type that the model cannot take.
+    """
+    import numpy as np
+
+    numbers, codes = arrays(model.inputs, frame)
+    run = model.session.run
+    given = ({NUMBERS: numbers[row : row + 1], CODES: codes[row : row + 1]} for row in range(len(frame)))
+    return np.fromiter((run([PROBABILITY], one)[0][0] for one in given), dtype=np.float64, count=len(frame))
+
+
+def arrays(inputs: Sequence[Mapping[str, Any]], frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers, float32 of shape (rows, numbers), and the codes, int64 of shape (rows, categories)."""
+    import numpy as np
+
+    table = take(inputs, frame)
+    numbers = [table[one["name"]] for one in inputs if one["categories"] is None]
+    codes = [table[one["name"]] for one in inputs if one["categories"] is not None]
+    rows = len(frame)
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, in training as here
+        return (
+            np.array(numbers, dtype="float32").reshape(len(numbers), rows).T.copy(),
+            np.array(codes, dtype="int64").reshape(len(codes), rows).T + 1,
+        )
+
+
+def _widths(inputs: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    categories = sum(one["categories"] is not None for one in inputs)
+    return {NUMBERS: len(inputs) - categories, CODES: categories}
+
+
+def _session(graph: bytes) -> onnxruntime.InferenceSession:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.use_deterministic_compute = True
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

@@ -1,0 +1,1 @@
+"""Optuna: the trials of a search, in a database that many workers share."""

@@ -1,0 +1,226 @@
+"""Optuna: the trials of a search, in a database that many workers share; what to try next, and what to give up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from functools import cached_property
+from types import SimpleNamespace
+from typing import Any, Literal
+
+import optuna
+from optuna.pruners import BasePruner, MedianPruner
+from optuna.samplers import TPESampler
+from optuna.storages import BaseStorage, InMemoryStorage
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from airflow_mlops_provider.backends.extras import missing_extra
+from airflow_mlops_provider.backends.search.optuna.storage import database
+from airflow_mlops_provider.exceptions import BackendError, MissingExtraError, UnknownNameError
+from airflow_mlops_provider.lifecycle.frozen import digest
+from airflow_mlops_provider.lifecycle.search.declaration import (
+    Algorithm,
+    Choice,
+    FloatRange,
+    IntRange,
+    Pruning,
+    algorithm_of,
+)
+from airflow_mlops_provider.lifecycle.search.trials import State, Trial
+
+ALGORITHM = "algorithm"
+_STATES: dict[TrialState, State] = {
+    TrialState.WAITING: "waiting",
+    TrialState.RUNNING: "running",
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+}
+_ENDS = {state: found for found, state in _STATES.items()}
+
+
+class SearchStudy:
+    """One study. Its trial number *k* is slot *k*, made before anybody works on it.
+
+    So two workers can't take the same trial, and one that was killed comes back to its own: with the settings that it
+    had drawn, as often as it takes. Optuna's heartbeats, which would give a dead worker's trial up, are not used.
+
+    :param name: the study's name in the database.
+    :param url: SQLAlchemy URL without credentials, which come from the environment; None keeps it in memory.
+    """
+
+    def __init__(self, name: str, url: str | None = None) -> None:
+        self.name = name
+        self.url = url
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+    def open(
+        self, trials: int, facts: Mapping[str, Any] | None = None, first: tuple[str, dict[str, Any]] | None = None
+    ) -> None:
+        """Make the study with so many slots; one that is there is kept, and gets the slots that it lacks.
+
+        :param facts: JSON values that go with the study.
+        :param first: the algorithm, and the settings, that slot 0 is to try.
+        :raises BackendError: if the database does not answer.
+        """
+        with self._speaking():
+            study = optuna.create_study(
+                storage=self.storage, study_name=self.name, direction="maximize", load_if_exists=True
+            )
+            for key, value in (facts or {}).items():
+                study.set_user_attr(key, value)
+            for slot in range(len(study.get_trials(deepcopy=False)), trials):
+                study.enqueue_trial(_fixed(*first) if first and slot == 0 else {})
+
+    def facts(self) -> dict[str, Any]:
+        """Return the JSON values that go with the study. :raises UnknownNameError: if there is no such study."""
+        with self._speaking():
+            return dict(self.study.user_attrs)
+
+    def note(self, key: str, value: Any) -> None:
+        """Keep a JSON value with the study."""
+        with self._speaking():
+            self.study.set_user_attr(key, value)
+
+    def trials(self) -> list[Trial]:
+        """Return every trial, by slot."""
+        with self._speaking():
+            return [_read(one) for one in self.study.get_trials(deepcopy=False)]
+
+    def begin(self, slot: int, algorithms: Sequence[Algorithm], seed: int) -> Trial:
+        """Take a slot's trial and return it: running, with its algorithm and drawn settings, or as it ended.
+
+        What was drawn before a kill stays. What is drawn depends on the seed, the slot and the trials that have ended.
+        """
+        with self._speaking():
+            with suppress(optuna.exceptions.UpdateFinishedTrialError):  # by another process, just now perhaps
+                self._draw(slot, algorithms, seed)
+            return _read(self._frozen(slot))
+
+    def report(self, slot: int, step: int, value: float, pruning: Pruning | None) -> str | None:
+        """Keep what a trial has reached at a step, and return why it should be given up; None if it should not."""
+        with self._speaking():
+            try:
+                self.storage.set_trial_intermediate_value(self._id(slot), step, float(value))
+            except optuna.exceptions.UpdateFinishedTrialError:
+                return "it was ended elsewhere"
+            if pruning is None or not _AmongItsOwn(pruning).prune(self.study, self._frozen(slot)):
+                return None
+        return f"{value:.4f} at step {step}: below the median of its algorithm's trials there"
+
+    def end(
+        self,
+        slot: int,
+        state: Literal["complete", "pruned", "failed"],
+        *,
+        value: float | None = None,
+        seconds: float = 0.0,
+        reason: str | None = None,
+    ) -> Trial:
+        """End a trial and return it; one that has ended stays as it is."""
+        told = {"seconds": round(seconds, 3), "reason": reason, "ended": datetime.now(UTC).isoformat()}
+        with self._speaking():
+            with suppress(optuna.exceptions.UpdateFinishedTrialError):
+                for key, known in told.items():
+                    self.storage.set_trial_user_attr(self._id(slot), key, known)
+                self.study.tell(slot, value, _ENDS[state], skip_if_finished=True)
+            return _read(self._frozen(slot))
+
+    @cached_property
+    def storage(self) -> BaseStorage:
+        """The storage, with its tables."""
+        if self.url is None:
+            return InMemoryStorage()
+        with self._speaking():
+            return database(self.url)
+
+    @cached_property
+    def study(self) -> Study:
+        """The study. :raises UnknownNameError: if it was never opened."""
+        return self._load()
+
+    def _load(self) -> Study:
+        try:
+            return optuna.load_study(study_name=self.name, storage=self.storage)
+        except KeyError:
+            known = optuna.get_all_study_names(self.storage)
+            raise UnknownNameError("study", self.name, known[-20:]) from None
+
+    def _draw(self, slot: int, algorithms: Sequence[Algorithm], seed: int) -> None:
+        study, trial_id = self._load(), self._id(slot)  # a study of its own: Optuna's remembers what it once read
+        self.storage.set_trial_state_values(trial_id, TrialState.RUNNING)
+        study.sampler = TPESampler(seed=int(digest([seed, slot])[:8], 16))
+        study.get_trials(deepcopy=False)  # else Optuna's cache knows of no trial that this process did not make
+        drawing = optuna.trial.Trial(study, trial_id)
+        name = drawing.suggest_categorical(ALGORITHM, [algorithm.name for algorithm in algorithms])
+        for setting, span in algorithm_of(algorithms, name).space.items():
+            _suggest(drawing, f"{name}.{setting}", span)
+
+    def _id(self, slot: int) -> int:
+        try:
+            return self.storage.get_trial_id_from_study_id_trial_number(self._study_id, slot)
+        except KeyError:
+            raise UnknownNameError(f"slot of study {self.name}", str(slot), ()) from None
+
+    @cached_property
+    def _study_id(self) -> int:
+        return self.storage.get_study_id_from_name(self.study.study_name)
+
+    def _frozen(self, slot: int) -> FrozenTrial:
+        return self.storage.get_trial(self._id(slot))
+
+    @contextmanager
+    def _speaking(self) -> Iterator[None]:
+        try:
+            yield
+        except ImportError as error:
+            why = missing_extra(error) or error.__cause__
+            raise MissingExtraError(f"the search's database {self.url} needs a driver: {why}") from None
+        except (optuna.exceptions.StorageInternalError, SQLAlchemyError, OSError) as error:
+            cause = error.__cause__ or error
+            raise BackendError(f"the search's database {self.url} does not work: {str(cause)[:500]}") from error
+
+
+class _AmongItsOwn(BasePruner):
+    """The median rule among trials of the same algorithm: another one's steps mean something else."""
+
+    def __init__(self, pruning: Pruning) -> None:
+        self._rule = MedianPruner(n_startup_trials=pruning.after_trials, n_warmup_steps=pruning.from_step)
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        own = [one for one in complete if one.params.get(ALGORITHM) == trial.params.get(ALGORITHM)]
+        peers: Any = SimpleNamespace(get_trials=lambda **_: own, direction=study.direction)
+        return self._rule.prune(peers, trial)
+
+
+def _fixed(algorithm: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    return {ALGORITHM: algorithm, **{f"{algorithm}.{name}": value for name, value in params.items()}}
+
+
+def _suggest(drawing: optuna.trial.Trial, name: str, span: IntRange | FloatRange | Choice) -> None:
+    if isinstance(span, IntRange):
+        drawing.suggest_int(name, span.low, span.high, log=span.log)
+    elif isinstance(span, FloatRange):
+        drawing.suggest_float(name, span.low, span.high, log=span.log)
+    else:
+        drawing.suggest_categorical(name, span.options)
+
+
+def _read(one: FrozenTrial) -> Trial:
+    algorithm = one.params.get(ALGORITHM)
+    told, ended = one.user_attrs, one.state.is_finished()
+    return Trial(
+        slot=one.number,
+        state=_STATES[one.state],
+        algorithm=algorithm,
+        params={name.removeprefix(f"{algorithm}."): value for name, value in one.params.items() if name != ALGORITHM},
+        value=one.value if ended and one.values else None,
+        values=dict(sorted(one.intermediate_values.items())),
+        seconds=told.get("seconds", 0.0),
+        reason=told.get("reason"),
+        ended=datetime.fromisoformat(told["ended"]) if ended and "ended" in told else None,
+    )

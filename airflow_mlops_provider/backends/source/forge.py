@@ -1,0 +1,238 @@
+"""Pull requests by a forge's own API: GitHub, GitLab (where they are merge requests) and Gitea."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from airflow_mlops_provider.backends.source.access import Credentials
+from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, ConflictError, MLOpsError
+from airflow_mlops_provider.lifecycle.records.spec import Repository
+
+SECONDS = 30
+_PAGES = 20
+_SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._~-]*")
+
+
+@dataclass(frozen=True)
+class PullRequest:
+    """An open pull request: its number, the page on which it is reviewed, and whether it was opened just now."""
+
+    number: int
+    url: str
+    new: bool
+
+
+def pull_request(
+    repository: Repository, credentials: Credentials, *, branch: str, base: str, title: str, body: str
+) -> PullRequest:
+    """Return the open pull request of a branch, opening one if there is none.
+
+    :raises ConfigurationError: if the forge refuses: credentials, repository, or what was asked.
+    :raises BackendError: if it does not answer, or asks to come back later.
+    """
+    return FORGES[repository.forge](repository, credentials).request(branch, base, title, body)
+
+
+class Forge:
+    """What the three have in common: look first, then ask, and look again if somebody asked in between."""
+
+    pulls: ClassVar[str]
+    page_field: ClassVar[str] = "html_url"
+    number_field: ClassVar[str] = "number"
+    taken: ClassVar[tuple[int, ...]] = (409,)
+
+    def __init__(self, repository: Repository, credentials: Credentials) -> None:
+        if not credentials.token:
+            raise ConfigurationError(f"a pull request on {repository.forge} needs a token; put it in the password")
+        self.web, self.project = location(repository.remote)
+        self.credentials = credentials
+        self.api = (repository.api or self.default_api()).rstrip("/")
+
+    def default_api(self) -> str:
+        """Return the API's root on the remote's own host."""
+        raise NotImplementedError
+
+    def headers(self) -> dict[str, str]:
+        """Return what tells the forge who asks."""
+        raise NotImplementedError
+
+    def search(self, branch: str, base: str) -> dict[str, str]:
+        """Return the query for open pull requests, as narrow as the API allows."""
+        raise NotImplementedError
+
+    def is_it(self, found: dict[str, Any], branch: str, base: str) -> bool:
+        """Say whether a pull request is that of the branch, and not of one so called in a fork."""
+        where = (found["head"].get("repo") or {}).get("full_name", "")
+        return (found["head"]["ref"], found["base"]["ref"], where.lower()) == (branch, base, self.project.lower())
+
+    def form(self, branch: str, base: str, title: str, body: str) -> dict[str, Any]:
+        """Return what asks for a new one."""
+        return {"title": title, "body": body, "head": branch, "base": base}
+
+    def request(self, branch: str, base: str, title: str, body: str) -> PullRequest:
+        """Return the open pull request of a branch, opening one if there is none."""
+        if found := self._find(branch, base):
+            return self._told(found, new=False)
+        answer = self._ask("POST", json=self.form(branch, base, title, body))
+        if answer.status_code == 201:
+            return self._told(_json(answer), new=True)
+        if answer.status_code in self.taken and (found := self._find(branch, base)):
+            return self._told(found, new=False)
+        raise self._trouble(answer)
+
+    def _find(self, branch: str, base: str) -> dict[str, Any] | None:
+        return next((one for one in self._open(branch, base) if self.is_it(one, branch, base)), None)
+
+    def _open(self, branch: str, base: str) -> Iterator[dict[str, Any]]:
+        for page in range(1, _PAGES + 1):
+            answer = self._ask("GET", params={**self.search(branch, base), "page": str(page)})
+            if answer.status_code != 200:
+                raise self._trouble(answer)
+            found = _json(answer)
+            yield from found
+            if not found or "next" not in answer.links:
+                return
+
+    def _ask(self, method: str, **what: Any) -> httpx.Response:
+        headers = {"User-Agent": "airflow-mlops-provider", **self.headers()}
+        try:
+            return httpx.request(method, f"{self.api}{self.address()}", headers=headers, timeout=SECONDS, **what)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise BackendError(f"{self.api} does not answer: {error}") from None
+
+    def address(self) -> str:
+        """Return the place of the repository's pull requests below the API's root."""
+        return self.pulls.format(project=self.project)
+
+    def _told(self, found: dict[str, Any], *, new: bool) -> PullRequest:
+        return PullRequest(number=int(found[self.number_field]), url=str(found[self.page_field]), new=new)
+
+    def _trouble(self, answer: httpx.Response) -> MLOpsError:
+        status, words = answer.status_code, self.credentials.hide(_message(answer))[:500]
+        said = f"{self.api}{self.address()} answers with status {status} ({words})"
+        if status in {408, 429} or status >= 500 or _is_limited(answer):
+            return BackendError(f"{said}; a retry may help")
+        if status in {401, 403, 404}:
+            return ConfigurationError(f"{said}: give a token that may see this repository and open pull requests")
+        if 300 <= status < 400:
+            return ConfigurationError(f"{said}: the repository has moved; give its new address")
+        if status == 409:
+            return ConflictError(f"{said}; a retry looks again")
+        return ConfigurationError(said)
+
+
+class GitHub(Forge):
+    """GitHub, or GitHub Enterprise Server on a host of its own."""
+
+    pulls = "/repos/{project}/pulls"
+    taken = (422,)
+
+    def default_api(self) -> str:
+        return "https://api.github.com" if self.web == "https://github.com" else f"{self.web}/api/v3"
+
+    def headers(self) -> dict[str, str]:
+        return {
+            "Accept": "application/vnd.github+json",
+            "Authorization": f"Bearer {self.credentials.token}",
+            "X-GitHub-Api-Version": "2022-11-28",
+        }
+
+    def search(self, branch: str, base: str) -> dict[str, str]:
+        return {"state": "open", "head": f"{self.project.partition('/')[0]}:{branch}", "base": base, "per_page": "100"}
+
+
+class GitLab(Forge):
+    """GitLab, with groups as deep as they come."""
+
+    pulls = "/projects/{project}/merge_requests"
+    page_field = "web_url"
+    number_field = "iid"
+
+    def default_api(self) -> str:
+        return f"{self.web}/api/v4"
+
+    def address(self) -> str:
+        return self.pulls.format(project=quote(self.project, safe=""))
+
+    def headers(self) -> dict[str, str]:
+        return {"PRIVATE-TOKEN": self.credentials.token}
+
+    def search(self, branch: str, base: str) -> dict[str, str]:
+        return {"state": "opened", "source_branch": branch, "target_branch": base, "per_page": "100"}
+
+    def is_it(self, found: dict[str, Any], branch: str, base: str) -> bool:
+        ours = found["source_project_id"] == found["target_project_id"]
+        return ours and (found["source_branch"], found["target_branch"]) == (branch, base)
+
+    def form(self, branch: str, base: str, title: str, body: str) -> dict[str, Any]:
+        return {"title": title[:255], "description": body, "source_branch": branch, "target_branch": base}
+
+
+class Gitea(Forge):
+    """Gitea and Forgejo; not necessarily at the top of their host."""
+
+    pulls = "/repos/{project}/pulls"
+
+    def __init__(self, repository: Repository, credentials: Credentials) -> None:
+        super().__init__(repository, credentials)
+        self.project = "/".join(self.project.split("/")[-2:])
+
+    def default_api(self) -> str:
+        return "/".join([self.web, *self.project.split("/")[:-2], "api/v1"])
+
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"token {self.credentials.token}"}
+
+    def search(self, branch: str, base: str) -> dict[str, str]:  # noqa: ARG002  # not to be asked for
+        return {"state": "open", "base_branch": base, "limit": "50"}
+
+
+FORGES: dict[str, type[Forge]] = {"github": GitHub, "gitlab": GitLab, "gitea": Gitea}
+
+
+def location(remote: str) -> tuple[str, str]:
+    """Return the web address of a remote's host, and the repository's path there without ``.git``.
+
+    :raises ConfigurationError: if the remote is not on a host, or its path is not that of a repository.
+    """
+    if "://" not in remote:  # user@host:path
+        host, _, path = remote.partition("@")[2].partition(":")
+        web = f"https://{host}"
+    else:
+        parts = urlsplit(remote)
+        http = parts.scheme.startswith("http")
+        web, path = (f"{parts.scheme}://{parts.netloc}" if http else f"https://{parts.hostname}"), parts.path
+        if not parts.hostname:
+            raise ConfigurationError(f"{remote} is on no forge; make its kind plain, or give its address there")
+    segments = path.strip("/").removesuffix(".git").split("/")
+    if len(segments) < 2 or not all(_SEGMENT.fullmatch(one) for one in segments):
+        raise ConfigurationError(f"{remote} does not name a repository as owner/name")
+    return web, "/".join(segments)
+
+
+def _json(answer: httpx.Response) -> Any:
+    try:
+        return answer.json()
+    except ValueError:
+        raise BackendError(f"{answer.request.url} answers, but not with JSON; is it a forge's API?") from None
+
+
+def _message(answer: httpx.Response) -> str:
+    try:
+        found = answer.json()
+    except ValueError:
+        return answer.reason_phrase
+    parts = [found.get("message"), *(found.get("errors") or ())] if isinstance(found, dict) else [found]
+    return "; ".join(str(one.get("message", one) if isinstance(one, dict) else one) for one in parts if one)
+
+
+def _is_limited(answer: httpx.Response) -> bool:
+    return answer.status_code == 403 and (
+        answer.headers.get("x-ratelimit-remaining") == "0" or "retry-after" in answer.headers
+    )

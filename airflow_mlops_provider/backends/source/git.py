@@ -1,0 +1,160 @@
+"""git, as a job may use it: plumbing only, no work tree, nothing of the user's own settings, no secret in sight."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from airflow_mlops_provider.backends.source.access import Credentials, environment, trouble
+from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, UnknownNameError
+
+SECONDS = 120
+#: How many of a branch's commits are looked through for one of ours.
+HISTORY = 30
+
+
+@dataclass(frozen=True)
+class Person:
+    """An author or committer, as an owner is named: a mail, or an Airflow user."""
+
+    owner: str
+
+    @property
+    def name(self) -> str:
+        """The name; characters in which git's format has a meaning are left out."""
+        return re.sub(r"[\x00-\x1f<>\x7f]", "", self.owner.partition("@")[0]).strip(" .,:;'\"\\") or "mlops"
+
+    @property
+    def mail(self) -> str:
+        """The mail; empty where the owner is a user's name."""
+        return re.sub(r"[\x00-\x20<>\x7f]", "", self.owner) if "@" in self.owner else ""
+
+
+@dataclass
+class GitRemote:
+    """One remote, spoken to from a scratch repository that is nobody's: no hooks, no configuration, no work tree.
+
+    :param url: as :func:`checked_remote` returns it.
+    :param folder: an empty folder for the scratch repository; the caller removes it.
+    """
+
+    url: str
+    folder: Path
+    credentials: Credentials
+    seconds: float = SECONDS
+
+    def branches(self) -> tuple[str | None, dict[str, str]]:
+        """Return the remote's default branch, None if it has none, and the commit of each branch."""
+        lines = self._git("ls-remote", "--symref", "--", self.url, "HEAD", "refs/heads/*").splitlines()
+        default, found = None, {}
+        for line in lines:
+            what, _, name = line.partition("\t")
+            if what.startswith("ref: refs/heads/") and name == "HEAD":
+                default = what.removeprefix("ref: refs/heads/")
+            elif name.startswith("refs/heads/"):
+                found[name.removeprefix("refs/heads/")] = what
+        return default, found
+
+    def fetch(self, branch: str, commits: int = 1) -> str:
+        """Bring a branch's last commits here and return its tip."""
+        if not (self.folder / "HEAD").exists():
+            self._git("init", "--quiet", "--bare", str(self.folder))
+        self._git("fetch", "--quiet", "--no-tags", f"--depth={commits}", "--", self.url, f"refs/heads/{branch}")
+        return self._git("rev-parse", "FETCH_HEAD").strip()
+
+    def show(self, commit: str, path: str) -> str | None:
+        """Return a file's text in a commit; None if there is none."""
+        listed = self._git("ls-tree", "-z", commit, "--", path).split("\0")[0]
+        kind, _, name = listed.partition("\t")
+        if name != path or " blob " not in kind or kind.startswith("120000"):
+            return None
+        return self._git("cat-file", "blob", kind.split(" ")[2])
+
+    def find(self, commit: str, line: str) -> str | None:
+        """Return the newest of the commits brought here whose message has a line; None if none has."""
+        for one in self._git("rev-list", f"--max-count={HISTORY}", commit, "--").split():
+            if line in self._git("cat-file", "commit", one).splitlines():
+                return one
+        return None
+
+    def commit(self, parent: str, path: str, text: str, message: str, author: Person, committer: Person) -> str:
+        """Make a commit that sets one file to a text and return it; nothing but that file is touched."""
+        blob = self._git("hash-object", "-w", "--stdin", stdin=text).strip()
+        self._git("read-tree", parent)
+        self._git("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}")
+        tree = self._git("write-tree").strip()
+        return self._git("commit-tree", tree, "-p", parent, stdin=message, env=_who(author, committer)).strip()
+
+    def push(self, commit: str, branch: str) -> None:
+        """Make a commit the tip of a branch, which is made if it is not there; never by force.
+
+        :raises ConflictError: if the branch has moved on elsewhere.
+        """
+        self._git("push", "--quiet", "--porcelain", "--", self.url, f"{commit}:refs/heads/{branch}")
+
+    def begin(self, folder: Path, author: Person) -> None:
+        """Make this repository anew, bare, and a commit on ``main`` that holds a folder's files as they lie there."""
+        self._git("init", "--quiet", "--bare", "--initial-branch=main", str(self.folder))
+        self._git(f"--work-tree={folder.parent}", "add", "--", folder.name, ":(exclude)**/__pycache__/**")
+        commit = self._git(
+            "commit-tree", self._git("write-tree").strip(), stdin=f"{folder.name} as it is\n", env=_who(author, author)
+        )
+        self._git("update-ref", "refs/heads/main", commit.strip())
+
+    def _git(self, *arguments: str, stdin: str | None = None, env: Mapping[str, str] | None = None) -> str:
+        command = ["git", f"--git-dir={self.folder}", *arguments]
+        try:
+            done = subprocess.run(
+                command,
+                input=(stdin or "").encode(),
+                capture_output=True,
+                check=False,
+                timeout=self.seconds,
+                cwd=self.folder,
+                env={**environment(self.url, self.credentials, self.folder), **(env or {})},
+            )
+        except FileNotFoundError:
+            raise ConfigurationError("git is not installed here; install it where this job runs") from None
+        except subprocess.TimeoutExpired:
+            raise BackendError(f"{self.url} did not answer git {arguments[0]} within {self.seconds:g} s") from None
+        output, said = (self.credentials.hide(part.decode(errors="replace")) for part in (done.stdout, done.stderr))
+        if done.returncode:
+            raise trouble(self.url, arguments, f"{said}\n{output}" if arguments[0] == "push" else said)
+        return output
+
+
+def _who(author: Person, committer: Person) -> dict[str, str]:
+    return {
+        f"GIT_{role}_{part}": getattr(person, attribute)
+        for role, person in (("AUTHOR", author), ("COMMITTER", committer))
+        for part, attribute in (("NAME", "name"), ("EMAIL", "mail"))
+    }
+
+
+def known_branch(name: str, branches: Mapping[str, str]) -> str:
+    """Return a branch's commit. :raises UnknownNameError: if the remote has none of that name."""
+    if name not in branches:
+        raise UnknownNameError("branch", name, sorted(branches)[:20])
+    return branches[name]
+
+
+def own_repository(folder: Path) -> tuple[Path, str] | None:
+    """Return the top of the repository that keeps a folder's ``product.py``, and the folder's path in it.
+
+    None if there is none: a copy that merely lies below some repository, such as an installed one, is not kept by it.
+    """
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=20
+        )
+        return done.stdout.rstrip("\n")
+
+    try:
+        git("ls-files", "--error-unmatch", "--", "product.py")
+        return Path(git("rev-parse", "--show-toplevel")), git("rev-parse", "--show-prefix").strip("/")
+    except (OSError, subprocess.SubprocessError):
+        return None

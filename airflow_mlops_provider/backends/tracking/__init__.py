@@ -1,0 +1,1 @@
+"""Runs, datasets, models and their versions, as a tracking server shows them."""

@@ -1,0 +1,305 @@
+"""MLflow: the metadata store (runs, datasets, logged models) and the model registry."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from airflow_mlops_provider.backends.tracking.mlflow.data import Context, dataset_digest, dataset_input, dataset_name
+from airflow_mlops_provider.backends.tracking.mlflow.model import MODEL, pack_model
+from airflow_mlops_provider.backends.tracking.mlflow.server import MlflowServer, is_code
+from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, UnknownNameError
+from airflow_mlops_provider.lifecycle.references import Dataset, Model
+
+Result = TypeVar("Result")
+
+ADDRESS = "mlops.address"
+MODEL_HASH = "mlops.model_hash"
+
+
+class MlflowBackend:
+    """What the loop writes to and reads from an MLflow tracking server and registry.
+
+    Every call is idempotent: after a kill or a failed call, making it again finishes what was begun.
+
+    :param uri: tracking and registry URI: ``sqlite:////folder/mlflow.db``, ``http(s)://host:port``, a database URL.
+        Credentials come from the environment (``MLFLOW_TRACKING_USERNAME``, ``MLFLOW_TRACKING_TOKEN``, …).
+    :param artifacts: folder URI below which experiments made here keep files. By default a folder beside an SQLite
+        file; not for a server, which keeps them where it was told to.
+    """
+
+    def __init__(self, uri: str, artifacts: str | None = None) -> None:
+        self.uri = uri
+        self.artifacts = artifacts
+        self.server = MlflowServer(uri)
+
+    @property
+    def client(self) -> Any:
+        """The configured ``MlflowClient``. :raises BackendError: if MLflow cannot be reached."""
+        return self.server.client
+
+    def prepare(self) -> None:
+        """Make an SQLite database's tables once, ahead of the first use; safe when several start at the same time."""
+        self.server.prepare()
+
+    def log_training(
+        self,
+        *,
+        product: str,
+        address: str,
+        params: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        dataset: Dataset,
+        tags: Mapping[str, str],
+        model_folder: Path,
+        flavor: str,
+    ) -> str:
+        """Record one training with its dataset and its model, and return the run's id.
+
+        One address has one run and one model, however often this is called.
+
+        :param product: the experiment's name.
+        :param address: where the job's output lies; derived from what went in, so the same for the same work.
+        :param params: plain values; nested ones are kept as JSON, cut at MLflow's 6,000 characters.
+        :param dataset: the training set; what of it was learned from is logged as an input, with its hash as digest.
+        :param model_folder: the model's files as :mod:`airflow_mlops_provider.backends.models.lightgbm` saves them.
+        :raises BackendError: if MLflow does not answer.
+        """
+
+        def work() -> str:
+            run = self._run_of(self._experiment(product), address)
+            if run.info.status == "FINISHED":
+                return str(run.info.run_id)
+            # A retry measures other durations: what a killed try has told already stays, else there would be two.
+            missing = {name: value for name, value in metrics.items() if _key(name) not in run.data.metrics}
+            self._log(run, params, missing, {**tags, ADDRESS: address})
+            self._log_dataset(run, dataset)
+            self._log_model(run, model_folder, flavor)
+            self.client.set_terminated(run.info.run_id, "FINISHED")
+            return str(run.info.run_id)
+
+        return self.server.call(work)
+
+    def log_metrics(self, run_id: str, metrics: Mapping[str, float], tags: Mapping[str, str] | None = None) -> None:
+        """Add numbers, and tags, to a run. The same ones again change nothing.
+
+        :raises UnknownNameError: if there is no such run.
+        """
+        self.server.call(
+            lambda: self._log(self._found("run", run_id, self.client.get_run, run_id), {}, metrics, tags or {})
+        )
+
+    def log_evaluation(self, run_id: str, metrics: Mapping[str, float], dataset: Dataset) -> None:
+        """Add how well a run's model did on the later part of its training set. The same again changes nothing.
+
+        That part becomes an input of the run, and the numbers are those of the model on that dataset.
+
+        :raises UnknownNameError: if there is no such run.
+        """
+
+        def work() -> None:
+            from mlflow.entities import Metric
+
+            run = self._found("run", run_id, self.client.get_run, run_id)
+            self._log_dataset(run, dataset, "evaluation")
+            model, when = self._logged_model(run), run.info.start_time
+            on = {"dataset_name": dataset_name("evaluation"), "dataset_digest": dataset_digest(dataset)}
+            of = {"model_id": model.model_id if model else None, "run_id": run_id}
+            numbers = [Metric(_key(name), float(value), when, 0, **of, **on) for name, value in metrics.items()]
+            self.client.log_batch(run_id, metrics=numbers)
+
+        self.server.call(work)
+
+    def register(self, *, name: str, model: Model, run_id: str, tags: Mapping[str, str]) -> int:
+        """Make a run's model a version of a registered model, and return its number.
+
+        The same model of the same run is always the same version.
+
+        :raises ConfigurationError: if the run has logged no model.
+        """
+        return self.server.call(lambda: self._register(name, model, run_id, tags))
+
+    def version(self, name: str, version: int) -> dict[str, Any]:
+        """Return a version's ``source``, ``run_id``, ``tags`` and ``aliases``.
+
+        :raises UnknownNameError: if there is none; the message lists those that there are.
+        """
+
+        def work() -> dict[str, Any]:
+            found = self.client.get_model_version(name, str(version))
+            return {
+                "source": found.source,
+                "run_id": found.run_id,
+                "tags": dict(found.tags),
+                "aliases": sorted(found.aliases),
+            }
+
+        try:
+            return self.server.call(work)
+        except BackendError as error:
+            if is_code(error.__cause__, "RESOURCE_DOES_NOT_EXIST"):
+                known = map(str, self.versions(name))
+                raise UnknownNameError(f"version of model {name}", str(version), known) from None
+            raise
+
+    def versions(self, name: str) -> list[int]:
+        """Return the numbers of all versions of a registered model, ascending; none for an unknown model."""
+        return self.server.call(lambda: sorted(int(found.version) for found in self._search(f"name = '{name}'")))
+
+    def set_alias(self, name: str, alias: str, version: int | None) -> None:
+        """Let an alias point at a version, or at none any more."""
+        if version is None:
+            self.server.call(lambda: self.client.delete_registered_model_alias(name, alias))
+        else:
+            self.server.call(lambda: self.client.set_registered_model_alias(name, alias, str(version)))
+
+    def url(self, run_id: str) -> str | None:
+        """Return the page on which a person sees a run; None where MLflow has no server."""
+        if not self.server.is_http:
+            return None
+        run = self.server.call(lambda: self._found("run", run_id, self.client.get_run, run_id))
+        return f"{self.server.shown}/#/experiments/{run.info.experiment_id}/runs/{run_id}"
+
+    def model_url(self, name: str, version: int) -> str | None:
+        """Return the page on which a person sees a model version; None where MLflow has no server."""
+        return f"{self.server.shown}/#/models/{name}/versions/{version}" if self.server.is_http else None
+
+    def _found(self, what: str, name: str, get: Callable[..., Result], *arguments: str) -> Result:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return get(*arguments)
+        except MlflowException as error:
+            if is_code(error, "RESOURCE_DOES_NOT_EXIST"):
+                raise UnknownNameError(f"MLflow {what}", name, ()) from error
+            raise
+
+    def _experiment(self, product: str) -> str:
+        from mlflow.exceptions import MlflowException
+
+        found = self.client.get_experiment_by_name(product)
+        if found is None:
+            try:
+                return str(self.client.create_experiment(product, artifact_location=self._artifact_folder(product)))
+            except MlflowException as error:
+                if not is_code(error, "RESOURCE_ALREADY_EXISTS"):
+                    raise
+                found = self.client.get_experiment_by_name(product)
+        if found.lifecycle_stage != "active":
+            raise ConfigurationError(f"experiment {product!r} was deleted in MLflow; restore it there, or rename it")
+        return str(found.experiment_id)
+
+    def _artifact_folder(self, product: str) -> str | None:
+        if self.server.is_http:  # a folder of this machine means nothing to a server, which has a place of its own
+            return None
+        database = self.server.database
+        root = self.artifacts or ((database.absolute().parent / "mlflow").as_uri() if database else None)
+        return f"{root.rstrip('/')}/{product}" if root else None
+
+    def _run_of(self, experiment: str, address: str) -> Any:
+        run = self._oldest_run(experiment, address)
+        if run is not None:
+            return run
+        made = self.client.create_run(experiment, tags={ADDRESS: address}, run_name=address[:16])
+        oldest = self._oldest_run(experiment, address)
+        if oldest.info.run_id != made.info.run_id:  # somebody else made one between the look and the making
+            self.client.delete_run(made.info.run_id)
+        return oldest
+
+    def _oldest_run(self, experiment: str, address: str) -> Any:
+        order = ["attributes.start_time ASC", "attributes.run_id ASC"]
+        found = self.client.search_runs([experiment], f"tags.`{ADDRESS}` = '{address}'", max_results=1, order_by=order)
+        return found[0] if found else None
+
+    def _log(self, run: Any, params: Mapping[str, Any], metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
+        from mlflow.entities import Metric, Param, RunTag
+
+        # The run's own start as time stamp: logged again, a number is the same entry and not a second one.
+        when = run.info.start_time
+        numbers = [Metric(_key(name), float(value), when, 0) for name, value in metrics.items()]
+        values = [Param(_key(name), _text(value)) for name, value in params.items()]
+        labels = [RunTag(name, str(value)) for name, value in tags.items()]
+        for batch in range(0, max(len(numbers), len(values), len(labels)), 100):
+            cut = slice(batch, batch + 100)
+            self.client.log_batch(run.info.run_id, metrics=numbers[cut], params=values[cut], tags=labels[cut])
+
+    def _log_dataset(self, run: Any, dataset: Dataset, context: Context = "training") -> None:
+        self.client.log_inputs(run.info.run_id, datasets=[dataset_input(dataset, context)])
+
+    def _log_model(self, run: Any, folder: Path, flavor: str) -> None:
+        from mlflow.entities import LoggedModelOutput
+
+        run_id, found = run.info.run_id, self._logged_model(run)
+        if found is None:
+            found = self.client.create_logged_model(
+                run.info.experiment_id, name=MODEL, source_run_id=run_id, tags=dict(run.data.tags), model_type=flavor
+            )
+        if found.status.value == "READY":
+            return
+        if not (run.outputs and run.outputs.model_outputs):
+            self.client.log_outputs(run_id, [LoggedModelOutput(found.model_id, step=0)])
+        with tempfile.TemporaryDirectory(prefix="mlops-mlflow-") as packed:
+            pack_model(folder, Path(packed), flavor, found.model_id, run_id)
+            self.client.log_model_artifacts(found.model_id, packed)
+        self.client.finalize_logged_model(found.model_id, "READY")
+
+    def _logged_model(self, run: Any) -> Any:
+        found = self.client.search_logged_models(
+            [run.info.experiment_id], f"source_run_id = '{run.info.run_id}' AND name = '{MODEL}'", max_results=1
+        )
+        return found[0] if found else None
+
+    def _register(self, name: str, model: Model, run_id: str, tags: Mapping[str, str]) -> int:
+        import mlflow
+        from mlflow.exceptions import MlflowException
+
+        run = self._found("run", run_id, self.client.get_run, run_id)
+        logged = self._logged_model(run)
+        if logged is None:
+            raise ConfigurationError(f"MLflow run {run_id} has logged no model to register as {name!r}")
+        try:
+            self.client.create_registered_model(name)
+        except MlflowException as error:
+            if not is_code(error, "RESOURCE_ALREADY_EXISTS"):
+                raise
+        known = self._same(name, model, run_id)
+        if known:
+            return known[0]
+        # MLflow looks the model up through the process's own tracking URI, whatever the client was given.
+        mlflow.set_tracking_uri(self.server.uri)
+        made = self.client.create_model_version(
+            name,
+            f"models:/{logged.model_id}",
+            run_id,
+            tags={**tags, MODEL_HASH: model.hash, "mlops.model_uri": model.uri},
+            model_id=logged.model_id,
+        )
+        first = self._same(name, model, run_id)[0]
+        if first != int(made.version):  # somebody else registered it between the look and the making
+            self.client.delete_model_version(name, made.version)
+        return first
+
+    def _same(self, name: str, model: Model, run_id: str) -> list[int]:
+        found = self._search(f"name = '{name}' AND run_id = '{run_id}'")
+        return sorted(int(one.version) for one in found if one.tags.get(MODEL_HASH) == model.hash)
+
+    def _search(self, query: str) -> list[Any]:
+        page = self.client.search_model_versions(query)
+        found = list(page)
+        while page.token:
+            page = self.client.search_model_versions(query, page_token=page.token)
+            found.extend(page)
+        return found
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[^\w\-. /]", "_", name)[:250]
+
+
+def _text(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=str, sort_keys=True)
+    return text[:6000]

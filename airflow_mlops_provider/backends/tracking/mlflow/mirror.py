@@ -1,0 +1,87 @@
+"""What MLflow's registry shows of a product's ledger, and the second place that knows how far the ledger goes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_mlops_provider.backends.tracking.mlflow.client import MlflowBackend
+from airflow_mlops_provider.backends.tracking.mlflow.server import is_code
+from airflow_mlops_provider.lifecycle.frozen import Frozen
+from airflow_mlops_provider.lifecycle.release.registry import aliases
+from airflow_mlops_provider.storage.ledger import Ledger
+
+HEAD = "mlops.ledger_head"
+DEPLOYING = "mlops.deploying"
+
+
+class Shown(Frozen):
+    """What the registry shows.
+
+    :param head: the ledger's last entry and digest, as they were kept last; None if never.
+    :param deploying: the version that a deployment began to bring into production last.
+    :param aliases: version by alias.
+    """
+
+    head: str | None = None
+    deploying: int | None = None
+    aliases: dict[str, int] = {}
+
+
+class Mirror:
+    """A product's registered model in MLflow: its aliases follow the ledger, its tags keep the ledger's head.
+
+    Whoever can write below the artifact root can't write here by that alone: an entry that the ledger has and MLflow
+    doesn't know of is believed only if what it rests on is there.
+
+    :param uri: MLflow's, as for :class:`~.mlflow.MlflowBackend`. Every call raises ``BackendError`` if it is down.
+    """
+
+    def __init__(self, uri: str, product: str) -> None:
+        self.product = product
+        self.backend = MlflowBackend(uri)
+        self.server = self.backend.server
+
+    def read(self) -> Shown:
+        """Return what is shown; nothing if no version was registered yet."""
+        from mlflow.exceptions import MlflowException
+
+        def work() -> Any:
+            try:
+                return self.server.client.get_registered_model(self.product)
+            except MlflowException as error:
+                if is_code(error, "RESOURCE_DOES_NOT_EXIST"):
+                    return None
+                raise
+
+        found = self.server.call(work)
+        if found is None:
+            return Shown()
+        deploying = found.tags.get(DEPLOYING)
+        numbers = {alias: int(number) for alias, number in found.aliases.items()}
+        return Shown(head=found.tags.get(HEAD), deploying=int(deploying) if deploying else None, aliases=numbers)
+
+    def announce(self, version: int) -> None:
+        """Keep that a version is about to be brought into production."""
+        self._tag(DEPLOYING, str(version))
+
+    def follow(self, ledger: Ledger) -> list[str]:
+        """Show what the ledger says now, and return what had to be changed for it, a line for each.
+
+        It looks at the ledger after every change of its own: of two that follow at once the last one is right.
+        """
+        changed: list[str] = []
+        while True:
+            entries, head, shown = ledger.entries(), ledger.head(), self.read()
+            told = len(changed)
+            for alias, number in aliases(entries).items():
+                if shown.aliases.get(alias) != number:
+                    changed.append(f"alias {alias} of {self.product}: {shown.aliases.get(alias)} → {number}")
+                    self.backend.set_alias(self.product, alias, number)
+            if head and shown.head != head:
+                changed.append(f"head of the ledger of {self.product}: {shown.head} → {head}")
+                self._tag(HEAD, head)
+            if len(changed) == told or len(changed) > 20:
+                return changed
+
+    def _tag(self, key: str, value: str) -> None:
+        self.server.call(lambda: self.server.client.set_registered_model_tag(self.product, key, value))

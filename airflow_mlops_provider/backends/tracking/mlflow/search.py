@@ -1,0 +1,93 @@
+"""MLflow's view of a search: one run with a run below it for each trial, all in an experiment beside the trainings'."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from airflow_mlops_provider.backends.tracking.mlflow.client import MlflowBackend
+from airflow_mlops_provider.lifecycle.references import Dataset
+from airflow_mlops_provider.lifecycle.search.trials import Trial
+
+PARENT = "mlflow.parentRunId"
+NAME = "mlflow.runName"
+STATE = "mlops.state"
+STOPPED = "mlops.stopped"
+_STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
+
+
+class MlflowSearch(MlflowBackend):
+    """Tells MLflow of one study. As everywhere, made again a call finishes what was begun: one run a slot.
+
+    :param study: the study's name, which is also its run's.
+    """
+
+    def __init__(self, uri: str, artifacts: str | None, product: str, study: str) -> None:
+        super().__init__(uri, artifacts)
+        self.product = product
+        self.study = study
+
+    def open(self, params: Mapping[str, Any], tags: Mapping[str, str], dataset: Dataset) -> str:
+        """Make the study's run, and return its id.
+
+        :raises BackendError: if MLflow does not answer; as all calls here.
+        """
+
+        def work() -> str:
+            run = self._run(self.study, self.study, {})
+            self._log(run, params, {}, tags)
+            self._log_dataset(run, dataset)
+            return str(run.info.run_id)
+
+        return self.server.call(work)
+
+    def begin(self, trial: Trial, parent: str, params: Mapping[str, Any]) -> str:
+        """Make a trial's run below the study's, and return its id."""
+
+        def work() -> str:
+            run = self._run(f"{self.study}/{trial.slot}", f"trial {trial.slot}", {PARENT: parent})
+            self._log(run, {"algorithm": trial.algorithm, **trial.params, **params}, {}, {STATE: trial.state})
+            return str(run.info.run_id)
+
+        return self.server.call(work)
+
+    def end(self, trial: Trial, run_id: str, metric: str) -> None:
+        """Tell how a trial ended: its values by step under ``reported``, the last one under the metric's name."""
+
+        def work() -> None:
+            from mlflow.entities import Metric
+
+            run = self.client.get_run(run_id)
+            when = run.info.start_time  # a fixed time: told again, a value is the same entry
+            steps = [Metric("reported", value, when, step) for step, value in trial.values.items()]
+            for batch in range(0, len(steps), 1000):
+                self.client.log_batch(run_id, metrics=steps[batch : batch + 1000])
+            found = {metric: trial.value, "train_seconds": trial.seconds}
+            self._log(
+                run,
+                {},
+                {name: value for name, value in found.items() if value is not None},
+                {STATE: trial.state, **({"mlops.reason": trial.reason} if trial.reason else {})},
+            )
+            if run.info.status != _STATUS[trial.state]:
+                self.client.set_terminated(run_id, _STATUS[trial.state])
+
+        self.server.call(work)
+
+    def conclude(self, parent: str, tags: Mapping[str, str], best: Mapping[str, float], folder: Path) -> None:
+        """Keep a search's end with its run: why it stopped, what was best, and the files of a folder."""
+
+        def work() -> None:
+            run = self.client.get_run(parent)
+            self._log(run, {}, best, tags)
+            self.client.log_artifacts(parent, str(folder))
+            self.client.set_terminated(parent, "FINISHED")
+
+        self.server.call(work)
+
+    def _run(self, address: str, name: str, tags: Mapping[str, str]) -> Any:
+        run = self._run_of(self._experiment(f"{self.product}.search"), address)
+        wanted = {NAME: name, **tags}
+        self._log(run, {}, {}, {key: value for key, value in wanted.items() if run.data.tags.get(key) != value})
+        return run

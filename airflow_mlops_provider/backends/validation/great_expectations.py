@@ -1,0 +1,264 @@
+"""Great Expectations: whether data keeps its promises, and which it breaks.
+
+Import this lazily: ``great_expectations`` takes about 7 s to load, most of it pandas, scipy, sqlalchemy and altair for
+expectations that its package registers as a whole; no submodule can be imported without the package.
+
+Great Expectations' own page loads its styles and scripts from six other hosts, so a small page of our own is written.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import pandas as pd
+
+from airflow_mlops_provider.backends.telemetry import disable_telemetry
+
+disable_telemetry()
+
+import great_expectations as gx  # noqa: E402 - telemetry is decided while it is imported
+from great_expectations.data_context.types.base import ProgressBarsConfig  # noqa: E402
+
+PAGE = "validation.html"
+DETAILS = "validation.json"
+
+_RANGE = re.compile(r"greater than or equal to (\S+) and less than or equal to (\S+?)(?=,|\s|\.?$)")
+_SAMPLE = 5  # unexpected values shown for each expectation
+_LONGEST = 300  # characters of one text
+_MOST = 50  # items of one list in the details
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether data kept its expectations.
+
+    :param broken: one line for each critical expectation that does not hold, or could not be evaluated.
+    :param checked: how many expectations were evaluated.
+    :param page: file name of the page that a person reads.
+    :param warnings: such lines of expectations whose severity is ``warning`` or ``info``: told, and no reason to stop.
+    """
+
+    passed: bool
+    broken: tuple[str, ...]
+    checked: int
+    page: str
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """One expectation's result, in words."""
+
+    passed: bool
+    subject: str
+    expected: str
+    seen: str
+    sample: tuple[str, ...]
+    severity: str
+
+    @property
+    def critical(self) -> bool:
+        return self.severity not in ("warning", "info")
+
+
+def validate(
+    frame: pd.DataFrame, expectations: list[Any], name: str, folder: Path, left_out: Mapping[str, int] | None = None
+) -> Verdict:
+    """Hold data against its expectations, and write ``validation.html`` and ``validation.json``.
+
+    An expectation that cannot be evaluated (column missing, types that do not compare) is broken, with the reason.
+    The verdict is that of the critical ones.
+
+    :param expectations: Great Expectations' expectation objects; left unchanged.
+    :param name: the dataset's name, for messages.
+    :param folder: an existing folder for the two files.
+    :param left_out: how many delivered rows are not in the data, by reason; told as a warning.
+    """
+    results = _run(frame, expectations, name) if expectations else []
+    findings = [*_left_out(left_out or {}), *(_finding(result) for result in results)]
+    lines = [(_line(name, finding), finding.critical) for finding in findings if not finding.passed]
+    broken = tuple(line for line, critical in lines if critical)
+    (folder / PAGE).write_text(_page(name, frame, findings), encoding="utf-8")
+    details = {
+        "name": name,
+        "rows": len(frame),
+        "success": not broken,
+        "left_out": dict(left_out or {}),
+        "results": [_details(one) for one in results],
+    }
+    text = json.dumps(details, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    (folder / DETAILS).write_text(text, encoding="utf-8")
+    warnings = tuple(line for line, critical in lines if not critical)
+    return Verdict(not broken, broken, len(findings), PAGE, warnings)
+
+
+def _left_out(counts: Mapping[str, int]) -> list[_Finding]:
+    seen = ", ".join(f"{count} {reason}" for reason, count in counts.items())
+    expected = "every delivered row is in its interval"
+    return [_Finding(False, "", expected, f"left out: {seen}", (), "warning")] if counts else []
+
+
+def _run(frame: pd.DataFrame, expectations: list[Any], name: str) -> list[Any]:
+    """Return one result for each expectation, in the order given."""
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    batch = context.data_sources.add_pandas(name).add_dataframe_asset(name).add_batch_definition_whole_dataframe(name)
+    # Adding a suite gives its expectations an identity, with which no other suite would take them.
+    copies = [expectation.copy(update={"id": None}, deep=True) for expectation in expectations]
+    suite = context.suites.add(gx.ExpectationSuite(name=name, expectations=copies))
+    definition = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batch, suite=suite))
+    shape = {"result_format": "SUMMARY", "partial_unexpected_count": _SAMPLE}
+    outcome = definition.run(batch_parameters={"dataframe": frame}, result_format=shape)
+    place = {expectation.id: position for position, expectation in enumerate(suite.expectations)}
+    return sorted(outcome.results, key=lambda result: place[result.expectation_config.id])
+
+
+def _finding(result: Any) -> _Finding:
+    config = result.expectation_config
+    sample = (result.result or {}).get("partial_unexpected_list") or ()
+    return _Finding(
+        passed=bool(result.success) and not _reason(result.exception_info),
+        subject=_subject(config.kwargs),
+        expected=_expected(config),
+        seen=_seen(result),
+        sample=tuple(dict.fromkeys(_short(value, 60) for value in sample)),
+        severity=str(getattr(config.severity, "value", config.severity)),
+    )
+
+
+def _subject(kwargs: Mapping[str, Any]) -> str:
+    """Return the column or columns that an expectation speaks of; nothing for the whole table."""
+    names = [kwargs.get("column"), kwargs.get("column_A"), kwargs.get("column_B"), *(kwargs.get("column_list") or ())]
+    return ", ".join(str(name) for name in names if name)
+
+
+def _expected(config: Any) -> str:
+    """Return what was expected: the author's description, else Great Expectations' own sentence, filled in."""
+    expectation = config.to_domain_obj()
+    if expectation.description:
+        return _short(expectation.description)
+    expectation.render()
+    rendered = next((block.value for block in expectation.rendered_content or () if block.value.template), None)
+    if rendered is None:
+        return str(config.type).removeprefix("expect_").replace("_", " ")
+    values = {name: _short(param["value"]) for name, param in _plain(rendered.params).items()}
+    sentence = Template(rendered.template).safe_substitute(values).removeprefix(f"{config.kwargs.get('column')} ")
+    sentence = _RANGE.sub(r"between \1 and \2", sentence)
+    return _short(sentence[:1].lower() + sentence[1:].rstrip("."))
+
+
+def _seen(result: Any) -> str:
+    found, reason = result.result or {}, _reason(result.exception_info)
+    if reason:
+        return f"could not be evaluated: {reason}"
+    if "unexpected_count" in found:
+        total = f" of {found['element_count']}" if "element_count" in found else ""
+        return f"{found['unexpected_count']}{total} are not"
+    mismatch = (found.get("details") or {}).get("mismatched")
+    if mismatch:
+        return _short(mismatch)
+    if "observed_value" in found:
+        return f"observed {_short(found['observed_value'])}"
+    return "it is so" if result.success else "it is not so"
+
+
+def _reason(info: Mapping[str, Any] | None) -> str:
+    """Return why an expectation could not be evaluated. The reasons lie one level deeper if metrics raised them."""
+    nested = [one for one in (info or {}).values() if isinstance(one, Mapping)] or [info or {}]
+    messages = [str(one["exception_message"]) for one in nested if one.get("exception_message")]
+    return _short(" ".join(messages[0].removeprefix("Error: ").split())) if messages else ""
+
+
+def _line(name: str, finding: _Finding) -> str:
+    subject = f"{name}.{finding.subject}" if finding.subject and "," not in finding.subject else name
+    example = f" (e.g. {' | '.join(finding.sample[:3])})" if finding.sample else ""
+    return f"{subject}: {finding.expected}; {finding.seen}{example}"
+
+
+def _details(result: Any) -> dict[str, Any]:
+    """Return a result as bounded plain JSON, without identities and tracebacks, which differ at every run."""
+    whole = result.to_json_dict()
+    config = whole["expectation_config"]
+    return {
+        "type": config["type"],
+        "kwargs": _plain({key: value for key, value in config["kwargs"].items() if key != "batch_id"}),
+        "severity": str(config.get("severity")),
+        "success": bool(whole["success"]),
+        "result": _plain(whole["result"]),
+        "exception": _reason(whole["exception_info"]) or None,
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [_plain(one) for one in list(value)[:_MOST]]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if hasattr(value, "dict"):
+        return _plain(value.dict())
+    return _short(value)
+
+
+def _short(value: Any, longest: int = _LONGEST) -> str:
+    """Return any value as a text for a person: no types, no long tails."""
+    if isinstance(value, Mapping):
+        text = "; ".join(f"{key} {_short(one)}" for key, one in value.items())
+    elif isinstance(value, (list, tuple, set)):
+        text = ", ".join(_short(one) for one in list(value)[:_MOST])
+    else:
+        text = f"{value:.10g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+_STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#1d2430;background:#fff}
+h1{font-size:1.4rem;margin:0 0 .2rem}p{margin:0 0 1.2rem;color:#5a6475}table{border-collapse:collapse;width:100%}
+th,td{text-align:left;vertical-align:top;padding:.5rem .7rem;border-bottom:1px solid #e3e7ee;overflow-wrap:anywhere}
+th{font-size:.8rem;color:#5a6475}.held{color:#14713d}.broken{color:#b3261e}.noted{color:#8a5a00}
+tr.broken td{background:#fdf1f0;color:#1d2430}
+td:first-child{white-space:nowrap;font-weight:600}
+code{font-size:.85rem}
+@media(prefers-color-scheme:dark){body{background:#14181f;color:#e4e8ef}th,p{color:#9aa5b5}th,td{border-color:#2b3240}
+tr.broken td{background:#351b1a;color:#e4e8ef}.held{color:#5fce8f}.broken{color:#ff8a80}
+.noted{color:#f0b429}}
+"""
+
+
+def _page(name: str, frame: pd.DataFrame, findings: list[_Finding]) -> str:
+    """Return the page: broken expectations first, nothing loaded from anywhere."""
+    wrong = sum(not finding.passed and finding.critical for finding in findings)
+    noted = sum(not finding.passed for finding in findings) - wrong
+    verdict = (
+        f"{wrong} of {len(findings)} expectations broken" if wrong else f"all {len(findings) - noted} expectations held"
+    )
+    verdict += f", {noted} to be looked at" if noted else ""
+    rows = "\n".join(_row(one) for one in sorted(findings, key=lambda one: (one.passed, not one.critical)))
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(name)}: {verdict}</title>\n'
+        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head><body>\n'
+        f'<h1>{escape(name)}: <span class="{"broken" if wrong else "held"}">{verdict}</span></h1>\n'
+        f"<p>{len(frame):,} rows, {len(frame.columns)} columns</p>\n<table><thead><tr><th>Result</th><th>Column</th>"
+        "<th>Expected</th><th>Seen</th><th>Unexpected, for example</th></tr></thead><tbody>\n"
+        f"{rows}\n</tbody></table></body></html>\n"
+    )
+
+
+def _row(finding: _Finding) -> str:
+    kind, mark = ("held", "✓ held") if finding.passed else ("noted", f"! {finding.severity}")
+    if finding.critical and not finding.passed:
+        kind, mark = "broken", f"✗ {finding.severity}"
+    cells = "".join(f"<td>{escape(text)}</td>" for text in (finding.subject, finding.expected, finding.seen))
+    sample = " ".join(f"<code>{escape(value)}</code>" for value in finding.sample)
+    return f'<tr class="{kind}"><td><span class="{kind}">{escape(mark)}</span></td>{cells}<td>{sample}</td></tr>'

@@ -1,0 +1,111 @@
+"""The summary of a replay at the terminal: what happened month by month, each version, and why the live one is live."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from airflow_mlops_provider.lifecycle.release.gates import Estimate
+
+NOTHING = "-"
+TIMELINE = ("month", "model", "pending", "drifted", "moved", "training")
+VERSIONS = ("version", "trained because", "challenger", "champion", "baseline", "gain", "outcome")
+
+
+def show(console: Console, summary: dict[str, Any], home: Path) -> None:
+    """Print what happened, with the reasons, and where to look further."""
+    console.print(f"\n[bold]{escape(summary['goal'])}[/]\n")
+    months = _table("Timeline", *TIMELINE[:2], f"{summary['metric']} [95 %]", *TIMELINE[2:])
+    for row in timeline(summary):
+        months.add_row(*map(escape, row))
+    console.print(months)
+    versions = _table(f"\nVersions: {summary['metric']} on the same later month", *VERSIONS)
+    for row in version_rows(summary):
+        versions.add_row(*map(escape, row))
+    console.print(versions)
+    if found := summary["experiment"]:
+        console.print(f"\n[bold]Experiment: {found['stopped']}[/]")
+        for line in experiment(found):
+            console.print(f"  {line}", markup=False)
+    live = summary["live"]
+    console.print(f"\n[bold]Live: {'version ' + str(live['version']) if live else 'nothing'}[/]")
+    for line in live["why"] if live else ():
+        console.print(f"  {line}", markup=False)
+    console.print(f"\n{summary['tasks']} tasks in {len(summary['runs'])} runs, {summary['seconds']:.0f} s")
+    console.print(f"record   {home / 'summary.json'}\npage     {(home / 'summary.html').resolve().as_uri()}")
+    console.print("look on  make up   (Airflow and MLflow with everything that just happened)")
+
+
+def timeline(summary: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Yield one row per data interval; the last column says what was decided about training, and why."""
+    for month in summary["months"]:
+        predictions, drift, found = (month.get(key) or {} for key in ("predictions", "drift", "performance"))
+        metric = found.get("metric")
+        yield (
+            short(month["interval"]),
+            f"v{predictions['version']}" if predictions else NOTHING,
+            str(Estimate(**metric)) if metric else NOTHING,
+            str(found.get("pending", NOTHING)),
+            f"{drift['share']:.0%}" if drift else NOTHING,
+            f"{drift['prediction']:.3f}" if drift else NOTHING,
+            "\n".join(map(decided, decisions(summary, month["interval"]))),
+        )
+
+
+def decisions(summary: dict[str, Any], interval: str) -> list[dict[str, Any]]:
+    """Return what was decided about training upon one interval's events."""
+    return [one for one in summary["decisions"] if one["interval"] == interval]
+
+
+def decided(decision: dict[str, Any]) -> str:
+    """Return one decision in a line."""
+    return f"{'trained' if decision['train'] else 'not yet'}: {decision['reason']}"
+
+
+def version_rows(summary: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Yield one row per model version."""
+    for version in summary["versions"]:
+        found, last = version["evaluation"], version["moves"][-1]
+        yield (
+            f"v{version['version']}",
+            version["moves"][0]["reason"].removeprefix("trained because: "),
+            *(
+                str(Estimate(**found[name])) if found[name] else NOTHING
+                for name in ("challenger", "champion", "baseline")
+            ),
+            f"{found['gain']['value']:+.4f}" if found["gain"] else NOTHING,
+            f"{last['status']}: {last['reason']}",
+        )
+
+
+def experiment(found: dict[str, Any]) -> Iterator[str]:
+    """Yield what came of the experiment, one sentence at a time."""
+    best = found["best"]
+    if best:
+        today = f", today's settings {found['current']:.4f}" if found["current"] is not None else ""
+        reached = f"trial {best['trial']} with {best['algorithm']}: {best['metric']} {best['value']:.4f}"
+        yield f"best: {reached}{today}, naive baseline {found['baseline']:.4f}"
+    if found["branch"]:
+        yield f"the winner waits for a review on branch {found['branch']} of {found['remote']}"
+    yield from (f"nothing to review: {why}" for why in found["not_exported"])
+    yield from (f"{name} was left out: {why}" for name, why in found["left_out"].items())
+
+
+def short(interval: str) -> str:
+    """Return an interval's start, as short as it can be said: ``Apr 2013``."""
+    start = datetime.fromisoformat(interval.partition("/")[0])
+    return f"{start:%b %Y}" if start.day == 1 and not start.hour else f"{start:%d %b %H:%M}".removesuffix(" 00:00")
+
+
+def _table(title: str, *head: str) -> Table:
+    made = Table(title=title, title_justify="left", title_style="bold")
+    for name in head:
+        figures = name in {"pending", "drifted", "moved", "gain"}
+        made.add_column(name, justify="right" if figures else "left", no_wrap=name not in {"training", *VERSIONS[1::5]})
+    return made

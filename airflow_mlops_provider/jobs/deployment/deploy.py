@@ -1,0 +1,88 @@
+"""Rolls the model server to a production-ready version, and back if it does not take it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from airflow_mlops_provider.backends.tracking.mlflow.mirror import Mirror
+from airflow_mlops_provider.exceptions import BackendError
+from airflow_mlops_provider.jobs.deployment import rollout
+from airflow_mlops_provider.jobs.deployment.rollout import serving_code as serving_code  # noqa: PLC0414 - the command line reads it here
+from airflow_mlops_provider.jobs.registry import standing
+from airflow_mlops_provider.lifecycle.references import ModelVersion
+from airflow_mlops_provider.lifecycle.release.registry import (
+    LedgerEntry,
+    Status,
+    check_move,
+    live_version,
+    status_of,
+)
+from airflow_mlops_provider.runtime.context import JobContext, JobResult
+from airflow_mlops_provider.storage.ledger import Ledger
+
+
+def run(context: JobContext) -> JobResult:
+    """Ask the server for the version, wait until it answers with it, then enter ``live`` and ``retired``.
+
+    What is given only names the version: where its model lies and with which hash, the ledger says. By itself it goes
+    to no older version than the live one. The parameter ``explicit`` says that a person chose the version,
+    ``rollback`` that one which was retired is to come back.
+
+    :raises DeploymentError: if the server did not take it; the version that served before still serves.
+    :raises IntegrityError: if the ledger, or what the version's promotion rests on, is not what it was.
+    :raises TransitionError: if the version is another model than the registered one, or may not go live.
+    """
+    asked: ModelVersion = context.input("version")
+    with rollout.one_at_a_time(context):
+        ledger, mirror = (
+            Ledger(context.store, context.product.name),
+            Mirror(context.spec.services.mlflow, context.product.name),
+        )
+        entries = standing.entries(context.store, ledger, mirror)
+        version = standing.registered_as(context.store, entries, asked)
+        live = live_version(entries)
+        if live and version.version < live.version and not context.spec.params.get("explicit"):
+            context.log.info("version %d is live and newer than %d: nothing to do", live.version, version.version)
+            return _told(live, "live", "")
+        _prepare(context, ledger, mirror, entries, version)
+        url = rollout.roll(context, version, live)
+        entry = rollout.enter(context, version, url)
+        context.log.info("version %d is live at %s", version.version, url)
+        return _told(version, entry.status.value, url, **_shown(context, ledger, mirror))
+
+
+def _prepare(
+    context: JobContext, ledger: Ledger, mirror: Mirror, entries: Sequence[LedgerEntry], version: ModelVersion
+) -> None:
+    """Make sure that a version may go live, and tell MLflow that it is about to, before anything is changed."""
+    stands = status_of(entries, version.version)
+    back = stands is Status.RETIRED and bool(context.spec.params.get("rollback"))
+    if stands is not Status.LIVE and not back:
+        check_move(entries, version.version, Status.LIVE)
+    standing.check_gates(context.store, entries, version)
+    mirror.announce(version.version)
+    if back:
+        evidence = {"rollback": True}
+        ledger.move(version, Status.PRODUCTION_READY, reason="brought back by hand", by=context.by, evidence=evidence)
+
+
+def _shown(context: JobContext, ledger: Ledger, mirror: Mirror) -> dict[str, str]:
+    """Have MLflow show what now stands. The deployment is done by then: if MLflow is down, maintenance tells it later.
+
+    :return: what could not be shown, as a fact for the reference.
+    """
+    try:
+        mirror.follow(ledger)
+    except BackendError as error:
+        context.log.warning("MLflow could not be told; the next maintenance run does it: %s", error)
+        return {"not_shown": str(error)[:300]}
+    return {}
+
+
+def _told(version: ModelVersion, status: str, url: str, **further: str) -> JobResult:
+    return JobResult(
+        kind=ModelVersion,
+        facts={**version.facts, "status": status, "url": url, **further},
+        fields={"name": version.name, "version": version.version},
+        of=version,
+    )

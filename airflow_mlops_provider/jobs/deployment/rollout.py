@@ -1,0 +1,96 @@
+"""How server, release pointer and ledger go together to another version: what deploying and putting right share."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import AbstractContextManager
+
+from airflow_mlops_provider.exceptions import ConfigurationError
+from airflow_mlops_provider.lifecycle.frozen import digest
+from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.references import ModelVersion
+from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status
+from airflow_mlops_provider.runtime.address import code_hashes
+from airflow_mlops_provider.runtime.context import JobContext
+from airflow_mlops_provider.runtime.registry import find_job
+from airflow_mlops_provider.serving import releases
+from airflow_mlops_provider.serving.process import launcher
+from airflow_mlops_provider.storage.ledger import Ledger
+from airflow_mlops_provider.storage.locks import held
+
+READY_SECONDS = 120
+
+
+def one_at_a_time(context: JobContext) -> AbstractContextManager[None]:
+    """Wait until nobody else changes what serves of this product."""
+    return held(context.store, f"{context.spec.product}/serving/deploy")
+
+
+def roll(context: JobContext, version: ModelVersion, before: ModelVersion | None) -> str:
+    """Point the server at a version, wait until it answers with it, and return the server's address.
+
+    :param before: what serves now, to which the pointer goes back if anything is raised.
+    """
+    wanted = releases.Release.of(version)
+    releases.request(context.store, version.name, wanted)
+    try:
+        url = context.spec.services.model_server or start(context)
+        launcher.wait_for(url, version.version, READY_SECONDS, requested_at=wanted.requested_at)
+    except BaseException:
+        if before != version:
+            releases.request(context.store, version.name, releases.Release.of(before) if before else None)
+        raise
+    return url
+
+
+def enter(context: JobContext, version: ModelVersion, url: str) -> LedgerEntry:
+    """Enter that a version is live, and retire whatever else the ledger still calls so."""
+    ledger = Ledger(context.store, version.name)
+    entry = ledger.move(version, Status.LIVE, reason=f"{url} answers with it", by=context.by, evidence={"url": url})
+    for other in others_live(ledger, version):
+        ledger.move(other, Status.RETIRED, reason=f"version {version.version} took over", by=context.by)
+    return entry
+
+
+def others_live(ledger: Ledger, version: ModelVersion) -> list[ModelVersion]:
+    """Return the versions that the ledger calls live beside one."""
+    newest = {entry.version.version: entry for entry in ledger.entries()}
+    live = [entry.version for entry in newest.values() if entry.status is Status.LIVE]
+    return [other for other in live if other.version != version.version]
+
+
+def start(context: JobContext) -> str:
+    """Make sure that the product's local model server runs, and return its address.
+
+    :raises ConfigurationError: in a pod, with which it would end.
+    """
+    if "KUBERNETES_SERVICE_HOST" in os.environ:
+        raise ConfigurationError(
+            "this job runs in a pod, and a model server that it started would end with it: run one for itself "
+            "(helm/mlops-model-server), and name it in the Airflow connection mlops_model_server"
+        )
+    serving, folder = context.product.serving, context.local("serving")
+    port = int(context.spec.params.get("port") or serving.port)
+    options = ("--online-store", json.dumps(context.spec.services.online_store))
+    return launcher.ensure_running(
+        context.product.name,
+        context.spec.root,
+        serving.host,
+        port,
+        folder / "server.log",
+        options=options,
+        code=serving_code(context.product),
+    )
+
+
+def address(context: JobContext) -> str:
+    """Return where the product's model server is, running or not."""
+    serving = context.product.serving
+    port = int(context.spec.params.get("port") or serving.port)
+    return context.spec.services.model_server or launcher.url_of(serving.host, port)
+
+
+def serving_code(product: MLProduct) -> str:
+    """Return the fingerprint of the code that makes model inputs: the server has to run the same."""
+    return digest(code_hashes(find_job("predict"), product))

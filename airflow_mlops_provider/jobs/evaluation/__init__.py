@@ -1,0 +1,1 @@
+"""Jobs that judge a model before it is registered."""

@@ -1,0 +1,1 @@
+"""Jobs of a search: opened, tried, concluded, and its winner exported."""

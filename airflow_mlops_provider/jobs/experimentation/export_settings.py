@@ -1,0 +1,141 @@
+"""Takes an experiment's winner to the product's repository: one file, on a branch, for people to review and merge."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from airflow_mlops_provider.backends.source.access import Credentials, checked_remote
+from airflow_mlops_provider.backends.source.git import HISTORY, GitRemote, Person, known_branch
+from airflow_mlops_provider.exceptions import ConfigurationError
+from airflow_mlops_provider.lifecycle.product import Trainer
+from airflow_mlops_provider.lifecycle.records.spec import Repository
+from airflow_mlops_provider.lifecycle.references import Report
+from airflow_mlops_provider.lifecycle.search.winner import Winner
+from airflow_mlops_provider.lifecycle.settings import FILE, TrainerSettings, changes, checked_branch, checked_path
+from airflow_mlops_provider.runtime.context import JobContext, JobResult
+
+
+@dataclass(frozen=True)
+class Base:
+    """The branch that production follows, as it is now.
+
+    :param trainer: how it trains; None where it has no settings file that can be read.
+    :param reads: its ``product.py`` is made from that file, so that merging another changes something.
+    """
+
+    branch: str
+    tip: str
+    trainer: Trainer | None
+    reads: bool
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Where a winner is: committed now, found as an earlier try left it, or unchanged, as the base has it already."""
+
+    state: Literal["committed", "found", "unchanged"]
+    commit: str
+    text: str
+
+
+def run(context: JobContext) -> JobResult:
+    """Write ``settings.json``, commit it on the study's branch, and open a pull request where the forge has them."""
+    search: Report = context.input("search")
+    repository = context.spec.services.source
+    if repository is None:
+        raise ConfigurationError("this job was not told the product's repository; run it by its operator")
+    if not search.facts.get("best"):
+        context.log.warning("there is nothing to export: the search has no winner")
+        return JobResult(kind=Report, facts={"state": "no winner"}, fields={"passed": False, "broken": ("no winner",)})
+    winner = Winner.of(context.product.name, search.facts, by=context.by, when=datetime.now(UTC).replace(microsecond=0))
+    with tempfile.TemporaryDirectory(prefix="mlops-git-") as folder:
+        remote = GitRemote(checked_remote(repository.remote), Path(folder), Credentials.of(os.environ))
+        path = checked_path(repository.path)
+        base = base_of(remote, repository, path)
+        delivery = deliver(context, remote, base, f"{path}/{FILE}".lstrip("/"), winner)
+    (context.folder / FILE).write_text(delivery.text, "utf-8")
+    facts = {
+        "state": delivery.state,
+        "remote": repository.remote,
+        "base": base.branch,
+        "branch": None if delivery.state == "unchanged" else winner.branch,
+        "commit": delivery.commit,
+        "changes": [list(change) for change in changes(base.trainer, winner.settings.trainer())],
+        "pull_request": None if delivery.state == "unchanged" else review(context, repository, base, winner),
+        **winner.found.model_dump(include={"study", "trial", "metric", "value"}),
+    }
+    return JobResult(kind=Report, facts=facts, fields={"passed": True})
+
+
+def base_of(remote: GitRemote, repository: Repository, path: str) -> Base:
+    """Return the base branch. :raises ConfigurationError: if it does not hold the product.
+
+    :raises UnknownNameError: if there is no such branch; the message lists those that there are.
+    """
+    default, branches = remote.branches()
+    name = repository.base or default
+    if name is None:
+        raise ConfigurationError(f"{remote.url} has no default branch; name the base branch in the connection")
+    known_branch(checked_branch(name), branches)
+    tip = remote.fetch(name)
+    declared = remote.show(tip, f"{path}/product.py".lstrip("/"))
+    if declared is None:
+        raise ConfigurationError(f"{name} of {remote.url} has no product.py in {path!r}; is that the product's folder?")
+    trainer = _trainer(remote.show(tip, f"{path}/{FILE}".lstrip("/")))
+    return Base(branch=name, tip=tip, trainer=trainer, reads="TrainerSettings" in declared)
+
+
+def deliver(context: JobContext, remote: GitRemote, base: Base, file: str, winner: Winner) -> Delivery:
+    """Commit the winner's file on its branch, unless it is there or in the base.
+
+    A branch that people went on working on is theirs: a commit is added to it only for another winner.
+
+    :raises ConflictError: if somebody moved the branch meanwhile.
+    """
+    if base.trainer == winner.settings.trainer():
+        context.log.info("nothing to change: %s of %s trains with these settings already", base.branch, remote.url)
+        return Delivery("unchanged", base.tip, winner.settings.text())
+    parent = base.tip
+    if winner.branch in remote.branches()[1]:
+        parent = remote.fetch(winner.branch, HISTORY)
+        if earlier := remote.find(parent, winner.mark):
+            context.log.info("nothing to commit: %s on %s has it already", earlier[:12], winner.branch)
+            return Delivery("found", earlier, remote.show(earlier, file) or winner.settings.text())
+    people = Person(context.product.owners.data_scientist), Person(context.product.owners.ml_engineer)
+    commit = remote.commit(parent, file, winner.settings.text(), winner.message(base.trainer), *people)
+    remote.push(commit, winner.branch)
+    context.log.info("committed %s on %s of %s", commit[:12], winner.branch, remote.url)
+    return Delivery("committed", commit, winner.settings.text())
+
+
+def review(context: JobContext, repository: Repository, base: Base, winner: Winner) -> str | None:
+    """Open a pull request, or find the open one, and return its address; None where the remote knows none."""
+    if not base.reads:
+        context.log.warning("product.py does not read %s yet: merging changes nothing until it does", FILE)
+    if repository.forge == "plain":
+        context.log.info("a plain remote has no pull requests; look at %s and merge it by hand", winner.branch)
+        return None
+    from airflow_mlops_provider.backends.source.forge import pull_request
+
+    opened = pull_request(
+        repository,
+        Credentials.of(os.environ),
+        branch=winner.branch,
+        base=base.branch,
+        title=winner.title,
+        body=winner.story(base.trainer),
+    )
+    context.log.info("%s pull request %d: %s", "opened" if opened.new else "found", opened.number, opened.url)
+    return opened.url
+
+
+def _trainer(text: str | None) -> Trainer | None:
+    try:
+        return TrainerSettings.parse(text).trainer() if text is not None else None
+    except ConfigurationError:
+        return None  # a file that is broken, or of another shape, is one that changes

@@ -1,0 +1,1 @@
+"""Jobs that take an interval from its sources into the feature store."""

@@ -1,0 +1,171 @@
+"""Computes one interval's features and examples from clean tables, and probes them for leakage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from airflow_mlops_provider.backends.models.inputs import check_names
+from airflow_mlops_provider.backends.tables.column_types import typed_table
+from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
+from airflow_mlops_provider.jobs.features.leakage import Tables, probe
+from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.product import DataType, MLProduct, View
+from airflow_mlops_provider.problems.labels import binary
+from airflow_mlops_provider.runtime.context import JobContext, JobResult
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+EXAMPLES = "examples"
+TIME = "event_time"
+
+
+def run(context: JobContext) -> JobResult:
+    """Write one table per view (keys, features, ``event_time``), and ``examples``, each column in its declared type.
+
+    :raises LeakageError: if a feature used what was not known at its ``event_time``.
+    :raises SourceDataError: for a value that is not of its declared type; it names column, row and value.
+    """
+    product = context.product
+    tables = gather(context)
+
+    def compute(tables: Tables, _: Interval) -> dict[str, pd.DataFrame]:
+        return {name: _comparable(table) for name, table in typed(context, tables).items()}
+
+    probe(compute, tables, context.interval, product.known_later, cutoffs=[_middle(context)])
+    rows, outside = {}, {}
+    for view, table in zip(product.views, typed(context, tables).values(), strict=True):
+        inside = shaped(table, view, context)
+        _write(context, inside, view.name)
+        rows[view.name], outside[view.name] = len(inside), len(table) - len(inside)
+    examples = labelled_examples(context, tables)
+    _write(context, examples, EXAMPLES)
+    context.log.info("computed %s rows of features and %d examples", rows, len(examples))
+    if any(outside.values()):
+        context.log.info("left out feature rows of other intervals: %s", outside)
+    return JobResult(facts={"rows": {**rows, EXAMPLES: len(examples)}})
+
+
+def gather(context: JobContext) -> dict[str, pd.DataFrame]:
+    """Return the clean tables of this interval and the earlier ones given, each in one frame, oldest first.
+
+    A table without rows of its own time, such as a fleet list, comes whole with every interval: the newest stands.
+    """
+    import pandas as pd
+
+    static = {source.name for source in context.product.sources if source.time is None}
+    parts: dict[str, list[pd.DataFrame]] = {}
+    for dataset in context.inputs("clean"):
+        for file in sorted(context.open(dataset).glob("*.parquet")):
+            parts.setdefault(file.stem, []).append(pd.read_parquet(file))
+    return {
+        name: frames[-1] if name in static else pd.concat(frames, ignore_index=True) for name, frames in parts.items()
+    }
+
+
+def typed(context: JobContext, tables: Tables) -> dict[str, pa.Table]:
+    """Return what the product's function computes, view by view, in the declared types.
+
+    :raises ConfigurationError: if it returns anything but a frame a view, with the declared columns.
+    :raises UnknownNameError: for a view or feature that nobody declared, or a declared one that is not there.
+    :raises SourceDataError: for a value that does not fit.
+    """
+    product = context.product
+    computed = context.call(product.features)(tables, context.interval)
+    _all_declared(product, computed)
+    return {view.name: _typed(context, computed[view.name], view) for view in product.views}
+
+
+def _typed(context: JobContext, frame: pd.DataFrame, view: View) -> pa.Table:
+    what = f"view {view.name!r}"
+    types: dict[str, DataType] = {key: context.product.request[key] for key in view.keys}
+    types |= {TIME: "timestamp", **view.features}
+    by = [*view.keys, TIME]
+    return typed_table(_select(frame, list(types), what), types, what, by, needed=by, exact=view.features)
+
+
+def shaped(table: pa.Table, view: View, context: JobContext) -> pa.Table:
+    """Return a view's rows in this interval, in one order, one per entity and moment.
+
+    :raises ConfigurationError: if there are two of one.
+    """
+    frame = table.select([TIME, *view.keys]).to_pandas()
+    frame = frame[(frame[TIME] >= context.interval.start) & (frame[TIME] < context.interval.end)]
+    twice = frame.duplicated()
+    if twice.any():
+        example = frame[twice].iloc[0].to_dict()
+        raise ConfigurationError(f"view {view.name!r} has {int(twice.sum())} entity moments twice, such as {example}")
+    return table.take(frame.sort_values([TIME, *view.keys]).index.to_numpy())
+
+
+def labelled_examples(context: JobContext, tables: Tables) -> pa.Table:
+    """Return the rows to predict: request columns, ``event_time``, the label as 0 and 1, and when it became known.
+
+    :raises ConfigurationError, SourceDataError: as :func:`typed`.
+    """
+    product, label = context.product, context.product.label
+    frame = _frame(context.call(product.examples)(tables, context.interval), product.examples)
+    types: dict[str, DataType] = {**product.request, TIME: "timestamp"}
+    types |= {label.column: "int64", label.known_at: "timestamp"}
+    frame = _select(frame, list(types), EXAMPLES).reset_index(drop=True)
+    frame[label.column] = binary(frame[label.column])
+    # A whole number or a truth value is given with each request, so that here it may not be missing either.
+    needed = [TIME, *(name for name, kind in product.request.items() if kind in {"int64", "bool"})]
+    return typed_table(frame, types, EXAMPLES, [*product.entity_columns, TIME], needed)
+
+
+def _comparable(table: pa.Table) -> pd.DataFrame:
+    """Return a view's rows for the probe, which compares numbers: truth values are some, too."""
+    frame = table.to_pandas()
+    for name in [field.name for field in table.schema if pa.types.is_boolean(field.type)]:
+        frame[name] = frame[name].astype("float64")
+    return frame
+
+
+def _write(context: JobContext, table: pa.Table, name: str) -> None:
+    pq.write_table(table, context.folder / f"{name}.parquet")
+
+
+def _select(frame: pd.DataFrame, columns: list[str], what: str) -> pd.DataFrame:
+    missing = [column for column in columns if column not in frame.columns]
+    if missing:
+        raise UnknownNameError(f"column of {what}", ", ".join(missing), frame.columns)
+    return frame[columns]
+
+
+def _frame(returned: Any, code: str) -> pd.DataFrame:
+    import pandas as pd
+
+    if not isinstance(returned, pd.DataFrame):
+        raise ConfigurationError(f"{code} returned {type(returned).__name__}; it must return a DataFrame")
+    check_names(returned, code)
+    return returned
+
+
+def _all_declared(product: MLProduct, computed: Any) -> None:
+    if not isinstance(computed, Mapping):
+        kind = type(computed).__name__
+        raise ConfigurationError(f"{product.features} returned {kind}; it must return a dict of a DataFrame a view")
+    declared = {view.name: {*view.keys, TIME, *view.features} for view in product.views}
+    for name, frame in computed.items():
+        if name not in declared:
+            raise UnknownNameError(f"view from {product.features}", str(name), declared)
+        strays = sorted(set(_frame(frame, f"{product.features}, view {name!r},").columns) - declared[name])
+        if strays:
+            raise UnknownNameError(
+                f"feature from {product.features} in view {name!r}", ", ".join(strays), declared[name]
+            )
+    missing = sorted(set(declared) - set(computed))
+    if missing:
+        raise ConfigurationError(
+            f"{product.features} returned no view {', '.join(missing)}; every declared one is needed"
+        )
+
+
+def _middle(context: JobContext) -> datetime:
+    return context.interval.start + (context.interval.end - context.interval.start) / 2

@@ -1,0 +1,1 @@
+"""Jobs that watch what the live model sees and says, and how good it was."""

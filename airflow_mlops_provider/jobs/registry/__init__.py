@@ -1,0 +1,1 @@
+"""Jobs that register a model version, and take it through the gates."""

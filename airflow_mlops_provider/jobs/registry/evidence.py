@@ -1,0 +1,124 @@
+"""What a version's way to production rests on: the records of its making, opened by hash, not what is said of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from airflow_mlops_provider.exceptions import IntegrityError, MissingRecordError, TransitionError
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
+from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Reference, Report
+from airflow_mlops_provider.lifecycle.release.gates import Evaluation
+from airflow_mlops_provider.runtime.context import JobContext
+from airflow_mlops_provider.storage.ledger import Ledger
+
+EVALUATION = "evaluation.json"
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a model was made.
+
+    :param model: the model as the record of its training tells of it.
+    :param training_set: what it was trained on, as that record names it.
+    """
+
+    model: Model
+    training_set: Dataset
+
+
+def trained(context: JobContext, model: Model | ModelVersion) -> Training:
+    """Return how a model was made.
+
+    :raises TransitionError: if no training made it, or made it of what no job of ours built.
+    """
+    record = _record(context, model, "train")
+    (training_set,) = _given(record, "training_set")
+    _record(context, training_set, "training_set")
+    assert isinstance(record.result, Model)
+    assert isinstance(training_set, Dataset)
+    return Training(record.result.model_copy(update={"uri": model.uri}), training_set)
+
+
+def evaluated(context: JobContext, report: Report, training: Training) -> Evaluation:
+    """Return what the evaluation of a model found, from its report's own file.
+
+    :raises TransitionError: if it is of another model, other data or by another metric than the product's.
+    :raises IntegrityError: if the file says something else than the record.
+    """
+    record = _record(context, report, "evaluate")
+    _same(record, "model", training.model)
+    _same(record, "training_set", training.training_set)
+    found = _read(context, report)
+    told = record.result.facts.get("evaluation") if record.result else None
+    if found.model_dump_json() != Evaluation.model_validate(told, extra="ignore").model_dump_json():
+        raise IntegrityError(f"{report.uri}/{EVALUATION} has other figures than the record of the evaluation")
+    if found.metric != context.product.metric:
+        raise TransitionError(f"{report.uri} judges by {found.metric}, the product by {context.product.metric}")
+    _champion(context, record, found)
+    return found
+
+
+def validated(context: JobContext, report: Report, training: Training) -> Report:
+    """Return the validation of a training set, as its record tells of it.
+
+    :raises TransitionError: if it is of other data than the model was trained on.
+    :raises IntegrityError: if its files are not those that were recorded.
+    """
+    record = _record(context, report, "validate")
+    _same(record, "dataset", training.training_set)
+    if record.spec.params.get("what") != "training":
+        raise TransitionError(f"{report.uri} is no validation of training data, but of {record.spec.params}")
+    context.open(report)
+    assert isinstance(record.result, Report)
+    return record.result
+
+
+def _record(context: JobContext, reference: Reference, job: str) -> Manifest:
+    """Return the record of how something was made, by its address and its hash."""
+    try:
+        record = context.records.manifest_of(reference)
+    except MissingRecordError as error:
+        raise TransitionError(f"no {job} job of {context.spec.product} made this {reference.kind}: {error}") from None
+    if (record.spec.job, record.spec.product) != (job, context.spec.product):
+        raise TransitionError(
+            f"{reference.uri} was made by {record.spec.product}/{record.spec.job}, not {context.spec.product}/{job}"
+        )
+    return record
+
+
+def _champion(context: JobContext, record: Manifest, found: Evaluation) -> None:
+    """Make sure that what a challenger was compared with is the version that it is called."""
+    for given in _references(record, "champion"):
+        entries = Ledger(context.store, context.product.name).entries()
+        known = {entry.version.hash for entry in entries if entry.version.version == found.champion_version}
+        if given.hash not in known:
+            raise TransitionError(f"the evaluation's champion {given.hash} is not version {found.champion_version}")
+
+
+def _same(record: Manifest, role: str, wanted: Reference) -> None:
+    (given,) = _given(record, role)
+    if given.hash != wanted.hash:
+        uri = record.result.uri if record.result else record.address
+        raise TransitionError(f"{uri} is of another {role} than the version's: {given.hash}, not {wanted.hash}")
+
+
+def _given(record: Manifest, role: str) -> tuple[Reference, ...]:
+    found = _references(record, role)
+    if len(found) != 1:
+        raise TransitionError(f"the record of {record.spec.job} {record.address} names {len(found)} of {role!r}, not 1")
+    return found
+
+
+def _references(record: Manifest, role: str) -> tuple[Reference, ...]:
+    given = record.spec.inputs.get(role, ())
+    return given if isinstance(given, tuple) else (given,)
+
+
+def _read(context: JobContext, report: Report) -> Evaluation:
+    file = context.open(report) / EVALUATION
+    try:
+        return Evaluation.from_file(file.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise IntegrityError(f"{report.uri}/{EVALUATION} is no evaluation: {error}") from None

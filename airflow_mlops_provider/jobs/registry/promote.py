@@ -1,0 +1,86 @@
+"""Takes a registered version through the gates: to production-ready, or to rejected, with the reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from airflow_mlops_provider.backends.tracking.mlflow.mirror import Mirror
+from airflow_mlops_provider.exceptions import TransitionError
+from airflow_mlops_provider.jobs.registry import evidence, standing
+from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
+from airflow_mlops_provider.lifecycle.release.gates import Decision, Evaluation, judge
+from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status, live_version, status_of
+from airflow_mlops_provider.runtime.context import JobContext, JobResult
+from airflow_mlops_provider.storage.ledger import Ledger
+
+UNDECIDED = {Status.REGISTERED, Status.STAGING}
+
+
+def run(context: JobContext) -> JobResult:
+    """Record each gate's result in the ledger; a rejected version is no challenger any more.
+
+    :raises TransitionError: if the evaluation or validation is of another model or dataset than this version's, or
+        there is no record of its making.
+    :raises IntegrityError: if a report, or what it is of, is not what was recorded.
+    """
+    version: ModelVersion = context.input("version")
+    training = evidence.trained(context, version)
+    validation = evidence.validated(context, context.input("validation"), training)
+    evaluation = evidence.evaluated(context, context.input("evaluation"), training)
+    ledger, mirror = Ledger(context.store, version.name), Mirror(context.spec.services.mlflow, version.name)
+    # A retry, or a rerun that trained the same model again, finds the decision taken and leaves it.
+    entries = standing.entries(context.store, ledger, mirror)
+    if status_of(entries, version.version) in UNDECIDED:
+        check_current(entries, version, evaluation)
+        decide(context, ledger, version, validation, evaluation)
+    mirror.follow(ledger)
+    last = [entry for entry in ledger.entries() if entry.version.version == version.version][-1]
+    return JobResult(
+        kind=ModelVersion,
+        facts={**version.facts, "status": last.status.value, "reason": last.reason},
+        fields={"name": version.name, "version": version.version},
+        of=version,
+    )
+
+
+def decide(
+    context: JobContext, ledger: Ledger, version: ModelVersion, validation: Report, evaluation: Evaluation
+) -> None:
+    """Enter the data gate's result, then the evaluation's."""
+    decision, report = validated(validation), validation
+    if decision.passed:
+        step(context, ledger, version, Status.STAGING, decision, validation)
+        decision, report = judge(evaluation, context.product.gates), context.input("evaluation")
+        if retuning := version.facts.get("retuning"):
+            decision = Decision(passed=decision.passed, reasons=(*decision.reasons, retuning["summary"]))
+    status = Status.PRODUCTION_READY if decision.passed else Status.REJECTED
+    step(context, ledger, version, status, decision, report)
+
+
+def check_current(entries: Sequence[LedgerEntry], version: ModelVersion, evaluation: Evaluation) -> None:
+    """Make sure that a challenger was compared with what it would replace.
+
+    :raises TransitionError: if another version went live since it was evaluated.
+    """
+    live = live_version(entries)
+    if live is not None and live.version not in (version.version, evaluation.champion_version):
+        raise TransitionError(
+            f"version {version.version} was compared with {evaluation.champion_version or 'no champion'}, and by now "
+            f"version {live.version} is live; clear the task that evaluates it"
+        )
+
+
+def validated(report: Report) -> Decision:
+    """Return the data gate's decision."""
+    if report.passed:
+        return Decision(passed=True, reasons=(f"its training data met all {report.facts['checked']} expectations",))
+    return Decision(passed=False, reasons=report.broken)
+
+
+def step(
+    context: JobContext, ledger: Ledger, version: ModelVersion, to: Status, decision: Decision, report: Report
+) -> None:
+    """Enter one move into the ledger, with the report it rests on."""
+    rests_on = {"report": report.uri, "hash": report.hash}
+    entry = ledger.move(version, to, reason="; ".join(decision.reasons), by=context.by, evidence=rests_on)
+    context.log.info("version %d is %s: %s", version.version, to.value, entry.reason)

@@ -1,0 +1,73 @@
+"""Registers a model as a numbered version, with what led to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_mlops_provider.backends.tracking.mlflow.client import MlflowBackend
+from airflow_mlops_provider.backends.tracking.mlflow.mirror import Mirror
+from airflow_mlops_provider.jobs.registry import standing
+from airflow_mlops_provider.jobs.registry.evidence import Training, evaluated, trained
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
+from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion
+from airflow_mlops_provider.lifecycle.release.registry import Status, status_of
+from airflow_mlops_provider.runtime.context import JobContext, JobResult
+from airflow_mlops_provider.storage.ledger import Ledger
+
+
+def run(context: JobContext) -> JobResult:
+    """Make the model a version in MLflow's registry and enter it in the ledger; the same model stays one version."""
+    training = trained(context, context.input("model"))
+    evaluation = evaluated(context, context.input("evaluation"), training)
+    model = training.model.model_copy(update={"facts": {**training.model.facts, **retuned(context, training)}})
+    mlflow, name = MlflowBackend(context.spec.services.mlflow), context.product.name
+    run_id, judged_on = str(model.facts["run_id"]), training.training_set
+    ledger, mirror = Ledger(context.store, name), Mirror(context.spec.services.mlflow, name)
+    entries = standing.entries(context.store, ledger, mirror)
+    mlflow.log_evaluation(run_id, {f"evaluation_{evaluation.metric}": evaluation.challenger.value}, judged_on)
+    number = mlflow.register(name=name, model=model, run_id=run_id, tags=tags(context, model))
+    version = ModelVersion(
+        name=name,
+        version=number,
+        uri=model.uri,
+        hash=model.hash,
+        facts={**model.facts, "as_of": evaluation.window, "cause": context.spec.params.get("cause")},
+    )
+    why = str(context.spec.params.get("reason") or "a training run asked for it")
+    if status_of(entries, number) is None:
+        evidence = {"model": model.hash}
+        ledger.move(version, Status.REGISTERED, reason=f"trained because: {why}", by=context.by, evidence=evidence)
+    else:
+        standing.registered_as(context.store, entries, version)
+    mirror.follow(ledger)
+    context.log.info("registered %s version %d", name, number)
+    fields = version.model_dump(include={"name", "version"})
+    return JobResult(kind=ModelVersion, facts=version.facts, fields=fields, of=model)
+
+
+def retuned(context: JobContext, training: Training) -> dict[str, Any]:
+    """Return what the search around the fixed settings came to that this model is of; nothing if there was none."""
+    searches = [
+        (record.result, (record.result.facts.get("model") or {}).get("hash"))
+        for record in context.records.all(context.product.name, "retune")
+        if record.result and _trained_on(record) == training.training_set.hash
+    ]
+    # The one that made this model; else one that found nothing better than it.
+    found = next((one for wanted in (training.model.hash, None) for one, made in searches if made == wanted), None)
+    if found is None:
+        return {}
+    told = {name: value for name, value in found.facts.items() if name not in {"model", "evaluation"}}
+    return {"retuning": {**told, "report": found.uri}}
+
+
+def _trained_on(record: Manifest) -> str | None:
+    given = record.spec.inputs.get("training_set")
+    return given.hash if isinstance(given, Dataset) else None
+
+
+def tags(context: JobContext, model: Model) -> dict[str, str]:
+    """Return what a version's page in the registry should say of its origin."""
+    training_set, retuning = model.facts["training_set"], model.facts.get("retuning")
+    said = {"retuning": str(retuning["summary"])} if retuning else {}
+    rows = str(training_set["facts"]["rows"])
+    return {"training_set": training_set["hash"], "training_rows": rows, "by": context.by, **said}

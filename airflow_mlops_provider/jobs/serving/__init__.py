@@ -1,0 +1,1 @@
+"""Jobs that predict in batch."""

@@ -1,0 +1,1 @@
+"""Jobs that build training sets and train models on them."""

@@ -1,0 +1,75 @@
+"""Builds a versioned training set: examples joined with features as they were known, split by time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_mlops_provider.exceptions import SourceDataError
+from airflow_mlops_provider.jobs.features.compute import EXAMPLES
+from airflow_mlops_provider.jobs.features.feature_store import check_loaded, feature_store
+from airflow_mlops_provider.lifecycle.references import Dataset
+from airflow_mlops_provider.problems.labels import learnable
+from airflow_mlops_provider.runtime.context import JobContext, JobResult
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def run(context: JobContext) -> JobResult:
+    """Write ``train`` and ``evaluate``: request columns, ``event_time``, features, label, and when it became known.
+
+    The last ``windows.evaluate`` intervals are kept for evaluation. Examples whose label was not known by the end of
+    their part are left out of it: a model may not learn from a truth that lies after the window it is judged on.
+
+    An entity's last known value may come from before the first interval: the join also reads the ``history``, of which
+    an interval that was never loaded, such as one that was refused, has no part; the facts name it as ``not_loaded``.
+    """
+    features = context.inputs("features")
+    later = int(context.spec.params["evaluate"])
+    store = feature_store(context)
+    history = context.inputs("history")
+    loaded = [dataset for dataset in history if store.holds(dataset.interval)]
+    check_loaded(context, store, (*loaded, *features))
+    parts = {"train": features[:-later], "evaluate": features[-later:]}
+    rows = {}
+    for name, datasets in parts.items():
+        frame = store.historical(labelled(context, name, datasets))
+        context.write(frame, name)
+        rows[name] = len(frame)
+        context.log.info(
+            "%s: %d rows of %d intervals, label rate %.4f", name, len(frame), len(datasets), _rate(context, frame)
+        )
+    window = [str(dataset.interval) for dataset in features]
+    return JobResult(
+        facts={
+            "rows": rows,
+            "train": window[:-later],
+            "evaluate": window[-later:],
+            "not_loaded": [str(dataset.interval) for dataset in history if dataset not in loaded],
+            "as_of": str(features[-1].interval),
+        },
+        metrics={f"{name}_rows": float(count) for name, count in rows.items()},
+    )
+
+
+def labelled(context: JobContext, part: str, datasets: tuple[Dataset, ...]) -> pd.DataFrame:
+    """Return the examples of some intervals whose label was known by the end of the last one.
+
+    :param part: what messages call them.
+    :raises SourceDataError: if there are none, or their labels are not 0 and 1, both of them.
+    """
+    import pandas as pd
+
+    last = datasets[-1].interval
+    assert last is not None
+    frame = pd.concat([context.read(dataset, EXAMPLES) for dataset in datasets], ignore_index=True)
+    label = context.product.label
+    frame = frame[frame[label.column].notna() & (frame[label.known_at] < last.end)].reset_index(drop=True)
+    if frame.empty:
+        raise SourceDataError(f"no example of {last} has its label {label.column!r} yet; wait for labels to arrive")
+    frame[label.column] = learnable(frame[label.column], f"the part {part!r}, up to {last}")
+    return frame
+
+
+def _rate(context: JobContext, frame: pd.DataFrame) -> float:
+    return float(frame[context.product.label.column].mean())

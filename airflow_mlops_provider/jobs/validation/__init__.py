@@ -1,0 +1,1 @@
+"""Jobs that hold data against its expectations."""

@@ -1,0 +1,64 @@
+"""Holds a dataset against its expectations; the report is the result, whatever it says."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from airflow_mlops_provider.jobs.features.extract import LEFT_OUT
+from airflow_mlops_provider.lifecycle.references import Dataset, Report
+from airflow_mlops_provider.runtime.context import JobContext, JobResult
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def run(context: JobContext) -> JobResult:
+    """Write a page and GX's own result for each table that has expectations."""
+    from airflow_mlops_provider.backends.validation.great_expectations import validate
+
+    dataset: Dataset = context.input("dataset")
+    expectations = context.call(context.product.expectations)
+    verdicts, lost = {}, left_out(context)
+    for name, table in tables(context).items():
+        suite = expectations(name)
+        if suite or name in lost:
+            (context.folder / name).mkdir()
+            found = verdicts[name] = validate(
+                table, suite, f"{context.product.name}.{name}", context.folder / name, lost.get(name, {})
+            )
+            context.log.info("%s: %s", name, "passed" if found.passed else "; ".join(found.broken))
+            for line in found.warnings:
+                context.log.warning("%s: %s", name, line)
+    broken, warnings = (
+        tuple(f"{name}: {line}" for name, verdict in verdicts.items() for line in getattr(verdict, kind))
+        for kind in ("broken", "warnings")
+    )
+    worst = min(verdicts, key=lambda name: (verdicts[name].passed, not verdicts[name].warnings), default=None)
+    return JobResult(
+        kind=Report,
+        facts={
+            "dataset": dataset.hash,
+            "checked": sum(verdict.checked for verdict in verdicts.values()),
+            "warnings": list(warnings),
+        },
+        fields={
+            "passed": not broken,
+            "broken": broken,
+            "page": f"{worst}/{verdicts[worst].page}" if worst else None,
+        },
+    )
+
+
+def tables(context: JobContext) -> dict[str, pd.DataFrame]:
+    """Return the tables to check, by the name under which the product's expectations know them."""
+    dataset = context.input("dataset")
+    if context.spec.params["what"] == "training":
+        return {"training": context.read(dataset, "train")}
+    return {source.name: context.read(dataset, source.name) for source in context.product.sources}
+
+
+def left_out(context: JobContext) -> dict[str, dict[str, int]]:
+    """Return how many rows of each source the snapshot left out, by reason."""
+    file = context.open(context.input("dataset")) / LEFT_OUT
+    return json.loads(file.read_text()) if file.exists() else {}

@@ -1,0 +1,1 @@
+"""When the loop reacts to what it sees."""

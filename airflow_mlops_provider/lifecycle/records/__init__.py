@@ -1,0 +1,1 @@
+"""What is asked of a job and what it leaves: specification, manifest, lineage, reproduction."""

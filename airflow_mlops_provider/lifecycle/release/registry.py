@@ -1,0 +1,163 @@
+"""Where a model version stands, how it may move, and the ledger that says how it came there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Self
+
+from pydantic import ConfigDict
+
+from airflow_mlops_provider.exceptions import TransitionError, UnknownNameError
+from airflow_mlops_provider.lifecycle.frozen import Frozen
+from airflow_mlops_provider.lifecycle.references import ModelVersion
+
+
+class Status(StrEnum):
+    """Where a model version stands on its way to production and out of it.
+
+    A status that only a newer release knows is kept as it is, equals none of these, and leads nowhere.
+    """
+
+    REGISTERED = "registered"
+    STAGING = "staging"
+    PRODUCTION_READY = "production-ready"
+    LIVE = "live"
+    RETIRED = "retired"
+    REJECTED = "rejected"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        if not isinstance(value, str):
+            return None
+        unknown = str.__new__(cls, value)
+        unknown._name_, unknown._value_ = "UNKNOWN", value
+        return unknown
+
+
+MOVES: dict[Status | None, tuple[Status, ...]] = {
+    None: (Status.REGISTERED,),
+    Status.REGISTERED: (Status.STAGING, Status.REJECTED),
+    Status.STAGING: (Status.PRODUCTION_READY, Status.REJECTED),
+    Status.PRODUCTION_READY: (Status.LIVE, Status.REJECTED, Status.RETIRED),
+    Status.LIVE: (Status.RETIRED,),
+    Status.RETIRED: (Status.PRODUCTION_READY,),
+    Status.REJECTED: (),
+}
+
+
+CHALLENGING = (Status.REGISTERED, Status.STAGING, Status.PRODUCTION_READY)
+
+
+class LedgerEntry(Frozen):
+    """One move of one model version, and why. Fields of a newer release are kept.
+
+    :param sequence: the entry's number in the product's ledger, from 0 without gaps.
+    :param previous: SHA-256 over all entries before this one; None in entries of releases that did not chain them.
+    :param reason: one sentence for a person.
+    :param evidence: references and figures that the move rests on.
+    :param by: the Airflow run, or the person, that made the move.
+    :param as_of: the moment in the product's data up to which was known; differs from ``at`` in a replay.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    sequence: int
+    previous: str | None = None
+    version: ModelVersion
+    status: Status
+    was: Status | None
+    reason: str
+    evidence: dict[str, Any] = {}
+    by: str
+    at: datetime
+    as_of: datetime | None = None
+
+
+def status_of(entries: Sequence[LedgerEntry], version: int) -> Status | None:
+    """Return where a version stands after some entries; None if they don't know it."""
+    return next((entry.status for entry in reversed(entries) if entry.version.version == version), None)
+
+
+def live_version(entries: Sequence[LedgerEntry]) -> ModelVersion | None:
+    """Return the version that answers in production after some entries; None if none does.
+
+    While one version is handed over to the next both count as live for a moment: the newer one is meant.
+    """
+    newest: dict[int, LedgerEntry] = {entry.version.version: entry for entry in entries}
+    live = [entry for entry in newest.values() if entry.status is Status.LIVE]
+    return max(live, key=lambda entry: entry.sequence).version if live else None
+
+
+def registered(entries: Sequence[LedgerEntry], version: int) -> ModelVersion:
+    """Return a version as its registration entered it: the only word on its URI and hash.
+
+    :raises UnknownNameError: if it was never registered; the message lists those that were.
+    """
+    known = {entry.version.version: entry.version for entry in entries if entry.status is Status.REGISTERED}
+    if version not in known:
+        name = entries[0].version.name if entries else "model"
+        raise UnknownNameError("model version", f"{name}@{version}", (f"{name}@{number}" for number in known))
+    return known[version]
+
+
+def check_same(known: ModelVersion, claimed: ModelVersion) -> ModelVersion:
+    """Return the registered version. :raises TransitionError: if what is claimed to be it is another model."""
+    for field in ("name", "uri", "hash"):
+        said, right = getattr(claimed, field), getattr(known, field)
+        if said != right:
+            raise TransitionError(
+                f"version {known.version} of {known.name} is registered with {field} {right}, not {said}; "
+                "only the registered model can move on"
+            )
+    return known
+
+
+def check_move(entries: Sequence[LedgerEntry], version: int, to: Status) -> Status | None:
+    """Return where a version stands if it may move on to ``to``.
+
+    :raises TransitionError: if it may not; the message names the moves that are open to it.
+    """
+    now = status_of(entries, version)
+    ways = MOVES.get(now, ())
+    if to not in ways:
+        allowed = ", ".join(status.value for status in ways) or "nowhere"
+        status = now.value if now else "unregistered"
+        if now not in MOVES:
+            status += " (a status that this release does not know)"
+        raise TransitionError(f"version {version} is {status} and cannot become {to.value}; from there: {allowed}")
+    return now
+
+
+def newest_ready(entries: Sequence[LedgerEntry]) -> ModelVersion | None:
+    """Return the newest production-ready version if it is newer than the live one; None if none is."""
+    live = live_version(entries)
+    status = {entry.version.version: entry for entry in entries}
+    ready = [number for number, entry in status.items() if entry.status is Status.PRODUCTION_READY]
+    newest = max(ready, default=None)
+    return None if newest is None or (live and newest < live.version) else registered(entries, newest)
+
+
+def may_serve(entries: Sequence[LedgerEntry], wanted: ModelVersion) -> ModelVersion:
+    """Return the registered version that a server is asked for.
+
+    :raises UnknownNameError, TransitionError: if it was never registered, as another model, or isn't meant to serve.
+    """
+    version = check_same(registered(entries, wanted.version), wanted)
+    status = status_of(entries, wanted.version)
+    if status not in (Status.LIVE, Status.PRODUCTION_READY):
+        raise TransitionError(
+            f"version {wanted.version} of {wanted.name} is {status.value if status else 'unregistered'}: "
+            "only one that is production-ready or live may serve; a retired one comes back by a rollback"
+        )
+    return version
+
+
+def aliases(entries: Sequence[LedgerEntry]) -> dict[str, int | None]:
+    """Return which version the registry should show as ``champion`` and as ``challenger``; None where none is."""
+    live = live_version(entries)
+    status = {entry.version.version: entry.status for entry in entries}
+    after = live.version if live else 0
+    challengers = [number for number, status in status.items() if status in CHALLENGING and number > after]
+    return {"champion": live.version if live else None, "challenger": max(challengers, default=None)}

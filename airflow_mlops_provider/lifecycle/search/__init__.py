@@ -1,0 +1,1 @@
+"""What a search may try, how its trials went, and what came of it."""

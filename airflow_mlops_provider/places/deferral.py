@@ -1,0 +1,45 @@
+"""Waiting elsewhere: a place may let its job run on without the worker, and is asked again once there is news."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+#: What Airflow calls in place of a method when a task's trigger is no more.
+TRIGGER_FAILED = "__fail__"
+
+
+class Deferred(Exception):  # noqa: N818 - nothing is wrong: the job goes on
+    """The job goes on without this process; a trigger tells when there is something to decide.
+
+    :param path: import path of the trigger's class; places must not import triggers.
+    :param arguments: what it is made with. They end up in Airflow's database: no secret is among them.
+    """
+
+    def __init__(self, path: str, arguments: dict[str, Any]) -> None:
+        super().__init__(f"the job goes on; {path} waits for it")
+        self.path, self.arguments = path, arguments
+
+    def trigger(self) -> Any:
+        """Make the trigger."""
+        module, _, name = self.path.rpartition(".")
+        return getattr(import_module(module), name)(**self.arguments)
+
+
+class Resumable:
+    """An operator that goes on where it stood when its trigger has news, and waits itself if the trigger has died."""
+
+    def resume(self, context: Context, event: dict[str, Any]) -> Any:
+        """Go on after a deferral. :param event: what the trigger saw."""
+        raise NotImplementedError
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on, also after a trigger that failed: what it waited for is still there."""
+        if next_method == TRIGGER_FAILED:
+            told = "\n".join((next_kwargs or {}).get("traceback") or ["it does not say why"])
+            self.log.warning("the trigger failed, so this worker waits for the job:\n%s", told)  # type: ignore[attr-defined]
+            return self.resume(context, {"stay": True})
+        return super().resume_execution(next_method, next_kwargs, context)  # type: ignore[misc]

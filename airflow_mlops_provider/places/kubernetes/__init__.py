@@ -1,0 +1,1 @@
+"""A Kubernetes pod as a place: all that knows of Kubernetes is here."""

@@ -1,0 +1,226 @@
+"""Whether a pod goes on, and what ended it otherwise. The one place that knows Kubernetes' words for things."""
+
+from __future__ import annotations
+
+import json
+import signal
+from dataclasses import dataclass
+
+from airflow_mlops_provider.lifecycle.frozen import Frozen
+from airflow_mlops_provider.places.kubernetes.decisions.facts import PodFacts
+
+LONGEST_QUOTE = 600
+AGAIN = "a retry resumes it"
+ELSEWHERE = "a retry resumes it on another node"
+MORE = "give it more memory, or less to hold at once"
+LONGER = "raise execution_timeout or active_deadline_seconds, or let the job keep checkpoints to go on from"
+LOOK = "correct the pod's settings"
+#: Reasons that a pod, its DisruptionTarget condition or its events give, by the error that they mean.
+DISRUPTION_REASONS = {
+    **dict.fromkeys(("Evicted", "EvictionByEvictionAPI", "TerminationByKubelet", "NodeShutdown"), "EvictedError"),
+    **dict.fromkeys(("Preempted", "Preempting", "PreemptionByScheduler", "Terminated", "Shutdown"), "EvictedError"),
+    **dict.fromkeys(("NodeLost", "DeletionByTaintManager", "DeletionByPodGC"), "NodeLostError"),
+    "DeadlineExceeded": "JobTimeoutError",
+}
+#: The node's own refusals (``OutOfcpu``, ``OutOfnvidia.com/gpu``) say nothing of what the job needed.
+REFUSED = ("OutOf", "NodeAffinity", "UnexpectedAdmissionError", "AppArmor", "TopologyAffinityError", "NodeName")
+NEVER_PULLED = ("InvalidImageName", "ErrImageNeverPull")
+PULLING = ("ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable")
+NO_SUCH_IMAGE = ("not found", "manifest unknown", "unauthorized", "denied", "authentication required", "no match for")
+CANNOT_RUN = ("StartError", "ContainerCannotRun", "RunContainerError")
+BAD_CONFIG = ("CreateContainerConfigError", "CreateContainerError", *CANNOT_RUN)
+PERMANENT_ERRORS = ("not found", "couldn't find key", "runasnonroot", "no command specified", "no such file", "invalid")
+
+
+class Timeouts(Frozen):
+    """For how many seconds what may still come is waited for.
+
+    :param schedule: for a node; an autoscaler takes minutes to bring one with a GPU.
+    :param startup: from the node to the running container: pulling the image, mounting volumes.
+    :param lost: for a node that does not answer, also past the grace of a pod that is being deleted.
+    :param manifest: for the manifest of a process that has ended, since a shared folder may show it late.
+    :param unseen: for the Kubernetes API.
+    """
+
+    schedule: float = 1800
+    startup: float = 900
+    lost: float = 120
+    manifest: float = 30
+    unseen: float = 900
+
+
+@dataclass(frozen=True)
+class End:
+    """What ended a pod.
+
+    :param what: what happened; ``then``: what to do next.
+    :param retryable: None if the error's class says so.
+    :param status: the exit status, where the process ended by itself and nothing explains it further.
+    """
+
+    error: str
+    what: str
+    then: str
+    retryable: bool | None = None
+    status: int | None = None
+
+
+def name(facts: PodFacts) -> str:
+    """Return how messages call a pod."""
+    return " ".join(filter(None, ("pod", facts.name, f"on node {facts.node}" if facts.node else "")))
+
+
+def end_of(facts: PodFacts, waited: float, timeouts: Timeouts) -> End | None:
+    """Return what ended a pod; None as long as it goes on.
+
+    ==========  =============  =================================================================================
+    phase       container      answer
+    ==========  =============  =================================================================================
+    (unseen)                   goes on; after ``timeouts.unseen`` :class:`BackendError`
+    none        absent         evicted, preempted or its node lost, if its events say so; else :class:`JobLostError`
+    any         terminated     by the container alone, whatever the phase: exit status, out of memory, evicted, …
+    Succeeded   not terminated ended with status 0: all its containers have, though the status lags behind
+    Failed      not terminated evicted, preempted, node lost, deadline, refused by its node; else :class:`JobLostError`
+    any other, being deleted   goes on; :class:`NodeLostError` if it is still there ``timeouts.lost`` after its grace
+    Unknown     not terminated goes on; after ``timeouts.lost`` :class:`NodeLostError`
+    Pending or  running        goes on: a pod is pending until all its containers run, and only one does the job
+    Running
+    Pending or  waiting or     goes on until ``timeouts.schedule`` (:class:`UnschedulableError`), then
+    Running     absent         ``timeouts.startup`` (:class:`ImagePullError`, :class:`PodSpecError`,
+                               :class:`PodStartError`); at once where waiting cannot help
+    ==========  =============  =================================================================================
+    """
+    if not facts.seen:
+        return _after(waited, timeouts.unseen, End("BackendError", "the Kubernetes API does not answer", AGAIN))
+    if facts.phase is None:
+        gone = "the pod is gone: deleted by hand, or collected with its node"
+        return _taken(facts) or End("JobLostError", gone, AGAIN)
+    if facts.container == "terminated":
+        return _exited(facts)
+    if facts.phase == "Succeeded":
+        return End("JobLostError", f"{name(facts)} ended with status 0", AGAIN, status=0)
+    if facts.phase == "Failed":
+        return _taken(facts) or _never_ran(facts)
+    if facts.deleting or facts.phase == "Unknown":
+        lost = f"{name(facts)} does not answer any more{_quote(facts.reason, facts.message)}"
+        return _after(waited, timeouts.lost, End("NodeLostError", lost, ELSEWHERE))
+    return None if facts.container == "running" else _starting(facts, waited, timeouts)
+
+
+def out_of_time(facts: PodFacts) -> End:
+    """Return the end of a pod whose task's own time is over."""
+    state = facts.container if facts.container == "running" else f"{facts.container}{_quote(_hindrance(facts))}"
+    return End("JobTimeoutError", f"{name(facts)} was not done in the task's time; its container was {state}", LONGER)
+
+
+def _exited(facts: PodFacts) -> End:
+    """Return what ended a container: out of memory first, since no other reason says what helps."""
+    pod, reason = name(facts), facts.container_reason
+    if reason == "OOMKilled":
+        return End("OutOfMemoryError", f"{pod} was killed by the kernel: it ran out of memory", MORE)
+    if facts.exit_code == 0:
+        return End("JobLostError", f"{pod} ended with status 0", AGAIN, status=0)
+    if taken := _taken(facts):
+        return taken
+    if reason == "ContainerStatusUnknown":
+        return End("NodeLostError", f"{pod}: the node cannot tell how its container ended", ELSEWHERE)
+    if reason in CANNOT_RUN:
+        return End("PodSpecError", f"{pod}: its command cannot run{_quote(reason, facts.container_message)}", LOOK)
+    if facts.signal is None:
+        return End("JobLostError", f"{pod} ended with status {facts.exit_code}", AGAIN, status=facts.exit_code)
+    if facts.deleting:
+        return End("JobLostError", f"{pod} was deleted while it ran, by hand or by a controller", AGAIN)
+    return End("JobLostError", f"{pod} was killed by {_signal(facts.signal)}", AGAIN)
+
+
+def _taken(facts: PodFacts) -> End | None:
+    """Return the end of a pod that the cluster ended."""
+    for reason, message in ((facts.reason, facts.message), (facts.disruption, facts.disruption_message)):
+        if error := DISRUPTION_REASONS.get(reason):
+            then = LONGER if error == "JobTimeoutError" else ELSEWHERE
+            return End(error, f"{name(facts)} was ended by the cluster{_quote(reason, message)}", then)
+    return None
+
+
+def _never_ran(facts: PodFacts) -> End:
+    said = _quote(facts.reason, facts.message)
+    if facts.reason.startswith(REFUSED):
+        return End("PodStartError", f"{name(facts)} was refused by its node{said}", "a retry may find another node")
+    if facts.init:
+        return End("PodStartError", f"{name(facts)} did not start: {facts.init}", "see that container's log")
+    return End("JobLostError", f"{name(facts)} failed before its container told how{said}", AGAIN)
+
+
+def _starting(facts: PodFacts, waited: float, timeouts: Timeouts) -> End | None:
+    pod, reason, text = name(facts), facts.container_reason, facts.container_message.lower()
+    said = _quote(reason, facts.container_message)
+    if reason in NEVER_PULLED:
+        return End("ImagePullError", f"{pod} names an image that cannot be pulled{said}", LOOK, retryable=False)
+    if reason in PULLING:
+        if any(one in text for one in NO_SUCH_IMAGE):
+            then = "correct the image's name, or give the pod the right to pull it"
+            return End("ImagePullError", f"{pod} cannot pull its image{said}", then, retryable=False)
+        return _after(waited, timeouts.startup, End("ImagePullError", f"{pod} could not pull its image{said}", AGAIN))
+    if reason in BAD_CONFIG:
+        limit = 0 if any(one in text for one in PERMANENT_ERRORS) else timeouts.startup
+        return _after(waited, limit, End("PodSpecError", f"{pod}: its container cannot be made{said}", LOOK))
+    if facts.scheduled:
+        what = f"{pod} did not start within {timeouts.startup:.0f} s of getting a node{_quote(_hindrance(facts))}"
+        return _after(waited, timeouts.startup, End("PodStartError", what, "see the pod's events; a retry may help"))
+    what = f"no node took {pod} within {timeouts.schedule:.0f} s{_quote(_hindrance(facts))}"
+    then = "ask for less, make room, or wait longer for a node (schedule_timeout_seconds)"
+    return _after(waited, timeouts.schedule, End("UnschedulableError", what, then))
+
+
+def _hindrance(facts: PodFacts) -> str:
+    """Return what a pod that has not started is waiting for, in the cluster's own words."""
+    if not facts.scheduled:
+        return facts.scheduler or "the scheduler has not said why"
+    return facts.container_message or facts.warning or facts.container_reason
+
+
+def _after(waited: float, limit: float, end: End) -> End | None:
+    return end if waited >= limit else None
+
+
+def _quote(*parts: str) -> str:
+    said = ": ".join(filter(None, parts))
+    return f" ({said[:LONGEST_QUOTE]})" if said else ""
+
+
+def _signal(number: int) -> str:
+    if number == signal.SIGKILL:
+        return "SIGKILL, and the cluster does not say why: out of memory, or by hand"
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def refusal(status: int, body: str) -> End:
+    """Return what it means that the Kubernetes API did not take a request.
+
+    ============  =====================================================================================
+    status        answer
+    ============  =====================================================================================
+    403           :class:`UnschedulableError` if a quota is used up; else the role lacks a right:
+                  :class:`ConfigurationError`
+    401, 429, 5xx :class:`BackendError`: a token is renewed, a server comes back
+    any other     :class:`PodSpecError`: 400 and 422 name the field; 404 is the namespace
+    ============  =====================================================================================
+    """
+    said = _quote(_status_message(body))
+    if status == 403 and "exceeded quota" in said:
+        return End("UnschedulableError", f"the namespace has no quota left{said}", "a retry helps once there is some")
+    if status == 403 and "admission webhook" not in said:
+        return End("ConfigurationError", f"the Kubernetes API refuses{said}", "give the service account that right")
+    if status in {401, 429} or status >= 500:
+        return End("BackendError", f"the Kubernetes API answered {status}{said}", AGAIN)
+    return End("PodSpecError", f"the Kubernetes API answered {status}{said}", LOOK)
+
+
+def _status_message(body: str) -> str:
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return body

@@ -1,0 +1,1 @@
+"""What a kind of problem decides: labels, metrics, baseline, intervals."""

@@ -1,0 +1,1 @@
+"""How a job runs: what it is given, at which address its result goes, and the record it leaves. No Airflow."""

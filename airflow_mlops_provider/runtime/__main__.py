@@ -1,0 +1,83 @@
+"""``python -m airflow_mlops_provider.runtime``: run the job whose specification comes as one line of JSON on its input.
+
+Standard input stays open as long as whoever asked is alive. When it closes early, nobody waits for the result any
+more, and the job ends at once: a killed task leaves no orphan. Exit status: 0 success, 1 failed, 2 no such job.
+
+In a pod nobody holds the input: there the specification comes as ``--spec JSON``, the pod's deletion ends the job, and
+a copy of its manifest is left in the folder below the artifact root that ``--manifest-copy`` names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+
+from airflow_mlops_provider.backends.telemetry import disable_telemetry
+from airflow_mlops_provider.runtime import masks
+
+ORPHANED = 3
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Read the specification, run the job, and return the exit status."""
+    masks.mask_output()
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # it tells each time where it found its credentials
+    disable_telemetry()
+    from airflow_mlops_provider.lifecycle.records.spec import JobSpec
+    from airflow_mlops_provider.runtime import manifest_copy, runner
+
+    given = _parser().parse_args(arguments)
+    line, parent = (given.spec, None) if given.spec else _asked()
+    spec = JobSpec.model_validate_json(line)
+    if parent is not None:
+        threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
+    manifest = manifest_copy.run(spec, given.manifest_copy) if given.manifest_copy else runner.run(spec)
+    return 0 if manifest.state == "success" else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m airflow_mlops_provider.runtime", description="Run one job.")
+    parser.add_argument("--spec", metavar="JSON", help="the job's specification; by default a line on standard input")
+    parser.add_argument(
+        "--manifest-copy", metavar="KEY", help="folder below the artifact root for a copy of the manifest"
+    )
+    return parser
+
+
+def _asked() -> tuple[bytes, int]:
+    """Return the specification, and the descriptor that stays open as long as whoever asked is alive.
+
+    For all else standard input is empty from then on.
+
+    Processes that the user's code starts would inherit it, and those it forks a lock on ``sys.stdin`` with it: what
+    they read would be ours, or they would wait for ever. So it moves to a descriptor that no other program is given,
+    and is read without Python's buffers.
+    """
+    parent = os.dup(0)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    line = b""
+    while not line.endswith(b"\n") and (more := os.read(parent, 65536)):
+        line += more
+    return line, parent
+
+
+def _end_with_parent(parent: int) -> None:
+    while os.read(parent, 65536):
+        pass
+    if os.getpgrp() == os.getpid():  # its own session, as a place starts it: what it started ends with it
+        os.killpg(0, signal.SIGKILL)
+    os._exit(ORPHANED)
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stderr.flush()
+    # Vendor libraries leave threads behind that would hold the process; the manifest is on disk by now.
+    os._exit(status)

@@ -1,0 +1,218 @@
+"""The user's code: found by name, loaded, fingerprinted, and traced to its commit."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from typing import Any
+
+from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
+from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.records.manifest import Commit
+from airflow_mlops_provider.storage.artifacts import file_hash
+
+COMMIT_FILE = ".commit"
+
+
+def find_products(*folders: Path, errors: list[str] | None = None) -> Iterator[MLProduct]:
+    """Yield the products declared below some folders, by name: each a package with a ``product.py``.
+
+    :param errors: takes a line for each product that cannot be used, with file and line of what is wrong with it.
+    :raises ConfigurationError: the same for the first such product, if there is nothing that takes them.
+    """
+    found = {file.resolve(): folder for folder in folders for file in folder.glob("*/product.py")}
+    for folder in filter(set(found.values()).__contains__, folders):
+        if str(folder) not in sys.path:
+            sys.path.append(str(folder))
+    for file in sorted(found, key=lambda file: (file.parent.name, file)):
+        try:
+            product = declared_in(file)
+        except ConfigurationError as error:
+            if errors is None:
+                raise
+            errors.append(str(error))
+        else:
+            yield product
+
+
+def declared_in(file: Path) -> MLProduct:
+    """Return the product that a ``product.py`` declares.
+
+    :raises ConfigurationError: naming file and line, whatever is wrong with it.
+    """
+    name = file.parent.name
+    try:
+        _check_importable(name)
+        product = load_product(name)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - it is the user's code: whatever it raises, others go on
+        kind = "" if isinstance(error, ConfigurationError) else f"{type(error).__name__}: "
+        raise ConfigurationError(f"{_line(error, file)}: {kind}{error}") from None
+    loaded = source_file(f"{name}.product").resolve()
+    if loaded != file:
+        raise ConfigurationError(f"{file}:1: there is a product {name!r} in {loaded} already; rename one of them")
+    return product
+
+
+def _check_importable(name: str) -> None:
+    if not name.isidentifier() or _spec(f"{name}.product") is None:
+        raise ConfigurationError(
+            f"a product's folder needs a name that Python can import and no other package has, not {name!r}"
+        )
+
+
+def _line(error: BaseException, file: Path) -> str:
+    """Return where in a product an error comes from, as ``file:line``; where it declares itself if that is unknown."""
+    places = [(frame.f_code.co_filename, number) for frame, number in traceback.walk_tb(error.__traceback__)]
+    if isinstance(error, SyntaxError):
+        places.append((error.filename or "", error.lineno or 1))
+    within = [f"{name}:{number}" for name, number in places if Path(name).resolve().is_relative_to(file.parent)]
+    return within[-1] if within else f"{file}:{_declaration(file)}"
+
+
+def _declaration(file: Path) -> int:
+    with suppress(SyntaxError, ValueError):
+        for node in ast.parse(file.read_bytes()).body:
+            if isinstance(node, ast.Assign | ast.AnnAssign) and ast.unparse(node).startswith("product"):
+                return node.lineno
+    return 1
+
+
+def load_product(name: str) -> MLProduct:
+    """Return the product that the package of that name declares as ``product`` in its ``product.py``.
+
+    :raises UnknownNameError: if there is no such package; the message lists those in reach.
+    """
+    if not name.isidentifier() or _spec(f"{name}.product") is None:
+        raise UnknownNameError("product", name, known_products())
+    product = getattr(importlib.import_module(f"{name}.product"), "product", None)
+    if not isinstance(product, MLProduct) or product.name != name:
+        other = f"name={product.name!r}" if isinstance(product, MLProduct) else f"a {type(product).__name__}"
+        there = "nothing" if product is None else other
+        raise ConfigurationError(f"{name}/product.py must declare `product = MLProduct(name={name!r}, …)`, not {there}")
+    return product
+
+
+def known_products() -> list[str]:
+    """Return the names of all products that could be imported."""
+    return sorted(path.parent.name for entry in sys.path if entry for path in Path(entry).glob("*/product.py"))
+
+
+def load(code: str) -> Callable[..., Any]:
+    """Return the function that ``package.module:function`` names.
+
+    :raises UnknownNameError: if the module has no such function; the message lists those that it has.
+    """
+    module_name, _, function_name = code.partition(":")
+    module = importlib.import_module(module_name)
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        public = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
+        raise UnknownNameError(f"function in {module_name}", function_name, public)
+    return function  # type: ignore[no-any-return]
+
+
+def source_file(module_name: str) -> Path:
+    """Return a module's source file, without running the module itself."""
+    spec = _spec(module_name)
+    if spec is None or spec.origin is None:
+        raise ConfigurationError(f"module {module_name!r} is not to be found on {sys.path}")
+    return Path(spec.origin)
+
+
+def _spec(module_name: str) -> ModuleSpec | None:
+    """Find a module without running it or what is around it: that may need packages which are not installed here."""
+    name, *below = module_name.split(".")
+    try:
+        spec = importlib.util.find_spec(name)
+    except ValueError:  # a program's main module
+        return None
+    for part in below:
+        if spec is None or spec.submodule_search_locations is None:
+            return None
+        name = f"{name}.{part}"
+        spec = PathFinder.find_spec(name, spec.submodule_search_locations)
+    return spec
+
+
+def source_hash(module_name: str) -> str:
+    """Return the SHA-256 of a module's source."""
+    return file_hash(source_file(module_name))
+
+
+def closure(module_name: str, package: str) -> set[str]:
+    """Return a module and all that it imports, directly or not, from one package; found without running them.
+
+    The package's ``product`` module is not followed: a declaration is compared field by field, not as a file.
+    """
+    seen: set[str] = set()
+    waiting = {module_name}
+    while waiting:
+        module = waiting.pop()
+        seen.add(module)
+        if module.partition(".")[0] == package:
+            waiting |= _imports(module) - seen - {f"{package}.product"}
+    return seen
+
+
+def _imports(module_name: str) -> set[str]:
+    """Return what a module imports from its own top package, with the packages around that and around itself."""
+    file = source_file(module_name)
+    package = module_name if file.name == "__init__.py" else module_name.rpartition(".")[0]
+    try:
+        tree = ast.parse(file.read_bytes(), filename=str(file))
+    except (SyntaxError, ValueError) as error:
+        raise ConfigurationError(f"{file} is no valid Python: {error}") from None
+    named = {module_name}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            named |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            parent = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            named |= {parent, *(f"{parent}.{alias.name}" for alias in node.names)}
+    around = {".".join(name.split(".")[:depth]) for name in named for depth in range(1, name.count(".") + 2)}
+    here = module_name.partition(".")[0]
+    return {name for name in around if name.partition(".")[0] == here and _has_source(name)} - {module_name}
+
+
+def _has_source(module_name: str) -> bool:
+    spec = _spec(module_name)
+    return spec is not None and bool(spec.origin) and str(spec.origin).endswith(".py")
+
+
+def commit_of(module_name: str) -> Commit:
+    """Return the commit that a module's file stands in, and whether its repository has uncommitted changes.
+
+    Where there is no repository, as in an image, a file ``.commit`` beside the module tells it.
+    """
+    folder = source_file(module_name).parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=20
+        ).stdout.strip()
+
+    try:
+        return Commit(
+            repository=git("rev-parse", "--show-toplevel"),
+            commit=git("rev-parse", "HEAD"),
+            dirty=bool(git("status", "--porcelain", "--untracked-files=no")),
+        )
+    except (OSError, subprocess.SubprocessError):
+        return _told_commit(folder)
+
+
+def _told_commit(folder: Path) -> Commit:
+    """Return what an image's build wrote beside its code, in the words of ``git describe --dirty``."""
+    try:
+        commit, _, rest = (folder / COMMIT_FILE).read_text("utf-8").strip().partition("-")
+    except FileNotFoundError:
+        return Commit()
+    return Commit(commit=commit, dirty=bool(rest)) if commit else Commit()

@@ -1,0 +1,200 @@
+"""Making a version's results again: which jobs, in which order, on which inputs, and what they are compared with."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from airflow_mlops_provider.backends import environment
+from airflow_mlops_provider.exceptions import IntegrityError, MissingRecordError
+from airflow_mlops_provider.lifecycle.records import reproduction
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
+from airflow_mlops_provider.lifecycle.records.reproduction import RESULTS, Finding
+from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity, Services
+from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, ModelVersion, Reference
+from airflow_mlops_provider.runtime.registry import find_job
+from airflow_mlops_provider.storage.artifacts import content_hash
+from airflow_mlops_provider.storage.intervals import Store
+from airflow_mlops_provider.storage.records import Records, VersionRecord
+
+#: What is made again, in the order of the data; any other input, such as the champion, is taken from the record.
+ORDER = ("extract", "clean", "compute", "training_set", "train", "evaluate")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One recorded result on the way to a version.
+
+    :param recorded: the record of its making; None if that is gone.
+    """
+
+    reference: AnyReference
+    recorded: Manifest | None
+
+    @property
+    def key(self) -> str:
+        """Where it lies below the artifact root."""
+        return key_of(self.reference)
+
+    @property
+    def job(self) -> str:
+        """The job that makes it again; empty for a result that is taken as it was kept."""
+        return self.recorded.spec.job if self.recorded and self.recorded.spec.job in ORDER else ""
+
+    @property
+    def name(self) -> str:
+        """What it is, and of which interval: ``clean tables 2013-02-01``."""
+        if isinstance(self.reference, ModelVersion):
+            return f"champion {self.reference.name}@{self.reference.version}"
+        told = self.recorded.spec.job if self.recorded else self.reference.kind
+        return f"{RESULTS.get(told, told)} {begins(self.reference) if told != 'training_set' else ''}".rstrip()
+
+
+def key_of(reference: Reference) -> str:
+    """Return where a result lies below its artifact root, wherever that has been moved to."""
+    return "/".join(reference.uri.rstrip("/").split("/")[-4:])
+
+
+def begins(reference: Reference) -> str:
+    """Return when a dataset's interval begins, to the day if that is exact; empty for what has none."""
+    interval = reference.interval if isinstance(reference, Dataset) else None
+    return f"{interval.start:%Y-%m-%d %H:%M}".removesuffix(" 00:00") if interval else ""
+
+
+def steps(records: Records, version: VersionRecord) -> list[Step]:
+    """Return the recorded results that lead to a version's evaluation, itself included, in the order of the data.
+
+    :raises MissingRecordError: if there is no record of which evaluation that is.
+    """
+    found: dict[str, Step] = {}
+
+    def visit(reference: AnyReference) -> None:
+        if key_of(reference) not in found:
+            # A champion is a version itself, made again by asking for it; here its kept bytes are what counts.
+            recorded = None if isinstance(reference, ModelVersion) else _recorded(records, reference)
+            step = found[key_of(reference)] = Step(reference, recorded)
+            for one in needed(recorded) if recorded and step.job else ():
+                visit(one)
+
+    if version.registered is None:
+        raise MissingRecordError(
+            f"the record of registering {version.version.name}@{version.version.version} is gone; "
+            "without it nobody can say which evaluation was its own"
+        )
+    visit(version.registered.spec.inputs["evaluation"])  # type: ignore[arg-type]  # the operator gives exactly one
+    return sorted(found.values(), key=lambda step: (ORDER.index(step.job) if step.job else -1, begins(step.reference)))
+
+
+def _recorded(records: Records, reference: Reference) -> Manifest | None:
+    try:
+        return records.manifest_of(reference)
+    except MissingRecordError:
+        return None
+
+
+def needed(manifest: Manifest) -> list[AnyReference]:
+    """Return the inputs that a job opened: all but the features that its join never saw."""
+    unseen = set(manifest.result.facts.get("not_loaded", ())) if manifest.result else set()
+    given = [
+        one for value in manifest.spec.inputs.values() for one in (value if isinstance(value, tuple) else (value,))
+    ]
+    return [one for one in given if not (isinstance(one, Dataset) and str(one.interval) in unseen)]
+
+
+def loads(manifest: Manifest) -> list[Dataset]:
+    """Return the features that have to be in the feature store before a job is run again."""
+    if manifest.spec.job != "training_set":
+        return []
+    return sorted((one for one in needed(manifest) if isinstance(one, Dataset)), key=begins)
+
+
+def again(manifest: Manifest, known: Mapping[str, AnyReference], root: str, services: Services) -> JobSpec:
+    """Return what asks for a recorded job once more: elsewhere, on what was made again there.
+
+    What its join never saw is left out: it is not there, and a job holds all that it is given against its root.
+    """
+    seen = {key_of(one) for one in needed(manifest)}
+
+    def moved(reference: AnyReference) -> AnyReference:
+        made = known.get(key_of(reference), reference)
+        return reference.model_copy(update={"uri": made.uri, "hash": made.hash})
+
+    inputs = {
+        role: tuple(moved(one) for one in given if key_of(one) in seen) if isinstance(given, tuple) else moved(given)
+        for role, given in manifest.spec.inputs.items()
+    }
+    changed = {"inputs": inputs, "root": root, "services": services, "run": RunIdentity(), "force": False}
+    return manifest.spec.model_copy(update=changed)
+
+
+def loading(features: Dataset, like: JobSpec) -> JobSpec:
+    """Return what asks for features to be loaded into the feature store of another job's root."""
+    changed = {"job": "load", "interval": features.interval, "inputs": {"features": features}, "params": {}}
+    return like.model_copy(update=changed)
+
+
+def take(reference: AnyReference, source: Store, target: Store) -> AnyReference:
+    """Copy a recorded result into another artifact root, and return the reference to it there.
+
+    :raises IntegrityError: if it is gone, or is not what was recorded.
+    """
+    key = key_of(reference)
+    with tempfile.TemporaryDirectory(prefix="mlops-take-") as folder:
+        try:
+            local = source.download(key, Path(folder))
+        except FileNotFoundError:
+            raise IntegrityError(f"{source.uri}/{key} is gone: nothing can be made again from it") from None
+        if content_hash(local) != reference.hash:
+            raise IntegrityError(f"{source.uri}/{key} is not what was recorded ({reference.hash[:12]})")
+        target.upload(local, key)
+    return reference.model_copy(update={"uri": f"{target.uri}/{key}"})
+
+
+def kept(step: Step, source: Store) -> Finding:
+    """Compare the stored bytes of a result with its record."""
+    with tempfile.TemporaryDirectory(prefix="mlops-kept-") as folder:
+        try:
+            found = content_hash(source.download(key_of(step.reference), Path(folder)))
+        except FileNotFoundError:
+            found = reproduction.GONE
+    was, now = reproduction.short(step.reference.hash), reproduction.short(found)
+    return reproduction.compared(f"kept {step.name}", was, now)
+
+
+def deliveries(raw: Iterable[Step], landing: Callable[[Step], Store]) -> dict[str, dict[str, tuple[str, str | None]]]:
+    """Return, for each raw snapshot, the files it was read from: the hash on record and that now, None for one gone.
+
+    :param landing: gives the landing root of a snapshot.
+    """
+    now: dict[tuple[str, str], str | None] = {}
+    found: dict[str, dict[str, tuple[str, str | None]]] = {}
+    for step in raw:
+        told, store = step.reference.facts.get("files", {}), landing(step)
+        for key in told:
+            if (store.uri, key) not in now:
+                now[store.uri, key] = _hash_in(store, key)
+        found[step.key] = {key: (was, now[store.uri, key]) for key, was in told.items()}
+    return found
+
+
+def _hash_in(store: Store, key: str) -> str | None:
+    try:
+        return hashlib.sha256(store.read(key)).hexdigest()
+    except FileNotFoundError:
+        return None
+
+
+def package_findings(manifest: Manifest) -> Iterator[Finding]:
+    """Compare the distributions that a recorded job depends on with those here."""
+    trainer = manifest.declaration.get("trainer") or {}
+    names = (*find_job(manifest.spec.job).packages, *trainer.get("requires", ()))
+    yield from reproduction.packages(names, manifest.packages, environment.versions(names))
+
+
+def taken(step: Step) -> Finding:
+    """Return what is said of a result that was not made again."""
+    told = reproduction.short(step.reference.hash)
+    return Finding(what=step.name, recorded=told, found=told, note="taken as it was kept, its hash checked")

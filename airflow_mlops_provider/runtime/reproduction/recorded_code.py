@@ -1,0 +1,131 @@
+"""The code that recorded jobs ran: found again byte for byte, or compared with the code that stands here now."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import airflow_mlops_provider
+from airflow_mlops_provider.backends.source import checkout
+from airflow_mlops_provider.exceptions import ConfigurationError
+from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.records import reproduction
+from airflow_mlops_provider.lifecycle.records.manifest import Commit, Manifest
+from airflow_mlops_provider.lifecycle.records.reproduction import Finding
+from airflow_mlops_provider.lifecycle.records.source_change import first_change
+from airflow_mlops_provider.runtime import code
+from airflow_mlops_provider.runtime.address import code_hashes, declaration
+from airflow_mlops_provider.runtime.registry import find_job
+from airflow_mlops_provider.runtime.trainer_override import with_trainer_override
+from airflow_mlops_provider.storage.artifacts import file_hash
+
+PROVIDER = airflow_mlops_provider.__name__
+PROVIDER_FOLDER = Path(airflow_mlops_provider.__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Code:
+    """Where a recorded job's code lies, byte for byte.
+
+    :param products: the folder that holds the product's package.
+    :param provider: the folder that holds this provider's package: the installed one unless its job was another.
+    """
+
+    products: Path
+    provider: Path
+
+    def runs(self, manifest: Manifest) -> bool:
+        """Say whether this is the code that a recorded job ran, in every module."""
+        return all(self._hash(module) == was for module, was in manifest.code_hashes.items())
+
+    def _hash(self, module: str) -> str | None:
+        file = module_file(module, self.provider if module.startswith(f"{PROVIDER}.") else self.products)
+        return file_hash(file) if file else None
+
+
+def code_in(tree: Path, manifest: Manifest) -> Code | None:
+    """Return where in a tree of files a recorded job's code lies; None unless every module is there as recorded."""
+    declared = sorted(tree.rglob(f"{manifest.spec.product}/product.py"))
+    found = (Code(file.parent.parent, provider) for provider in (PROVIDER_FOLDER, tree) for file in declared)
+    return next((one for one in found if one.runs(manifest)), None)
+
+
+def code_here(manifest: Manifest) -> Code | None:
+    """Return the code that stands here now, if it is what a recorded job ran."""
+    try:
+        here = Code(code.source_file(f"{manifest.spec.product}.product").parent.parent, PROVIDER_FOLDER)
+    except ConfigurationError:
+        return None
+    return here if here.runs(manifest) else None
+
+
+def repository_here(product: str) -> str | None:
+    """Return the repository that a product's package lies in here; None if there is no such package or repository."""
+    try:
+        return code.commit_of(f"{product}.product").repository
+    except ConfigurationError:
+        return None
+
+
+def module_file(module: str, folder: Path) -> Path | None:
+    """Return a module's file below a folder that is on the path; None if there is none."""
+    base = folder.joinpath(*module.split("."))
+    return next((file for file in (base / "__init__.py", base.with_name(f"{base.name}.py")) if file.is_file()), None)
+
+
+def findings(recorded: Manifest, present: MLProduct) -> Iterator[Finding]:
+    """Compare the declaration that a recorded job read, and its code, with those that stand here now."""
+    product, job = with_trainer_override(present, recorded.spec), find_job(recorded.spec.job)
+    declared, now = declaration(job, product), code_hashes(job, product)
+    # A setting that names other code comes first: it explains why other modules are compared.
+    yield from reproduction.declarations(recorded.declaration, declared)
+    for module in sorted({*recorded.code_hashes, *now}, key=lambda name: _rank(name, declared)):
+        was, found = (hashes.get(module, "") for hashes in (recorded.code_hashes, now))
+        what = reproduction.role_of(module, recorded.declaration or declared)
+        sides = {"recorded": reproduction.short(was) or "none", "found": reproduction.short(found) or "none"}
+        differs = "" if was == found else f"{what} {_moved(module, was, recorded.code, product.name)}"
+        yield Finding(what=what, **sides, differs=differs)
+
+
+def _rank(module: str, declared: Mapping[str, object]) -> tuple[bool, bool, str]:
+    """Sort the code that the product names before what that imports, and the provider's own last."""
+    return module.startswith(f"{PROVIDER}."), reproduction.role_of(module, declared).startswith("module "), module
+
+
+def _moved(module: str, was: str, recorded: Commit, product: str) -> str:
+    """Return how a module differs: file, first changed line and function, and both commits."""
+    here = code.commit_of(f"{product}.product")
+    try:
+        file = code.source_file(module)
+    except ConfigurationError:
+        return f"is gone from {_named(here, clean=True)}; recorded at {_named(recorded, clean=True)}"
+    top = Path(here.repository) if here.repository else None
+    if top is None or not file.is_relative_to(top):
+        return f"(recorded {reproduction.short(was)}, here {reproduction.short(file_hash(file))})"
+    path, text = file.relative_to(top).as_posix(), file.read_bytes()
+    before = _before(path, recorded, here)
+    first = first_change(*(one.decode(errors="replace") for one in (before, text))) if before else None
+    old = _named(recorded, clean=before is None or _sha256(before) == was)
+    new = _named(here, clean=checkout.file_at(str(top), here.commit or "", path) == text)
+    place, said = (f", {first.where}", f": {first}") if first else ("", "")
+    return f"({path}{place}) differs between {old} and {new}{said}"
+
+
+def _before(path: str, recorded: Commit, here: Commit) -> bytes | None:
+    """Return a file as of the recorded commit, from where it was recorded or, failing that, from here."""
+    for repository in filter(None, (recorded.repository, here.repository)):
+        found = checkout.file_at(repository, recorded.commit or "", path)
+        if found is not None:
+            return found
+    return None
+
+
+def _named(commit: Commit, *, clean: bool) -> str:
+    named = f"commit {commit.commit[:12]}" if commit.commit else "code without a commit"
+    return named if clean else f"{named} with uncommitted changes"
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,284 @@
+"""Runs one job: finds finished work, does the rest, and leaves exactly one manifest, come what may."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import traceback
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from airflow_mlops_provider.backends import environment
+from airflow_mlops_provider.backends.extras import missing_extra
+from airflow_mlops_provider.exceptions import MLOpsError
+from airflow_mlops_provider.lifecycle.frozen import digest
+from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.records.manifest import Failure, Manifest, Output
+from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity
+from airflow_mlops_provider.lifecycle.references import Dataset, Reference
+from airflow_mlops_provider.runtime import code
+from airflow_mlops_provider.runtime.address import address, address_beside, code_hashes, declaration
+from airflow_mlops_provider.runtime.checkpoints import Checkpoints
+from airflow_mlops_provider.runtime.context import JobContext, JobResult
+from airflow_mlops_provider.runtime.inputs import Inputs
+from airflow_mlops_provider.runtime.masks import masked
+from airflow_mlops_provider.runtime.registry import Job, find_job
+from airflow_mlops_provider.runtime.trainer_override import with_trainer_override
+from airflow_mlops_provider.storage.artifacts import (
+    MANIFEST,
+    BucketStore,
+    FolderStore,
+    content_hash,
+    file_hash,
+    files_of,
+    open_store,
+)
+from airflow_mlops_provider.storage.declarations import declare
+from airflow_mlops_provider.storage.intervals import publish
+from airflow_mlops_provider.storage.layout import result_key, reuse_key
+from airflow_mlops_provider.storage.manifests import read_manifest as read_manifest  # noqa: PLC0414  # places read it here
+from airflow_mlops_provider.storage.manifests import write_manifest
+
+log = logging.getLogger("mlops.runner")
+IMAGE_VARIABLE = "MLOPS_IMAGE_DIGEST"
+LONGEST_MESSAGE = 4000
+#: What code that is wrong raises, on the same inputs each time. Whatever else it raises may come from outside.
+MISTAKES: tuple[type[BaseException], ...] = (
+    *(ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError, NotImplementedError),
+    *(GeneratorExit, SyntaxError, SystemExit, TypeError, ValueError),
+)
+
+
+def run(spec: JobSpec) -> Manifest:
+    """Run a job, or find that it was run already, and return its manifest.
+
+    The manifest is also written under the job's address; a failed one is replaced by the next attempt. Of finished
+    work the one manifest stays, and that of a run which finds it lies below, and points to it.
+    """
+    began = datetime.now(UTC)
+    try:
+        attempt = _begin(spec)
+        assert attempt is not None  # here everything can be looked at
+        found = attempt.found()
+    except Exception as error:  # whatever keeps a job from its work, its manifest must tell of it
+        log.exception("%s could not begin", spec.job)
+        return _refused(spec, error, began)
+    return found or attempt.done()
+
+
+def find(
+    spec: JobSpec, environment: Mapping[str, str] | None = None, beside: Manifest | None = None
+) -> Manifest | None:
+    """Return the manifest of finished work, which is current again by then; None if there is work to do.
+
+    A place asks ahead: for what is done it need not start anything.
+
+    :param environment: credentials of the artifact root, where they are not in the process's own environment.
+    :param beside: what an earlier job of this kind left where this one would run, if that is not here.
+    """
+    return look(spec, environment, beside)[0]
+
+
+def look(
+    spec: JobSpec, environment: Mapping[str, str] | None = None, beside: Manifest | None = None
+) -> tuple[Manifest | None, str]:
+    """Return the same, and the result folder below the artifact root in which the job's manifest lies or will lie."""
+    began = datetime.now(UTC)
+    try:
+        attempt = _begin(spec, environment, beside)
+        return (attempt.found(), attempt.key) if attempt else (None, "")
+    except Exception as error:
+        with suppress(Exception):  # the error counts, not that it could not be told
+            manifest = _refused(spec, error, began, environment)
+            if isinstance(error, MLOpsError):
+                error.result = f"{open_store(spec.root).uri}/{result_key(manifest.spec, manifest.address)}"
+        raise
+
+
+def _begin(
+    spec: JobSpec, environment: Mapping[str, str] | None = None, beside: Manifest | None = None
+) -> _Attempt | None:
+    """Return an attempt on inputs that are what they claim to be; None if that, or its address, is not known here.
+
+    What would have to be brought here from a bucket is not looked at ahead of a pod: its job looks at it, by the same
+    rules, before it takes any finished work for its own.
+    """
+    declared, job = code.load_product(spec.product), find_job(spec.job)
+    inputs = Inputs(open_store(spec.root, environment))
+    checked = inputs.resolved(spec, download=beside is None)
+    if checked is None:
+        return None
+    product = with_trainer_override(declared, checked)
+    where = address_beside(checked, beside, declared) if beside else address(checked, product)
+    if where is None:
+        return None
+    # The code is fingerprinted before the work: an edit meanwhile must not end up in its manifest.
+    hashes, began = code_hashes(job, product), datetime.now(UTC)
+    return _Attempt(checked, declared, product, job, inputs, where, hashes, began)
+
+
+def _refused(
+    spec: JobSpec, error: Exception, began: datetime, environment: Mapping[str, str] | None = None
+) -> Manifest:
+    """Keep, and return, the manifest of a job that could not begin: at an address of what was asked, word for word.
+
+    The job's own address would follow from claims that may be false, and finished work may lie there.
+    """
+    where = digest([spec.model_copy(update={"run": RunIdentity()}).to_json()])
+    manifest = Manifest(
+        state="failed", spec=spec, address=where, failure=_failure(error), started=began, ended=datetime.now(UTC)
+    )
+    try:
+        return write_manifest(open_store(spec.root, environment), result_key(spec, where), manifest)
+    except Exception:
+        log.exception("nor could that be told")
+        raise error from None
+
+
+@dataclass
+class _Attempt:
+    """One try at a job, from its start to the manifest that tells of it."""
+
+    spec: JobSpec
+    declared: MLProduct
+    product: MLProduct
+    job: Job
+    inputs: Inputs
+    address: str
+    hashes: dict[str, str]
+    started: datetime
+
+    @property
+    def store(self) -> FolderStore | BucketStore:
+        return self.inputs.store
+
+    @property
+    def key(self) -> str:
+        return result_key(self.spec, self.address)
+
+    def found(self) -> Manifest | None:
+        """Return the manifest of finished work, and leave one of this run that points to it; None if there is none.
+
+        :raises IntegrityError: if an input is not what it claims to be: what was made of the true one is no answer.
+        """
+        done = None if self.spec.force or self.job.effect else read_manifest(self.store, self.key)
+        if done is None or done.state != "success" or done.address != self.address:
+            return None
+        self.inputs.check(self.spec)
+        when, by = f"{done.ended:%F %T}Z", done.spec.run
+        log.info("reusing finished work of %s, made %s by %s %s", self.spec.job, when, by.dag_id, by.run_id)
+        kept = {name: getattr(done, name) for name in ("state", "result", "outputs", "metrics", "seed")}
+        pointing = self._tell(**kept, original=f"{self.store.uri}/{self.key}", reused=True)
+        self.store.write(f"{reuse_key(self.key, self.spec.run)}/{MANIFEST}", pointing.to_file())
+        self._settle(done)
+        return done
+
+    def done(self) -> Manifest:
+        """Do the work, and return the manifest that it leaves."""
+        manifest = write_manifest(self.store, self.key, self.manifest())
+        self._settle(manifest)
+        return manifest
+
+    def _settle(self, manifest: Manifest) -> None:
+        declare(self.store, self.declared)
+        if manifest.state == "success":
+            Checkpoints(self.store, self.key).clear()
+        if self.job.publishes and isinstance(manifest.result, Dataset):
+            publish(self.store, self.spec.product, self.job.publishes, manifest.result)
+
+    def manifest(self) -> Manifest:
+        with tempfile.TemporaryDirectory(prefix=f"mlops-{self.spec.job}-", ignore_cleanup_errors=True) as folder:
+            try:
+                manifest = self._tell(**self._work(Path(folder)))
+                Manifest.from_file(manifest.to_file())  # what can't be read back is no record
+            except KeyboardInterrupt:
+                raise  # whoever stops a job knows
+            except BaseException as error:  # whatever a user's code raises, the manifest must tell of it
+                log.exception("%s failed", self.spec.job)
+                return self._failed(missing_extra(error, self.product) or error)
+            return manifest
+
+    def _failed(self, error: BaseException) -> Manifest:
+        """Return the manifest of a failure; if that can't be told in full, the least that can."""
+        failure = _failure(error)
+        try:
+            manifest = self._tell(state="failed", failure=failure)
+            return Manifest.from_file(manifest.to_file())
+        except Exception:
+            log.exception("nor could that be told in full")
+            ended = datetime.now(UTC)
+            least = {"address": self.address, "failure": failure, "started": self.started, "ended": ended}
+            return Manifest(state="failed", spec=self.spec, **least)
+
+    def _work(self, folder: Path) -> dict[str, Any]:
+        self.inputs.check(self.spec)
+        outcome = self.job.load()(JobContext(self.spec, folder, self.address, self.inputs))
+        found = content_hash(folder)
+        data_key = f"{self.key}/{found[:16]}"
+        self.store.upload(folder, data_key)
+        outputs = tuple(
+            Output(name=file.relative_to(folder).as_posix(), sha256=file_hash(file), bytes=file.stat().st_size)
+            for file in files_of(folder)
+        )
+        return {
+            "state": "success",
+            "result": self._reference(outcome, f"{self.store.uri}/{data_key}", found),
+            "outputs": outputs,
+            "metrics": outcome.metrics,
+            "seed": outcome.seed,
+        }
+
+    def _reference(self, outcome: JobResult, uri: str, found: str) -> Reference:
+        fields = dict(outcome.fields)
+        if outcome.kind is Dataset:
+            fields["interval"] = self.spec.interval
+        if outcome.of is not None:
+            uri, found = outcome.of.uri, outcome.of.hash
+        return outcome.kind(uri=uri, hash=found, facts=outcome.facts, **fields)
+
+    def _tell(self, **what: Any) -> Manifest:
+        return Manifest(
+            spec=self.spec,
+            address=self.address,
+            code=code.commit_of(f"{self.spec.product}.product"),
+            code_hashes=self.hashes,
+            declaration=declaration(self.job, self.product),
+            packages=environment.all_versions(),
+            image=os.environ.get(IMAGE_VARIABLE),
+            hardware=environment.hardware(),
+            external=self.inputs.external,
+            started=self.started,
+            ended=datetime.now(UTC),
+            **what,
+        )
+
+
+def describe(error: BaseException) -> Failure:
+    """Return what a manifest keeps of an error: bounded, with whether a retry helps."""
+    kind = type(error)
+    plain = isinstance(error, MLOpsError) or kind.__module__ == "builtins"
+    message = f"it called sys.exit({error.code!r})" if isinstance(error, SystemExit) else str(error)
+    return Failure(
+        error=kind.__name__ if plain else f"{kind.__module__}.{kind.__qualname__}",  # others have a ConflictError, too
+        message=_text(message)[:LONGEST_MESSAGE],
+        retryable=error.retryable if isinstance(error, MLOpsError) else not isinstance(error, MISTAKES),
+        traceback=_text("".join(traceback.format_exception(error)))[-LONGEST_MESSAGE:],
+    )
+
+
+def _failure(error: BaseException) -> Failure:
+    """Return the same, also of an error that can't even say what it is."""
+    try:
+        return describe(error)
+    except Exception as second:  # noqa: BLE001  # it is a user's class, and may do anything
+        why = f"{type(error).__name__}, which could not be described: {type(second).__name__}"
+        return Failure(error=type(error).__name__, message=why, retryable=False)
+
+
+def _text(text: str) -> str:
+    return masked(text.encode("utf-8", "backslashreplace").decode())

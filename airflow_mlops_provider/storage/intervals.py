@@ -1,0 +1,39 @@
+"""The current dataset of each data interval: a rerun replaces it, never adds a second."""
+
+from __future__ import annotations
+
+from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.references import Dataset
+from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
+from airflow_mlops_provider.storage.record_files import read_kept
+
+Store = FolderStore | BucketStore
+
+
+def publish(store: Store, product: str, name: str, dataset: Dataset) -> None:
+    """Make a dataset the current one of its interval, in one step."""
+    if dataset.interval is not None:
+        key = f"{product}/current/{name}/{dataset.interval.key}.json"
+        store.write(key, dataset.to_file())
+
+
+def current(store: Store, product: str, name: str) -> list[Dataset]:
+    """Return the current datasets of that name, oldest interval first; a pointer that can't be read is left out."""
+    found = (read_kept(store, key, Dataset) for key in store.list(f"{product}/current/{name}"))
+    return [dataset for dataset in found if dataset]
+
+
+def leading_to(datasets: list[Dataset], end: Interval, count: int) -> tuple[Dataset, ...]:
+    """Return up to ``count`` datasets of the unbroken run of intervals that leads to and includes ``end``."""
+    chain: list[Dataset] = []
+    for dataset in reversed(datasets):
+        reaches = chain[0].interval.start if chain and chain[0].interval else end.end
+        if dataset.interval is not None and dataset.interval.end == reaches and len(chain) < count:
+            chain.insert(0, dataset)
+    return tuple(chain)
+
+
+def earlier(datasets: list[Dataset], first: Dataset) -> tuple[Dataset, ...]:
+    """Return the datasets of intervals that end before ``first`` begins."""
+    begins = first.interval.start if first.interval else None
+    return tuple(one for one in datasets if one.interval and begins and one.interval.end <= begins)

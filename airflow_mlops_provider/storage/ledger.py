@@ -1,0 +1,172 @@
+"""The append-only ledger of a product's model versions, kept in the artifact root."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from airflow_mlops_provider.exceptions import ConflictError, IntegrityError
+from airflow_mlops_provider.lifecycle.references import ModelVersion
+from airflow_mlops_provider.lifecycle.release.registry import (
+    LedgerEntry,
+    Status,
+    check_move,
+    check_same,
+    live_version,
+    registered,
+    status_of,
+)
+from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
+
+TRIES = 20
+
+
+class Ledger:
+    """A product's model versions and every move they made.
+
+    Each entry is a numbered object that can be created once and never written again: of two movers that read the
+    same state, one gets the number and the other looks again at what then stands. Each holds a digest of all before
+    it, and every reading checks the whole. What a chain can't show, a changed last entry or a tail that was taken
+    away, the head shows that is kept elsewhere.
+    """
+
+    def __init__(self, store: FolderStore | BucketStore, product: str) -> None:
+        self._store = store
+        self.product = product
+        self._prefix = f"{product}/ledger"
+
+    def entries(self) -> list[LedgerEntry]:
+        """Return all entries, oldest first.
+
+        :raises IntegrityError: if a file is missing, empty, changed or no entry; the message names it.
+        """
+        return self._read()[0]
+
+    def live(self) -> ModelVersion | None:
+        """Return the version that answers in production, if one does."""
+        return live_version(self.entries())
+
+    def head(self) -> str | None:
+        """Return the last entry's number with a digest of the whole; None while there is none."""
+        digests = self._read()[1]
+        return _head(digests, len(digests) - 1) if digests else None
+
+    def since(self, head: str | None) -> tuple[list[LedgerEntry], list[LedgerEntry]]:
+        """Return all entries, and of these the ones that came after a head that was kept elsewhere.
+
+        :raises IntegrityError: if entries up to that head were changed or taken away.
+        """
+        entries, digests = self._read()
+        if head is None:
+            return entries, entries
+        said = head.partition(":")[0]
+        number = int(said) if said.isdecimal() else -1
+        if number < 0:
+            raise IntegrityError(f"the head that was kept of the ledger of {self.product} is no head: {head[:80]!r}")
+        if number >= len(digests):
+            raise IntegrityError(
+                f"{self.file(len(digests))} is missing: the ledger ended with entry {number} when its head was kept"
+            )
+        if _head(digests, number) != head:
+            raise IntegrityError(f"{self.file(number)} or an entry before it is not the one whose digest was kept")
+        return entries, entries[number + 1 :]
+
+    def file(self, number: int) -> str:
+        """Return where an entry lies below the artifact root."""
+        return f"{self._prefix}/{number:08d}.json"
+
+    def move(
+        self,
+        version: ModelVersion,
+        to: Status,
+        *,
+        reason: str,
+        by: str,
+        evidence: dict[str, Any] | None = None,
+        as_of: datetime | None = None,
+    ) -> LedgerEntry:
+        """Move a version and return the entry that says so; a version that stands there already stays.
+
+        :raises TransitionError: if it may not move that way, or was registered as another model.
+        :raises ConflictError: if others kept moving first.
+        """
+        for _ in range(TRIES):
+            entries, digests = self._read()
+            now = status_of(entries, version.version)
+            known = check_same(registered(entries, version.version), version) if now else version
+            if now is to:
+                return next(e for e in reversed(entries) if e.version.version == version.version)
+            entry = LedgerEntry(
+                sequence=len(entries),
+                previous=digests[-1] if digests else _NOTHING,
+                version=known,
+                status=to,
+                was=check_move(entries, version.version, to),
+                reason=reason,
+                evidence=evidence or {},
+                by=by,
+                at=datetime.now(UTC),
+                as_of=as_of,
+            )
+            try:
+                self._store.write_new(self.file(entry.sequence), entry.model_dump_json(indent=1).encode())
+            except ConflictError:
+                continue
+            return entry
+        raise ConflictError(f"{self._prefix} changed {TRIES} times while version {version.version} was to move; retry")
+
+    def _read(self) -> tuple[list[LedgerEntry], list[str]]:
+        """Return the entries, and for each the digest of all up to it."""
+        entries: list[LedgerEntry] = []
+        digests: list[str] = []
+        for key in self._store.list(self._prefix):
+            if key != self.file(len(entries)):
+                raise IntegrityError(f"{key} lies where the ledger's next entry, {self.file(len(entries))}, should be")
+            data = self._store.read(key)
+            entry = _parsed(key, data)
+            flaw = self._flaw(entries, digests, entry)
+            if flaw:
+                raise IntegrityError(f"{key} {flaw}")
+            entries.append(entry)
+            digests.append(_digest(digests[-1] if digests else _NOTHING, data))
+        return entries, digests
+
+    def _flaw(self, before: Sequence[LedgerEntry], digests: Sequence[str], entry: LedgerEntry) -> str | None:
+        """Say what is wrong with an entry that comes after some others; None if nothing is."""
+        number, chained = entry.version.version, bool(before and before[-1].previous)
+        if entry.sequence != len(before):
+            return f"says that it is entry {entry.sequence}"
+        if entry.version.name != self.product:
+            return f"is of {entry.version.name!r}, not {self.product!r}"
+        if (chained or entry.previous) and entry.previous != (digests[-1] if digests else _NOTHING):
+            return "does not continue the entries before it: one of them, or it, was changed"
+        if entry.previous and entry.was != status_of(before, number):
+            return f"says that version {number} was {entry.was}, which it was not"
+        known = next((one.version for one in before if one.version.version == number), entry.version)
+        if (entry.version.uri, entry.version.hash) != (known.uri, known.hash):
+            return f"names another model than version {number} was registered with"
+        return None
+
+
+_NOTHING = hashlib.sha256().hexdigest()
+
+
+def _digest(before: str, data: bytes) -> str:
+    return hashlib.sha256(before.encode() + data).hexdigest()
+
+
+def _head(digests: Sequence[str], number: int) -> str:
+    return f"{number}:{digests[number]}"
+
+
+def _parsed(key: str, data: bytes) -> LedgerEntry:
+    if not data.strip():
+        raise IntegrityError(f"{key} is empty")
+    try:
+        return LedgerEntry.model_validate_json(data)
+    except ValidationError as error:
+        raise IntegrityError(f"{key} is no ledger entry: {str(error)[:300]}") from None

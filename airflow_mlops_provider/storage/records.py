@@ -1,0 +1,205 @@
+"""The records that jobs left: how a result was made and from what, back to the raw data."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import PurePosixPath
+
+from airflow_mlops_provider.exceptions import MissingRecordError, UnknownNameError
+from airflow_mlops_provider.lifecycle.records.lineage import Lineage, Made, ingredients, key_of, lineage
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
+from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
+from airflow_mlops_provider.lifecycle.references import ModelVersion, Reference
+from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry
+from airflow_mlops_provider.storage.artifacts import MANIFEST, RESULT, BucketStore, FolderStore
+from airflow_mlops_provider.storage.declarations import FOLDER as DECLARATIONS
+from airflow_mlops_provider.storage.ledger import Ledger
+from airflow_mlops_provider.storage.record_files import read_kept
+
+KEPT = 2048
+_REUSE = re.compile(r"[^/]+/[a-z_]+/[0-9a-f]{32}/reused/[0-9a-f]{16}/manifest\.json", re.ASCII)
+_RECORD = re.compile(r"[^/]+/[a-z_]+/[0-9a-f]{32}/(?:manifest|\d{8}T\d{12}Z)\.json", re.ASCII)
+
+
+@dataclass(frozen=True)
+class VersionRecord:
+    """A model version and the records of its making.
+
+    :param moves: its entries in the ledger, oldest first.
+    :param trained: the manifest of the job that made the model.
+    :param registered: the manifest of the job that registered it; None if that is gone.
+    """
+
+    version: ModelVersion
+    moves: tuple[LedgerEntry, ...]
+    trained: Manifest
+    registered: Manifest | None
+
+
+class Records:
+    """Reads the manifests and ledgers below an artifact root, each file once.
+
+    A root that was moved or copied reads the same: a result is found by its address, not by its whole URI, and is taken
+    for what a reference means only if its hash is the reference's.
+
+    :param store: the artifact root.
+    """
+
+    def __init__(self, store: FolderStore | BucketStore) -> None:
+        self.store = store
+        self._read = lru_cache(maxsize=KEPT)(self._read_anew)
+
+    def manifest_of(self, reference: Reference) -> Manifest:
+        """Return the manifest of the job that made what a reference means; a model version's is its training's.
+
+        Of several runs that made the very same, the one that told exactly this reference, else the first.
+
+        :raises MissingRecordError: if none is there that tells of this content.
+        """
+        found = [one for one in self._told(reference) if one.result and one.result.hash == reference.hash]
+        if not found:
+            raise MissingRecordError(f"no record under {reference.uri} tells how {reference.hash[:12]} was made")
+        return next((one for one in found if one.result == reference), found[0])
+
+    def recorded(self, key: str, reference: Reference) -> Manifest | None:
+        """Return the manifest that tells of the result in a folder, by its key below the root; None if there is none.
+
+        :param reference: what is claimed of it: of several, the one that says the same is returned, else the first
+            with the same content, else the first, which then says something else.
+        """
+        where = RESULT.fullmatch(key)
+        if where is None or where["folder"] == key:
+            return None
+        newest = self._read(f"{where['folder']}/{MANIFEST}")  # mostly it is this one, and nothing need be listed
+        if newest and _tells_of(newest, key) and _says(newest, reference):
+            return newest
+        found = [one for one in self._at(where["folder"], _RECORD) if _tells_of(one, key)]
+        same = [one for one in found if one.result and one.result.hash == reference.hash]
+        return next((one for one in same if _says(one, reference)), next(iter([*same, *found]), None))
+
+    def made(self, reference: Reference, within: Manifest | None = None) -> Made:
+        """Return how a result was made, or that its record is missing.
+
+        :param within: the manifest of what was made of it; knows who handed on what no job of ours made.
+        """
+        by = within.external.get(reference.uri) if within else None
+        if by is not None:
+            return Made(reference, None, f"made by no job of ours; handed on by {by}", external=True)
+        try:
+            return Made(reference, self.manifest_of(reference), reused=self.reuses(reference))
+        except MissingRecordError as error:
+            return Made(reference, None, str(error))
+
+    def ancestors(self, manifest: Manifest) -> Iterator[Made]:
+        """Yield all that a job's result was made of, nearest first, each once: its inputs, their inputs, …
+
+        What it was merely compared with is left out. A result whose record is missing ends its branch.
+        """
+        seen: set[str] = set()
+        waiting = deque((manifest, reference) for _, reference in ingredients(manifest))
+        while waiting:
+            within, reference = waiting.popleft()
+            if key_of(reference) in seen:
+                continue
+            seen.add(key_of(reference))
+            made = self.made(reference, within)
+            yield made
+            if made.manifest is not None:
+                waiting.extend((made.manifest, one) for _, one in ingredients(made.manifest))
+
+    def reuses(self, reference: Reference) -> tuple[RunIdentity, ...]:
+        """Return the runs that found a result's work finished, or made the very same again, the first first."""
+        where = RESULT.search(reference.uri)
+        found = self._at(where["folder"], _REUSE) if where else []
+        found = [one for one in found if one.result and one.result.hash == reference.hash]
+        return tuple(one.spec.run for one in sorted(found, key=lambda one: one.ended))
+
+    def lineage(self, product: str, number: int) -> Lineage:
+        """Return the graph of all that a model version was made of.
+
+        :raises UnknownNameError: if there is no such version; the message lists those there are.
+        """
+        moves = self.moves(product, number)
+        version = moves[0].version
+        made, registered = [self.made(version)], self._registered(version)
+        if made[0].manifest is not None:
+            made += self.ancestors(made[0].manifest)
+        return lineage(version, moves, made, registered.spec.run if registered else None)
+
+    def version(self, product: str, number: int) -> VersionRecord:
+        """Return a model version with the records of its making.
+
+        :raises UnknownNameError: if there is no such version; the message lists those there are.
+        :raises MissingRecordError: if the training's record is gone.
+        """
+        moves = self.moves(product, number)
+        version = moves[0].version
+        return VersionRecord(version, moves, self.manifest_of(version), self._registered(version))
+
+    def moves(self, product: str, number: int) -> tuple[LedgerEntry, ...]:
+        """Return a version's entries in the ledger, oldest first. :raises UnknownNameError: if it has none."""
+        entries = self.entries(product)
+        found = tuple(entry for entry in entries if entry.version.version == number)
+        if not found:
+            known = {f"{product}@{entry.version.version}" for entry in entries}
+            raise UnknownNameError("model version", f"{product}@{number}", known)
+        return found
+
+    def entries(self, product: str) -> list[LedgerEntry]:
+        """Return a product's ledger. :raises UnknownNameError: if it is empty; the message lists those that are not."""
+        found = Ledger(self.store, product).entries()
+        if not found:
+            raise UnknownNameError("product with model versions", product, self.products())
+        return found
+
+    def products(self) -> list[str]:
+        """Return the products that have a model version."""
+        return [name for name in self.declared() if self.store.list(f"{name}/ledger")]
+
+    def declared(self) -> list[str]:
+        """Return the products that have run a job."""
+        return [PurePosixPath(key).stem for key in self.store.list(DECLARATIONS)]
+
+    def all(self, product: str, *jobs: str) -> Iterator[Manifest]:
+        """Yield each manifest of a product, failed and replaced ones included: of some jobs, or of all."""
+        for folder in [f"{product}/{job}" for job in jobs] or [product]:
+            for key in self.store.list(folder):
+                if _RECORD.fullmatch(key) and (found := self._read(key)):
+                    yield found
+
+    def _told(self, reference: Reference) -> Iterator[Manifest]:
+        """Yield the manifests at a reference's address, the first that ended first."""
+        where = RESULT.search(reference.uri)
+        yield from self._at(where["folder"], _RECORD) if where else ()
+
+    def _at(self, folder: str, pattern: re.Pattern[str]) -> list[Manifest]:
+        """Return the readable manifests of a folder, the first that ended first."""
+        keys = [key for key in self.store.list(folder) if pattern.fullmatch(key)]
+        keys.sort(key=lambda key: (key.endswith(MANIFEST), key))
+        return [found for key in keys if (found := self._read(key))]
+
+    def _registered(self, version: ModelVersion) -> Manifest | None:
+        def tells(manifest: Manifest) -> bool:
+            made = manifest.result
+            return isinstance(made, ModelVersion) and (made.version, made.hash) == (version.version, version.hash)
+
+        return min(filter(tells, self.all(version.name, "register")), key=lambda one: one.ended, default=None)
+
+    def _read_anew(self, key: str) -> Manifest | None:
+        return read_kept(self.store, key, Manifest)
+
+
+def _tells_of(manifest: Manifest, key: str) -> bool:
+    """Say whether a manifest's result lies in that very folder; the root may have been another one."""
+    return manifest.result is not None and f"/{manifest.result.uri.rstrip('/')}".endswith(f"/{key}")
+
+
+def _says(manifest: Manifest, reference: Reference) -> bool:
+    """Say whether a manifest says of its result what a reference claims, as far as that claims anything."""
+    told = manifest.result
+    facts = told is not None and (told.kind != reference.kind or reference.facts in ({}, told.facts))
+    return facts and told is not None and told.hash == reference.hash

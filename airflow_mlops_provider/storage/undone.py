@@ -1,0 +1,81 @@
+"""What is still to be done, by the records.
+
+Asset events and the clock wake those who look here. What an event says is not believed, and one that got lost costs
+nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from airflow_mlops_provider.lifecycle.monitoring.feedback import Judgement
+from airflow_mlops_provider.lifecycle.references import Dataset
+from airflow_mlops_provider.lifecycle.release.registry import Status
+from airflow_mlops_provider.storage.intervals import Store, current
+from airflow_mlops_provider.storage.ledger import Ledger
+
+#: A run takes this many at most, the oldest first: Airflow maps no task over more than a thousand.
+MOST = 500
+FEATURES = "features"
+JUDGED = "judged"
+OLD = ""  # predictions of an earlier release don't say of which features they are
+
+
+def unpredicted(store: Store, product: str) -> list[Dataset]:
+    """Return the features, oldest first, that are in the feature store and of which no prediction exists.
+
+    Those count that lie behind what the first live version was made with: it learned from the others.
+    """
+    since = _went_live(store, product)
+    if since is None:
+        return []
+    features = [dataset for dataset in current(store, product, "features") if _begins(dataset) >= since]
+    if not features:
+        return []
+    loaded, predicted = (_features_by_interval(current(store, product, name)) for name in ("loaded", "predictions"))
+    return [
+        dataset
+        for dataset in features
+        if loaded.get(_begins(dataset)) == dataset.hash and predicted.get(_begins(dataset)) not in (dataset.hash, OLD)
+    ]
+
+
+def unjudged(store: Store, product: str) -> list[Dataset]:
+    """Return the predictions, oldest first, that monitoring has not judged together with their features."""
+    known = {judgement.observation.interval.start: judgement for judgement in judgements(store, product)}
+    found = [dataset for dataset in current(store, product, "predictions") if FEATURES in dataset.facts]
+    return [dataset for dataset in found if not _judged(known.get(_begins(dataset)), dataset)]
+
+
+def judgements(store: Store, product: str) -> list[Judgement]:
+    """Return what monitoring saw of each interval last, oldest interval first."""
+    return [Judgement.model_validate_json(store.read(key)) for key in store.list(f"{product}/{JUDGED}")]
+
+
+def judge(store: Store, product: str, judgement: Judgement) -> None:
+    """Keep what monitoring saw of an interval, in place of what it saw before."""
+    key = f"{product}/{JUDGED}/{judgement.observation.interval.key}.json"
+    store.write(key, judgement.model_dump_json(indent=1).encode())
+
+
+def _judged(judgement: Judgement | None, predictions: Dataset) -> bool:
+    of = (predictions.hash, predictions.facts[FEATURES])
+    return judgement is not None and (judgement.predictions, judgement.features) == of
+
+
+def _features_by_interval(datasets: list[Dataset]) -> dict[datetime, str]:
+    return {_begins(dataset): dataset.facts.get(FEATURES, OLD) for dataset in datasets}
+
+
+def _begins(dataset: Dataset) -> datetime:
+    assert dataset.interval is not None  # only an interval's datasets are published
+    return dataset.interval.start
+
+
+def _went_live(store: Store, product: str) -> datetime | None:
+    """Return where the data of the first version that ever went live end; None before that."""
+    live = [entry for entry in Ledger(store, product).entries() if entry.status is Status.LIVE]
+    if not live:
+        return None
+    interval = Dataset.model_validate(live[0].version.facts["training_set"]).interval
+    return interval.end if interval else None

@@ -1,0 +1,171 @@
+"""A tiny product with a real model server, MLflow and ledger, and deployments in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from airflow_mlops_provider.backends.feature_store.feast.store import FeatureStoreBackend
+from airflow_mlops_provider.backends.tracking.mlflow.mirror import Mirror
+from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
+from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity, Services
+from airflow_mlops_provider.lifecycle.references import Model, ModelVersion, Reference, Report
+from airflow_mlops_provider.lifecycle.release.registry import Status
+from airflow_mlops_provider.serving import releases
+from airflow_mlops_provider.serving.process import launcher
+from airflow_mlops_provider.serving.process.client import ask
+from airflow_mlops_provider.serving.process.folders import feature_folder
+from airflow_mlops_provider.storage.artifacts import content_hash, open_store
+from airflow_mlops_provider.storage.ledger import Ledger
+from tests.factories.serving import NAME, WATERMARK, make_model, make_product
+
+REPOSITORY = Path(__file__).parents[2]
+NOW = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+class DeployWorld:
+    """An artifact root whose versions passed their gates, and the one who deploys and reconciles them."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.code, self.root, self.port = folder / "code", folder / "root", port
+        self.product = make_product(self.code)
+        self.store = open_store(str(self.root))
+        self.services = Services(landing=str(folder), mlflow=f"sqlite:///{self.root}/mlflow.db")
+        self.ledger, self.mirror = Ledger(self.store, NAME), Mirror(self.services.mlflow, NAME)
+        self.url = launcher.url_of("127.0.0.1", port)
+        self._runner: subprocess.Popen[str] | None = None
+        self._fill()
+        self.mirror.server.call(lambda: self.mirror.server.client.create_registered_model(NAME))
+
+    def _fill(self) -> None:
+        rows = pd.DataFrame({"customer": [f"c{n}" for n in range(40)], "orders": range(40)})
+        times = [datetime(2020, 1, 1, hour % 24, tzinfo=UTC) for hour in range(40)]
+        rows = rows.assign(event_time=times, mean_price=np.random.default_rng(5).normal(size=40))
+        features, table = FeatureStoreBackend(self.product, feature_folder(str(self.root), NAME)), self.code / "rows"
+        rows.to_parquet(table)
+        day = Interval(start=datetime(2020, 1, 1, tzinfo=UTC), end=WATERMARK)
+        features.apply()
+        features.load_offline(day, {"customer": table})
+        features.materialize(day)
+
+    def ready(self, model: int = 0, upto: Status = Status.PRODUCTION_READY) -> ModelVersion:
+        """Make a new version of one of a few models, with the records that its promotion rests on."""
+        folder = self.root / NAME / "train" / f"{model:032x}" / f"{model:016x}"
+        if not folder.exists():
+            make_model(folder, model)
+        found = content_hash(folder)
+        self._record("train", model, Model(uri=folder.as_uri(), hash=found))
+        client = self.mirror.server.client
+        number = int(self.mirror.server.call(lambda: client.create_model_version(NAME, folder.as_uri())).version)
+        version = ModelVersion(name=NAME, version=number, uri=folder.as_uri(), hash=found)
+        report = self._report(model, found)
+        for to in (Status.REGISTERED, Status.STAGING, Status.PRODUCTION_READY):
+            evidence = {"report": report.uri, "hash": report.hash}
+            self.ledger.move(version, to, reason="a test wants it", by="tests", evidence=evidence)
+            if to is upto:
+                break
+        self.mirror.follow(self.ledger)
+        return version
+
+    def _report(self, model: int, of: str) -> Report:
+        folder = self.root / NAME / "evaluate" / f"{model:032x}" / f"{model:016x}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "evaluation.json").write_text(json.dumps({"model": of}))
+        report = Report(uri=folder.as_uri(), hash=content_hash(folder), passed=True, facts={"model": of})
+        self._record("evaluate", model, report)
+        return report
+
+    def _record(self, job: str, number: int, result: Reference) -> None:
+        spec = JobSpec(job=job, product=NAME, root=str(self.root), services=self.services)
+        told = Manifest(state="success", spec=spec, address=f"{number:064x}", result=result, started=NOW, ended=NOW)
+        self.store.write(f"{NAME}/{job}/{number:032x}/manifest.json", told.model_dump_json().encode())
+
+    def spec(self, job: str, who: str = "one", **params: Any) -> JobSpec:
+        """Return what asks for a deployment, or for a reconciliation."""
+        version = params.pop("version", None)
+        return JobSpec(
+            job=job,
+            product=NAME,
+            inputs={"version": version} if version else {},
+            params={"port": self.port, **params},
+            root=str(self.root),
+            services=self.services,
+            run=RunIdentity(dag_id="tests", run_id=who, task_id=job),
+        )
+
+    def run(self, *specs: JobSpec, die_at: str = "") -> list[int]:
+        """Run jobs at once, each in a process of its own, and return their exit statuses; -9 for one that was killed.
+
+        :param die_at: the point at which they kill themselves; ``log`` to keep a list of the points.
+        """
+        if self._runner is None:
+            path = os.pathsep.join((str(REPOSITORY), str(self.code)))
+            self._runner = subprocess.Popen(
+                [sys.executable, "-m", "tests.killing.jobs_that_die", str(self.root.parent / "jobs.log")],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path},
+            )  # fmt: skip
+        assert self._runner.stdin and self._runner.stdout
+        order = {"specs": [spec.model_dump_json() for spec in specs], "die_at": die_at}
+        self._runner.stdin.write(json.dumps(order) + "\n")
+        self._runner.stdin.flush()
+        statuses: list[int] = json.loads(self._runner.stdout.readline())
+        return statuses
+
+    def points(self) -> list[str]:
+        """Return the points that the last job with ``die_at="log"`` passed, in its order."""
+        return (self.root.parent / "jobs.log.points").read_text().splitlines()
+
+    def told(self, spec: JobSpec) -> Manifest:
+        """Return the manifest that the last job of a name and an asker left."""
+        file = self.root.parent / f"jobs.log.{spec.job}.{spec.run.run_id}.json"
+        return Manifest.model_validate_json(file.read_bytes())
+
+    def deploy(self, version: ModelVersion, **params: Any) -> Manifest:
+        """Deploy a version and return the manifest."""
+        spec = self.spec("deploy", version=version, **params)
+        self.run(spec)
+        return self.told(spec)
+
+    def reconcile(self) -> Report:
+        """Reconcile once and return the report."""
+        spec = self.spec("reconcile")
+        assert self.run(spec) == [0], self.told(spec).failure
+        report = self.told(spec).result
+        assert isinstance(report, Report)
+        return report
+
+    def truths(self) -> dict[str, Any]:
+        """Return which version each of the four calls the live one."""
+        pointer, live, state = releases.read_desired(self.store, NAME), self.ledger.live(), ask(self.url, "/version")
+        return {
+            "server": state["live"]["version"] if state and state["live"] else None,
+            "pointer": pointer.version if pointer else None,
+            "ledger": live.version if live else None,
+            "alias": self.mirror.read().aliases.get("champion"),
+        }
+
+    def truth(self) -> int | None:
+        """Return the one version that all four call live, and make sure that there is only that one."""
+        truths = self.truths()
+        assert len(set(truths.values())) == 1, truths
+        newest = {entry.version.version: entry.status for entry in self.ledger.entries()}
+        assert [number for number, status in newest.items() if status is Status.LIVE] == [truths["ledger"]]
+        assert self.mirror.read().head == self.ledger.head()
+        answer: int | None = truths["server"]
+        return answer
+
+    def close(self) -> None:
+        """End what runs."""
+        if self._runner is not None:
+            self._runner.kill()
+            self._runner.communicate()
+        launcher.stop(NAME, str(self.root))

@@ -1,0 +1,130 @@
+"""A tiny product, models of it and a release pointer, for the tests of the model server."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import lightgbm
+import numpy as np
+import pandas as pd
+
+from airflow_mlops_provider.backends.models import lightgbm as models
+from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.references import ModelVersion
+from airflow_mlops_provider.lifecycle.release.registry import Status, status_of
+from airflow_mlops_provider.serving import releases
+from airflow_mlops_provider.storage.artifacts import content_hash, open_store
+from airflow_mlops_provider.storage.ledger import Ledger
+
+NAME = "tiny_shop"
+WATERMARK = datetime(2020, 1, 2, tzinfo=UTC)
+PRODUCT = """
+from datetime import datetime, timezone
+from airflow_mlops_provider.lifecycle.product import *
+
+RULE = "tiny_shop.code:assemble"
+product = MLProduct(
+    name="tiny_shop", goal="Will <this> order come back?", kpi=Kpi(name="saved", target=1, unit="USD"),
+    value=Value(per_hit=1), problem="binary_classification",
+    owners=Owners(**{role: "someone" for role in Owners.model_fields}),
+    schedule=Schedule(cron="@daily", start=datetime(2020, 1, 1, tzinfo=timezone.utc)),
+    sources=(), rules=RULE, features=RULE, examples=RULE, assemble=RULE, expectations=RULE,
+    views=(View(name="customer", keys=("customer",), features={"orders": "int64", "mean_price": "float64"}),),
+    request={"customer": "string", "price": "float64", "pieces": "int64"},
+    label=Label(column="returned", known_at="known_at"), trainer=Trainer(code=RULE), gates=Gates(min_metric=0.5),
+)
+"""
+CODE = """
+def assemble(rows):
+    made = rows[["price", "pieces", "orders", "mean_price"]].copy()
+    made["hour"] = rows["event_time"].dt.hour
+    made["known"] = rows["customer"].notna()
+    return made.astype("float64")
+"""
+
+
+def make_product(folder: Path) -> MLProduct:
+    """Write the product's package into a folder and import it."""
+    package = folder / NAME
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "product.py").write_text(PRODUCT)
+    (package / "code.py").write_text(CODE)
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    product: MLProduct = importlib.import_module(f"{NAME}.product").product
+    return product
+
+
+def make_release(root: Path, version: int, seed: int | None = None) -> releases.Release:
+    """Train and store a model as a version that may go live; another seed gives another model."""
+    folder = root / NAME / "train" / f"model-{version}"
+    make_model(folder, version if seed is None else seed)
+    (folder / "manifest.json").write_text(json.dumps({"not": "part of the hash"}))
+    made = ModelVersion(name=NAME, version=version, uri=folder.as_uri(), hash=content_hash(folder))
+    enter(root, made, Status.REGISTERED, Status.STAGING, Status.PRODUCTION_READY)
+    return releases.Release.of(made)
+
+
+def make_model(folder: Path, seed: int) -> None:
+    """Train a model and keep its files in a folder."""
+    rng = np.random.default_rng(seed)
+    inputs = pd.DataFrame(
+        rng.normal(size=(400, 6)), columns=["price", "pieces", "orders", "mean_price", "hour", "known"]
+    )
+    label = (inputs["price"] + rng.normal(size=400) > 0).astype(int)
+    settings = {"objective": "binary", "num_leaves": 15, "verbose": -1, "num_threads": 1, "seed": seed}
+    models.save(lightgbm.train(settings, lightgbm.Dataset(inputs, label), 40), folder)
+
+
+def enter(root: Path, version: ModelVersion, *moves: Status) -> None:
+    """Enter moves of a version into the ledger, as far as it has not made them yet."""
+    ledger = Ledger(open_store(str(root)), NAME)
+    if status_of(ledger.entries(), version.version) is None or Status.REGISTERED not in moves:
+        for to in moves:
+            ledger.move(version, to, reason="a test wants it", by="tests")
+
+
+def make_rows(count: int, seed: int = 0) -> list[dict[str, object]]:
+    """Return JSON rows; one in ten has no customer, one in seven no price."""
+    rng = np.random.default_rng(seed)
+    return [
+        {
+            "customer": None if number % 10 == 9 else f"c{number % 50}",
+            "price": None if number % 7 == 6 else float(rng.normal()),
+            "pieces": int(rng.integers(0, 5)),
+            "event_time": f"2020-01-03T{number % 24:02d}:00:00+00:00",
+        }
+        for number in range(count)
+    ]
+
+
+def ask_for(root: Path, release: releases.Release) -> releases.Release:
+    """Point the server at a release, asked for now."""
+    again = release.model_copy(update={"requested_at": datetime.now(UTC)})
+    releases.request(open_store(str(root)), NAME, again)
+    return again
+
+
+class StandInFeatures:
+    """Features that are a plain function of the key, with a watermark that a test may move."""
+
+    def __init__(self, watermark: datetime | None = WATERMARK) -> None:
+        self.mark, self.broken = watermark, False
+
+    def require_online(self) -> None:
+        if self.broken:
+            raise OSError("the store is down")
+
+    def online(self, keys: pd.DataFrame) -> pd.DataFrame:
+        if self.broken:
+            raise OSError("the store is down")
+        numbers = keys["customer"].map(lambda key: float(key[1:]) if key else np.nan).astype("float64")
+        return pd.DataFrame({"orders": numbers, "mean_price": numbers / 7})
+
+    def watermark(self) -> datetime | None:
+        return self.mark

@@ -1,0 +1,257 @@
+"""``airflow mlops``: registered with Airflow, and plain with whoever mistypes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from airflow.cli.cli_config import ActionCommand
+from airflow.cli.cli_parser import get_parser
+
+from airflow_mlops_provider.cli.definition import get_mlops_cli_commands
+from airflow_mlops_provider.demo import processes, settings
+from airflow_mlops_provider.lifecycle.references import Model, ModelVersion
+from flight_delay.product import product as flight_delay
+from tests.factories.rain import PRODUCTS
+from tests.factories.ui import World
+
+
+@pytest.fixture
+def mlops(tmp_path: Path):
+    """Return a function that runs ``airflow mlops …`` in a home of its own."""
+
+    def run(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        env = {**os.environ, "AIRFLOW_HOME": str(tmp_path), "COLUMNS": "200", "PYTHONWARNINGS": "ignore", **(env or {})}
+        command = [sys.executable, "-m", "airflow", "mlops", *arguments]
+        return subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    return run
+
+
+def plainly(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the one line with which a command refused."""
+    assert done.returncode == 1
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+def test_help_names_every_command(mlops) -> None:
+    """Airflow's own command line knows the provider's commands."""
+    done = mlops("--help")
+    assert done.returncode == 0, done.stderr
+    for command in ("products", "versions", "lineage", "reproduce", "feedback", "demo", "up", "down"):
+        assert f"    {command}" in done.stdout
+
+
+def test_products_are_listed(mlops) -> None:
+    """The reference bundle is found without naming it, as a table and as JSON that a script can read."""
+    table, listed = mlops("products"), mlops("products", "--json")
+    assert "flight_delay" in table.stdout
+    assert "Will this flight arrive" in table.stdout
+    assert [product["name"] for product in json.loads(listed.stdout)] == ["flight_delay"]
+
+
+def test_a_folder_that_is_not_there_is_refused_in_one_line(mlops, tmp_path: Path) -> None:
+    """A mistyped folder is named, and not taken for a folder without products."""
+    assert "nowhere" in plainly(mlops("products", "--dags", str(tmp_path / "nowhere")))
+
+
+def test_an_unknown_product_is_refused_in_one_line(mlops) -> None:
+    """A mistyped product is named with those that there are, and not taken for one without versions."""
+    line = plainly(mlops("versions", "flight_dely"))
+    assert "flight_dely" in line
+    assert "flight_delay" in line
+
+
+def test_an_unknown_command_names_the_known_ones(mlops) -> None:
+    """A mistyped command ends with exit status 2 and the commands to choose from, without a traceback."""
+    done = mlops("demmo")
+    assert done.returncode == 2
+    assert "demo" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """Return a DAG folder with a product of one's own and a DAG file."""
+    shutil.copytree(PRODUCTS / "rain_tomorrow", tmp_path / "own" / "rain_tomorrow")
+    (tmp_path / "own" / "training.py").write_text("")
+    return tmp_path / "own"
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "AIRFLOW__CORE__DAGS_FOLDER",
+        "AIRFLOW__MLOPS__PRODUCTS_FOLDERS",
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST",
+    ],
+)
+def test_products_of_the_airflow_at_hand_are_found(mlops, own: Path, setting: str) -> None:
+    """Whichever setting names the folder, its product is listed and known, and the reference bundle is left out."""
+    path = "airflow.dag_processing.bundles.local.LocalDagBundle"
+    bundles = json.dumps([{"name": "own", "classpath": path, "kwargs": {"path": str(own)}}])
+    env = {setting: bundles if "BUNDLE" in setting else str(own)}
+    listed = mlops("products", "--json", env=env)
+    assert [product["name"] for product in json.loads(listed.stdout)] == ["rain_tomorrow"]
+    assert str(own) in listed.stderr
+    assert "days/2012.csv" in mlops("versions", "rain_tomorrow", env=env).stdout
+    assert "nothing is asked" in mlops("feedback", "rain_tomorrow", env=env).stdout
+    line = plainly(mlops("versions", "flight_delay", env=env))
+    assert "known: rain_tomorrow" in line and str(own) in line and "AIRFLOW__MLOPS__PRODUCTS_FOLDERS" in line
+
+
+def test_a_product_without_versions_says_how_to_get_one(mlops) -> None:
+    """No empty table: how many intervals a first training takes, which files to deliver and where."""
+    done = mlops("versions", "flight_delay")
+    assert done.returncode == 0
+    assert "takes 3 data intervals" in done.stdout and "flights/2013-01.csv" in done.stdout
+    assert json.loads(mlops("versions", "flight_delay", "--json").stdout) == []
+
+
+def test_a_folder_without_products_says_what_to_set(mlops, tmp_path: Path) -> None:
+    """An empty folder is named, with what a product is and how to name another place."""
+    done = mlops("products", "--dags", str(tmp_path))
+    assert done.returncode == 0 and done.stdout == ""
+    assert str(tmp_path) in done.stderr and "product.py" in done.stderr and "AIRFLOW_HOME" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("lineage", "flight_delay@1"), ["flight_delay", "AIRFLOW_HOME"]),
+        (("reproduce", "flight_delay@1"), ["flight_delay", "AIRFLOW_HOME"]),
+        (("lineage", "--file", "x", "--root", "/elsewhere"), ["'x'", "/elsewhere"]),
+        (("feedback", "flight_delay", "--answer", "done"), ["--close"]),
+        (("down", "--home", "/elsewhere"), ["/elsewhere"]),
+    ],
+)
+def test_what_is_not_there_is_said_with_the_next_step(mlops, arguments: tuple[str, ...], named: list[str]) -> None:
+    """Each refusal is one line that names what was asked for, where it was looked for, and what to set."""
+    line = plainly(mlops(*arguments))
+    assert all(one in line for one in named)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("up", "--port", "0"),
+        ("up", "--mlflow-port", "99999"),
+        ("demo", "--serving-port", "-1"),
+        ("demo", "--months", "0"),
+        ("demo", "--months", "13"),
+        ("demo", "--months", "٣"),
+        ("demo", "--months", "9" * 5000),
+    ],
+)
+def test_numbers_out_of_range_are_refused_at_once(arguments: tuple[str, ...], capsys) -> None:
+    """Ports and months are judged by the command line: exit status 2, naming value and range."""
+    with pytest.raises(SystemExit) as ended:
+        get_parser().parse_args(["mlops", *arguments])
+    assert ended.value.code == 2
+    assert "no whole number from" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", get_mlops_cli_commands()[0].subcommands, ids=lambda one: one.name)
+def test_help_ends_with_an_example(command: ActionCommand, capsys) -> None:
+    """Every command's help shows a call that can be copied; nothing of it is eaten as markup."""
+    with pytest.raises(SystemExit) as ended:
+        get_parser().parse_args(["mlops", command.name, "--help"])
+    assert ended.value.code == 0
+    assert f"airflow mlops {command.name}" in capsys.readouterr().out.partition("Examples:")[2]
+    assert "[" not in f"{command.description}{command.epilog}"
+
+
+@pytest.mark.parametrize("code", ["product = (", "import nowhere", "product = 1", "raise SystemExit(3)"])
+def test_a_broken_product_takes_no_other_away(mlops, own: Path, code: str) -> None:
+    """Its file is named with what is wrong, exit status 1; the others are listed."""
+    (own / "broken_one").mkdir()
+    (own / "broken_one" / "product.py").write_text(code)
+    done = mlops("products", "--dags", str(own), "--json")
+    assert [product["name"] for product in json.loads(done.stdout)] == ["rain_tomorrow"]
+    assert done.returncode == 1 and f"{own}/broken_one/product.py" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_up_says_how_to_make_a_product(mlops, tmp_path: Path) -> None:
+    """Without a product nothing is started, and the message says what one is."""
+    (tmp_path / "dags").mkdir()
+    line = plainly(mlops("up", "--dags", str(tmp_path / "dags"), "--home", str(tmp_path / "home")))
+    assert "product.py" in line and "MLProduct" in line
+    assert not (tmp_path / "home").exists()
+
+
+def test_up_says_where_dag_files_are_copied_from(mlops, own: Path, tmp_path: Path) -> None:
+    """A product alone would run nothing: the message names the files that are missing."""
+    (own / "training.py").unlink()
+    line = plainly(mlops("up", "--dags", str(own), "--home", str(tmp_path / "home")))
+    assert "no DAG files" in line and "/*.py" in line
+
+
+def test_up_leaves_a_strangers_home_alone(mlops, own: Path, tmp_path: Path) -> None:
+    """The home of somebody's own Airflow is refused, and its settings are as they were."""
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "airflow.db").touch()
+    (tmp_path / "theirs" / "airflow.cfg").write_text("[core]\n")
+    assert "not empty" in plainly(mlops("up", "--dags", str(own), "--home", str(tmp_path / "theirs")))
+    assert (tmp_path / "theirs" / "airflow.cfg").read_text() == "[core]\n"
+    assert "no folder" in plainly(mlops("up", "--dags", str(own), "--home", str(tmp_path / "theirs" / "airflow.cfg")))
+
+
+def test_a_taken_port_leaves_nothing_behind(mlops, own: Path, tmp_path: Path) -> None:
+    """Whichever port is taken, it is named, and the home may be used with another one."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        for option in ("--port", "--mlflow-port"):
+            free = {"--port": processes.free_port(), "--mlflow-port": processes.free_port(), option: port}
+            ports = [str(one) for pair in free.items() for one in pair]
+            line = plainly(mlops("up", "--dags", str(own), "--home", str(tmp_path / "home"), *ports))
+            assert f"port {port} " in line and not (tmp_path / "home").exists()
+
+
+def test_settings_of_somebody_else_are_kept(tmp_path: Path) -> None:
+    """An airflow.cfg that was there first is moved aside, and one of ours is written anew."""
+    (tmp_path / "airflow.cfg").write_text("[core]\nparallelism = 3\n")
+    for _ in range(2):
+        settings.write(tmp_path, tmp_path, 8080, quick=True, env={"AIRFLOW__MLOPS__LANDING_ROOT": "/landing"})
+    assert "parallelism = 3" in (tmp_path / "airflow.cfg.before").read_text()
+    assert "landing_root = /landing" in (tmp_path / "airflow.cfg").read_text()
+
+
+def test_two_products_at_one_port_are_named(mlops, own: Path, tmp_path: Path) -> None:
+    """Model servers that would fight for a port are refused before anything starts."""
+    copied = own / "snow_tomorrow"
+    shutil.copytree(own / "rain_tomorrow", copied)
+    for file in copied.glob("*.py"):
+        file.write_text(file.read_text().replace("rain_tomorrow", "snow_tomorrow"))
+    line = plainly(mlops("up", "--dags", str(own), "--home", str(tmp_path / "home")))
+    assert "rain_tomorrow" in line and "snow_tomorrow" in line and "8901" in line
+
+
+def test_a_reason_in_brackets_is_shown_as_it_is(mlops, tmp_path: Path) -> None:
+    """What looks like a terminal's markup is text."""
+    from airflow_mlops_provider.lifecycle.release.registry import Status
+
+    world = World(tmp_path / "mlops", flight_delay.model_copy(update={"goal": "[/b]never[bold]"}))
+    model = world.job("train", 1, kind=Model)
+    version = ModelVersion(uri=model.uri, hash=model.hash, name="flight_delay", version=1)
+    world.move(version, Status.REGISTERED, "because of [/b] and [red]")
+    done = mlops("versions", "flight_delay")
+    assert done.returncode == 0 and "because of [/b] and [red]" in done.stdout
+
+
+def test_a_reader_that_has_enough_is_no_error(tmp_path: Path) -> None:
+    """A closed pipe, as `head` leaves it, ends a listing quietly."""
+    env = {**os.environ, "AIRFLOW_HOME": str(tmp_path), "PYTHONWARNINGS": "ignore"}
+    command = [sys.executable, "-m", "airflow", "mlops", "products", "--json"]
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write) as closed:
+        done = subprocess.run(command, env=env, stdout=closed, stderr=subprocess.PIPE, text=True, check=False)
+    assert "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr

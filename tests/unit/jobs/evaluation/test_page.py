@@ -1,0 +1,49 @@
+"""The page of an evaluation says what it does not show."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from airflow_mlops_provider.jobs.evaluation.evaluate import MOST_NAMED, left_out
+from airflow_mlops_provider.lifecycle.release.gates import Evaluation, LeftOut
+from airflow_mlops_provider.render.pages import evaluation_page
+from flight_delay.product import product
+from tests.factories.ui import around
+
+
+@pytest.mark.parametrize("values", [3, 5000])
+def test_slices_left_out_are_said(values: int) -> None:
+    """Of each column and reason: how many values, how many examples, and the largest by name; the rest is counted."""
+    assert "carrier" in product.slices
+    rows = np.repeat([f"c{number:04}" for number in range(values)], 2)
+    window = pd.DataFrame(dict.fromkeys(product.slices, rows))
+    found = [one for one in left_out(product, window, np.arange(len(rows)) % 2) if one.column == "carrier"]
+    assert [(one.count, one.rows, one.why) for one in found] == [(values, len(rows), "fewer than 1000 rows")]
+    assert len(found[0].largest) == min(values, MOST_NAMED)
+    html = evaluation_page(product, evaluation(tuple(found)))
+    assert f"carrier: {values:,} with fewer than 1000 rows" in html and "c0002 (2)" in html
+    assert (f"and {values - MOST_NAMED:,} more" in html) == (values > MOST_NAMED)
+
+
+def test_slices_of_any_name_are_text() -> None:
+    """A value that looks like markup, and one that is long, are shown as they are."""
+    largest = {"<img src=x>": 3, "x" * 2000: 1}
+    html = evaluation_page(product, evaluation((LeftOut(column="dest", why="few", count=2, rows=4, largest=largest),)))
+    assert "&lt;img src=x&gt; (3)" in html and "<img" not in html
+
+
+def evaluation(left: tuple[LeftOut, ...]) -> Evaluation:
+    """Return an evaluation whose slices were left out."""
+    estimate = around(0.7)
+    return Evaluation(
+        metric="roc_auc", window="May 2013", rows=10, challenger=estimate, baseline=estimate, left_out=left
+    )
+
+
+def test_an_evaluation_of_before_is_read() -> None:
+    """A record that does not tell what was left out is an evaluation as ever."""
+    kept = evaluation(()).to_json()
+    kept.pop("left_out")
+    assert Evaluation.model_validate(kept) == evaluation(())

@@ -1,0 +1,194 @@
+"""Gates: each stops what it is there to stop, and says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from airflow_mlops_provider.lifecycle.product import Gates, Monitoring, Value
+from airflow_mlops_provider.lifecycle.release.gates import Estimate, Evaluation, judge
+from airflow_mlops_provider.lifecycle.search.declaration import Criteria, FloatRange
+
+GATES = Gates(min_metric=0.7, min_gain=0.01, min_slice=0.6, slice_rows=100)
+GOOD: dict[str, Any] = {
+    "metric": "roc_auc",
+    "window": "2013-03-01 00:00/2013-04-01 00:00",
+    "rows": 5000,
+    "challenger": Estimate(value=0.75, low=0.73, high=0.77),
+    "baseline": Estimate(value=0.6, low=0.58, high=0.62),
+    "champion": Estimate(value=0.72, low=0.7, high=0.74),
+    "champion_version": 3,
+    "gain": Estimate(value=0.03, low=0.01, high=0.05),
+    "slices": {"origin=JFK": {"rows": 900, "value": 0.7}},
+}
+FIRST = {"champion": None, "champion_version": None, "gain": None}
+
+
+def test_a_better_model_passes() -> None:
+    """Above every gate, the reason is the metric, the baseline and the gain over the champion."""
+    decision = judge(Evaluation(**GOOD), GATES)
+    assert decision.passed
+    assert decision.reasons == (
+        "roc_auc 0.7500 [0.7300, 0.7700] over baseline 0.6000; gain 0.0300 [0.0100, 0.0500] over champion v3",
+    )
+
+
+def test_the_first_model_has_no_champion_to_beat() -> None:
+    """Without a champion the gate on the gain is open, and the reason says why."""
+    decision = judge(Evaluation(**{**GOOD, **FIRST}), GATES)
+    assert decision.passed
+    assert decision.reasons == ("roc_auc 0.7500 [0.7300, 0.7700] over baseline 0.6000; there is no champion yet",)
+
+
+FAILING: dict[str, tuple[dict[str, Any], str]] = {
+    "metric": (
+        {"challenger": Estimate(value=0.6999, low=0.68, high=0.72)},
+        "roc_auc 0.6999 [0.6800, 0.7200] is below the gate 0.7",
+    ),
+    "baseline": (
+        {"challenger": Estimate(value=0.71, low=0.6, high=0.82)},
+        "roc_auc 0.7100 [0.6000, 0.8200] does not clear the naive baseline 0.6000",
+    ),
+    "gain": (
+        {"gain": Estimate(value=0.009, low=-0.01, high=0.03)},
+        "gain 0.0090 [-0.0100, 0.0300] over champion v3 is below 0.01",
+    ),
+    "slice": (
+        {"slices": {"origin=JFK": {"rows": 100, "value": 0.59}, "origin=EWR": {"rows": 900, "value": 0.6}}},
+        "roc_auc 0.5900 in slice origin=JFK is below 0.6",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_each_gate_stops_alone(name: str) -> None:
+    """A model that misses one gate is stopped by that one, and by no other."""
+    changes, reason = FAILING[name]
+    decision = judge(Evaluation(**{**GOOD, **changes}), GATES)
+    assert not decision.passed
+    assert decision.reasons == (reason,)
+
+
+def test_every_failed_gate_is_named() -> None:
+    """A model that misses all of them gets one reason for each."""
+    bad = {**GOOD, "challenger": Estimate(value=0.5, low=0.4, high=0.6), **FAILING["gain"][0], **FAILING["slice"][0]}
+    assert len(judge(Evaluation(**bad), GATES).reasons) == 4
+
+
+def test_a_value_on_the_gate_passes() -> None:
+    """What is demanded is the least, not one more; but the baseline must be left behind."""
+    on = {
+        "challenger": Estimate(value=0.7, low=0.61, high=0.8),
+        "gain": Estimate(value=0.01, low=0, high=0.02),
+        "slices": {"origin=JFK": {"rows": 100, "value": 0.6}},
+    }
+    assert judge(Evaluation(**{**GOOD, **on}), GATES).passed
+
+
+@pytest.mark.parametrize("gates", [GATES.model_copy(update={"min_slice": None}), GATES])
+def test_a_small_slice_or_no_gate_stops_nothing(gates: Gates) -> None:
+    """A bad slice counts only where there is a gate for it, and from its number of rows on."""
+    slices = {"origin=JFK": {"rows": 99, "value": 0.1}}
+    assert judge(Evaluation(**{**GOOD, "slices": slices}), gates).passed
+
+
+def test_a_small_loss_may_be_allowed() -> None:
+    """A negative gate lets a model through that loses no more than that."""
+    lost = Evaluation(**{**GOOD, "gain": Estimate(value=-0.004, low=-0.01, high=0.0)})
+    assert judge(lost, GATES.model_copy(update={"min_gain": -0.005})).passed
+    assert not judge(lost, GATES.model_copy(update={"min_gain": -0.003})).passed
+
+
+# --- what is no value of a metric -------------------------------------------------------------------------------------
+
+NAN, INF = float("nan"), float("inf")
+
+
+def around(value: float | None, low: float | None = 0.01, high: float | None = 0.99) -> Estimate:
+    """Return an estimate, possible or not."""
+    return Estimate.model_validate({"value": value, "low": low, "high": high})
+
+
+IMPOSSIBLE: dict[str, tuple[dict[str, Any], str]] = {
+    "a metric that is NaN": ({"challenger": around(NAN)}, "the challenger's roc_auc, nan"),
+    "a lower bound that is NaN": ({"challenger": around(0.75, low=NAN)}, "the challenger's roc_auc"),
+    "an upper bound that is infinite": ({"challenger": around(0.75, high=INF)}, "the challenger's roc_auc"),
+    "no metric at all": ({"challenger": around(None)}, "the challenger's roc_auc, nan"),
+    "a metric above its range": ({"challenger": around(75.0)}, "the challenger's roc_auc, 75.0000"),
+    "a baseline that is NaN": ({"baseline": around(NAN)}, "the baseline's roc_auc, nan"),
+    "a baseline below its range": ({"baseline": around(-0.5)}, "the baseline's roc_auc, -0.5000"),
+    "a champion that is NaN": ({"champion": around(NAN)}, "the champion's roc_auc, nan"),
+    "a gain that is NaN": ({"gain": around(NAN)}, "the gain in roc_auc, nan"),
+    "a gain beyond what is possible": ({"gain": around(1.5)}, "the gain in roc_auc, 1.5000"),
+    "a champion without a gain": ({"gain": None}, "the gain over the champion is missing"),
+    "a slice that is NaN": (
+        {"slices": {"origin=JFK": {"rows": 900, "value": NAN}}},
+        "roc_auc nan on 900 rows",
+    ),
+    "a slice of nothing": (
+        {"slices": {"origin=JFK": {"rows": 900, "value": None}}},
+        "roc_auc nan on 900 rows",
+    ),
+    "a slice of NaN rows": ({"slices": {"origin=JFK": {"rows": NAN, "value": 0.1}}}, "on nan rows in slice origin=JFK"),
+    "a slice without rows": ({"slices": {"origin=JFK": {"value": 0.1}}}, "on nan rows in slice origin=JFK"),
+}
+
+
+@pytest.mark.parametrize("name", IMPOSSIBLE)
+@pytest.mark.parametrize("gates", [GATES, Gates(min_metric=0, min_gain=-1)], ids=["strict", "open"])
+def test_what_is_no_value_passes_no_gate(gates: Gates, name: str) -> None:
+    """Every comparison with NaN is false, so no gate would stop it; it is stopped by name, also where all are open."""
+    changes, said = IMPOSSIBLE[name]
+    decision = judge(Evaluation.model_validate({**GOOD, **changes}), gates)
+    assert not decision.passed
+    assert [reason for reason in decision.reasons if said in reason], decision.reasons
+
+
+def test_an_evaluation_that_was_kept_with_nulls_is_read_and_refused() -> None:
+    """JSON has no NaN: what was written as null is read as what it was."""
+    kept = Evaluation(**{**GOOD, "challenger": around(NAN)}).model_dump_json()
+    assert '"value":null' in kept
+    assert not judge(Evaluation.from_file(kept.encode()), GATES).passed
+
+
+LIMITS: dict[str, Callable[[float], Any]] = {
+    "min_metric": lambda value: Gates(min_metric=value),
+    "min_slice": lambda value: Gates(min_metric=0.5, min_slice=value),
+    "min_gain": lambda value: Gates(min_metric=0.5, min_gain=value),
+    "drift_share": lambda value: Monitoring(drift_share=value),
+    "prediction_drift": lambda value: Monitoring(prediction_drift=value),
+    "min_metric of monitoring": lambda value: Monitoring(min_metric=value),
+    "target": lambda value: Criteria(target=value),
+    "min_gain of a search": lambda value: Criteria(min_gain=value),
+    "minutes": lambda value: Criteria(minutes=value),
+    "low": lambda value: FloatRange(low=value, high=1.0),
+    "high": lambda value: FloatRange(low=0.0, high=value),
+    "per_hit": lambda value: Value(per_hit=value),
+}
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+@pytest.mark.parametrize("value", [NAN, INF, -INF])
+def test_no_number_is_no_limit(limit: str, value: float) -> None:
+    """NaN and infinities are refused where a limit is declared; the error names it."""
+    with pytest.raises(ValidationError, match=limit.partition(" ")[0]):
+        LIMITS[limit](value)
+
+
+@pytest.mark.parametrize("limit", ["min_metric", "min_slice", "min_metric of monitoring", "target"])
+@pytest.mark.parametrize("value", [-0.01, 1.01, 70])
+def test_a_limit_out_of_its_metrics_range_is_refused(limit: str, value: float) -> None:
+    """No model could be above 70, and every one is above -1: neither is a gate."""
+    with pytest.raises(ValidationError, match=limit.partition(" ")[0]):
+        LIMITS[limit](value)
+
+
+def test_a_gain_may_be_negative_but_not_beyond_the_range() -> None:
+    """A small loss may be allowed; a whole range and more is none."""
+    assert Gates(min_metric=0.5, min_gain=-0.01).min_gain == -0.01
+    for value in (-1.01, 1.01):
+        with pytest.raises(ValidationError, match="min_gain"):
+            Gates(min_metric=0.5, min_gain=value)

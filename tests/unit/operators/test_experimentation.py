@@ -1,0 +1,147 @@
+"""The shells of a search: the form, what is skipped and why, and when a task fails rather than hides something."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from airflow_mlops_provider.jobs.experimentation.searching import StopRecord, keep_stop
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
+from airflow_mlops_provider.lifecycle.references import Dataset, Report
+from airflow_mlops_provider.lifecycle.search.trials import Stop
+from airflow_mlops_provider.operators import experimentation
+from airflow_mlops_provider.operators.experimentation import (
+    ExperimentConcludeSearchOperator,
+    ExperimentExportSettingsOperator,
+    ExperimentPlanDataOperator,
+    ExperimentPlanTrialsOperator,
+    ExperimentRunTrialOperator,
+    form,
+)
+from airflow_mlops_provider.storage.artifacts import FolderStore
+from flight_delay.product import product
+
+SPLIT = Dataset(uri="file:///split", hash="0" * 64, facts={"study": "flight_delay-1"}).to_json()
+STOP = Stop(kind="target", reason="trial 3 reached 0.9000, the target is 0.8", after=4)
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FolderStore:
+    """The artifact root of these tests' Airflow."""
+    monkeypatch.setenv("AIRFLOW__MLOPS__ARTIFACT_ROOT", str(tmp_path))
+    return FolderStore(tmp_path)
+
+
+@pytest.fixture
+def began(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Tells which operators came to run their job."""
+    seen: list[str] = []
+    monkeypatch.setattr(
+        experimentation.JobOperator, "execute", lambda self, context: seen.append(type(self).__name__) or {}
+    )
+    return seen
+
+
+def context(try_number: int = 1, **params: Any) -> Any:
+    """Return what Airflow hands a task, as far as these need it."""
+    return {"params": params, "ti": SimpleNamespace(try_number=try_number)}
+
+
+def trial(slot: int = 5) -> ExperimentRunTrialOperator:
+    """Return the task of one trial."""
+    return ExperimentRunTrialOperator(task_id="trial", product=product, split=SPLIT, slot=slot)
+
+
+def stopped(store: FolderStore, **criteria: Any) -> None:
+    """Keep that the search has stopped."""
+    assert product.search
+    record = StopRecord(study="flight_delay-1", criteria=product.search.criteria(**criteria), stop=STOP)
+    keep_stop(store, product.name, record)
+
+
+def test_the_form_is_what_the_product_declares() -> None:
+    """Every criterion is in the form with its declared value; what is typed in counts, what is left does not."""
+    assert product.search
+    fields = form(product)
+    assert {name: fields[name].value for name in experimentation.FORM} == product.search.criteria().to_json()
+    assert fields["needs_data_change"].value is None
+    slots = ExperimentPlanTrialsOperator(task_id="plan", product=product)
+    assert slots.execute(context(trials=3, target=None)) == [0, 1, 2]
+    assert len(slots.execute(context())) == product.search.trials
+    with pytest.raises(AirflowFailException, match="patience"):
+        slots.execute(context(patience=0))
+    none = product.model_copy(update={"search": None})
+    with pytest.raises(AirflowFailException, match="declares no search"):
+        ExperimentPlanTrialsOperator(task_id="plan", product=none).execute(context())
+
+
+def test_too_few_features_fail_with_their_number(store: FolderStore) -> None:
+    """Who asks by hand for what cannot be is told what is missing, rather than shown a run that was skipped."""
+    with pytest.raises(AirflowFailException, match="0 of the 3 feature intervals"):
+        ExperimentPlanDataOperator(task_id="plan", product=product).execute(context())
+
+
+def test_a_slot_after_the_stop_is_skipped_with_the_reason(store: FolderStore, began: list[str]) -> None:
+    """No job is started for it; under other criteria, or before the stop, one is."""
+    trial().execute(context(target=0.8))
+    stopped(store, target=0.8)
+    with pytest.raises(AirflowSkipException, match=r"trial 3 reached 0\.9000, the target is 0\.8"):
+        trial().execute(context(target=0.8))
+    trial().execute(context(target=0.95))
+    assert began == ["ExperimentRunTrialOperator"] * 2
+
+
+def test_a_slot_that_had_begun_is_finished(store: FolderStore, began: list[str]) -> None:
+    """After the stop, a trial that was killed, or that was waited for without a worker, is not abandoned."""
+    stopped(store, target=0.8)
+    trial().execute(context(try_number=2, target=0.8))
+    waited = trial()
+    waited._event = {"pod": "done"}
+    waited.execute(context(target=0.8))
+    assert len(began) == 2
+
+
+def test_what_the_job_left_out_is_skipped() -> None:
+    """A job that found the search stopped makes its task skipped, with the same words."""
+    left = report(passed=True, slot=5, skipped=STOP.reason)
+    with pytest.raises(AirflowSkipException, match=r"the search has stopped: trial 3 reached"):
+        trial().finish(manifest(left), context())
+    done = report(passed=True, slot=5, state="complete")
+    assert trial().finish(manifest(done), context()) == done.to_json()
+
+
+def test_a_search_without_any_result_fails(began: list[str]) -> None:
+    """Where no search was opened, or no trial was complete, the task that concludes does not hide it."""
+    with pytest.raises(AirflowFailException, match="no search was opened"):
+        ExperimentConcludeSearchOperator(task_id="conclude", product=product, split=None).execute(context())
+    conclude = ExperimentConcludeSearchOperator(task_id="conclude", product=product, split=SPLIT)
+    with pytest.raises(AirflowFailException, match="no trial was complete: all 3 trials have ended"):
+        conclude.finish(manifest(report(passed=False, best=None, stopped="all 3 trials have ended")), context())
+    assert began == []
+
+
+def test_only_a_winner_is_exported(began: list[str]) -> None:
+    """A search whose best trial is not worth it exports nothing, and says why."""
+    why = ("no trial beats the current settings, which reached 0.7900",)
+    lost = ExperimentExportSettingsOperator(
+        task_id="export", product=product, search=report(passed=False).model_copy(update={"broken": why}).to_json()
+    )
+    with pytest.raises(AirflowSkipException, match="no trial beats the current settings"):
+        lost.execute(context())
+    won = ExperimentExportSettingsOperator(task_id="export", product=product, search=report(passed=True).to_json())
+    won.execute(context())
+    assert began == ["ExperimentExportSettingsOperator"]
+
+
+def report(passed: bool, **facts: Any) -> Report:
+    """Return a report with some facts."""
+    return Report(uri="file:///report", hash="1" * 64, passed=passed, facts=facts)
+
+
+def manifest(result: Report) -> Manifest:
+    """Return the manifest of a job that succeeded, as far as an operator looks at it."""
+    return Manifest.model_construct(state="success", result=result)

@@ -1,0 +1,73 @@
+"""What an operator makes of a reference that a task of one's own hands on: who it was, and that its table counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG, task
+
+from airflow_mlops_provider.lifecycle.references import Dataset
+from airflow_mlops_provider.operators import evaluation, features
+from airflow_mlops_provider.operators.evaluation import ModelRetuneOperator
+from airflow_mlops_provider.operators.features import FeaturesComputeIntervalOperator, RulesCleanIntervalOperator
+from airflow_mlops_provider.operators.validation import GreatExpectationsValidateDatasetOperator
+from airflow_mlops_provider.runtime.runner import run
+from airflow_mlops_provider.storage.artifacts import FolderStore
+from tests.factories.tiny import TinyWorld
+
+CONTEXT: Any = {
+    "ti": SimpleNamespace(dag_id="mine", run_id="one", task_id="clean", map_index=-1, try_number=1),
+    "params": {},
+}
+
+
+def test_who_handed_on_a_reference(make: Callable[..., TinyWorld]) -> None:
+    """The task that an input comes from is named with its run, also after its reference has taken its place."""
+    world = make()
+    with DAG("mine", schedule=None, start_date=datetime(2024, 1, 1, tzinfo=UTC)):
+
+        @task
+        def double(reference: Any) -> Any:
+            return reference
+
+        given = double("x")
+        clean = RulesCleanIntervalOperator(task_id="clean", product=world.product, raw=given)
+        check = GreatExpectationsValidateDatasetOperator(
+            task_id="check", product=world.product, dataset={"kind": "dataset"}, what="raw"
+        )
+    running = clean.prepare_for_execution()
+    running.raw = {"kind": "dataset", "uri": "file:///x", "hash": "0"}
+    assert running.handed_on(CONTEXT) == {"raw": "mine/one/double"}
+    assert check.handed_on(CONTEXT) == {}
+
+
+def test_the_table_that_was_handed_on_is_computed_from(
+    make: Callable[..., TinyWorld], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of its interval the table of a task in between counts, not the one that cleaning left; of others the current."""
+    world = make()
+    monkeypatch.setattr(features, "artifact_store", lambda: FolderStore(world.root))
+    cleaned = run(world.cleaning()).result
+    assert isinstance(cleaned, Dataset)
+    mine = cleaned.model_copy(update={"uri": f"{world.root.as_uri()}/mine", "hash": "1" * 64})
+    for given in (cleaned, mine):
+        operator = FeaturesComputeIntervalOperator(task_id="compute", product=world.product, clean=given.to_json())
+        assert operator.inputs(CONTEXT) == {"clean": (given,)}
+
+
+def test_nobody_decides_by_an_evaluation_without_a_record(
+    make: Callable[..., TinyWorld], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An evaluation that no job left neither spares nor starts a search."""
+    world = make()
+    monkeypatch.setattr(evaluation, "artifact_store", lambda: FolderStore(world.root))
+    forged = {"kind": "report", "uri": f"{world.root.as_uri()}/mine", "hash": "1" * 64, "passed": True}
+    operator = ModelRetuneOperator(
+        task_id="retune", product=world.product, model={}, training_set={}, evaluation={**forged, "facts": {}}
+    )
+    with pytest.raises(Exception, match="MissingRecordError"):
+        operator.execute.__wrapped__(operator, CONTEXT)

@@ -1,0 +1,85 @@
+"""Which pods are nobody's any more: only what is plainly ours, and plainly finished or gone."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from airflow.sdk import TaskInstanceState
+
+from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
+from airflow_mlops_provider.places.kubernetes.decisions.identity import (
+    DECIDED,
+    INSTALLATION,
+    MANAGED_BY,
+    full_ids,
+    label,
+    labels,
+)
+from airflow_mlops_provider.places.kubernetes.decisions.orphans import FINISHED, GONE, fate, stays
+from tests.factories.kube.pod_examples import BEGAN, pod
+
+RUN = RunIdentity(dag_id="d", run_id="scheduled__2024-01-01T00:00:00+00:00", task_id="t", map_index=-1, try_number=1)
+OURS = "team a / production"
+ENDED = {"success", "failed", "skipped", "upstream_failed", "removed"}
+
+
+def ours(**more: str | None) -> dict[str, Any]:
+    """Return a pod of ours that has failed; further labels, or None to take one away."""
+    one = pod("Failed", "exit 1")
+    wanted = {**labels(RUN), INSTALLATION: label(OURS), **more}
+    one["metadata"]["labels"] = {key: value for key, value in wanted.items() if value is not None}
+    one["metadata"]["annotations"] = full_ids(RUN)
+    return one
+
+
+def test_ours_is_judged() -> None:
+    """A pod that names this provider, this installation and its task instance is judged by its task's state."""
+    assert stays(ours(), OURS) is None
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({MANAGED_BY[0]: "helm"}, "not managed by this provider"),
+        ({MANAGED_BY[0]: None}, "not managed by this provider"),
+        ({INSTALLATION: "another"}, "belongs to the installation 'another'"),
+        ({INSTALLATION: None}, "names no installation"),
+        ({INSTALLATION: ""}, "names no installation"),
+    ],
+)
+def test_others_are_left_alone(more: dict[str, str | None], why: str) -> None:
+    """A pod of somebody else stays, and so does one that names nobody."""
+    assert why in str(stays(ours(**more), OURS))
+
+
+def test_what_is_not_plain_is_left_alone() -> None:
+    """A pod without its annotations stays, without any of them too; one that is being deleted already is left to it."""
+    for name in (None, *full_ids(RUN)):
+        one = ours()
+        one["metadata"]["annotations"] = {key: value for key, value in full_ids(RUN).items() if name and key != name}
+        assert "does not say" in str(stays(one, OURS))
+    going = ours()
+    going["metadata"]["deletionTimestamp"] = "2024-01-01T00:00:00Z"
+    assert "already" in str(stays(going, OURS))
+    assert stays({"metadata": {"name": "bare"}}, OURS)
+
+
+@pytest.mark.parametrize("state", [*(state.value for state in TaskInstanceState), None, GONE, "a state to come"])
+def test_only_finished_ones_go(state: str | None) -> None:
+    """Of all states that Airflow knows, and of those it may know one day, only the finished ones cost a pod."""
+    found = fate(ours(), state, BEGAN, 0)
+    assert found.remove == (state in ENDED | {GONE})
+    assert str(state or "not scheduled yet") in found.why
+    assert ENDED | {GONE} == FINISHED
+
+
+@pytest.mark.parametrize(
+    ("state", "hours", "goes"),
+    [("failed", 71, False), ("failed", 72, True), ("success", 1, False), (GONE, 0, True), ("running", 99, False)],
+)
+def test_kept_pods_have_their_time(state: str, hours: int, goes: bool) -> None:
+    """A pod kept for a look at it stays for the hours that were said, unless its run is deleted."""
+    found = fate(ours(**{DECIDED: "true"}), state, BEGAN + timedelta(hours=hours), 72)
+    assert found.remove is goes

@@ -1,0 +1,194 @@
+"""What slow, half-sent and endless requests get from the real server, by its own sockets; and who may listen where."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import logging
+import socket
+import threading
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from airflow_mlops_provider.exceptions import DeploymentError
+from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.serving import __main__ as command
+from airflow_mlops_provider.serving import connections
+from airflow_mlops_provider.serving.app import create_app
+from airflow_mlops_provider.serving.process import client
+from airflow_mlops_provider.serving.server import ModelServer
+from tests.factories.serving import StandInFeatures, make_product
+
+TOKEN = "sesame"
+POST = b"POST /predict HTTP/1.1\r\nhost: x\r\nauthorization: Bearer sesame\r\n"
+
+
+@pytest.fixture(scope="module")
+def product(tmp_path_factory: pytest.TempPathFactory) -> MLProduct:
+    return make_product(tmp_path_factory.mktemp("code"))
+
+
+@pytest.fixture
+def port(product: MLProduct, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A server in a thread, with short patience."""
+    monkeypatch.setattr(connections.PatientProtocol, "seconds", 0.3)
+    server = ModelServer(product, str(tmp_path), StandInFeatures, tmp_path / "log", poll=0.05)
+    config = connections.config(create_app(server, token=TOKEN, body_seconds=0.3), "127.0.0.1", 0)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        running = uvicorn.Server(config)
+        thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        number: int = listening.getsockname()[1]
+        client_ = httpx.Client(base_url=f"http://127.0.0.1:{number}", trust_env=False)
+        while not running.started:
+            thread.join(0.01)
+        assert client_.get("/health").status_code == 200
+        yield number
+        running.should_exit = True
+        thread.join(30)
+
+
+def until_closed(connection: socket.socket) -> bytes:
+    """Return all that still comes until the other side hangs up."""
+    parts = []
+    while part := connection.recv(65536):
+        parts.append(part)
+    return b"".join(parts)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET /health HT",
+        b"GET /health HTTP/1.1\r\nhost: x\r\nx-slow: ",
+        b"GET /health HTTP/1.1\r\nhost: x\r\n\r\nGET /health HTTP/1.1\r\nhost",
+        b"GET /health HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\nhalf",
+    ],
+    ids=["silence", "half a line", "half a header", "half a second request", "a body that nobody reads"],
+)
+def test_who_does_not_go_on_is_hung_up_on(port: int, sent: bytes) -> None:
+    """A connection that stops before its request is whole ends, and others are answered meanwhile."""
+    with socket.create_connection(("127.0.0.1", port), 20) as slow:
+        slow.sendall(sent)
+        assert httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False).status_code == 200
+        until_closed(slow)
+
+
+def test_a_body_that_does_not_arrive_is_told_so(port: int) -> None:
+    """Half a body gets a 408 and the connection's end; others are answered meanwhile."""
+    with socket.create_connection(("127.0.0.1", port), 20) as slow:
+        slow.sendall(POST + b"content-length: 100\r\n\r\n{")
+        assert httpx.get(f"http://127.0.0.1:{port}/ready", trust_env=False).status_code == 503
+        head, _, body = until_closed(slow).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 408 ")
+    assert b"connection: close" in head.lower()
+    assert json.loads(body) == {"detail": "the body did not arrive within 0.3 s"}
+
+
+@pytest.mark.parametrize("endless", [b"a" * 4096, b"x-more: 1\r\n" * 400], ids=["one line", "many headers"])
+def test_headers_without_end_are_cut(port: int, endless: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Headers beyond their bytes end the connection, however fast they come."""
+    monkeypatch.setattr(connections.PatientProtocol, "seconds", 600)
+    with socket.create_connection(("127.0.0.1", port), 20) as greedy:
+        greedy.sendall(b"GET /health HTTP/1.1\r\n")
+        with pytest.raises(OSError, match=r"reset|[Bb]roken"):
+            deque((greedy.sendall(endless) for _ in range(100_000)), maxlen=0)
+
+
+def test_a_large_body_hears_why(port: int) -> None:
+    """A caller who sends too much is not cut off: it gets its 413."""
+    answer = httpx.post(
+        f"http://127.0.0.1:{port}/predict",
+        content=b" " * (17 * 1024 * 1024),
+        headers={"authorization": f"Bearer {TOKEN}"},
+        trust_env=False,
+        timeout=30,
+    )
+    assert answer.status_code in {413, 408}
+    assert answer.json()["detail"]
+
+
+def test_callers_mistakes_leave_no_line(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    """Who goes away, sends no HTTP, a wrong body, type or token is no line in the log, and the server goes on."""
+    caplog.set_level(logging.WARNING)
+    for sent in (b"\x16\x03\x01 no http\r\n\r\n", POST + b"content-length: 100\r\n\r\n{"):
+        with socket.create_connection(("127.0.0.1", port), 20) as gone:
+            gone.sendall(sent)
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as well:
+        for body, kind in ((b"\xff\xfe", "application/json"), (b"<a/>", "text/xml"), (b"", "multipart/form-data")):
+            answer = well.post("/predict", content=body, headers={**headers, "content-type": kind})
+            assert answer.status_code == 422
+        assert well.post("/predict", content=b"{").status_code == 401
+        assert well.get("/nothing").status_code == 404
+        assert well.put("/predict").status_code == 405
+    assert [record for record in caplog.records if record.name.startswith(("uvicorn", "airflow_mlops"))] == []
+
+
+def test_who_asks_about_the_server_sends_the_token(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our own client has the token from the environment; with another, the error says where it comes from."""
+    url = f"http://127.0.0.1:{port}"
+    monkeypatch.setenv(client.TOKEN_VARIABLE, TOKEN)
+    state = client.ask(url, "/version")
+    assert state is not None
+    assert state["product"] == "tiny_shop"
+    monkeypatch.setenv(client.TOKEN_VARIABLE, "other")
+    with pytest.raises(DeploymentError, match="asks for another token; the password of the connection"):
+        client.ask(url, "/version")
+    assert client.what_answers(url) == "an HTTP server (uvicorn) with status 401"
+
+
+def test_a_stranger_at_the_port_never_sees_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asking who listens at an address tells nothing of ours."""
+    seen: list[Any] = []
+
+    class Stranger(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append(dict(self.headers))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    monkeypatch.setenv(client.TOKEN_VARIABLE, TOKEN)
+    with http.server.HTTPServer(("127.0.0.1", 0), Stranger) as stranger:
+        threading.Thread(target=stranger.serve_forever, daemon=True).start()
+        assert "status 200" in str(client.what_answers(f"http://127.0.0.1:{stranger.server_port}"))
+        stranger.shutdown()
+    assert seen
+    assert TOKEN not in str(seen)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "serving.example"])
+def test_listening_to_others_needs_a_token_or_a_word(
+    host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without either the command ends before it builds anything; with one of them, or on this machine, it goes on."""
+
+    class BuiltError(Exception):
+        pass
+
+    def build(_: Any) -> None:
+        raise BuiltError
+
+    monkeypatch.setattr(command, "build", build)
+    monkeypatch.delenv(command.TOKEN_VARIABLE, raising=False)
+    arguments = ["--product", "p", "--root", "r", "--host"]
+    with pytest.raises(SystemExit):
+        command.main([*arguments, host])
+    assert "set MLOPS_SERVING_TOKEN to a token that callers must send, or say --no-token" in capsys.readouterr().err
+    for fine in ([host, "--no-token"], ["127.0.0.1"], ["localhost"], ["::1"]):
+        with pytest.raises(BuiltError):
+            command.main([*arguments, *fine])
+    monkeypatch.setenv(command.TOKEN_VARIABLE, TOKEN)
+    with pytest.raises(BuiltError):
+        command.main([*arguments, host])
