@@ -23,7 +23,7 @@ _TOLD = ("doc_string", "metadata_props", "producer_name", "producer_version")
 
 
 def save(model: torch.nn.Module, folder: Path, _: pd.DataFrame | None = None) -> None:
-    """Write a network as :mod:`airflow_mlops_provider.backends.models.onnx` keeps it, bytes the same for the same weights.
+    """Write a network as ONNX, bytes the same for the same weights.
 
     :param model: a module with ``inputs``, each column's categories or None for a number, whose ``forward(numbers,
         codes)`` gives one probability a row; both as :func:`~..onnx.save` describes them.
