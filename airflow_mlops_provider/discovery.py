@@ -112,7 +112,7 @@ def looked(root: str, named: Path | None = None) -> str:
 
 def first_steps(product: MLProduct, landing: str) -> str:
     """Return what brings a product its first model version."""
-    wanted = product.windows.train + product.windows.evaluate
+    wanted = product.training.windows.train + product.training.windows.evaluate
     return (
         f"a first training takes {wanted} data intervals. Deliver the files of each below {landing}, first "
         f"{', '.join(deliveries(product))}; where Airflow runs (`airflow mlops up` starts one) and the product's DAGs "
@@ -123,7 +123,7 @@ def first_steps(product: MLProduct, landing: str) -> str:
 def deliveries(product: MLProduct) -> list[str]:
     """Return the files of the product's first data interval, as its sources name them."""
     first = intervals(product, 1)[0]
-    return [product.delivery(source, first) for source in product.sources]
+    return [source.delivery(first) for source in product.data.sources]
 
 
 def intervals(product: MLProduct, count: int) -> list[Interval]:

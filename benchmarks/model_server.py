@@ -88,7 +88,7 @@ releases.request(store, product.name, releases.Release.of(version))
 march = replay.month("2013-03")
 tables = {file.stem: pd.read_parquet(file) for file in Path(clean(march).uri.removeprefix("file://")).glob("*.parquet")}
 rows = examples(tables, march).sample(count, random_state=7).reset_index(drop=True)
-rows = rows[rows["event_time"] >= march.start][[*product.request, "event_time"]]
+rows = rows[rows["event_time"] >= march.start][[*product.features.request, "event_time"]]
 rows = pd.concat([rows, rows])[:count].reset_index(drop=True)
 predictor = Predictor.load(product, Path(model.uri.removeprefix("file://")), model.hash, 1)
 backend = FeatureStoreBackend(product, folders.feature_folder(root, product.name))

@@ -12,7 +12,6 @@ from packaging.utils import canonicalize_name
 from airflow_mlops_provider.backends import environment
 from airflow_mlops_provider.backends.models import base as models
 from airflow_mlops_provider.exceptions import MissingExtraError
-from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.search.declaration import Algorithm
 from airflow_mlops_provider.lifecycle.trainer import Trainer
 
@@ -28,10 +27,10 @@ DISTRIBUTIONS = {
 }
 
 
-def missing_extra(error: BaseException, product: MLProduct | None = None) -> MissingExtraError | None:
+def missing_extra(error: BaseException, declared: Iterable[str] = ()) -> MissingExtraError | None:
     """Return what an error comes to where a declared package is not installed; None for any other error.
 
-    :param product: whose trainers declare packages beside ours.
+    :param declared: packages that trainers declare, beside ours.
     """
     found: BaseException | None = error
     while found is not None and not (isinstance(found, ModuleNotFoundError) and found.name):
@@ -39,7 +38,7 @@ def missing_extra(error: BaseException, product: MLProduct | None = None) -> Mis
     if isinstance(error, MissingExtraError) or not isinstance(found, ModuleNotFoundError) or _is_there(found):
         return None
     name = _distribution(found.name or "")
-    line = install_line(name, _required(product) if product else ())
+    line = install_line(name, declared)
     return MissingExtraError(f"{name} is not installed; run: {line}") if line else None
 
 
@@ -76,11 +75,6 @@ def available(algorithms: Sequence[Algorithm]) -> tuple[list[Algorithm], dict[st
         told = "; ".join(f"algorithm {name}: {why}" for name, why in left_out.items())
         raise MissingExtraError(f"no algorithm of this search can be tried here: {told}")
     return offered, left_out
-
-
-def _required(product: MLProduct) -> Iterator[str]:
-    for trainer in (product.trainer, *(product.search.algorithms if product.search else ())):
-        yield from trainer.requires
 
 
 def _is_there(error: ModuleNotFoundError) -> bool:

@@ -67,7 +67,7 @@ def products(args: Namespace) -> None:
     if args.json:
         print(json.dumps([product.to_json() for product in found], indent=1))
     elif found:
-        _table(("product", "goal", "owner"), [(p.name, p.goal, p.owners.ml_engineer) for p in found])
+        _table(("product", "goal", "owner"), [(p.name, p.goal, p.business.owners.ml_engineer) for p in found])
     count = f"{len(found) or 'no'} product{'s' * (len(found) != 1)} in {places}"
     print(count if found or broken else f"{count}. {ELSEWHERE}", file=sys.stderr)
     if broken:

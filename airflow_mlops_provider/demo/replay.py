@@ -114,7 +114,7 @@ def own_repository(home: Path, product: MLProduct) -> dict[str, str]:
 
     bare, code = (home / SOURCE).resolve(), source_file(f"{product.name}.product").parent
     bare.mkdir(parents=True)
-    GitRemote(bare.as_uri(), bare, Credentials()).begin(code, Person(product.owners.ml_engineer))
+    GitRemote(bare.as_uri(), bare, Credentials()).begin(code, Person(product.business.owners.ml_engineer))
     connection = {"conn_type": "mlops_source", "extra": {"remote": bare.as_uri(), "path": code.name}}
     return {f"AIRFLOW_CONN_MLOPS_SOURCE_{product.name.upper()}": json.dumps(connection)}
 
@@ -140,7 +140,7 @@ def replay(console: Console, watch: Watch, product: MLProduct, landing: Path, mo
 
 def experiment(console: Console, watch: Watch, product: MLProduct, months: int) -> None:
     """Start a small experiment by its pipeline's form and wait for its end; too few months have nothing to try on."""
-    if product.search is None or months < product.windows.train + product.windows.evaluate:
+    if product.search is None or months < product.training.windows.train + product.training.windows.evaluate:
         return
     began, last = time.monotonic(), intervals(product, months)[-1]
     told = ", ".join(f"{name} {value}" for name, value in EXPERIMENT.items())

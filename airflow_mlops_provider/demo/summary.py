@@ -29,7 +29,7 @@ def summarise(watch: Watch, product: MLProduct, root: Path) -> dict[str, Any]:
     return {
         "product": product.name,
         "goal": product.goal,
-        "metric": product.metric,
+        "metric": product.evaluation.metric,
         "limits": product.monitoring.to_json(),
         "months": months(store, product),
         "versions": versions(store, product, entries),

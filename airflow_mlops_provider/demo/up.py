@@ -133,7 +133,7 @@ def serve(product: MLProduct, home: Path, env: Mapping[str, str], port: int | No
     log = home / "logs" / f"model-server-{product.name}.log"
     folder = str(source_file(f"{product.name}.product").parent.parent)
     paths = {**env, "PYTHONPATH": os.pathsep.join(filter(None, [folder, env.get("PYTHONPATH")]))}
-    root, code = str((home / demo.ARTIFACTS).resolve()), serving_code(product)
+    root, code = str((home / demo.ARTIFACTS).resolve()), serving_code(product.scoring)
     ensure_running(product.name, root, product.serving.host, port or product.serving.port, log, paths, code=code)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from airflow_mlops_provider.hooks import defaults
 from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
 from airflow_mlops_provider.hooks.feast import FeastHook
@@ -9,36 +11,31 @@ from airflow_mlops_provider.hooks.mlflow import MlflowHook
 from airflow_mlops_provider.hooks.model_server import ModelServerHook
 from airflow_mlops_provider.hooks.optuna import OptunaHook
 from airflow_mlops_provider.hooks.source import SourceHook
-from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.spec import Services
 
-#: The jobs that write to a product's repository. No other is given the right to.
-COMMITTING = ("export_settings",)
-#: The jobs that work on a search's trials. No other is given the right to.
-SEARCHING = ("search", "trial", "conclude")
 
-
-def services(product: MLProduct, job: str | None = None) -> tuple[Services, str, dict[str, str]]:
+def services(product: str, guarded: Collection[str] = ()) -> tuple[Services, str, dict[str, str]]:
     """Return where a product's services are, the artifact root, and the environment that bears the credentials.
 
     Each comes from its Airflow connection where that is defined, and from the embedded default where not. A product
     with a model server or repository of its own has the connection ``mlops_model_server_<product>`` or
     ``mlops_source_<product>``.
 
-    :param job: the job that they are for; only one that commits is told the product's repository and its token, only
-        one that searches the search's database and its password.
+    :param product: the product's name.
+    :param guarded: which of the guarded services a job may see: ``source``, the product's repository and its token, and
+        ``search``, the database of searches and its password. No other job is told of them.
     :raises ConfigurationError: if a connection cannot work as it is filled in.
     """
     store, mlflow, feast, server = ArtifactStoreHook(), MlflowHook(), FeastHook(), server_of(product)
-    source = source_of(product) if job in COMMITTING else None
-    search = OptunaHook() if job in SEARCHING else None
+    source = source_of(product) if "source" in guarded else None
+    search = OptunaHook() if "search" in guarded else None
     root = store.settings()["root"]
     addresses = Services(
         landing=defaults.landing_root(root),
         mlflow=mlflow.settings()["uri"],
         online_store=feast.settings(),
         model_server=server.settings()["url"],
-        source=source.repository(product.name) if source else None,
+        source=source.repository(product) if source else None,
         search=search.settings()["url"] if search else None,
     )
     secrets = {**store.secrets(), **mlflow.secrets(), **feast.secrets(), **server.secrets()}
@@ -47,9 +44,9 @@ def services(product: MLProduct, job: str | None = None) -> tuple[Services, str,
     return addresses, root, secrets
 
 
-def server_of(product: MLProduct) -> ModelServerHook:
+def server_of(product: str) -> ModelServerHook:
     """Return the hook of a product's own model server if it has one, and else that of all products."""
-    own = ProductServerHook(product.name)
+    own = ProductServerHook(product)
     return own if own.connection else ModelServerHook()
 
 
@@ -61,9 +58,9 @@ class ProductServerHook(ModelServerHook):
         super().__init__()
 
 
-def source_of(product: MLProduct) -> SourceHook:
+def source_of(product: str) -> SourceHook:
     """Return the hook of a product's own repository if it has one, and else that of all products."""
-    own = ProductSourceHook(product.name)
+    own = ProductSourceHook(product)
     return own if own.connection else SourceHook()
 
 

@@ -7,15 +7,15 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from airflow_mlops_provider.lifecycle.code import Code
 from airflow_mlops_provider.lifecycle.frozen import Frozen
-from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.metrics import Gain, Metric
 from airflow_mlops_provider.lifecycle.metrics import Value as MetricValue
 from airflow_mlops_provider.lifecycle.search.declaration import Search
 from airflow_mlops_provider.lifecycle.source import Column
 from airflow_mlops_provider.lifecycle.source import DataType as DataType  # noqa: PLC0414  # declared with a product
 from airflow_mlops_provider.lifecycle.source import Source as Source  # noqa: PLC0414  # declared with a product
-from airflow_mlops_provider.lifecycle.trainer import Code, Name
+from airflow_mlops_provider.lifecycle.trainer import Name
 from airflow_mlops_provider.lifecycle.trainer import Trainer as Trainer  # noqa: PLC0414  # declared with a product
 
 
@@ -77,11 +77,21 @@ class View(Frozen):
         return self
 
 
-class Label(Frozen):
-    """The truth that is to be predicted, and the column that says when it became known."""
+class LabelColumns(Frozen):
+    """The column of the truth that is to be predicted, and the one that says when it became known."""
 
     column: Column
     known_at: Column
+
+
+class Label(LabelColumns):
+    """The truth that is to be predicted, and how it is found.
+
+    :param examples: ``examples(tables: dict[str, DataFrame], interval) -> DataFrame``: the rows to predict: request
+        columns, ``event_time``, label, and the time at which the label becomes known.
+    """
+
+    examples: Code
     description: str = ""
 
 
@@ -164,72 +174,54 @@ class Schedule(Frozen):
     end: datetime | None = None
 
 
-class MLProduct(Frozen):
-    """One product, declared once; everything downstream reads it.
+class Business(Frozen):
+    """Why the product exists, what an answer is worth, and who answers for it."""
 
-    :param name: its name in DAG ids, assets, folders and the registry; also its Python package.
-    :param goal: the question that the model answers, in a sentence.
-    :param rules: ``clean(raw: dict[str, DataFrame], interval) -> dict[str, DataFrame]``: raw sources to clean tables.
-    :param features: ``compute(tables: dict[str, DataFrame], interval) -> dict[str, DataFrame]``: clean tables of this
-        interval and ``lookback`` before it, to a frame of feature rows a view, ``event_time`` within the interval.
-    :param examples: ``examples(tables, interval) -> DataFrame``: the rows to predict: request columns, ``event_time``,
-        label, and the time at which the label becomes known.
-    :param assemble: ``assemble(rows: DataFrame) -> DataFrame``: request columns, ``event_time`` and joined features to
-        the model's inputs. The same function serves training, batch and REST.
-    :param expectations: ``raw(source: str) -> list`` and the like: a module-level function from a dataset's name to its
-        Great Expectations expectations.
-    :param reveals: for clean tables, ``{table: {time column: columns known only from then}}``; the leakage probe hides
-        them until that time.
-    :param lookback: whole earlier intervals of clean tables that features need.
-    :param request: the columns, with types, that a caller gives for each row beside ``event_time``.
-    :param baseline: request column whose past label rate is the naive prediction; None for the overall rate.
-    :param slices: request columns by which the evaluation is broken down.
-    :param search: what experiments may try; None for a product without experiments.
-    """
-
-    name: Name
-    goal: str
     kpi: Kpi
     value: Value
     owners: Owners
-    problem: Literal["binary_classification"]
-    schedule: Schedule
+
+
+class Data(Frozen):
+    """Where the data comes from and what must hold of it.
+
+    :param clean: ``clean(raw: dict[str, DataFrame], interval) -> dict[str, DataFrame]``: raw sources to clean tables.
+    :param expectations: ``expectations(dataset: str) -> list``: a dataset's name to what is expected of it.
+    :param known_later: for clean tables, ``{table: {time column: columns known only from then}}``; the leakage probe
+        hides them until that time.
+    """
+
     sources: tuple[Source, ...]
-    rules: Code
-    features: Code
-    examples: Code
-    assemble: Code
+    clean: Code
     expectations: Code
     known_later: dict[Name, dict[Column, tuple[Column, ...]]] = {}
-    lookback: int = Field(default=1, ge=0)
-    views: tuple[View, ...]
-    request: dict[Column, DataType]
-    label: Label
-    trainer: Trainer
-    windows: Windows = Windows()
-    metric: Metric = "roc_auc"
-    baseline: Column | None = None
-    slices: tuple[Column, ...] = ()
-    gates: Gates
-    serving: Serving = Serving()
-    monitoring: Monitoring = Monitoring()
-    retraining: Retraining = Retraining()
-    retuning: Retuning = Retuning()
-    search: Search | None = None
 
     @model_validator(mode="after")
-    def _holds_together(self) -> MLProduct:
-        _only_known("view key", {key for view in self.views for key in view.keys}, self.request)
-        _only_known("slice", self.slices, self.request)
-        _only_known("baseline", [self.baseline] if self.baseline else [], self.request)
+    def _names_differ(self) -> Data:
         _unique("source", [source.name for source in self.sources])
-        _unique("view", [view.name for view in self.views])
-        _unique("feature", [feature for view in self.views for feature in view.features])
-        hidden = {column for times in self.known_later.values() for columns in times.values() for column in columns}
-        leaked = sorted((hidden | {self.label.column, self.label.known_at}) & set(self.request))
-        if leaked:
-            raise ValueError(f"request columns {leaked} are known only after the prediction is asked for")
         return self
+
+    def source(self, name: str) -> Source:
+        """Return the source of that name.
+
+        :raises ValueError: if there is none; the message lists the known names.
+        """
+        by_name = {source.name: source for source in self.sources}
+        _only_known("source", [name], by_name)
+        return by_name[name]
+
+
+class Shape(Frozen):
+    """The columns of a row on its way to the model: what a caller gives, what the feature store adds, the truth.
+
+    :param name: the product's.
+    :param request: the columns, with types, that a caller gives for each row beside ``event_time``.
+    """
+
+    name: Name
+    views: tuple[View, ...]
+    request: dict[Column, DataType]
+    label: LabelColumns
 
     @property
     def entity_columns(self) -> tuple[str, ...]:
@@ -241,18 +233,111 @@ class MLProduct(Frozen):
         """Every stored feature, in the order of the views."""
         return tuple(feature for view in self.views for feature in view.features)
 
-    def source(self, name: str) -> Source:
-        """Return the source of that name.
 
-        :raises ValueError: if there is none; the message lists the known names.
-        """
-        by_name = {source.name: source for source in self.sources}
-        _only_known("source", [name], by_name)
-        return by_name[name]
+class Scoring(Shape):
+    """The same, and the function that makes the model's inputs of it."""
 
-    def delivery(self, source: Source, interval: Interval) -> str:
-        """Return where the delivery of a source for an interval lies, below the landing root."""
-        return source.path.format(start=interval.start, end=interval.end)
+    assemble: Code
+
+
+class Features(Frozen):
+    """What is computed of clean tables, and how a row of it becomes a model's input.
+
+    :param compute: ``compute(tables: dict[str, DataFrame], interval) -> dict[str, DataFrame]``: clean tables of this
+        interval and ``lookback`` before it, to a frame of feature rows a view, ``event_time`` within the interval.
+    :param request: the columns, with types, that a caller gives for each row beside ``event_time``.
+    :param assemble: ``assemble(rows: DataFrame) -> DataFrame``: request columns, ``event_time`` and joined features to
+        the model's inputs, row by row. The same function serves training, batch and REST.
+    :param lookback: whole earlier intervals of clean tables that features need.
+    """
+
+    compute: Code
+    views: tuple[View, ...] = Field(min_length=1)
+    request: dict[Column, DataType]
+    assemble: Code
+    lookback: int = Field(default=1, ge=0)
+
+    @model_validator(mode="after")
+    def _views_fit(self) -> Features:
+        _only_known("view key", {key for view in self.views for key in view.keys}, self.request)
+        _unique("view", [view.name for view in self.views])
+        _unique("feature", [feature for view in self.views for feature in view.features])
+        return self
+
+
+class Training(Frozen):
+    """How a model is trained, on how much, and when again."""
+
+    trainer: Trainer
+    windows: Windows = Windows()
+    retraining: Retraining = Retraining()
+    retuning: Retuning = Retuning()
+
+
+class EvaluationSettings(Frozen):
+    """How models are judged, and what they must show.
+
+    :param baseline: request column whose past label rate is the naive prediction; None for the overall rate.
+    :param slices: request columns by which the evaluation is broken down.
+    """
+
+    metric: Metric = "roc_auc"
+    baseline: Column | None = None
+    slices: tuple[Column, ...] = ()
+    gates: Gates
+
+
+class MLProduct(Frozen):
+    """One product, declared once, in sections; an operator takes the one that its job needs.
+
+    :param name: its name in DAG ids, assets, folders and the registry; also its Python package.
+    :param goal: the question that the model answers, in a sentence.
+    :param search: what experiments may try; None for a product without experiments.
+    """
+
+    name: Name
+    goal: str
+    problem: Literal["binary_classification"]
+    business: Business
+    schedule: Schedule
+    data: Data
+    features: Features
+    label: Label
+    training: Training
+    evaluation: EvaluationSettings
+    search: Search | None = None
+    serving: Serving = Serving()
+    monitoring: Monitoring = Monitoring()
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> MLProduct:
+        request = self.features.request
+        _only_known("slice", self.evaluation.slices, request)
+        _only_known("baseline", [self.evaluation.baseline] if self.evaluation.baseline else [], request)
+        hidden = {
+            column for times in self.data.known_later.values() for columns in times.values() for column in columns
+        }
+        leaked = sorted((hidden | {self.label.column, self.label.known_at}) & set(request))
+        if leaked:
+            raise ValueError(f"request columns {leaked} are known only after the prediction is asked for")
+        return self
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """The distributions that its trainers declare."""
+        trainers = (self.training.trainer, *(self.search.algorithms if self.search else ()))
+        return tuple(dict.fromkeys(name for trainer in trainers for name in trainer.requires))
+
+    @property
+    def shape(self) -> Shape:
+        """The columns of a row on its way to the model."""
+        label = LabelColumns(column=self.label.column, known_at=self.label.known_at)
+        return Shape(name=self.name, views=self.features.views, request=self.features.request, label=label)
+
+    @property
+    def scoring(self) -> Scoring:
+        """The same, and the function that makes the model's inputs of it."""
+        return Scoring(**dict(self.shape), assemble=self.features.assemble)
 
 
 def _only_known(what: str, names: Any, known: Any) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
+from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.trainer import Name
 
 Column = Annotated[str, StringConstraints(min_length=1)]
 DataType = Literal["string", "int64", "float64", "bool", "timestamp"]
+_SOME_DAY = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 class Source(Frozen):
@@ -39,6 +42,17 @@ class Source(Frozen):
     max_left_out: float = Field(default=0.1, ge=0, le=1)
     settle_seconds: float = Field(default=5.0, ge=0)
 
+    @field_validator("path")
+    @classmethod
+    def _names_a_file(cls, path: str) -> str:
+        """Try the path on an interval: a placeholder that is not known would else come out at night."""
+        try:
+            path.format(start=_SOME_DAY, end=_SOME_DAY)
+        except (KeyError, IndexError, ValueError, AttributeError) as error:
+            what = "{start:%Y-%m-%d} and {end:%Y-%m-%d}, in strftime codes, are what may stand in braces"
+            raise ValueError(f"path {path!r} can't be filled in ({type(error).__name__}: {error}); {what}") from None
+        return path
+
     @model_validator(mode="after")
     def _has_its_time(self) -> Source:
         if self.time is not None and self.columns.get(self.time) != "timestamp":
@@ -59,6 +73,10 @@ class Source(Frozen):
         if self.time_zone is None and "%z" not in self.time_format:
             raise ValueError(f"time_format {self.time_format!r} has no zone (%z); declare the source's time_zone, too")
         return self
+
+    def delivery(self, interval: Interval) -> str:
+        """Return where the delivery for an interval lies, below the landing root."""
+        return self.path.format(start=interval.start, end=interval.end)
 
 
 def _zone(name: str) -> None:

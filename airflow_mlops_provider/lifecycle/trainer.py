@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, field_validator
 
+from airflow_mlops_provider.lifecycle.code import Code as Code  # noqa: PLC0414  # declared with a trainer
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
 
 
 class Trainer(Frozen):

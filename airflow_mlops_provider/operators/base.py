@@ -87,14 +87,19 @@ class JobOperator(Resumable, OpenLineageMixin, BaseOperator):
     def _run_job(self, context: Context, **params: Any) -> Manifest:
         from airflow_mlops_provider.hooks.services import services
         from airflow_mlops_provider.places.base import record_of
+        from airflow_mlops_provider.runtime.registry import find_job
+        from airflow_mlops_provider.runtime.specification import parts_of
+        from airflow_mlops_provider.storage.artifacts import open_store
+        from airflow_mlops_provider.storage.declarations import declare
 
-        addresses, root, secrets = services(self.product, self.job)
+        addresses, root, secrets = services(self.product.name, find_job(self.job).services)
+        declare(open_store(root, secrets), self.product)
         spec = JobSpec(
             job=self.job,
             product=self.product.name,
             interval=self.interval(context),
             inputs=self.inputs(context),
-            params={**self.params_of(context), **params},
+            **parts_of(self.job, self.product, {**self.params_of(context), **params}),
             upstream=self.handed_on(context),
             root=root,
             services=addresses,

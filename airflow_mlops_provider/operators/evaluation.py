@@ -66,12 +66,12 @@ class ModelRetuneOperator(JobOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the reference to the evaluation that counts."""
-        decision = judge(self.recorded(), self.product.gates)
+        decision = judge(self.recorded(), self.product.evaluation.gates)
         model: dict[str, Any] = self.model
         report: dict[str, Any] = self.evaluation
         if decision.passed:
             self.log.info("good enough: %s", "; ".join(decision.reasons))
-        elif not self.product.retuning.trials:
+        elif not self.product.training.retuning.trials:
             self.log.info("not good enough, and this product wants no retuning: %s", "; ".join(decision.reasons))
         else:
             self.log.info("searching around the fixed settings, because %s", "; ".join(decision.reasons))

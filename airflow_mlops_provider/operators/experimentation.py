@@ -37,9 +37,11 @@ def form(product: MLProduct) -> dict[str, Param]:
             title="Trials at most",
             description=offer(product.search.algorithms),
         ),
-        "target": Param(declared.target, type=number, title=f"Target, {product.metric}"),
+        "target": Param(declared.target, type=number, title=f"Target, {product.evaluation.metric}"),
         "patience": Param(declared.patience, type=["null", "integer"], minimum=1, title="Patience, trials"),
-        "min_gain": Param(declared.min_gain, type="number", minimum=0, title=f"Least gain, {product.metric}"),
+        "min_gain": Param(
+            declared.min_gain, type="number", minimum=0, title=f"Least gain, {product.evaluation.metric}"
+        ),
         "minutes": Param(
             declared.minutes, type=number, exclusiveMinimum=0, title="Budget, minutes of training in all trials"
         ),
@@ -85,7 +87,7 @@ class ExperimentPlanDataOperator(BaseOperator):
         """Return the references. :raises AirflowFailException: if too few intervals are there, saying how many."""
         from airflow_mlops_provider.storage.intervals import current, leading_to
 
-        windows, known = self.product.windows, current(artifact_store(), self.product.name, "features")
+        windows, known = self.product.training.windows, current(artifact_store(), self.product.name, "features")
         wanted = windows.train + windows.evaluate
         found = leading_to(known, known[-1].interval, wanted) if known and known[-1].interval else ()
         if len(found) < wanted:

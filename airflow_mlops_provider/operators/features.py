@@ -60,7 +60,7 @@ class FeaturesComputeIntervalOperator(JobOperator):
         assert interval is not None
         # What was handed on counts for its interval: a task in between may have changed the tables.
         tables = [given if one.interval == interval and isinstance(given, Dataset) else one for one in known]
-        return {"clean": leading_to(tables, interval, self.product.lookback + 1)}
+        return {"clean": leading_to(tables, interval, self.product.features.lookback + 1)}
 
 
 class FeastLoadIntervalOperator(JobOperator):
@@ -121,4 +121,4 @@ class FeastBuildTrainingSetOperator(JobOperator):
         return {**super().inputs(context), **({"history": history} if history else {})}
 
     def params_of(self, context: Context) -> dict[str, Any]:
-        return {"evaluate": self.product.windows.evaluate}
+        return {"evaluate": self.product.training.windows.evaluate}

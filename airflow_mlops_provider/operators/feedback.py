@@ -146,7 +146,7 @@ class FeedbackRequestDataChangeOperator(BaseOperator):
         pages = [f"{report.uri}/{report.page}"] if report and report.page else []
         return feedback.DataChangeRequest(
             product=self.product.name,
-            to=self.product.owners.data_engineer,
+            to=self.product.business.owners.data_engineer,
             what=what,
             evidence=(*pages, *filter(None, [facts.get("page_url")])),
             study=facts.get("study"),

@@ -47,8 +47,8 @@ class TrainingPlanRunOperator(BaseOperator):
             trained,
             self.drift_lines(context, store, available[-1].interval if available else None, trained),
             by_time=not context.get("triggering_asset_events"),
-            windows=product.windows,
-            policy=product.retraining,
+            windows=product.training.windows,
+            policy=product.training.retraining,
             by_hand=context["dag_run"].run_type == "manual",
         )
         self.log.info("train=%s: %s", decision.train, decision.reason)

@@ -17,7 +17,8 @@ from uuid import uuid4
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.places.base import decide
-from airflow_mlops_provider.runtime.code import source_file
+from airflow_mlops_provider.runtime.code import roots
+from airflow_mlops_provider.runtime.registry import find_job
 from airflow_mlops_provider.runtime.runner import look
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.manifests import manifest_of_run
@@ -97,8 +98,9 @@ class LocalProcess:
         return child.wait()
 
     def _environment(self, spec: JobSpec, secrets: Mapping[str, str]) -> dict[str, str]:
-        products = str(source_file(f"{spec.product}.product").parent.parent)
-        path = [products, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+        users = find_job(spec.job).code(spec).values()
+        products = map(str, roots([spec.job.partition(":")[0], spec.product, *users]))
+        path = [*products, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(AIRFLOWS_OWN)}
         return {**inherited, **self.env, **secrets, "PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}
 

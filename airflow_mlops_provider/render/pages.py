@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
-from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.release.gates import Estimate, Evaluation
 
 STYLE = """
@@ -63,7 +62,7 @@ def intervals(estimates: dict[str, Estimate]) -> str:
     return f"<svg width='100%' viewBox='0 0 800 {height}' role='img'>{''.join(drawing)}</svg>"
 
 
-def evaluation_page(product: MLProduct, evaluation: Evaluation) -> str:
+def evaluation_page(product: str, evaluation: Evaluation) -> str:
     """Return the page of one evaluation."""
     contenders = {
         name: found
@@ -73,7 +72,7 @@ def evaluation_page(product: MLProduct, evaluation: Evaluation) -> str:
     gain = f"<p>Gain over champion v{evaluation.champion_version}: {evaluation.gain}</p>" if evaluation.gain else ""
     slices = [(name, int(found["rows"]), found["value"]) for name, found in evaluation.slices.items()]
     return page(
-        f"{product.name}: evaluation",
+        f"{product}: evaluation",
         f"{evaluation.metric} on {evaluation.rows:,} examples of {evaluation.window}, with 95 % bootstrap intervals",
         intervals(contenders),
         gain,
@@ -83,13 +82,13 @@ def evaluation_page(product: MLProduct, evaluation: Evaluation) -> str:
     )
 
 
-def performance_page(product: MLProduct, window: str, figures: dict[str, Any]) -> str:
+def performance_page(product: str, metric: str, window: str, figures: dict[str, Any]) -> str:
     """Return the page of the live model's performance in one data interval."""
-    metric, value = figures["metric"], figures["value"]
-    drawing = intervals({"live": Estimate(**metric)}) if metric else "<p>Too few labels have arrived.</p>"
+    estimate, value = figures["metric"], figures["value"]
+    drawing = intervals({"live": Estimate(**estimate)}) if estimate else "<p>Too few labels have arrived.</p>"
     return page(
-        f"{product.name}: performance",
-        f"{product.metric} on {figures['arrived']:,} labels that arrived in {window}; {figures['pending']:,} still out",
+        f"{product}: performance",
+        f"{metric} on {figures['arrived']:,} labels that arrived in {window}; {figures['pending']:,} still out",
         drawing,
         "<h2>Value</h2>",
         table(

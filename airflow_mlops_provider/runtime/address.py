@@ -2,81 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import reduce
-from typing import Any
+from dataclasses import dataclass
 
-from airflow_mlops_provider import __version__
 from airflow_mlops_provider.backends import environment
 from airflow_mlops_provider.backends.models import base as models
 from airflow_mlops_provider.lifecycle.frozen import digest
-from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.runtime import code
-from airflow_mlops_provider.runtime.registry import Job, find_job
-from airflow_mlops_provider.runtime.trainer_override import with_trainer_override
+from airflow_mlops_provider.runtime.registry import AnyJob, find_job
 
 
-def address(spec: JobSpec, product: MLProduct) -> str:
-    """Return the hex digest of all that decides a job's result: inputs, parameters, declaration, code, packages."""
-    job, product = find_job(spec.job), with_trainer_override(product, spec)
-    return digest(
-        {
-            **spec.identity(),
-            "provider": __version__,
-            "declaration": declaration(job, product),
-            "code": code_hashes(job, product),
-            "packages": environment.versions(packages(job, product)),
-        }
-    )
+@dataclass(frozen=True)
+class Fingerprint:
+    """All that decides a job's result, beside the specification itself.
 
-
-def address_beside(spec: JobSpec, before: Manifest, product: MLProduct) -> str | None:
-    """Return the address of a job where another one of its kind ran before; None if that one doesn't tell.
-
-    What an image holds never changes, so its code, declaration and packages are those that the earlier manifest names.
+    :param code: the hash of each source file, by module: the job's, the users', and what these import.
+    :param packages: the versions of the distributions that the result depends on.
     """
-    names = sorted(set(packages(find_job(spec.job), with_trainer_override(product, spec))))
-    there = {
-        "provider": before.packages.get("airflow-mlops-provider"),
-        "declaration": before.declaration,
-        "code": before.code_hashes,
-        "packages": {name: before.packages.get(name.lower().replace("_", "-"), "absent") for name in names},
-    }
-    if digest({**before.spec.identity(), **there}) != before.address or before.spec.params != spec.params:
-        return None
-    return digest({**spec.identity(), **there})
+
+    code: dict[str, str]
+    packages: dict[str, str]
+
+    def address(self, spec: JobSpec) -> str:
+        """Return the hex digest of inputs, settings, parameters, code and packages."""
+        return digest({**spec.identity(), "code": self.code, "packages": self.packages})
 
 
-def declaration(job: Job, product: MLProduct) -> dict[str, Any]:
-    """Return the parts of the product's declaration that a job reads."""
-    declared = product.model_dump(mode="json")
-    return {field: reduce(lambda part, name: part and part[name], field.split("."), declared) for field in job.reads}
+def fingerprint(spec: JobSpec) -> Fingerprint:
+    """Return what decides a job's result where it would run here."""
+    job = find_job(spec.job)
+    return Fingerprint(code_hashes(spec, job), environment.versions(packages(spec, job)))
 
 
-def code_hashes(job: Job, product: MLProduct) -> dict[str, str]:
-    """Return the hash of each source file that decides a job's result: the job's own, the user's, and its imports."""
-    users = {name.partition(":")[0] for value in declaration(job, product).values() for name in _codes(value)}
-    modules = {job.module}.union(*(code.closure(module, product.name) for module in users))
-    return {module: code.source_hash(module) for module in sorted(modules)}
+def fingerprint_beside(spec: JobSpec, before: Manifest) -> Fingerprint | None:
+    """Return the same for where another job of the kind ran before; None if that one doesn't tell.
+
+    What an image holds never changes, so its code and packages are those that the earlier manifest names.
+    """
+    names = sorted(set(packages(spec, find_job(spec.job))))
+    versions = {name: before.packages.get(name.lower().replace("_", "-"), "absent") for name in names}
+    known = Fingerprint(before.code_hashes, versions)
+    same = before.spec.params == spec.params and before.spec.settings == spec.settings
+    return known if same and known.address(before.spec) == before.address else None
 
 
-def packages(job: Job, product: MLProduct) -> tuple[str, ...]:
+def address(spec: JobSpec) -> str:
+    """Return the address of a job that would run here."""
+    return fingerprint(spec).address(spec)
+
+
+def code_hashes(spec: JobSpec, job: AnyJob) -> dict[str, str]:
+    """Return the hash of each source file that decides a job's result."""
+    users = {name.partition(":")[0] for name in job.code(spec).values()}
+    flavors = [*models.FLAVORS] if job.predicts else [trainer.flavor for trainer in job.trainers(spec)]
+    begin = {job.module, *users, *(module for name in flavors for module in models.modules_of(name))}
+    return {module: code.source_hash(module) for module in sorted(set().union(*map(code.closure, begin)))}
+
+
+def packages(spec: JobSpec, job: AnyJob) -> tuple[str, ...]:
     """Return the distributions that a job depends on, those of each trainer that it may use and its flavor included."""
-    trainers = [product.trainer] if "trainer" in job.reads else []
-    if product.search and "search.algorithms" in job.reads:
-        trainers += product.search.algorithms
-    needed = [name for one in trainers for name in (*one.requires, *models.flavor_of(one.flavor).to_train)]
-    return (*job.packages, *needed)
-
-
-def _codes(value: Any) -> Iterator[str]:
-    """Yield what names code in a declared value: the value itself, or what stands under ``code``."""
-    if isinstance(value, str) and ":" in value:
-        yield value
-    elif isinstance(value, dict):
-        yield from _codes(value.get("code"))
-    elif isinstance(value, list):
-        for one in value:
-            yield from _codes(one) if isinstance(one, dict) else ()
+    needed = [
+        name
+        for trainer in job.trainers(spec)
+        for name in (*trainer.requires, *models.flavor_of(trainer.flavor).to_train)
+    ]
+    return (*job.packages, *(models.PREDICTING if job.predicts else ()), *needed)

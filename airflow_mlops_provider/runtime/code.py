@@ -8,8 +8,9 @@ import importlib.util
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import lru_cache
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,13 @@ from airflow_mlops_provider.lifecycle.records.manifest import Commit
 from airflow_mlops_provider.storage.artifacts import file_hash
 
 COMMIT_FILE = ".commit"
+OURS = "airflow_mlops_provider"
+#: Rooms of ours that say how a job runs and where its result lies, but nothing of what is in it. A declaration's
+#: values stand in the specification.
+PLUMBING = (
+    *("exceptions", "runtime", "storage", "jobs.packages"),
+    *("lifecycle.product", "lifecycle.records", "lifecycle.references"),
+)
 
 
 def find_products(*folders: Path, errors: list[str] | None = None) -> Iterator[MLProduct]:
@@ -147,31 +155,45 @@ def source_hash(module_name: str) -> str:
     return file_hash(source_file(module_name))
 
 
-def closure(module_name: str, package: str) -> set[str]:
-    """Return a module and all that it imports, directly or not, from one package; found without running them.
+def closure(module_name: str) -> set[str]:
+    """Return a module and all that it imports, directly or not, from its own top package; found without running them.
 
-    The package's ``product`` module is not followed: a declaration is compared field by field, not as a file.
+    A package's ``product`` module is not followed: a declaration is compared by value, not as a file. Nor is what of
+    our own package carries jobs and decides no result of theirs (:data:`PLUMBING`).
     """
     seen: set[str] = set()
     waiting = {module_name}
     while waiting:
         module = waiting.pop()
         seen.add(module)
-        if module.partition(".")[0] == package:
-            waiting |= _imports(module) - seen - {f"{package}.product"}
+        waiting |= {name for name in _imports(module) if _decides(name)} - seen
     return seen
 
 
-def _imports(module_name: str) -> set[str]:
+def _decides(module_name: str) -> bool:
+    package, _, below = module_name.partition(".")
+    if package == OURS:
+        carries = any(f"{below}.".startswith(f"{room}.") for room in PLUMBING)
+        return not carries and source_file(module_name).name != "__init__.py"
+    return below != "product"
+
+
+def _imports(module_name: str) -> frozenset[str]:
     """Return what a module imports from its own top package, with the packages around that and around itself."""
     file = source_file(module_name)
+    state = file.stat()
+    return _parsed(module_name, file, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=1024)
+def _parsed(module_name: str, file: Path, _changed: int, _size: int) -> frozenset[str]:
     package = module_name if file.name == "__init__.py" else module_name.rpartition(".")[0]
     try:
         tree = ast.parse(file.read_bytes(), filename=str(file))
     except (SyntaxError, ValueError) as error:
         raise ConfigurationError(f"{file} is no valid Python: {error}") from None
     named = {module_name}
-    for node in ast.walk(tree):
+    for node in _run(tree):
         if isinstance(node, ast.Import):
             named |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -179,12 +201,32 @@ def _imports(module_name: str) -> set[str]:
             named |= {parent, *(f"{parent}.{alias.name}" for alias in node.names)}
     around = {".".join(name.split(".")[:depth]) for name in named for depth in range(1, name.count(".") + 2)}
     here = module_name.partition(".")[0]
-    return {name for name in around if name.partition(".")[0] == here and _has_source(name)} - {module_name}
+    return frozenset(name for name in around if name.partition(".")[0] == here and _has_source(name)) - {module_name}
+
+
+def _run(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes of a module that may run: what is imported for type checkers alone decides nothing."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            continue
+        yield node
+        yield from _run(node)
 
 
 def _has_source(module_name: str) -> bool:
     spec = _spec(module_name)
     return spec is not None and bool(spec.origin) and str(spec.origin).endswith(".py")
+
+
+def roots(modules: Iterable[str]) -> list[Path]:
+    """Return the folders from which some modules are imported, as far as they are found, each once."""
+    found: dict[Path, None] = {}
+    for module in modules:
+        spec = _spec(module.partition(".")[0])
+        if spec is not None and spec.origin:
+            file = Path(spec.origin)
+            found.setdefault(file.parent.parent if file.name == "__init__.py" else file.parent)
+    return list(found)
 
 
 def commit_of(module_name: str) -> Commit:

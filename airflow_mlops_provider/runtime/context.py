@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
 from pydantic import BeforeValidator
 
@@ -14,17 +13,22 @@ from airflow_mlops_provider.exceptions import ConfigurationError, ResultError
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.plain import finite, plain
-from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
-from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Reference, Report
-from airflow_mlops_provider.runtime.code import load, load_product
+from airflow_mlops_provider.lifecycle.references import Model, ModelVersion, Reference
+from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings
+from airflow_mlops_provider.runtime.checkpoints import Checkpoints
+from airflow_mlops_provider.runtime.code import load
 from airflow_mlops_provider.runtime.inputs import Inputs
-from airflow_mlops_provider.runtime.trainer_override import with_trainer_override
-from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore, open_store
+from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
+from airflow_mlops_provider.storage.layout import result_key
 from airflow_mlops_provider.storage.records import Records
 
 if TYPE_CHECKING:
     import pandas as pd
+
+InputsT = TypeVar("InputsT", bound=JobInputs)
+SettingsT = TypeVar("SettingsT", bound=JobSettings)
+ParamsT = TypeVar("ParamsT", bound=JobParams)
 
 
 def kept(check: Callable[..., Any], value: Any, *name: str) -> Any:
@@ -36,42 +40,53 @@ def kept(check: Callable[..., Any], value: Any, *name: str) -> Any:
 
 
 class JobResult(Frozen):
-    """What a job hands back: the kind of its result, and what is worth saying about it.
+    """What a job hands back: what is worth saying about its result.
 
-    :param kind: the class of the reference to make of the job's folder.
     :param facts: small JSON values for the reference.
     :param metrics: numbers for the manifest.
-    :param fields: further fields of the reference class (``passed``, ``name``, …).
-    :param of: the model whose ``uri`` and ``hash`` the reference bears instead of this job's own.
     :param seed: the seed that all randomness was drawn from, where there was any.
+    :param passed, broken, page: a report's verdict, its reasons, and the file that a person reads.
+    :param version: a model version's number.
+    :param of: the model whose ``uri`` and ``hash`` the reference has instead of this job's own.
     """
 
-    kind: type[Dataset | Model | ModelVersion | Report] = Dataset
     facts: Annotated[dict[str, Any], BeforeValidator(lambda value: kept(plain, value, "facts"))] = {}
     metrics: Annotated[dict[str, float], BeforeValidator(lambda value: kept(finite, value))] = {}
-    fields: dict[str, Any] = {}
-    of: Model | ModelVersion | None = None
     seed: int | None = None
+    passed: bool | None = None
+    broken: tuple[str, ...] = ()
+    page: str | None = None
+    version: int | None = None
+    of: Model | ModelVersion | None = None
 
 
-class JobContext:
-    """A job's workplace: what was asked, the product, its inputs, and a folder for its outputs.
+class JobContext(Generic[InputsT, SettingsT, ParamsT]):
+    """A job's surroundings: what it is asked to do, its inputs, and a folder for its outputs.
 
+    :param inputs, settings, params: what the specification gives, in the job's own types.
     :param folder: empty local folder; whatever lies in it at the end is the job's output.
     :param given: the job's inputs as they have been looked at already.
     """
 
-    def __init__(self, spec: JobSpec, folder: Path, address: str = "", given: Inputs | None = None) -> None:
+    def __init__(
+        self,
+        spec: JobSpec,
+        folder: Path,
+        takes: tuple[InputsT, SettingsT, ParamsT],
+        given: Inputs,
+        address: str = "",
+    ) -> None:
         self.spec = spec
         self.folder = folder
         self.address = address
-        self.log = logging.getLogger(f"mlops.{spec.job}")
-        self._given = given or Inputs(open_store(spec.root))
+        self.inputs, self.settings, self.params = takes
+        self.log = logging.getLogger(f"mlops.{spec.name}")
+        self._given = given
 
-    @cached_property
-    def product(self) -> MLProduct:
-        """The product's declaration, with the trainer that this job is to use."""
-        return with_trainer_override(load_product(self.spec.product), self.spec)
+    @property
+    def product(self) -> str:
+        """The name under which results, records and versions are kept."""
+        return self.spec.product
 
     @property
     def store(self) -> FolderStore | BucketStore:
@@ -100,18 +115,6 @@ class JobContext:
         """Return the user's function that ``package.module:function`` names."""
         return load(code)
 
-    def input(self, role: str) -> Any:
-        """Return the one reference given for a role. :raises ConfigurationError: if it is not exactly one."""
-        given = self.inputs(role)
-        if len(given) != 1:
-            raise ConfigurationError(f"job {self.spec.job!r} takes one {role!r}, not {len(given)}")
-        return given[0]
-
-    def inputs(self, role: str) -> tuple[Any, ...]:
-        """Return the references given for a role; none at all is an empty tuple."""
-        given = self.spec.inputs.get(role, ())
-        return given if isinstance(given, tuple) else (given,)
-
     def open(self, reference: Reference) -> Path:
         """Return a local folder with a reference's files, read-only by agreement, and checked against its hash.
 
@@ -131,6 +134,16 @@ class JobContext:
         target.parent.mkdir(parents=True, exist_ok=True)
         frame.to_parquet(target, index=False)
 
+    def checkpoints(self, of: str = "") -> Checkpoints:
+        """Return how far this job's work has come; with ``force`` the first try begins anew.
+
+        :param of: the address of one piece of the work, where it has several.
+        """
+        checkpoints = Checkpoints(self.store, result_key(self.spec, of or self.address))
+        if self.spec.force and self.spec.run.try_number <= 1:
+            checkpoints.clear()
+        return checkpoints
+
     def local(self, *parts: str) -> Path:
         """Return a folder below the artifact root for what lives in place (Feast's stores, the server's state).
 
@@ -141,3 +154,6 @@ class JobContext:
         folder = self.store.path("/".join((self.spec.product, *parts)))
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+
+AnyContext = JobContext[Any, Any, Any]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,7 @@ from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.storage.records import Records
 
 log = logging.getLogger("mlops.inputs")
-#: What a role takes; any other takes a dataset.
-TAKES: dict[str, type[Reference]] = {
-    "model": Model,
-    **dict.fromkeys(("version", "champion"), ModelVersion),
-    **dict.fromkeys(("evaluation", "validation", "search"), Report),
-}
+Takes = Callable[[str], tuple[type[Reference], ...]]
 #: The hash of a result without files.
 NOTHING = digest({})
 AGAIN = "run the job that made it again, with force"
@@ -49,9 +44,10 @@ class Inputs:
         self._downloads = tempfile.TemporaryDirectory(prefix="mlops-inputs-")
         self._looked: dict[str, tuple[Path, str]] = {}
 
-    def resolved(self, spec: JobSpec, *, download: bool = True) -> JobSpec | None:
+    def resolved(self, spec: JobSpec, takes: Takes, *, download: bool = True) -> JobSpec | None:
         """Return a specification whose references say what the records, or for want of one the bytes, say.
 
+        :param takes: gives the kinds of reference that a role takes.
         :param download: look at bytes also where they have to be brought here first; without it, None if they would.
         :raises ConfigurationError: for a reference of the wrong kind, or one that leads out of the artifact root.
         :raises IntegrityError: for a reference that claims what is not so.
@@ -59,9 +55,9 @@ class Inputs:
         if not download and isinstance(self.store, BucketStore) and any(map(self._unrecorded, _all(spec))):
             return None
         inputs = {
-            role: tuple(self._resolved(spec, role, one) for one in given)
+            role: tuple(self._resolved(spec, role, reference, takes(role)) for reference in given)
             if isinstance(given, tuple)
-            else self._resolved(spec, role, given)
+            else self._resolved(spec, role, given, takes(role))
             for role, given in spec.inputs.items()
         }
         return spec.model_copy(update={"inputs": inputs})
@@ -93,11 +89,13 @@ class Inputs:
             )
         return folder
 
-    def _resolved(self, spec: JobSpec, role: str, reference: AnyReference) -> AnyReference:
-        wanted = TAKES.get(role, Dataset)
+    def _resolved(
+        self, spec: JobSpec, role: str, reference: AnyReference, wanted: tuple[type[Reference], ...]
+    ) -> AnyReference:
         if not isinstance(reference, wanted):
+            kinds = " or a ".join(map(_kind, wanted)) or "nothing"
             raise ConfigurationError(
-                f"job {spec.job!r} takes a {_kind(wanted)} as {role!r}, not the {reference.kind} {reference.uri}"
+                f"job {spec.job!r} takes a {kinds} as {role!r}, not the {reference.kind} {reference.uri}"
             )
         record = self.records.recorded(inside(self.store, reference.uri), reference)
         told = self._recorded(reference, record) if record else self._own(spec, role, reference)

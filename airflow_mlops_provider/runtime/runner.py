@@ -17,18 +17,16 @@ from airflow_mlops_provider.backends import environment
 from airflow_mlops_provider.backends.extras import missing_extra
 from airflow_mlops_provider.exceptions import MLOpsError
 from airflow_mlops_provider.lifecycle.frozen import digest
-from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Failure, Manifest, Output
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity
-from airflow_mlops_provider.lifecycle.references import Dataset, Reference
+from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion, Reference, Report
 from airflow_mlops_provider.runtime import code
-from airflow_mlops_provider.runtime.address import address, address_beside, code_hashes, declaration
+from airflow_mlops_provider.runtime.address import Fingerprint, fingerprint, fingerprint_beside
 from airflow_mlops_provider.runtime.checkpoints import Checkpoints
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.inputs import Inputs
 from airflow_mlops_provider.runtime.masks import masked
-from airflow_mlops_provider.runtime.registry import Job, find_job
-from airflow_mlops_provider.runtime.trainer_override import with_trainer_override
+from airflow_mlops_provider.runtime.registry import AnyJob, find_job
 from airflow_mlops_provider.storage.artifacts import (
     MANIFEST,
     BucketStore,
@@ -38,7 +36,6 @@ from airflow_mlops_provider.storage.artifacts import (
     files_of,
     open_store,
 )
-from airflow_mlops_provider.storage.declarations import declare
 from airflow_mlops_provider.storage.intervals import publish
 from airflow_mlops_provider.storage.layout import result_key, reuse_key
 from airflow_mlops_provider.storage.manifests import read_manifest as read_manifest  # noqa: PLC0414  # places read it here
@@ -108,18 +105,15 @@ def _begin(
     What would have to be brought here from a bucket is not looked at ahead of a pod: its job looks at it, by the same
     rules, before it takes any finished work for its own.
     """
-    declared, job = code.load_product(spec.product), find_job(spec.job)
+    job = find_job(spec.job)
+    job.read(spec)
     inputs = Inputs(open_store(spec.root, environment))
-    checked = inputs.resolved(spec, download=beside is None)
+    checked = inputs.resolved(spec, job.inputs.takes, download=beside is None)
     if checked is None:
         return None
-    product = with_trainer_override(declared, checked)
-    where = address_beside(checked, beside, declared) if beside else address(checked, product)
-    if where is None:
-        return None
     # The code is fingerprinted before the work: an edit meanwhile must not end up in its manifest.
-    hashes, began = code_hashes(job, product), datetime.now(UTC)
-    return _Attempt(checked, declared, product, job, inputs, where, hashes, began)
+    known = fingerprint_beside(checked, beside) if beside else fingerprint(checked)
+    return _Attempt(checked, job, inputs, known, known.address(checked), datetime.now(UTC)) if known else None
 
 
 def _refused(
@@ -145,12 +139,10 @@ class _Attempt:
     """One try at a job, from its start to the manifest that tells of it."""
 
     spec: JobSpec
-    declared: MLProduct
-    product: MLProduct
-    job: Job
+    job: AnyJob
     inputs: Inputs
+    known: Fingerprint
     address: str
-    hashes: dict[str, str]
     started: datetime
 
     @property
@@ -166,7 +158,7 @@ class _Attempt:
 
         :raises IntegrityError: if an input is not what it claims to be: what was made of the true one is no answer.
         """
-        done = None if self.spec.force or self.job.effect else read_manifest(self.store, self.key)
+        done = None if self.spec.force or self.job.side_effects else read_manifest(self.store, self.key)
         if done is None or done.state != "success" or done.address != self.address:
             return None
         self.inputs.check(self.spec)
@@ -185,7 +177,6 @@ class _Attempt:
         return manifest
 
     def _settle(self, manifest: Manifest) -> None:
-        declare(self.store, self.declared)
         if manifest.state == "success":
             Checkpoints(self.store, self.key).clear()
         if self.job.publishes and isinstance(manifest.result, Dataset):
@@ -200,7 +191,7 @@ class _Attempt:
                 raise  # whoever stops a job knows
             except BaseException as error:  # whatever a user's code raises, the manifest must tell of it
                 log.exception("%s failed", self.spec.job)
-                return self._failed(missing_extra(error, self.product) or error)
+                return self._failed(missing_extra(error, self.spec.requires) or error)
             return manifest
 
     def _failed(self, error: BaseException) -> Manifest:
@@ -217,7 +208,8 @@ class _Attempt:
 
     def _work(self, folder: Path) -> dict[str, Any]:
         self.inputs.check(self.spec)
-        outcome = self.job.load()(JobContext(self.spec, folder, self.address, self.inputs))
+        takes = self.job.read(self.spec)
+        outcome = self.job.function(JobContext(self.spec, folder, takes, self.inputs, self.address))
         found = content_hash(folder)
         data_key = f"{self.key}/{found[:16]}"
         self.store.upload(folder, data_key)
@@ -233,21 +225,26 @@ class _Attempt:
             "seed": outcome.seed,
         }
 
-    def _reference(self, outcome: JobResult, uri: str, found: str) -> Reference:
-        fields = dict(outcome.fields)
-        if outcome.kind is Dataset:
-            fields["interval"] = self.spec.interval
-        if outcome.of is not None:
-            uri, found = outcome.of.uri, outcome.of.hash
-        return outcome.kind(uri=uri, hash=found, facts=outcome.facts, **fields)
+    def _reference(self, made: JobResult, uri: str, content: str) -> Reference:
+        if made.of is not None:
+            uri, content = made.of.uri, made.of.hash
+        fields: dict[str, Any] = {}
+        if self.job.result is Dataset:
+            fields = {"interval": self.spec.interval}
+        elif self.job.result is Report:
+            fields = {"passed": made.passed, "broken": made.broken, "page": made.page}
+        elif self.job.result is ModelVersion:
+            fields = {"name": self.spec.product, "version": made.version}
+        return self.job.result(uri=uri, hash=content, facts=made.facts, **fields)
 
     def _tell(self, **what: Any) -> Manifest:
         return Manifest(
             spec=self.spec,
             address=self.address,
-            code=code.commit_of(f"{self.spec.product}.product"),
-            code_hashes=self.hashes,
-            declaration=declaration(self.job, self.product),
+            stage=self.job.stage.value,
+            makes=self.job.makes,
+            code=code.commit_of(next(iter(self.job.code(self.spec).values()), self.job.module).partition(":")[0]),
+            code_hashes=self.known.code,
             packages=environment.all_versions(),
             image=os.environ.get(IMAGE_VARIABLE),
             hardware=environment.hardware(),

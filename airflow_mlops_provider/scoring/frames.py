@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from airflow_mlops_provider.exceptions import SourceDataError
-from airflow_mlops_provider.lifecycle.product import DataType, MLProduct
+from airflow_mlops_provider.lifecycle.product import DataType, Scoring
 
 EVENT_TIME = "event_time"
 _DTYPES: Mapping[DataType, Any] = {
@@ -40,23 +40,23 @@ def conform(frame: pd.DataFrame, types: Mapping[str, DataType]) -> pd.DataFrame:
     return made.assign(**cast) if cast else made
 
 
-def model_frame(product: MLProduct, frame: pd.DataFrame) -> pd.DataFrame:
+def model_frame(shape: Scoring, frame: pd.DataFrame) -> pd.DataFrame:
     """Return what ``assemble`` is given: request columns, ``event_time``, features; nothing else (a label, say).
 
     Any stored feature may be missing, so numbers and booleans among them are float64.
     """
-    return conform(frame, {**request_types(product), **feature_types(product)})
+    return conform(frame, {**request_types(shape), **feature_types(shape)})
 
 
-def request_types(product: MLProduct) -> dict[str, DataType]:
+def request_types(shape: Scoring) -> dict[str, DataType]:
     """Return the columns of a row to predict, and their types."""
-    return {**product.request, EVENT_TIME: "timestamp"}
+    return {**shape.request, EVENT_TIME: "timestamp"}
 
 
-def feature_types(product: MLProduct) -> dict[str, DataType]:
+def feature_types(shape: Scoring) -> dict[str, DataType]:
     """Return the stored features in the order of the views, and their types as they reach the model."""
     numbers: dict[DataType, DataType] = {"int64": "float64", "bool": "float64"}
-    return {name: numbers.get(kind, kind) for view in product.views for name, kind in view.features.items()}
+    return {name: numbers.get(kind, kind) for view in shape.views for name, kind in view.features.items()}
 
 
 def _fits(frame: pd.DataFrame, name: str, kind: DataType, dtype: Any) -> bool:

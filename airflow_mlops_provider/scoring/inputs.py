@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_mlops_provider.backends.models.inputs import assembled
-from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.product import Scoring
 from airflow_mlops_provider.runtime.code import load
 from airflow_mlops_provider.scoring.frames import model_frame
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def model_inputs(product: MLProduct, rows: pd.DataFrame) -> pd.DataFrame:
+def model_inputs(shape: Scoring, rows: pd.DataFrame) -> pd.DataFrame:
     """Return what the model sees of some rows: the product's ``assemble`` over request columns, time and features.
 
     Nothing else reaches it: a label, or a column known only later, cannot slip in with the rows.
@@ -21,4 +21,4 @@ def model_inputs(product: MLProduct, rows: pd.DataFrame) -> pd.DataFrame:
     :raises SourceDataError: if a declared column is missing, or not of its type.
     :raises ConfigurationError: if ``assemble`` returns anything but a row of inputs for each row.
     """
-    return assembled(load(product.assemble)(model_frame(product, rows)), rows.index, product.assemble)
+    return assembled(load(shape.assemble)(model_frame(shape, rows)), rows.index, shape.assemble)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from airflow_mlops_provider.backends.models import base as models
 from airflow_mlops_provider.exceptions import IntegrityError, JobError, SourceDataError
-from airflow_mlops_provider.lifecycle.product import DataType, MLProduct
+from airflow_mlops_provider.lifecycle.product import DataType, Scoring
 from airflow_mlops_provider.scoring.frames import EVENT_TIME
 from airflow_mlops_provider.scoring.inputs import model_inputs
 from airflow_mlops_provider.storage.artifacts import content_hash
@@ -28,11 +28,11 @@ class Predictor:
     :param version: the registry's number.
     """
 
-    def __init__(self, product: MLProduct, model: models.LoadedModel, version: int) -> None:
-        self.product, self.model, self.version = product, model, version
+    def __init__(self, shape: Scoring, model: models.LoadedModel, version: int) -> None:
+        self.shape, self.model, self.version = shape, model, version
 
     @classmethod
-    def load(cls, product: MLProduct, folder: Path, model_hash: str, version: int) -> Predictor:
+    def load(cls, shape: Scoring, folder: Path, model_hash: str, version: int) -> Predictor:
         """Load a model's files after checking that they are the recorded ones.
 
         :raises IntegrityError: if they are not, or cannot be read as a model.
@@ -40,10 +40,10 @@ class Predictor:
         found = content_hash(folder)
         if found != model_hash:
             raise IntegrityError(
-                f"model version {version} of {product.name!r}: its files have hash {found[:12]}…, "
+                f"model version {version} of {shape.name!r}: its files have hash {found[:12]}…, "
                 f"recorded was {model_hash[:12]}…; they were changed or are incomplete"
             )
-        return cls(product, models.load(folder), version)
+        return cls(shape, models.load(folder), version)
 
     def predict(self, rows: pd.DataFrame, features: pd.DataFrame) -> Probabilities:
         """Return the probability for each row, as float64 of shape ``(len(rows),)``.
@@ -60,7 +60,7 @@ class Predictor:
         if len(rows) != len(features):
             raise SourceDataError(f"{len(rows)} rows, but features for {len(features)}")
         asked = rows.drop(columns=both) if (both := list({*rows.columns} & {*features.columns})) else rows
-        return model_inputs(self.product, pd.concat([_numbered(asked), _numbered(features)], axis=1))
+        return model_inputs(self.shape, pd.concat([_numbered(asked), _numbered(features)], axis=1))
 
     def score(self, inputs: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Return the probability for each row of model inputs, as float64 of shape ``(len(inputs),)``.
@@ -70,7 +70,7 @@ class Predictor:
         result = np.asarray(self.model.predict(inputs), dtype=np.float64)
         if result.shape != (len(inputs),) or not ((result >= 0) & (result <= 1)).all():
             raise JobError(
-                f"version {self.version} of {self.product.name!r} gave an array of shape {result.shape} for "
+                f"version {self.version} of {self.shape.name!r} gave an array of shape {result.shape} for "
                 f"{len(inputs)} rows, or values outside 0 to 1: {json.dumps(result.ravel()[:3].tolist())}"
             )
         return result
@@ -80,9 +80,9 @@ class Predictor:
 
         :raises JobError: if the product's code or the model fails on it.
         """
-        features = pd.DataFrame([dict.fromkeys(self.product.feature_names)])
+        features = pd.DataFrame([dict.fromkeys(self.shape.feature_names)])
         try:
-            self.predict(placeholders(self.product), features)
+            self.predict(placeholders(self.shape), features)
         except Exception as error:
             raise JobError(f"the smoke row failed: {type(error).__name__}: {str(error)[:300]}") from error
 
@@ -91,9 +91,9 @@ def _numbered(frame: pd.DataFrame) -> pd.DataFrame:
     return frame if frame.index.equals(pd.RangeIndex(len(frame))) else frame.reset_index(drop=True)
 
 
-def placeholders(product: MLProduct) -> pd.DataFrame:
+def placeholders(shape: Scoring) -> pd.DataFrame:
     """Return one row that is valid for the product and means nothing."""
     now = datetime.now(UTC)
     return pd.DataFrame(
-        [{**{name: _PLACEHOLDER.get(kind, now) for name, kind in product.request.items()}, EVENT_TIME: now}]
+        [{**{name: _PLACEHOLDER.get(kind, now) for name, kind in shape.request.items()}, EVENT_TIME: now}]
     )

@@ -56,9 +56,9 @@ class SourceDeliverySensor(BaseOperator):
             raise ConfigurationError(
                 f"{self.dag_id} works on a data interval and this run has none; trigger it with a logical date"
             )
-        landing = services(self.product)[0].landing
-        keys = sorted({self.product.delivery(source, interval) for source in self.product.sources})
-        settle_seconds = max(source.settle_seconds for source in self.product.sources)
+        landing = services(self.product.name)[0].landing
+        keys = sorted({source.delivery(interval) for source in self.product.data.sources})
+        settle_seconds = max(source.settle_seconds for source in self.product.data.sources)
         try:
             pending = pending_deliveries(landing, keys, settle_seconds)
         except SourceDataError as error:

@@ -63,7 +63,7 @@ def build(arguments: argparse.Namespace) -> ModelServer:
     def open_features() -> Features:
         from airflow_mlops_provider.backends.feature_store.feast.store import FeatureStoreBackend
 
-        return FeatureStoreBackend(product, features, arguments.online_store)
+        return FeatureStoreBackend(product.shape, features, arguments.online_store)
 
     log_folder = arguments.prediction_log or prediction_folder(arguments.root, product.name)
     ready_within = TAKEOVER_SECONDS if arguments.takeover else None

@@ -47,9 +47,9 @@ class RequestSchema:
     """
 
     def __init__(self, product: MLProduct, max_rows: int = MAX_ROWS) -> None:
-        self.types = request_types(product)
+        self.types = request_types(product.scoring)
         self.known = [*self.types]
-        columns = {name: _TYPES[kind] for name, kind in product.request.items()}
+        columns = {name: _TYPES[kind] for name, kind in product.features.request.items()}
         typed_dict: Any = typing_extensions.TypedDict  # made at run time, which type checkers do not follow
         strict = ConfigDict(extra="forbid", strict=True)
         row: Any = typed_dict(f"{product.name}_row", {**columns, EVENT_TIME: AwareDatetime})

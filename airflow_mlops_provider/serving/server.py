@@ -206,7 +206,7 @@ class ModelServer:
 
     def _look_up(self, rows: pd.DataFrame) -> pd.DataFrame:
         assert self._features is not None  # ready
-        keys = rows[list(self.product.entity_columns)]
+        keys = rows[list(self.product.shape.entity_columns)]
         try:
             features = self._features.online(keys)
             watermark = self._features.watermark()  # after the look-up: what it saw is no newer than this
@@ -254,7 +254,7 @@ class ModelServer:
         version = may_serve(Ledger(store, self.product.name).entries(), release.model)
         with tempfile.TemporaryDirectory(prefix="model-") as scratch:
             folder = store.download(key_below(store, version.uri), Path(scratch))
-            predictor = Predictor.load(self.product, folder, version.hash, version.version)
+            predictor = Predictor.load(self.product.scoring, folder, version.hash, version.version)
         predictor.smoke()
         return predictor
 

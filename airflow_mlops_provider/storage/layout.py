@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
+from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.frozen import digest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
 
 
 def result_key(spec: JobSpec, where: str) -> str:
     """Return the folder of a job's result below the artifact root, for its address."""
-    return f"{spec.product}/{spec.job}/{where[:32]}"
+    for name in (spec.product, spec.name):
+        if not NAME.fullmatch(name):
+            raise ConfigurationError(f"{name!r} is no name for a folder: lower-case letters, digits and _, at most 63")
+    return f"{spec.product}/{spec.name}/{where[:32]}"
 
 
 def reuse_key(key: str, run: RunIdentity) -> str:

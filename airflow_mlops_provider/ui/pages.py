@@ -61,12 +61,12 @@ def product(record: ProductRecord | Unreadable) -> str:
 def _head(record: ProductRecord) -> str:
     what, latest = record.product, record.latest()
     listed = {
-        "Success means": f"{what.kpi.name}: {what.kpi.target:g} {what.kpi.unit}",
-        "Worth": f"{what.value.per_hit:,.0f} {what.value.currency} a hit, "
-        f"{-what.value.per_false_alarm:,.0f} a false alarm",
-        "Judged by": f"{what.metric.replace('_', ' ')}, at least {what.gates.min_metric:g}",
-        "Owner": what.owners.ml_engineer,
-        "For": what.owners.business_stakeholder,
+        "Success means": f"{what.business.kpi.name}: {what.business.kpi.target:g} {what.business.kpi.unit}",
+        "Worth": f"{what.business.value.per_hit:,.0f} {what.business.value.currency} a hit, "
+        f"{-what.business.value.per_false_alarm:,.0f} a false alarm",
+        "Judged by": f"{what.evaluation.metric.replace('_', ' ')}, at least {what.evaluation.gates.min_metric:g}",
+        "Owner": what.business.owners.ml_engineer,
+        "For": what.business.owners.business_stakeholder,
     }
     updated = f"<span class='right'>last job {moment(latest)}</span>" if latest else ""
     return (
@@ -112,7 +112,7 @@ def _compared(record: ProductRecord) -> str:
     drawing = {f"v{one.number}": one.evaluation.challenger for one in known[:MOST_COMPARED] if one.evaluation}
     if not drawing:
         return card("Versions compared", quiet("Nothing has been registered yet."))
-    note = f"{words(record.product.metric)} on each version's own evaluation window, with its 95 % interval"
+    note = f"{words(record.product.evaluation.metric)} on each version's own evaluation window, with its 95 % interval"
     note += _cut(len(known), MOST_COMPARED)
     return card("Versions compared", f"<div class='compare'>{intervals(drawing)}{quiet(note)}</div>")
 

@@ -6,8 +6,8 @@ Nothing is asked of the product's code, and what can't be read hides nothing but
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable
-from itertools import chain
 from pathlib import PurePosixPath
 from typing import TypeVar
 
@@ -19,7 +19,6 @@ from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Model, ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.gates import Estimate, Evaluation
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry
-from airflow_mlops_provider.runtime.registry import JOBS
 from airflow_mlops_provider.storage.change_requests import ChangeRequests
 from airflow_mlops_provider.storage.declarations import FOLDER as DECLARATIONS
 from airflow_mlops_provider.storage.intervals import Store
@@ -76,9 +75,12 @@ def record(store: Store, name: str, may_read: Callable[[str], bool]) -> ProductR
     A file that can't be read is named among its troubles, and hides nothing but itself.
     """
     troubles: list[str] = []
-    ended = {job: _ended(store, name, job, troubles) for job in JOBS}
-    manifests = {job: [one for one in found if may_read(one.spec.run.dag_id)] for job, found in ended.items()}
-    if not any(manifests.values()) and (any(ended.values()) or not (troubles and may_read(""))):
+    ended = _ended(store, name, troubles)
+    manifests: dict[str, list[Manifest]] = defaultdict(list)
+    for manifest in ended:
+        if may_read(manifest.spec.run.dag_id):
+            manifests[manifest.spec.name].append(manifest)
+    if not manifests and (ended or not (troubles and may_read(""))):
         return None
     product = _declared(store, name, troubles)
     if product is None:
@@ -115,12 +117,12 @@ def dag_of(by: str) -> str:
     return dag_id if slash else ""
 
 
-def _makers(ended: dict[str, list[Manifest]]) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
-    for one in chain.from_iterable(ended.values()):
-        if isinstance(one.result, Model):
-            found.setdefault(one.result.hash, set()).add(one.spec.run.dag_id)
-    return found
+def _makers(ended: Iterable[Manifest]) -> dict[str, set[str]]:
+    makers: dict[str, set[str]] = {}
+    for manifest in ended:
+        if isinstance(manifest.result, Model):
+            makers.setdefault(manifest.result.hash, set()).add(manifest.spec.run.dag_id)
+    return makers
 
 
 def _declared(store: Store, name: str, troubles: list[str]) -> MLProduct | None:
@@ -143,15 +145,15 @@ def _kept(where: str, read: Callable[[], list[_Kept]], troubles: list[str]) -> l
         return []
 
 
-def _ended(store: Store, product: str, job: str, troubles: list[str]) -> list[Manifest]:
+def _ended(store: Store, product: str, troubles: list[str]) -> list[Manifest]:
     found = []
-    for key in store.list(f"{product}/{job}"):
+    for key in store.list(product):
         if not _MANIFEST.fullmatch(key):
             continue
         try:
             manifest = Manifest.from_file(store.read(key))
-            if isinstance(manifest.result, Report) and job in _FACTS:
-                _FACTS[job].model_validate(manifest.result.facts)
+            if isinstance(manifest.result, Report) and manifest.spec.name in _FACTS:
+                _FACTS[manifest.spec.name].model_validate(manifest.result.facts)
             found.append(manifest)
         except FileNotFoundError:
             continue  # replaced just now

@@ -15,22 +15,9 @@ from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.gates import Evaluation
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status
-from airflow_mlops_provider.lifecycle.stages import STAGES, Stage
+from airflow_mlops_provider.lifecycle.stages import Stage
 
 State = Literal["done", "attention", "failed", "never"]
-#: Feedback has no job: it is decided, by the product's limits, from what the two monitoring jobs saw.
-STAGE_JOBS: dict[str, tuple[str, ...]] = {
-    Stage.FEATURES.value: ("extract", "clean", "compute", "load", "training_set"),
-    Stage.VALIDATION.value: ("validate",),
-    Stage.EXPERIMENTATION.value: ("search", "trial", "conclude", "export_settings"),
-    Stage.TRAINING.value: ("train",),
-    Stage.EVALUATION.value: ("evaluate", "retune"),
-    Stage.REGISTRY.value: ("register", "promote"),
-    Stage.DEPLOYMENT.value: ("deploy", "reconcile"),
-    Stage.SERVING.value: ("predict",),
-    Stage.MONITORING.value: ("drift", "performance"),
-    Stage.FEEDBACK.value: (),
-}
 
 
 @dataclass(frozen=True)
@@ -108,7 +95,8 @@ class ProductRecord:
 
     def stages(self) -> list[StageState]:
         """Return the loop's stages, in order."""
-        return [self._feedback() if not STAGE_JOBS[name] else self._stage(name) for name in STAGES]
+        # Feedback has no job: it is decided, by the product's limits, from what the two monitoring jobs saw.
+        return [self._feedback() if stage is Stage.FEEDBACK else self._stage(stage.value) for stage in Stage]
 
     def versions(self) -> list[Version]:
         """Return the model versions, newest first."""
@@ -130,14 +118,13 @@ class ProductRecord:
         return max((found[-1].ended for found in self.manifests.values() if found), default=None)
 
     def _stage(self, name: str) -> StageState:
-        ended = sorted((one for job in STAGE_JOBS[name] for one in self.manifests[job]), key=lambda one: one.ended)
-        if not ended:
+        last = next((manifest for manifest in self.runs() if manifest.stage == name), None)
+        if last is None:
             return StageState(name, "never", "not yet")
-        last = ended[-1]
         if last.failure:
             return StageState(name, "failed", f"{last.spec.job}: {last.failure.error}", last)
         broken = isinstance(last.result, Report) and not last.result.passed
-        return StageState(name, "attention" if broken else "done", last.spec.job.replace("_", " "), last)
+        return StageState(name, "attention" if broken else "done", last.spec.name.replace("_", " "), last)
 
     def _feedback(self) -> StageState:
         seen = [one for one in self.seen() if one.drift]
@@ -149,23 +136,23 @@ class ProductRecord:
 
     def _version(self, number: int, moves: tuple[LedgerEntry, ...]) -> Version:
         last = moves[-1]
-        reports = [one.result for one in self.manifests["evaluate"] if isinstance(one.result, Report)]
+        reports = [one.result for one in self.manifests.get("evaluate", []) if isinstance(one.result, Report)]
         report = next((one for one in reversed(reports) if one.facts.get("model") == last.version.hash), None)
         evaluation = Evaluation.model_validate(report.facts["evaluation"]) if report else None
         cause, trained = str(last.version.facts.get("cause") or ""), self._trained(last.version)
         return Version(number, last.status, cause, moves, evaluation, report, trained, self._validation(trained))
 
     def _trained(self, version: ModelVersion) -> Manifest | None:
-        made = (one for job in ("train", "retune") for one in self.manifests[job])
+        made = (one for job in ("train", "retune") for one in self.manifests.get(job, []))
         return next((one for one in made if one.result and one.result.hash == version.hash), None)
 
     def _validation(self, trained: Manifest | None) -> Report | None:
         inputs = set(_hashes(trained)) if trained else set()
-        of_inputs = [one for one in self.manifests["validate"] if not inputs.isdisjoint(_hashes(one))]
+        of_inputs = [one for one in self.manifests.get("validate", []) if not inputs.isdisjoint(_hashes(one))]
         return next((one.result for one in reversed(of_inputs) if isinstance(one.result, Report)), None)
 
     def _by_interval(self, job: str) -> dict[Interval, Report]:
-        found = self.manifests[job]
+        found = self.manifests.get(job, [])
         return {m.spec.interval: m.result for m in found if m.spec.interval and isinstance(m.result, Report)}
 
     def _crossed(self, interval: Interval, drift: Report | None, performance: Report | None) -> tuple[str, ...]:

@@ -70,7 +70,7 @@ _PRESENT: dict[str, dict[str, float]] = {
     "planes": {"tailnum": 1.0, "seats": 1.0, "year": 0.9},
     "airports": {"faa": 1.0, "tzone": 0.95},
     "training": {
-        **dict.fromkeys((*product.request, "event_time", "late"), 1.0),
+        **dict.fromkeys((*product.features.request, "event_time", "late"), 1.0),
         **dict.fromkeys(("carrier_late_7d", "dest_late_7d", "humid", "visib", "aircraft_arr_delay"), 0.8),
     },
 }
@@ -113,8 +113,8 @@ def expectations(dataset: str) -> list[Any]:
 
 def _columns(dataset: str) -> list[str]:
     if dataset != "training":
-        return list(product.source(dataset).columns)
-    return [*product.request, "event_time", product.label.column, *product.feature_names]
+        return list(product.data.source(dataset).columns)
+    return [*product.features.request, "event_time", product.label.column, *product.shape.feature_names]
 
 
 def _ranges(gxe: Any, dataset: str) -> list[Any]:

@@ -6,6 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from airflow_mlops_provider.lifecycle.product import (
+    Business,
+    Data,
+    EvaluationSettings,
+    Features,
     Gates,
     Kpi,
     Label,
@@ -15,6 +19,7 @@ from airflow_mlops_provider.lifecycle.product import (
     Retraining,
     Schedule,
     Source,
+    Training,
     Value,
     View,
     Windows,
@@ -126,83 +131,93 @@ _VIEWS = (
 product = MLProduct(
     name="flight_delay",
     goal="Will this flight arrive more than 15 minutes late, asked two hours before its scheduled departure?",
-    # An alarm pays from a probability of 1/6 on; there, 2013's models announce 51 to 89 % of a month's late arrivals.
-    kpi=Kpi(name="late arrivals announced two hours ahead", target=0.5, unit="share of late arrivals"),
-    value=Value(per_hit=300.0, per_false_alarm=60.0),
-    owners=Owners(
-        business_stakeholder="passenger.experience@airline.example",
-        solution_architect="architecture@airline.example",
-        data_scientist="data.science@airline.example",
-        data_engineer="data.engineering@airline.example",
-        software_engineer="software@airline.example",
-        devops_engineer="platform@airline.example",
-        ml_engineer="ml.operations@airline.example",
-    ),
     problem="binary_classification",
+    business=Business(
+        # An alarm pays from a probability of 1/6 on; there, 2013's models announce 51 to 89 % of the late arrivals.
+        kpi=Kpi(name="late arrivals announced two hours ahead", target=0.5, unit="share of late arrivals"),
+        value=Value(per_hit=300.0, per_false_alarm=60.0),
+        owners=Owners(
+            business_stakeholder="passenger.experience@airline.example",
+            solution_architect="architecture@airline.example",
+            data_scientist="data.science@airline.example",
+            data_engineer="data.engineering@airline.example",
+            software_engineer="software@airline.example",
+            devops_engineer="platform@airline.example",
+            ml_engineer="ml.operations@airline.example",
+        ),
+    ),
     schedule=Schedule(
         cron="0 0 1 * *",
         start=datetime(2013, 1, 1, tzinfo=UTC),
         end=datetime(2014, 1, 1, tzinfo=UTC),
     ),
-    sources=(
-        _FLIGHTS,
-        _WEATHER,
-        Source(
-            name="planes",
-            path="planes.csv",
-            missing=_MISSING,
-            settle_seconds=0,
-            columns={"tailnum": "string", "year": "float64", "seats": "int64"},
+    data=Data(
+        sources=(
+            _FLIGHTS,
+            _WEATHER,
+            Source(
+                name="planes",
+                path="planes.csv",
+                missing=_MISSING,
+                settle_seconds=0,
+                columns={"tailnum": "string", "year": "float64", "seats": "int64"},
+            ),
+            Source(
+                name="airports",
+                path="airports.csv",
+                missing=_MISSING,
+                settle_seconds=0,
+                columns={"faa": "string", "tzone": "string"},
+            ),
         ),
-        Source(
-            name="airports",
-            path="airports.csv",
-            missing=_MISSING,
-            settle_seconds=0,
-            columns={"faa": "string", "tzone": "string"},
-        ),
-    ),
-    rules="flight_delay.rules:clean",
-    features="flight_delay.features:compute",
-    examples="flight_delay.examples:examples",
-    assemble="flight_delay.examples:assemble",
-    expectations="flight_delay.expectations:expectations",
-    known_later={
-        "flights": {"dep_at": ("dep_delay",), "arr_at": ("arr_delay", "air_time")},
-        "weather": {
-            "known_at": ("temp", "humid", "wind_speed", "wind_gust", "precip", "pressure", "visib"),
+        clean="flight_delay.rules:clean",
+        expectations="flight_delay.expectations:expectations",
+        known_later={
+            "flights": {"dep_at": ("dep_delay",), "arr_at": ("arr_delay", "air_time")},
+            "weather": {
+                "known_at": ("temp", "humid", "wind_speed", "wind_gust", "precip", "pressure", "visib"),
+            },
         },
-    },
-    lookback=1,
-    views=_VIEWS,
-    request={
-        "origin": "string",
-        "dest": "string",
-        "carrier": "string",
-        "tailnum": "string",
-        "flight": "int64",
-        "distance": "float64",
-        "hour": "int64",
-        "sched_dep": "timestamp",
-        "sched_arr": "timestamp",
-    },
-    label=Label(column="late", known_at="label_known_at", description="1 if over 15 minutes late at the gate, else 0"),
-    # Beside this file, so that an experiment's winner comes as a change of that file alone.
-    trainer=TrainerSettings.read(Path(__file__).with_name("settings.json")).trainer(),
-    # A third month adds 0.002 to the AUC and delays the first model by a month.
-    windows=Windows(train=2, evaluate=1),
-    # The scheduled hour is the strongest naive guess: AUC 0.59 to 0.70, where the carrier reaches 0.58.
-    baseline="hour",
-    slices=("origin", "carrier"),
-    # Models of two fresh months reach 0.70 to 0.78 on the next, and 0.63 in their worst slice of 1,000 flights. A
-    # retrained model may lose 0.005 to the champion: that much is chance between two months' models.
-    gates=Gates(min_metric=0.66, min_gain=-0.005, min_slice=0.6),
-    # Against January and February, 35 to 52 % of inputs drift in March to May and predictions move by 0.05 to 0.12;
-    # in June, July and September 61 to 71 % drift, and predictions move by 0.12, 0.21 and 0.44. Freshly trained models
-    # stay above an AUC of 0.69; the one of January and February falls to 0.683 by September.
-    monitoring=Monitoring(drift_share=0.6, prediction_drift=0.2, min_metric=0.69),
-    # A model keeps for half a year unless drift asks earlier: the figures above.
-    retraining=Retraining(after_intervals=6, cooldown_intervals=1),
+    ),
+    features=Features(
+        compute="flight_delay.features:compute",
+        assemble="flight_delay.examples:assemble",
+        lookback=1,
+        views=_VIEWS,
+        request={
+            "origin": "string",
+            "dest": "string",
+            "carrier": "string",
+            "tailnum": "string",
+            "flight": "int64",
+            "distance": "float64",
+            "hour": "int64",
+            "sched_dep": "timestamp",
+            "sched_arr": "timestamp",
+        },
+    ),
+    label=Label(
+        column="late",
+        known_at="label_known_at",
+        description="1 if over 15 minutes late at the gate, else 0",
+        examples="flight_delay.examples:examples",
+    ),
+    training=Training(
+        # Beside this file, so that an experiment's winner comes as a change of that file alone.
+        trainer=TrainerSettings.read(Path(__file__).with_name("settings.json")).trainer(),
+        # A third month adds 0.002 to the AUC and delays the first model by a month.
+        windows=Windows(train=2, evaluate=1),
+        # A model keeps for half a year unless drift asks earlier: the figures above.
+        retraining=Retraining(after_intervals=6, cooldown_intervals=1),
+    ),
+    evaluation=EvaluationSettings(
+        # The scheduled hour is the strongest naive guess: AUC 0.59 to 0.70, where the carrier reaches 0.58.
+        baseline="hour",
+        slices=("origin", "carrier"),
+        # Models of two fresh months reach 0.70 to 0.78 on the next, and 0.63 in their worst slice of 1,000 flights. A
+        # retrained model may lose 0.005 to the champion: that much is chance between two months' models.
+        gates=Gates(min_metric=0.66, min_gain=-0.005, min_slice=0.6),
+    ),
     # The space holds the fixed settings, which are tried first; to learn from 1.5 months and foretell the next half,
     # they reach an AUC of 0.789 where the scheduled hour alone reaches 0.692.
     search=Search(
@@ -242,4 +257,8 @@ product = MLProduct(
         # A slow learning rate shows its worth late: after 40 rounds, or 4 epochs.
         pruning=Pruning(after_trials=4, from_step=4),
     ),
+    # Against January and February, 35 to 52 % of inputs drift in March to May and predictions move by 0.05 to 0.12;
+    # in June, July and September 61 to 71 % drift, and predictions move by 0.12, 0.21 and 0.44. Freshly trained models
+    # stay above an AUC of 0.69; the one of January and February falls to 0.683 by September.
+    monitoring=Monitoring(drift_share=0.6, prediction_drift=0.2, min_metric=0.69),
 )

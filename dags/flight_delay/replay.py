@@ -35,12 +35,12 @@ def deliver(landing: Path, interval: Interval) -> list[Path]:
     """
     archive = _archive()
     written = []
-    for source in product.sources:
+    for source in product.data.sources:
         rows = pd.read_csv(archive / _ARCHIVE[source.name], dtype=str, keep_default_na=False)
         if source.time:
             moments = pd.to_datetime(rows[source.time], utc=True)
             rows = rows[(moments >= interval.start) & (moments < interval.end)]
-        written.append(_write(rows, landing / product.delivery(source, interval)))
+        written.append(_write(rows, landing / source.delivery(interval)))
     return written
 
 

@@ -12,15 +12,17 @@ from airflow_mlops_provider.backends.tracking.mlflow.mirror import Mirror
 from airflow_mlops_provider.demo.stack import Stack
 from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
-from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity, Services
+from airflow_mlops_provider.lifecycle.records.spec import RunIdentity, Services
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Report
 from airflow_mlops_provider.runtime import runner
+from airflow_mlops_provider.runtime.code import load_product
 from airflow_mlops_provider.serving import releases
 from airflow_mlops_provider.serving.process import launcher
 from airflow_mlops_provider.serving.process.client import ask
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.intervals import current, leading_to
 from airflow_mlops_provider.storage.ledger import Ledger
+from tests.factories.declared import specify
 from tests.factories.rain import NAME, PRODUCTS, deliver, product, year
 
 DAGS = Path(__file__).parents[2] / "dags"
@@ -64,8 +66,10 @@ class AttackWorld:
     def job(self, name: str, interval: Any = None, params: Any = None, **inputs: Any) -> Any:
         """Run one job here and now, and return its result."""
         identity = RunIdentity(dag_id="by_hand", run_id=f"{interval}", task_id=name)
-        given: dict[str, Any] = {"interval": interval, "params": params or {}, "inputs": inputs, "run": identity}
-        told = runner.run(JobSpec(job=name, product=NAME, root=str(self.root), services=self.services, **given))
+        given: dict[str, Any] = {"interval": interval, "inputs": inputs, "run": identity}
+        told = runner.run(
+            specify(name, load_product(NAME), params, root=str(self.root), services=self.services, **given)
+        )
         assert told.result is not None, told.failure
         return told.result
 

@@ -20,12 +20,14 @@ from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity, Services
 from airflow_mlops_provider.lifecycle.references import Model, ModelVersion, Reference, Report
 from airflow_mlops_provider.lifecycle.release.registry import Status
+from airflow_mlops_provider.runtime.code import load_product
 from airflow_mlops_provider.serving import releases
 from airflow_mlops_provider.serving.process import launcher
 from airflow_mlops_provider.serving.process.client import ask
 from airflow_mlops_provider.serving.process.folders import feature_folder
 from airflow_mlops_provider.storage.artifacts import content_hash, open_store
 from airflow_mlops_provider.storage.ledger import Ledger
+from tests.factories.declared import specify
 from tests.factories.serving import NAME, WATERMARK, make_model, make_product
 
 REPOSITORY = Path(__file__).parents[2]
@@ -92,11 +94,11 @@ class DeployWorld:
     def spec(self, job: str, who: str = "one", **params: Any) -> JobSpec:
         """Return what asks for a deployment, or for a reconciliation."""
         version = params.pop("version", None)
-        return JobSpec(
-            job=job,
-            product=NAME,
+        return specify(
+            job,
+            load_product(NAME),
+            {"port": self.port, **params},
             inputs={"version": version} if version else {},
-            params={"port": self.port, **params},
             root=str(self.root),
             services=self.services,
             run=RunIdentity(dag_id="tests", run_id=who, task_id=job),

@@ -16,9 +16,7 @@ _TYPES = {"string": "object", "int64": "int64", "float64": "float64", "timestamp
 def read_raw(landing: Path, interval: Interval) -> dict[str, pd.DataFrame]:
     """Deliver an interval below the landing folder and return each source's frame; timestamps are in UTC."""
     replay.deliver(landing, interval)
-    return {
-        source.name: _read(landing / product.delivery(source, interval), source.columns) for source in product.sources
-    }
+    return {source.name: _read(landing / source.delivery(interval), source.columns) for source in product.data.sources}
 
 
 def _read(path: Path, columns: dict[str, str]) -> pd.DataFrame:

@@ -35,7 +35,7 @@ def deliver(landing: Path, interval: Interval) -> None:
     assert spec and spec.submodule_search_locations, "the weather data is not installed; run: pip install vega_datasets"
     days = pd.read_csv(Path(spec.submodule_search_locations[0]) / "_data" / "seattle-weather.csv")
     days["date"] = pd.to_datetime(days["date"], utc=True)
-    target = landing / product().delivery(product().sources[0], interval)
+    target = landing / product().data.sources[0].delivery(interval)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial")
     days[(days["date"] >= interval.start) & (days["date"] < interval.end)].to_csv(partial, index=False)

@@ -31,8 +31,10 @@ from airflow_mlops_provider.lifecycle.settings import TrainerSettings
 
 product = MLProduct.model_validate({
     **product.model_dump(),
-    "trainer": TrainerSettings.read(Path(__file__).with_name("settings.json")).trainer(),
-    "windows": Windows(train=1, evaluate=1),
+    "training": Training(
+        trainer=TrainerSettings.read(Path(__file__).with_name("settings.json")).trainer(),
+        windows=Windows(train=1, evaluate=1),
+    ),
     "search": Search(
         trials=24,
         seed=7,

@@ -28,14 +28,19 @@ from airflow_mlops_provider.lifecycle.product import *
 
 RULE = "tiny_shop.code:assemble"
 product = MLProduct(
-    name="tiny_shop", goal="Will <this> order come back?", kpi=Kpi(name="saved", target=1, unit="USD"),
-    value=Value(per_hit=1), problem="binary_classification",
-    owners=Owners(**{role: "someone" for role in Owners.model_fields}),
+    name="tiny_shop", goal="Will <this> order come back?", problem="binary_classification",
+    business=Business(
+        kpi=Kpi(name="saved", target=1, unit="USD"), value=Value(per_hit=1),
+        owners=Owners(**{role: "someone" for role in Owners.model_fields}),
+    ),
     schedule=Schedule(cron="@daily", start=datetime(2020, 1, 1, tzinfo=timezone.utc)),
-    sources=(), rules=RULE, features=RULE, examples=RULE, assemble=RULE, expectations=RULE,
-    views=(View(name="customer", keys=("customer",), features={"orders": "int64", "mean_price": "float64"}),),
-    request={"customer": "string", "price": "float64", "pieces": "int64"},
-    label=Label(column="returned", known_at="known_at"), trainer=Trainer(code=RULE), gates=Gates(min_metric=0.5),
+    data=Data(sources=(), clean=RULE, expectations=RULE),
+    features=Features(
+        compute=RULE, assemble=RULE, request={"customer": "string", "price": "float64", "pieces": "int64"},
+        views=(View(name="customer", keys=("customer",), features={"orders": "int64", "mean_price": "float64"}),),
+    ),
+    label=Label(column="returned", known_at="known_at", examples=RULE),
+    training=Training(trainer=Trainer(code=RULE)), evaluation=EvaluationSettings(gates=Gates(min_metric=0.5)),
 )
 """
 CODE = """

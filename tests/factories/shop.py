@@ -65,7 +65,7 @@ class ShopWorld(TinyWorld):
         self.write("trainer.py", TRAINER)
         declared = (self.package / "product.py").read_text()
         declared = declared.replace('requires=("lightgbm", "numpy")', f'requires=("lightgbm", "numpy"), {SETTINGS}')
-        self.write("product.py", declared.replace("views=(View", "lookback=0,\n    views=(View"))
+        self.write("product.py", declared.replace("views=(View", "lookback=0,\n        views=(View"))
         for number, day in enumerate(DAYS):
             self.deliver_day(number, day)
         self.git("init", "--quiet")

@@ -18,6 +18,9 @@ from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity, 
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.runtime.code import load_product
 from airflow_mlops_provider.runtime.runner import run
+from airflow_mlops_provider.runtime.specification import parts_of
+from airflow_mlops_provider.storage.artifacts import open_store
+from airflow_mlops_provider.storage.declarations import declare
 
 DAY = Interval(start=datetime(2024, 1, 1, tzinfo=UTC), end=datetime(2024, 1, 2, tzinfo=UTC))
 DELIVERY = "shop,amount,at\nnorth,1.5,2024-01-01T08:00:00Z\nsouth,2.5,2024-01-01T09:00:00Z\n"
@@ -40,30 +43,35 @@ from airflow_mlops_provider.lifecycle.product import *
 product = MLProduct(
     name="{name}",
     goal="Will a shop sell much tomorrow?",
-    kpi=Kpi(name="days foreseen", target=0.5, unit="share"),
-    value=Value(per_hit=1.0),
-    owners=Owners(**dict.fromkeys(Owners.model_fields, "somebody@shop.example")),
     problem="binary_classification",
-    schedule=Schedule(cron="0 0 * * *", start=datetime(2024, 1, 1, tzinfo=UTC)),
-    sources=(
-        Source(
-            name="sales",
-            path="sales/{{start:%Y-%m-%d}}.csv",
-            time="at",
-            settle_seconds=0,
-            columns={{"shop": "string", "amount": "float64", "at": "timestamp"}},
-        ),
+    business=Business(
+        kpi=Kpi(name="days foreseen", target=0.5, unit="share"),
+        value=Value(per_hit=1.0),
+        owners=Owners(**dict.fromkeys(Owners.model_fields, "somebody@shop.example")),
     ),
-    rules="{name}.rules:clean",
-    features="{name}.features:compute",
-    examples="{name}.examples:examples",
-    assemble="{name}.assemble:assemble",
-    expectations="{name}.expectations:expectations",
-    views=(View(name="takings", keys=("shop",), features={{"mean_amount": "float64"}}),),
-    request={{"shop": "string"}},
-    label=Label(column="much", known_at="known_at"),
-    trainer=Trainer(code="{name}.trainer:train", requires=("lightgbm", "numpy")),
-    gates=Gates(min_metric=0.6),
+    schedule=Schedule(cron="0 0 * * *", start=datetime(2024, 1, 1, tzinfo=UTC)),
+    data=Data(
+        sources=(
+            Source(
+                name="sales",
+                path="sales/{{start:%Y-%m-%d}}.csv",
+                time="at",
+                settle_seconds=0,
+                columns={{"shop": "string", "amount": "float64", "at": "timestamp"}},
+            ),
+        ),
+        clean="{name}.rules:clean",
+        expectations="{name}.expectations:expectations",
+    ),
+    features=Features(
+        compute="{name}.features:compute",
+        views=(View(name="takings", keys=("shop",), features={{"mean_amount": "float64"}}),),
+        request={{"shop": "string"}},
+        assemble="{name}.assemble:assemble",
+    ),
+    label=Label(column="much", known_at="known_at", examples="{name}.examples:examples"),
+    training=Training(trainer=Trainer(code="{name}.trainer:train", requires=("lightgbm", "numpy"))),
+    evaluation=EvaluationSettings(gates=Gates(min_metric=0.6)),
 )
 """
 
@@ -114,8 +122,10 @@ class TinyWorld:
         """Return what asks for a job of this product on its one day."""
         services = Services(landing=str(self.landing), mlflow=f"sqlite:///{self.root}/mlflow.db")
         run_of = RunIdentity(dag_id="tests", run_id="one", task_id=job, try_number=attempt)
+        declare(open_store(str(self.root)), self.product)  # as the operator does
+        parts = parts_of(job, self.product, fields.pop("params", {}))
         return JobSpec(
-            **{"interval": DAY, "root": str(self.root), "run": run_of, **fields},
+            **{"interval": DAY, "root": str(self.root), "run": run_of, **parts, **fields},
             job=job,
             product=self.name,
             services=services,

@@ -14,6 +14,7 @@ from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity, 
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Reference, Report
 from airflow_mlops_provider.lifecycle.release.gates import Estimate, Evaluation
 from airflow_mlops_provider.lifecycle.release.registry import Status
+from airflow_mlops_provider.runtime.registry import find_job
 from airflow_mlops_provider.storage.artifacts import FolderStore
 from airflow_mlops_provider.storage.declarations import declare
 from airflow_mlops_provider.storage.ledger import Ledger
@@ -70,6 +71,7 @@ class World:
                 run=RunIdentity(dag_id=dag_id, run_id="one", task_id=job),
             ),
             address=address,
+            stage=find_job(job).stage.value,
             result=result,
             failure=failure,
             started=self.now - timedelta(seconds=4.2),
@@ -82,7 +84,7 @@ class World:
         """Train, evaluate and register a version, and leave it registered."""
         model = self.job("train", number, kind=Model)
         evaluation = Evaluation(
-            metric=self.product.metric,
+            metric=self.product.evaluation.metric,
             window=str(months(number)),
             rows=26000,
             challenger=around(value),

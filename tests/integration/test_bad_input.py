@@ -35,6 +35,7 @@ from airflow_mlops_provider.storage.artifacts import FolderStore
 from airflow_mlops_provider.storage.ledger import Ledger
 from flight_delay import replay
 from flight_delay.product import product
+from tests.factories.declared import specify
 from tests.factories.record import leave
 from tests.factories.tiny import TinyWorld
 
@@ -77,12 +78,12 @@ class World:
 
     def spec(self, name: str, mlflow: str = "", params: dict[str, Any] | None = None, **inputs: Any) -> JobSpec:
         """Return what asks for a job of the product."""
-        return JobSpec(
-            job=name,
-            product="flight_delay",
+        return specify(
+            name,
+            product,
+            params,
             interval=DAYS,
             inputs=inputs,
-            params=params or {},
             root=str(self.root),
             services=Services(landing=str(self.landing), mlflow=mlflow or f"sqlite:///{self.root}/mlflow.db"),
             run=RunIdentity(dag_id="tests", run_id="one", task_id=name),

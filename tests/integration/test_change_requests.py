@@ -78,7 +78,7 @@ def test_a_request_is_addressed_and_evident(kept: ChangeRequests) -> None:
     """It names the product's data engineer, what must change, and links to the evidence; the event carries it all."""
     handed, events = ask(search=search(WHAT))
     (request,) = kept.open()
-    assert (request.to, request.what, request.study) == (product.owners.data_engineer, WHAT, "s1")
+    assert (request.to, request.what, request.study) == (product.business.owners.data_engineer, WHAT, "s1")
     assert request.evidence == ("file:///r/conclude/1/search.html", "http://mlflow/#/1")
     assert request.by == "flight_delay_experimentation/one/ask"
     assert handed == request.to_json()
@@ -143,7 +143,7 @@ def test_the_page_shows_what_waits(kept: ChangeRequests) -> None:
     shown = pages.product(asked)
     assert shown.count("Asked of data engineering") == 1
     assert "&lt;b&gt;wind&lt;/b&gt;" in shown
-    assert product.owners.data_engineer in shown
+    assert product.business.owners.data_engineer in shown
     assert "report?uri=file%3A%2F%2F%2Fr%2Fconclude%2F1&amp;file=search.html" in shown
 
 

@@ -23,6 +23,10 @@ from airflow_mlops_provider.backends.feature_store.feast.store import FeatureSto
 from airflow_mlops_provider.exceptions import BackendError, SourceDataError, SourceError, UnknownNameError
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import (
+    Business,
+    Data,
+    EvaluationSettings,
+    Features,
     Gates,
     Kpi,
     Label,
@@ -30,6 +34,7 @@ from airflow_mlops_provider.lifecycle.product import (
     Owners,
     Schedule,
     Trainer,
+    Training,
     Value,
     View,
 )
@@ -49,18 +54,23 @@ def product(*views: View) -> MLProduct:
     return MLProduct(
         name="trips",
         goal="Will it be late?",
-        kpi=Kpi(name="hits", target=1, unit="share"),
-        value=Value(per_hit=1),
-        owners=Owners(**dict.fromkeys(Owners.model_fields, "someone")),
         problem="binary_classification",
+        business=Business(
+            kpi=Kpi(name="hits", target=1, unit="share"),
+            value=Value(per_hit=1),
+            owners=Owners(**dict.fromkeys(Owners.model_fields, "someone")),
+        ),
         schedule=Schedule(cron="@monthly", start=JANUARY.start),
-        sources=(),
-        **dict.fromkeys(("rules", "features", "examples", "assemble", "expectations"), "trips:code"),
-        views=views or (CLIMATE, LEG),
-        request={"town": "string", "carrier": "string", "number": "int64"},
-        label=Label(column="was_late", known_at="landed"),
-        trainer=Trainer(code="trips:train"),
-        gates=Gates(min_metric=0.5),
+        data=Data(sources=(), clean="trips:code", expectations="trips:code"),
+        features=Features(
+            compute="trips:code",
+            assemble="trips:code",
+            views=views or (CLIMATE, LEG),
+            request={"town": "string", "carrier": "string", "number": "int64"},
+        ),
+        label=Label(column="was_late", known_at="landed", examples="trips:code"),
+        training=Training(trainer=Trainer(code="trips:train")),
+        evaluation=EvaluationSettings(gates=Gates(min_metric=0.5)),
     )
 
 
@@ -121,7 +131,7 @@ def online_as_of_watermark(store: FeatureStoreBackend, rows: pd.DataFrame) -> pd
     mark = store.watermark()
     assert mark is not None
     moved = rows.assign(event_time=mark - timedelta(microseconds=1))
-    return store.historical(moved)[list(store.product.feature_names)]
+    return store.historical(moved)[list(store.product.shape.feature_names)]
 
 
 @pytest.fixture

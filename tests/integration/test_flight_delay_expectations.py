@@ -31,12 +31,12 @@ def training(raw: Tables) -> pd.DataFrame:
     month = replay.month("2013-09")
     tables = rules.clean(raw, month)
     views, rows = features.compute(tables, month), examples.examples(tables, month).sort_values("event_time")
-    for view in product.views:
+    for view in product.features.views:
         rows = pd.merge_asof(rows, views[view.name], on="event_time", by=list(view.keys))
     return rows
 
 
-@pytest.mark.parametrize("source", [source.name for source in product.sources])
+@pytest.mark.parametrize("source", [source.name for source in product.data.sources])
 def test_a_real_delivery_passes(raw: Tables, source: str, tmp_path: Path) -> None:
     """Nothing in the data as it really is breaks what is expected of it."""
     assert validate(raw[source], expectations(source), source, tmp_path).broken == ()

@@ -84,7 +84,7 @@ def free_port() -> int:
 
 def test_embedded_defaults_without_any_connection(home: Path) -> None:
     """With nothing defined, everything lies below Airflow's home and no credential goes anywhere."""
-    addresses, root, secrets = services(PRODUCT)
+    addresses, root, secrets = services(PRODUCT.name)
     assert root == (home / "mlops").as_uri()
     assert addresses.mlflow == f"sqlite:///{home}/mlops/mlflow.db"
     assert addresses.landing == str(home / "mlops" / "landing")
@@ -95,18 +95,18 @@ def test_configuration_moves_the_defaults(tmp_path: Path, monkeypatch: pytest.Mo
     """The options of the [mlops] section replace the embedded defaults."""
     monkeypatch.setenv("AIRFLOW__MLOPS__ARTIFACT_ROOT", str(tmp_path / "else"))
     monkeypatch.setenv("AIRFLOW__MLOPS__LANDING_ROOT", "/landing")
-    addresses, root, _ = services(PRODUCT)
+    addresses, root, _ = services(PRODUCT.name)
     assert root == (tmp_path / "else").as_uri()
     assert addresses.mlflow == f"sqlite:///{tmp_path}/else/mlflow.db"
     assert addresses.landing == "/landing"
     monkeypatch.setenv("AIRFLOW__MLOPS__MLFLOW_URI", "http://mlflow:5000")
-    assert services(PRODUCT)[0].mlflow == "http://mlflow:5000"
+    assert services(PRODUCT.name)[0].mlflow == "http://mlflow:5000"
 
 
 def test_bucket_root_keeps_files_at_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a bucket as artifact root, what must be a file stays below Airflow's home."""
     monkeypatch.setenv("AIRFLOW__MLOPS__ARTIFACT_ROOT", "s3://models/mlops")
-    addresses, root, _ = services(PRODUCT)
+    addresses, root, _ = services(PRODUCT.name)
     assert (root, addresses.mlflow) == ("s3://models/mlops", f"sqlite:///{home}/mlops/mlflow.db")
 
 
@@ -129,7 +129,7 @@ def test_connections_give_addresses_and_credentials_apart(define: Any) -> None:
         extra={"options": '{"key_ttl_seconds": 60}'},
     )
     define("mlops_model_server", conn_type="mlops_model_server", host="http://serving:8900", password="sesame4")
-    addresses, root, secrets = services(PRODUCT)
+    addresses, root, secrets = services(PRODUCT.name)
     assert (root, addresses.mlflow, addresses.model_server) == (
         "s3://models/mlops",
         "https://ml:443",
@@ -160,7 +160,7 @@ def test_optional_fields_may_be_absent(define: Any) -> None:
     define("mlops_feast", conn_type="feast")
     define("mlops_artifact_store", conn_type="mlops_artifact_store", extra={"root": "s3://models"})
     define("mlops_prometheus", conn_type="prometheus", host="prom", port=9090)
-    addresses, root, secrets = services(PRODUCT)
+    addresses, root, secrets = services(PRODUCT.name)
     assert (addresses.mlflow, addresses.online_store, root, secrets) == (
         "http://ml",
         {"type": "sqlite"},
@@ -174,9 +174,9 @@ def test_a_product_may_have_its_own_server(define: Any) -> None:
     """The connection that bears the product's name goes before the common one."""
     define("mlops_model_server", conn_type="mlops_model_server", host="http://common")
     define("mlops_model_server_flights", conn_type="mlops_model_server", host="http://own", password="t")
-    addresses, _, secrets = services(PRODUCT)
+    addresses, _, secrets = services(PRODUCT.name)
     assert (addresses.model_server, secrets) == ("http://own", {"MLOPS_SERVING_TOKEN": "t"})
-    assert services(MLProduct.model_construct(name="other"))[0].model_server == "http://common"
+    assert services("other")[0].model_server == "http://common"
 
 
 @pytest.mark.parametrize("hook", ALL)
@@ -212,7 +212,7 @@ def test_what_cannot_work_is_refused(define: Any, conn_id: str, fields: dict[str
     """A connection that cannot work, or that would show its password, is refused without showing it."""
     define(conn_id, conn_type="x", **fields)
     with pytest.raises(ConfigurationError) as raised:
-        services(PRODUCT)
+        services(PRODUCT.name)
     assert "sesame" not in str(raised.value)
 
 
@@ -220,7 +220,7 @@ def test_password_in_configuration_is_refused(monkeypatch: pytest.MonkeyPatch) -
     """A database URI with a password in it is refused: manifests would show it."""
     monkeypatch.setenv("AIRFLOW__MLOPS__MLFLOW_URI", "postgresql://ann:sesame@db/mlflow")
     with pytest.raises(ConfigurationError, match="every manifest"):
-        services(PRODUCT)
+        services(PRODUCT.name)
 
 
 def test_artifact_folder_is_tried(home: Path, define: Any) -> None:

@@ -127,7 +127,7 @@ def training_set(root: Path) -> Dataset:
     """Return a training set of the second product: a year of made-up days, on which rain follows rain."""
     rng, days = np.random.default_rng(3), 720
     rain = rng.random(days) < 0.4
-    drawn = {name: rng.random(days) for name in product().views[0].features}
+    drawn = {name: rng.random(days) for name in product().features.views[0].features}
     rows = pd.DataFrame(
         {
             "station": "seattle",

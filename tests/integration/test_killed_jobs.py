@@ -21,6 +21,7 @@ from airflow_mlops_provider.places.local_process import LocalProcess
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.intervals import current, leading_to
 from airflow_mlops_provider.storage.ledger import Ledger
+from tests.factories.declared import specify
 from tests.factories.rain import NAME, PRODUCTS, deliver, product, year
 
 KILLING = Path(__file__).parents[1] / "killing"
@@ -48,8 +49,8 @@ class World:
         """Return what asks for one job."""
         services = Services(landing=str(self.folder / "landing"), mlflow=self.mlflow.uri)
         identity = RunIdentity(dag_id="by_hand", run_id=str(interval), task_id=name)
-        given: dict[str, Any] = {"interval": interval, "params": params or {}, "inputs": inputs, "run": identity}
-        return JobSpec(job=name, product=NAME, root=str(self.root), services=services, **given)
+        given: dict[str, Any] = {"interval": interval, "inputs": inputs, "run": identity}
+        return specify(name, product(), params, root=str(self.root), services=services, **given)
 
     def run(self, name: str, *given: Any, **inputs: Any) -> Any:
         """Run one job undisturbed, in a process of its own as always, and return its result."""
@@ -123,7 +124,7 @@ def test_features_are_loaded_once(world: World, number: int, kills: int) -> None
     features = world.made[str(number)]
     world.survive("load", year(number), features=features, kills=kills)
     store = FeatureStoreBackend(product(), world.root / NAME / "feast")
-    (view,) = product().views
+    (view,) = product().features.views
     offline = pq.read_table(sorted((store.folder / "offline" / view.name).glob("*.parquet"))).to_pandas()
     assert not offline.duplicated([*view.keys, "event_time"]).any()
     years = [str(one) for one in range(2012, number + 1)]

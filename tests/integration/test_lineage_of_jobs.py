@@ -76,7 +76,7 @@ def test_what_the_version_was_made_with(world: ShopWorld, graph: Lineage) -> Non
     assert model is not None
     assert model.settings is not None
     assert model.settings["num_leaves"] == 4
-    assert model.seed == world.product.trainer.seed
+    assert model.seed == world.product.training.trainer.seed
     assert (model.commit.commit, model.commit.dirty) == (world.first, False)
     assert "lightgbm" in graph.environments[model.environment]
     assert (model.run.dag_id, model.run.task_id) == ("tests", "train")

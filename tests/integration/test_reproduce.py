@@ -141,7 +141,7 @@ def test_what_a_rule_imports(world: ShopWorld) -> None:
 
 def test_one_setting(world: ShopWorld) -> None:
     """A setting is named down to its value; a part of the declaration that no job read is left out."""
-    declared = world.product.trainer
+    declared = world.product.training.trainer
     settings = {**declared.settings, "num_leaves": 5}
     other = world.product.model_copy(
         update={"goal": "another", "trainer": declared.model_copy(update={"settings": settings})}

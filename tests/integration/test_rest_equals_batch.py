@@ -18,7 +18,7 @@ from airflow_mlops_provider.demo.processes import free_port
 from airflow_mlops_provider.jobs.features.compute import EXAMPLES
 from airflow_mlops_provider.jobs.serving.predict import INPUTS, PREDICTIONS
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.records.spec import JobSpec, Services
+from airflow_mlops_provider.lifecycle.records.spec import Services
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.runtime import runner
@@ -30,6 +30,7 @@ from airflow_mlops_provider.storage.ledger import Ledger
 from flight_delay import replay
 from flight_delay.examples import STORED, examples
 from flight_delay.product import product
+from tests.factories.declared import specify
 
 ROWS = 1000
 JANUARY, FEBRUARY, MARCH = map(replay.month, ("2013-01", "2013-02", "2013-03"))
@@ -47,8 +48,8 @@ class Loop:
 
     def job(self, name: str, interval: Interval | None = None, params: Any = None, **inputs: Any) -> Any:
         """Run one job and return the reference to its result."""
-        spec = JobSpec(
-            job=name, product=product.name, interval=interval, inputs=inputs, params=params or {}, root=str(self.root),
+        spec = specify(
+            name, product, params, interval=interval, inputs=inputs, root=str(self.root),
             services=self._services,
         )  # fmt: skip
         manifest = runner.run(spec)
@@ -64,7 +65,7 @@ class Loop:
     def engineer(self, interval: Interval) -> Dataset:
         """Take one month from its delivery to the feature store."""
         self.clean(interval)
-        known = leading_to(current(self.store, product.name, "clean"), interval, product.lookback + 1)
+        known = leading_to(current(self.store, product.name, "clean"), interval, product.features.lookback + 1)
         features: Dataset = self.job("compute", interval, clean=known)
         self.job("load", interval, features=features)
         return features
@@ -157,7 +158,7 @@ def test_rest_and_batch_give_the_same_thousand_predictions(
     predicted = months.loop.job("predict", FEBRUARY, features=months.asked, version=version)
     folder = Path(predicted.uri.removeprefix("file://"))
     batch = pd.read_parquet(folder / f"{PREDICTIONS}.parquet")["prediction"].to_numpy()
-    rows = months.rows[[*product.request, "event_time"]]
+    rows = months.rows[[*product.features.request, "event_time"]]
     rest = ask(url, rows)
     assert rest.shape == batch.shape == (ROWS,)
     np.testing.assert_array_equal(rest, batch)

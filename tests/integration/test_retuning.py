@@ -23,6 +23,7 @@ from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, Report
 from airflow_mlops_provider.operators.evaluation import ModelRetuneOperator
 from airflow_mlops_provider.runtime import runner
+from tests.factories.declared import changed
 from tests.factories.record import leave
 from tests.factories.tiny import TinyWorld
 
@@ -177,8 +178,8 @@ def moved(make: Any) -> Ended:
 
 def test_a_good_model_goes_on_as_it_is(moved: Ended) -> None:
     """Nothing is searched, no job is started, and the very references go on."""
-    shop, gates = moved.shop, moved.shop.product.gates.model_copy(update={"min_metric": 0.0})
-    ended = retuned(shop, shop.product.model_copy(update={"gates": gates}))
+    shop, gates = moved.shop, moved.shop.product.evaluation.gates.model_copy(update={"min_metric": 0.0})
+    ended = retuned(shop, changed(shop.product, {"evaluation.gates": gates}))
     assert ended.jobs == []
     assert ended.model == ended.first.to_json()
     assert ended.evaluation["facts"]["model"] == ended.first.hash
@@ -186,7 +187,7 @@ def test_a_good_model_goes_on_as_it_is(moved: Ended) -> None:
 
 def test_none_at_all_if_the_product_wants_none(moved: Ended) -> None:
     """A product that declares no tries is not retuned, however bad its model is."""
-    none = moved.shop.product.model_copy(update={"retuning": Retuning(trials=0)})
+    none = changed(moved.shop.product, {"training.retuning": Retuning(trials=0)})
     ended = retuned(moved.shop, none)
     assert (ended.jobs, ended.model) == ([], ended.first.to_json())
 

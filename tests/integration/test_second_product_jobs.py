@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity, Services
+from airflow_mlops_provider.lifecycle.records.spec import RunIdentity, Services
 from airflow_mlops_provider.lifecycle.references import AnyReference
 from airflow_mlops_provider.runtime import runner
+from airflow_mlops_provider.runtime.code import load_product
 from airflow_mlops_provider.serving.process import launcher
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.intervals import current, leading_to
+from tests.factories.declared import specify
 from tests.factories.rain import NAME, PRODUCTS, deliver, product, year
 
 Job = Callable[..., Any]
@@ -33,8 +35,8 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Job]:
         name: str, interval: Any = None, params: Any = None, **inputs: AnyReference | tuple[AnyReference, ...]
     ) -> Any:
         identity = RunIdentity(dag_id="by_hand", run_id=str(interval), task_id=name)
-        given: dict[str, Any] = {"interval": interval, "params": params or {}, "inputs": inputs, "run": identity}
-        spec = JobSpec(job=name, product=NAME, root=str(root), services=services, **given)
+        given: dict[str, Any] = {"interval": interval, "inputs": inputs, "run": identity}
+        spec = specify(name, load_product(NAME), params, root=str(root), services=services, **given)
         manifest = runner.run(spec)
         assert manifest.state == "success", manifest.failure
         return manifest.result

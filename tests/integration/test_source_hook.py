@@ -15,6 +15,7 @@ from airflow_mlops_provider.hooks.services import services
 from airflow_mlops_provider.hooks.source import SourceHook
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.spec import Repository
+from airflow_mlops_provider.runtime.registry import find_job
 from tests.factories.forge import ForgeWorld, bare, git, repository
 from tests.factories.tiny import TinyWorld
 
@@ -46,7 +47,7 @@ def world(tmp_path: Path) -> Iterator[TinyWorld]:
 
 def told(product: MLProduct, job: str = "export_settings") -> tuple[Repository | None, dict[str, str]]:
     """Return the repository and the credentials that a job is told."""
-    addresses, _, secrets = services(product, job)
+    addresses, _, secrets = services(product.name, find_job(job).services)
     return addresses.source, secrets
 
 

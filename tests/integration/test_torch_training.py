@@ -26,6 +26,7 @@ from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.ledger import Ledger
 from flight_delay.examples import CARRIERS, ORIGINS, STORED
 from flight_delay.product import product
+from tests.factories.declared import specify
 from tests.factories.record import leave
 
 for _library in ("torch", "onnx", "onnxscript", "onnxruntime"):
@@ -45,7 +46,9 @@ def flights(count: int, seed: int) -> pd.DataFrame:
     """Return made-up rows of a training set, in order of time; late is who has a late airport or carrier."""
     random = np.random.default_rng(seed)
     leaves = pd.Timestamp("2013-01-05", tz="UTC") + pd.to_timedelta(np.sort(random.integers(0, 40_000, count)), "min")
-    frame = pd.DataFrame(random.normal(10, 5, (count, len(product.feature_names))), columns=[*product.feature_names])
+    frame = pd.DataFrame(
+        random.normal(10, 5, (count, len(product.shape.feature_names))), columns=[*product.shape.feature_names]
+    )
     frame[STORED[0]] = random.normal(0, 1, count)
     frame = frame.mask(random.random(frame.shape) < 0.05).assign(
         origin=random.choice(ORIGINS, count),
@@ -72,10 +75,10 @@ class World:
 
     def spec(self, job: str, params: Any = None, **inputs: Any) -> JobSpec:
         """Return what asks for a job."""
-        return JobSpec(
-            job=job,
-            product=product.name,
-            params=params or {},
+        return specify(
+            job,
+            product,
+            params,
             inputs=inputs,
             root=str(self.root),
             services=Services(landing=str(self.root / "landing"), mlflow=f"sqlite:///{self.root}/mlflow.db"),
@@ -203,7 +206,7 @@ def test_its_model_goes_all_the_way(resumed: tuple[World, Manifest, str], monkey
     predictor = Predictor.load(product, Path(model.uri.removeprefix("file://")), model.hash, version.version)
     predictor.smoke()
     rows = flights(50, 3)
-    inputs = predictor.inputs(rows, rows[[*product.feature_names]])
+    inputs = predictor.inputs(rows, rows[[*product.shape.feature_names]])
     assert np.unique(predictor.score(inputs)).size > 40
     mlflow.set_tracking_uri(backend.uri)
     theirs = mlflow.pyfunc.load_model(f"models:/{product.name}/{version.version}")

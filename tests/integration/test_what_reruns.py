@@ -14,11 +14,13 @@ from typing import Any
 import pytest
 
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity, Services
+from airflow_mlops_provider.lifecycle.records.spec import RunIdentity, Services
 from airflow_mlops_provider.runtime import runner
-from airflow_mlops_provider.runtime.registry import JOBS
+from airflow_mlops_provider.runtime.code import load_product
+from airflow_mlops_provider.runtime.registry import find_job
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.intervals import current, leading_to
+from tests.factories.declared import specify
 from tests.factories.rain import NAME, PRODUCTS, deliver, product, year
 
 YEARS = (year(2012), year(2013))
@@ -48,7 +50,7 @@ class Pipeline:
 
     def delivery(self) -> Path:
         """The last year's raw file."""
-        return self.landing / product().delivery(product().sources[0], YEARS[-1])
+        return self.landing / product().data.sources[0].delivery(YEARS[-1])
 
     def rerun(self, *, force: bool = False) -> set[str]:
         """Run it all once more, as fresh processes would see it; return the steps that did their work."""
@@ -60,14 +62,14 @@ class Pipeline:
         def job(
             name: str, interval: Interval | None = None, params: dict[str, Any] | None = None, **inputs: Any
         ) -> Any:
-            spec = JobSpec(
-                job=name, product=self.name, interval=interval, params=params or {}, inputs=inputs, root=str(self.root),
+            spec = specify(
+                name, load_product(self.name), params, interval=interval, inputs=inputs, root=str(self.root),
                 services=Services(landing=str(self.landing), mlflow=f"sqlite:///{self.root}/mlflow.db"),
                 run=RunIdentity(dag_id="rain", run_id=run, task_id=name), force=force,
             )  # fmt: skip
             manifest = runner.run(spec)
             assert manifest.state == "success", manifest.failure
-            if manifest.spec.run.run_id == run and not JOBS[name].effect:
+            if manifest.spec.run.run_id == run and not find_job(name).side_effects:
                 done.add(f"{name} {interval.start:%Y}" if interval else name)
             return manifest.result
 

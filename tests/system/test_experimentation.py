@@ -233,4 +233,4 @@ def test_data_engineering_is_asked(experiment: Experiment) -> None:
     (asked,) = [task for task in experiment.tasks() if task["task_id"] == "feedback.ask_for_data"]
     assert asked["state"] == "success"
     events = [event for event in experiment.stack.asset_events() if event["extra"].get("what") == NOTE]
-    assert [event["extra"]["to"] for event in events] == [experiment.world.product.owners.data_engineer]
+    assert [event["extra"]["to"] for event in events] == [experiment.world.product.business.owners.data_engineer]

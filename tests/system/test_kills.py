@@ -228,7 +228,7 @@ def test_one_version_of_one_training(survived: Survived) -> None:
     assert moves == ["registered", "staging", "production-ready", "live"]
 
 
-@pytest.mark.parametrize("view", product.views, ids=lambda view: view.name)
+@pytest.mark.parametrize("view", product.features.views, ids=lambda view: view.name)
 def test_each_row_once_in_both_stores(survived: Survived, view: Any) -> None:
     """Offline every key and moment once, as many as were computed; online one row for each entity."""
     files = sorted((survived.features.folder / "offline" / view.name).glob("*.parquet"))
@@ -246,10 +246,10 @@ def test_both_stores_agree(survived: Survived) -> None:
     """The last flights' features, asked at the end of March, are the same offline and online."""
     last = current(FolderStore(survived.root), NAME, "features")[-1]
     flights = pq.read_table(Path(last.uri.removeprefix("file://")) / f"{EXAMPLES}.parquet").to_pandas().tail(1000)
-    asked = flights[list(product.entity_columns)].reset_index(drop=True)
+    asked = flights[list(product.shape.entity_columns)].reset_index(drop=True)
     asked["event_time"] = MONTHS[-1].end - timedelta(microseconds=1)
-    offline = survived.features.historical(asked)[list(product.feature_names)]
-    assert offline.equals(survived.features.online(asked)[list(product.feature_names)])
+    offline = survived.features.historical(asked)[list(product.shape.feature_names)]
+    assert offline.equals(survived.features.online(asked)[list(product.shape.feature_names)])
     assert offline.notna().any().all()
 
 

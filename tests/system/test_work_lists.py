@@ -48,7 +48,7 @@ from airflow_mlops_provider.pipelines import products
 from airflow_mlops_provider.sensors.features import SourceDeliverySensor
 
 (product,) = [one for one in products(__file__) if one.name == "{name}"]
-source = product.sources[0].model_copy(update={{"path": "{path}"}})
+source = product.data.sources[0].model_copy(update={{"path": "{path}"}})
 with DAG("moves", schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC"), catchup=True,
          start_date=datetime(2024, 1, 1, tzinfo=UTC), end_date=datetime(2024, 1, 1, tzinfo=UTC)):
     moved = product.model_copy(update={{"sources": (source,)}})

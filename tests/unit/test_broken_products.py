@@ -50,14 +50,18 @@ def declare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Declare:
 
 CHANGED = {
     "first": "from datetime import UTC, datetime",
-    "metric": "gates=Gates(min_metric=0.6)",
+    "metric": "evaluation=EvaluationSettings(gates=Gates(min_metric=0.6))",
     "named": 'name="isolated',
     "declared": "product = MLProduct(",
     "problem": 'problem="binary_classification"',
     "cron": 'cron="0 0 * * *"',
 }
 BROKEN: dict[str, tuple[dict[str, str], int, str]] = {
-    "syntax": ({"metric": "gates=Gates(min_metric=0.6"}, 5, "SyntaxError: '\\(' was never closed"),
+    "syntax": (
+        {"metric": "evaluation=EvaluationSettings(gates=Gates(min_metric=0.6)"},
+        5,
+        "SyntaxError: '\\(' was never closed",
+    ),
     "missing package": ({"first": "import no_such_package"}, 2, "ModuleNotFoundError: No module named 'no_such_pack"),
     "missing name": ({"first": "from datetime import UTCC"}, 2, "ImportError: cannot import name 'UTCC'"),
     "not allowed": ({"problem": 'problem="clustering"'}, 5, "problem\n *Input should be 'binary_classification'"),

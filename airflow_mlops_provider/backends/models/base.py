@@ -103,6 +103,12 @@ class LoadedModel:
         return found
 
 
+def modules_of(name: str) -> tuple[str, ...]:
+    """Return our modules that keep and apply models of a flavor."""
+    flavor = flavor_of(name)
+    return (flavor.keeps, flavor.applies)
+
+
 def flavor_of(name: str) -> Flavor:
     """Return the flavor of that name. :raises UnknownNameError: if there is none; the message lists the known ones."""
     if name not in FLAVORS:

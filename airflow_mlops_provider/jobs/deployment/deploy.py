@@ -9,6 +9,7 @@ from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.jobs.deployment import rollout
 from airflow_mlops_provider.jobs.deployment.rollout import serving_code as serving_code  # noqa: PLC0414 - the command line reads it here
 from airflow_mlops_provider.jobs.registry import standing
+from airflow_mlops_provider.lifecycle.product import Scoring, Serving
 from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.lifecycle.release.registry import (
     LedgerEntry,
@@ -17,11 +18,33 @@ from airflow_mlops_provider.lifecycle.release.registry import (
     live_version,
     status_of,
 )
+from airflow_mlops_provider.lifecycle.stages import Stage
+from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
+from airflow_mlops_provider.runtime.definition import job
 from airflow_mlops_provider.storage.ledger import Ledger
 
 
-def run(context: JobContext) -> JobResult:
+class Inputs(JobInputs):
+    version: ModelVersion
+
+
+class Settings(JobSettings):
+    serving: Serving
+    scoring: Scoring
+
+
+class Params(JobParams):
+    port: int | None = None
+    explicit: bool = False
+    rollback: bool = False
+
+
+Context = JobContext[Inputs, Settings, Params]
+
+
+@job(stage=Stage.DEPLOYMENT, makes="deployment", result=ModelVersion, side_effects=True)
+def deploy(context: Context) -> JobResult:
     """Ask the server for the version, wait until it answers with it, then enter ``live`` and ``retired``.
 
     What is given only names the version: where its model lies and with which hash, the ledger says. By itself it goes
@@ -32,16 +55,16 @@ def run(context: JobContext) -> JobResult:
     :raises IntegrityError: if the ledger, or what the version's promotion rests on, is not what it was.
     :raises TransitionError: if the version is another model than the registered one, or may not go live.
     """
-    asked: ModelVersion = context.input("version")
+    asked: ModelVersion = context.inputs.version
     with rollout.one_at_a_time(context):
         ledger, mirror = (
-            Ledger(context.store, context.product.name),
-            Mirror(context.spec.services.mlflow, context.product.name),
+            Ledger(context.store, context.product),
+            Mirror(context.spec.services.mlflow, context.product),
         )
         entries = standing.entries(context.store, ledger, mirror)
         version = standing.registered_as(context.store, entries, asked)
         live = live_version(entries)
-        if live and version.version < live.version and not context.spec.params.get("explicit"):
+        if live and version.version < live.version and not context.params.explicit:
             context.log.info("version %d is live and newer than %d: nothing to do", live.version, version.version)
             return _told(live, "live", "")
         _prepare(context, ledger, mirror, entries, version)
@@ -52,11 +75,11 @@ def run(context: JobContext) -> JobResult:
 
 
 def _prepare(
-    context: JobContext, ledger: Ledger, mirror: Mirror, entries: Sequence[LedgerEntry], version: ModelVersion
+    context: Context, ledger: Ledger, mirror: Mirror, entries: Sequence[LedgerEntry], version: ModelVersion
 ) -> None:
     """Make sure that a version may go live, and tell MLflow that it is about to, before anything is changed."""
     stands = status_of(entries, version.version)
-    back = stands is Status.RETIRED and bool(context.spec.params.get("rollback"))
+    back = stands is Status.RETIRED and context.params.rollback
     if stands is not Status.LIVE and not back:
         check_move(entries, version.version, Status.LIVE)
     standing.check_gates(context.store, entries, version)
@@ -66,7 +89,7 @@ def _prepare(
         ledger.move(version, Status.PRODUCTION_READY, reason="brought back by hand", by=context.by, evidence=evidence)
 
 
-def _shown(context: JobContext, ledger: Ledger, mirror: Mirror) -> dict[str, str]:
+def _shown(context: Context, ledger: Ledger, mirror: Mirror) -> dict[str, str]:
     """Have MLflow show what now stands. The deployment is done by then: if MLflow is down, maintenance tells it later.
 
     :return: what could not be shown, as a fact for the reference.
@@ -81,8 +104,7 @@ def _shown(context: JobContext, ledger: Ledger, mirror: Mirror) -> dict[str, str
 
 def _told(version: ModelVersion, status: str, url: str, **further: str) -> JobResult:
     return JobResult(
-        kind=ModelVersion,
         facts={**version.facts, "status": status, "url": url, **further},
-        fields={"name": version.name, "version": version.version},
+        version=version.version,
         of=version,
     )

@@ -9,6 +9,7 @@ from airflow_mlops_provider.backends.tracking.mlflow.mirror import Mirror
 from airflow_mlops_provider.exceptions import BackendError, IntegrityError, MLOpsError
 from airflow_mlops_provider.jobs.deployment import rollout
 from airflow_mlops_provider.jobs.registry import standing
+from airflow_mlops_provider.lifecycle.product import Scoring, Serving
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.registry import (
     LedgerEntry,
@@ -18,14 +19,30 @@ from airflow_mlops_provider.lifecycle.release.registry import (
     newest_ready,
     status_of,
 )
+from airflow_mlops_provider.lifecycle.stages import Stage
+from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
+from airflow_mlops_provider.runtime.definition import job
 from airflow_mlops_provider.serving import releases
 from airflow_mlops_provider.serving.process import launcher
 from airflow_mlops_provider.serving.process.client import ask
 from airflow_mlops_provider.storage.ledger import Ledger
 
 
-def run(context: JobContext) -> JobResult:
+class Settings(JobSettings):
+    serving: Serving
+    scoring: Scoring
+
+
+class Params(JobParams):
+    port: int | None = None
+
+
+Context = JobContext[JobInputs, Settings, Params]
+
+
+@job(stage=Stage.DEPLOYMENT, makes="reconciliation", result=Report, side_effects=True)
+def reconcile(context: Context) -> JobResult:
     """Bring a product's deployment to one truth, the ledger's; the report passes if nothing is left that differs."""
     with rollout.one_at_a_time(context):
         truth = _Truth(context)
@@ -40,21 +57,21 @@ def run(context: JobContext) -> JobResult:
         context.log.info("version %d is production-ready and waits for a deployment", truth.waiting)
     live = truth.live.version if truth.live else None
     facts = {"repaired": truth.repaired, "live": live, "waiting": truth.waiting}
-    return JobResult(kind=Report, facts=facts, fields={"passed": not truth.left, "broken": tuple(truth.left)})
+    return JobResult(facts=facts, passed=not truth.left, broken=tuple(truth.left))
 
 
 @dataclass
 class _Truth:
     """One comparison: what was repaired, and what is left for a person, a line for each."""
 
-    context: JobContext
+    context: Context
     repaired: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     live: ModelVersion | None = None
     waiting: int | None = None
 
     def __post_init__(self) -> None:
-        self.name = self.context.product.name
+        self.name = self.context.product
         self.ledger = Ledger(self.context.store, self.name)
         self.mirror = Mirror(self.context.spec.services.mlflow, self.name)
 

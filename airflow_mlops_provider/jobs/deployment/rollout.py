@@ -8,11 +8,12 @@ from contextlib import AbstractContextManager
 
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.frozen import digest
-from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.product import Scoring
+from airflow_mlops_provider.lifecycle.records.spec import JobSpec, Services
 from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status
 from airflow_mlops_provider.runtime.address import code_hashes
-from airflow_mlops_provider.runtime.context import JobContext
+from airflow_mlops_provider.runtime.context import AnyContext
 from airflow_mlops_provider.runtime.registry import find_job
 from airflow_mlops_provider.serving import releases
 from airflow_mlops_provider.serving.process import launcher
@@ -22,12 +23,12 @@ from airflow_mlops_provider.storage.locks import held
 READY_SECONDS = 120
 
 
-def one_at_a_time(context: JobContext) -> AbstractContextManager[None]:
+def one_at_a_time(context: AnyContext) -> AbstractContextManager[None]:
     """Wait until nobody else changes what serves of this product."""
     return held(context.store, f"{context.spec.product}/serving/deploy")
 
 
-def roll(context: JobContext, version: ModelVersion, before: ModelVersion | None) -> str:
+def roll(context: AnyContext, version: ModelVersion, before: ModelVersion | None) -> str:
     """Point the server at a version, wait until it answers with it, and return the server's address.
 
     :param before: what serves now, to which the pointer goes back if anything is raised.
@@ -44,7 +45,7 @@ def roll(context: JobContext, version: ModelVersion, before: ModelVersion | None
     return url
 
 
-def enter(context: JobContext, version: ModelVersion, url: str) -> LedgerEntry:
+def enter(context: AnyContext, version: ModelVersion, url: str) -> LedgerEntry:
     """Enter that a version is live, and retire whatever else the ledger still calls so."""
     ledger = Ledger(context.store, version.name)
     entry = ledger.move(version, Status.LIVE, reason=f"{url} answers with it", by=context.by, evidence={"url": url})
@@ -60,7 +61,7 @@ def others_live(ledger: Ledger, version: ModelVersion) -> list[ModelVersion]:
     return [other for other in live if other.version != version.version]
 
 
-def start(context: JobContext) -> str:
+def start(context: AnyContext) -> str:
     """Make sure that the product's local model server runs, and return its address.
 
     :raises ConfigurationError: in a pod, with which it would end.
@@ -70,27 +71,35 @@ def start(context: JobContext) -> str:
             "this job runs in a pod, and a model server that it started would end with it: run one for itself "
             "(helm/mlops-model-server), and name it in the Airflow connection mlops_model_server"
         )
-    serving, folder = context.product.serving, context.local("serving")
-    port = int(context.spec.params.get("port") or serving.port)
+    serving, folder = context.settings.serving, context.local("serving")
+    port = int(context.params.port or serving.port)
     options = ("--online-store", json.dumps(context.spec.services.online_store))
     return launcher.ensure_running(
-        context.product.name,
+        context.product,
         context.spec.root,
         serving.host,
         port,
         folder / "server.log",
         options=options,
-        code=serving_code(context.product),
+        code=serving_code(context.settings.scoring),
     )
 
 
-def address(context: JobContext) -> str:
+def address(context: AnyContext) -> str:
     """Return where the product's model server is, running or not."""
-    serving = context.product.serving
-    port = int(context.spec.params.get("port") or serving.port)
+    serving = context.settings.serving
+    port = int(context.params.port or serving.port)
     return context.spec.services.model_server or launcher.url_of(serving.host, port)
 
 
-def serving_code(product: MLProduct) -> str:
+def serving_code(scoring: Scoring) -> str:
     """Return the fingerprint of the code that makes model inputs: the server has to run the same."""
-    return digest(code_hashes(find_job("predict"), product))
+    job = find_job("predict")
+    spec = JobSpec(
+        job=job.name,
+        product=scoring.name,
+        settings={"scoring": scoring.to_json()},
+        root="",
+        services=Services(landing="", mlflow=""),
+    )
+    return digest(code_hashes(spec, job))

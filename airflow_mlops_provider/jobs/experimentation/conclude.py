@@ -7,42 +7,65 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from airflow_mlops_provider.jobs.experimentation.search_page import Story, comparison, search_page
 from airflow_mlops_provider.jobs.experimentation.searching import (
     StopRecord,
-    criteria_of,
     keep_stop,
     mlflow_of,
-    search_of,
     study_of,
 )
-from airflow_mlops_provider.lifecycle.references import Report
-from airflow_mlops_provider.lifecycle.search.conclusion import Conclusion, conclude
-from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, algorithm_of
+from airflow_mlops_provider.lifecycle.metrics import Metric
+from airflow_mlops_provider.lifecycle.references import Dataset, Report
+from airflow_mlops_provider.lifecycle.search.conclusion import Conclusion
+from airflow_mlops_provider.lifecycle.search.conclusion import conclude as concluded
+from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Criteria, algorithm_of
 from airflow_mlops_provider.lifecycle.search.trials import Trial
+from airflow_mlops_provider.lifecycle.stages import Stage
+from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
+from airflow_mlops_provider.runtime.definition import job
 
 PAGE, DRAWING, TRIALS = "search.html", "comparison.svg", "trials.json"
 
 
-def run(context: JobContext) -> JobResult:
+class Inputs(JobInputs):
+    split: Dataset
+
+
+class Settings(JobSettings):
+    metric: Annotated[Metric, ProductField("evaluation.metric")]
+    algorithms: Annotated[tuple[Algorithm, ...], ProductField("search.algorithms")]
+    seed: Annotated[int, ProductField("search.seed")]
+
+
+class Params(JobParams):
+    study: str
+    criteria: Criteria
+    needs_data_change: str | None = None
+
+
+Context = JobContext[Inputs, Settings, Params]
+
+
+@job(stage=Stage.EXPERIMENTATION, makes="search", result=Report, services=("search",), side_effects=True)
+def conclude(context: Context) -> JobResult:
     """Write the page, the comparison of all trials as a drawing, and ``trials.json``.
 
     The report passes if its winner is worth exporting: better than the naive baseline and than the current settings.
     """
-    study = study_of(context, context.spec.params["study"])
+    study = study_of(context, context.params.study)
     known = study.facts()
-    trials = [one for one in study.trials() if one.slot < criteria_of(context).trials]
-    offered = [algorithm_of(search_of(context.product).algorithms, name) for name in known["algorithms"]]
-    found = conclude(criteria_of(context), trials, known["baseline"], known["current"])
+    trials = [one for one in study.trials() if one.slot < context.params.criteria.trials]
+    offered = [algorithm_of(context.settings.algorithms, name) for name in known["algorithms"]]
+    found = concluded(context.params.criteria, trials, known["baseline"], known["current"])
     write(context, found, trials, offered, known)
     if found.stop:
         keep_stop(
             context.store,
-            context.product.name,
-            StopRecord(study=study.name, criteria=criteria_of(context), stop=found.stop),
+            context.product,
+            StopRecord(study=study.name, criteria=context.params.criteria, stop=found.stop),
         )
     study.note("stopped", {"kind": found.kind, "reason": found.stopped})
     facts = facts_of(context, found, offered, known)
@@ -50,21 +73,22 @@ def run(context: JobContext) -> JobResult:
     context.log.info("%s stopped: %s", study.name, found.stopped)
     for line in found.broken:
         context.log.warning("nothing to export: %s", line)
-    best = {context.product.metric: found.best.value} if found.best and found.best.value is not None else {}
+    best = {context.settings.metric: found.best.value} if found.best and found.best.value is not None else {}
     return JobResult(
-        kind=Report,
         facts=facts,
         metrics={"trials": float(found.ended), **best},
-        fields={"passed": not found.broken, "broken": found.broken, "page": PAGE},
-        seed=search_of(context.product).seed,
+        passed=not found.broken,
+        broken=found.broken,
+        page=PAGE,
+        seed=context.settings.seed,
     )
 
 
 def facts_of(
-    context: JobContext, found: Conclusion, offered: Sequence[Algorithm], known: dict[str, Any]
+    context: Context, found: Conclusion, offered: Sequence[Algorithm], known: dict[str, Any]
 ) -> dict[str, Any]:
     """Return what the report says in figures: the winner as the trainer that it is, and what it was compared with."""
-    note = str(context.spec.params.get("needs_data_change") or "").strip()
+    note = (context.params.needs_data_change or "").strip()
     return {
         "study": known["study"],
         "stopped": found.stopped,
@@ -81,7 +105,7 @@ def facts_of(
     }
 
 
-def winner(context: JobContext, best: Trial | None, offered: Sequence[Algorithm]) -> dict[str, Any] | None:
+def winner(context: Context, best: Trial | None, offered: Sequence[Algorithm]) -> dict[str, Any] | None:
     """Return the best trial as the trainer that it is; None if no trial was complete."""
     if best is None or best.algorithm is None:
         return None
@@ -91,18 +115,18 @@ def winner(context: JobContext, best: Trial | None, offered: Sequence[Algorithm]
         "algorithm": best.algorithm,
         **trainer.to_json(),
         "value": best.value,
-        "metric": context.product.metric,
+        "metric": context.settings.metric,
     }
 
 
 def write(
-    context: JobContext, found: Conclusion, trials: Sequence[Trial], offered: Sequence[Algorithm], known: dict[str, Any]
+    context: Context, found: Conclusion, trials: Sequence[Trial], offered: Sequence[Algorithm], known: dict[str, Any]
 ) -> None:
     """Write the report's files."""
-    limits = {"baseline": known["baseline"], "current": found.current, "target": criteria_of(context).target}
+    limits = {"baseline": known["baseline"], "current": found.current, "target": context.params.criteria.target}
     story = Story(
-        title=f"{context.product.name}: search {known['study']}",
-        metric=context.product.metric,
+        title=f"{context.product}: search {known['study']}",
+        metric=context.settings.metric,
         stopped=found.stopped,
         trials=trials,
         algorithms=offered,
@@ -115,11 +139,11 @@ def write(
     (context.folder / TRIALS).write_text(json.dumps([one.to_json() for one in trials], indent=1, allow_nan=False))
 
 
-def tell_mlflow(context: JobContext, facts: dict[str, Any], found: Conclusion) -> None:
+def tell_mlflow(context: Context, facts: dict[str, Any], found: Conclusion) -> None:
     """Keep the end with the study's run: tags, the best value, and the drawing."""
     best, mlflow = facts["best"] or {}, mlflow_of(context, facts["study"])
     tags = {"mlops.stopped": found.stopped, "mlops.stopped_by": found.kind, "mlops.best_trial": str(best.get("trial"))}
-    values = {f"best_{context.product.metric}": best["value"]} if best else {}
+    values = {f"best_{context.settings.metric}": best["value"]} if best else {}
     with tempfile.TemporaryDirectory(prefix="mlops-search-") as folder:
         for file in (PAGE, DRAWING, TRIALS):
             shutil.copy(context.folder / file, Path(folder))

@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from airflow_mlops_provider.backends.source.access import Credentials, checked_remote
 from airflow_mlops_provider.backends.source.git import HISTORY, GitRemote, Person, known_branch
@@ -17,7 +17,10 @@ from airflow_mlops_provider.lifecycle.records.spec import Repository
 from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.lifecycle.search.winner import Winner
 from airflow_mlops_provider.lifecycle.settings import FILE, TrainerSettings, changes, checked_branch, checked_path
+from airflow_mlops_provider.lifecycle.stages import Stage
+from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
+from airflow_mlops_provider.runtime.definition import job
 
 
 @dataclass(frozen=True)
@@ -43,16 +46,29 @@ class Delivery:
     text: str
 
 
-def run(context: JobContext) -> JobResult:
+class Inputs(JobInputs):
+    search: Report
+
+
+class Settings(JobSettings):
+    data_scientist: Annotated[str, ProductField("business.owners.data_scientist")]
+    ml_engineer: Annotated[str, ProductField("business.owners.ml_engineer")]
+
+
+Context = JobContext[Inputs, Settings, JobParams]
+
+
+@job(stage=Stage.EXPERIMENTATION, makes="exported settings", result=Report, services=("source",), side_effects=True)
+def export_settings(context: Context) -> JobResult:
     """Write ``settings.json``, commit it on the study's branch, and open a pull request where the forge has them."""
-    search: Report = context.input("search")
+    search: Report = context.inputs.search
     repository = context.spec.services.source
     if repository is None:
         raise ConfigurationError("this job was not told the product's repository; run it by its operator")
     if not search.facts.get("best"):
         context.log.warning("there is nothing to export: the search has no winner")
-        return JobResult(kind=Report, facts={"state": "no winner"}, fields={"passed": False, "broken": ("no winner",)})
-    winner = Winner.of(context.product.name, search.facts, by=context.by, when=datetime.now(UTC).replace(microsecond=0))
+        return JobResult(facts={"state": "no winner"}, passed=False, broken=("no winner",))
+    winner = Winner.of(context.product, search.facts, by=context.by, when=datetime.now(UTC).replace(microsecond=0))
     with tempfile.TemporaryDirectory(prefix="mlops-git-") as folder:
         remote = GitRemote(checked_remote(repository.remote), Path(folder), Credentials.of(os.environ))
         path = checked_path(repository.path)
@@ -69,7 +85,7 @@ def run(context: JobContext) -> JobResult:
         "pull_request": None if delivery.state == "unchanged" else review(context, repository, base, winner),
         **winner.found.model_dump(include={"study", "trial", "metric", "value"}),
     }
-    return JobResult(kind=Report, facts=facts, fields={"passed": True})
+    return JobResult(facts=facts, passed=True)
 
 
 def base_of(remote: GitRemote, repository: Repository, path: str) -> Base:
@@ -90,7 +106,7 @@ def base_of(remote: GitRemote, repository: Repository, path: str) -> Base:
     return Base(branch=name, tip=tip, trainer=trainer, reads="TrainerSettings" in declared)
 
 
-def deliver(context: JobContext, remote: GitRemote, base: Base, file: str, winner: Winner) -> Delivery:
+def deliver(context: Context, remote: GitRemote, base: Base, file: str, winner: Winner) -> Delivery:
     """Commit the winner's file on its branch, unless it is there or in the base.
 
     A branch that people went on working on is theirs: a commit is added to it only for another winner.
@@ -106,14 +122,14 @@ def deliver(context: JobContext, remote: GitRemote, base: Base, file: str, winne
         if earlier := remote.find(parent, winner.mark):
             context.log.info("nothing to commit: %s on %s has it already", earlier[:12], winner.branch)
             return Delivery("found", earlier, remote.show(earlier, file) or winner.settings.text())
-    people = Person(context.product.owners.data_scientist), Person(context.product.owners.ml_engineer)
+    people = Person(context.settings.data_scientist), Person(context.settings.ml_engineer)
     commit = remote.commit(parent, file, winner.settings.text(), winner.message(base.trainer), *people)
     remote.push(commit, winner.branch)
     context.log.info("committed %s on %s of %s", commit[:12], winner.branch, remote.url)
     return Delivery("committed", commit, winner.settings.text())
 
 
-def review(context: JobContext, repository: Repository, base: Base, winner: Winner) -> str | None:
+def review(context: Context, repository: Repository, base: Base, winner: Winner) -> str | None:
     """Open a pull request, or find the open one, and return its address; None where the remote knows none."""
     if not base.reads:
         context.log.warning("product.py does not read %s yet: merging changes nothing until it does", FILE)

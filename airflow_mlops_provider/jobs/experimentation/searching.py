@@ -7,19 +7,16 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops_provider.backends.tracking.mlflow.search import MlflowSearch
 from airflow_mlops_provider.exceptions import ConfigurationError, ConflictError
+from airflow_mlops_provider.lifecycle.code import named_code
 from airflow_mlops_provider.lifecycle.frozen import Frozen, digest
-from airflow_mlops_provider.lifecycle.product import MLProduct
-from airflow_mlops_provider.lifecycle.search.declaration import Criteria, Search
+from airflow_mlops_provider.lifecycle.search.declaration import Criteria
 from airflow_mlops_provider.lifecycle.search.trials import Stop
-from airflow_mlops_provider.runtime.address import code_hashes
-from airflow_mlops_provider.runtime.context import JobContext
-from airflow_mlops_provider.runtime.registry import find_job
+from airflow_mlops_provider.runtime import code
+from airflow_mlops_provider.runtime.context import AnyContext
 from airflow_mlops_provider.storage.intervals import Store
 
 if TYPE_CHECKING:
     from airflow_mlops_provider.backends.search.optuna.study import SearchStudy
-
-JOB = "search"
 
 
 class StopRecord(Frozen):
@@ -30,19 +27,7 @@ class StopRecord(Frozen):
     stop: Stop
 
 
-def search_of(product: MLProduct) -> Search:
-    """Return what a product's experiments may try. :raises ConfigurationError: if it declares none."""
-    if product.search is None:
-        raise ConfigurationError(f"product {product.name!r} declares no search; give it search=Search(algorithms=…)")
-    return product.search
-
-
-def criteria_of(context: JobContext) -> Criteria:
-    """Return when the search that a job works on stops."""
-    return Criteria.model_validate(context.spec.params["criteria"])
-
-
-def study_of(context: JobContext, name: str) -> SearchStudy:
+def study_of(context: AnyContext, name: str) -> SearchStudy:
     """Return a study in the database that holds the searches."""
     from airflow_mlops_provider.backends.search.optuna.study import SearchStudy
 
@@ -51,22 +36,23 @@ def study_of(context: JobContext, name: str) -> SearchStudy:
     return SearchStudy(name, context.spec.services.search)
 
 
-def mlflow_of(context: JobContext, study: str) -> MlflowSearch:
+def mlflow_of(context: AnyContext, study: str) -> MlflowSearch:
     """Return MLflow's view of a study."""
-    return MlflowSearch(context.spec.services.mlflow, f"{context.store.uri}/mlflow", context.product.name, study)
+    return MlflowSearch(context.spec.services.mlflow, f"{context.store.uri}/mlflow", context.product, study)
 
 
-def code_of(product: MLProduct) -> dict[str, str]:
+def code_of(context: AnyContext) -> dict[str, str]:
     """Return the hash of each source file that decides what the trials of a search give."""
-    return code_hashes(find_job(JOB), product)
+    names = {name.partition(":")[0] for _, name in named_code((context.settings.algorithms, context.settings.scoring))}
+    return {module: code.source_hash(module) for module in sorted(set().union(*map(code.closure, names)))}
 
 
-def check_code(known: dict[str, str], product: MLProduct) -> None:
+def check_code(known: dict[str, str], context: AnyContext) -> None:
     """Make sure that a trial would run the code that the search was opened with.
 
     :raises ConfigurationError: naming the modules that were changed since.
     """
-    now = code_of(product)
+    now = code_of(context)
     changed = sorted(module for module in known.keys() | now.keys() if known.get(module) != now.get(module))
     if changed:
         raise ConfigurationError(

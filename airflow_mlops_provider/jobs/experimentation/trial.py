@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from airflow_mlops_provider.backends.extras import missing_extra
 from airflow_mlops_provider.backends.models import base as models
@@ -16,18 +16,22 @@ from airflow_mlops_provider.jobs.experimentation.search import TRAIN, VALIDATE, 
 from airflow_mlops_provider.jobs.experimentation.searching import (
     StopRecord,
     check_code,
-    criteria_of,
     keep_stop,
     mlflow_of,
-    search_of,
     study_of,
 )
+from airflow_mlops_provider.jobs.packages import TABLES
 from airflow_mlops_provider.jobs.training.train import fit
-from airflow_mlops_provider.lifecycle.references import Report
-from airflow_mlops_provider.lifecycle.search.declaration import Pruning, algorithm_of
+from airflow_mlops_provider.lifecycle.metrics import Metric
+from airflow_mlops_provider.lifecycle.product import Scoring
+from airflow_mlops_provider.lifecycle.references import Dataset, Report
+from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Criteria, Pruning, algorithm_of
 from airflow_mlops_provider.lifecycle.search.trials import Stop, Trial, stop
+from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.lifecycle.trainer import Trainer
+from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
+from airflow_mlops_provider.runtime.definition import job
 from airflow_mlops_provider.scoring.inputs import model_inputs
 
 if TYPE_CHECKING:
@@ -42,20 +46,50 @@ class Pruned(Exception):  # noqa: N818  # no error: it unwinds a trainer that ha
     """A trial is given up; the message says why."""
 
 
-def run(context: JobContext) -> JobResult:
+class Inputs(JobInputs):
+    split: Dataset
+
+
+class Settings(JobSettings):
+    scoring: Scoring
+    metric: Annotated[Metric, ProductField("evaluation.metric")]
+    algorithms: Annotated[tuple[Algorithm, ...], ProductField("search.algorithms")]
+    seed: Annotated[int, ProductField("search.seed")]
+    validation: Annotated[float, ProductField("search.validation")]
+    pruning: Annotated[Pruning | None, ProductField("search.pruning")]
+
+
+class Params(JobParams):
+    slot: int
+    study: str
+    criteria: Criteria
+
+
+Context = JobContext[Inputs, Settings, Params]
+
+
+@job(
+    stage=Stage.EXPERIMENTATION,
+    makes="trial",
+    result=Report,
+    packages=("optuna", "numpy", *TABLES),
+    services=("search",),
+    predicts=True,
+)
+def trial(context: Context) -> JobResult:
     """Write ``trial.json``. A slot whose trial has ended is told again; one that nobody needs any more is left."""
-    slot, study = int(context.spec.params["slot"]), study_of(context, context.spec.params["study"])
+    slot, study = context.params.slot, study_of(context, context.params.study)
     facts = study.facts()
-    check_code(facts["code"], context.product)
+    check_code(facts["code"], context)
     known = study.trials()
-    decided = stop(criteria_of(context), known)
+    decided = stop(context.params.criteria, known)
     if decided and known[slot].state == "waiting":
         keep(context, study, decided)
-        return JobResult(kind=Report, facts={"slot": slot, "skipped": decided.reason}, fields={"passed": True})
+        return JobResult(facts={"slot": slot, "skipped": decided.reason}, passed=True)
     if known[slot].state == "running":
         context.log.info("an earlier try began this trial; going on with what was drawn for it")
-    offered = [algorithm_of(search_of(context.product).algorithms, name) for name in facts["algorithms"]]
-    trial = study.begin(slot, offered, search_of(context.product).seed)
+    offered = [algorithm_of(context.settings.algorithms, name) for name in facts["algorithms"]]
+    trial = study.begin(slot, offered, context.settings.seed)
     assert trial.algorithm is not None
     trainer = algorithm_of(offered, trial.algorithm).trainer(trial.params)
     context.log.info("trial %d of %s: %s with %s", slot, study.name, trial.algorithm, trial.params)
@@ -64,20 +98,20 @@ def run(context: JobContext) -> JobResult:
     if trial.ended is None:
         trial = attempt(context, study, trial, trainer)
     context.log.info("trial %d is %s: %s", slot, trial.state, trial.reason or trial.value)
-    mlflow.end(trial, run_id, context.product.metric)
-    if decided := stop(criteria_of(context), study.trials()):
+    mlflow.end(trial, run_id, context.settings.metric)
+    if decided := stop(context.params.criteria, study.trials()):
         keep(context, study, decided)
     (context.folder / "trial.json").write_text(trial.model_dump_json(indent=1))
     return JobResult(
-        kind=Report,
         facts={**trial.to_json(), "study": study.name, "mlflow_run": run_id},
-        metrics={context.product.metric: trial.value} if trial.value is not None else {},
-        fields={"passed": trial.state != "failed", "broken": (trial.reason,) if trial.state == "failed" else ()},
+        metrics={context.settings.metric: trial.value} if trial.value is not None else {},
+        passed=trial.state != "failed",
+        broken=(trial.reason,) if trial.state == "failed" else (),
         seed=trainer.seed,
     )
 
 
-def attempt(context: JobContext, study: SearchStudy, trial: Trial, trainer: Trainer) -> Trial:
+def attempt(context: Context, study: SearchStudy, trial: Trial, trainer: Trainer) -> Trial:
     """Train and judge, end the trial and return it.
 
     What a trainer raises makes its trial fail, with the reason, and not the search. What a service raises, and a retry
@@ -90,41 +124,38 @@ def attempt(context: JobContext, study: SearchStudy, trial: Trial, trainer: Trai
         return study.end(trial.slot, state, seconds=time.monotonic() - began, **how)
 
     try:
-        value = judged(context, trainer, reporter(study, trial.slot, search_of(context.product).pruning))
+        value = judged(context, trainer, reporter(study, trial.slot, context.settings.pruning))
     except Pruned as given_up:
         return ended("pruned", reason=str(given_up))
     except Exception as error:
         if isinstance(error, MLOpsError) and error.retryable:
             raise
-        if isinstance(error, MissingExtraError) or missing_extra(error, context.product):
+        if isinstance(error, MissingExtraError) or missing_extra(error, trainer.requires):
             raise
         context.log.exception("the trainer failed")
         return ended("failed", reason=f"{type(error).__name__}: {error}"[:LONGEST_REASON])
     return ended("complete", value=value)
 
 
-def judged(context: JobContext, trainer: Trainer, report: Callable[[int, float], None]) -> float:
+def judged(context: Context, trainer: Trainer, report: Callable[[int, float], None]) -> float:
     """Return the metric on the validation rows of the model that a trainer makes of the others.
 
     :raises ValueError: if it is no number.
     """
-    # Seen as a training with this trainer: its checkpoints lie at this trial's address.
-    as_training = context.spec.model_copy(update={"params": {"trainer": trainer.to_json()}})
-    seen = JobContext(as_training, context.folder, context.address)
-    (inputs, label), validation = (rows(seen, table) for table in (TRAIN, VALIDATE))
-    trained = fit(seen, inputs, label, validation=validation, report=report)
+    (inputs, label), validation = (rows(context, table) for table in (TRAIN, VALIDATE))
+    trained = fit(trainer, inputs, label, context.checkpoints, validation=validation, report=report)
     with tempfile.TemporaryDirectory(prefix="mlops-trial-") as folder:
         scores = models.save(trained, Path(folder), trainer.flavor, inputs).probabilities(validation[0])
-    value = metric(context, validation[1], scores)
+    value = metric(context.settings.metric, validation[1], scores)
     if not math.isfinite(value):
-        raise ValueError(f"the model's {context.product.metric} is {value}")
+        raise ValueError(f"the model's {context.settings.metric} is {value}")
     return value
 
 
-def rows(context: JobContext, table: str) -> tuple[pd.DataFrame, pd.Series]:
+def rows(context: Context, table: str) -> tuple[pd.DataFrame, pd.Series]:
     """Return the model's inputs and the labels of one part of the split."""
-    frame = context.read(context.input("split"), table)
-    return model_inputs(context.product, frame), frame[context.product.label.column]
+    frame = context.read(context.inputs.split, table)
+    return model_inputs(context.settings.scoring, frame), frame[context.settings.scoring.label.column]
 
 
 def reporter(study: SearchStudy, slot: int, pruning: Pruning | None) -> Callable[[int, float], None]:
@@ -138,8 +169,8 @@ def reporter(study: SearchStudy, slot: int, pruning: Pruning | None) -> Callable
     return report
 
 
-def keep(context: JobContext, study: SearchStudy, decided: Stop) -> None:
+def keep(context: Context, study: SearchStudy, decided: Stop) -> None:
     """Keep why the search stopped where those who have not begun look first."""
     keep_stop(
-        context.store, context.product.name, StopRecord(study=study.name, criteria=criteria_of(context), stop=decided)
+        context.store, context.product, StopRecord(study=study.name, criteria=context.params.criteria, stop=decided)
     )

@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from airflow_mlops_provider.exceptions import SourceDataError
+from airflow_mlops_provider.jobs.packages import TABLES
+from airflow_mlops_provider.lifecycle.code import Code
+from airflow_mlops_provider.lifecycle.references import Dataset
+from airflow_mlops_provider.lifecycle.source import Source
+from airflow_mlops_provider.lifecycle.stages import Stage
+from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
+from airflow_mlops_provider.runtime.definition import job
 
 
-def run(context: JobContext) -> JobResult:
+class Inputs(JobInputs):
+    raw: Dataset
+
+
+class Settings(JobSettings):
+    sources: Annotated[tuple[Source, ...], ProductField("data.sources")]
+    clean: Annotated[Code, ProductField("data.clean")]
+
+
+Context = JobContext[Inputs, Settings, JobParams]
+
+
+@job(stage=Stage.FEATURES, makes="clean data", packages=TABLES, publishes="clean")
+def clean(context: Context) -> JobResult:
     """Write one clean table for each that the rules return."""
-    raw = context.input("raw")
-    frames = {source.name: context.read(raw, source.name) for source in context.product.sources}
+    raw = context.inputs.raw
+    frames = {source.name: context.read(raw, source.name) for source in context.settings.sources}
     before = {name: len(frame) for name, frame in frames.items()}  # rules may change what they are given
-    tables = context.call(context.product.rules)(frames, context.interval)
+    tables = context.call(context.settings.clean)(frames, context.interval)
     for name, table in tables.items():
         if table.empty:
-            raise SourceDataError(f"rules {context.product.rules} left no rows of {name!r} in {context.interval}")
+            raise SourceDataError(f"rules {context.settings.clean} left no rows of {name!r} in {context.interval}")
         context.write(table, name)
         context.log.info("%s: %d of %d rows kept", name, len(table), before.get(name, 0))
     for name in sorted(set(before) - set(tables)):

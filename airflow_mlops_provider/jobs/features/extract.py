@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from airflow_mlops_provider.exceptions import SourceDataError
+from airflow_mlops_provider.jobs.packages import TABLES
 from airflow_mlops_provider.lifecycle.source import Source
+from airflow_mlops_provider.lifecycle.stages import Stage
+from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
+from airflow_mlops_provider.runtime.definition import job
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,15 +23,23 @@ if TYPE_CHECKING:
 LEFT_OUT = "left_out.json"
 
 
-def run(context: JobContext) -> JobResult:
+class Settings(JobSettings):
+    sources: Annotated[tuple[Source, ...], ProductField("data.sources")]
+
+
+Context = JobContext[JobInputs, Settings, JobParams]
+
+
+@job(stage=Stage.FEATURES, makes="raw data", packages=TABLES, publishes="raw", side_effects=True)
+def extract(context: Context) -> JobResult:
     """Write one table per source, with the declared columns and types; the facts tell each delivery's own hash."""
     from airflow_mlops_provider.backends.tables.csv_files import read_csv
     from airflow_mlops_provider.backends.tables.landing import Landing
 
     landing = Landing(context.spec.services.landing)
     rows, files, left_out = {}, {}, {}
-    for source in context.product.sources:
-        key = context.product.delivery(source, context.interval)
+    for source in context.settings.sources:
+        key = source.delivery(context.interval)
         where = f"{landing.uri}/{key}"
         delivered = landing.read(key, source.settle_seconds)
         frame = read_csv(delivered, where, source)

@@ -25,7 +25,7 @@ def hide(tables: Tables, known_later: Reveals, cutoff: datetime) -> Tables:
     """Return the tables as they stood at a moment: what was revealed after it is null, and so is its time.
 
     :param tables: clean tables; left as they are.
-    :param reveals: ``{table: {time column: columns known only from then}}``.
+    :param known_later: ``{table: {time column: columns known only from then}}``.
     :param cutoff: the moment; what became known exactly then is known.
     """
     return {name: _hide_in(table, known_later.get(name, {}), cutoff) for name, table in tables.items()}
@@ -41,17 +41,23 @@ def _hide_in(table: pd.DataFrame, times: Mapping[str, tuple[str, ...]], cutoff: 
 
 
 def probe(
-    compute: Compute, tables: Tables, interval: Interval, known_later: Reveals, cutoffs: Iterable[datetime]
+    compute: Compute,
+    tables: Tables,
+    interval: Interval,
+    known_later: Reveals,
+    cutoffs: Iterable[datetime],
+    made: Tables | None = None,
 ) -> None:
     """Compare features computed with and without what was revealed after each cutoff, up to that cutoff.
 
     :param compute: the product's feature function.
     :param tables: clean tables of the interval and its lookback.
-    :param reveals: as for :func:`hide`.
+    :param known_later: as for :func:`hide`.
     :param cutoffs: moments, best spread over the interval; each costs one computation.
+    :param made: what ``compute`` makes of the tables as they are, if that is known already.
     :raises LeakageError: naming the view, the feature and one row that used what was not known yet.
     """
-    with_hindsight = compute(tables, interval)
+    with_hindsight = compute(tables, interval) if made is None else made
     for cutoff in cutoffs:
         as_known = compute(hide(tables, known_later, cutoff), interval)
         for view, rows in with_hindsight.items():

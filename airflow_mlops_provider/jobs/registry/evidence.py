@@ -10,7 +10,7 @@ from airflow_mlops_provider.exceptions import IntegrityError, MissingRecordError
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Reference, Report
 from airflow_mlops_provider.lifecycle.release.gates import Evaluation
-from airflow_mlops_provider.runtime.context import JobContext
+from airflow_mlops_provider.runtime.context import AnyContext
 from airflow_mlops_provider.storage.ledger import Ledger
 
 EVALUATION = "evaluation.json"
@@ -28,7 +28,7 @@ class Training:
     training_set: Dataset
 
 
-def trained(context: JobContext, model: Model | ModelVersion) -> Training:
+def trained(context: AnyContext, model: Model | ModelVersion) -> Training:
     """Return how a model was made.
 
     :raises TransitionError: if no training made it, or made it of what no job of ours built.
@@ -41,7 +41,7 @@ def trained(context: JobContext, model: Model | ModelVersion) -> Training:
     return Training(record.result.model_copy(update={"uri": model.uri}), training_set)
 
 
-def evaluated(context: JobContext, report: Report, training: Training) -> Evaluation:
+def evaluated(context: AnyContext, report: Report, training: Training) -> Evaluation:
     """Return what the evaluation of a model found, from its report's own file.
 
     :raises TransitionError: if it is of another model, other data or by another metric than the product's.
@@ -54,13 +54,13 @@ def evaluated(context: JobContext, report: Report, training: Training) -> Evalua
     told = record.result.facts.get("evaluation") if record.result else None
     if found.model_dump_json() != Evaluation.model_validate(told, extra="ignore").model_dump_json():
         raise IntegrityError(f"{report.uri}/{EVALUATION} has other figures than the record of the evaluation")
-    if found.metric != context.product.metric:
-        raise TransitionError(f"{report.uri} judges by {found.metric}, the product by {context.product.metric}")
+    if found.metric != context.settings.metric:
+        raise TransitionError(f"{report.uri} judges by {found.metric}, the product by {context.settings.metric}")
     _champion(context, record, found)
     return found
 
 
-def validated(context: JobContext, report: Report, training: Training) -> Report:
+def validated(context: AnyContext, report: Report, training: Training) -> Report:
     """Return the validation of a training set, as its record tells of it.
 
     :raises TransitionError: if it is of other data than the model was trained on.
@@ -75,7 +75,7 @@ def validated(context: JobContext, report: Report, training: Training) -> Report
     return record.result
 
 
-def _record(context: JobContext, reference: Reference, job: str) -> Manifest:
+def _record(context: AnyContext, reference: Reference, job: str) -> Manifest:
     """Return the record of how something was made, by its address and its hash."""
     try:
         record = context.records.manifest_of(reference)
@@ -88,10 +88,10 @@ def _record(context: JobContext, reference: Reference, job: str) -> Manifest:
     return record
 
 
-def _champion(context: JobContext, record: Manifest, found: Evaluation) -> None:
+def _champion(context: AnyContext, record: Manifest, found: Evaluation) -> None:
     """Make sure that what a challenger was compared with is the version that it is called."""
     for given in _references(record, "champion"):
-        entries = Ledger(context.store, context.product.name).entries()
+        entries = Ledger(context.store, context.product).entries()
         known = {entry.version.hash for entry in entries if entry.version.version == found.champion_version}
         if given.hash not in known:
             raise TransitionError(f"the evaluation's champion {given.hash} is not version {found.champion_version}")
@@ -116,7 +116,7 @@ def _references(record: Manifest, role: str) -> tuple[Reference, ...]:
     return given if isinstance(given, tuple) else (given,)
 
 
-def _read(context: JobContext, report: Report) -> Evaluation:
+def _read(context: AnyContext, report: Report) -> Evaluation:
     file = context.open(report) / EVALUATION
     try:
         return Evaluation.from_file(file.read_bytes())

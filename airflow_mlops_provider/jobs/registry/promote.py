@@ -3,30 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 from airflow_mlops_provider.backends.tracking.mlflow.mirror import Mirror
 from airflow_mlops_provider.exceptions import TransitionError
 from airflow_mlops_provider.jobs.registry import evidence, standing
+from airflow_mlops_provider.lifecycle.metrics import Metric
+from airflow_mlops_provider.lifecycle.product import Gates
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.gates import Decision, Evaluation, judge
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status, live_version, status_of
+from airflow_mlops_provider.lifecycle.stages import Stage
+from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
+from airflow_mlops_provider.runtime.definition import job
 from airflow_mlops_provider.storage.ledger import Ledger
 
 UNDECIDED = {Status.REGISTERED, Status.STAGING}
 
 
-def run(context: JobContext) -> JobResult:
+class Inputs(JobInputs):
+    version: ModelVersion
+    validation: Report
+    evaluation: Report
+
+
+class Settings(JobSettings):
+    metric: Annotated[Metric, ProductField("evaluation.metric")]
+    gates: Annotated[Gates, ProductField("evaluation.gates")]
+
+
+Context = JobContext[Inputs, Settings, JobParams]
+
+
+@job(stage=Stage.REGISTRY, makes="model version", result=ModelVersion, packages=("mlflow",), side_effects=True)
+def promote(context: Context) -> JobResult:
     """Record each gate's result in the ledger; a rejected version is no challenger any more.
 
     :raises TransitionError: if the evaluation or validation is of another model or dataset than this version's, or
         there is no record of its making.
     :raises IntegrityError: if a report, or what it is of, is not what was recorded.
     """
-    version: ModelVersion = context.input("version")
+    version: ModelVersion = context.inputs.version
     training = evidence.trained(context, version)
-    validation = evidence.validated(context, context.input("validation"), training)
-    evaluation = evidence.evaluated(context, context.input("evaluation"), training)
+    validation = evidence.validated(context, context.inputs.validation, training)
+    evaluation = evidence.evaluated(context, context.inputs.evaluation, training)
     ledger, mirror = Ledger(context.store, version.name), Mirror(context.spec.services.mlflow, version.name)
     # A retry, or a rerun that trained the same model again, finds the decision taken and leaves it.
     entries = standing.entries(context.store, ledger, mirror)
@@ -36,21 +57,18 @@ def run(context: JobContext) -> JobResult:
     mirror.follow(ledger)
     last = [entry for entry in ledger.entries() if entry.version.version == version.version][-1]
     return JobResult(
-        kind=ModelVersion,
         facts={**version.facts, "status": last.status.value, "reason": last.reason},
-        fields={"name": version.name, "version": version.version},
+        version=version.version,
         of=version,
     )
 
 
-def decide(
-    context: JobContext, ledger: Ledger, version: ModelVersion, validation: Report, evaluation: Evaluation
-) -> None:
+def decide(context: Context, ledger: Ledger, version: ModelVersion, validation: Report, evaluation: Evaluation) -> None:
     """Enter the data gate's result, then the evaluation's."""
     decision, report = validated(validation), validation
     if decision.passed:
         step(context, ledger, version, Status.STAGING, decision, validation)
-        decision, report = judge(evaluation, context.product.gates), context.input("evaluation")
+        decision, report = judge(evaluation, context.settings.gates), context.inputs.evaluation
         if retuning := version.facts.get("retuning"):
             decision = Decision(passed=decision.passed, reasons=(*decision.reasons, retuning["summary"]))
     status = Status.PRODUCTION_READY if decision.passed else Status.REJECTED
@@ -78,7 +96,7 @@ def validated(report: Report) -> Decision:
 
 
 def step(
-    context: JobContext, ledger: Ledger, version: ModelVersion, to: Status, decision: Decision, report: Report
+    context: Context, ledger: Ledger, version: ModelVersion, to: Status, decision: Decision, report: Report
 ) -> None:
     """Enter one move into the ledger, with the report it rests on."""
     rests_on = {"report": report.uri, "hash": report.hash}

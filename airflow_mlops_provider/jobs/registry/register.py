@@ -2,25 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from airflow_mlops_provider.backends.tracking.mlflow.client import MlflowBackend
 from airflow_mlops_provider.backends.tracking.mlflow.mirror import Mirror
 from airflow_mlops_provider.jobs.registry import standing
 from airflow_mlops_provider.jobs.registry.evidence import Training, evaluated, trained
+from airflow_mlops_provider.lifecycle.metrics import Metric
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
-from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion
+from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.registry import Status, status_of
+from airflow_mlops_provider.lifecycle.stages import Stage
+from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
+from airflow_mlops_provider.runtime.definition import job
 from airflow_mlops_provider.storage.ledger import Ledger
 
 
-def run(context: JobContext) -> JobResult:
+class Inputs(JobInputs):
+    model: Model
+    evaluation: Report
+
+
+class Settings(JobSettings):
+    metric: Annotated[Metric, ProductField("evaluation.metric")]
+
+
+class Params(JobParams):
+    cause: str | None = None
+    reason: str | None = None
+
+
+Context = JobContext[Inputs, Settings, Params]
+
+
+@job(stage=Stage.REGISTRY, makes="model version", result=ModelVersion, packages=("mlflow",), side_effects=True)
+def register(context: Context) -> JobResult:
     """Make the model a version in MLflow's registry and enter it in the ledger; the same model stays one version."""
-    training = trained(context, context.input("model"))
-    evaluation = evaluated(context, context.input("evaluation"), training)
+    training = trained(context, context.inputs.model)
+    evaluation = evaluated(context, context.inputs.evaluation, training)
     model = training.model.model_copy(update={"facts": {**training.model.facts, **retuned(context, training)}})
-    mlflow, name = MlflowBackend(context.spec.services.mlflow), context.product.name
+    mlflow, name = MlflowBackend(context.spec.services.mlflow), context.product
     run_id, judged_on = str(model.facts["run_id"]), training.training_set
     ledger, mirror = Ledger(context.store, name), Mirror(context.spec.services.mlflow, name)
     entries = standing.entries(context.store, ledger, mirror)
@@ -31,9 +53,9 @@ def run(context: JobContext) -> JobResult:
         version=number,
         uri=model.uri,
         hash=model.hash,
-        facts={**model.facts, "as_of": evaluation.window, "cause": context.spec.params.get("cause")},
+        facts={**model.facts, "as_of": evaluation.window, "cause": context.params.cause},
     )
-    why = str(context.spec.params.get("reason") or "a training run asked for it")
+    why = context.params.reason or "a training run asked for it"
     if status_of(entries, number) is None:
         evidence = {"model": model.hash}
         ledger.move(version, Status.REGISTERED, reason=f"trained because: {why}", by=context.by, evidence=evidence)
@@ -41,15 +63,14 @@ def run(context: JobContext) -> JobResult:
         standing.registered_as(context.store, entries, version)
     mirror.follow(ledger)
     context.log.info("registered %s version %d", name, number)
-    fields = version.model_dump(include={"name", "version"})
-    return JobResult(kind=ModelVersion, facts=version.facts, fields=fields, of=model)
+    return JobResult(facts=version.facts, version=version.version, of=model)
 
 
-def retuned(context: JobContext, training: Training) -> dict[str, Any]:
+def retuned(context: Context, training: Training) -> dict[str, Any]:
     """Return what the search around the fixed settings came to that this model is of; nothing if there was none."""
     searches = [
         (record.result, (record.result.facts.get("model") or {}).get("hash"))
-        for record in context.records.all(context.product.name, "retune")
+        for record in context.records.all(context.product, "retune")
         if record.result and _trained_on(record) == training.training_set.hash
     ]
     # The one that made this model; else one that found nothing better than it.
@@ -65,7 +86,7 @@ def _trained_on(record: Manifest) -> str | None:
     return given.hash if isinstance(given, Dataset) else None
 
 
-def tags(context: JobContext, model: Model) -> dict[str, str]:
+def tags(context: Context, model: Model) -> dict[str, str]:
     """Return what a version's page in the registry should say of its origin."""
     training_set, retuning = model.facts["training_set"], model.facts.get("retuning")
     said = {"retuning": str(retuning["summary"])} if retuning else {}

@@ -4,26 +4,44 @@ from __future__ import annotations
 
 from airflow_mlops_provider.jobs.features.compute import EXAMPLES
 from airflow_mlops_provider.jobs.features.feature_store import check_loaded, feature_store
+from airflow_mlops_provider.jobs.packages import FEAST
 from airflow_mlops_provider.jobs.training.train import PREDICTION
-from airflow_mlops_provider.lifecycle.references import ModelVersion
+from airflow_mlops_provider.lifecycle.product import Scoring
+from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion
+from airflow_mlops_provider.lifecycle.stages import Stage
+from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
+from airflow_mlops_provider.runtime.definition import job
 from airflow_mlops_provider.scoring.predictor import Predictor
 
 PREDICTIONS = "predictions"
 INPUTS = "inputs"
 
 
-def run(context: JobContext) -> JobResult:
+class Inputs(JobInputs):
+    version: ModelVersion
+    features: Dataset
+
+
+class Settings(JobSettings):
+    scoring: Scoring
+
+
+Context = JobContext[Inputs, Settings, JobParams]
+
+
+@job(stage=Stage.SERVING, makes="predictions", packages=FEAST, publishes="predictions", predicts=True)
+def predict(context: Context) -> JobResult:
     """Write ``predictions`` (request columns, ``event_time``, prediction) and ``inputs``, what the model saw."""
-    version: ModelVersion = context.input("version")
-    features = context.input("features")
-    store = feature_store(context)
+    version: ModelVersion = context.inputs.version
+    features = context.inputs.features
+    store = feature_store(context, context.settings.scoring)
     check_loaded(context, store, [features])
-    product = context.product
-    rows = context.read(features, EXAMPLES)[[*product.request, "event_time"]]
+    scoring = context.settings.scoring
+    rows = context.read(features, EXAMPLES)[[*scoring.request, "event_time"]]
     joined = store.historical(rows)
-    predictor = Predictor.load(product, context.open(version), version.hash, version.version)
-    inputs = predictor.inputs(rows, joined[list(product.feature_names)])
+    predictor = Predictor.load(scoring, context.open(version), version.hash, version.version)
+    inputs = predictor.inputs(rows, joined[list(scoring.feature_names)])
     predictions = predictor.score(inputs)
     context.write(rows.assign(**{PREDICTION: predictions, "version": version.version}), PREDICTIONS)
     context.write(inputs.assign(**{PREDICTION: predictions}), INPUTS)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_mlops_provider.exceptions import SourceDataError
-from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.product import LabelColumns
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def split_tail(product: MLProduct, frame: pd.DataFrame, share: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+def split_tail(label: LabelColumns, frame: pd.DataFrame, share: float) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the earlier rows to learn from and the latest ones to judge on, both in order of time.
 
     Rows whose label was not known when the later part begins are left out of the earlier one: as in production, no
@@ -23,7 +23,7 @@ def split_tail(product: MLProduct, frame: pd.DataFrame, share: float) -> tuple[p
     ordered = frame.sort_values("event_time", kind="stable")
     begins = ordered["event_time"].iloc[int(len(ordered) * (1 - share))]
     later = ordered["event_time"] >= begins
-    earlier = ordered[~later & (ordered[product.label.known_at] < begins)]
+    earlier = ordered[~later & (ordered[label.known_at] < begins)]
     if earlier.empty:
         raise SourceDataError(f"no training row lies before {begins} with its label known by then; take more intervals")
     return earlier.reset_index(drop=True), ordered[later].reset_index(drop=True)

@@ -3,36 +3,65 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
 from airflow_mlops_provider.backends.models import base as models
 from airflow_mlops_provider.backends.models.inputs import check_learnable
 from airflow_mlops_provider.backends.tracking.mlflow.client import MlflowBackend
 from airflow_mlops_provider.exceptions import ConfigurationError
+from airflow_mlops_provider.jobs.packages import TABLES
 from airflow_mlops_provider.lifecycle.plain import finite, plain
+from airflow_mlops_provider.lifecycle.product import Scoring
 from airflow_mlops_provider.lifecycle.references import Dataset, Model
+from airflow_mlops_provider.lifecycle.stages import Stage
+from airflow_mlops_provider.lifecycle.trainer import Trainer
 from airflow_mlops_provider.problems.labels import learnable
+from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.checkpoints import Checkpoints
+from airflow_mlops_provider.runtime.code import load
 from airflow_mlops_provider.runtime.context import JobContext, JobResult, kept
+from airflow_mlops_provider.runtime.definition import job
 from airflow_mlops_provider.scoring.inputs import model_inputs
-from airflow_mlops_provider.storage.layout import result_key
 
 if TYPE_CHECKING:
     import pandas as pd
 
+log = logging.getLogger("mlops.train")
 REFERENCE = "reference"
 REFERENCE_ROWS = 10_000
 PREDICTION = "prediction"
 
 
-def run(context: JobContext) -> JobResult:
+class Inputs(JobInputs):
+    training_set: Dataset
+
+
+class Settings(JobSettings):
+    scoring: Scoring
+    trainer: Annotated[Trainer, ProductField("training.trainer")]
+
+
+class Params(JobParams):
+    """:param trainer, settings: what took the place of the declared trainer, or of some of its settings."""
+
+    trainer: dict[str, Any] | None = None
+    settings: dict[str, Any] = {}
+
+
+Context = JobContext[Inputs, Settings, Params]
+
+
+@job(stage=Stage.TRAINING, makes="model", result=Model, packages=("numpy", *TABLES))
+def train(context: Context) -> JobResult:
     """Write the model and ``reference``: a sample of its training inputs and what it predicts for them."""
-    training_set, trainer = context.input("training_set"), context.product.trainer
+    training_set, trainer = context.inputs.training_set, context.settings.trainer
     frame = context.read(training_set, "train")
-    inputs, label = model_inputs(context.product, frame), frame[context.product.label.column]
+    inputs, label = model_inputs(context.settings.scoring, frame), frame[context.settings.scoring.label.column]
     began = time.monotonic()
-    trained = fit(context, inputs, label)
+    trained = fit(trainer, inputs, label, context.checkpoints)
     seconds = time.monotonic() - began
     model = models.save(trained, context.folder, trainer.flavor, inputs)
     sample = inputs.sample(min(REFERENCE_ROWS, len(inputs)), random_state=trainer.seed).sort_index()
@@ -43,17 +72,22 @@ def run(context: JobContext) -> JobResult:
     facts = kept(plain, dict(getattr(trained, "facts", {})), "facts")
     run_id = tell_mlflow(context, training_set, {**trainer.settings, "seed": trainer.seed}, metrics, facts)
     return JobResult(
-        kind=Model,
         facts={"run_id": run_id, "training_set": training_set.to_json(), **({"training": facts} if facts else {})},
         metrics={"train_rows": float(len(frame)), **metrics},
         seed=trainer.seed,
     )
 
 
-def fit(context: JobContext, features: pd.DataFrame, label: pd.Series, **further: Any) -> Any:
-    """Call the trainer that a job is to use, and return what it returns.
+def fit(
+    trainer: Trainer,
+    features: pd.DataFrame,
+    label: pd.Series,
+    checkpoints: Callable[[], Checkpoints],
+    **further: Any,
+) -> Any:
+    """Call a trainer, and return what it returns.
 
-    A function that takes ``checkpoints`` is given those of this job's address: ``latest()`` says where a killed try
+    A function that takes ``checkpoints`` is given those of this work: ``latest()`` says where a killed try
     ended, ``save(epoch, write)`` keeps how far this one is. They are gone once the job has succeeded; with ``force``
     the first try begins anew. What it says of itself in its model's ``facts`` (small JSON values) and ``metrics``
     goes into the record.
@@ -64,21 +98,18 @@ def fit(context: JobContext, features: pd.DataFrame, label: pd.Series, **further
         with the settings.
     :raises SourceDataError: if the labels are not 0 and 1, both of them.
     """
-    trainer = context.product.trainer
     models.check_installed(trainer.flavor)
-    function = context.call(trainer.code)
-    context.log.info("training on %d rows, %d inputs, settings %s", *features.shape, trainer.settings)
+    function = load(trainer.code)
+    log.info("training on %d rows, %d inputs, settings %s", *features.shape, trainer.settings)
     check_learnable(features, PREDICTION)
     label = learnable(label, "the rows to learn from")
-    features = _prepared(context, features)
+    features = _prepared(features, trainer.flavor)
     if "validation" in further:
         further["validation"] = (models.prepared(further["validation"][0], trainer.flavor), further["validation"][1])
     takes = inspect.signature(function).parameters
     given = {name: value for name, value in further.items() if name in takes}
     if "checkpoints" in takes:
-        given["checkpoints"] = Checkpoints(context.store, result_key(context.spec, context.address))
-        if context.spec.force and context.spec.run.try_number <= 1:
-            given["checkpoints"].clear()
+        given["checkpoints"] = checkpoints()
     try:
         return function(features, label, dict(trainer.settings), trainer.seed, **given)
     except Exception as error:
@@ -89,17 +120,17 @@ def fit(context: JobContext, features: pd.DataFrame, label: pd.Series, **further
         raise
 
 
-def _prepared(context: JobContext, features: pd.DataFrame) -> pd.DataFrame:
+def _prepared(features: pd.DataFrame, flavor: str) -> pd.DataFrame:
     """Return the inputs under names that the flavor's library takes, and log those that it does not."""
-    prepared = models.prepared(features, context.product.trainer.flavor)
+    prepared = models.prepared(features, flavor)
     renamed = {old: new for old, new in zip(features.columns, prepared.columns, strict=True) if old != new}
     if renamed:
-        context.log.info("the trainer is given some inputs under other names, which its library takes: %s", renamed)
+        log.info("the trainer is given some inputs under other names, which its library takes: %s", renamed)
     return prepared.copy(deep=False)  # what a trainer does to the frame's columns is not done to the model's inputs
 
 
 def tell_mlflow(
-    context: JobContext,
+    context: Context,
     training_set: Dataset,
     params: dict[str, object],
     metrics: dict[str, float],
@@ -109,12 +140,12 @@ def tell_mlflow(
     run = context.spec.run
     tags = {**facts, "dag_id": run.dag_id, "run_id": run.run_id, "task_id": run.task_id}
     return MlflowBackend(context.spec.services.mlflow, f"{context.store.uri}/mlflow").log_training(
-        product=context.product.name,
+        product=context.product,
         address=context.address,
         params=params,
         metrics=metrics,
         dataset=training_set,
         tags={name: str(value) for name, value in tags.items()},
         model_folder=context.folder,
-        flavor=context.product.trainer.flavor,
+        flavor=context.settings.trainer.flavor,
     )

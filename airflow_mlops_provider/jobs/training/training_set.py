@@ -7,15 +7,37 @@ from typing import TYPE_CHECKING
 from airflow_mlops_provider.exceptions import SourceDataError
 from airflow_mlops_provider.jobs.features.compute import EXAMPLES
 from airflow_mlops_provider.jobs.features.feature_store import check_loaded, feature_store
+from airflow_mlops_provider.jobs.packages import FEAST
+from airflow_mlops_provider.lifecycle.product import Shape
 from airflow_mlops_provider.lifecycle.references import Dataset
+from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.problems.labels import learnable
+from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
+from airflow_mlops_provider.runtime.definition import job
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def run(context: JobContext) -> JobResult:
+class Inputs(JobInputs):
+    features: tuple[Dataset, ...]
+    history: tuple[Dataset, ...] = ()
+
+
+class Settings(JobSettings):
+    shape: Shape
+
+
+class Params(JobParams):
+    evaluate: int
+
+
+Context = JobContext[Inputs, Settings, Params]
+
+
+@job(stage=Stage.FEATURES, makes="training set", packages=FEAST)
+def training_set(context: Context) -> JobResult:
     """Write ``train`` and ``evaluate``: request columns, ``event_time``, features, label, and when it became known.
 
     The last ``windows.evaluate`` intervals are kept for evaluation. Examples whose label was not known by the end of
@@ -24,11 +46,11 @@ def run(context: JobContext) -> JobResult:
     An entity's last known value may come from before the first interval: the join also reads the ``history``, of which
     an interval that was never loaded, such as one that was refused, has no part; the facts name it as ``not_loaded``.
     """
-    features = context.inputs("features")
-    later = int(context.spec.params["evaluate"])
-    store = feature_store(context)
-    history = context.inputs("history")
-    loaded = [dataset for dataset in history if store.holds(dataset.interval)]
+    features = context.inputs.features
+    later = context.params.evaluate
+    store = feature_store(context, context.settings.shape)
+    history = context.inputs.history
+    loaded = [dataset for dataset in history if dataset.interval and store.holds(dataset.interval)]
     check_loaded(context, store, (*loaded, *features))
     parts = {"train": features[:-later], "evaluate": features[-later:]}
     rows = {}
@@ -52,7 +74,7 @@ def run(context: JobContext) -> JobResult:
     )
 
 
-def labelled(context: JobContext, part: str, datasets: tuple[Dataset, ...]) -> pd.DataFrame:
+def labelled(context: Context, part: str, datasets: tuple[Dataset, ...]) -> pd.DataFrame:
     """Return the examples of some intervals whose label was known by the end of the last one.
 
     :param part: what messages call them.
@@ -63,7 +85,7 @@ def labelled(context: JobContext, part: str, datasets: tuple[Dataset, ...]) -> p
     last = datasets[-1].interval
     assert last is not None
     frame = pd.concat([context.read(dataset, EXAMPLES) for dataset in datasets], ignore_index=True)
-    label = context.product.label
+    label = context.settings.shape.label
     frame = frame[frame[label.column].notna() & (frame[label.known_at] < last.end)].reset_index(drop=True)
     if frame.empty:
         raise SourceDataError(f"no example of {last} has its label {label.column!r} yet; wait for labels to arrive")
@@ -71,5 +93,5 @@ def labelled(context: JobContext, part: str, datasets: tuple[Dataset, ...]) -> p
     return frame
 
 
-def _rate(context: JobContext, frame: pd.DataFrame) -> float:
-    return float(frame[context.product.label.column].mean())
+def _rate(context: Context, frame: pd.DataFrame) -> float:
+    return float(frame[context.settings.shape.label.column].mean())

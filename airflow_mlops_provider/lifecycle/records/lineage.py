@@ -16,14 +16,6 @@ from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
 from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion, Reference
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status
 
-#: What each job makes, in the words of a reader; any other job's result goes by the job's name.
-KINDS = {
-    "train": "model",
-    "training_set": "training set",
-    "compute": "features",
-    "clean": "clean data",
-    "extract": "raw data",
-}
 #: Inputs that a result was only compared with: not made of them.
 COMPARED = {"champion"}
 #: As what a training set takes an interval of features; in the last, its join only looks for values known before.
@@ -183,18 +175,18 @@ def ingredients(manifest: Manifest) -> Iterator[tuple[str, Reference]]:
 
 def declared_code(manifest: Manifest) -> dict[str, str]:
     """Return the functions that a product declares for a job, ``package.module:function``, by field."""
-    named = {
-        field: value.get("code") if isinstance(value, dict) else value for field, value in manifest.declaration.items()
-    }
+    settings = manifest.spec.settings
+    named = {field: value.get("code") if isinstance(value, dict) else value for field, value in settings.items()}
+    if isinstance(scoring := settings.get("scoring"), dict):
+        named["assemble"] = scoring.get("assemble")
     return {field: code for field, code in named.items() if isinstance(code, str) and ":" in code}
 
 
 def process(manifest: Manifest) -> Process:
     """Return how a manifest's result was made."""
     functions = {code.partition(":")[0]: code for code in declared_code(manifest).values()}
-    declared, params = manifest.declaration.get("trainer", {}), manifest.spec.params
-    plain = {name: value for name, value in params.items() if name not in ("trainer", "settings")}
-    asked = {**plain, **declared.get("settings", {}), **params.get("settings", {})}
+    trainer = manifest.spec.settings.get("trainer", {})
+    settings = {**manifest.spec.params, **trainer.get("settings", {})}
     return Process(
         job=manifest.spec.job,
         address=manifest.address,
@@ -203,7 +195,7 @@ def process(manifest: Manifest) -> Process:
         seconds=manifest.seconds,
         commit=manifest.code,
         code={functions.get(module, module): sha256 for module, sha256 in manifest.code_hashes.items()},
-        settings=asked if manifest.declaration or asked else None,
+        settings=settings if manifest.spec.settings or settings else None,
         seed=manifest.seed,
         environment=digest(manifest.packages),
         image=manifest.image,
@@ -224,12 +216,11 @@ def _item(made: Made) -> Item:
     reference, manifest = made.reference, made.manifest
     facts = {**reference.facts, **(manifest.result.facts if manifest and manifest.result else {})}
     rows = facts.get("rows", {})
-    job = "external data" if made.external else key_of(reference).partition("/")[0]
-    job = manifest.spec.job if manifest else job
+    kind = "external data" if made.external else key_of(reference).partition("/")[0].replace("_", " ")
     return Item(
         id=key_of(reference),
         hash=reference.hash,
-        kind=KINDS.get(job, job.replace("_", " ")),
+        kind=(manifest.makes if manifest else "") or kind,
         uri=reference.uri,
         interval=reference.interval if isinstance(reference, Dataset) else None,
         rows=rows if isinstance(rows, dict) else {"rows": rows},

@@ -44,7 +44,8 @@ class Manifest(Frozen):
     :param original: the folder with the manifest of the run that made this very result first; None for that run.
     :param reused: that work was found finished, and not done again: result, outputs, metrics and seed are its own.
     :param external: inputs that no job of ours made, by URI, and who handed them on.
-    :param declaration: the parts of the product's declaration that the job reads, settings included, by field.
+    :param stage: the stage of the loop that the job belongs to; empty if it could not even be found.
+    :param makes: what the job makes, in a reader's words.
     :param started, ended: UTC.
     """
 
@@ -52,13 +53,14 @@ class Manifest(Frozen):
     state: Literal["success", "failed"]
     spec: JobSpec
     address: str
+    stage: str = ""
+    makes: str = ""
     result: AnyReference | None = None
     outputs: tuple[Output, ...] = ()
     metrics: dict[str, float] = {}
     failure: Failure | None = None
     code: Commit = Commit()
     code_hashes: dict[str, str] = {}
-    declaration: dict[str, Any] = {}
     packages: dict[str, str] = {}
     image: str | None = None
     hardware: dict[str, Any] = {}

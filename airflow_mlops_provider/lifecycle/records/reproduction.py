@@ -21,8 +21,8 @@ RESULTS = {
     "evaluate": "evaluation",
 }
 ROLES = {
-    "rules": "rule",
-    "features": "feature code",
+    "clean": "rule",
+    "compute": "feature code",
     "examples": "example code",
     "assemble": "input code",
     "trainer": "trainer",
@@ -112,13 +112,15 @@ def packages(names: tuple[str, ...], recorded: Mapping[str, str], present: Mappi
         yield compared(f"package {name}", recorded.get(name.lower().replace("_", "-"), "absent"), present[name], "here")
 
 
-def role_of(module: str, declaration: Mapping[str, Any]) -> str:
-    """Return in words what a module is to a product: ``rule shop.rules:clean``, or what a named function imports."""
+def role_of(module: str, functions: Mapping[str, str]) -> str:
+    """Return in words what a module is to a product: ``rule shop.rules:clean``, or what a named function imports.
+
+    :param functions: what the job calls, ``package.module:function``, by the field that names it.
+    """
     for field, noun in ROLES.items():
-        code = declaration.get(field)
-        code = code.get("code") if isinstance(code, Mapping) else code
-        if isinstance(code, str) and code.partition(":")[0] == module:
-            return f"{noun} {code}"
+        function = functions.get(field, "")
+        if function.partition(":")[0] == module:
+            return f"{noun} {function}"
     return f"module {module}"
 
 
@@ -150,7 +152,7 @@ def _content(name: str, recorded: Manifest, rebuilt: Manifest) -> Finding:
     if was == now:
         return Finding(**sides)
     outputs, others = ({one.name: one.sha256 for one in manifest.outputs} for manifest in (recorded, rebuilt))
-    flavor = (recorded.declaration.get("trainer") or {}).get("flavor", STABLE_FORMATS[0])
+    flavor = (recorded.spec.settings.get("trainer") or {}).get("flavor", STABLE_FORMATS[0])
     if flavor not in STABLE_FORMATS and SAMPLE in outputs and outputs[SAMPLE] == others.get(SAMPLE):
         note = f"{flavor} files differ from run to run; the predictions on the kept sample are equal"
         return Finding(**sides, note=note)

@@ -61,12 +61,15 @@ class RunIdentity(Frozen):
 
 
 class JobSpec(Frozen):
-    """One job, completely described.
+    """One job, completely described: whoever has this and the users' functions can run it.
 
-    :param job: a name in the job catalogue.
-    :param product: the product's name, which is also its package.
+    :param job: the name of a job of ours, or ``package.module:function`` of another.
+    :param product: the name under which results, records and versions are kept.
     :param inputs: references by role; a list where a role takes several.
-    :param params: the job's own parameters, plain JSON.
+    :param settings: what the product declares for this job, by value, plain JSON.
+    :param params: what this run asks for, plain JSON.
+    :param requires: distributions that the product's trainers declare: of one that is missing, the error tells the line
+        that installs it.
     :param upstream: the task that handed on a role's references, ``dag/run/task``.
     :param root: URI of the artifact root.
     :param force: run even if finished work is found.
@@ -76,12 +79,19 @@ class JobSpec(Frozen):
     product: str
     interval: Interval | None = None
     inputs: dict[str, AnyReference | tuple[AnyReference, ...]] = {}
+    settings: Params = {}
     params: Params = {}
+    requires: tuple[str, ...] = ()
     upstream: dict[str, str] = {}
     root: str
     services: Services
     run: RunIdentity = RunIdentity()
     force: bool = False
+
+    @property
+    def name(self) -> str:
+        """The job's name, and that of the folder of its results."""
+        return self.job.rpartition(":")[2]
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the result: everything but where it lies, who asked, and where backends are."""
@@ -94,5 +104,6 @@ class JobSpec(Frozen):
             "product": self.product,
             "interval": self.interval.to_json() if self.interval else None,
             "inputs": inputs,
+            "settings": self.settings,
             "params": self.params,
         }

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
-from airflow_mlops_provider.lifecycle.product import MLProduct
-from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Choice, FloatRange, IntRange, Span, incumbent
+from airflow_mlops_provider.lifecycle.product import Retuning
+from airflow_mlops_provider.lifecycle.search.declaration import (
+    Algorithm,
+    Choice,
+    FloatRange,
+    IntRange,
+    Span,
+    incumbent,
+)
 from airflow_mlops_provider.lifecycle.search.trials import Trial, best_of
+from airflow_mlops_provider.lifecycle.trainer import Trainer
 
 NAME = "fixed"
 #: The share of the training rows, the latest ones, on which tries are compared. The evaluation window is never seen.
@@ -33,14 +41,13 @@ class Retuned(Frozen):
     summary: str
 
 
-def around(product: MLProduct) -> Algorithm | None:
+def around(fixed: Trainer, limits: Retuning, declared: Sequence[Algorithm]) -> Algorithm | None:
     """Return what may be tried around a product's fixed settings; None if there is no number to vary.
 
     Words, switches, zero and below stay as they are. Where the product's experiments declare a range, it is not left.
     """
-    fixed, spread = product.trainer, product.retuning.spread
-    known = _declared(product)
-    spans = {name: _span(value, spread, known.get(name)) for name, value in fixed.settings.items()}
+    known = _declared(fixed, declared)
+    spans = {name: _span(value, limits.spread, known.get(name)) for name, value in fixed.settings.items()}
     space = {name: span for name, span in spans.items() if span is not None}
     if not space:
         return None
@@ -48,7 +55,7 @@ def around(product: MLProduct) -> Algorithm | None:
     return Algorithm(**{**fixed.model_dump(), "settings": settings}, name=NAME, space=space)
 
 
-def judged(product: MLProduct, trials: Iterable[Trial], stopped: str) -> Retuned:
+def judged(fixed: Trainer, metric: str, trials: Iterable[Trial], stopped: str) -> Retuned:
     """Return what the trials say; the first one is of the fixed settings, which only a better one replaces.
 
     :param stopped: what ended the tries before there were as many as allowed.
@@ -61,20 +68,19 @@ def judged(product: MLProduct, trials: Iterable[Trial], stopped: str) -> Retuned
         return Retuned(tries=max(tries, 0), fixed=None, best=None, summary=f"settings kept: {why}")
     where = f"on the last {TAIL:.0%} of the training rows"
     if best is None or best.value is None or best.value <= first.value:
-        said = f"settings kept: none of {tries} tries was better than {product.metric} {first.value:.4f} {where}"
+        said = f"settings kept: none of {tries} tries was better than {metric} {first.value:.4f} {where}"
         said = f"{said}; {stopped}" if stopped else said
         return Retuned(tries=tries, fixed=first.value, best=first.value, summary=said)
-    changed = {name: value for name, value in best.params.items() if value != product.trainer.settings[name]}
-    told = ", ".join(f"{name} {product.trainer.settings[name]:g} -> {value:g}" for name, value in changed.items())
-    said = f"settings changed: {product.metric} {first.value:.4f} -> {best.value:.4f} {where}, {told}"
+    changed = {name: value for name, value in best.params.items() if value != fixed.settings[name]}
+    told = ", ".join(f"{name} {fixed.settings[name]:g} -> {value:g}" for name, value in changed.items())
+    said = f"settings changed: {metric} {first.value:.4f} -> {best.value:.4f} {where}, {told}"
     said = f"{said} (try {best.slot} of {tries})"
     return Retuned(tries=tries, fixed=first.value, best=best.value, settings=changed, summary=said)
 
 
-def _declared(product: MLProduct) -> Mapping[str, Span]:
+def _declared(fixed: Trainer, algorithms: Sequence[Algorithm]) -> Mapping[str, Span]:
     """Return the ranges that the product's experiments declare for the trainer that is fixed."""
-    algorithms = product.search.algorithms if product.search else ()
-    found = incumbent(algorithms, product.trainer)
+    found = incumbent(algorithms, fixed)
     return next((one.space for one in algorithms if found and one.name == found[0]), {})
 
 

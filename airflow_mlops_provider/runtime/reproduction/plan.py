@@ -15,6 +15,7 @@ from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.reproduction import RESULTS, Finding
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity, Services
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, ModelVersion, Reference
+from airflow_mlops_provider.runtime.address import packages
 from airflow_mlops_provider.runtime.registry import find_job
 from airflow_mlops_provider.storage.artifacts import content_hash
 from airflow_mlops_provider.storage.intervals import Store
@@ -189,8 +190,7 @@ def _hash_in(store: Store, key: str) -> str | None:
 
 def package_findings(manifest: Manifest) -> Iterator[Finding]:
     """Compare the distributions that a recorded job depends on with those here."""
-    trainer = manifest.declaration.get("trainer") or {}
-    names = (*find_job(manifest.spec.job).packages, *trainer.get("requires", ()))
+    names = packages(manifest.spec, find_job(manifest.spec.job))
     yield from reproduction.packages(names, manifest.packages, environment.versions(names))
 
 

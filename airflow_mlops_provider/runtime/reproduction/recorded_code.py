@@ -16,9 +16,9 @@ from airflow_mlops_provider.lifecycle.records.manifest import Commit, Manifest
 from airflow_mlops_provider.lifecycle.records.reproduction import Finding
 from airflow_mlops_provider.lifecycle.records.source_change import first_change
 from airflow_mlops_provider.runtime import code
-from airflow_mlops_provider.runtime.address import code_hashes, declaration
+from airflow_mlops_provider.runtime.address import code_hashes
 from airflow_mlops_provider.runtime.registry import find_job
-from airflow_mlops_provider.runtime.trainer_override import with_trainer_override
+from airflow_mlops_provider.runtime.specification import with_trainer_override
 from airflow_mlops_provider.storage.artifacts import file_hash
 
 PROVIDER = airflow_mlops_provider.__name__
@@ -77,19 +77,21 @@ def module_file(module: str, folder: Path) -> Path | None:
 
 def findings(recorded: Manifest, present: MLProduct) -> Iterator[Finding]:
     """Compare the declaration that a recorded job read, and its code, with those that stand here now."""
-    product, job = with_trainer_override(present, recorded.spec), find_job(recorded.spec.job)
-    declared, now = declaration(job, product), code_hashes(job, product)
+    job = find_job(recorded.spec.job)
+    settings = job.settings_of(with_trainer_override(present, recorded.spec.params))
+    here = recorded.spec.model_copy(update={"settings": settings})
+    declared, now = job.code(here), code_hashes(here, job)
     # A setting that names other code comes first: it explains why other modules are compared.
-    yield from reproduction.declarations(recorded.declaration, declared)
+    yield from reproduction.declarations(recorded.spec.settings, settings)
     for module in sorted({*recorded.code_hashes, *now}, key=lambda name: _rank(name, declared)):
         was, found = (hashes.get(module, "") for hashes in (recorded.code_hashes, now))
-        what = reproduction.role_of(module, recorded.declaration or declared)
+        what = reproduction.role_of(module, job.code(recorded.spec) or declared)
         sides = {"recorded": reproduction.short(was) or "none", "found": reproduction.short(found) or "none"}
-        differs = "" if was == found else f"{what} {_moved(module, was, recorded.code, product.name)}"
+        differs = "" if was == found else f"{what} {_moved(module, was, recorded.code, present.name)}"
         yield Finding(what=what, **sides, differs=differs)
 
 
-def _rank(module: str, declared: Mapping[str, object]) -> tuple[bool, bool, str]:
+def _rank(module: str, declared: Mapping[str, str]) -> tuple[bool, bool, str]:
     """Sort the code that the product names before what that imports, and the provider's own last."""
     return module.startswith(f"{PROVIDER}."), reproduction.role_of(module, declared).startswith("module "), module
 

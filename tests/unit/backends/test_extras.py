@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import pytest
 from airflow.sdk.definitions.retry_policy import RetryAction
@@ -23,6 +22,7 @@ from airflow_mlops_provider.places.retry_policy import JobRetryPolicy
 from airflow_mlops_provider.runtime.code import closure
 from airflow_mlops_provider.runtime.runner import run
 from flight_delay.product import product
+from tests.factories.declared import changed
 from tests.factories.tiny import TinyWorld
 
 DAGS = Path(__file__).parents[3] / "dags"
@@ -44,10 +44,14 @@ def version(name):
 importlib.metadata.version = version
 from airflow_mlops_provider.backends.extras import available
 from airflow_mlops_provider.runtime.address import code_hashes
+from airflow_mlops_provider.lifecycle.records.spec import JobSpec, Services
 from airflow_mlops_provider.runtime.registry import find_job
+from airflow_mlops_provider.runtime.specification import parts_of
 from flight_delay.product import product
 for job in ("search", "trial", "conclude", "retune"):
-    assert "flight_delay.torch_network" in code_hashes(find_job(job), product), job
+    services = Services(landing="", mlflow="")
+    spec = JobSpec(job=job, product=product.name, root="", services=services, **parts_of(job, product, {}))
+    assert "flight_delay.torch_network" in code_hashes(spec, find_job(job)), job
 offered, left_out = available(product.search.algorithms)
 print([one.name for one in offered], left_out)
 """
@@ -116,9 +120,9 @@ def test_a_missing_distribution_counts_as_well() -> None:
     said = ImportError("Failed to import DB access module")
     said.__cause__ = absent("no_such_driver")
     assert missing_extra(said) is None
-    trainer = product.trainer.model_copy(update={"requires": ("no-such-driver",)})
-    declared = product.model_copy(update={"trainer": trainer})
-    assert "pip install no-such-driver" in str(missing_extra(said, declared))
+    trainer = product.training.trainer.model_copy(update={"requires": ("no-such-driver",)})
+    declared = changed(product, {"training.trainer": trainer})
+    assert "pip install no-such-driver" in str(missing_extra(said, declared.requires))
 
 
 @pytest.mark.parametrize(
@@ -143,7 +147,7 @@ def test_what_decides_a_result_is_found_without_running_it(world: TinyWorld, how
     for module in ("network.py", "deep/network.py", "deep/__init__.py"):
         world.write(module, "import no_such_library\n\nclass Net(no_such_library.Module):\n    pass\n")
     world.write("trainer.py", f"{how}\n\ndef train(features, label, settings, seed):\n    pass\n")
-    found = closure(f"{world.name}.trainer", world.name)
+    found = closure(f"{world.name}.trainer")
     assert any(name.endswith(".network") for name in found)
 
 
@@ -199,8 +203,7 @@ def test_the_form_says_what_is_left_out(without: Callable[..., None]) -> None:
 def test_a_job_names_what_its_users_code_lacks(world: TinyWorld, requires: tuple[str, ...], error: str) -> None:
     """A module that a product's code imports at its top: declared, it comes with a pip line; else it is a mistake."""
     world.write("rules.py", "import no_such_library\n\ndef clean(raw, interval):\n    return raw\n")
-    trainer: dict[str, Any] = {**world.product.trainer.to_json(), "requires": requires}
-    spec = world.cleaning(params={"trainer": trainer})
+    spec = world.cleaning(requires=requires)
     failure = run(spec).failure
     assert failure is not None
     assert (failure.error, failure.retryable) == (error, False)

@@ -41,7 +41,7 @@ def views(tables: Tables) -> Tables:
 def rows(tables: Tables, views: Tables) -> pd.DataFrame:
     """The week's examples, each with the last features known when it was asked."""
     joined = asked.examples(tables, WEEK).sort_values("event_time", kind="stable")
-    for view in product.views:
+    for view in product.features.views:
         joined = pd.merge_asof(joined, views[view.name], on="event_time", by=list(view.keys))
     return joined.reset_index(drop=True)
 
@@ -56,7 +56,7 @@ def test_declaring_the_product_loads_no_pandas() -> None:
 
 def test_views_hold_what_they_declare_once_for_each_moment(views: Tables) -> None:
     """Each view has its declared columns, one row for entity and moment, all inside the interval."""
-    for view in product.views:
+    for view in product.features.views:
         frame = views[view.name]
         assert set(frame) == {*view.keys, *view.features, "event_time"}
         assert len(frame) and not frame.duplicated([*view.keys, "event_time"]).any()
@@ -120,7 +120,7 @@ def test_examples_are_the_flights_that_arrived(tables: Tables) -> None:
     one = asked.examples(tables, WEEK)
     shuffled = {**tables, "flights": tables["flights"].sample(frac=1, random_state=1)}
     pd.testing.assert_frame_equal(one, asked.examples(shuffled, WEEK))
-    assert set(one) == {*product.request, "event_time", "late", "label_known_at"}
+    assert set(one) == {*product.features.request, "event_time", "late", "label_known_at"}
     assert len(one) == flights["arr_delay"].notna().sum() < len(flights)
     assert one["late"].sum() == (flights["arr_delay"] > 15).sum()
     assert (one["sched_dep"] - one["event_time"] == pd.Timedelta(hours=2)).all()
@@ -138,7 +138,7 @@ def test_a_row_alone_gives_what_it_gives_among_a_thousand(rows: pd.DataFrame) ->
 def test_a_stranger_is_answered(rows: pd.DataFrame) -> None:
     """An unknown carrier, and an aircraft and airport of which the store knows nothing, give a row all the same."""
     stranger = rows.head(1).assign(carrier="ZZ", tailnum="UNKNOWN")
-    stranger[list(product.feature_names)] = None
+    stranger[list(product.shape.feature_names)] = None
     inputs = asked.assemble(stranger)
     assert inputs["carrier"].isna().all() and inputs["ground_minutes"].isna().all()
     assert inputs["distance"].notna().all()
@@ -148,7 +148,7 @@ def test_training_twice_gives_the_same_model_and_it_learned(rows: pd.DataFrame) 
     """The same rows and seed give the same trees; they tell late from punctual better than chance on later days."""
     inputs, label = asked.assemble(rows), rows["late"]
     half = len(rows) // 2
-    settings = {**product.trainer.settings, "rounds": 20}
+    settings = {**product.training.trainer.settings, "rounds": 20}
     first = trainer.train(inputs.head(half), label.head(half), settings, 13)
     assert first.model_to_string() == trainer.train(inputs.head(half), label.head(half), settings, 13).model_to_string()
     assert first.model_to_string() != trainer.train(inputs.head(half), label.head(half), settings, 14).model_to_string()

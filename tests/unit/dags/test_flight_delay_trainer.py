@@ -9,7 +9,7 @@ import pytest
 from flight_delay.product import product
 from flight_delay.trainer import train
 
-SETTINGS = {**product.trainer.settings, "rounds": 40, "min_data_in_leaf": 5}
+SETTINGS = {**product.training.trainer.settings, "rounds": 40, "min_data_in_leaf": 5}
 
 
 def rows(seed: int, count: int = 400) -> tuple[pd.DataFrame, pd.Series]:
@@ -47,5 +47,5 @@ def test_a_search_may_end_it() -> None:
 def test_the_fixed_settings_can_be_drawn() -> None:
     """The product's search holds the settings that its pipeline trains with, so that they are tried first."""
     assert product.search
-    (trees,) = [one for one in product.search.algorithms if one.code == product.trainer.code]
-    assert trees.drawing(product.trainer) is not None
+    (trees,) = [one for one in product.search.algorithms if one.code == product.training.trainer.code]
+    assert trees.drawing(product.training.trainer) is not None

@@ -33,7 +33,7 @@ def test_the_experiments_branch_goes_to_the_demos_own_repository(
     )
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    kept = source_of(product).repository(product.name)
+    kept = source_of(product.name).repository(product.name)
     assert kept.remote == (tmp_path / "home" / demo.SOURCE).as_uri()
     monkeypatch.delenv("GIT_DIR")
     files = git(tmp_path / "home" / demo.SOURCE, "ls-tree", "-r", "--name-only", "main").splitlines()

@@ -13,6 +13,7 @@ from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.hooks.optuna import OptunaHook
 from airflow_mlops_provider.hooks.services import services
 from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.runtime.registry import find_job
 
 PRODUCT = MLProduct.model_construct(name="flights")
 PASSWORD = "open-sesame"
@@ -51,7 +52,7 @@ def test_a_server_by_connection() -> None:
 @pytest.mark.parametrize(("job", "told"), [("trial", True), ("conclude", True), ("train", False), (None, False)])
 def test_only_those_that_search_are_told(job: str | None, told: bool) -> None:
     """Other jobs get neither the database's address nor its password; no spec shows the password."""
-    addresses, _, secrets = services(PRODUCT, job)
+    addresses, _, secrets = services(PRODUCT.name, find_job(job).services if job else ())
     assert (addresses.search is not None, PASSWORD in secrets.values()) == (told, told)
     assert PASSWORD not in addresses.model_dump_json()
 

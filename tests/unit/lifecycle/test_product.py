@@ -11,13 +11,10 @@ from pydantic import ValidationError
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from flight_delay.product import product
+from tests.factories.declared import changed
 
 DECLARED = product.model_dump()
-
-
-def declare(**changes: Any) -> MLProduct:
-    """Return the flight product with some fields declared otherwise."""
-    return MLProduct.model_validate({**DECLARED, **changes})
+REQUEST = DECLARED["features"]["request"]
 
 
 def test_a_declaration_survives_json() -> None:
@@ -27,54 +24,60 @@ def test_a_declaration_survives_json() -> None:
 
 def test_what_is_derived_keeps_the_views_order() -> None:
     """Entities come once each, features one view after another."""
-    assert product.entity_columns == ("origin", "carrier", "dest", "tailnum")
-    assert product.feature_names[0] == "origin_delay_3h"
-    assert product.feature_names[-1] == "aircraft_seats"
-    assert len(product.feature_names) == sum(len(view.features) for view in product.views)
+    assert product.shape.entity_columns == ("origin", "carrier", "dest", "tailnum")
+    assert product.shape.feature_names[0] == "origin_delay_3h"
+    assert product.shape.feature_names[-1] == "aircraft_seats"
+    assert len(product.shape.feature_names) == sum(len(view.features) for view in product.features.views)
 
 
 def test_deliveries_follow_the_interval() -> None:
     """A source's placeholder takes the interval; a static source is the same file for each."""
     march = Interval(start=datetime(2013, 3, 1, tzinfo=UTC), end=datetime(2013, 4, 1, tzinfo=UTC))
-    assert product.delivery(product.source("flights"), march) == "flights/2013-03.csv"
-    assert product.delivery(product.source("planes"), march) == "planes.csv"
+    assert product.data.source("flights").delivery(march) == "flights/2013-03.csv"
+    assert product.data.source("planes").delivery(march) == "planes.csv"
 
 
 def test_an_unknown_source_names_the_known_ones() -> None:
     """Asking for a source that nobody declared lists those that are."""
     with pytest.raises(ValueError, match="unknown source 'trains'; known: airports, flights, planes, weather"):
-        product.source("trains")
+        product.data.source("trains")
 
 
-VIEW = DECLARED["views"][0]
-SOURCE = DECLARED["sources"][0]
+VIEW = DECLARED["features"]["views"][0]
+SOURCE = DECLARED["data"]["sources"][0]
 BAD: dict[str, tuple[dict[str, Any], str]] = {
-    "metric": ({"metric": "accuracy"}, r"metric\n.*'roc_auc' or 'average_precision'.*'accuracy'"),
-    "a metric of which less is better": ({"metric": "log_loss"}, "'roc_auc' or 'average_precision'"),
+    "metric": ({"evaluation.metric": "accuracy"}, r"metric\n.*'roc_auc' or 'average_precision'.*'accuracy'"),
+    "a metric of which less is better": ({"evaluation.metric": "log_loss"}, "'roc_auc' or 'average_precision'"),
     "problem": ({"problem": "clustering"}, "'binary_classification'"),
     "type": (
-        {"request": {**DECLARED["request"], "hour": "int32"}},
+        {"features.request": {**REQUEST, "hour": "int32"}},
         "'string', 'int64', 'float64', 'bool' or 'timestamp'",
     ),
-    "key": ({"views": [{**VIEW, "keys": ["airport"]}]}, "unknown view key 'airport'; known: carrier, dest, distance"),
-    "slice": ({"slices": ["airline", "city"]}, "unknown slice 'airline', 'city'; known: carrier, dest"),
-    "baseline": ({"baseline": "dep_delay"}, "unknown baseline 'dep_delay'; known: carrier"),
+    "key": (
+        {"features.views": [{**VIEW, "keys": ["airport"]}]},
+        "unknown view key 'airport'; known: carrier, dest, distance",
+    ),
+    "slice": ({"evaluation.slices": ["airline", "city"]}, "unknown slice 'airline', 'city'; known: carrier, dest"),
+    "baseline": ({"evaluation.baseline": "dep_delay"}, "unknown baseline 'dep_delay'; known: carrier"),
     "revealed later": (
-        {"request": {**DECLARED["request"], "dep_delay": "float64"}},
+        {"features.request": {**REQUEST, "dep_delay": "float64"}},
         r"\['dep_delay'\] are known only after",
     ),
-    "label asked for": ({"request": {**DECLARED["request"], "late": "int64"}}, r"request columns \['late'\]"),
-    "view twice": ({"views": [VIEW, VIEW]}, "view declared twice: origin_traffic"),
-    "feature twice": ({"views": [VIEW, {**VIEW, "name": "other"}]}, "feature declared twice: origin_delay_24h"),
-    "source twice": ({"sources": [SOURCE, SOURCE]}, "source declared twice: flights"),
-    "source's time": ({"sources": [{**SOURCE, "time": "when"}]}, "time column 'when' is not among .*'time_hour'"),
-    "key as feature": ({"views": [{**VIEW, "features": {"origin": "string"}}]}, r"in both: \['origin'\]"),
-    "view without keys": ({"views": [{**VIEW, "keys": []}]}, "view 'origin_traffic' needs keys and features"),
-    "code": ({"rules": "flight_delay.rules.clean"}, r"rules\n.*pattern.*flight_delay\.rules\.clean"),
+    "label asked for": ({"features.request": {**REQUEST, "late": "int64"}}, r"request columns \['late'\]"),
+    "view twice": ({"features.views": [VIEW, VIEW]}, "view declared twice: origin_traffic"),
+    "feature twice": (
+        {"features.views": [VIEW, {**VIEW, "name": "other"}]},
+        "feature declared twice: origin_delay_24h",
+    ),
+    "source twice": ({"data.sources": [SOURCE, SOURCE]}, "source declared twice: flights"),
+    "source's time": ({"data.sources": [{**SOURCE, "time": "when"}]}, "time column 'when' is not among .*'time_hour'"),
+    "key as feature": ({"features.views": [{**VIEW, "features": {"origin": "string"}}]}, r"in both: \['origin'\]"),
+    "view without keys": ({"features.views": [{**VIEW, "keys": []}]}, "view 'origin_traffic' needs keys and features"),
+    "code": ({"data.clean": "flight_delay.rules.clean"}, r"data\.clean\n.*pattern.*flight_delay\.rules\.clean"),
     "name": ({"name": "Flight Delay"}, r"name\n.*pattern.*'Flight Delay'"),
     "field": ({"featurez": "x:y"}, r"featurez\n.*not permitted"),
     "share": ({"monitoring": {"drift_share": 60}}, r"drift_share\n.*less than or equal to 1"),
-    "owners": ({"owners": {}}, r"owners\.business_stakeholder\n.*required"),
+    "owners": ({"business.owners": {}}, r"business\.owners\.business_stakeholder\n.*required"),
 }
 
 
@@ -83,4 +86,4 @@ def test_a_bad_declaration_is_refused(name: str) -> None:
     """The message names the bad value, and what would be allowed."""
     changes, said = BAD[name]
     with pytest.raises(ValidationError, match=said):
-        declare(**changes)
+        changed(product, changes)

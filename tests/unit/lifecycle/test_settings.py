@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.product import Trainer
+from airflow_mlops_provider.lifecycle.records.spec import Services
 from airflow_mlops_provider.lifecycle.settings import (
     FILE,
     Found,
@@ -23,10 +24,12 @@ from airflow_mlops_provider.lifecycle.settings import (
     checked_path,
 )
 from airflow_mlops_provider.runtime.address import address
-from airflow_mlops_provider.runtime.registry import JOBS
+from airflow_mlops_provider.runtime.registry import all_jobs
 from flight_delay import product as flights
+from tests.factories.declared import changed, specify
 from tests.factories.tiny import TinyWorld
 
+JOBS = all_jobs()
 FOUND = Found(study="s1", trial=4, metric="roc_auc", value=0.71, when=datetime(2024, 1, 2, tzinfo=UTC), by="d/r/t")
 FIXED: dict[str, Any] = {"code": "shop.trainer:train", "settings": {"rounds": 40, "rate": 0.1, "kind": "gbdt"}}
 
@@ -47,8 +50,8 @@ def test_the_reference_product_is_made_from_its_file() -> None:
     """The flight product's trainer is what lies beside it, in the form in which an export would write it."""
     file = Path(flights.__file__).with_name(FILE)
     settings = TrainerSettings.read(file)
-    assert flights.product.trainer == settings.trainer()
-    assert type(flights.product.trainer) is Trainer
+    assert flights.product.training.trainer == settings.trainer()
+    assert type(flights.product.training.trainer) is Trainer
     assert settings.text() == file.read_text()
 
 
@@ -102,12 +105,15 @@ def test_where_settings_were_found_trains_nothing_anew(tmp_path: Path) -> None:
     world = TinyWorld(tmp_path)
     try:
         product = world.product
+        world.write("searched.py", "")
 
         def addresses(settings: TrainerSettings) -> dict[str, str]:
-            declared = product.model_copy(update={"trainer": settings.trainer()})
-            return {name: address(world.spec(name), declared) for name in JOBS}
+            algorithm = {"name": "trees", "code": f"{world.name}.searched:train"}
+            declared = changed(product, {"training.trainer": settings.trainer(), "search": {"algorithms": [algorithm]}})
+            services = Services(landing="", mlflow="")
+            return {name: address(specify(name, declared, root=str(world.root), services=services)) for name in JOBS}
 
-        fixed = TrainerSettings(**product.trainer.to_json())
+        fixed = TrainerSettings(**product.training.trainer.to_json())
         before = addresses(fixed)
         assert addresses(fixed.model_copy(update={"found": FOUND})) == before
         after = addresses(fixed.model_copy(update={"settings": {"rounds": 41}}))
@@ -122,8 +128,8 @@ def test_a_products_file_is_its_trainer(tmp_path: Path) -> None:
     try:
         text = (world.package / "product.py").read_text()
         declared = text.replace(
-            f'trainer=Trainer(code="{world.name}.trainer:train", requires=("lightgbm", "numpy")),',
-            'trainer=TrainerSettings.read(Path(__file__).with_name("settings.json")).trainer(),',
+            f'trainer=Trainer(code="{world.name}.trainer:train", requires=("lightgbm", "numpy"))',
+            'trainer=TrainerSettings.read(Path(__file__).with_name("settings.json")).trainer()',
         )
         assert declared != text
         head = "from pathlib import Path\nfrom airflow_mlops_provider.lifecycle.settings import TrainerSettings\n"
@@ -132,7 +138,7 @@ def test_a_products_file_is_its_trainer(tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError, match=str(file)):
             _ = world.product
         file.write_text(TrainerSettings(code=f"{world.name}.trainer:train", settings={"rounds": 7}).text())
-        assert world.product.trainer.settings == {"rounds": 7}
+        assert world.product.training.trainer.settings == {"rounds": 7}
     finally:
         world.close()
 

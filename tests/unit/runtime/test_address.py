@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import os
 from collections.abc import Iterator
 from datetime import timedelta
@@ -17,11 +16,13 @@ from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity, Services
 from airflow_mlops_provider.lifecycle.references import Dataset
-from airflow_mlops_provider.runtime.address import address, declaration
+from airflow_mlops_provider.runtime.address import address
 from airflow_mlops_provider.runtime.code import closure, load_product, source_file
-from airflow_mlops_provider.runtime.registry import JOBS
+from airflow_mlops_provider.runtime.registry import all_jobs, find_job
+from tests.factories.declared import changed, specify
 from tests.factories.tiny import DAY, TinyWorld
 
+JOBS = all_jobs()
 SEARCHING = {"search", "trial"}
 MODEL_JOBS = {"train", "evaluate", "predict", "retune", *SEARCHING}
 
@@ -34,9 +35,18 @@ def world(tmp_path: Path) -> Iterator[TinyWorld]:
     one.close()
 
 
-def addresses(world: TinyWorld, product: MLProduct | None = None, **fields: Any) -> dict[str, str]:
+def searching(world: TinyWorld, **changes: Any) -> MLProduct:
+    """Return the product with experiments, and with some values declared otherwise."""
+    algorithm = {"name": "trees", "code": f"{world.name}.searched:train", "requires": ["lightgbm", "numpy"]}
+    return changed(world.product, {"search": {"algorithms": [algorithm]}, **changes})
+
+
+def addresses(world: TinyWorld, product: MLProduct | None = None) -> dict[str, str]:
     """Return every job's address."""
-    return {name: address(world.spec(name, **fields), product or world.product) for name in JOBS}
+    world.write("searched.py", "def train(features, label, settings, seed):\n    pass\n")
+    root = str(world.root)
+    services = Services(landing="", mlflow="")
+    return {name: address(specify(name, product or searching(world), root=root, services=services)) for name in JOBS}
 
 
 def moved(before: dict[str, str], after: dict[str, str]) -> set[str]:
@@ -57,10 +67,10 @@ def test_jobs_have_addresses_of_their_own(world: TinyWorld) -> None:
         ("rules", {"clean"}),
         ("features", {"compute"}),
         ("examples", {"compute"}),
-        ("assemble", MODEL_JOBS),
+        ("assemble", {*MODEL_JOBS, "deploy", "reconcile"}),
         ("trainer", {"train", "retune", "search"}),
         ("expectations", {"validate"}),
-        ("__init__", {"clean", "compute", "validate", *MODEL_JOBS}),
+        ("__init__", {"clean", "compute", "validate", "conclude", "deploy", "reconcile", *MODEL_JOBS}),
         ("product", set()),
         ("unused", set()),
     ],
@@ -104,20 +114,19 @@ def test_a_closure_stays_in_its_package(world: TinyWorld) -> None:
     world.write(
         "rules.py", "import json, pandas\nfrom PACKAGE.product import product\nfrom PACKAGE.features import compute\n"
     )
-    assert closure(f"{world.name}.rules", world.name) == {
+    assert closure(f"{world.name}.rules") == {
         world.name,
         f"{world.name}.rules",
         f"{world.name}.features",
     }
-    assert closure("json", world.name) == {"json"}
-    assert f"{world.name}.product" in closure(f"{world.name}.product", world.name)
+    assert f"{world.name}.product" in closure(f"{world.name}.product")
 
 
 def test_code_that_is_no_python_is_named(world: TinyWorld) -> None:
     """A source file with a slip of the pen is named, with its line."""
     world.write("rules.py", "def clean(raw, interval:\n")
     with pytest.raises(ConfigurationError, match=r"rules\.py is no valid Python: .*line 1"):
-        address(world.spec("clean"), world.product)
+        address(world.spec("clean"))
 
 
 def test_a_missing_module_is_named(world: TinyWorld) -> None:
@@ -159,29 +168,35 @@ def test_another_package_version_moves_those_that_need_it(
 
 def test_the_trainers_own_requirements_count(world: TinyWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """A distribution that only the product's trainer asks for moves what trains alone."""
-    changed = {**world.product.model_dump(), "trainer": {"code": f"{world.name}.trainer:train", "requires": ["moto"]}}
-    product, real = MLProduct.model_validate(changed), environment.version
+    trainer = {"code": f"{world.name}.trainer:train", "requires": ["moto"]}
+    product, real = searching(world, **{"training.trainer": trainer}), environment.version
     before = addresses(world, product)
     monkeypatch.setattr(environment, "version", lambda name: "99" if name == "moto" else real(name))
     assert moved(before, addresses(world, product)) == {"train", "retune", "search"}
 
 
+OWNERS = dict.fromkeys(load_product("flight_delay").business.owners.model_dump(), "x")
 CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "goal": ({"goal": "Another question?"}, set()),
-    "owners": ({"owners": dict.fromkeys(load_product("flight_delay").owners.model_dump(), "x")}, {"export_settings"}),
+    "owners": ({"business.owners": OWNERS}, {"export_settings"}),
     "schedule": ({"schedule": {"cron": "0 0 1 * *", "start": DAY.start}}, set()),
-    "retraining": ({"retraining": {"after_intervals": 9}}, set()),
-    "windows": ({"windows": {"train": 7}}, set()),
-    "value": ({"value": {"per_hit": 5}}, {"performance"}),
-    "metric": ({"metric": "average_precision"}, {"evaluate", "performance", "retune", "conclude", *SEARCHING}),
-    "baseline": ({"baseline": "shop"}, {"evaluate", "retune", "search"}),
-    "gates": ({"gates": {"min_metric": 0.9}}, {"promote"}),
-    "slice rows": ({"gates": {"min_metric": 0.6, "slice_rows": 5}}, {"promote", "evaluate", "retune"}),
-    "retuning": ({"retuning": {"trials": 3}}, {"retune"}),
+    "retraining": ({"training.retraining": {"after_intervals": 9}}, set()),
+    "windows": ({"training.windows": {"train": 7}}, set()),
+    "lookback": ({"features.lookback": 0}, set()),
+    "value": ({"business.value": {"per_hit": 5}}, {"performance"}),
+    "metric": (
+        {"evaluation.metric": "average_precision"},
+        {"evaluate", "performance", "retune", "conclude", "register", "promote", *SEARCHING},
+    ),
+    "baseline": ({"evaluation.baseline": "shop"}, {"evaluate", "retune", "search"}),
+    "gates": ({"evaluation.gates": {"min_metric": 0.9}}, {"promote"}),
+    "slice rows": ({"evaluation.gates": {"min_metric": 0.6, "slice_rows": 5}}, {"promote", "evaluate", "retune"}),
+    "retuning": ({"training.retuning": {"trials": 3}}, {"retune"}),
+    "when a search stops": ({"search.trials": 3}, set()),
     "drift limit": ({"monitoring": {"drift_share": 0.9}}, {"drift"}),
     "least metric": ({"monitoring": {"min_metric": 0.9}}, {"drift", "performance"}),
     "serving": ({"serving": {"port": 8901}}, {"deploy", "reconcile"}),
-    "known_later": ({"known_later": {"sales": {"at": ("amount",)}}}, {"compute"}),
+    "known later": ({"data.known_later": {"sales": {"at": ("amount",)}}}, {"compute"}),
 }
 
 
@@ -189,41 +204,7 @@ CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
 def test_a_changed_declaration_moves_those_that_read_it(world: TinyWorld, name: str) -> None:
     """A field declared otherwise moves exactly the jobs that read it."""
     changes, jobs = CHANGES[name]
-    changed = MLProduct.model_validate({**world.product.model_dump(), **changes})
-    assert moved(addresses(world), addresses(world, changed)) == jobs
-
-
-def test_a_jobs_reads_are_all_that_it_reads() -> None:
-    """Each field of the declaration that a job's module touches is among those that move its address."""
-    code = {"features", "examples", "rules", "assemble", "expectations"}
-    derived = {"entity_columns": "views", "feature_names": "views", "source": "sources", "delivery": "sources"}
-    for name, job in JOBS.items():
-        touched = _touched(Path(str(source_file(job.module))).read_text())
-        wanted = {derived.get(field.split(".")[0], field) for field in touched} - {"name", "windows"}
-        roots = {field.partition(".")[0] for field in job.reads}
-        exact = set(job.reads)
-        for field in wanted:
-            root = field.partition(".")[0]
-            assert root in exact or field in exact or ".".join(field.split(".")[:2]) in exact, (name, field, roots)
-        assert declaration(job, load_product("flight_delay")).keys() == exact
-        assert code & wanted <= exact
-
-
-def _touched(source: str) -> set[str]:
-    """Return the dotted fields taken from anything called ``product``, as far as they are written out."""
-    fields = set()
-    for node in ast.walk(ast.parse(source)):
-        path, inner = [], node
-        while isinstance(inner, ast.Attribute):
-            path.insert(0, inner.attr)
-            inner = inner.value
-        if isinstance(inner, ast.Name):
-            path.insert(0, inner.id)
-        if "product" in path[:-1] and "spec" not in path:
-            fields.add(".".join(path[path.index("product") + 1 :][:2]))
-    known = MLProduct.model_fields.keys() | {"entity_columns", "feature_names", "source", "delivery"}
-    longest = {field for field in fields if not any(other.startswith(f"{field}.") for other in fields)}
-    return {field for field in longest if field.partition(".")[0] in known}
+    assert moved(addresses(world), addresses(world, searching(world, **changes))) == jobs
 
 
 def test_inputs_interval_and_parameters_move_a_job(world: TinyWorld) -> None:
@@ -242,7 +223,7 @@ def test_inputs_interval_and_parameters_move_a_job(world: TinyWorld) -> None:
         {"interval": next_day},
         {"interval": None},
     ]
-    assert len({address(world.spec("clean", **variant), world.product) for variant in variants}) == len(variants)
+    assert len({address(world.spec("clean", **variant)) for variant in variants}) == len(variants)
 
 
 def test_who_asks_and_where_things_lie_moves_nothing(world: TinyWorld) -> None:
@@ -256,10 +237,10 @@ def test_who_asks_and_where_things_lie_moves_nothing(world: TinyWorld) -> None:
         "inputs": {"raw": Dataset(uri="s3://b", hash="0" * 64, facts={"rows": 1})},
     }
     for field, value in changes.items():
-        assert address(asked.model_copy(update={field: value}), world.product) == address(asked, world.product), field
+        assert address(asked.model_copy(update={field: value})) == address(asked), field
 
 
 def test_an_unknown_job_names_the_known_ones(world: TinyWorld) -> None:
     """A job that nobody knows is refused, with the list."""
     with pytest.raises(UnknownNameError, match="unknown job 'polish'; known: clean, compute, conclude, deploy"):
-        address(world.spec("polish"), world.product)
+        find_job("polish")

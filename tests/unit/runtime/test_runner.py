@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
 import pytest
 
 from airflow_mlops_provider.exceptions import ConfigurationError, ConflictError
+from airflow_mlops_provider.jobs.features import clean
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
-from airflow_mlops_provider.runtime import registry as catalogue
+from airflow_mlops_provider.runtime.registry import all_jobs
 from airflow_mlops_provider.runtime.runner import describe, run
 from airflow_mlops_provider.storage.artifacts import file_hash, open_store
 from airflow_mlops_provider.storage.intervals import current
@@ -33,13 +35,11 @@ def test_a_job_leaves_its_manifest_and_its_result(make: Callable[..., TinyWorld]
     assert manifest.result is not None
     assert manifest.result.facts == {"rows": {"sales": 2}, "rows_in": {"sales": 2}}
     assert [output.name for output in manifest.outputs] == ["sales.parquet"]
-    assert set(manifest.code_hashes) == {
-        "airflow_mlops_provider.jobs.features.clean",
-        world.name,
-        f"{world.name}.rules",
-    }
+    ours = {"airflow_mlops_provider.jobs.features.clean", "airflow_mlops_provider.lifecycle.source"}
+    assert ours | {world.name, f"{world.name}.rules"} <= set(manifest.code_hashes)
+    assert not [name for name in manifest.code_hashes if name.startswith("airflow_mlops_provider.runtime")]
     assert {"pandas", "pyarrow", "apache-airflow"} <= manifest.packages.keys()
-    assert manifest.declaration["rules"] == f"{world.name}.rules:clean"
+    assert manifest.spec.settings["clean"] == f"{world.name}.rules:clean"
     assert manifest.hardware["cores"] >= 1
     assert manifest.ended >= manifest.started
     assert current(open_store(str(world.root)), world.name, "clean") == [manifest.result]
@@ -151,11 +151,10 @@ def test_the_next_attempt_replaces_a_failed_one(
 def test_a_job_with_an_effect_always_runs(make: Callable[..., TinyWorld], monkeypatch: pytest.MonkeyPatch) -> None:
     """What changes something outside its folder is done each time, finished or not."""
     world = make()
-    effect = catalogue.Job(catalogue.JOBS["clean"].module, ("rules",), effect=True)
-    monkeypatch.setitem(catalogue.JOBS, "clean", effect)
+    monkeypatch.setattr(clean, "clean", replace(clean.clean, side_effects=True))
     assert [run(world.cleaning(attempt=attempt)).spec.run.try_number for attempt in (1, 2)] == [1, 2]
-    assert {name for name, job in catalogue.JOBS.items() if job.effect} == {
-        *("clean", "extract", "load", "search", "conclude", "export_settings"),
+    assert {name for name, job in all_jobs().items() if job.side_effects} == {
+        *("extract", "load", "search", "conclude", "export_settings"),
         *("register", "promote", "deploy", "reconcile"),
     }
 

@@ -11,10 +11,10 @@ from pydantic import ValidationError
 
 from airflow_mlops_provider.backends import environment
 from airflow_mlops_provider.exceptions import ConfigurationError
+from airflow_mlops_provider.lifecycle.records.spec import JobSpec
+from airflow_mlops_provider.lifecycle.trainer import Trainer
 from airflow_mlops_provider.runtime.address import address, code_hashes
-from airflow_mlops_provider.runtime.context import JobContext
-from airflow_mlops_provider.runtime.registry import JOBS
-from airflow_mlops_provider.runtime.trainer_override import with_trainer_override
+from airflow_mlops_provider.runtime.registry import find_job
 from tests.factories.tiny import TinyWorld
 
 
@@ -35,18 +35,22 @@ def other(world: TinyWorld, **fields: Any) -> dict[str, Any]:
 
 def where(world: TinyWorld, params: dict[str, Any]) -> str:
     """Return the address of a training."""
-    return address(world.spec("train", params=params), world.product)
+    return address(world.spec("train", params=params))
 
 
-def test_a_job_sees_the_trainer_that_is_asked_for(world: TinyWorld, tmp_path: Path) -> None:
+def trainer_of(spec: JobSpec) -> Trainer:
+    """Return the trainer that a job is to use."""
+    (trainer,) = find_job(spec.job).trainers(spec)
+    return trainer
+
+
+def test_a_job_sees_the_trainer_that_is_asked_for(world: TinyWorld) -> None:
     """A whole trainer takes the declared one's place; single settings are laid over either."""
-    declared = JobContext(world.spec("train"), tmp_path).product.trainer
-    assert declared == world.product.trainer
+    declared = trainer_of(world.spec("train"))
+    assert declared == world.product.training.trainer
     settings = {"settings": {"epochs": 3}}
-    assert JobContext(world.spec("train", params=settings), tmp_path).product.trainer.settings == {"epochs": 3}
-    asked = JobContext(
-        world.spec("train", params=other(world, settings={"width": 8}) | settings), tmp_path
-    ).product.trainer
+    assert trainer_of(world.spec("train", params=settings)).settings == {"epochs": 3}
+    asked = trainer_of(world.spec("train", params=other(world, settings={"width": 8}) | settings))
     assert (asked.code, asked.flavor, asked.seed) == (f"{world.name}.other:train", "torch", 13)
     assert asked.settings == {"width": 8, "epochs": 3}
 
@@ -54,8 +58,8 @@ def test_a_job_sees_the_trainer_that_is_asked_for(world: TinyWorld, tmp_path: Pa
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        ({"rate": float("nan")}, "rate is nan"),
-        ({"rate": float("-inf")}, "rate is -inf"),
+        ({"rate": float("nan")}, "'rate' is nan"),
+        ({"rate": float("-inf")}, "'rate' is -inf"),
         (["rate"], r"'settings' is \['rate'\]; give a dict"),
         ("rate=1", "'settings' is 'rate=1'; give a dict"),
     ],
@@ -71,7 +75,7 @@ def test_its_code_counts(world: TinyWorld) -> None:
     code does not count then.
     """
     spec = world.spec("train", params=other(world))
-    hashes = code_hashes(JOBS["train"], with_trainer_override(world.product, spec))
+    hashes = code_hashes(spec, find_job("train"))
     assert {f"{world.name}.other", f"{world.name}.helper"} <= hashes.keys()
     assert f"{world.name}.trainer" not in hashes
     before, declared = where(world, other(world)), where(world, {})

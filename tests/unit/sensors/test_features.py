@@ -22,6 +22,7 @@ from airflow_mlops_provider.sensors.features import SourceDeliverySensor
 from airflow_mlops_provider.triggers.deliveries import DeliveriesTrigger
 from airflow_mlops_provider.triggers.runs import RunEndsTrigger
 from flight_delay.product import product
+from tests.factories.declared import changed
 
 DAY = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -35,10 +36,12 @@ def context(earlier: str | None = None, began: timedelta = timedelta()) -> Any:
 
 def sensor(path: str, **settings: Any) -> SourceDeliverySensor:
     """Return the sensor of a product with one source."""
-    source = product.sources[0].model_copy(update={"path": path})
+    source = product.data.sources[0].model_copy(update={"path": path})
     with DAG("any", schedule=None):
         return SourceDeliverySensor(
-            task_id="wait", product=product.model_copy(update={"sources": (source,)}), **settings
+            task_id="wait",
+            product=changed(product, {"data.sources": [source.model_dump()], "data.known_later": {}}),
+            **settings,
         )
 
 

@@ -18,6 +18,7 @@ from airflow_mlops_provider.serving import releases
 from airflow_mlops_provider.serving.prediction_log import Batch, PredictionLog, read_log
 from airflow_mlops_provider.serving.request_schema import RequestError, RequestSchema
 from airflow_mlops_provider.storage.artifacts import open_store
+from tests.factories.declared import changed
 from tests.factories.serving import NAME, StandInFeatures, ask_for, make_product, make_release, make_rows
 
 GOOD = {"customer": "c1", "price": 1.5, "pieces": 2, "event_time": "2020-01-03T00:00:00Z"}
@@ -59,7 +60,7 @@ def test_body_of_another_shape_says_what_to_send(product: MLProduct, body: str) 
 
 def with_moment(product: MLProduct) -> MLProduct:
     """The product with a moment of its own among the request's columns."""
-    return product.model_copy(update={"request": {**product.request, "ordered": "timestamp"}})
+    return changed(product, {"features.request": {**product.features.request, "ordered": "timestamp"}})
 
 
 @pytest.mark.parametrize("column", ["event_time", "ordered"])
@@ -183,7 +184,7 @@ def test_missing_column_lists_those_there() -> None:
 def test_batch_and_single_predictions_are_bit_equal(product: MLProduct, tmp_path: Path) -> None:
     """A row predicted alone and among a thousand gets the same bits, whatever else its frame holds."""
     release = make_release(tmp_path, 1)
-    predictor = Predictor.load(product, tmp_path / NAME / "train" / "model-1", release.model_hash, 1)
+    predictor = Predictor.load(product.scoring, tmp_path / NAME / "train" / "model-1", release.model_hash, 1)
     rows = pd.DataFrame(make_rows(300))
     features = StandInFeatures().online(rows)
     many = predictor.predict(rows.assign(returned=1), features)
@@ -200,16 +201,16 @@ def test_changed_model_file_is_refused(product: MLProduct, tmp_path: Path) -> No
     with (folder / "model.lgb").open("a") as file:
         file.write(" ")
     with pytest.raises(IntegrityError, match="changed or are incomplete"):
-        Predictor.load(product, folder, release.model_hash, 1)
+        Predictor.load(product.scoring, folder, release.model_hash, 1)
 
 
 def test_predictions_that_are_no_probabilities_are_refused(product: MLProduct, tmp_path: Path) -> None:
     """Features for fewer rows, and a product whose code fails on the smoke row, are errors and not answers."""
     release = make_release(tmp_path, 1)
-    predictor = Predictor.load(product, tmp_path / NAME / "train" / "model-1", release.model_hash, 1)
+    predictor = Predictor.load(product.scoring, tmp_path / NAME / "train" / "model-1", release.model_hash, 1)
     with pytest.raises(SourceDataError, match="1 rows, but features for 0"):
-        predictor.predict(placeholders(product), pd.DataFrame())
-    predictor.product = product.model_copy(update={"assemble": "json:loads"})
+        predictor.predict(placeholders(product.scoring), pd.DataFrame())
+    predictor.shape = product.scoring.model_copy(update={"assemble": "json:loads"})
     with pytest.raises(JobError, match="the smoke row failed: TypeError"):
         predictor.smoke()
 

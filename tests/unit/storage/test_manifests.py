@@ -17,7 +17,6 @@ from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.places.base import record_of
 from airflow_mlops_provider.places.local_process import LocalProcess
-from airflow_mlops_provider.runtime import registry as catalogue
 from airflow_mlops_provider.runtime.checkpoints import Checkpoints
 from airflow_mlops_provider.runtime.runner import describe, find, run
 from airflow_mlops_provider.storage.artifacts import FolderStore, open_store
@@ -32,25 +31,32 @@ HANDS_BACK = """
 import datetime, decimal, pathlib
 import numpy as np
 import pandas as pd
-from airflow_mlops_provider.runtime.context import JobResult
+from airflow_mlops_provider.lifecycle.references import Dataset
+from airflow_mlops_provider.lifecycle.stages import Stage
+from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings
+from airflow_mlops_provider.runtime.context import JobContext, JobResult
+from airflow_mlops_provider.runtime.definition import job
 
-def run(work):
-    (work.folder / "made").write_text("made")
+class Inputs(JobInputs):
+    raw: Dataset
+
+@job(stage=Stage.FEATURES, makes="something")
+def clean(context: JobContext[Inputs, JobSettings, JobParams]) -> JobResult:
+    (context.folder / "made").write_text("made")
     return JobResult({})
 """
 
 
 @pytest.fixture
 def hands_back(
-    make: Callable[..., TinyWorld], monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., TinyWorld],
 ) -> Callable[[str], tuple[TinyWorld, Manifest]]:
     """Return a function that runs a job which hands back what an expression says."""
 
     def hand(expression: str) -> tuple[TinyWorld, Manifest]:
         world = make()
-        world.write("handed.py", HANDS_BACK.format(expression))
-        monkeypatch.setitem(catalogue.JOBS, "clean", catalogue.Job(f"{world.name}.handed", ("rules",)))
-        return world, run(world.cleaning())
+        world.write("handed.py", HANDS_BACK.replace("JobResult({})", f"JobResult({expression})"))
+        return world, run(world.cleaning().model_copy(update={"job": f"{world.name}.handed:clean", "settings": {}}))
 
     return hand
 
@@ -136,7 +142,7 @@ def test_what_cannot_be_kept_is_refused_by_name(
     (file,) = of(world)
     strict(file)
     assert manifests(world, "clean") == [manifest]
-    assert run(world.cleaning(force=True)).failure == manifest.failure
+    assert run(manifest.spec.model_copy(update={"force": True})).failure == manifest.failure
     assert [path.name for path in file.parent.iterdir()] == ["manifest.json"]
 
 
@@ -194,13 +200,17 @@ def test_no_job_is_not_told_because_its_surroundings_cannot(
 
 
 def test_a_job_that_cannot_begin_leaves_a_manifest(make: Callable[..., TinyWorld]) -> None:
-    """A product that can't be imported, and one that isn't there, are told of where the task's link leads."""
+    """A job that nobody knows, and code that isn't there, are told of where the task's link leads."""
     world = make()
     spec = world.cleaning()
-    for unknown in (spec.model_copy(update={"job": "scrub"}), spec.model_copy(update={"product": f"{world.name}_x"})):
+    nowhere = {**spec.settings, "clean": f"{world.name}_x.rules:clean"}
+    for unknown, error in (
+        (spec.model_copy(update={"job": "scrub"}), "UnknownNameError"),
+        (spec.model_copy(update={"settings": nowhere}), "ConfigurationError"),
+    ):
         manifest = run(unknown)
         assert manifest.failure is not None
-        assert manifest.failure.error == "UnknownNameError"
+        assert manifest.failure.error == error
         (file,) = (world.root / unknown.product / unknown.job).glob("*/manifest.json")
         assert Manifest.from_file(file.read_bytes()) == manifest
         with pytest.raises(MLOpsError) as raised:

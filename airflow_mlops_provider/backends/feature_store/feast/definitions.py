@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_mlops_provider.lifecycle.frozen import digest
-from airflow_mlops_provider.lifecycle.product import MLProduct, View
+from airflow_mlops_provider.lifecycle.product import Shape, View
 
 TIME = "event_time"
 # Feast keeps timestamp features in whole seconds online, so offline ones are kept no finer.
@@ -25,38 +25,36 @@ _ARROW: Mapping[str, pa.DataType] = {
 }
 
 
-def fingerprint(product: MLProduct, folder: Path, online_store: Mapping[str, Any]) -> str:
+def fingerprint(shape: Shape, folder: Path, online_store: Mapping[str, Any]) -> str:
     """Return the SHA-256 of everything that the registry is made from."""
-    views = [view.to_json() for view in product.views]
-    request = {key: product.request[key] for key in product.entity_columns}
-    return digest([product.name, views, request, str(folder), dict(online_store)])
+    views = [view.to_json() for view in shape.views]
+    request = {key: shape.request[key] for key in shape.entity_columns}
+    return digest([shape.name, views, request, str(folder), dict(online_store)])
 
 
-def schema(product: MLProduct, view: View) -> pa.Schema:
+def schema(shape: Shape, view: View) -> pa.Schema:
     """Return the Arrow schema of a view's rows: keys, ``event_time`` in UTC (microseconds), features."""
-    keys = [pa.field(key, _ARROW[product.request[key]]) for key in view.keys]
+    keys = [pa.field(key, _ARROW[shape.request[key]]) for key in view.keys]
     features = [pa.field(name, _ARROW[kind]) for name, kind in view.features.items()]
     return pa.schema([*keys, pa.field(TIME, pa.timestamp("us", tz="UTC")), *features])
 
 
-def definitions(product: MLProduct, offline: Path) -> list[Any]:
+def definitions(shape: Shape, offline: Path) -> list[Any]:
     """Return Feast's objects for a product: one entity a key column, the views, and one service over all of them."""
     from feast import Entity, FeatureService
     from feast.types import Bool, Float64, Int64, String, UnixTimestamp
 
     types = {"string": String, "int64": Int64, "float64": Float64, "bool": Bool, "timestamp": UnixTimestamp}
     entities = {
-        key: Entity(name=key, join_keys=[key], value_type=types[product.request[key]].to_value_type())
-        for key in product.entity_columns
+        key: Entity(name=key, join_keys=[key], value_type=types[shape.request[key]].to_value_type())
+        for key in shape.entity_columns
     }
-    views = [_view(product, view, entities, types, offline) for view in product.views]
-    service = FeatureService(
-        name=product.name, features=views, description=product.goal, owner=product.owners.data_engineer
-    )
+    views = [_view(shape, view, entities, types, offline) for view in shape.views]
+    service = FeatureService(name=shape.name, features=views)
     return [*entities.values(), *views, service]
 
 
-def _view(product: MLProduct, view: View, entities: Mapping[str, Any], types: Mapping[str, Any], offline: Path) -> Any:
+def _view(shape: Shape, view: View, entities: Mapping[str, Any], types: Mapping[str, Any], offline: Path) -> Any:
     from feast import FeatureView, Field, FileSource
     from feast.data_format import ParquetFormat
 
@@ -66,7 +64,7 @@ def _view(product: MLProduct, view: View, entities: Mapping[str, Any], types: Ma
         timestamp_field=TIME,
         file_format=ParquetFormat(),
     )
-    columns = {key: product.request[key] for key in view.keys} | dict(view.features)
+    columns = {key: shape.request[key] for key in view.keys} | dict(view.features)
     return FeatureView(
         name=view.name,
         entities=[entities[key] for key in view.keys],
@@ -75,7 +73,6 @@ def _view(product: MLProduct, view: View, entities: Mapping[str, Any], types: Ma
         schema=[Field(name=name, dtype=types[kind]) for name, kind in columns.items()],
         source=source,
         description=view.description,
-        owner=product.owners.data_engineer,
     )
 
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from airflow_mlops_provider.backends.feature_store.feast.definitions import TIME, conform, schema
 from airflow_mlops_provider.exceptions import SourceDataError, SourceError, UnknownNameError
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.product import MLProduct, View
+from airflow_mlops_provider.lifecycle.product import Shape, View
 
 
 class OfflineFiles:
@@ -23,10 +23,10 @@ class OfflineFiles:
     :param folder: holds ``<view>/<interval>.parquet``.
     """
 
-    def __init__(self, product: MLProduct, folder: Path) -> None:
-        self.product = product
+    def __init__(self, shape: Shape, folder: Path) -> None:
+        self.shape = shape
         self.folder = folder
-        self.views = {view.name: view for view in product.views}
+        self.views = {view.name: view for view in shape.views}
 
     def view(self, name: str) -> View:
         """Return the view of that name.
@@ -82,7 +82,7 @@ class OfflineFiles:
     def entities(self, view: str) -> pa.Table:
         """Return the keys that a view has ever had rows for, each once."""
         keys = list(self.view(view).keys)
-        empty = schema(self.product, self.view(view)).empty_table().select(keys)
+        empty = schema(self.shape, self.view(view)).empty_table().select(keys)
         return (
             pa.concat_tables([empty, *(pq.read_table(file, columns=keys) for file in self.files(view))])
             .group_by(keys)
@@ -108,7 +108,7 @@ class OfflineFiles:
 
     def _fitted(self, view: View, path: Path, interval: Interval) -> pa.Table:
         try:
-            table = conform(pq.read_table(path), schema(self.product, view))
+            table = conform(pq.read_table(path), schema(self.shape, view))
         except (KeyError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise SourceDataError(f"feature rows of view {view.name!r} do not fit its declaration: {error}") from error
         ends = pc.min_max(table.column(TIME)).as_py()

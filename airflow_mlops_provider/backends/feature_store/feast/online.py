@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from airflow_mlops_provider.backends.feature_store.feast.definitions import TIME
 from airflow_mlops_provider.exceptions import BackendError
-from airflow_mlops_provider.lifecycle.product import MLProduct, View
+from airflow_mlops_provider.lifecycle.product import Shape, View
 
 Key = tuple[Any, ...]
 # SQLite takes 32,766 values in one statement, and Feast asks for all keys in one.
@@ -31,8 +31,8 @@ class OnlineReader:
     :param file: the online store's file; None for a store that is no file.
     """
 
-    def __init__(self, product: MLProduct, open_store: Callable[[], Any], file: Path | None) -> None:
-        self._product, self._open, self._file = product, open_store, file
+    def __init__(self, shape: Shape, open_store: Callable[[], Any], file: Path | None) -> None:
+        self._shape, self._open, self._file = shape, open_store, file
         self._alone = threading.Lock()
         self._opened_for: Any = None
         self._store: Any = None
@@ -54,7 +54,7 @@ class OnlineReader:
         with self._alone:
             self._reopen((definitions, self._identity()))
             self._forget_what_changed()
-            for view in self._product.views:
+            for view in self._shape.views:
                 found |= self._features(view, asked)
         return found
 
@@ -67,10 +67,10 @@ class OnlineReader:
         """
         with self._alone:
             if mark is not None and mark != self._witnessed:
-                self._witnesses = {view.name: _witnesses(view, mark, files(view.name)) for view in self._product.views}
+                self._witnesses = {view.name: _witnesses(view, mark, files(view.name)) for view in self._shape.views}
                 self._witnessed = mark
             self._reopen((definitions, self._identity()))
-            for view in self._product.views:
+            for view in self._shape.views:
                 seen = self._witnesses.get(view.name)
                 # Of a row that is not there, Feast's Redis says that it is from 1970, and SQLite nothing.
                 if seen and not any(at and at.timestamp() for at, _ in self._rows(view, seen)):
@@ -91,7 +91,7 @@ class OnlineReader:
     def _reopen(self, wanted: Any) -> None:
         if wanted != self._opened_for:
             self._store = self._open()
-            self._views = {view.name: self._store.get_feature_view(view.name) for view in self._product.views}
+            self._views = {view.name: self._store.get_feature_view(view.name) for view in self._shape.views}
             self._known, self._opened_for = {}, wanted
             if self._file is not None:
                 read_only = f"{self._file.absolute().as_uri()}?mode=ro"
@@ -119,7 +119,7 @@ class OnlineReader:
         from feast.value_type import ValueType
 
         columns = [
-            python_values_to_proto_values([key[place] for key in known], ValueType[_FEAST[self._product.request[name]]])
+            python_values_to_proto_values([key[place] for key in known], ValueType[_FEAST[self._shape.request[name]]])
             for place, name in enumerate(view.keys)
         ]
         entities = [EntityKey(join_keys=view.keys, entity_values=key) for key in zip(*columns, strict=True)]

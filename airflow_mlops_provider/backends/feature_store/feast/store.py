@@ -24,7 +24,7 @@ from airflow_mlops_provider.backends.feature_store.feast.online import OnlineRea
 from airflow_mlops_provider.backends.telemetry import disable_telemetry, without_typeguard
 from airflow_mlops_provider.exceptions import BackendError, MissingExtraError, SourceDataError, SourceError
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.product import Shape
 
 _SQLITE: Mapping[str, Any] = {"type": "sqlite"}
 # Seconds that a look-up waits for Redis, which would by itself wait for ever.
@@ -35,30 +35,30 @@ _DAWN = datetime(1900, 1, 1, tzinfo=UTC)
 class FeatureStoreBackend:
     """One product's features: every row offline, the last one of each entity online.
 
-    :param product: whose views these are.
+    :param shape: whose views these are.
     :param folder: holds ``registry.db``, ``online.db``, ``offline/<view>/<interval>.parquet`` and ``watermark.json``.
     :param online_store: Feast's online store settings; a type other than ``sqlite`` goes to Feast as it stands.
     """
 
-    def __init__(self, product: MLProduct, folder: Path, online_store: Mapping[str, Any] = _SQLITE) -> None:
-        self.product = product
+    def __init__(self, shape: Shape, folder: Path, online_store: Mapping[str, Any] = _SQLITE) -> None:
+        self.shape = shape
         self.folder = Path(folder).absolute()
         self.online_store = dict(online_store)
-        self._offline = OfflineFiles(product, self.folder / "offline")
-        self._online = OnlineReader(product, lambda: self._open_store(_PATIENCE), self._online_file)
+        self._offline = OfflineFiles(shape, self.folder / "offline")
+        self._online = OnlineReader(shape, lambda: self._open_store(_PATIENCE), self._online_file)
 
     def apply(self) -> bool:
         """Register the product's definitions if they changed; True if they did. Without a change Feast isn't imported.
 
         :raises BackendError: if the online store does not answer.
         """
-        wanted = fingerprint(self.product, self.folder, self.online_store)
+        wanted = fingerprint(self.shape, self.folder, self.online_store)
         if self._registered() == wanted:
             return False
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._alone(), self._answering():
             store = self._store  # first, for it imports Feast the quick way
-            objects = definitions(self.product, self._offline.folder)
+            objects = definitions(self.shape, self._offline.folder)
             gone = [view for view in store.list_feature_views() if view.name not in self._offline.views]
             store.apply(objects, objects_to_delete=gone, partial=not gone)
             _write(self._marker, wanted)
@@ -122,9 +122,9 @@ class FeatureStoreBackend:
         :raises SourceError: if a view holds no rows yet.
         :raises SourceDataError: if a needed column is missing or has a feature's name.
         """
-        keys = list(self.product.entity_columns)
+        keys = list(self.shape.entity_columns)
         _require_columns(rows, [*keys, TIME])
-        clash = sorted(set(rows.columns) & set(self.product.feature_names))
+        clash = sorted(set(rows.columns) & set(self.shape.feature_names))
         if clash:
             raise SourceDataError(f"rows already have columns named like features: {', '.join(clash)}")
         self._require_registry()
@@ -133,7 +133,7 @@ class FeatureStoreBackend:
         asked["event_timestamp"] = pd.to_datetime(rows[TIME], utc=True).reset_index(drop=True)
         asked["__row"] = range(len(asked))
         if asked.empty:
-            return pd.concat([rows, self._frame({key: [] for key in self.product.feature_names}, rows.index)], axis=1)
+            return pd.concat([rows, self._frame({key: [] for key in self.shape.feature_names}, rows.index)], axis=1)
         found = self._store.get_historical_features(asked, self._service).to_arrow().sort_by("__row")
         return pd.concat([rows, self._frame(found, rows.index)], axis=1)
 
@@ -144,11 +144,11 @@ class FeatureStoreBackend:
         :raises SourceError: if nothing was brought online yet.
         :raises BackendError: if the online store does not answer.
         """
-        columns = list(self.product.entity_columns)
+        columns = list(self.shape.entity_columns)
         _require_columns(keys, columns)
         definitions = self._require_registry()
         if self.watermark() is None:
-            raise SourceError(f"no features of {self.product.name!r} are online yet; run its feature engineering first")
+            raise SourceError(f"no features of {self.shape.name!r} are online yet; run its feature engineering first")
         with self._answering():
             return self._frame(self._online.read(keys[columns], definitions), keys.index)
 
@@ -210,7 +210,7 @@ class FeatureStoreBackend:
                 waits = f"socket_timeout={patience},socket_connect_timeout={patience}"
                 online["connection_string"] = f"{online['connection_string']},{waits}"
         config = RepoConfig(
-            project=self.product.name,
+            project=self.shape.name,
             provider="local",
             registry=RegistryConfig(
                 path=str(self.folder / "registry.db"), registry_store_type=REGISTRY_PATH, cache_ttl_seconds=0
@@ -223,7 +223,7 @@ class FeatureStoreBackend:
 
     @property
     def _service(self) -> Any:
-        return self._store.get_feature_service(self.product.name)
+        return self._store.get_feature_service(self.shape.name)
 
     @property
     def _marker(self) -> Path:
@@ -236,9 +236,7 @@ class FeatureStoreBackend:
     def _require_registry(self) -> str:
         registered = self._registered()
         if registered is None:
-            raise SourceError(
-                f"no features of {self.product.name!r} in {self.folder}; run its feature engineering first"
-            )
+            raise SourceError(f"no features of {self.shape.name!r} in {self.folder}; run its feature engineering first")
         return registered
 
     @property
@@ -247,7 +245,7 @@ class FeatureStoreBackend:
         return Path(self.online_store.get("path") or self.folder / "online.db") if is_file else None
 
     def _frame(self, found: Any, index: pd.Index) -> pd.DataFrame:
-        kinds = {name: kind for view in self.product.views for name, kind in view.features.items()}
+        kinds = {name: kind for view in self.shape.views for name, kind in view.features.items()}
         # Of plain values, all floats are made at once: column by column, pandas takes longer than the store.
         floats = [name for name, kind in kinds.items() if kind == "float64"] if isinstance(found, dict) else []
         others = {name: typed(found[name], kind, index) for name, kind in kinds.items() if name not in floats}

@@ -18,7 +18,9 @@ from airflow_mlops_provider.backends.models import base as models
 from airflow_mlops_provider.backends.models import lightgbm, torch
 from airflow_mlops_provider.exceptions import ConfigurationError, IntegrityError, MissingExtraError, UnknownNameError
 from airflow_mlops_provider.lifecycle.product import Trainer
+from airflow_mlops_provider.lifecycle.records.spec import Services
 from airflow_mlops_provider.runtime.address import address
+from tests.factories.declared import changed, specify
 from tests.factories.tiny import TinyWorld
 
 
@@ -99,10 +101,12 @@ def test_a_flavors_libraries_count(
     """Another version of a flavor's library moves what trains or predicts with it."""
     world = TinyWorld(tmp_path)
     trainer: dict[str, Any] = {"code": f"{world.name}.trainer:train", "flavor": flavor, "requires": []}
-    product = world.product.model_copy(update={"trainer": Trainer.model_validate(trainer)})
+    product = changed(world.product, {"training.trainer": Trainer.model_validate(trainer)})
+
+    jobs_of, services = ("train", "evaluate", "predict", "drift"), Services(landing="", mlflow="")
 
     def addresses() -> dict[str, str]:
-        return {job: address(world.spec(job), product) for job in ("train", "evaluate", "predict", "drift")}
+        return {job: address(specify(job, product, root=str(tmp_path), services=services)) for job in jobs_of}
 
     before, real = addresses(), environment.version
     monkeypatch.setattr(environment, "version", lambda name: "99" if name == package else real(name))

@@ -29,7 +29,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Tables:
 def test_hiding_takes_the_later_and_leaves_the_earlier(tables: Tables) -> None:
     """What was revealed after the cutoff is null, what was revealed before stays, and the schedule stays whole."""
     cutoff = CUTOFFS[1]
-    before, after = tables["flights"], hide(tables, product.known_later, cutoff)["flights"]
+    before, after = tables["flights"], hide(tables, product.data.known_later, cutoff)["flights"]
     landed = before["arr_at"] <= cutoff
     assert after["arr_delay"].notna().equals(landed)
     assert after.loc[landed, "arr_delay"].equals(before.loc[landed, "arr_delay"])
@@ -40,7 +40,7 @@ def test_hiding_takes_the_later_and_leaves_the_earlier(tables: Tables) -> None:
 def test_the_real_features_know_no_future(tables: Tables) -> None:
     """The product's own features give the same rows whether or not the later is hidden."""
     assert all(len(rows) for rows in features.compute(tables, WEEK).values())
-    probe(features.compute, tables, WEEK, product.known_later, CUTOFFS)
+    probe(features.compute, tables, WEEK, product.data.known_later, CUTOFFS)
 
 
 @pytest.mark.parametrize("column", ["dep_delay", "arr_delay"])
@@ -54,7 +54,7 @@ def test_a_flights_own_outcome_is_caught(tables: Tables, column: str) -> None:
         return {"own": rows}
 
     with pytest.raises(LeakageError, match=r"view 'own', row .*tailnum=.*'own_delay'"):
-        probe(peek, tables, WEEK, product.known_later, CUTOFFS)
+        probe(peek, tables, WEEK, product.data.known_later, CUTOFFS)
 
 
 def test_a_leg_that_has_not_landed_is_caught(tables: Tables) -> None:
@@ -66,7 +66,7 @@ def test_a_leg_that_has_not_landed_is_caught(tables: Tables) -> None:
         return {"aircraft": rows}
 
     with pytest.raises(LeakageError, match="'arr_delay'"):
-        probe(airborne, tables, WEEK, product.known_later, CUTOFFS)
+        probe(airborne, tables, WEEK, product.data.known_later, CUTOFFS)
 
 
 def test_a_row_that_only_hindsight_has_is_caught(tables: Tables) -> None:
@@ -77,7 +77,7 @@ def test_a_row_that_only_hindsight_has_is_caught(tables: Tables) -> None:
         return {"schedule": flown[["tailnum", "distance"]].assign(event_time=flown["sched_dep"])}
 
     with pytest.raises(LeakageError, match="exists or not"):
-        probe(survivors, tables, WEEK, product.known_later, CUTOFFS)
+        probe(survivors, tables, WEEK, product.data.known_later, CUTOFFS)
 
 
 def test_the_hour_being_observed_is_caught(tables: Tables) -> None:
@@ -88,12 +88,12 @@ def test_the_hour_being_observed_is_caught(tables: Tables) -> None:
         return {"weather": weather[["origin", "visib"]].assign(event_time=weather["time_hour"])}
 
     with pytest.raises(LeakageError, match="'visib'"):
-        probe(early, tables, WEEK, product.known_later, CUTOFFS)
+        probe(early, tables, WEEK, product.data.known_later, CUTOFFS)
 
 
 def test_a_request_may_not_ask_for_the_future() -> None:
     """A product whose callers would have to know the departure delay cannot be declared."""
     declared = product.model_dump()
-    declared["request"]["dep_delay"] = "float64"
+    declared["features"]["request"]["dep_delay"] = "float64"
     with pytest.raises(ValueError, match="dep_delay"):
         MLProduct(**declared)

@@ -22,6 +22,7 @@ from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity, 
 from airflow_mlops_provider.lifecycle.records.uses import read_from, use, with_hash
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Reference
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status
+from airflow_mlops_provider.runtime.registry import find_job
 from airflow_mlops_provider.ui.lanes import WIDE, places
 from airflow_mlops_provider.ui.lineage import drawing, tall
 
@@ -40,14 +41,14 @@ def made(job: str, what: Any, *, kind: type[Reference] = Dataset, month: int | N
     facts = told.pop("facts", {})
     reference = kind(kind=kind.model_fields["kind"].default, uri=f"file:///r/shop/{job}/{content[:32]}/{content[:16]}",
                      hash=content, facts=facts, **fields)  # fmt: skip
-    inputs, params = told.pop("inputs", {}), told.pop("params", {})
+    inputs, params, settings = told.pop("inputs", {}), told.pop("params", {}), told.pop("settings", {})
     spec = JobSpec(
-        job=job, product="shop", interval=months(month) if month else None, inputs=inputs, params=params, root="/r",
+        job=job, product="shop", interval=months(month) if month else None, inputs=inputs, params=params, settings=settings, root="/r",
         services=Services(landing="l", mlflow="sqlite://"),
         run=RunIdentity(dag_id=told.pop("dag_id", "shop_features"), run_id="one", task_id=job, try_number=1),
     )  # fmt: skip
     manifest = Manifest(
-        state="success", spec=spec, address=content, result=reference,
+        state="success", spec=spec, address=content, makes=find_job(job).makes, result=reference,
         started=START, ended=START + timedelta(seconds=2), **told,
     )  # fmt: skip
     return Made(reference, manifest)
@@ -63,7 +64,7 @@ def graph(status: Status = Status.LIVE, reason: str = "first", gone: str = "") -
     for month in (1, 2, 3):
         files = {f"sales/2013-{month:02}.csv": f"{month}" * 64, "shops.csv": "a" * 64}
         raw = made("extract", month, month=month, facts={"rows": {"sales": 90, "shops": 4}, "files": files})
-        declared = {"declaration": {"rules": "shop.rules:clean"}, "code_hashes": {"shop.rules": "c" * 64}}
+        declared = {"settings": {"clean": "shop.rules:clean"}, "code_hashes": {"shop.rules": "c" * 64}}
         clean = made("clean", month, month=month, inputs={"raw": raw.reference}, **declared)
         outputs = (Output(name="takings.parquet", sha256="e" * 64, bytes=1),)
         computed = made("compute", month, month=month, inputs={"clean": (clean.reference,)}, outputs=outputs)
@@ -75,7 +76,7 @@ def graph(status: Status = Status.LIVE, reason: str = "first", gone: str = "") -
     trainer = {"trainer": {"code": "shop.trainer:train", "settings": {"leaves": 4}}}
     model = made(
         "train", 1, kind=Model, inputs={"training_set": data.reference}, dag_id="shop_training", seed=7,
-        declaration=trainer, params={"settings": {"leaves": 4}}, code=Commit(commit="f" * 40, dirty=True),
+        settings=trainer, code=Commit(commit="f" * 40, dirty=True),
         code_hashes={"shop": "0" * 64, "shop.trainer": "d" * 64}, packages={"lightgbm": "4.6"},
     )  # fmt: skip
     version = ModelVersion(uri=model.reference.uri, hash=model.reference.hash, name="shop", version=1)
@@ -224,7 +225,7 @@ def test_text_never_becomes_markup() -> None:
 def test_a_missing_record_is_said() -> None:
     """A result whose record is gone stands in graph and drawing, and they say so."""
     found = graph(gone="clean")
-    clean = [item for item in found.items if item.kind == "clean data"]
+    clean = [item for item in found.items if item.kind == "clean"]
     assert [(item.made, item.missing) for item in clean] == [(None, "gone")] * 3
     assert drawing(found).count("no record of its making") == 3
 

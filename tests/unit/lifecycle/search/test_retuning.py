@@ -9,10 +9,11 @@ import pytest
 from pydantic import ValidationError
 
 from airflow_mlops_provider.lifecycle.product import MLProduct, Retuning
-from airflow_mlops_provider.lifecycle.search.declaration import Choice, FloatRange, IntRange
+from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Choice, FloatRange, IntRange
 from airflow_mlops_provider.lifecycle.search.retuning import around, judged
 from airflow_mlops_provider.lifecycle.search.trials import Trial
 from flight_delay.product import product
+from tests.factories.declared import changed
 
 FIXED = {"leaves": 24, "rate": 0.06, "l2": 10.0, "share": 0.6, "kind": "gbdt", "on": True, "none": 0, "one": 1}
 SPACE: dict[str, Any] = {
@@ -24,16 +25,22 @@ SPACE: dict[str, Any] = {
 
 def shop(settings: dict[str, Any], space: dict[str, Any] | None = None, **retuning: Any) -> MLProduct:
     """Return the flight product with other fixed settings, and experiments that declare some ranges."""
-    trainer = product.trainer.model_copy(update={"settings": settings})
+    trainer = product.training.trainer.model_copy(update={"settings": settings})
     rest = {name: value for name, value in settings.items() if name not in (space or {})}
     algorithms = [{**trainer.to_json(), "settings": rest, "name": "trees", "space": space}]
-    fields = {**product.model_dump(), "trainer": trainer.model_dump(), "retuning": retuning}
-    return MLProduct.model_validate({**fields, "search": {"algorithms": algorithms} if space else None})
+    changes = {"training.trainer": trainer, "training.retuning": retuning}
+    return changed(product, {**changes, "search": {"algorithms": algorithms} if space else None})
+
+
+def varied(product: MLProduct) -> Algorithm | None:
+    """Return what may be tried around the fixed settings."""
+    declared = product.search.algorithms if product.search else ()
+    return around(product.training.trainer, product.training.retuning, declared)
 
 
 def test_numbers_are_varied_and_nothing_else() -> None:
     """Each number from its half to its double, shares not beyond 1; words, switches, zero and one stay."""
-    found = around(shop(FIXED))
+    found = varied(shop(FIXED))
     assert found is not None
     assert found.space == {
         "leaves": IntRange(low=12, high=48, log=True),
@@ -42,12 +49,12 @@ def test_numbers_are_varied_and_nothing_else() -> None:
         "share": FloatRange(low=0.3, high=1.0, log=True),
     }
     assert found.settings == {"kind": "gbdt", "on": True, "none": 0, "one": 1}
-    assert found.drawing(shop(FIXED).trainer) == {name: FIXED[name] for name in found.space}
+    assert found.drawing(shop(FIXED).training.trainer) == {name: FIXED[name] for name in found.space}
 
 
 def test_declared_ranges_are_not_left() -> None:
     """Where experiments say how far a setting may go, retuning goes no further."""
-    found = around(shop(FIXED, SPACE))
+    found = varied(shop(FIXED, SPACE))
     assert found is not None
     assert found.space["leaves"] == IntRange(low=16, high=40, log=True)
     assert found.space["rate"] == FloatRange(low=0.05, high=0.12, log=True)
@@ -56,7 +63,7 @@ def test_declared_ranges_are_not_left() -> None:
 
 def test_the_spread_is_the_products() -> None:
     """A product may allow more or less."""
-    found = around(shop({"leaves": 24}, spread=4.0))
+    found = varied(shop({"leaves": 24}, spread=4.0))
     assert found is not None
     assert found.space == {"leaves": IntRange(low=6, high=96, log=True)}
 
@@ -66,7 +73,7 @@ def test_the_spread_is_the_products() -> None:
 )
 def test_there_may_be_nothing_to_vary(settings: dict[str, Any]) -> None:
     """Without a number above zero there is nothing to try."""
-    assert around(shop(settings)) is None
+    assert varied(shop(settings)) is None
 
 
 @pytest.mark.parametrize("bad", [{"trials": -1}, {"trials": 101}, {"minutes": 0}, {"spread": 1.0}, {"tries": 3}])
@@ -110,5 +117,5 @@ def test_only_better_settings_replace_the_fixed_ones(
     values: tuple[float | None, ...], settings: dict[str, Any], summary: str
 ) -> None:
     """As good is not better, a try that failed is none, and the sentence says how many there were."""
-    found = judged(shop({"leaves": 24}), ended(*values), "why")
+    found = judged(shop({"leaves": 24}).training.trainer, "roc_auc", ended(*values), "why")
     assert (found.settings, found.summary) == (settings, summary)

@@ -33,11 +33,10 @@ def trained(model: str, sample: str, flavor: str = "lightgbm", **fields: Any) ->
     return Manifest(
         **{"hardware": {"python": "3.11.7", "cores": 2}, **fields},
         state="success",
-        spec=SPEC,
+        spec=SPEC.model_copy(update={"settings": {"trainer": {"flavor": flavor}}}),
         address="a",
         result=Model(uri="/r/shop/train/a/b", hash=(model + sample) * 32),
         outputs=outputs,
-        declaration={"trainer": {"flavor": flavor}},
         started=MOMENT,
         ended=MOMENT,
     )
@@ -74,7 +73,7 @@ def test_a_setting_is_named_down_to_its_value() -> None:
 
 def test_a_module_is_told_by_what_the_product_calls_it() -> None:
     """The rule is called a rule; what it imports is a module."""
-    declared = {"rules": "shop.rules:clean", "trainer": {"code": "shop.trainer:train"}}
+    declared = {"clean": "shop.rules:clean", "trainer": "shop.trainer:train"}
     assert reproduction.role_of("shop.rules", declared) == "rule shop.rules:clean"
     assert reproduction.role_of("shop.trainer", declared) == "trainer shop.trainer:train"
     assert reproduction.role_of("shop.limits", declared) == "module shop.limits"

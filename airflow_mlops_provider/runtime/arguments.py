@@ -1,0 +1,87 @@
+"""What a job takes: its inputs, settings and parameters, each a small typed value."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator
+from functools import reduce
+from typing import Any, Self, Union, get_args, get_origin
+
+from pydantic import ValidationError, model_validator
+
+from airflow_mlops_provider.exceptions import ConfigurationError
+from airflow_mlops_provider.lifecycle.frozen import Frozen
+from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.references import Reference
+
+
+class JobInputs(Frozen):
+    """The references that a job is given, by role; a role that takes several is a tuple."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _several(cls, given: Any) -> Any:
+        """One reference may stand where several may."""
+        if not isinstance(given, dict):
+            return given
+        several = {name for name, field in cls.model_fields.items() if get_origin(field.annotation) is tuple}
+        return {
+            role: (value,) if role in several and not isinstance(value, tuple | list) else value
+            for role, value in given.items()
+        }
+
+    @classmethod
+    def takes(cls, role: str) -> tuple[type[Reference], ...]:
+        """Return the kinds of reference that a role takes; none if there is no such role."""
+        field = cls.model_fields.get(role)
+        return tuple(_kinds(field.annotation)) if field else ()
+
+
+class ProductField:
+    """Marks a field of a job's settings with where it stands in the product's declaration, such as ``data.sources``."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+
+class JobSettings(Frozen):
+    """What a job takes of a product's declaration, by value: each field names its place by :class:`ProductField`."""
+
+    @classmethod
+    def of(cls, product: MLProduct) -> Self:
+        """Return a product's settings for the job.
+
+        :raises ConfigurationError: if the product leaves out a section that the job needs.
+        """
+        taken = {name: reduce(_part, path.split("."), product) for name, path in cls.fields().items()}
+        try:
+            return cls.model_validate(taken, from_attributes=True)
+        except ValidationError as error:
+            missing = [cls.fields()[str(line["loc"][0])] for line in error.errors() if line["input"] is None]
+            if not missing:
+                raise
+            raise ConfigurationError(f"product {product.name!r} declares no {', '.join(missing)}") from None
+
+    @classmethod
+    def fields(cls) -> dict[str, str]:
+        """Return where each field stands in a product's declaration."""
+        return {
+            name: next((mark.path for mark in field.metadata if isinstance(mark, ProductField)), name)
+            for name, field in cls.model_fields.items()
+        }
+
+
+class JobParams(Frozen):
+    """What a run asks of a job; by itself, a job without parameters of its own."""
+
+
+def _part(whole: Any, name: str) -> Any:
+    return None if whole is None else getattr(whole, name)
+
+
+def _kinds(annotation: Any) -> Iterator[type[Reference]]:
+    if isinstance(annotation, type) and issubclass(annotation, Reference):
+        yield annotation
+    elif get_origin(annotation) in (tuple, Union, types.UnionType):
+        for inner in get_args(annotation):
+            yield from _kinds(inner)
