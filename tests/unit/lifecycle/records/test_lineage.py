@@ -41,7 +41,8 @@ def made(job: str, what: Any, *, kind: type[Reference] = Dataset, month: int | N
     facts = told.pop("facts", {})
     reference = kind(kind=kind.model_fields["kind"].default, uri=f"file:///r/shop/{job}/{content[:32]}/{content[:16]}",
                      hash=content, facts=facts, **fields)  # fmt: skip
-    inputs, params, settings = told.pop("inputs", {}), told.pop("params", {}), told.pop("settings", {})
+    inputs, params = told.pop("inputs", {}), told.pop("params", {})
+    settings = told.pop("settings", {})
     spec = JobSpec(
         job=job, product="shop", interval=months(month) if month else None, inputs=inputs, params=params, settings=settings, root="/r",
         services=Services(landing="l", mlflow="sqlite://"),
