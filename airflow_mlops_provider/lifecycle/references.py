@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from airflow_mlops_provider.lifecycle.frozen import Frozen
+from airflow_mlops_provider.lifecycle.frozen import Frozen, digest
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.plain import Json
 
@@ -31,6 +32,13 @@ class Dataset(Reference):
 
     kind: Literal["dataset"] = "dataset"
     interval: Interval | None = None
+
+
+class DatasetList(Reference):
+    """Many datasets, named once: ``uri`` is a list of them in the artifact root, ``hash`` follows from theirs."""
+
+    kind: Literal["dataset_list"] = "dataset_list"
+    count: int
 
 
 class Model(Reference):
@@ -61,13 +69,18 @@ class Report(Reference):
     page: str | None = None
 
 
-AnyReference = Annotated[Dataset | Model | ModelVersion | Report, Field(discriminator="kind")]
-_ADAPTER: TypeAdapter[Dataset | Model | ModelVersion | Report] = TypeAdapter(AnyReference)
+AnyReference = Annotated[Dataset | DatasetList | Model | ModelVersion | Report, Field(discriminator="kind")]
+_ADAPTER: TypeAdapter[Dataset | DatasetList | Model | ModelVersion | Report] = TypeAdapter(AnyReference)
 
 
-def parse_reference(value: Any) -> Dataset | Model | ModelVersion | Report:
+def parse_reference(value: Any) -> Dataset | DatasetList | Model | ModelVersion | Report:
     """Return the reference that a JSON value (an XCom, a manifest's field) describes.
 
     :raises pydantic.ValidationError: if it is none; the message lists the known kinds.
     """
     return _ADAPTER.validate_python(value)
+
+
+def list_hash(references: Iterable[Reference]) -> str:
+    """Return the hash that stands for several references, in their order."""
+    return digest([reference.hash for reference in references])

@@ -90,15 +90,17 @@ class JobOperator(Resumable, OpenLineageMixin, BaseOperator):
         from airflow_mlops_provider.runtime.registry import find_job
         from airflow_mlops_provider.runtime.specification import parts_of
         from airflow_mlops_provider.storage.artifacts import open_store
+        from airflow_mlops_provider.storage.dataset_lists import shortened
         from airflow_mlops_provider.storage.declarations import declare
 
         addresses, root, secrets = services(self.product.name, find_job(self.job).services)
-        declare(open_store(root, secrets), self.product)
+        store = open_store(root, secrets)
+        declare(store, self.product)
         spec = JobSpec(
             job=self.job,
             product=self.product.name,
             interval=self.interval(context),
-            inputs=self.inputs(context),
+            inputs=shortened(store, self.product.name, self.inputs(context)),
             **parts_of(self.job, self.product, {**self.params_of(context), **params}),
             upstream=self.handed_on(context),
             root=root,

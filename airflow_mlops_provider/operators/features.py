@@ -116,8 +116,7 @@ class FeastBuildTrainingSetOperator(JobOperator):
         known = current(artifact_store(), self.product.name, "features")
         oldest = parse_reference(self.features[0])
         assert isinstance(oldest, Dataset)
-        # Without their facts: there may be hundreds, and a specification has to fit on a command line.
-        history = tuple(dataset.model_copy(update={"facts": {}}) for dataset in earlier(known, oldest))
+        history = earlier(known, oldest)
         return {**super().inputs(context), **({"history": history} if history else {})}
 
     def params_of(self, context: Context) -> dict[str, Any]:

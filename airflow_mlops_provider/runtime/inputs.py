@@ -19,8 +19,17 @@ from airflow_mlops_provider.exceptions import ConfigurationError, IntegrityError
 from airflow_mlops_provider.lifecycle.frozen import digest
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
-from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, Model, ModelVersion, Reference, Report
+from airflow_mlops_provider.lifecycle.references import (
+    AnyReference,
+    Dataset,
+    DatasetList,
+    Model,
+    ModelVersion,
+    Reference,
+    Report,
+)
 from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore, content_hash
+from airflow_mlops_provider.storage.dataset_lists import members
 from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.storage.records import Records
 
@@ -52,6 +61,7 @@ class Inputs:
         :raises ConfigurationError: for a reference of the wrong kind, or one that leads out of the artifact root.
         :raises IntegrityError: for a reference that claims what is not so.
         """
+        spec = spec.model_copy(update={"inputs": {role: self._named(one) for role, one in spec.inputs.items()}})
         if not download and isinstance(self.store, BucketStore) and any(map(self._unrecorded, _all(spec))):
             return None
         inputs = {
@@ -148,6 +158,10 @@ class Inputs:
             raise IntegrityError(f"{name} is registered with the model {known.hash}, not with {version.hash}")
         where = known.uri if known.uri.startswith(f"{self.store.uri}/") else version.uri  # of a root that was moved
         return version.model_copy(update={"facts": known.facts, "uri": where})
+
+    def _named(self, given: AnyReference | tuple[AnyReference, ...]) -> AnyReference | tuple[AnyReference, ...]:
+        """Return the datasets of a list in place of the one reference to it."""
+        return members(self.store, given) if isinstance(given, DatasetList) else given
 
     def _unrecorded(self, reference: Reference) -> bool:
         return self.records.recorded(inside(self.store, reference.uri), reference) is None

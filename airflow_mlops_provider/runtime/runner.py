@@ -19,7 +19,7 @@ from airflow_mlops_provider.exceptions import MLOpsError
 from airflow_mlops_provider.lifecycle.frozen import digest
 from airflow_mlops_provider.lifecycle.records.manifest import Failure, Manifest, Output
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity
-from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion, Reference, Report
+from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion, Reference, Report, list_hash
 from airflow_mlops_provider.runtime import code
 from airflow_mlops_provider.runtime.address import Fingerprint, fingerprint, fingerprint_beside
 from airflow_mlops_provider.runtime.checkpoints import Checkpoints
@@ -106,14 +106,28 @@ def _begin(
     rules, before it takes any finished work for its own.
     """
     job = find_job(spec.job)
-    job.read(spec)
     inputs = Inputs(open_store(spec.root, environment))
     checked = inputs.resolved(spec, job.inputs.takes, download=beside is None)
     if checked is None:
         return None
     # The code is fingerprinted before the work: an edit meanwhile must not end up in its manifest.
     known = fingerprint_beside(checked, beside) if beside else fingerprint(checked)
-    return _Attempt(checked, job, inputs, known, known.address(checked), datetime.now(UTC)) if known else None
+    if known is None:
+        return None
+    return _Attempt(_as_given(spec, checked), checked, job, inputs, known, known.address(checked), datetime.now(UTC))
+
+
+def _as_given(spec: JobSpec, checked: JobSpec) -> JobSpec:
+    """Return a checked specification as it is kept: a list of datasets stays one reference, if it was what it said."""
+    inputs = {
+        role: spec.inputs[role]
+        if isinstance(given, tuple)
+        and isinstance(listed := spec.inputs[role], Reference)
+        and listed.hash == list_hash(given)
+        else given
+        for role, given in checked.inputs.items()
+    }
+    return checked.model_copy(update={"inputs": inputs})
 
 
 def _refused(
@@ -139,6 +153,7 @@ class _Attempt:
     """One try at a job, from its start to the manifest that tells of it."""
 
     spec: JobSpec
+    checked: JobSpec
     job: AnyJob
     inputs: Inputs
     known: Fingerprint
@@ -161,7 +176,7 @@ class _Attempt:
         done = None if self.spec.force or self.job.side_effects else read_manifest(self.store, self.key)
         if done is None or done.state != "success" or done.address != self.address:
             return None
-        self.inputs.check(self.spec)
+        self.inputs.check(self.checked)
         when, by = f"{done.ended:%F %T}Z", done.spec.run
         log.info("reusing finished work of %s, made %s by %s %s", self.spec.job, when, by.dag_id, by.run_id)
         kept = {name: getattr(done, name) for name in ("state", "result", "outputs", "metrics", "seed")}
@@ -207,8 +222,8 @@ class _Attempt:
             return Manifest(state="failed", spec=self.spec, **least)
 
     def _work(self, folder: Path) -> dict[str, Any]:
-        self.inputs.check(self.spec)
-        takes = self.job.read(self.spec)
+        self.inputs.check(self.checked)
+        takes = self.job.read(self.checked)
         outcome = self.job.function(JobContext(self.spec, folder, takes, self.inputs, self.address))
         found = content_hash(folder)
         data_key = f"{self.key}/{found[:16]}"

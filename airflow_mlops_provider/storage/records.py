@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePosixPath
 
-from airflow_mlops_provider.exceptions import MissingRecordError, UnknownNameError
+from airflow_mlops_provider.exceptions import IntegrityError, MissingRecordError, UnknownNameError
 from airflow_mlops_provider.lifecycle.records.lineage import Lineage, Made, ingredients, key_of, lineage
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Reference
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry
 from airflow_mlops_provider.storage.artifacts import MANIFEST, RESULT, BucketStore, FolderStore
+from airflow_mlops_provider.storage.dataset_lists import expanded
 from airflow_mlops_provider.storage.declarations import FOLDER as DECLARATIONS
 from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.storage.record_files import read_kept
@@ -190,7 +192,10 @@ class Records:
         return min(filter(tells, self.all(version.name, "register")), key=lambda one: one.ended, default=None)
 
     def _read_anew(self, key: str) -> Manifest | None:
-        return read_kept(self.store, key, Manifest)
+        manifest = read_kept(self.store, key, Manifest)
+        with suppress(IntegrityError):  # a list that is gone leaves the rest of the record
+            return manifest and expanded(self.store, manifest)
+        return manifest
 
 
 def _tells_of(manifest: Manifest, key: str) -> bool:

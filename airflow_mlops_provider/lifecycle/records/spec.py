@@ -7,7 +7,7 @@ from typing import Any, Literal
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.plain import Params
-from airflow_mlops_provider.lifecycle.references import AnyReference
+from airflow_mlops_provider.lifecycle.references import AnyReference, list_hash
 
 
 class Repository(Frozen):
@@ -65,7 +65,7 @@ class JobSpec(Frozen):
 
     :param job: the name of a job of ours, or ``package.module:function`` of another.
     :param product: the name under which results, records and versions are kept.
-    :param inputs: references by role; a list where a role takes several.
+    :param inputs: references by role; where a role takes several, a tuple, or one reference to a list of them.
     :param settings: what the product declares for this job, by value, plain JSON.
     :param params: what this run asks for, plain JSON.
     :param requires: distributions that the product's trainers declare: of one that is missing, the error tells the line
@@ -96,8 +96,7 @@ class JobSpec(Frozen):
     def identity(self) -> dict[str, Any]:
         """Return what decides the result: everything but where it lies, who asked, and where backends are."""
         inputs = {
-            role: [one.hash for one in refs] if isinstance(refs, tuple) else refs.hash
-            for role, refs in self.inputs.items()
+            role: list_hash(given) if isinstance(given, tuple) else given.hash for role, given in self.inputs.items()
         }
         return {
             "job": self.job,

@@ -44,7 +44,8 @@ def made(job: str, what: Any, *, kind: type[Reference] = Dataset, month: int | N
     inputs, params = told.pop("inputs", {}), told.pop("params", {})
     settings = told.pop("settings", {})
     spec = JobSpec(
-        job=job, product="shop", interval=months(month) if month else None, inputs=inputs, params=params, settings=settings, root="/r",
+        job=job, product="shop", interval=months(month) if month else None, inputs=inputs, params=params,
+        settings=settings, root="/r",
         services=Services(landing="l", mlflow="sqlite://"),
         run=RunIdentity(dag_id=told.pop("dag_id", "shop_features"), run_id="one", task_id=job, try_number=1),
     )  # fmt: skip
