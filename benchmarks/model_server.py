@@ -91,7 +91,7 @@ rows = examples(tables, march).sample(count, random_state=7).reset_index(drop=Tr
 rows = rows[rows["event_time"] >= march.start][[*product.features.request, "event_time"]]
 rows = pd.concat([rows, rows])[:count].reset_index(drop=True)
 predictor = Predictor.load(product, Path(model.uri.removeprefix("file://")), model.hash, 1)
-backend = FeatureStoreBackend(product, folders.feature_folder(root, product.name))
+backend = FeatureStoreBackend(product.shape, folders.feature_folder(root, product.name))
 inputs = predictor.inputs(rows, backend.online(rows))
 for name in inputs.select_dtypes("category"):
     inputs[name] = inputs[name].cat.codes.astype("float64").where(inputs[name].notna())

@@ -15,9 +15,9 @@ from typing import Any
 
 from airflow_mlops_provider.backends import environment
 from airflow_mlops_provider.backends.extras import missing_extra
-from airflow_mlops_provider.exceptions import MLOpsError
+from airflow_mlops_provider.exceptions import ConfigurationError, MLOpsError
 from airflow_mlops_provider.lifecycle.frozen import digest
-from airflow_mlops_provider.lifecycle.records.manifest import Failure, Manifest, Output
+from airflow_mlops_provider.lifecycle.records.manifest import Commit, Failure, Manifest, Output
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity
 from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion, Reference, Report, list_hash
 from airflow_mlops_provider.runtime import code
@@ -240,6 +240,14 @@ class _Attempt:
             "seed": outcome.seed,
         }
 
+    def _commit(self) -> Commit:
+        """Return the commit of the users' code or, for a job without any, that of the product's package."""
+        modules = (*(name.partition(":")[0] for name in self.job.code(self.checked).values()), self.spec.product)
+        for module in modules:
+            with suppress(ConfigurationError):
+                return code.commit_of(module)
+        return Commit()
+
     def _reference(self, made: JobResult, uri: str, content: str) -> Reference:
         if made.of is not None:
             uri, content = made.of.uri, made.of.hash
@@ -258,7 +266,7 @@ class _Attempt:
             address=self.address,
             stage=self.job.stage.value,
             makes=self.job.makes,
-            code=code.commit_of(next(iter(self.job.code(self.spec).values()), self.job.module).partition(":")[0]),
+            code=self._commit(),
             code_hashes=self.known.code,
             packages=environment.all_versions(),
             image=os.environ.get(IMAGE_VARIABLE),

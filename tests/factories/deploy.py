@@ -52,7 +52,10 @@ class DeployWorld:
         rows = pd.DataFrame({"customer": [f"c{n}" for n in range(40)], "orders": range(40)})
         times = [datetime(2020, 1, 1, hour % 24, tzinfo=UTC) for hour in range(40)]
         rows = rows.assign(event_time=times, mean_price=np.random.default_rng(5).normal(size=40))
-        features, table = FeatureStoreBackend(self.product, feature_folder(str(self.root), NAME)), self.code / "rows"
+        features, table = (
+            FeatureStoreBackend(self.product.shape, feature_folder(str(self.root), NAME)),
+            self.code / "rows",
+        )
         rows.to_parquet(table)
         day = Interval(start=datetime(2020, 1, 1, tzinfo=UTC), end=WATERMARK)
         features.apply()

@@ -158,7 +158,7 @@ def outside(root: Root, body: bytes) -> list[float]:
     product, release = load_product(PRODUCT), root.release
     model = Path(release.model_uri.removeprefix("file://").replace(str(root.known_as), str(root.copy)))
     parsed = RequestSchema(product).parse(body)
-    features = FeatureStoreBackend(product, root.copy / PRODUCT / "feast").online(
+    features = FeatureStoreBackend(product.shape, root.copy / PRODUCT / "feast").online(
         parsed[list(product.shape.entity_columns)]
     )
     probabilities = Predictor.load(product, model, release.model_hash, release.version).predict(parsed, features)

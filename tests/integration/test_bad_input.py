@@ -23,7 +23,6 @@ from airflow_mlops_provider.exceptions import (
     UnknownNameError,
 )
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity, Services
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.gates import Estimate, Evaluation
@@ -35,7 +34,7 @@ from airflow_mlops_provider.storage.artifacts import FolderStore
 from airflow_mlops_provider.storage.ledger import Ledger
 from flight_delay import replay
 from flight_delay.product import product
-from tests.factories.declared import specify
+from tests.factories.declared import changed, specify
 from tests.factories.record import leave
 from tests.factories.tiny import TinyWorld
 
@@ -203,7 +202,7 @@ def test_an_unknown_product_names_the_known_ones(world: World) -> None:
 def test_an_unknown_metric_names_the_known_ones(world: World) -> None:
     """A metric that is none is refused when the product is declared, with those that are."""
     with pytest.raises(ValidationError, match=r"'roc_auc' or 'average_precision'.*'f1'"):
-        MLProduct.model_validate({**product.model_dump(), "metric": "f1"})
+        changed(product, {"evaluation.metric": "f1"})
 
 
 _FRAME = "pd.DataFrame({'shop': ['a'], 'event_time': [interval.start], 'mean_amount': [1.0]})"

@@ -17,7 +17,6 @@ from airflow_mlops_provider.exceptions import UnknownNameError
 from airflow_mlops_provider.lifecycle.monitoring.feedback import DataChangeRequest
 from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.operators.feedback import FeedbackRequestDataChangeOperator, requests
-from airflow_mlops_provider.runtime.registry import JOBS
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.change_requests import ChangeRequests
 from airflow_mlops_provider.ui import pages
@@ -137,7 +136,7 @@ def test_the_page_shows_what_waits(kept: ChangeRequests) -> None:
     """The product's page names the request, to whom it goes, and links to the report; words in it are no markup."""
     root = "file:///r"
     ask(search=search("<b>wind</b>"))
-    none: dict[str, list[Any]] = {job: [] for job in JOBS}
+    none: dict[str, list[Any]] = {}
     asked = ProductRecord(product, root, none, [], tuple(kept.open()))
     assert "Asked of data engineering" not in pages.product(ProductRecord(product, root, none, []))
     shown = pages.product(asked)

@@ -89,7 +89,7 @@ def clean(world: ShopWorld, number: int = 1) -> Any:
 
 def store_of(world: ShopWorld) -> FeatureStoreBackend:
     """Return the product's feature store."""
-    return FeatureStoreBackend(world.product, world.root / world.name / "feast")
+    return FeatureStoreBackend(world.product.shape, world.root / world.name / "feast")
 
 
 def _types(file: Path) -> tuple[list[str], list[str]]:

@@ -18,7 +18,6 @@ from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.lifecycle.search.declaration import Algorithm
 from airflow_mlops_provider.lifecycle.search.trials import Trial
 from airflow_mlops_provider.lifecycle.settings import FILE, TrainerSettings, branch_of
-from airflow_mlops_provider.runtime.context import JobContext
 from airflow_mlops_provider.runtime.runner import run
 from tests.factories.forge import ForgeWorld, bare, branches, git, repository
 from tests.factories.record import leave
@@ -63,7 +62,13 @@ class Shop:
         """Run the job on the report of a search, which says this."""
         files = {"search.json": json.dumps(facts).encode()}
         passed = facts["best"] is not None
-        report = leave(self.world.spec("conclude", interval=None), Report, files, passed=passed, facts=facts)
+        report = leave(
+            self.world.spec("export_settings", interval=None).model_copy(update={"job": "conclude"}),
+            Report,
+            files,
+            passed=passed,
+            facts=facts,
+        )
         place = Repository(**{"remote": str(self.remote), "path": self.path, **(source or {})})
         asked = self.world.spec("export_settings", inputs={"search": report}, interval=None)
         services = Services(landing="", mlflow="", source=place)
@@ -272,7 +277,7 @@ def test_what_a_search_concludes_can_be_exported(shop: Shop) -> None:
     """The winner as the search's last job describes it is the trainer that is committed, field by field."""
     algorithm = Algorithm(**{**shop.fixed.trainer().to_json(), "settings": {"kind": "gbdt"}}, name="trees", space=SPACE)
     trial = Trial(slot=7, state="complete", algorithm="trees", params={"rounds": 70}, value=0.8)
-    best = described(JobContext(shop.world.spec("conclude"), shop.world.root), trial, [algorithm])
+    best = described("roc_auc", trial, [algorithm])
     facts(shop.export(**{"algorithm": "", **(best or {})}))
     committed = TrainerSettings.parse(shop.shown(shop.branch))
     assert committed.trainer() == algorithm.trainer({"rounds": 70})

@@ -131,12 +131,12 @@ def online_as_of_watermark(store: FeatureStoreBackend, rows: pd.DataFrame) -> pd
     mark = store.watermark()
     assert mark is not None
     moved = rows.assign(event_time=mark - timedelta(microseconds=1))
-    return store.historical(moved)[list(store.product.shape.feature_names)]
+    return store.historical(moved)[list(store.shape.feature_names)]
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> FeatureStoreBackend:
-    backend = FeatureStoreBackend(product(), tmp_path / "features")
+    backend = FeatureStoreBackend(product().shape, tmp_path / "features")
     backend.apply()
     return backend
 
@@ -145,7 +145,7 @@ def test_making_one_costs_nothing(tmp_path: Path) -> None:
     """The constructor touches no file and loads no Feast, so it may run while a DAG file is parsed."""
     code = (
         "import sys; from pathlib import Path; from airflow_mlops_provider.backends.feature_store.feast.store import *;"
-        "FeatureStoreBackend(MLProduct.model_validate_json(sys.argv[1]), Path(sys.argv[2]));"
+        "FeatureStoreBackend(MLProduct.model_validate_json(sys.argv[1]).shape, Path(sys.argv[2]));"
         "assert 'feast' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code, product().model_dump_json(), str(tmp_path / "x")], check=True)
@@ -154,9 +154,9 @@ def test_making_one_costs_nothing(tmp_path: Path) -> None:
 
 def test_apply_follows_the_definitions(tmp_path: Path) -> None:
     """Definitions are registered when they change, views that went away go, and nothing happens otherwise."""
-    assert FeatureStoreBackend(product(), tmp_path).apply()
-    assert not FeatureStoreBackend(product(), tmp_path).apply()
-    fewer = FeatureStoreBackend(product(CLIMATE), tmp_path)
+    assert FeatureStoreBackend(product().shape, tmp_path).apply()
+    assert not FeatureStoreBackend(product().shape, tmp_path).apply()
+    fewer = FeatureStoreBackend(product(CLIMATE).shape, tmp_path)
     assert fewer.apply()
     assert [view.name for view in fewer._store.list_feature_views()] == ["climate"]
     assert [view.name for view in fewer._service.feature_view_projections] == ["climate"]
@@ -245,10 +245,12 @@ def test_an_older_interval_never_takes_online_back(store: FeatureStoreBackend) -
 
 def test_intervals_older_than_a_feature_hold_nulls(tmp_path: Path) -> None:
     """A feature added later reads as unknown in files written before it."""
-    old = FeatureStoreBackend(product(CLIMATE.model_copy(update={"features": {"wind": "float64"}})), tmp_path / "f")
+    old = FeatureStoreBackend(
+        product(CLIMATE.model_copy(update={"features": {"wind": "float64"}})).shape, tmp_path / "f"
+    )
     old.apply()
     load(old, JANUARY, {"climate": rows_of(JANUARY, 1)["climate"]})
-    new = FeatureStoreBackend(product(CLIMATE), tmp_path / "f")
+    new = FeatureStoreBackend(product(CLIMATE).shape, tmp_path / "f")
     assert new.apply()
     load(new, FEBRUARY, {"climate": rows_of(FEBRUARY, 2)["climate"]})
     found = new.historical(pd.DataFrame({"town": ["oslo"], "event_time": [FEBRUARY.start - timedelta(hours=1)]}))
@@ -271,7 +273,7 @@ def windy(store: FeatureStoreBackend, wind: float) -> None:
 
 def test_a_replaced_online_store_is_read_anew(store: FeatureStoreBackend, tmp_path: Path) -> None:
     """A file put in the old one's place answers from then on, in a reader that held the old one open."""
-    other = FeatureStoreBackend(product(), tmp_path / "other")
+    other = FeatureStoreBackend(product().shape, tmp_path / "other")
     other.apply()
     windy(store, 1.0)
     windy(other, 2.0)
@@ -307,7 +309,7 @@ def test_the_look_up_is_planned_once(store: FeatureStoreBackend, monkeypatch: py
     opened: list[int] = []
     real = FeatureStoreBackend._open_store
     monkeypatch.setattr(FeatureStoreBackend, "_open_store", lambda self, patience=0: opened.append(1) or real(self))
-    again = FeatureStoreBackend(product(), store.folder)
+    again = FeatureStoreBackend(product().shape, store.folder)
     assert [online_wind(again) for _ in range(3)] == [1.0] * 3
     assert len(opened) == 1
     (store.folder / "registry.sha256").write_text("another")
@@ -317,7 +319,7 @@ def test_the_look_up_is_planned_once(store: FeatureStoreBackend, monkeypatch: py
 
 def test_nothing_there_yet_says_what_to_do(tmp_path: Path) -> None:
     """Reading before anything was loaded names the step to run first."""
-    empty = FeatureStoreBackend(product(), tmp_path / "features")
+    empty = FeatureStoreBackend(product().shape, tmp_path / "features")
     with pytest.raises(SourceError, match="run its feature engineering first"):
         empty.online(asked())
     empty.apply()
@@ -379,7 +381,7 @@ def _wait_for(port: int) -> None:
 def test_redis_behaves_like_sqlite(tmp_path: Path, redis: str) -> None:
     """With Redis online, parity, corrections and old intervals are as with SQLite."""
     settings: dict[str, Any] = {"type": "redis", "connection_string": redis}
-    backend = FeatureStoreBackend(product(), tmp_path / "features", settings)
+    backend = FeatureStoreBackend(product().shape, tmp_path / "features", settings)
     backend.apply()
     check_older_interval(backend)
 
@@ -388,7 +390,7 @@ def test_a_flushed_redis_is_noticed(tmp_path: Path, redis: str) -> None:
     """A store that was emptied is not taken for one in which nobody has features."""
     from redis import Redis
 
-    backend = FeatureStoreBackend(product(), tmp_path / "features", {"type": "redis", "connection_string": redis})
+    backend = FeatureStoreBackend(product().shape, tmp_path / "features", {"type": "redis", "connection_string": redis})
     backend.apply()
     windy(backend, 1.0)
     backend.require_online()
@@ -405,7 +407,7 @@ def test_a_mute_redis_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.Monk
         mute.bind(("127.0.0.1", 0))
         mute.listen(20)
         where = f"127.0.0.1:{mute.getsockname()[1]}"
-        backend = FeatureStoreBackend(product(), tmp_path, {"type": "redis", "connection_string": where})
+        backend = FeatureStoreBackend(product().shape, tmp_path, {"type": "redis", "connection_string": where})
         backend.apply()
         (tmp_path / "watermark.json").write_text('{"watermark": "2013-02-01T00:00:00+00:00"}')
         with pytest.raises(BackendError, match=f"Redis at {where} did not answer"):
@@ -416,7 +418,7 @@ def test_a_mute_redis_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.Monk
 def test_an_unreachable_redis_is_named(tmp_path: Path) -> None:
     """The error names the address, and not the password."""
     settings = {"type": "redis", "connection_string": "127.0.0.1:1,password=geheim"}
-    backend = FeatureStoreBackend(product(), tmp_path / "features", settings)
+    backend = FeatureStoreBackend(product().shape, tmp_path / "features", settings)
     backend.apply()
     load(backend, JANUARY, rows_of(JANUARY, 1))
     with pytest.raises(BackendError, match=r"127\.0\.0\.1:1 did not answer") as caught:

@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, Services
 from airflow_mlops_provider.lifecycle.references import Dataset
-from airflow_mlops_provider.runtime.registry import JOBS
+from airflow_mlops_provider.runtime.registry import find_job
 from airflow_mlops_provider.storage.artifacts import content_hash, open_store
 from tests.factories.rain import NAME, PRODUCTS, product, year
 
@@ -104,10 +104,13 @@ def test_nothing_of_airflow_or_of_the_feature_store_is_in_the_trainer(absent: st
 
 def test_every_job_around_training_can_be_loaded(absent: str) -> None:
     """What a job of training, evaluation or a search imports, and the packages that it names, are in the trainer."""
-    named = {package for job in AROUND_TRAINING for package in JOBS[job].packages}
+    named = {package for job in AROUND_TRAINING for package in find_job(job).packages}
     more = {canonicalize_name(Requirement(one).name) for one in listed("more", "torch")}  # installed or not
     assert {canonicalize_name(name) for name in named} <= closure(listed("training")) | more
-    modules = [*(JOBS[job].module for job in AROUND_TRAINING), "airflow_mlops_provider.backends.search.optuna.study"]
+    modules = [
+        *(find_job(job).module for job in AROUND_TRAINING),
+        "airflow_mlops_provider.backends.search.optuna.study",
+    ]
     text = "import importlib, sys\nfor name in sys.argv[2:]: importlib.import_module(name)"
     command = [sys.executable, "-c", CHILD.partition("from airflow_mlops")[0] + text, absent, *modules]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)

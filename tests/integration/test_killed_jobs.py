@@ -123,7 +123,7 @@ def test_features_are_loaded_once(world: World, number: int, kills: int) -> None
     """Killed at each write, the first load and a later one leave every row once in both stores, with equal values."""
     features = world.made[str(number)]
     world.survive("load", year(number), features=features, kills=kills)
-    store = FeatureStoreBackend(product(), world.root / NAME / "feast")
+    store = FeatureStoreBackend(product().shape, world.root / NAME / "feast")
     (view,) = product().features.views
     offline = pq.read_table(sorted((store.folder / "offline" / view.name).glob("*.parquet"))).to_pandas()
     assert not offline.duplicated([*view.keys, "event_time"]).any()

@@ -43,7 +43,7 @@ class World:
         self.product: MLProduct = make_product(self.code)
         self.port = free_port()
         self.env = {**os.environ, "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{self.code}"}
-        self.store = FeatureStoreBackend(self.product, feature_folder(str(self.root), NAME))
+        self.store = FeatureStoreBackend(self.product.shape, feature_folder(str(self.root), NAME))
         self.url = ""
 
     def fill(self) -> None:

@@ -1,4 +1,4 @@
-"""A job is one file: written beside a product, it runs at both places, is found again, and stands in lineage and pages."""
+"""A job is one file: beside a product, it runs at both places, is found again, and stands in lineage and pages."""
 
 from __future__ import annotations
 

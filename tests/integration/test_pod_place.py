@@ -172,7 +172,7 @@ def test_a_code_error_is_not_tried_again(tmp_path: Path, kube: KubeWorld) -> Non
 def test_a_product_that_the_image_lacks_is_told(tiny: TinyWorld, kube: KubeWorld, spec: JobSpec) -> None:
     """What keeps the job from beginning comes back as its error, not as a job that got lost."""
     kube.env["PYTHONPATH"] = str(ROOT)
-    with pytest.raises(MLOpsError, match=f"unknown product '{tiny.name}'") as caught:
+    with pytest.raises(MLOpsError, match=f"module '{tiny.name}.rules' is not to be found") as caught:
         run_in_pod(place_of(tiny), spec, Task().next_try())
     assert policy(caught.value).action is RetryAction.FAIL
 

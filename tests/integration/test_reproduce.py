@@ -21,6 +21,7 @@ from airflow_mlops_provider.lifecycle.records.reproduction import Finding
 from airflow_mlops_provider.runtime.reproduction import plan as reproduction
 from airflow_mlops_provider.runtime.reproduction import recorded_code
 from airflow_mlops_provider.storage.artifacts import open_store
+from tests.factories.declared import changed
 from tests.factories.shop import DAYS, RULES, SETTINGS, ShopWorld
 
 RAW = "raw file sales/2024-01-02.csv"
@@ -143,9 +144,8 @@ def test_one_setting(world: ShopWorld) -> None:
     """A setting is named down to its value; a part of the declaration that no job read is left out."""
     declared = world.product.training.trainer
     settings = {**declared.settings, "num_leaves": 5}
-    other = world.product.model_copy(
-        update={"goal": "another", "trainer": declared.model_copy(update={"settings": settings})}
-    )
+    trainer = declared.model_copy(update={"settings": settings})
+    other = changed(world.product, {"goal": "another", "training.trainer": trainer})
     steps = [step.recorded for step in Reproduction(asked(world), lambda _: None).steps if step.recorded]
     found = [one for manifest in steps for one in recorded_code.findings(manifest, other) if not one.equal]
     assert SETTINGS.endswith('"num_leaves": 4}')

@@ -58,7 +58,10 @@ class Shop(TinyWorld):
         settings = settings or '{"leaves": 2, "rate": 0.01, "rounds": 2, "kind": "trees", "one": 1}'
         changed = text.replace('trainer:train",', f'trainer:train", settings={settings},', 1)
         self.write(
-            "product.py", changed.replace("gates=Gates(min_metric=0.6),", f"gates=Gates(min_metric=0.999), {declared}")
+            "product.py",
+            changed.replace("min_metric=0.6", "min_metric=0.999").replace(
+                "training=Training(", f"training=Training({declared} "
+            ),
         )
 
     def rows(self) -> pd.DataFrame:

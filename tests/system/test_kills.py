@@ -81,7 +81,7 @@ class Survived:
 
     @cached_property
     def features(self) -> FeatureStoreBackend:
-        return FeatureStoreBackend(product, self.root / NAME / "feast")
+        return FeatureStoreBackend(product.shape, self.root / NAME / "feast")
 
     @cached_property
     def manifests(self) -> list[Manifest]:

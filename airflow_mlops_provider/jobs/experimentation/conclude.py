@@ -94,7 +94,7 @@ def facts_of(
         "stopped": found.stopped,
         "stopped_by": found.kind,
         "trials": found.ended,
-        "best": winner(context, found.best, offered),
+        "best": winner(context.settings.metric, found.best, offered),
         "baseline": known["baseline"],
         "current": found.current,
         "left_out": known["left_out"],
@@ -105,7 +105,7 @@ def facts_of(
     }
 
 
-def winner(context: Context, best: Trial | None, offered: Sequence[Algorithm]) -> dict[str, Any] | None:
+def winner(metric: str, best: Trial | None, offered: Sequence[Algorithm]) -> dict[str, Any] | None:
     """Return the best trial as the trainer that it is; None if no trial was complete."""
     if best is None or best.algorithm is None:
         return None
@@ -115,7 +115,7 @@ def winner(context: Context, best: Trial | None, offered: Sequence[Algorithm]) -
         "algorithm": best.algorithm,
         **trainer.to_json(),
         "value": best.value,
-        "metric": context.settings.metric,
+        "metric": metric,
     }
 
 

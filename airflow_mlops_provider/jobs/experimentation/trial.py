@@ -130,7 +130,7 @@ def attempt(context: Context, study: SearchStudy, trial: Trial, trainer: Trainer
     except Exception as error:
         if isinstance(error, MLOpsError) and error.retryable:
             raise
-        if isinstance(error, MissingExtraError) or missing_extra(error, trainer.requires):
+        if isinstance(error, MissingExtraError) or missing_extra(error, context.spec.requires):
             raise
         context.log.exception("the trainer failed")
         return ended("failed", reason=f"{type(error).__name__}: {error}"[:LONGEST_REASON])
