@@ -172,16 +172,19 @@ def unresolved(page: Path, root: Path, commands: set[str]) -> list[str]:
     return [f"{page.relative_to(root)}: {what}" for what, is_there in named.items() if not is_there]
 
 
-def upward_calls(page: Path, root: Path) -> list[str]:
-    """Return the calls of a page, ``file:function → file:function``, that go up the layers of ``pyproject.toml``."""
-    layers, offences = _layers(root), []
-    for chain in page.read_text("utf-8").split("\n\n"):
-        for item in re.split(r"\n(?=\s*(?:\d+\.|-) )", chain):
-            for call in re.split("⇒|;", item):
-                rooms = [(where.group(), layers.get(_room(where["file"]), -1)) for where in _FUNCTION.finditer(call)]
-                for (caller, above), (callee, below) in pairwise(rooms):
-                    if "→" in call and above > below:
-                        offences.append(f"{caller} → {callee}")
+def wrong_calls(page: Path, root: Path) -> list[str]:
+    """Return the calls of a page, ``file:function → file:function``, that the code does not make.
+
+    They go up the layers of ``pyproject.toml``, or the caller's module does not so much as name what it calls.
+    """
+    order, offences = layers(root), []
+    for item in re.split(r"\n\n|\n(?=\s*(?:\d+\.|-) )", page.read_text("utf-8")):
+        for chain in filter(lambda part: "→" in part, re.split("[⇒;]", item)):
+            for caller, callee in pairwise(_FUNCTION.finditer(chain)):
+                above, below = (order.get(_room(where["file"]), -1) for where in (caller, callee))
+                name = callee["name"].rpartition(".")[2]
+                if above > below or not re.search(rf"\b{name}\b", _source(caller, root)):
+                    offences.append(f"{caller.group()} → {callee.group()}")
     return offences
 
 
@@ -206,13 +209,22 @@ def _leads(page: Path, label: str, target: str) -> bool:
         return True
     path = target.partition("#")[0]
     says = label.strip("`")
-    honest = not _PATH.fullmatch(says) or path.endswith(says.lstrip("."))
+    honest = not _PATH.fullmatch(says) or says.strip("./") in path
     return (page.parent / path).exists() and honest
 
 
+def _file(where: re.Match[str], root: Path) -> Path | None:
+    return next((base / where["file"] for base in (root / PACKAGE, root) if (base / where["file"]).is_file()), None)
+
+
+def _source(where: re.Match[str], root: Path) -> str:
+    file = _file(where, root)
+    return file.read_text("utf-8") if file else ""
+
+
 def _function(where: re.Match[str], root: Path) -> bool:
-    files = [base / where["file"] for base in (root / PACKAGE, root) if (base / where["file"]).is_file()]
-    return bool(files) and where["name"] in functions(files[0])
+    file = _file(where, root)
+    return file is not None and where["name"] in functions(file)
 
 
 def _is_name(name: str, root: Path) -> bool:
@@ -242,11 +254,11 @@ def _made(line: str) -> list[str]:
     return [target for _, targets in _MAKE.findall(line) for target in targets.split()]
 
 
-def _layers(root: Path) -> dict[str, int]:
+def layers(root: Path) -> dict[str, int]:
     """Return each room's place in the order in which imports point."""
     told = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
-    layers = next(contract["layers"] for contract in told if contract["type"] == "layers")
-    return {room.strip(" ()"): number for number, layer in enumerate(layers) for room in re.split("[:|]", layer)}
+    listed = next(contract["layers"] for contract in told if contract["type"] == "layers")
+    return {room.strip(" ()"): number for number, layer in enumerate(listed) for room in re.split("[:|]", layer)}
 
 
 def _room(file: str) -> str:

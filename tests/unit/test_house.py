@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from itertools import combinations
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
+import yaml
 
 import airflow_mlops_provider
 from tests.factories import house
@@ -83,9 +85,32 @@ def test_pages_name_only_what_is_there(page: Path) -> None:
 
 
 def test_the_walk_goes_one_way() -> None:
-    """The walk of a delivery is there, and each of its calls goes down the layers that import-linter holds."""
+    """The walk of a delivery is there, and the code makes its calls, down the layers that import-linter holds."""
     assert len(house.walked(WALK)) > 40
-    assert house.upward_calls(WALK, ROOT) == []
+    assert house.wrong_calls(WALK, ROOT) == []
+
+
+def test_every_room_is_described() -> None:
+    """The list of rooms is that of the package's folders, and their order that of the contract for imports."""
+    text = WALK.read_text("utf-8")
+    rooms = {file.parent.name for file in PACKAGE.glob("[!_]*/__init__.py")}
+    assert set(re.findall(r"^\| `(\w+)/` \|", text, re.MULTILINE)) == rooms
+    drawing = text.partition("```\n")[2].partition("```")[0]
+    order = {room: place for place, names in enumerate(drawing.split("→")) for room in re.findall(r"\w+", names)}
+    layers = {room: place for room, place in house.layers(ROOT).items() if room in rooms | {"plugins"}}
+    assert order.keys() == layers.keys()
+    for one, other in combinations(order, 2):
+        assert (order[one] < order[other]) == (layers[one] < layers[other]), (one, other)
+
+
+def test_commit_hooks_are_make_lint() -> None:
+    """Whoever commits with the hooks passes the linters of CI: the same programs, from the same environment."""
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))["repos"]
+    assert [repository["repo"] for repository in hooks] == ["local"]
+    entries = {" ".join(hook["entry"].split()[:2]).removeprefix(".venv/bin/") for hook in hooks[0]["hooks"]}
+    recipe = (ROOT / "Makefile").read_text("utf-8").partition("\nlint:")[2].partition("\n\n")[0]
+    lint = {re.sub(r"( --check)? \.$", "", line.removeprefix("\t@$(BIN)/")) for line in recipe.splitlines()[1:]}
+    assert entries == lint
 
 
 def test_the_index_of_decisions_is_whole() -> None:
@@ -241,11 +266,19 @@ def test_a_page_that_names_what_is_there_is_left_alone(planted: Path, text: str)
     assert house.unresolved(page, planted, {"demo"}) == []
 
 
-def test_a_call_that_goes_up_is_found(planted: Path) -> None:
-    """A call's arrow goes down or stays; a hand-over by a record, or by a process, may lead anywhere."""
-    down = "1. `operators/a.py:execute` → `jobs/train.py:run` → `backends/b.py:fit`\n"
-    over = "2. `jobs/train.py:run` ⇒ `operators/a.py:finish`; `backends/b.py:fit`\n"
+def test_a_call_that_is_not_made_is_found(planted: Path) -> None:
+    """A call goes down or stays, and its module names what it calls; a hand-over by a record may lead anywhere."""
+    package = planted / house.PACKAGE
+    _plant(package, "operators/a.py", "from jobs.train import run\n\n\ndef execute():\n    run()\n")
+    _plant(package, "backends/b.py", "def fit(run):\n    run()\n")
+    down = "1. `operators/a.py:execute` → `jobs/train.py:run`\n"
+    over = "2. `jobs/train.py:run` ⇒ `operators/a.py:execute`; `backends/b.py:fit`\n"
     page = _plant(planted, "docs/architecture.md", down + over)
-    assert house.upward_calls(page, planted) == []
-    page.write_text(f"{down}{over}3. `backends/b.py:fit` → `jobs/train.py:run`\n")
-    assert house.upward_calls(page, planted) == ["backends/b.py:fit → jobs/train.py:run"]
+    assert house.wrong_calls(page, planted) == []
+    page.write_text(
+        f"{down}{over}3. `backends/b.py:fit` → `jobs/train.py:run`\n4. `jobs/train.py:run` → `backends/b.py:fit`\n"
+    )
+    assert house.wrong_calls(page, planted) == [
+        "backends/b.py:fit → jobs/train.py:run",
+        "jobs/train.py:run → backends/b.py:fit",
+    ]
