@@ -25,7 +25,7 @@ STATE = "state.pt"
 DEFAULTS: dict[str, Any] = {
     "epochs": 40,
     "patience": 5,
-    "tail": 0.15,
+    "holdout": 0.15,
     "batch": 256,
     "learning_rate": 0.001,
     "weight_decay": 0.3,
@@ -64,7 +64,7 @@ def train(
 
     :param features: the assembled inputs, one row an example, oldest first: the last ones say when to stop.
     :param label: 1 for late, 0 for not, in the same order.
-    :param settings: any of ``DEFAULTS``. ``embed`` names numbers that are treated as categories; ``tail`` is the share
+    :param settings: any of ``DEFAULTS``. ``embed`` names numbers treated as categories; ``holdout`` is the share
         of rows kept for early stopping; ``precision`` is float32, bf16, fp16, or auto: reduced on a GPU only.
     :param seed: settles every random choice.
     :param checkpoints: keeps how far this training has come; without it, a killed one begins anew.
@@ -99,7 +99,7 @@ class _Training:
         self.precision = network.precision(settings["precision"], self.device)
         self.facts = network.deterministic(seed, settings["threads"], self.device, self.precision)
         rows = len(features)
-        self.rows = rows - int(rows * settings["tail"])
+        self.rows = rows - int(rows * settings["holdout"])
         self.network = network.Network(features[: self.rows], settings).to(self.device)
         self.numbers, self.codes = (part.to(self.device) for part in self.network.encode(features))
         self.label = torch.tensor(label.to_numpy(), dtype=torch.float32, device=self.device)
@@ -116,7 +116,7 @@ class _Training:
         return self.epoch < self.settings["epochs"] and self.epoch - self.best["epoch"] < self.settings["patience"]
 
     def one_epoch(self) -> None:
-        """Learn from every row once, in a new order, and look how well the tail is foretold."""
+        """Learn from every row once, in a new order, and look how well it predicts the holdout."""
         import torch
 
         began = time.monotonic()
@@ -124,13 +124,13 @@ class _Training:
         order = torch.randperm(self.rows).to(self.device)  # drawn on the CPU: the same on every device
         losses = [self._step(rows) for rows in order.split(self.settings["batch"])]
         self.epoch += 1
-        tail = self._tail_loss()
-        if tail < self.best["loss"]:
+        loss = self._holdout_loss()
+        if loss < self.best["loss"]:
             weights = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
-            self.best = {"epoch": self.epoch, "loss": tail, "network": weights}
+            self.best = {"epoch": self.epoch, "loss": loss, "network": weights}
         log.info(
-            "epoch %d of %d on %s: log loss %.4f, on the tail %.4f, best in epoch %d; %.2f s",
-            self.epoch, self.settings["epochs"], self.device, torch.stack(losses).mean().item(), tail,
+            "epoch %d of %d on %s: log loss %.4f, on the holdout %.4f, best in epoch %d; %.2f s",
+            self.epoch, self.settings["epochs"], self.device, torch.stack(losses).mean().item(), loss,
             self.best["epoch"], time.monotonic() - began,
         )  # fmt: skip
 
@@ -146,14 +146,14 @@ class _Training:
         self.scaler.update()
         return loss.detach()
 
-    def _tail_loss(self) -> float:
+    def _holdout_loss(self) -> float:
         import torch
 
-        tail = slice(self.rows if self.rows < len(self.label) else 0, None)
+        holdout = slice(self.rows if self.rows < len(self.label) else 0, None)
         self.network.eval()
         with torch.no_grad():
-            logits = self.network.logits(self.numbers[tail], self.codes[tail])
-            return float(torch.nn.functional.binary_cross_entropy_with_logits(logits, self.label[tail]))
+            logits = self.network.logits(self.numbers[holdout], self.codes[holdout])
+            return float(torch.nn.functional.binary_cross_entropy_with_logits(logits, self.label[holdout]))
 
     def write(self, folder: Path) -> None:
         """Write everything that the next epoch depends on."""
@@ -200,14 +200,14 @@ class _Training:
         if not self.best["network"]:
             raise ValueError(f"no epoch of {self.epoch} gave a loss that is a number; take a lower learning_rate")
         network.load_state_dict(self.best["network"])
-        told = {"settings": self.settings, "devices": self.devices, "resumed_after_epoch": first}
-        network.facts = {**self.facts, **told}
+        record = {"settings": self.settings, "devices": self.devices, "resumed_after_epoch": first}
+        network.facts = {**self.facts, **record}
         network.metrics = {
             "epochs": self.epoch,
             "best_epoch": self.best["epoch"],
-            "tail_log_loss": self.best["loss"],
+            "holdout_log_loss": self.best["loss"],
             "epoch_seconds": seconds / max(1, self.epoch - first),
         }
         best = (self.best["epoch"], self.best["loss"])
-        log.info("the best of %d epochs was %d, log loss on the tail %.4f", self.epoch, *best)
+        log.info("the best of %d epochs was %d, log loss on the holdout %.4f", self.epoch, *best)
         return network.cpu().eval()

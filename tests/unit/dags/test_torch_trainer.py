@@ -86,7 +86,7 @@ def test_precision_makes_a_difference() -> None:
 
 
 def test_it_stops_early_and_keeps_the_best(tmp_path: Path) -> None:
-    """When the tail is foretold worse for some epochs it stops, with the best epoch's weights."""
+    """When it predicts the holdout worse for some epochs it stops, with the best epoch's weights."""
     _, network = weights({"epochs": 200, "patience": 3, "learning_rate": 0.2}, Kept(tmp_path))
     best = network.metrics["best_epoch"]
     assert network.metrics["epochs"] == best + 3 < 200
@@ -114,10 +114,10 @@ def test_it_reports_each_epoch() -> None:
     assert len(told) == SETTINGS["epochs"] + 3
 
 
-def test_it_knows_nothing_of_the_tail() -> None:
+def test_it_knows_nothing_of_the_holdout() -> None:
     """Categories, means and spreads come from the rows that are learnt from, not from those that say when to stop."""
     features, label = rows()
-    last = int(len(features) * (1 - DEFAULTS["tail"]))
+    last = int(len(features) * (1 - DEFAULTS["holdout"]))
     features["carrier"] = features["carrier"].astype(object)
     features.loc[last:, "carrier"] = "only later"
     features.loc[last:, "distance"] = 1e9
