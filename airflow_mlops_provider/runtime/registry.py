@@ -59,7 +59,7 @@ JOBS: dict[str, Job] = {
         f"{_HERE}.validation.validate", ("expectations", "sources", *_SHAPE), ("great-expectations", *_TABLES)
     ),
     "search": Job(
-        f"{_HERE}.experimentation.search",
+        f"{_HERE}.experimentation.open_search",
         ("assemble", "trainer", "metric", "baseline", *_SEARCH, *_SHAPE),
         ("optuna", "numpy", *_TABLES),
         effect=True,
@@ -77,7 +77,7 @@ JOBS: dict[str, Job] = {
         (*PREDICTING, "numpy", *_TABLES),
     ),
     "retune": Job(
-        f"{_HERE}.training.retune",
+        f"{_HERE}.experimentation.retune",
         (
             *(
                 "assemble",

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.unit.test_search import ended
 
 from airflow_mlops_provider.lifecycle.search.conclusion import conclude
 from airflow_mlops_provider.lifecycle.search.declaration import Criteria
 from airflow_mlops_provider.lifecycle.search.trials import Trial
+from tests.unit.lifecycle.search.test_declaration import ended
 
 CURRENT = "no trial beats the current settings, which reached 0.7000"
 

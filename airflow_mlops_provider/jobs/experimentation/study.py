@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_mlops_provider.backends.tracking.mlflow.search import MlflowSearch
 from airflow_mlops_provider.exceptions import ConfigurationError, ConflictError
 from airflow_mlops_provider.lifecycle.frozen import Frozen, digest
 from airflow_mlops_provider.lifecycle.product import MLProduct
-from airflow_mlops_provider.lifecycle.search.declaration import Criteria, Search
+from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Criteria, Search, algorithm_of
 from airflow_mlops_provider.lifecycle.search.trials import Stop
 from airflow_mlops_provider.runtime.address import code_hashes
 from airflow_mlops_provider.runtime.context import JobContext
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from airflow_mlops_provider.backends.search.optuna.study import SearchStudy
 
 JOB = "search"
+TRAIN, VALIDATE = "train", "validate"
 
 
 class StopRecord(Frozen):
-    """Why a search takes no further trial: kept once, and found by whoever comes after."""
+    """Why a search takes no further trial: written once, and read by the tasks that come after."""
 
     study: str
     criteria: Criteria
@@ -42,12 +43,17 @@ def criteria_of(context: JobContext) -> Criteria:
     return Criteria.model_validate(context.spec.params["criteria"])
 
 
+def algorithms_of(search: Search, facts: dict[str, Any]) -> list[Algorithm]:
+    """Return the algorithms that a study tries: the declared ones, but for those that were left out."""
+    return [algorithm_of(search.algorithms, name) for name in facts["algorithms"]]
+
+
 def study_of(context: JobContext, name: str) -> SearchStudy:
     """Return a study in the database that holds the searches."""
     from airflow_mlops_provider.backends.search.optuna.study import SearchStudy
 
     if context.spec.services.search is None:
-        raise ConfigurationError("this job was not told the database of searches; run it by its operator")
+        raise ConfigurationError("this job was not given the database of searches; run it by its operator")
     return SearchStudy(name, context.spec.services.search)
 
 
@@ -74,14 +80,15 @@ def check_code(known: dict[str, str], product: MLProduct) -> None:
         )
 
 
-def keep_stop(store: Store, product: str, record: StopRecord) -> None:
-    """Keep why a search stopped; what was kept first stands."""
+def save_stop(store: Store, product: str, study: str, criteria: Criteria, stop: Stop) -> None:
+    """Keep why a search stopped, for :func:`load_stop`; what was kept first is not replaced."""
+    record = StopRecord(study=study, criteria=criteria, stop=stop)
     with suppress(ConflictError):  # it is the same: it follows from the trials
-        store.write_new(_key(product, record.study, record.criteria), record.model_dump_json(indent=1).encode())
+        store.write_new(_key(product, study, criteria), record.model_dump_json(indent=1).encode())
 
 
-def kept_stop(store: Store, product: str, study: str, criteria: Criteria) -> Stop | None:
-    """Return why a search stopped, as it was kept; None while it goes on."""
+def load_stop(store: Store, product: str, study: str, criteria: Criteria) -> Stop | None:
+    """Return why a search stopped; None while it goes on."""
     try:
         return StopRecord.model_validate_json(store.read(_key(product, study, criteria))).stop
     except FileNotFoundError:
