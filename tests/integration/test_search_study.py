@@ -36,7 +36,7 @@ def url(tmp_path: Path) -> str:
 def study(url: str) -> SearchStudy:
     """A study of six slots."""
     one = SearchStudy("six", url)
-    one.open(6, {"split": "abc"}, ("trees", {"rate": 0.5, "leaves": 8}))
+    one.open(6, {"split": "abc"}, (TREES, {"rate": 0.5, "leaves": 8}))
     return one
 
 

@@ -11,9 +11,11 @@ from typing import Any
 
 from airflow_mlops_provider.jobs.experimentation.search_page import Story, comparison, search_page
 from airflow_mlops_provider.jobs.experimentation.study import (
+    OpenedSearch,
     algorithms_of,
     criteria_of,
     mlflow_of,
+    opened_search,
     save_stop,
     search_of,
     study_of,
@@ -34,15 +36,14 @@ def run(context: JobContext) -> JobResult:
     """
     product, criteria = context.product, criteria_of(context)
     study = study_of(context, context.spec.params["study"])
-    opened = study.facts()
+    opened = opened_search(study)
     trials = [trial for trial in study.trials() if trial.slot < criteria.trials]
-    algorithms = algorithms_of(search_of(product), opened)
-    conclusion = conclude(criteria, trials, opened["baseline"], opened["current"])
-    write(context, conclusion, trials, algorithms, opened)
+    conclusion = conclude(criteria, trials, opened.baseline, opened.current)
+    write(context, conclusion, trials, opened)
     if conclusion.stop:
         save_stop(context.store, product.name, study.name, criteria, conclusion.stop)
     study.note("stopped", {"kind": conclusion.kind, "reason": conclusion.stopped})
-    facts = facts_of(context, conclusion, algorithms, opened)
+    facts = facts_of(context, conclusion, opened)
     log_to_mlflow(context, facts)
     context.log.info("%s stopped: %s", study.name, conclusion.stopped)
     for line in conclusion.broken:
@@ -57,27 +58,22 @@ def run(context: JobContext) -> JobResult:
     )
 
 
-def facts_of(
-    context: JobContext, conclusion: Conclusion, algorithms: Sequence[Algorithm], opened: dict[str, Any]
-) -> dict[str, Any]:
-    """Return what the report says in figures: the winner as the trainer that it is, and what it was compared with.
-
-    :param opened: the facts with which the study was opened.
-    """
+def facts_of(context: JobContext, conclusion: Conclusion, opened: OpenedSearch) -> dict[str, Any]:
+    """Return what the report says in figures: the winner as the trainer that it is, and what it was compared with."""
     note = str(context.spec.params.get("needs_data_change") or "").strip()
     return {
-        "study": opened["study"],
+        "study": opened.study,
         "stopped": conclusion.stopped,
         "stopped_by": conclusion.kind,
         "trials": conclusion.ended,
-        "best": winner(context.product.metric, conclusion.best, algorithms),
-        "baseline": opened["baseline"],
+        "best": winner(context.product.metric, conclusion.best, algorithms_of(context.product, opened)),
+        "baseline": opened.baseline,
         "current": conclusion.current,
-        "left_out": opened["left_out"],
+        "left_out": opened.left_out,
         "unfinished": list(conclusion.unfinished),
         "needs_data_change": note or conclusion.needs_data_change,
-        "mlflow_run": opened["run_id"],
-        "page_url": mlflow_of(context, opened["study"]).url(opened["run_id"]),
+        "mlflow_run": opened.run_id,
+        "page_url": mlflow_of(context, opened.study).url(opened.run_id),
     }
 
 
@@ -86,33 +82,22 @@ def winner(metric: str, best: Trial | None, algorithms: Sequence[Algorithm]) -> 
     if best is None or best.algorithm is None:
         return None
     trainer = algorithm_of(algorithms, best.algorithm).trainer(best.params)
-    return {
-        "trial": best.slot,
-        "algorithm": best.algorithm,
-        **trainer.to_json(),
-        "value": best.value,
-        "metric": metric,
-    }
+    origin = {"trial": best.slot, "algorithm": best.algorithm, "value": best.value, "metric": metric}
+    return {**origin, **trainer.to_json()}
 
 
-def write(
-    context: JobContext,
-    conclusion: Conclusion,
-    trials: Sequence[Trial],
-    algorithms: Sequence[Algorithm],
-    opened: dict[str, Any],
-) -> None:
+def write(context: JobContext, conclusion: Conclusion, trials: Sequence[Trial], opened: OpenedSearch) -> None:
     """Write the report's files."""
-    limits = {"baseline": opened["baseline"], "current": conclusion.current, "target": criteria_of(context).target}
+    limits = {"baseline": opened.baseline, "current": conclusion.current, "target": criteria_of(context).target}
     story = Story(
-        title=f"{context.product.name}: search {opened['study']}",
+        title=f"{context.product.name}: search {opened.study}",
         metric=context.product.metric,
         stopped=conclusion.stopped,
         trials=trials,
-        algorithms=algorithms,
+        algorithms=algorithms_of(context.product, opened),
         limits={name: value for name, value in limits.items() if value is not None},
         best=conclusion.best,
-        notes=(*conclusion.broken, *(f"{name} was left out: {why}" for name, why in opened["left_out"].items())),
+        notes=(*conclusion.broken, *(f"{name} was left out: {why}" for name, why in opened.left_out.items())),
     )
     (context.folder / PAGE).write_text(search_page(story))
     (context.folder / CHART).write_text(comparison(story))

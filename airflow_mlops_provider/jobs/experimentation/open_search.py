@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 from airflow_mlops_provider.backends.extras import available
 from airflow_mlops_provider.jobs.evaluation.evaluate import naive
 from airflow_mlops_provider.jobs.experimentation.holdout import TIME, measure, split
 from airflow_mlops_provider.jobs.experimentation.study import (
     TRAIN,
     VALIDATE,
+    OpenedSearch,
     code_of,
     criteria_of,
     mlflow_of,
     search_of,
     study_of,
 )
-from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, incumbent
+from airflow_mlops_provider.lifecycle.search.declaration import incumbent
 from airflow_mlops_provider.runtime.address import address
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 
@@ -36,22 +34,23 @@ def run(context: JobContext) -> JobResult:
     algorithms, left_out = available(search.algorithms)
     for name, why in left_out.items():
         context.log.warning("algorithm %s is left out: %s", name, why)
-    current = incumbent(algorithms, product.trainer)
-    facts: dict[str, Any] = {
-        "study": study_name(context),
-        "rows": {TRAIN: len(train), VALIDATE: len(validate)},
-        "cut": str(validate[TIME].iloc[0]),
-        "algorithms": [algorithm.name for algorithm in algorithms],
-        "left_out": left_out,
-        "baseline": measure(product.metric, validate[label.column], naive(product, train, validate)),
-        "current": 0 if current else None,
-    }
-    study, slots = study_of(context, facts["study"]), criteria_of(context).trials
-    study.open(slots, {**facts, "code": code_of(product)}, current)
-    run_id = log_to_mlflow(context, facts)
-    study.note("run_id", run_id)
-    context.log.info("study %s: %d slots; validation begins %s", study.name, slots, facts["cut"])
-    return JobResult(facts={**facts, "run_id": run_id}, metrics={"baseline": facts["baseline"]}, seed=search.seed)
+    current, name, cut = incumbent(algorithms, product.trainer), study_name(context), str(validate[TIME].iloc[0])
+    opened = OpenedSearch(
+        study=name,
+        rows={TRAIN: len(train), VALIDATE: len(validate)},
+        cut=cut,
+        algorithms=tuple(algorithm.name for algorithm in algorithms),
+        left_out=left_out,
+        baseline=measure(product.metric, validate[label.column], naive(product, train, validate)),
+        current=0 if current else None,
+        code=code_of(product),
+        run_id=log_to_mlflow(context, name, cut),
+    )
+    slots = criteria_of(context).trials
+    study_of(context, name).open(slots, opened.to_json(), current)
+    context.log.info("study %s: %d slots; validation begins %s", name, slots, cut)
+    facts = opened.model_dump(mode="json", exclude={"code"})
+    return JobResult(facts=facts, metrics={"baseline": opened.baseline}, seed=search.seed)
 
 
 def study_name(context: JobContext) -> str:
@@ -60,21 +59,13 @@ def study_name(context: JobContext) -> str:
     return f"{context.product.name}-{address(without_criteria, context.product)[:12]}"
 
 
-def log_to_mlflow(context: JobContext, facts: dict[str, Any]) -> str:
+def log_to_mlflow(context: JobContext, study: str, cut: str) -> str:
     """Make the study's run in MLflow and return its id."""
     search, run = search_of(context.product), context.spec.run
-    params = {
-        "validation": search.validation,
-        "seed": search.seed,
-        "cut": facts["cut"],
-        "space": space(search.algorithms),
+    space = {
+        algorithm.name: {name: span.to_json() for name, span in algorithm.space.items()}
+        for algorithm in search.algorithms
     }
+    params = {"validation": search.validation, "seed": search.seed, "cut": cut, "space": space}
     tags = {"dag_id": run.dag_id, "run_id": run.run_id, "task_id": run.task_id, "mlops.metric": context.product.metric}
-    return mlflow_of(context, facts["study"]).open(params, tags, context.input("training_set"))
-
-
-def space(algorithms: Sequence[Algorithm]) -> dict[str, Any]:
-    """Return the searched settings of each algorithm as plain JSON."""
-    return {
-        algorithm.name: {name: span.to_json() for name, span in algorithm.space.items()} for algorithm in algorithms
-    }
+    return mlflow_of(context, study).open(params, tags, context.input("training_set"))

@@ -61,7 +61,7 @@ def search(context: JobContext, algorithm: Algorithm) -> tuple[list[Trial], str]
     context.log.info("tries learn from %d rows and are judged on the %d after them", *map(len, parts))
     criteria = Criteria(trials=limits.trials + 1, minutes=limits.minutes)
     study, trials = SearchStudy("retuning"), list[Trial]()
-    study.open(criteria.trials, first=(algorithm.name, algorithm.params_of(product.trainer) or {}))
+    study.open(criteria.trials, first=(algorithm, algorithm.params_of(product.trainer) or {}))
     while (stopped := stop(criteria, trials)) is None:
         trial = study.begin(len(trials), [algorithm], product.trainer.seed)
         # At an address of its own: no try may go on from another one's checkpoints.

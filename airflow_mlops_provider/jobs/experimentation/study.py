@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_mlops_provider.backends.tracking.mlflow.search import MlflowSearch
 from airflow_mlops_provider.exceptions import ConfigurationError, ConflictError
 from airflow_mlops_provider.lifecycle.frozen import Frozen, digest
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Criteria, Search, algorithm_of
-from airflow_mlops_provider.lifecycle.search.trials import Stop
+from airflow_mlops_provider.lifecycle.search.trials import Stop, stop
 from airflow_mlops_provider.runtime.address import code_hashes
 from airflow_mlops_provider.runtime.context import JobContext
 from airflow_mlops_provider.runtime.registry import find_job
@@ -21,6 +21,28 @@ if TYPE_CHECKING:
 
 JOB = "search"
 TRAIN, VALIDATE = "train", "validate"
+
+
+class OpenedSearch(Frozen):
+    """What a search was opened with, as its study keeps it.
+
+    :param rows, cut: how many rows each part of the split has, and when the validation rows begin.
+    :param algorithms, left_out: names of those that are tried, and why others are not.
+    :param baseline: the metric of the naive prediction on the validation rows.
+    :param current: the slot that tries the pipeline's own settings; None if the space does not hold them.
+    :param code: the hash of each source file that decides what the trials give.
+    :param run_id: the search's run in MLflow.
+    """
+
+    study: str
+    rows: dict[str, int]
+    cut: str
+    algorithms: tuple[str, ...]
+    left_out: dict[str, str]
+    baseline: float
+    current: int | None
+    code: dict[str, str]
+    run_id: str
 
 
 class StopRecord(Frozen):
@@ -43,9 +65,9 @@ def criteria_of(context: JobContext) -> Criteria:
     return Criteria.model_validate(context.spec.params["criteria"])
 
 
-def algorithms_of(search: Search, facts: dict[str, Any]) -> list[Algorithm]:
-    """Return the algorithms that a study tries: the declared ones, but for those that were left out."""
-    return [algorithm_of(search.algorithms, name) for name in facts["algorithms"]]
+def algorithms_of(product: MLProduct, opened: OpenedSearch) -> list[Algorithm]:
+    """Return the algorithms that a search tries: the declared ones, but for those that were left out."""
+    return [algorithm_of(search_of(product).algorithms, name) for name in opened.algorithms]
 
 
 def study_of(context: JobContext, name: str) -> SearchStudy:
@@ -55,6 +77,11 @@ def study_of(context: JobContext, name: str) -> SearchStudy:
     if context.spec.services.search is None:
         raise ConfigurationError("this job was not given the database of searches; run it by its operator")
     return SearchStudy(name, context.spec.services.search)
+
+
+def opened_search(study: SearchStudy) -> OpenedSearch:
+    """Return what a search was opened with."""
+    return OpenedSearch.model_validate(study.facts(), extra="ignore")  # its end is noted beside it
 
 
 def mlflow_of(context: JobContext, study: str) -> MlflowSearch:
@@ -80,9 +107,18 @@ def check_code(known: dict[str, str], product: MLProduct) -> None:
         )
 
 
-def save_stop(store: Store, product: str, study: str, criteria: Criteria, stop: Stop) -> None:
+def decide(context: JobContext, study: SearchStudy) -> Stop | None:
+    """Return why the search takes no further trial, and keep that for the tasks to come; None if it goes on."""
+    criteria = criteria_of(context)
+    decision = stop(criteria, study.trials())
+    if decision:
+        save_stop(context.store, context.product.name, study.name, criteria, decision)
+    return decision
+
+
+def save_stop(store: Store, product: str, study: str, criteria: Criteria, decision: Stop) -> None:
     """Keep why a search stopped, for :func:`load_stop`; what was kept first is not replaced."""
-    record = StopRecord(study=study, criteria=criteria, stop=stop)
+    record = StopRecord(study=study, criteria=criteria, stop=decision)
     with suppress(ConflictError):  # it is the same: it follows from the trials
         store.write_new(_key(product, study, criteria), record.model_dump_json(indent=1).encode())
 

@@ -9,18 +9,18 @@ from airflow_mlops_provider.jobs.experimentation.holdout import Split
 from airflow_mlops_provider.jobs.experimentation.study import (
     TRAIN,
     VALIDATE,
+    OpenedSearch,
     algorithms_of,
     check_code,
-    criteria_of,
+    decide,
     mlflow_of,
-    save_stop,
+    opened_search,
     search_of,
     study_of,
 )
 from airflow_mlops_provider.jobs.experimentation.trial_runner import Pruned, run_trial
 from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.lifecycle.search.declaration import Pruning, algorithm_of
-from airflow_mlops_provider.lifecycle.search.trials import stop
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 
 if TYPE_CHECKING:
@@ -29,36 +29,39 @@ if TYPE_CHECKING:
 
 def run(context: JobContext) -> JobResult:
     """Write ``trial.json``. A trial that has ended is not trained again; none begins once the search has stopped."""
-    product, search, criteria = context.product, search_of(context.product), criteria_of(context)
     slot, study = int(context.spec.params["slot"]), study_of(context, context.spec.params["study"])
-    facts = study.facts()
-    check_code(facts["code"], product)
-    trials = study.trials()
-    stopped = stop(criteria, trials)
-    if stopped and trials[slot].state == "waiting":
-        save_stop(context.store, product.name, study.name, criteria, stopped)
+    opened = opened_search(study)
+    check_code(opened.code, context.product)
+    stopped, state = decide(context, study), study.trials()[slot].state
+    if stopped and state == "waiting":
         return JobResult(kind=Report, facts={"slot": slot, "skipped": stopped.reason}, fields={"passed": True})
-    if trials[slot].state == "running":
+    if state == "running":
         context.log.info("an earlier try began this trial; going on with its params")
-    algorithms = algorithms_of(search, facts)
+    result = attempt(context, study, slot, opened)
+    decide(context, study)
+    return result
+
+
+def attempt(context: JobContext, study: SearchStudy, slot: int, opened: OpenedSearch) -> JobResult:
+    """Run a slot's trial, unless it has ended, log it to MLflow, and return its report."""
+    search, metric = search_of(context.product), context.product.metric
+    algorithms = algorithms_of(context.product, opened)
     trial = study.begin(slot, algorithms, search.seed)
     assert trial.algorithm is not None
     trainer = algorithm_of(algorithms, trial.algorithm).trainer(trial.params)
     context.log.info("trial %d of %s: %s with %s", slot, study.name, trial.algorithm, trial.params)
     mlflow = mlflow_of(context, study.name)
-    run_id = mlflow.begin(trial, facts["run_id"], {"seed": trainer.seed})
+    run_id = mlflow.begin(trial, opened.run_id, {"seed": trainer.seed})
     if trial.ended is None:
         split = Split(*(context.read(context.input("split"), table) for table in (TRAIN, VALIDATE)))
         trial = run_trial(context, study, trial, trainer, split, reporter(study, slot, search.pruning))
     context.log.info("trial %d is %s: %s", slot, trial.state, trial.reason or trial.value)
-    mlflow.end(trial, run_id, product.metric)
-    if stopped := stop(criteria, study.trials()):
-        save_stop(context.store, product.name, study.name, criteria, stopped)
+    mlflow.end(trial, run_id, metric)
     (context.folder / "trial.json").write_text(trial.model_dump_json(indent=1))
     return JobResult(
         kind=Report,
         facts={**trial.to_json(), "study": study.name, "mlflow_run": run_id},
-        metrics={product.metric: trial.value} if trial.value is not None else {},
+        metrics={metric: trial.value} if trial.value is not None else {},
         fields={"passed": trial.state != "failed", "broken": (trial.reason,) if trial.state == "failed" else ()},
         seed=trainer.seed,
     )

@@ -177,7 +177,7 @@ def algorithm_of(algorithms: Iterable[Algorithm], name: str) -> Algorithm:
     return by_name[name]
 
 
-def incumbent(algorithms: Sequence[Algorithm], trainer: Trainer) -> tuple[str, dict[str, Any]] | None:
+def incumbent(algorithms: Sequence[Algorithm], trainer: Trainer) -> tuple[Algorithm, dict[str, Any]] | None:
     """Return the algorithm and the params that make the pipeline's trainer; None if the search does not cover it.
 
     It is tried first: a winner is worth something only against the current settings.
@@ -185,5 +185,5 @@ def incumbent(algorithms: Sequence[Algorithm], trainer: Trainer) -> tuple[str, d
     for algorithm in algorithms:
         params = algorithm.params_of(trainer)
         if params is not None:
-            return algorithm.name, params
+            return algorithm, params
     return None

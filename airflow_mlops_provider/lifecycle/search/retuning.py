@@ -55,7 +55,8 @@ def around(fixed: Trainer, spread: float, algorithms: Sequence[Algorithm] = ()) 
 
     :param algorithms: those of the product's experiments; the ranges that they declare are not left.
     """
-    known = _declared(fixed, algorithms)
+    match = incumbent(algorithms, fixed)
+    known = match[0].space if match else {}
     spans = {name: _span(value, spread, known.get(name)) for name, value in fixed.settings.items()}
     space = {name: span for name, span in spans.items() if span is not None}
     if not space:
@@ -86,12 +87,6 @@ def conclude_retuning(fixed: Mapping[str, Any], metric: str, trials: Iterable[Tr
     summary = f"settings changed: {metric} {first.value:.4f} -> {best.value:.4f} {where}, {listed}"
     summary = f"{summary} (try {best.slot} of {tries})"
     return Retuned(tries=tries, fixed=first.value, best=best.value, settings=changed, summary=summary)
-
-
-def _declared(fixed: Trainer, algorithms: Sequence[Algorithm]) -> Mapping[str, Span]:
-    """Return the ranges that the product's experiments declare for the trainer that is fixed."""
-    match = incumbent(algorithms, fixed)
-    return next((algorithm.space for algorithm in algorithms if match and algorithm.name == match[0]), {})
 
 
 def _span(value: Any, spread: float, known: Span | None) -> Span | None:

@@ -58,7 +58,7 @@ class SearchStudy:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
 
     def open(
-        self, trials: int, facts: Mapping[str, Any] | None = None, first: tuple[str, dict[str, Any]] | None = None
+        self, trials: int, facts: Mapping[str, Any] | None = None, first: tuple[Algorithm, dict[str, Any]] | None = None
     ) -> None:
         """Make the study with so many slots; one that is there is kept, and gets the slots that it lacks.
 
@@ -73,7 +73,7 @@ class SearchStudy:
             for key, value in (facts or {}).items():
                 study.set_user_attr(key, value)
             for slot in range(len(study.get_trials(deepcopy=False)), trials):
-                study.enqueue_trial(_fixed(*first) if first and slot == 0 else {})
+                study.enqueue_trial(_optuna_params(*first) if first and slot == 0 else {})
 
     def facts(self) -> dict[str, Any]:
         """Return the JSON values that go with the study. :raises UnknownNameError: if there is no such study."""
@@ -197,8 +197,8 @@ class _MedianOfSameAlgorithm(BasePruner):
         return self._rule.prune(peers, trial)
 
 
-def _fixed(algorithm: str, params: Mapping[str, Any]) -> dict[str, Any]:
-    return {ALGORITHM: algorithm, **{f"{algorithm}.{name}": value for name, value in params.items()}}
+def _optuna_params(algorithm: Algorithm, params: Mapping[str, Any]) -> dict[str, Any]:
+    return {ALGORITHM: algorithm.name, **{f"{algorithm.name}.{name}": value for name, value in params.items()}}
 
 
 def _suggest_value(trial: optuna.trial.Trial, name: str, span: IntRange | FloatRange | Choice) -> None:

@@ -107,7 +107,7 @@ def test_params_and_their_trainer() -> None:
     params = {"leaves": 8, "rate": 0.1, "kind": "gbdt"}
     trainer = TREES.trainer(params)
     assert trainer == Trainer(code="shop.trainer:train", settings={"objective": "binary", **params})
-    assert incumbent([TREES], trainer) == ("trees", params)
+    assert incumbent([TREES], trainer) == (TREES, params)
     with pytest.raises(UnknownNameError, match="unknown searched setting of trees 'depth'; known: kind, leaves, rate"):
         TREES.trainer({"depth": 3})
 
