@@ -14,9 +14,9 @@ from airflow_mlops_provider.jobs.experimentation.study import (
     OpenedSearch,
     algorithms_of,
     criteria_of,
+    decide,
     mlflow_of,
     opened_search,
-    save_stop,
     search_of,
     study_of,
 )
@@ -40,8 +40,7 @@ def run(context: JobContext) -> JobResult:
     trials = [trial for trial in study.trials() if trial.slot < criteria.trials]
     conclusion = conclude(criteria, trials, opened.baseline, opened.current)
     write(context, conclusion, trials, opened)
-    if conclusion.stop:
-        save_stop(context.store, product.name, study.name, criteria, conclusion.stop)
+    decide(context, study)
     study.note("stopped", {"kind": conclusion.kind, "reason": conclusion.stopped})
     facts = facts_of(context, conclusion, opened)
     log_to_mlflow(context, facts)

@@ -26,7 +26,7 @@ TRAIN, VALIDATE = "train", "validate"
 class OpenedSearch(Frozen):
     """What a search was opened with, as its study keeps it.
 
-    :param rows, cut: how many rows each part of the split has, and when the validation rows begin.
+    :param cut: when the validation rows begin.
     :param algorithms, left_out: names of those that are tried, and why others are not.
     :param baseline: the metric of the naive prediction on the validation rows.
     :param current: the slot that tries the pipeline's own settings; None if the space does not hold them.

@@ -182,8 +182,5 @@ def incumbent(algorithms: Sequence[Algorithm], trainer: Trainer) -> tuple[Algori
 
     It is tried first: a winner is worth something only against the current settings.
     """
-    for algorithm in algorithms:
-        params = algorithm.params_of(trainer)
-        if params is not None:
-            return algorithm, params
-    return None
+    matches = ((algorithm, algorithm.params_of(trainer)) for algorithm in algorithms)
+    return next(((algorithm, params) for algorithm, params in matches if params is not None), None)

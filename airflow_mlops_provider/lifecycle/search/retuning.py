@@ -92,16 +92,12 @@ def conclude_retuning(fixed: Mapping[str, Any], metric: str, trials: Iterable[Tr
 def _span(value: Any, spread: float, known: Span | None) -> Span | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or isinstance(known, Choice) or value <= 0:
         return None
+    least, most = (known.low, known.high) if known else (0, math.inf)
     if isinstance(value, int):
-        ends = _inside(math.ceil(value / spread), math.floor(value * spread), known)
+        low, high = max(math.ceil(value / spread), least), min(math.floor(value * spread), most)
         # One is mostly a switch or a count of something that there is one of.
-        return IntRange(low=int(ends[0]), high=int(ends[1]), log=True) if value > 1 and ends[0] < ends[1] else None
+        return IntRange(low=int(low), high=int(high), log=True) if value > 1 and low < high else None
     # What lies between 0 and 1 is mostly a share or a rate.
-    low, high = _inside(value / spread, min(value * spread, 1.0) if value <= 1 else value * spread, known)
+    top = min(value * spread, 1.0) if value <= 1 else value * spread
+    low, high = max(value / spread, least), min(top, most)
     return FloatRange(low=low, high=high, log=True) if low < high else None
-
-
-def _inside(low: float, high: float, known: Span | None) -> tuple[float, float]:
-    if known is None or isinstance(known, Choice):
-        return low, high
-    return max(low, known.low), min(high, known.high)

@@ -80,6 +80,7 @@ class Winner(Frozen):
         """
         origin = self.provenance
         reached = f"{origin.metric} {origin.value:.4f} with {_line(self.algorithm)}"
+        differing = changes(current, self.settings.trainer())
         return "\n".join(
             [
                 f"Trial {origin.trial} of {self.trials} in study {_line(origin.study)} reached {reached}.",
@@ -87,10 +88,7 @@ class Winner(Frozen):
                 f"Found by {_line(origin.by)}.",
                 *([f"Its trials: {_line(self.page)}"] if self.page else []),
                 "",
-                *(
-                    f"- {_line(name)}: {_line(old)} -> {_line(new)}"
-                    for name, old, new in changes(current, self.settings.trainer())
-                ),
+                *(f"- {_line(name)}: {_line(old)} -> {_line(new)}" for name, old, new in differing),
                 "",
                 "Merging this changes what the automated pipeline trains with; closing it changes nothing.",
             ]
