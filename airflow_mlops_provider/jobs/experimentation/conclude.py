@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from airflow_mlops_provider.jobs.experimentation.search_page import Story, comparison, search_page
@@ -105,14 +102,8 @@ def write(context: JobContext, conclusion: Conclusion, trials: Sequence[Trial], 
 
 def log_to_mlflow(context: JobContext, facts: dict[str, Any]) -> None:
     """Keep the end with the study's run: tags, the best value, and the report's files."""
-    best = facts["best"] or {}
-    tags = {
-        "mlops.stopped": facts["stopped"],
-        "mlops.stopped_by": facts["stopped_by"],
-        "mlops.best_trial": str(best.get("trial")),
-    }
+    best, stopped, kind = facts["best"] or {}, facts["stopped"], facts["stopped_by"]
+    tags = {"mlops.stopped": stopped, "mlops.stopped_by": kind, "mlops.best_trial": str(best.get("trial"))}
     values = {f"best_{context.product.metric}": best["value"]} if best else {}
-    with tempfile.TemporaryDirectory(prefix="mlops-search-") as folder:
-        for file in (PAGE, CHART, TRIALS):
-            shutil.copy(context.folder / file, Path(folder))
-        mlflow_of(context, facts["study"]).conclude(facts["mlflow_run"], tags, values, Path(folder))
+    files = [context.folder / name for name in (PAGE, CHART, TRIALS)]
+    mlflow_of(context, facts["study"]).conclude(facts["mlflow_run"], tags, values, files)

@@ -19,7 +19,6 @@ from airflow_mlops_provider.storage.intervals import Store
 if TYPE_CHECKING:
     from airflow_mlops_provider.backends.search.optuna.study import SearchStudy
 
-JOB = "search"
 TRAIN, VALIDATE = "train", "validate"
 
 
@@ -91,7 +90,7 @@ def mlflow_of(context: JobContext, study: str) -> MlflowSearch:
 
 def code_of(product: MLProduct) -> dict[str, str]:
     """Return the hash of each source file that decides what the trials of a search give."""
-    return code_hashes(find_job(JOB), product)
+    return code_hashes(find_job("search"), product)
 
 
 def check_code(known: dict[str, str], product: MLProduct) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +74,14 @@ class MlflowSearch(MlflowBackend):
 
         self.server.call(work)
 
-    def conclude(self, parent: str, tags: Mapping[str, str], best: Mapping[str, float], folder: Path) -> None:
-        """Keep a search's end with its run: why it stopped, what was best, and the files of a folder."""
+    def conclude(self, parent: str, tags: Mapping[str, str], best: Mapping[str, float], files: Sequence[Path]) -> None:
+        """Keep a search's end with its run: why it stopped, what was best, and the report's files."""
 
         def work() -> None:
             run = self.client.get_run(parent)
             self._log(run, {}, best, tags)
-            self.client.log_artifacts(parent, str(folder))
+            for file in files:
+                self.client.log_artifact(parent, str(file))
             self.client.set_terminated(parent, "FINISHED")
 
         self.server.call(work)
