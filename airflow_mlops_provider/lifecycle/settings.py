@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.frozen import Frozen, digest
-from airflow_mlops_provider.lifecycle.product import Trainer
+from airflow_mlops_provider.lifecycle.trainer import Trainer
 
 FILE = "settings.json"
 _NOT_IN_A_BRANCH = re.compile(r"[^A-Za-z0-9._-]+")
@@ -24,12 +24,12 @@ _BRANCH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+@=-]*(/[A-Za-z0-9_][A-Za-z0-9._+
 _LONGEST_STUDY = 80
 
 
-class Found(Frozen):
+class Provenance(Frozen):
     """Where some settings come from. It decides nothing: another origin of the same settings trains nothing anew.
 
-    :param study, trial: the search, and the try in it, that found them.
+    :param study, trial: the search, and the trial in it, that found them.
     :param metric, value: what they reached there.
-    :param by: the Airflow run, or the person, that wrote them down.
+    :param by: the Airflow run, or the person, that wrote the file.
     """
 
     study: str
@@ -41,13 +41,13 @@ class Found(Frozen):
 
 
 class TrainerSettings(Trainer):
-    """A product's trainer as a file: the declaration's fields, and where they were found.
+    """A product's trainer as a file: the declaration's fields, and where they come from.
 
     A product that keeps one declares
     ``trainer=TrainerSettings.read(Path(__file__).with_name("settings.json")).trainer()``.
     """
 
-    found: Found | None = None
+    provenance: Provenance | None = None
 
     @classmethod
     def read(cls, file: Path) -> TrainerSettings:
@@ -70,13 +70,13 @@ class TrainerSettings(Trainer):
         try:
             return cls.model_validate(json.loads(text, parse_constant=_refuse, object_pairs_hook=_once))
         except ValidationError as error:
-            lines = [f"{'.'.join(map(str, one['loc'])) or 'the file'}: {one['msg']}" for one in error.errors()]
+            lines = [f"{'.'.join(map(str, line['loc'])) or 'the file'}: {line['msg']}" for line in error.errors()]
             raise ConfigurationError(f"{name}: {'; '.join(lines)[:1000]}") from None
         except ValueError as error:
             raise ConfigurationError(f"{name} is no valid JSON: {error}") from None
 
     def trainer(self) -> Trainer:
-        """Return the declaration that this makes: everything but where it was found."""
+        """Return the declaration that this makes: everything but where it comes from."""
         return Trainer(**{name: getattr(self, name) for name in Trainer.model_fields})
 
     def text(self) -> str:
@@ -86,8 +86,8 @@ class TrainerSettings(Trainer):
     @property
     def fingerprint(self) -> str:
         """Tells an export from any other: the same for the same trainer, found by the same try."""
-        found = [self.found.study, self.found.trial] if self.found else []
-        return digest([self.trainer().to_json(), found])[:16]
+        origin = [self.provenance.study, self.provenance.trial] if self.provenance else []
+        return digest([self.trainer().to_json(), origin])[:16]
 
 
 def changes(old: Trainer | None, new: Trainer) -> list[tuple[str, Any, Any]]:
@@ -103,7 +103,7 @@ def changes(old: Trainer | None, new: Trainer) -> list[tuple[str, Any, Any]]:
 def branch_of(product: str, study: str) -> str:
     """Return the branch on which a study's winner is committed: the same for the same study, valid in any git.
 
-    A study's name that had to be bent ends in a digest of itself, so that no two share a branch.
+    A study's name that had to be changed for it ends in a digest of itself, so that no two share a branch.
     """
     plain = re.sub(r"\.+", ".", _NOT_IN_A_BRANCH.sub("-", study)).strip("-.")[:_LONGEST_STUDY].strip("-.")
     if not plain or plain != study or plain.endswith(".lock"):
@@ -112,9 +112,9 @@ def branch_of(product: str, study: str) -> str:
 
 
 def checked_branch(name: str) -> str:
-    """Return a branch's name if it is one. Stricter than ``git check-ref-format``: plain characters only.
+    """Return a branch's name if it is valid. Stricter than ``git check-ref-format``: plain characters only.
 
-    :raises ConfigurationError: if it is none.
+    :raises ConfigurationError: if it is not.
     """
     parts = name.split("/")
     if not _BRANCH.fullmatch(name) or ".." in name or any(part.endswith((".lock", ".")) for part in parts):
@@ -130,8 +130,10 @@ def checked_path(path: str) -> str:
     :raises ConfigurationError: if it would leave the repository or enter git's own folder.
     """
     parts = PurePosixPath(path.strip("/")).parts
-    odd = [part for part in parts if part == ".." or part.lower() == ".git" or not part.isprintable() or "\\" in part]
-    if odd or ":" in path:
+    refused = [
+        part for part in parts if part == ".." or part.lower() == ".git" or not part.isprintable() or "\\" in part
+    ]
+    if refused or ":" in path:
         raise ConfigurationError(f"{path[:200]!r} is no folder inside a repository")
     return "/".join(part for part in parts if part != ".")
 

@@ -150,10 +150,10 @@ class ExperimentRunTrialOperator(JobOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Run the trial and return its report. :raises AirflowSkipException: if the search has stopped, saying why."""
-        from airflow_mlops_provider.jobs.experimentation.searching import kept_stop
+        from airflow_mlops_provider.jobs.experimentation.study import load_stop
 
         study, criteria = self.split["facts"]["study"], criteria_of(self.product, context)
-        stopped = kept_stop(artifact_store(), self.product.name, study, criteria)
+        stopped = load_stop(artifact_store(), self.product.name, study, criteria)
         begun = self._event is not None or context["ti"].try_number > 1  # there may be a trial to finish
         if stopped and not begun:
             raise AirflowSkipException(f"the search has stopped: {stopped.reason}")

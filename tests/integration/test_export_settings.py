@@ -131,8 +131,8 @@ def test_the_winner_is_a_commit_on_a_branch(shop: Shop) -> None:
     )
     settings = TrainerSettings.parse(shop.shown(shop.branch))
     assert settings.settings == BEST["settings"]
-    assert settings.found is not None
-    assert (settings.found.study, settings.found.trial, settings.found.value) == (STUDY, 4, 0.7321)
+    assert settings.provenance is not None
+    assert (settings.provenance.study, settings.provenance.trial, settings.provenance.value) == (STUDY, 4, 0.7321)
     assert told["changes"] == [["settings.rounds", 40, 60]]
     message = git(shop.remote, "log", "-1", "--format=%B", shop.branch)
     for words in (STUDY, "Trial 4 of 24", "roc_auc 0.7321", "all 24 trials have ended", "settings.rounds: 40 -> 60"):
@@ -281,8 +281,8 @@ def test_what_a_search_concludes_can_be_exported(shop: Shop) -> None:
     facts(shop.export(**{"algorithm": "", **(best or {})}))
     committed = TrainerSettings.parse(shop.shown(shop.branch))
     assert committed.trainer() == algorithm.trainer({"rounds": 70})
-    assert committed.found is not None
-    assert (committed.found.trial, committed.found.value, committed.found.metric) == (7, 0.8, "roc_auc")
+    assert committed.provenance is not None
+    assert (committed.provenance.trial, committed.provenance.value, committed.provenance.metric) == (7, 0.8, "roc_auc")
 
 
 def _without(shop: Shop, name: str) -> Manifest:

@@ -17,10 +17,11 @@ import pandas as pd
 import pytest
 
 from airflow_mlops_provider.exceptions import SourceDataError
-from airflow_mlops_provider.jobs.training.holdout import split_tail
-from airflow_mlops_provider.lifecycle.product import MLProduct, Retuning
+from airflow_mlops_provider.jobs.experimentation.holdout import split
+from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, Report
+from airflow_mlops_provider.lifecycle.search.retuning import Retuning
 from airflow_mlops_provider.operators.evaluation import ModelRetuneOperator
 from airflow_mlops_provider.runtime import runner
 from tests.factories.declared import changed
@@ -282,15 +283,46 @@ def test_the_gates_have_the_last_word(moved: Ended) -> None:
     assert registry.get_model_version(shop.name, str(version.version)).tags["retuning"] == moved.told["summary"]
 
 
-def test_the_tail_is_later_and_was_not_known(moved: Ended) -> None:
+@pytest.mark.parametrize(
+    ("line", "error", "retryable"),
+    [
+        ("import no_such_library", "MissingExtraError", False),
+        ("from airflow_mlops_provider.exceptions import BackendError as Down; raise Down('x')", "BackendError", True),
+    ],
+)
+def test_what_says_nothing_of_the_settings_fails_the_job(make: Any, line: str, error: str, retryable: bool) -> None:
+    """A package that is not installed, or a service that may come back, is no try that failed: nothing is decided."""
+    shop = make(declared="retuning=Retuning(trials=1),")
+    shop.write("trainer.py", TRAINER.replace("    checkpoints.save", f"    {line}\n    checkpoints.save"))
+    declared = (shop.package / "product.py").read_text()
+    shop.write("product.py", declared.replace('requires=("lightgbm",', 'requires=("no-such-library", "lightgbm",'))
+    failure = runner.run(shop.spec("retune", inputs={"training_set": shop.training_set()})).failure
+    assert failure is not None
+    assert (failure.error, failure.retryable) == (error, retryable), failure.message
+
+
+def test_rows_that_cannot_judge_keep_the_settings(make: Any) -> None:
+    """Where the holdout holds one label only, nothing can be compared: the settings stay, with the reason."""
+    shop = make(declared="retuning=Retuning(trials=1),")
+    rows = shop.rows()
+    rows.loc[600:899, "much"] = 1
+    report = shop.done("retune", training_set=shop.training_set("one label", rows))
+    assert (
+        report.facts["summary"] == "settings kept: the holdout would be 225 rows of one label only; take more intervals"
+    )
+    assert (report.passed, report.facts["tries"]) == (False, 0)
+
+
+def test_the_holdout_is_later_and_was_not_known(moved: Ended) -> None:
     """No earlier row reaches into the later part: neither its time nor the moment at which its label became known."""
     product, rows = moved.shop.product, moved.shop.rows()
-    earlier, later = split_tail(product, rows.sample(frac=1, random_state=1), 0.25)
+    columns = {"label": product.label.column, "known_at": product.label.known_at}
+    earlier, later = split(rows.sample(frac=1, random_state=1), 0.25, **columns)
     assert earlier["event_time"].max() < later["event_time"].min()
     assert earlier["known_at"].max() < later["event_time"].min()
     assert (len(earlier), len(later)) == (HOURS * 0.75 - 2, HOURS * 0.25)
     with pytest.raises(SourceDataError, match="take more intervals"):
-        split_tail(product, rows[:3], 0.5)
+        split(rows[:3], 0.5, **columns)
 
 
 def test_the_pipeline_registers_what_retuning_hands_on() -> None:

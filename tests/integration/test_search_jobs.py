@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from airflow_mlops_provider.jobs.experimentation.searching import kept_stop
+from airflow_mlops_provider.jobs.experimentation.study import load_stop
 from airflow_mlops_provider.lifecycle.references import Dataset, Report
 from airflow_mlops_provider.lifecycle.settings import TrainerSettings
 from airflow_mlops_provider.runtime.runner import run
@@ -119,7 +119,7 @@ def test_the_report_says_what_won_and_why_it_stopped(searched: Searched) -> None
     assert world.study(searched.split).facts()["stopped"] == {"kind": "trials", "reason": reason}
     assert world.product.search
     criteria = world.product.search.criteria(trials=TRIALS)
-    kept = kept_stop(open_store(str(world.root)), world.name, facts["study"], criteria)
+    kept = load_stop(open_store(str(world.root)), world.name, facts["study"], criteria)
     assert kept
     assert kept.reason == reason
     parent = world.mlflow.client.get_run(facts["mlflow_run"])

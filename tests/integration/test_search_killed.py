@@ -105,7 +105,7 @@ def test_every_trial_ended_once(killed: Killed) -> None:
 
 
 def test_no_ended_trial_was_trained_again(killed: Killed) -> None:
-    """After a kill only trials that had not ended begin; those that had begun go on with what was drawn for them."""
+    """After a kill only trials that had not ended begin; those that had begun go on with their params."""
     trials, trainings = killed.world.study(killed.split).trials(), killed.trainings()
     assert len({(one.params["leaves"], one.params["rate"]) for one in trials}) == TRIALS
     for then, lines in killed.seen:

@@ -36,19 +36,19 @@ def url(tmp_path: Path) -> str:
 def study(url: str) -> SearchStudy:
     """A study of six slots."""
     one = SearchStudy("six", url)
-    one.open(6, {"split": "abc"}, ("trees", {"rate": 0.5, "leaves": 8}))
+    one.open(6, {"split": "abc"}, (TREES, {"rate": 0.5, "leaves": 8}))
     return one
 
 
 def test_a_slot_keeps_its_trial(study: SearchStudy, url: str) -> None:
-    """Who comes back to a running slot, from another process, finds the settings that were drawn; nobody else does."""
+    """Who comes back to a running slot, from another process, finds the params suggested for it; nobody else does."""
     first = study.begin(3, BOTH, SEED)
     assert (first.state, first.slot) == ("running", 3)
     assert SearchStudy("six", url).begin(3, BOTH, SEED) == first
     assert [one.state for one in study.trials()].count("running") == 1
 
 
-def test_what_was_drawn_before_a_kill_stays(study: SearchStudy, url: str) -> None:
+def test_params_suggested_before_a_kill_stay(study: SearchStudy, url: str) -> None:
     """A worker killed between two draws: the next one draws only what is missing."""
     half = TREES.model_copy(update={"space": {"rate": TREES.space["rate"]}})
     params = study.begin(2, (half,), SEED).params
@@ -82,7 +82,7 @@ def test_an_ended_trial_stays(study: SearchStudy, url: str) -> None:
     assert done.ended
     other = SearchStudy("six", url)
     assert other.begin(1, BOTH, SEED) == done
-    assert other.report(1, 4, 0.1, Pruning()) == "it was ended elsewhere"
+    assert other.report(1, 4, 0.1, Pruning()) == "another worker ended it"
     assert other.end(1, "failed", reason="late") == done
 
 

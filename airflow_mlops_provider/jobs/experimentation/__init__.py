@@ -1,1 +1,1 @@
-"""Jobs of a search: opened, tried, concluded, and its winner exported."""
+"""Jobs of a search (open, trial, conclude, export its winner), and the small search of a retuning."""

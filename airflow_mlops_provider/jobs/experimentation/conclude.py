@@ -1,19 +1,18 @@
-"""Ends a search: why it stopped, which trial won and whether that is worth anything, told in a report and to MLflow."""
+"""Ends a search: why it stopped, which trial won and whether that is worth exporting, in a report and in MLflow."""
 
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 from airflow_mlops_provider.jobs.experimentation.search_page import Story, comparison, search_page
-from airflow_mlops_provider.jobs.experimentation.searching import (
-    StopRecord,
-    keep_stop,
+from airflow_mlops_provider.jobs.experimentation.study import (
+    OpenedSearch,
+    algorithms_of,
+    decide,
     mlflow_of,
+    opened_search,
     study_of,
 )
 from airflow_mlops_provider.lifecycle.metrics import Metric
@@ -27,7 +26,7 @@ from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSe
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import job
 
-PAGE, DRAWING, TRIALS = "search.html", "comparison.svg", "trials.json"
+PAGE, CHART, TRIALS = "search.html", "comparison.svg", "trials.json"
 
 
 class Inputs(JobInputs):
@@ -51,100 +50,84 @@ Context = JobContext[Inputs, Settings, Params]
 
 @job(stage=Stage.EXPERIMENTATION, makes="search", result=Report, services=("search",), side_effects=True)
 def conclude(context: Context) -> JobResult:
-    """Write the page, the comparison of all trials as a drawing, and ``trials.json``.
+    """Write the page, the comparison of all trials as a chart, and ``trials.json``.
 
     The report passes if its winner is worth exporting: better than the naive baseline and than the current settings.
     """
+    settings, criteria = context.settings, context.params.criteria
     study = study_of(context, context.params.study)
-    known = study.facts()
-    trials = [one for one in study.trials() if one.slot < context.params.criteria.trials]
-    offered = [algorithm_of(context.settings.algorithms, name) for name in known["algorithms"]]
-    found = concluded(context.params.criteria, trials, known["baseline"], known["current"])
-    write(context, found, trials, offered, known)
-    if found.stop:
-        keep_stop(
-            context.store,
-            context.product,
-            StopRecord(study=study.name, criteria=context.params.criteria, stop=found.stop),
-        )
-    study.note("stopped", {"kind": found.kind, "reason": found.stopped})
-    facts = facts_of(context, found, offered, known)
-    tell_mlflow(context, facts, found)
-    context.log.info("%s stopped: %s", study.name, found.stopped)
-    for line in found.broken:
+    opened = opened_search(study)
+    trials = [trial for trial in study.trials() if trial.slot < criteria.trials]
+    conclusion = concluded(criteria, trials, opened.baseline, opened.current)
+    write(context, conclusion, trials, opened)
+    decide(context, study)
+    study.note("stopped", {"kind": conclusion.kind, "reason": conclusion.stopped})
+    facts = facts_of(context, conclusion, opened)
+    log_to_mlflow(context, facts)
+    context.log.info("%s stopped: %s", study.name, conclusion.stopped)
+    for line in conclusion.broken:
         context.log.warning("nothing to export: %s", line)
-    best = {context.settings.metric: found.best.value} if found.best and found.best.value is not None else {}
+    best = {settings.metric: facts["best"]["value"]} if facts["best"] else {}
     return JobResult(
         facts=facts,
-        metrics={"trials": float(found.ended), **best},
-        passed=not found.broken,
-        broken=found.broken,
+        metrics={"trials": float(conclusion.ended), **best},
+        passed=not conclusion.broken,
+        broken=conclusion.broken,
         page=PAGE,
-        seed=context.settings.seed,
+        seed=settings.seed,
     )
 
 
-def facts_of(
-    context: Context, found: Conclusion, offered: Sequence[Algorithm], known: dict[str, Any]
-) -> dict[str, Any]:
+def facts_of(context: Context, conclusion: Conclusion, opened: OpenedSearch) -> dict[str, Any]:
     """Return what the report says in figures: the winner as the trainer that it is, and what it was compared with."""
     note = (context.params.needs_data_change or "").strip()
     return {
-        "study": known["study"],
-        "stopped": found.stopped,
-        "stopped_by": found.kind,
-        "trials": found.ended,
-        "best": winner(context.settings.metric, found.best, offered),
-        "baseline": known["baseline"],
-        "current": found.current,
-        "left_out": known["left_out"],
-        "unfinished": list(found.unfinished),
-        "needs_data_change": note or found.needs_data_change,
-        "mlflow_run": known["run_id"],
-        "page_url": mlflow_of(context, known["study"]).url(known["run_id"]),
+        "study": opened.study,
+        "stopped": conclusion.stopped,
+        "stopped_by": conclusion.kind,
+        "trials": conclusion.ended,
+        "best": winner(context.settings.metric, conclusion.best, algorithms_of(context.settings.algorithms, opened)),
+        "baseline": opened.baseline,
+        "current": conclusion.current,
+        "left_out": opened.left_out,
+        "unfinished": list(conclusion.unfinished),
+        "needs_data_change": note or conclusion.needs_data_change,
+        "mlflow_run": opened.run_id,
+        "page_url": mlflow_of(context, opened.study).url(opened.run_id),
     }
 
 
-def winner(metric: str, best: Trial | None, offered: Sequence[Algorithm]) -> dict[str, Any] | None:
+def winner(metric: str, best: Trial | None, algorithms: Sequence[Algorithm]) -> dict[str, Any] | None:
     """Return the best trial as the trainer that it is; None if no trial was complete."""
     if best is None or best.algorithm is None:
         return None
-    trainer = algorithm_of(offered, best.algorithm).trainer(best.params)
-    return {
-        "trial": best.slot,
-        "algorithm": best.algorithm,
-        **trainer.to_json(),
-        "value": best.value,
-        "metric": metric,
-    }
+    trainer = algorithm_of(algorithms, best.algorithm).trainer(best.params)
+    origin = {"trial": best.slot, "algorithm": best.algorithm, "value": best.value, "metric": metric}
+    return {**origin, **trainer.to_json()}
 
 
-def write(
-    context: Context, found: Conclusion, trials: Sequence[Trial], offered: Sequence[Algorithm], known: dict[str, Any]
-) -> None:
+def write(context: Context, conclusion: Conclusion, trials: Sequence[Trial], opened: OpenedSearch) -> None:
     """Write the report's files."""
-    limits = {"baseline": known["baseline"], "current": found.current, "target": context.params.criteria.target}
+    limits = {"baseline": opened.baseline, "current": conclusion.current, "target": context.params.criteria.target}
     story = Story(
-        title=f"{context.product}: search {known['study']}",
+        title=f"{context.product}: search {opened.study}",
         metric=context.settings.metric,
-        stopped=found.stopped,
+        stopped=conclusion.stopped,
         trials=trials,
-        algorithms=offered,
+        algorithms=algorithms_of(context.settings.algorithms, opened),
         limits={name: value for name, value in limits.items() if value is not None},
-        best=found.best,
-        notes=(*found.broken, *(f"{name} was left out: {why}" for name, why in known["left_out"].items())),
+        best=conclusion.best,
+        notes=(*conclusion.broken, *(f"{name} was left out: {why}" for name, why in opened.left_out.items())),
     )
     (context.folder / PAGE).write_text(search_page(story))
-    (context.folder / DRAWING).write_text(comparison(story))
-    (context.folder / TRIALS).write_text(json.dumps([one.to_json() for one in trials], indent=1, allow_nan=False))
+    (context.folder / CHART).write_text(comparison(story))
+    (context.folder / TRIALS).write_text(json.dumps([trial.to_json() for trial in trials], indent=1, allow_nan=False))
 
 
-def tell_mlflow(context: Context, facts: dict[str, Any], found: Conclusion) -> None:
-    """Keep the end with the study's run: tags, the best value, and the drawing."""
-    best, mlflow = facts["best"] or {}, mlflow_of(context, facts["study"])
-    tags = {"mlops.stopped": found.stopped, "mlops.stopped_by": found.kind, "mlops.best_trial": str(best.get("trial"))}
+def log_to_mlflow(context: Context, facts: dict[str, Any]) -> None:
+    """Keep the end with the study's run: tags, the best value, and the report's files."""
+    best, stopped, kind = facts["best"] or {}, facts["stopped"], facts["stopped_by"]
+    tags = {"mlops.stopped": stopped, "mlops.stopped_by": kind, "mlops.best_trial": str(best.get("trial"))}
     values = {f"best_{context.settings.metric}": best["value"]} if best else {}
-    with tempfile.TemporaryDirectory(prefix="mlops-search-") as folder:
-        for file in (PAGE, DRAWING, TRIALS):
-            shutil.copy(context.folder / file, Path(folder))
-        mlflow.conclude(facts["mlflow_run"], tags, values, Path(folder))
+    files = [context.folder / name for name in (PAGE, CHART, TRIALS)]
+    mlflow_of(context, facts["study"]).conclude(facts["mlflow_run"], tags, values, files)

@@ -1,4 +1,4 @@
-"""Takes an experiment's winner to the product's repository: one file, on a branch, for people to review and merge."""
+"""Commits a search's winner to the product's repository: one file, on a branch, for people to review and merge."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Annotated, Literal
 from airflow_mlops_provider.backends.source.access import Credentials, checked_remote
 from airflow_mlops_provider.backends.source.git import HISTORY, GitRemote, Person, known_branch
 from airflow_mlops_provider.exceptions import ConfigurationError
-from airflow_mlops_provider.lifecycle.product import Trainer
 from airflow_mlops_provider.lifecycle.records.spec import Repository
 from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.lifecycle.search.winner import Winner
 from airflow_mlops_provider.lifecycle.settings import FILE, TrainerSettings, changes, checked_branch, checked_path
 from airflow_mlops_provider.lifecycle.stages import Stage
+from airflow_mlops_provider.lifecycle.trainer import Trainer
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import job
@@ -39,7 +39,7 @@ class Base:
 
 @dataclass(frozen=True)
 class Delivery:
-    """Where a winner is: committed now, found as an earlier try left it, or unchanged, as the base has it already."""
+    """Where a winner is: committed now, found (an earlier try committed it), or unchanged (the base has it already)."""
 
     state: Literal["committed", "found", "unchanged"]
     commit: str
@@ -64,7 +64,7 @@ def export_settings(context: Context) -> JobResult:
     search: Report = context.inputs.search
     repository = context.spec.services.source
     if repository is None:
-        raise ConfigurationError("this job was not told the product's repository; run it by its operator")
+        raise ConfigurationError("this job was not given the product's repository; run it by its operator")
     if not search.facts.get("best"):
         context.log.warning("there is nothing to export: the search has no winner")
         return JobResult(facts={"state": "no winner"}, passed=False, broken=("no winner",))
@@ -83,7 +83,7 @@ def export_settings(context: Context) -> JobResult:
         "commit": delivery.commit,
         "changes": [list(change) for change in changes(base.trainer, winner.settings.trainer())],
         "pull_request": None if delivery.state == "unchanged" else review(context, repository, base, winner),
-        **winner.found.model_dump(include={"study", "trial", "metric", "value"}),
+        **winner.provenance.model_dump(include={"study", "trial", "metric", "value"}),
     }
     return JobResult(facts=facts, passed=True)
 
@@ -119,7 +119,7 @@ def deliver(context: Context, remote: GitRemote, base: Base, file: str, winner: 
     parent = base.tip
     if winner.branch in remote.branches()[1]:
         parent = remote.fetch(winner.branch, HISTORY)
-        if earlier := remote.find(parent, winner.mark):
+        if earlier := remote.find(parent, winner.trailer):
             context.log.info("nothing to commit: %s on %s has it already", earlier[:12], winner.branch)
             return Delivery("found", earlier, remote.show(earlier, file) or winner.settings.text())
     people = Person(context.settings.data_scientist), Person(context.settings.ml_engineer)
@@ -144,7 +144,7 @@ def review(context: Context, repository: Repository, base: Base, winner: Winner)
         branch=winner.branch,
         base=base.branch,
         title=winner.title,
-        body=winner.story(base.trainer),
+        body=winner.body(base.trainer),
     )
     context.log.info("%s pull request %d: %s", "opened" if opened.new else "found", opened.number, opened.url)
     return opened.url

@@ -1,49 +1,36 @@
-"""One trial of a search: takes its slot, trains with what is drawn for it, and is judged on the validation rows."""
+"""One trial of a search: takes its slot, trains with the params suggested for it, and is judged on the holdout."""
 
 from __future__ import annotations
 
-import math
-import tempfile
-import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-from airflow_mlops_provider.backends.extras import missing_extra
-from airflow_mlops_provider.backends.models import base as models
-from airflow_mlops_provider.exceptions import MissingExtraError, MLOpsError
-from airflow_mlops_provider.jobs.experimentation.search import TRAIN, VALIDATE, metric
-from airflow_mlops_provider.jobs.experimentation.searching import (
-    StopRecord,
+from airflow_mlops_provider.jobs.experimentation.holdout import Split
+from airflow_mlops_provider.jobs.experimentation.study import (
+    TRAIN,
+    VALIDATE,
+    OpenedSearch,
+    algorithms_of,
     check_code,
-    keep_stop,
+    code_of,
+    decide,
     mlflow_of,
+    opened_search,
     study_of,
 )
+from airflow_mlops_provider.jobs.experimentation.trial_runner import Pruned, run_trial
 from airflow_mlops_provider.jobs.packages import TABLES
-from airflow_mlops_provider.jobs.training.train import fit
 from airflow_mlops_provider.lifecycle.metrics import Metric
 from airflow_mlops_provider.lifecycle.product import Scoring
 from airflow_mlops_provider.lifecycle.references import Dataset, Report
 from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Criteria, Pruning, algorithm_of
-from airflow_mlops_provider.lifecycle.search.trials import Stop, Trial, stop
 from airflow_mlops_provider.lifecycle.stages import Stage
-from airflow_mlops_provider.lifecycle.trainer import Trainer
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import job
-from airflow_mlops_provider.scoring.inputs import model_inputs
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from airflow_mlops_provider.backends.search.optuna.study import SearchStudy
-
-LONGEST_REASON = 500
-
-
-class Pruned(Exception):  # noqa: N818  # no error: it unwinds a trainer that has seen enough
-    """A trial is given up; the message says why."""
 
 
 class Inputs(JobInputs):
@@ -77,85 +64,43 @@ Context = JobContext[Inputs, Settings, Params]
     predicts=True,
 )
 def trial(context: Context) -> JobResult:
-    """Write ``trial.json``. A slot whose trial has ended is told again; one that nobody needs any more is left."""
+    """Write ``trial.json``. A trial that has ended is not trained again; none begins once the search has stopped."""
     slot, study = context.params.slot, study_of(context, context.params.study)
-    facts = study.facts()
-    check_code(facts["code"], context)
-    known = study.trials()
-    decided = stop(context.params.criteria, known)
-    if decided and known[slot].state == "waiting":
-        keep(context, study, decided)
-        return JobResult(facts={"slot": slot, "skipped": decided.reason}, passed=True)
-    if known[slot].state == "running":
-        context.log.info("an earlier try began this trial; going on with what was drawn for it")
-    offered = [algorithm_of(context.settings.algorithms, name) for name in facts["algorithms"]]
-    trial = study.begin(slot, offered, context.settings.seed)
+    opened = opened_search(study)
+    check_code(opened.code, code_of(context.settings.algorithms, context.settings.scoring))
+    stopped, state = decide(context, study), study.trials()[slot].state
+    if stopped and state == "waiting":
+        return JobResult(facts={"slot": slot, "skipped": stopped.reason}, passed=True)
+    if state == "running":
+        context.log.info("an earlier try began this trial; going on with its params")
+    result = attempt(context, study, slot, opened)
+    decide(context, study)
+    return result
+
+
+def attempt(context: Context, study: SearchStudy, slot: int, opened: OpenedSearch) -> JobResult:
+    """Run a slot's trial, unless it has ended, log it to MLflow, and return its report."""
+    settings, metric = context.settings, context.settings.metric
+    algorithms = algorithms_of(settings.algorithms, opened)
+    trial = study.begin(slot, algorithms, settings.seed)
     assert trial.algorithm is not None
-    trainer = algorithm_of(offered, trial.algorithm).trainer(trial.params)
+    trainer = algorithm_of(algorithms, trial.algorithm).trainer(trial.params)
     context.log.info("trial %d of %s: %s with %s", slot, study.name, trial.algorithm, trial.params)
     mlflow = mlflow_of(context, study.name)
-    run_id = mlflow.begin(trial, facts["run_id"], {"seed": trainer.seed})
+    run_id = mlflow.begin(trial, opened.run_id, {"seed": trainer.seed})
     if trial.ended is None:
-        trial = attempt(context, study, trial, trainer)
+        split = Split(*(context.read(context.inputs.split, table) for table in (TRAIN, VALIDATE)))
+        trial = run_trial(context, study, trial, trainer, split, report=reporter(study, slot, settings.pruning))
     context.log.info("trial %d is %s: %s", slot, trial.state, trial.reason or trial.value)
-    mlflow.end(trial, run_id, context.settings.metric)
-    if decided := stop(context.params.criteria, study.trials()):
-        keep(context, study, decided)
+    mlflow.end(trial, run_id, metric)
     (context.folder / "trial.json").write_text(trial.model_dump_json(indent=1))
     return JobResult(
         facts={**trial.to_json(), "study": study.name, "mlflow_run": run_id},
-        metrics={context.settings.metric: trial.value} if trial.value is not None else {},
+        metrics={metric: trial.value} if trial.value is not None else {},
         passed=trial.state != "failed",
-        broken=(trial.reason,) if trial.state == "failed" else (),
+        broken=(trial.reason,) if trial.state == "failed" and trial.reason else (),
         seed=trainer.seed,
     )
-
-
-def attempt(context: Context, study: SearchStudy, trial: Trial, trainer: Trainer) -> Trial:
-    """Train and judge, end the trial and return it.
-
-    What a trainer raises makes its trial fail, with the reason, and not the search. What a service raises, and a retry
-    may mend, leaves the trial as it is: the retry goes on with it. So does a package that is not installed where this
-    runs: that says nothing of the settings.
-    """
-    began = time.monotonic()
-
-    def ended(state: Any, **how: Any) -> Trial:
-        return study.end(trial.slot, state, seconds=time.monotonic() - began, **how)
-
-    try:
-        value = judged(context, trainer, reporter(study, trial.slot, context.settings.pruning))
-    except Pruned as given_up:
-        return ended("pruned", reason=str(given_up))
-    except Exception as error:
-        if isinstance(error, MLOpsError) and error.retryable:
-            raise
-        if isinstance(error, MissingExtraError) or missing_extra(error, context.spec.requires):
-            raise
-        context.log.exception("the trainer failed")
-        return ended("failed", reason=f"{type(error).__name__}: {error}"[:LONGEST_REASON])
-    return ended("complete", value=value)
-
-
-def judged(context: Context, trainer: Trainer, report: Callable[[int, float], None]) -> float:
-    """Return the metric on the validation rows of the model that a trainer makes of the others.
-
-    :raises ValueError: if it is no number.
-    """
-    (inputs, label), validation = (rows(context, table) for table in (TRAIN, VALIDATE))
-    trained = fit(trainer, inputs, label, context.checkpoints, validation=validation, report=report)
-    with tempfile.TemporaryDirectory(prefix="mlops-trial-") as folder:
-        scores = models.save(trained, Path(folder), trainer.flavor, inputs).probabilities(validation[0])
-    value = metric(context.settings.metric, validation[1], scores)
-    if not math.isfinite(value):
-        raise ValueError(f"the model's {context.settings.metric} is {value}")
-    return value
-
-
-def rows(context: Context, table: str) -> tuple[pd.DataFrame, pd.Series]:
-    """Return the model's inputs and the labels of one part of the split."""
-    frame = context.read(context.inputs.split, table)
-    return model_inputs(context.settings.scoring, frame), frame[context.settings.scoring.label.column]
 
 
 def reporter(study: SearchStudy, slot: int, pruning: Pruning | None) -> Callable[[int, float], None]:
@@ -167,10 +112,3 @@ def reporter(study: SearchStudy, slot: int, pruning: Pruning | None) -> Callable
             raise Pruned(why)
 
     return report
-
-
-def keep(context: Context, study: SearchStudy, decided: Stop) -> None:
-    """Keep why the search stopped where those who have not begun look first."""
-    keep_stop(
-        context.store, context.product, StopRecord(study=study.name, criteria=context.params.criteria, stop=decided)
-    )

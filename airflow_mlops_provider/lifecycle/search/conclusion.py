@@ -1,8 +1,8 @@
-"""What a search comes to: why it stopped, its winner, and whether that is worth anything."""
+"""The conclusion of a search: why it stopped, its winner, and whether that is worth exporting."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.search.declaration import Criteria
@@ -41,38 +41,36 @@ class Conclusion(Frozen):
         return f"{self.ended} trials have ended, others{begun} were given up; clear their tasks to go on"
 
 
-def conclude(criteria: Criteria, trials: Iterable[Trial], baseline: float, current: int | None) -> Conclusion:
-    """Return what a search comes to.
+def conclude(criteria: Criteria, trials: Sequence[Trial], baseline: float, current: int | None) -> Conclusion:
+    """Return the conclusion of a search.
 
     :param baseline: the metric of the naive prediction on the validation rows.
     :param current: the slot that tried the pipeline's own settings; None if none did.
     """
-    known = list(trials)
-    best = best_of(known)
-    today = next((one for one in known if one.slot == current and one.state == "complete"), None)
-    lost = tuple(_without_worth(best, baseline, today))
+    best = best_of(trials)
+    incumbent = next((trial for trial in trials if trial.slot == current and trial.state == "complete"), None)
     return Conclusion(
-        stop=stop(criteria, known),
-        ended=len(in_order(known)),
-        unfinished=tuple(one.slot for one in known if one.state == "running"),
+        stop=stop(criteria, trials),
+        ended=len(in_order(trials)),
+        unfinished=tuple(trial.slot for trial in trials if trial.state == "running"),
         best=best,
-        current=today.value if today else None,
-        broken=lost,
-        needs_data_change=_points_at_data(criteria, best, baseline),
+        current=incumbent.value if incumbent else None,
+        broken=tuple(_shortcomings(best, baseline, incumbent)),
+        needs_data_change=_data_problem(criteria, best, baseline),
     )
 
 
-def _without_worth(best: Trial | None, baseline: float, today: Trial | None) -> Iterator[str]:
+def _shortcomings(best: Trial | None, baseline: float, incumbent: Trial | None) -> Iterator[str]:
     if best is None or best.value is None:
         yield "no trial was complete"
         return
     if best.value <= baseline:
         yield f"the best trial reached {best.value:.4f}, the naive baseline {baseline:.4f}"
-    if today and today.value is not None and best.value <= today.value:
-        yield f"no trial beats the current settings, which reached {today.value:.4f}"
+    if incumbent and incumbent.value is not None and best.value <= incumbent.value:
+        yield f"no trial beats the current settings, which reached {incumbent.value:.4f}"
 
 
-def _points_at_data(criteria: Criteria, best: Trial | None, baseline: float) -> str | None:
+def _data_problem(criteria: Criteria, best: Trial | None, baseline: float) -> str | None:
     if best is None or best.value is None:
         return None
     if best.value <= baseline:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -16,46 +16,46 @@ Plain = str | int | float | bool
 MOST_TRIALS = 1000
 
 
-class IntRange(Frozen):
-    """Whole numbers from ``low`` to ``high``, both included.
-
-    :param log: drawn on a logarithmic scale.
-    """
-
-    kind: Literal["int"] = "int"
-    low: int
-    high: int
-    log: bool = False
-
-    @model_validator(mode="after")
-    def _is_a_range(self) -> IntRange:
-        _check_range(self.low, self.high, self.log)
-        return self
-
-    def holds(self, value: Any) -> bool:
-        """Say whether a value is among those that may be drawn."""
-        return isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high
-
-
-class FloatRange(Frozen):
-    """Real numbers from ``low`` to ``high``, both included.
-
-    :param log: drawn on a logarithmic scale.
-    """
-
-    kind: Literal["float"] = "float"
+class _Range(Frozen):
     low: float
     high: float
     log: bool = False
 
     @model_validator(mode="after")
-    def _is_a_range(self) -> FloatRange:
-        _check_range(self.low, self.high, self.log)
+    def _is_a_range(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError(f"a range goes from a lower to a higher value, not from {self.low} to {self.high}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"a range on a logarithmic scale begins above 0, not at {self.low}")
         return self
 
     def holds(self, value: Any) -> bool:
-        """Say whether a value is among those that may be drawn."""
+        """Say whether a value is in the space."""
         return isinstance(value, int | float) and not isinstance(value, bool) and self.low <= value <= self.high
+
+
+class IntRange(_Range):
+    """Whole numbers from ``low`` to ``high``, both included.
+
+    :param log: sampled on a logarithmic scale.
+    """
+
+    kind: Literal["int"] = "int"
+    low: int
+    high: int
+
+    def holds(self, value: Any) -> bool:
+        """Say whether a value is in the space."""
+        return isinstance(value, int) and super().holds(value)
+
+
+class FloatRange(_Range):
+    """Real numbers from ``low`` to ``high``, both included.
+
+    :param log: sampled on a logarithmic scale.
+    """
+
+    kind: Literal["float"] = "float"
 
 
 class Choice(Frozen):
@@ -65,7 +65,7 @@ class Choice(Frozen):
     options: tuple[Plain, ...] = Field(min_length=1)
 
     def holds(self, value: Any) -> bool:
-        """Say whether a value is among those that may be drawn."""
+        """Say whether a value is in the space."""
         return value in self.options
 
 
@@ -90,7 +90,7 @@ class Algorithm(Trainer):
         return self
 
     def trainer(self, params: dict[str, Any]) -> Trainer:
-        """Return the trainer that this algorithm is with some drawn settings.
+        """Return the trainer that this algorithm is with some params.
 
         :raises UnknownNameError: for a setting that is not searched.
         """
@@ -99,8 +99,8 @@ class Algorithm(Trainer):
         fields = {name: getattr(self, name) for name in Trainer.model_fields}
         return Trainer(**{**fields, "settings": {**self.settings, **params}})
 
-    def drawing(self, trainer: Trainer) -> dict[str, Any] | None:
-        """Return what would have to be drawn to get exactly this trainer; None if that can't be."""
+    def params_of(self, trainer: Trainer) -> dict[str, Any] | None:
+        """Return the params that make exactly this trainer; None if the space does not hold them."""
         params = {name: value for name, value in trainer.settings.items() if name in self.space}
         inside = params.keys() == self.space.keys() and all(self.space[name].holds(params[name]) for name in params)
         return params if inside and self.trainer(params) == trainer else None
@@ -142,8 +142,8 @@ class Search(Criteria):
 
     :param algorithms: the trainers to choose among; one whose packages are not installed is left out.
     :param validation: the later part's share of the training rows, 0 to 1.
-    :param seed: settles what is drawn first. Later trials learn from those that ended before them, and with several at
-        once that order is not the same in every search.
+    :param seed: settles the first trials' params. Later trials learn from those that ended before them, and with
+        several at once that order is not the same in every search.
     :param pruning: None lets every trial come to its end.
     """
 
@@ -177,20 +177,10 @@ def algorithm_of(algorithms: Iterable[Algorithm], name: str) -> Algorithm:
     return by_name[name]
 
 
-def incumbent(algorithms: Sequence[Algorithm], trainer: Trainer) -> tuple[str, dict[str, Any]] | None:
-    """Return the algorithm and the drawing that the pipeline's trainer is; None where the search can't draw it.
+def incumbent(algorithms: Sequence[Algorithm], trainer: Trainer) -> tuple[Algorithm, dict[str, Any]] | None:
+    """Return the algorithm and the params that make the pipeline's trainer; None if the search does not cover it.
 
-    It is tried first: what a search finds is worth something only against what there is.
+    It is tried first: a winner is worth something only against the current settings.
     """
-    for algorithm in algorithms:
-        params = algorithm.drawing(trainer)
-        if params is not None:
-            return algorithm.name, params
-    return None
-
-
-def _check_range(low: float, high: float, log: bool) -> None:
-    if low >= high:
-        raise ValueError(f"a range goes from a lower to a higher value, not from {low} to {high}")
-    if log and low <= 0:
-        raise ValueError(f"a range on a logarithmic scale begins above 0, not at {low}")
+    matches = ((algorithm, algorithm.params_of(trainer)) for algorithm in algorithms)
+    return next(((algorithm, params) for algorithm, params in matches if params is not None), None)

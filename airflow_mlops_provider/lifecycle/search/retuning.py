@@ -6,30 +6,37 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from pydantic import Field
+
 from airflow_mlops_provider.lifecycle.frozen import Frozen
-from airflow_mlops_provider.lifecycle.product import Retuning
-from airflow_mlops_provider.lifecycle.search.declaration import (
-    Algorithm,
-    Choice,
-    FloatRange,
-    IntRange,
-    Span,
-    incumbent,
-)
+from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Choice, FloatRange, IntRange, Span, incumbent
 from airflow_mlops_provider.lifecycle.search.trials import Trial, best_of
 from airflow_mlops_provider.lifecycle.trainer import Trainer
 
 NAME = "fixed"
 #: The share of the training rows, the latest ones, on which tries are compared. The evaluation window is never seen.
-TAIL = 0.25
+HOLDOUT = 0.25
+
+
+class Retuning(Frozen):
+    """How far a training may search by itself around its fixed settings when its evaluation does not pass the gates.
+
+    :param trials: how many others it tries at most; 0 for none.
+    :param minutes: training time that they may take, all added.
+    :param spread: a number is varied from its value divided by this to its value times this.
+    """
+
+    trials: int = Field(default=8, ge=0, le=100)
+    minutes: float = Field(default=10.0, gt=0)
+    spread: float = Field(default=2.0, gt=1, le=10)
 
 
 class Retuned(Frozen):
-    """What a bounded search around the fixed settings came to.
+    """The result of a retuning.
 
     :param tries: how many others were tried.
-    :param fixed, best: the metric of the fixed settings, and of the best of all, on the training rows' tail; None where
-        they could not be judged.
+    :param fixed, best: the metric of the fixed settings, and of the best of all, on the holdout; None where they could
+        not be judged.
     :param settings: those that the best one changes; empty if the fixed ones are kept.
     :param summary: all of it in a sentence.
     """
@@ -41,13 +48,16 @@ class Retuned(Frozen):
     summary: str
 
 
-def around(fixed: Trainer, limits: Retuning, declared: Sequence[Algorithm]) -> Algorithm | None:
-    """Return what may be tried around a product's fixed settings; None if there is no number to vary.
+def around(fixed: Trainer, spread: float, algorithms: Sequence[Algorithm] = ()) -> Algorithm | None:
+    """Return what may be tried around the fixed settings; None if there is no number to vary.
 
-    Words, switches, zero and below stay as they are. Where the product's experiments declare a range, it is not left.
+    Words, switches, zero and below stay as they are.
+
+    :param algorithms: those of the product's experiments; the ranges that they declare are not left.
     """
-    known = _declared(fixed, declared)
-    spans = {name: _span(value, limits.spread, known.get(name)) for name, value in fixed.settings.items()}
+    match = incumbent(algorithms, fixed)
+    known = match[0].space if match else {}
+    spans = {name: _span(value, spread, known.get(name)) for name, value in fixed.settings.items()}
     space = {name: span for name, span in spans.items() if span is not None}
     if not space:
         return None
@@ -55,48 +65,39 @@ def around(fixed: Trainer, limits: Retuning, declared: Sequence[Algorithm]) -> A
     return Algorithm(**{**fixed.model_dump(), "settings": settings}, name=NAME, space=space)
 
 
-def judged(fixed: Trainer, metric: str, trials: Iterable[Trial], stopped: str) -> Retuned:
+def conclude_retuning(fixed: Mapping[str, Any], metric: str, trials: Iterable[Trial], stopped: str) -> Retuned:
     """Return what the trials say; the first one is of the fixed settings, which only a better one replaces.
 
-    :param stopped: what ended the tries before there were as many as allowed.
+    :param fixed: the fixed settings.
+    :param stopped: what ended the tries before there were as many as allowed; empty if nothing did.
     """
-    ended = [one for one in trials if one.ended]
-    first, best = next((one for one in ended if one.slot == 0), None), best_of(ended)
+    ended = [trial for trial in trials if trial.ended]
+    first, best = next((trial for trial in ended if trial.slot == 0), None), best_of(ended)
     tries = len(ended) - 1
     if first is None or first.value is None or first.state != "complete":
-        why = first.reason if first else "nothing to vary"
+        why = first.reason if first else stopped
         return Retuned(tries=max(tries, 0), fixed=None, best=None, summary=f"settings kept: {why}")
-    where = f"on the last {TAIL:.0%} of the training rows"
+    where = f"on the last {HOLDOUT:.0%} of the training rows"
     if best is None or best.value is None or best.value <= first.value:
-        said = f"settings kept: none of {tries} tries was better than {metric} {first.value:.4f} {where}"
-        said = f"{said}; {stopped}" if stopped else said
-        return Retuned(tries=tries, fixed=first.value, best=first.value, summary=said)
-    changed = {name: value for name, value in best.params.items() if value != fixed.settings[name]}
-    told = ", ".join(f"{name} {fixed.settings[name]:g} -> {value:g}" for name, value in changed.items())
-    said = f"settings changed: {metric} {first.value:.4f} -> {best.value:.4f} {where}, {told}"
-    said = f"{said} (try {best.slot} of {tries})"
-    return Retuned(tries=tries, fixed=first.value, best=best.value, settings=changed, summary=said)
-
-
-def _declared(fixed: Trainer, algorithms: Sequence[Algorithm]) -> Mapping[str, Span]:
-    """Return the ranges that the product's experiments declare for the trainer that is fixed."""
-    found = incumbent(algorithms, fixed)
-    return next((one.space for one in algorithms if found and one.name == found[0]), {})
+        summary = f"settings kept: none of {tries} tries was better than {metric} {first.value:.4f} {where}"
+        summary = f"{summary}; {stopped}" if stopped else summary
+        return Retuned(tries=tries, fixed=first.value, best=first.value, summary=summary)
+    changed = {name: value for name, value in best.params.items() if value != fixed[name]}
+    listed = ", ".join(f"{name} {fixed[name]:g} -> {value:g}" for name, value in changed.items())
+    summary = f"settings changed: {metric} {first.value:.4f} -> {best.value:.4f} {where}, {listed}"
+    summary = f"{summary} (try {best.slot} of {tries})"
+    return Retuned(tries=tries, fixed=first.value, best=best.value, settings=changed, summary=summary)
 
 
 def _span(value: Any, spread: float, known: Span | None) -> Span | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or isinstance(known, Choice) or value <= 0:
         return None
+    least, most = (known.low, known.high) if known else (0, math.inf)
     if isinstance(value, int):
-        ends = _inside(math.ceil(value / spread), math.floor(value * spread), known)
+        low, high = max(math.ceil(value / spread), least), min(math.floor(value * spread), most)
         # One is mostly a switch or a count of something that there is one of.
-        return IntRange(low=int(ends[0]), high=int(ends[1]), log=True) if value > 1 and ends[0] < ends[1] else None
+        return IntRange(low=int(low), high=int(high), log=True) if value > 1 and low < high else None
     # What lies between 0 and 1 is mostly a share or a rate.
-    low, high = _inside(value / spread, min(value * spread, 1.0) if value <= 1 else value * spread, known)
+    top = min(value * spread, 1.0) if value <= 1 else value * spread
+    low, high = max(value / spread, least), min(top, most)
     return FloatRange(low=low, high=high, log=True) if low < high else None
-
-
-def _inside(low: float, high: float, known: Span | None) -> tuple[float, float]:
-    if known is None or isinstance(known, Choice):
-        return low, high
-    return max(low, known.low), min(high, known.high)

@@ -15,10 +15,10 @@ NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 class Trial(Frozen):
-    """One try, as far as it has come.
+    """One trial, as far as it has come.
 
     :param slot: its place in the search, from 0; a task that is run again comes back to the same one.
-    :param drawn: the searched settings' values.
+    :param params: the searched settings' values.
     :param value: the metric on the validation rows; of a pruned trial the last one that it reported.
     :param values: what it reported on its way, by step.
     :param seconds: how long it trained.
@@ -50,12 +50,12 @@ class Stop(Frozen):
 def stop(criteria: Criteria, trials: Iterable[Trial]) -> Stop | None:
     """Decide whether a search takes no further trial, and say why; None if it goes on.
 
-    It is decided in the order in which the trials ended. Trials that end later do not change it, so that everybody who
-    asks, at whatever time, is told the same.
+    It is decided in the order in which the trials ended. Trials that end later do not change it, so that every worker
+    comes to the same decision, whenever it looks.
     """
     best: Trial | None = None
     gained, spent = 0, 0.0
-    for count, trial in enumerate(in_order(one for one in trials if one.slot < criteria.trials), 1):
+    for count, trial in enumerate(in_order(trial for trial in trials if trial.slot < criteria.trials), 1):
         spent += trial.seconds
         if trial.state == "complete" and _is_gain(trial, best, criteria.min_gain):
             best, gained = trial, count
@@ -88,10 +88,10 @@ def _is_gain(trial: Trial, best: Trial | None, least: float) -> bool:
 
 def in_order(trials: Iterable[Trial]) -> list[Trial]:
     """Return the trials that have ended, in the order in which they did."""
-    return sorted((one for one in trials if one.ended), key=lambda one: (one.ended or NEVER, one.slot))
+    return sorted((trial for trial in trials if trial.ended), key=lambda trial: (trial.ended or NEVER, trial.slot))
 
 
 def best_of(trials: Iterable[Trial]) -> Trial | None:
     """Return the complete trial with the highest value, of equals that of the lowest slot; None if there is none."""
-    complete = [one for one in trials if one.state == "complete" and one.value is not None]
-    return max(complete, key=lambda one: (one.value or 0.0, -one.slot), default=None)
+    complete = [trial for trial in trials if trial.state == "complete" and trial.value is not None]
+    return max(complete, key=lambda trial: (trial.value or 0.0, -trial.slot), default=None)

@@ -1,4 +1,4 @@
-"""What an experiment found, as it goes to those who decide: the file, its branch, and the words that explain it."""
+"""A search's winner as it goes to its reviewers: the settings file, its branch, and the texts that explain it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.frozen import Frozen
-from airflow_mlops_provider.lifecycle.product import Trainer
-from airflow_mlops_provider.lifecycle.settings import Found, TrainerSettings, branch_of, changes
+from airflow_mlops_provider.lifecycle.settings import Provenance, TrainerSettings, branch_of, changes
+from airflow_mlops_provider.lifecycle.trainer import Trainer
 
 TRAILER = "MLOps-Export"
 TITLE_LENGTH = 100
@@ -27,7 +27,7 @@ class Winner(Frozen):
 
     product: str
     settings: TrainerSettings
-    found: Found
+    provenance: Provenance
     algorithm: str
     trials: int
     stopped: str
@@ -42,11 +42,12 @@ class Winner(Frozen):
         try:
             best = facts["best"]
             reached = {name: best[name] for name in ("trial", "metric", "value")}
-            found = Found(study=facts["study"], when=when, by=by, **reached)
+            provenance = Provenance(study=facts["study"], when=when, by=by, **reached)
+            trainer = {name: best[name] for name in Trainer.model_fields}
             return cls(
                 product=product,
-                settings=TrainerSettings(**{name: best[name] for name in Trainer.model_fields}, found=found),
-                found=found,
+                settings=TrainerSettings(**trainer, provenance=provenance),
+                provenance=provenance,
                 algorithm=best["algorithm"],
                 trials=facts["trials"],
                 stopped=facts["stopped"],
@@ -57,33 +58,34 @@ class Winner(Frozen):
 
     @property
     def branch(self) -> str:
-        """The branch that bears it."""
-        return branch_of(self.product, self.found.study)
+        """The branch that it is committed on."""
+        return branch_of(self.product, self.provenance.study)
 
     @property
-    def mark(self) -> str:
-        """The last line of its commit's message, by which another try knows it again."""
+    def trailer(self) -> str:
+        """The last line of its commit's message, by which another try of the task finds the commit."""
         return f"{TRAILER}: {self.settings.fingerprint}"
 
     @property
     def title(self) -> str:
         """One line, for a commit and its pull request."""
-        found = self.found
-        words = f"train as trial {found.trial} of {_line(found.study)} ({found.metric} {found.value:.4f})"
+        origin = self.provenance
+        words = f"train as trial {origin.trial} of {_line(origin.study)} ({origin.metric} {origin.value:.4f})"
         return f"{self.product}: {words}"[:TITLE_LENGTH]
 
-    def story(self, known: Trainer | None) -> str:
-        """Return what a reviewer should know: what was found, how, and what it changes.
+    def body(self, current: Trainer | None) -> str:
+        """Return what a reviewer should know: what won, how, and what it changes.
 
-        :param known: how production trains; None where that is not said in such a file.
+        :param current: how production trains; None if it has no settings file that can be read.
         """
-        found, reached = self.found, f"{self.found.metric} {self.found.value:.4f} with {_line(self.algorithm)}"
-        differing = changes(known, self.settings.trainer())
+        origin = self.provenance
+        reached = f"{origin.metric} {origin.value:.4f} with {_line(self.algorithm)}"
+        differing = changes(current, self.settings.trainer())
         return "\n".join(
             [
-                f"Trial {found.trial} of {self.trials} in study {_line(found.study)} reached {reached}.",
+                f"Trial {origin.trial} of {self.trials} in study {_line(origin.study)} reached {reached}.",
                 f"The search stopped: {_line(self.stopped)}.",
-                f"Found by {_line(found.by)}.",
+                f"Found by {_line(origin.by)}.",
                 *([f"Its trials: {_line(self.page)}"] if self.page else []),
                 "",
                 *(f"- {_line(name)}: {_line(old)} -> {_line(new)}" for name, old, new in differing),
@@ -92,9 +94,9 @@ class Winner(Frozen):
             ]
         )
 
-    def message(self, known: Trainer | None) -> str:
+    def message(self, current: Trainer | None) -> str:
         """Return the commit's whole message."""
-        return f"{self.title}\n\n{self.story(known)}\n\n{self.mark}\n"
+        return f"{self.title}\n\n{self.body(current)}\n\n{self.trailer}\n"
 
 
 def _line(value: Any) -> str:

@@ -44,8 +44,8 @@ def test_a_search_may_end_it() -> None:
         train(*rows(1), SETTINGS, 13, validation=rows(2), report=report)
 
 
-def test_the_fixed_settings_can_be_drawn() -> None:
+def test_the_fixed_settings_are_in_the_space() -> None:
     """The product's search holds the settings that its pipeline trains with, so that they are tried first."""
     assert product.search
     (trees,) = [one for one in product.search.algorithms if one.code == product.training.trainer.code]
-    assert trees.drawing(product.training.trainer) is not None
+    assert trees.params_of(product.training.trainer) is not None

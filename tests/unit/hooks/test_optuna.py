@@ -60,7 +60,7 @@ def test_only_those_that_search_are_told(job: str | None, told: bool) -> None:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        (f"postgresql://optuna:{PASSWORD}@db/x", "bears credentials"),
+        (f"postgresql://optuna:{PASSWORD}@db/x", "has credentials in it"),
         ("somewhere", "is no database URL"),
     ],
 )

@@ -16,7 +16,7 @@ from airflow_mlops_provider.lifecycle.product import Trainer
 from airflow_mlops_provider.lifecycle.records.spec import Services
 from airflow_mlops_provider.lifecycle.settings import (
     FILE,
-    Found,
+    Provenance,
     TrainerSettings,
     branch_of,
     changes,
@@ -30,13 +30,15 @@ from tests.factories.declared import changed, specify
 from tests.factories.tiny import TinyWorld
 
 JOBS = all_jobs()
-FOUND = Found(study="s1", trial=4, metric="roc_auc", value=0.71, when=datetime(2024, 1, 2, tzinfo=UTC), by="d/r/t")
+PROVENANCE = Provenance(
+    study="s1", trial=4, metric="roc_auc", value=0.71, when=datetime(2024, 1, 2, tzinfo=UTC), by="d/r/t"
+)
 FIXED: dict[str, Any] = {"code": "shop.trainer:train", "settings": {"rounds": 40, "rate": 0.1, "kind": "gbdt"}}
 
 
 def test_a_file_gives_back_what_was_written(tmp_path: Path) -> None:
     """Values survive the file, floats to the bit, and the same values make the same bytes."""
-    settings = TrainerSettings(**FIXED | {"settings": {"rate": 0.1 + 0.2, "name": "ä"}}, found=FOUND)
+    settings = TrainerSettings(**FIXED | {"settings": {"rate": 0.1 + 0.2, "name": "ä"}}, provenance=PROVENANCE)
     file = tmp_path / FILE
     file.write_text(settings.text())
     assert TrainerSettings.read(file) == settings
@@ -69,7 +71,7 @@ BAD = {
     "a seed that is text": ('{"code": "a:b", "seed": "13"}', "seed: Input should be a valid integer"),
     "too great": ('{"code": "a:b", "settings": {"rate": 1e999}}', "setting 'rate' is inf, which is no JSON"),
     "twice": ('{"code": "a:b", "seed": 1, "seed": 2}', "seed given twice"),
-    "half a find": ('{"code": "a:b", "found": {"study": "s"}}', r"found\.trial: Field required"),
+    "half a provenance": ('{"code": "a:b", "provenance": {"study": "s"}}', r"provenance\.trial: Field required"),
 }
 
 
@@ -115,7 +117,7 @@ def test_where_settings_were_found_trains_nothing_anew(tmp_path: Path) -> None:
 
         fixed = TrainerSettings(**product.training.trainer.to_json())
         before = addresses(fixed)
-        assert addresses(fixed.model_copy(update={"found": FOUND})) == before
+        assert addresses(fixed.model_copy(update={"provenance": PROVENANCE})) == before
         after = addresses(fixed.model_copy(update={"settings": {"rounds": 41}}))
     finally:
         world.close()
@@ -158,11 +160,11 @@ def test_changes_are_told_field_by_field() -> None:
 
 def test_a_fingerprint_is_the_exports_own() -> None:
     """When and by whom does not make another export; other settings, or another try, do."""
-    base = TrainerSettings(**FIXED, found=FOUND)
+    base = TrainerSettings(**FIXED, provenance=PROVENANCE)
     again = base.model_copy(
-        update={"found": FOUND.model_copy(update={"by": "x", "when": datetime(2025, 1, 1, tzinfo=UTC)})}
+        update={"provenance": PROVENANCE.model_copy(update={"by": "x", "when": datetime(2025, 1, 1, tzinfo=UTC)})}
     )
-    other = base.model_copy(update={"found": FOUND.model_copy(update={"trial": 5})})
+    other = base.model_copy(update={"provenance": PROVENANCE.model_copy(update={"trial": 5})})
     changed = base.model_copy(update={"settings": {}})
     assert base.fingerprint == again.fingerprint
     assert len({base.fingerprint, other.fingerprint, changed.fingerprint}) == 3

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from airflow_mlops_provider.jobs.experimentation.searching import StopRecord, keep_stop
+from airflow_mlops_provider.jobs.experimentation.study import save_stop
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Dataset, Report
 from airflow_mlops_provider.lifecycle.search.trials import Stop
@@ -59,8 +59,7 @@ def trial(slot: int = 5) -> ExperimentRunTrialOperator:
 def stopped(store: FolderStore, **criteria: Any) -> None:
     """Keep that the search has stopped."""
     assert product.search
-    record = StopRecord(study="flight_delay-1", criteria=product.search.criteria(**criteria), stop=STOP)
-    keep_stop(store, product.name, record)
+    save_stop(store, product.name, "flight_delay-1", product.search.criteria(**criteria), STOP)
 
 
 def test_the_form_is_what_the_product_declares() -> None:

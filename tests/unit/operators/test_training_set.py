@@ -35,5 +35,5 @@ def test_what_the_join_can_see_is_an_input(monkeypatch: pytest.MonkeyPatch, tmp_
         publish(FolderStore(tmp_path), product.name, "features", features)
     given = operator(FEATURES[1]).inputs({})
     assert given["features"] == (FEATURES[1],)
-    assert [(one.hash, one.facts) for one in given["history"]] == [("0", {})]
+    assert [dataset.hash for dataset in given["history"]] == ["0"]
     assert "history" not in operator(FEATURES[0]).inputs({})

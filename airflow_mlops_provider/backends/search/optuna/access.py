@@ -1,4 +1,4 @@
-"""How a search's database is reached: its URL travels without credentials, which come by the environment."""
+"""How a search's database is reached: its URL is passed on without credentials; they come from the environment."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ SECONDS = 5
 def checked(url: str) -> str:
     """Return a SQLAlchemy URL that may be shown.
 
-    :raises ConfigurationError: if it is none, or bears a user name or password.
+    :raises ConfigurationError: if it is not one, or has a user name or password in it.
     """
     scheme, separator, rest = url.partition("://")
     if not scheme or not separator:
         raise ConfigurationError(f"{url!r} is no database URL; give dialect+driver://host:port/database")
     if "@" in rest.partition("/")[0]:
         raise ConfigurationError(
-            f"the search's database URL of {scheme} bears credentials, which every manifest would show; put host, user "
-            "name and password into the connection mlops_optuna"
+            f"the search's database URL of {scheme} has credentials in it, which every manifest would show; put host, "
+            "user name and password into the connection mlops_optuna"
         )
     return url
 
@@ -37,7 +37,7 @@ def full(url: str, environment: Mapping[str, str]) -> Any:
 
 
 def probe(url: str, environment: Mapping[str, str]) -> str:
-    """Ask the database something, and return what answered.
+    """Connect to the database and return a line that says so.
 
     :raises BackendError: if it can't be used.
     :raises MissingExtraError: if its driver is not installed.

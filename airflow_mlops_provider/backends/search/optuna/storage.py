@@ -1,4 +1,4 @@
-"""The database that a search's workers share: any that SQLAlchemy speaks to, a SQLite file by default."""
+"""The database that a search's workers share: any that SQLAlchemy supports, a SQLite file by default."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 from airflow_mlops_provider.backends.search.optuna.access import full
 from airflow_mlops_provider.storage.locks import alone
 
-PATIENCE_SECONDS = 60
+LOCK_TIMEOUT_SECONDS = 60
 ATTEMPTS = 10
 
 
@@ -27,39 +27,39 @@ def database(url: str) -> RDBStorage:
     address = full(url, os.environ).render_as_string(hide_password=False)
     match = re.fullmatch(r"sqlite:///(?P<path>[^?]+)", url)
     if match is None:
-        return _made(address, {"pool_pre_ping": True})
+        return _open(address, {"pool_pre_ping": True})
     file = Path(match["path"])
     file.parent.mkdir(parents=True, exist_ok=True)
     with alone(file.with_name(f"{file.name}.lock")):
-        storage = _made(address, {"connect_args": {"timeout": PATIENCE_SECONDS}})
-    _share(storage.engine)
+        storage = _open(address, {"connect_args": {"timeout": LOCK_TIMEOUT_SECONDS}})
+    _serialize_writers(storage.engine)
     return storage
 
 
-def _made(url: str, settings: dict[str, Any]) -> RDBStorage:
-    """Return the storage; where others make the tables at the same moment, we come upon theirs and look again."""
-    for left in reversed(range(ATTEMPTS)):
+def _open(url: str, settings: dict[str, Any]) -> RDBStorage:
+    """Return the storage. Another process may make the tables at the same moment: then try again, and use those."""
+    for attempts_left in reversed(range(ATTEMPTS)):
         try:
             return RDBStorage(url, engine_kwargs=dict(settings))
         except (IntegrityError, OperationalError, ProgrammingError) as error:
-            if not left or (isinstance(error, OperationalError) and "exist" not in str(error)):
+            if not attempts_left or (isinstance(error, OperationalError) and "exist" not in str(error)):
                 raise
             time.sleep(0.2)
     raise AssertionError("unreachable")
 
 
-def _share(engine: Engine) -> None:
-    """Let several processes write to one SQLite file: each takes its turn before it reads what it will write.
+def _serialize_writers(engine: Engine) -> None:
+    """Let several processes write to one SQLite file: each takes the write lock before it reads what it will change.
 
     Optuna reads a trial and then changes it, and relies on ``SELECT … FOR UPDATE``, which SQLite does not have.
     """
     engine.dispose()
 
     @event.listens_for(engine, "connect")
-    def _quiet(connection: Any, _: Any) -> None:
-        connection.isolation_level = None  # else the driver begins transactions by itself, and later
+    def _configure(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # else the driver begins transactions by itself, too late
         connection.execute("PRAGMA journal_mode=WAL")
 
     @event.listens_for(engine, "begin")
-    def _take_turn(connection: Any) -> None:
+    def _lock(connection: Any) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")

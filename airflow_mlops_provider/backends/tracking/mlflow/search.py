@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,11 @@ from airflow_mlops_provider.lifecycle.search.trials import Trial
 PARENT = "mlflow.parentRunId"
 NAME = "mlflow.runName"
 STATE = "mlops.state"
-STOPPED = "mlops.stopped"
 _STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 
 
 class MlflowSearch(MlflowBackend):
-    """Tells MLflow of one study. As everywhere, made again a call finishes what was begun: one run a slot.
+    """One study in MLflow. A call that is made again finishes what the first one began: there is one run a slot.
 
     :param study: the study's name, which is also its run's.
     """
@@ -53,21 +52,21 @@ class MlflowSearch(MlflowBackend):
         return self.server.call(work)
 
     def end(self, trial: Trial, run_id: str, metric: str) -> None:
-        """Tell how a trial ended: its values by step under ``reported``, the last one under the metric's name."""
+        """Log how a trial ended: its values by step under ``reported``, the last one under the metric's name."""
 
         def work() -> None:
             from mlflow.entities import Metric
 
             run = self.client.get_run(run_id)
-            when = run.info.start_time  # a fixed time: told again, a value is the same entry
+            when = run.info.start_time  # a fixed time: logged again, a value is the same entry
             steps = [Metric("reported", value, when, step) for step, value in trial.values.items()]
             for batch in range(0, len(steps), 1000):
                 self.client.log_batch(run_id, metrics=steps[batch : batch + 1000])
-            found = {metric: trial.value, "train_seconds": trial.seconds}
+            metrics = {metric: trial.value, "train_seconds": trial.seconds}
             self._log(
                 run,
                 {},
-                {name: value for name, value in found.items() if value is not None},
+                {name: value for name, value in metrics.items() if value is not None},
                 {STATE: trial.state, **({"mlops.reason": trial.reason} if trial.reason else {})},
             )
             if run.info.status != _STATUS[trial.state]:
@@ -75,13 +74,14 @@ class MlflowSearch(MlflowBackend):
 
         self.server.call(work)
 
-    def conclude(self, parent: str, tags: Mapping[str, str], best: Mapping[str, float], folder: Path) -> None:
-        """Keep a search's end with its run: why it stopped, what was best, and the files of a folder."""
+    def conclude(self, parent: str, tags: Mapping[str, str], best: Mapping[str, float], files: Sequence[Path]) -> None:
+        """Keep a search's end with its run: why it stopped, what was best, and the report's files."""
 
         def work() -> None:
             run = self.client.get_run(parent)
             self._log(run, {}, best, tags)
-            self.client.log_artifacts(parent, str(folder))
+            for file in files:
+                self.client.log_artifact(parent, str(file))
             self.client.set_terminated(parent, "FINISHED")
 
         self.server.call(work)

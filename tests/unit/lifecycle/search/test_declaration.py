@@ -102,12 +102,12 @@ def test_the_best_trial() -> None:
     assert [one.slot for one in in_order(reversed(trials))] == [0, 9, 1, 2]
 
 
-def test_a_drawing_and_its_trainer() -> None:
-    """An algorithm with drawn settings is a trainer, and the way back finds the drawing."""
+def test_params_and_their_trainer() -> None:
+    """An algorithm with params is a trainer, and the way back finds the params."""
     params = {"leaves": 8, "rate": 0.1, "kind": "gbdt"}
     trainer = TREES.trainer(params)
     assert trainer == Trainer(code="shop.trainer:train", settings={"objective": "binary", **params})
-    assert incumbent([TREES], trainer) == ("trees", params)
+    assert incumbent([TREES], trainer) == (TREES, params)
     with pytest.raises(UnknownNameError, match="unknown searched setting of trees 'depth'; known: kind, leaves, rate"):
         TREES.trainer({"depth": 3})
 
@@ -115,7 +115,7 @@ def test_a_drawing_and_its_trainer() -> None:
 @pytest.mark.parametrize(
     "changes", [{"leaves": 2}, {"kind": "goss"}, {"objective": "regression"}, {"more": 1}, {"leaves": True}]
 )
-def test_a_trainer_that_cannot_be_drawn(changes: dict[str, Any]) -> None:
+def test_a_trainer_outside_the_space(changes: dict[str, Any]) -> None:
     """Settings outside the space, other fixed ones or further ones: the search does not claim to know that trainer."""
     settings = {"objective": "binary", "leaves": 8, "rate": 0.1, "kind": "gbdt", **changes}
     assert incumbent([TREES], Trainer(code="shop.trainer:train", settings=settings)) is None

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from airflow_mlops_provider.lifecycle.product import MLProduct, Retuning
+from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Choice, FloatRange, IntRange
-from airflow_mlops_provider.lifecycle.search.retuning import around, judged
+from airflow_mlops_provider.lifecycle.search.retuning import Retuning, around, conclude_retuning
 from airflow_mlops_provider.lifecycle.search.trials import Trial
 from flight_delay.product import product
 from tests.factories.declared import changed
@@ -32,40 +32,40 @@ def shop(settings: dict[str, Any], space: dict[str, Any] | None = None, **retuni
     return changed(product, {**changes, "search": {"algorithms": algorithms} if space else None})
 
 
-def varied(product: MLProduct) -> Algorithm | None:
-    """Return what may be tried around the fixed settings."""
-    declared = product.search.algorithms if product.search else ()
-    return around(product.training.trainer, product.training.retuning, declared)
+def around_fixed(shop: MLProduct) -> Algorithm | None:
+    """Return what may be tried around a product's fixed settings."""
+    algorithms = shop.search.algorithms if shop.search else ()
+    return around(shop.training.trainer, shop.training.retuning.spread, algorithms)
 
 
 def test_numbers_are_varied_and_nothing_else() -> None:
     """Each number from its half to its double, shares not beyond 1; words, switches, zero and one stay."""
-    found = varied(shop(FIXED))
-    assert found is not None
-    assert found.space == {
+    algorithm = around_fixed(shop(FIXED))
+    assert algorithm is not None
+    assert algorithm.space == {
         "leaves": IntRange(low=12, high=48, log=True),
         "rate": FloatRange(low=0.03, high=0.12, log=True),
         "l2": FloatRange(low=5.0, high=20.0, log=True),
         "share": FloatRange(low=0.3, high=1.0, log=True),
     }
-    assert found.settings == {"kind": "gbdt", "on": True, "none": 0, "one": 1}
-    assert found.drawing(shop(FIXED).training.trainer) == {name: FIXED[name] for name in found.space}
+    assert algorithm.settings == {"kind": "gbdt", "on": True, "none": 0, "one": 1}
+    assert algorithm.params_of(shop(FIXED).training.trainer) == {name: FIXED[name] for name in algorithm.space}
 
 
 def test_declared_ranges_are_not_left() -> None:
     """Where experiments say how far a setting may go, retuning goes no further."""
-    found = varied(shop(FIXED, SPACE))
-    assert found is not None
-    assert found.space["leaves"] == IntRange(low=16, high=40, log=True)
-    assert found.space["rate"] == FloatRange(low=0.05, high=0.12, log=True)
-    assert not any(isinstance(span, Choice) for span in found.space.values())
+    algorithm = around_fixed(shop(FIXED, SPACE))
+    assert algorithm is not None
+    assert algorithm.space["leaves"] == IntRange(low=16, high=40, log=True)
+    assert algorithm.space["rate"] == FloatRange(low=0.05, high=0.12, log=True)
+    assert not any(isinstance(span, Choice) for span in algorithm.space.values())
 
 
 def test_the_spread_is_the_products() -> None:
     """A product may allow more or less."""
-    found = varied(shop({"leaves": 24}, spread=4.0))
-    assert found is not None
-    assert found.space == {"leaves": IntRange(low=6, high=96, log=True)}
+    algorithm = around_fixed(shop({"leaves": 24}, spread=4.0))
+    assert algorithm is not None
+    assert algorithm.space == {"leaves": IntRange(low=6, high=96, log=True)}
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_the_spread_is_the_products() -> None:
 )
 def test_there_may_be_nothing_to_vary(settings: dict[str, Any]) -> None:
     """Without a number above zero there is nothing to try."""
-    assert varied(shop(settings)) is None
+    assert around_fixed(shop(settings)) is None
 
 
 @pytest.mark.parametrize("bad", [{"trials": -1}, {"trials": 101}, {"minutes": 0}, {"spread": 1.0}, {"tries": 3}])
@@ -110,12 +110,12 @@ WHERE = "on the last 25% of the training rows"
             f"settings changed: roc_auc 0.7000 -> 0.7200 {WHERE}, leaves 24 -> 26 (try 2 of 3)",
         ),
         ((None,), {}, "settings kept: boom"),
-        ((), {}, "settings kept: nothing to vary"),
+        ((), {}, "settings kept: why"),
     ],
 )
 def test_only_better_settings_replace_the_fixed_ones(
     values: tuple[float | None, ...], settings: dict[str, Any], summary: str
 ) -> None:
     """As good is not better, a try that failed is none, and the sentence says how many there were."""
-    found = judged(shop({"leaves": 24}).training.trainer, "roc_auc", ended(*values), "why")
-    assert (found.settings, found.summary) == (settings, summary)
+    retuned = conclude_retuning({"leaves": 24}, "roc_auc", ended(*values), "why")
+    assert (retuned.settings, retuned.summary) == (settings, summary)
