@@ -17,6 +17,7 @@ import pytest
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.runtime.code import load_product
+from airflow_mlops_provider.scoring.inputs import row_shape
 from airflow_mlops_provider.scoring.predictor import Predictor
 from airflow_mlops_provider.serving.releases import Release
 from airflow_mlops_provider.serving.request_schema import RequestSchema
@@ -157,7 +158,9 @@ def outside(root: Root, body: bytes) -> list[float]:
 
     product, release = load_product(PRODUCT), root.release
     model = Path(release.model_uri.removeprefix("file://").replace(str(root.known_as), str(root.copy)))
-    parsed = RequestSchema(product).parse(body)
-    features = FeatureStoreBackend(product, root.copy / PRODUCT / "feast").online(parsed[list(product.entity_columns)])
-    probabilities = Predictor.load(product, model, release.model_hash, release.version).predict(parsed, features)
+    shape = row_shape(product)
+    schema = RequestSchema(shape.request)
+    parsed = schema.frame(schema.rows(body))
+    features = FeatureStoreBackend(product, root.copy / PRODUCT / "feast").online(parsed[list(shape.keys)])
+    probabilities = Predictor.load(shape, model, release.model).predict(parsed, features)
     return list(probabilities.tolist())

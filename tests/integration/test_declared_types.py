@@ -18,6 +18,7 @@ from airflow_mlops_provider.backends.models import lightgbm
 from airflow_mlops_provider.lifecycle.records.manifest import Failure
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.runtime.runner import run
+from airflow_mlops_provider.scoring.inputs import row_shape
 from airflow_mlops_provider.scoring.predictor import Predictor
 from tests.factories.shop import DAYS, EXAMPLES, FEATURES, SHOPS, ShopWorld
 
@@ -120,7 +121,7 @@ def test_features_that_nobody_has_are_null_all_the_way(world: ShopWorld, nothing
     assert found[list(KINDS)].isna().all(axis=None)
     assert found["mean_amount"].notna().sum() == len(SHOPS)
     folder = Path(version.uri.removeprefix("file://"))
-    predictor = Predictor(world.product, models.load(folder), 1)
+    predictor = Predictor(row_shape(world.product), models.load(folder))
     assert len(predictor.predict(rows.assign(event_time=mark), found)) == len(rows)
 
 

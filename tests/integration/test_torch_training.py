@@ -21,6 +21,7 @@ from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity, Services
 from airflow_mlops_provider.lifecycle.references import Dataset, Model
 from airflow_mlops_provider.runtime import runner
+from airflow_mlops_provider.scoring.inputs import row_shape
 from airflow_mlops_provider.scoring.predictor import Predictor
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.ledger import Ledger
@@ -200,7 +201,7 @@ def test_its_model_goes_all_the_way(resumed: tuple[World, Manifest, str], monkey
         "registered"
     ]
     backend = MlflowBackend(f"sqlite:///{world.root}/mlflow.db")
-    predictor = Predictor.load(product, Path(model.uri.removeprefix("file://")), model.hash, version.version)
+    predictor = Predictor.load(row_shape(product), Path(model.uri.removeprefix("file://")), version)
     predictor.smoke()
     rows = flights(50, 3)
     inputs = predictor.inputs(rows, rows[[*product.feature_names]])

@@ -15,7 +15,7 @@ from airflow_mlops_provider.runtime.address import code_hashes
 from airflow_mlops_provider.runtime.context import JobContext
 from airflow_mlops_provider.runtime.registry import find_job
 from airflow_mlops_provider.serving import releases
-from airflow_mlops_provider.serving.process import launcher
+from airflow_mlops_provider.serving.process import client, launcher
 from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.storage.locks import held
 
@@ -36,7 +36,7 @@ def roll(context: JobContext, version: ModelVersion, before: ModelVersion | None
     releases.request(context.store, version.name, wanted)
     try:
         url = context.spec.services.model_server or start(context)
-        launcher.wait_for(url, version.version, READY_SECONDS, requested_at=wanted.requested_at)
+        client.wait_for_version(url, version.version, READY_SECONDS, requested_at=wanted.requested_at)
     except BaseException:
         if before != version:
             releases.request(context.store, version.name, releases.Release.of(before) if before else None)
@@ -88,7 +88,7 @@ def address(context: JobContext) -> str:
     """Return where the product's model server is, running or not."""
     serving = context.product.serving
     port = int(context.spec.params.get("port") or serving.port)
-    return context.spec.services.model_server or launcher.url_of(serving.host, port)
+    return context.spec.services.model_server or client.url_of(serving.host, port)
 
 
 def serving_code(product: MLProduct) -> str:

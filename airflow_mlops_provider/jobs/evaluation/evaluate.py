@@ -13,7 +13,7 @@ from airflow_mlops_provider.lifecycle.release.gates import Estimate, Evaluation,
 from airflow_mlops_provider.problems import statistics
 from airflow_mlops_provider.render.pages import evaluation_page
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
-from airflow_mlops_provider.scoring.inputs import model_inputs
+from airflow_mlops_provider.scoring.inputs import model_inputs, row_shape
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,7 +52,7 @@ def run(context: JobContext) -> JobResult:
 
 def all_scores(context: JobContext, window: pd.DataFrame, champion: ModelVersion | None) -> dict[str, np.ndarray]:
     """Return every contender's score for each row of the window."""
-    inputs = model_inputs(context.product, window)
+    inputs = model_inputs(row_shape(context.product), window)
 
     def score(folder: Path) -> np.ndarray:
         return models.load(folder).probabilities(inputs)

@@ -28,7 +28,7 @@ from airflow_mlops_provider.lifecycle.search.declaration import Pruning, algorit
 from airflow_mlops_provider.lifecycle.search.trials import Stop, Trial, stop
 from airflow_mlops_provider.lifecycle.trainer import Trainer
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
-from airflow_mlops_provider.scoring.inputs import model_inputs
+from airflow_mlops_provider.scoring.inputs import model_inputs, row_shape
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,7 +124,7 @@ def judged(context: JobContext, trainer: Trainer, report: Callable[[int, float],
 def rows(context: JobContext, table: str) -> tuple[pd.DataFrame, pd.Series]:
     """Return the model's inputs and the labels of one part of the split."""
     frame = context.read(context.input("split"), table)
-    return model_inputs(context.product, frame), frame[context.product.label.column]
+    return model_inputs(row_shape(context.product), frame), frame[context.product.label.column]
 
 
 def reporter(study: SearchStudy, slot: int, pruning: Pruning | None) -> Callable[[int, float], None]:

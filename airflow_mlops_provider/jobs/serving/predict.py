@@ -7,6 +7,7 @@ from airflow_mlops_provider.jobs.features.feature_store import check_loaded, fea
 from airflow_mlops_provider.jobs.training.train import PREDICTION
 from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
+from airflow_mlops_provider.scoring.inputs import row_shape
 from airflow_mlops_provider.scoring.predictor import Predictor
 
 PREDICTIONS = "predictions"
@@ -14,16 +15,16 @@ INPUTS = "inputs"
 
 
 def run(context: JobContext) -> JobResult:
-    """Write ``predictions`` (request columns, ``event_time``, prediction) and ``inputs``, what the model saw."""
+    """Write ``predictions`` (request columns, ``event_time``, prediction) and ``inputs``, what the model got."""
     version: ModelVersion = context.input("version")
     features = context.input("features")
     store = feature_store(context)
     check_loaded(context, store, [features])
-    product = context.product
-    rows = context.read(features, EXAMPLES)[[*product.request, "event_time"]]
+    shape = row_shape(context.product)
+    rows = context.read(features, EXAMPLES)[list(shape.request)]
     joined = store.historical(rows)
-    predictor = Predictor.load(product, context.open(version), version.hash, version.version)
-    inputs = predictor.inputs(rows, joined[list(product.feature_names)])
+    predictor = Predictor.load(shape, context.open(version), version)
+    inputs = predictor.inputs(rows, joined[list(shape.features)])
     predictions = predictor.score(inputs)
     context.write(rows.assign(**{PREDICTION: predictions, "version": version.version}), PREDICTIONS)
     context.write(inputs.assign(**{PREDICTION: predictions}), INPUTS)

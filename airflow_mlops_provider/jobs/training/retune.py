@@ -22,7 +22,7 @@ from airflow_mlops_provider.problems import statistics
 from airflow_mlops_provider.render.pages import page, table
 from airflow_mlops_provider.runtime.checkpoints import Checkpoints
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
-from airflow_mlops_provider.scoring.inputs import model_inputs
+from airflow_mlops_provider.scoring.inputs import model_inputs, row_shape
 from airflow_mlops_provider.storage.layout import result_key
 
 if TYPE_CHECKING:
@@ -105,11 +105,11 @@ def measure(
     asked = context.spec.model_copy(update={"params": {"trainer": trainer.to_json()}})
     seen = JobContext(asked, context.folder, digest([context.address, trial.slot]))
     try:
-        inputs = model_inputs(product, earlier)
+        inputs = model_inputs(row_shape(product), earlier)
         trained = fit(seen, inputs, earlier[label])
         with tempfile.TemporaryDirectory(prefix="mlops-retune-") as folder:
             model = models.save(trained, Path(folder), trainer.flavor, inputs)
-            scores = model.probabilities(model_inputs(product, later))
+            scores = model.probabilities(model_inputs(row_shape(product), later))
         value = statistics.METRICS[product.metric](later[label].to_numpy(), scores)
     except Exception as error:  # noqa: BLE001  # settings that the user's code can't work with are a try that failed
         reason = f"{type(error).__name__}: {error}"[:300]

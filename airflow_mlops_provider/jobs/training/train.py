@@ -15,7 +15,7 @@ from airflow_mlops_provider.lifecycle.references import Dataset, Model
 from airflow_mlops_provider.problems.labels import learnable
 from airflow_mlops_provider.runtime.checkpoints import Checkpoints
 from airflow_mlops_provider.runtime.context import JobContext, JobResult, kept
-from airflow_mlops_provider.scoring.inputs import model_inputs
+from airflow_mlops_provider.scoring.inputs import model_inputs, row_shape
 from airflow_mlops_provider.storage.layout import result_key
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def run(context: JobContext) -> JobResult:
     """Write the model and ``reference``: a sample of its training inputs and what it predicts for them."""
     training_set, trainer = context.input("training_set"), context.product.trainer
     frame = context.read(training_set, "train")
-    inputs, label = model_inputs(context.product, frame), frame[context.product.label.column]
+    inputs, label = model_inputs(row_shape(context.product), frame), frame[context.product.label.column]
     began = time.monotonic()
     trained = fit(context, inputs, label)
     seconds = time.monotonic() - began

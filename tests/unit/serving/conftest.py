@@ -1,0 +1,19 @@
+"""The tiny shop."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.scoring.inputs import RowShape, row_shape
+from tests.factories.serving import make_product
+
+
+@pytest.fixture(scope="session")
+def product(tmp_path_factory: pytest.TempPathFactory) -> MLProduct:
+    return make_product(tmp_path_factory.mktemp("code"))
+
+
+@pytest.fixture(scope="session")
+def shape(product: MLProduct) -> RowShape:
+    return row_shape(product)
