@@ -25,16 +25,11 @@ log = logging.getLogger(__name__)
 
 
 class FeatureStore(Protocol):
-    """The part of a feature store that serving needs."""
+    """The part of a feature store that serving needs: see ``FeatureStoreBackend``."""
 
-    def online(self, keys: pd.DataFrame) -> pd.DataFrame:
-        """Return the latest features of each row's entities, in the rows' order."""
-
-    def require_online(self) -> None:
-        """Raise unless the store answers and has the features that were materialized."""
-
-    def watermark(self) -> datetime | None:
-        """Return up to when the online store has features; None if it has none."""
+    def online(self, keys: pd.DataFrame) -> pd.DataFrame: ...
+    def require_online(self) -> None: ...
+    def watermark(self) -> datetime | None: ...
 
 
 class OnlineFeatures:

@@ -59,7 +59,7 @@ class ModelServer:
     def start(self) -> None:
         """Begin to load the model and to open the feature store, in threads of their own.
 
-        :raises DeploymentError: if it cannot predict what is wanted in the time that it was given.
+        :raises DeploymentError: if it cannot predict what is wanted within ``ready_within`` seconds.
         """
         for step in (self.follower.follow, self.features.check):
             thread = threading.Thread(target=self._repeat, args=(step,), name=step.__name__, daemon=True)
