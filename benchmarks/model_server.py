@@ -52,8 +52,9 @@ from airflow_mlops_provider.storage.intervals import current, leading_to
 from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, Services
-from airflow_mlops_provider.serving import folders, releases
 from airflow_mlops_provider.scoring.predictor import Predictor
+from airflow_mlops_provider.serving import releases
+from airflow_mlops_provider.serving.process.paths import feature_folder
 from flight_delay import replay
 from flight_delay.examples import examples
 from flight_delay.product import product
@@ -88,10 +89,10 @@ releases.request(store, product.name, releases.Release.of(version))
 march = replay.month("2013-03")
 tables = {file.stem: pd.read_parquet(file) for file in Path(clean(march).uri.removeprefix("file://")).glob("*.parquet")}
 rows = examples(tables, march).sample(count, random_state=7).reset_index(drop=True)
-rows = rows[rows["event_time"] >= march.start][[*product.features.request, "event_time"]]
+rows = rows[rows["event_time"] >= march.start][[*product.request, "event_time"]]
 rows = pd.concat([rows, rows])[:count].reset_index(drop=True)
-predictor = Predictor.load(product, Path(model.uri.removeprefix("file://")), model.hash, 1)
-backend = FeatureStoreBackend(product.shape, folders.feature_folder(root, product.name))
+predictor = Predictor.load(product.scoring, Path(model.uri.removeprefix("file://")), version)
+backend = FeatureStoreBackend(product, feature_folder(root, product.name))
 inputs = predictor.inputs(rows, backend.online(rows))
 for name in inputs.select_dtypes("category"):
     inputs[name] = inputs[name].cat.codes.astype("float64").where(inputs[name].notna())

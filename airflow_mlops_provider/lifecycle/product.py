@@ -13,7 +13,7 @@ from airflow_mlops_provider.lifecycle.metrics import Gain, Metric
 from airflow_mlops_provider.lifecycle.metrics import Value as MetricValue
 from airflow_mlops_provider.lifecycle.search.declaration import Search
 from airflow_mlops_provider.lifecycle.search.retuning import Retuning
-from airflow_mlops_provider.lifecycle.source import Column
+from airflow_mlops_provider.lifecycle.source import EVENT_TIME, Column
 from airflow_mlops_provider.lifecycle.source import DataType as DataType  # noqa: PLC0414  # declared with a product
 from airflow_mlops_provider.lifecycle.source import Source as Source  # noqa: PLC0414  # declared with a product
 from airflow_mlops_provider.lifecycle.trainer import Name
@@ -217,9 +217,19 @@ class Shape(Frozen):
         return tuple(dict.fromkeys(key for view in self.views for key in view.keys))
 
     @property
+    def feature_types(self) -> dict[str, DataType]:
+        """Every stored feature with its declared type, in the order of the views."""
+        return {name: kind for view in self.views for name, kind in view.features.items()}
+
+    @property
     def feature_names(self) -> tuple[str, ...]:
         """Every stored feature, in the order of the views."""
-        return tuple(feature for view in self.views for feature in view.features)
+        return tuple(self.feature_types)
+
+    @property
+    def row_columns(self) -> dict[str, DataType]:
+        """The columns of a row to predict, ``event_time`` among them, and their types."""
+        return {**self.request, EVENT_TIME: "timestamp"}
 
 
 class Scoring(Shape):

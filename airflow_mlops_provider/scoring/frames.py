@@ -1,4 +1,4 @@
-"""Frames whose types depend on the product's declaration alone, wherever they came from: JSON, Parquet, a store."""
+"""Frames whose types depend on the declared ones alone, wherever the rows came from: JSON, Parquet, a store."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from airflow_mlops_provider.exceptions import SourceDataError
-from airflow_mlops_provider.lifecycle.product import DataType, Scoring
+from airflow_mlops_provider.lifecycle.source import DataType
 
-EVENT_TIME = "event_time"
+# NumPy's and pandas' types have no common base, hence Any.
 _DTYPES: Mapping[DataType, Any] = {
     "int64": np.dtype("int64"),
     "float64": np.dtype("float64"),
@@ -33,30 +33,13 @@ def conform(frame: pd.DataFrame, types: Mapping[str, DataType]) -> pd.DataFrame:
         raise SourceDataError(
             f"no column {', '.join(map(repr, missing))}; there are: {', '.join(map(str, frame.columns))}"
         )
-    made = frame[list(types)]  # a copy
-    # What has its type already is left alone: cast by cast, a single row would cost milliseconds.
-    there = zip(types.items(), made.dtypes, strict=True)
-    cast = {name: _column(made[name], kind) for (name, kind), dtype in there if not _fits(made, name, kind, dtype)}
-    return made.assign(**cast) if cast else made
-
-
-def model_frame(shape: Scoring, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return what ``assemble`` is given: request columns, ``event_time``, features; nothing else (a label, say).
-
-    Any stored feature may be missing, so numbers and booleans among them are float64.
-    """
-    return conform(frame, {**request_types(shape), **feature_types(shape)})
-
-
-def request_types(shape: Scoring) -> dict[str, DataType]:
-    """Return the columns of a row to predict, and their types."""
-    return {**shape.request, EVENT_TIME: "timestamp"}
-
-
-def feature_types(shape: Scoring) -> dict[str, DataType]:
-    """Return the stored features in the order of the views, and their types as they reach the model."""
-    numbers: dict[DataType, DataType] = {"int64": "float64", "bool": "float64"}
-    return {name: numbers.get(kind, kind) for view in shape.views for name, kind in view.features.items()}
+    selected = frame[list(types)]  # a copy
+    # Columns that have their type already are left alone: cast by cast, a single row would cost milliseconds.
+    columns = zip(types.items(), selected.dtypes, strict=True)
+    cast = {
+        name: _column(selected[name], kind) for (name, kind), dtype in columns if not _fits(selected, name, kind, dtype)
+    }
+    return selected.assign(**cast) if cast else selected
 
 
 def _fits(frame: pd.DataFrame, name: str, kind: DataType, dtype: Any) -> bool:
@@ -89,6 +72,6 @@ def _cast(values: pd.Series, kind: DataType) -> pd.Series:
 
 
 def _strings(values: pd.Series) -> pd.Series:
-    plain = values.to_numpy(dtype=object, copy=True)
-    plain[pd.isna(plain)] = None
-    return pd.Series(plain, index=values.index, name=values.name, dtype=object)
+    texts = values.to_numpy(dtype=object, copy=True)
+    texts[pd.isna(texts)] = None
+    return pd.Series(texts, index=values.index, name=values.name, dtype=object)

@@ -2,48 +2,43 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from airflow_mlops_provider.backends.models import base as models
 from airflow_mlops_provider.exceptions import IntegrityError, JobError, SourceDataError
-from airflow_mlops_provider.lifecycle.product import DataType, Scoring
-from airflow_mlops_provider.scoring.frames import EVENT_TIME
+from airflow_mlops_provider.lifecycle.product import Scoring
+from airflow_mlops_provider.lifecycle.references import ModelVersion
+from airflow_mlops_provider.lifecycle.source import DataType
 from airflow_mlops_provider.scoring.inputs import model_inputs
 from airflow_mlops_provider.storage.artifacts import content_hash
 
-Probabilities = np.ndarray[Any, np.dtype[np.float64]]
-_PLACEHOLDER: dict[DataType, Any] = {"string": "", "int64": 0, "float64": 0.0, "bool": False}
+Probabilities = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+_PLACEHOLDERS: dict[DataType, object] = {"string": "", "int64": 0, "float64": 0.0, "bool": False}
 
 
 class Predictor:
-    """A model version, ready to predict.
+    """A model version, ready to predict rows of one shape."""
 
-    :param model: what :func:`~..backends.models.load` returned.
-    :param version: the registry's number.
-    """
-
-    def __init__(self, shape: Scoring, model: models.LoadedModel, version: int) -> None:
-        self.shape, self.model, self.version = shape, model, version
+    def __init__(self, shape: Scoring, model: models.LoadedModel) -> None:
+        self.shape, self.model = shape, model
 
     @classmethod
-    def load(cls, shape: Scoring, folder: Path, model_hash: str, version: int) -> Predictor:
-        """Load a model's files after checking that they are the recorded ones.
+    def load(cls, shape: Scoring, folder: Path, version: ModelVersion) -> Predictor:
+        """Load a version's files after checking that they are the registered ones.
 
         :raises IntegrityError: if they are not, or cannot be read as a model.
         """
-        found = content_hash(folder)
-        if found != model_hash:
+        actual = content_hash(folder)
+        if actual != version.hash:
             raise IntegrityError(
-                f"model version {version} of {shape.name!r}: its files have hash {found[:12]}…, "
-                f"recorded was {model_hash[:12]}…; they were changed or are incomplete"
+                f"model version {version.version} of {version.name!r}: its files have hash {actual[:12]}…, "
+                f"recorded was {version.hash[:12]}…; they were changed or are incomplete"
             )
-        return cls(shape, models.load(folder), version)
+        return cls(shape, models.load(folder))
 
     def predict(self, rows: pd.DataFrame, features: pd.DataFrame) -> Probabilities:
         """Return the probability for each row, as float64 of shape ``(len(rows),)``.
@@ -51,49 +46,42 @@ class Predictor:
         :param rows: request columns and ``event_time``; other columns are left out.
         :param features: the stored features of the same rows, in the same order; NaN or None where there is none.
         :raises SourceDataError: if the two differ in length, lack a column, or hold values of another type.
-        :raises JobError: if the model gives anything but a probability for every row.
+        :raises ConfigurationError: if the model gives anything but a probability for every row.
         """
         return self.score(self.inputs(rows, features))
 
     def inputs(self, rows: pd.DataFrame, features: pd.DataFrame) -> pd.DataFrame:
-        """Return what the model sees of some rows and their features. Arguments and errors as for ``predict``."""
+        """Return what the model gets for some rows and their features. Arguments and errors as for ``predict``."""
         if len(rows) != len(features):
             raise SourceDataError(f"{len(rows)} rows, but features for {len(features)}")
-        asked = rows.drop(columns=both) if (both := list({*rows.columns} & {*features.columns})) else rows
-        return model_inputs(self.shape, pd.concat([_numbered(asked), _numbered(features)], axis=1))
+        both = [name for name in features.columns if name in rows.columns]
+        request = rows.drop(columns=both) if both else rows
+        return model_inputs(self.shape, pd.concat([_numbered(request), _numbered(features)], axis=1))
 
-    def score(self, inputs: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def score(self, inputs: pd.DataFrame) -> Probabilities:
         """Return the probability for each row of model inputs, as float64 of shape ``(len(inputs),)``.
 
-        :raises JobError: if the model gives anything but a probability for every row.
+        :raises ConfigurationError: if the model gives anything but a probability for every row.
         """
-        result = np.asarray(self.model.predict(inputs), dtype=np.float64)
-        if result.shape != (len(inputs),) or not ((result >= 0) & (result <= 1)).all():
-            raise JobError(
-                f"version {self.version} of {self.shape.name!r} gave an array of shape {result.shape} for "
-                f"{len(inputs)} rows, or values outside 0 to 1: {json.dumps(result.ravel()[:3].tolist())}"
-            )
-        return result
+        return self.model.probabilities(inputs)
 
     def smoke(self) -> None:
-        """Predict one row of placeholders without any feature: what cannot do that must not serve.
+        """Predict one row of placeholders without any feature: a version that cannot do that must not serve.
 
         :raises JobError: if the product's code or the model fails on it.
         """
-        features = pd.DataFrame([dict.fromkeys(self.shape.feature_names)])
+        features = pd.DataFrame([dict.fromkeys(self.shape.feature_types)])
         try:
             self.predict(placeholders(self.shape), features)
         except Exception as error:
             raise JobError(f"the smoke row failed: {type(error).__name__}: {str(error)[:300]}") from error
 
 
+def placeholders(shape: Scoring) -> pd.DataFrame:
+    """Return one row that is valid for the shape and means nothing."""
+    now = datetime.now(UTC)
+    return pd.DataFrame([{name: _PLACEHOLDERS.get(kind, now) for name, kind in shape.row_columns.items()}])
+
+
 def _numbered(frame: pd.DataFrame) -> pd.DataFrame:
     return frame if frame.index.equals(pd.RangeIndex(len(frame))) else frame.reset_index(drop=True)
-
-
-def placeholders(shape: Scoring) -> pd.DataFrame:
-    """Return one row that is valid for the product and means nothing."""
-    now = datetime.now(UTC)
-    return pd.DataFrame(
-        [{**{name: _PLACEHOLDER.get(kind, now) for name, kind in shape.request.items()}, EVENT_TIME: now}]
-    )

@@ -15,12 +15,12 @@ import uvicorn
 
 from airflow_mlops_provider.backends.telemetry import disable_telemetry
 from airflow_mlops_provider.runtime.code import load_product
-from airflow_mlops_provider.serving import connections
 from airflow_mlops_provider.serving.app import create_app
+from airflow_mlops_provider.serving.listener import bind_socket, uvicorn_config
+from airflow_mlops_provider.serving.prediction_service import FeatureStore
 from airflow_mlops_provider.serving.process.client import TOKEN_VARIABLE
-from airflow_mlops_provider.serving.process.folders import feature_folder, prediction_folder
-from airflow_mlops_provider.serving.process.listening import bound
-from airflow_mlops_provider.serving.server import Features, ModelServer
+from airflow_mlops_provider.serving.process.paths import feature_folder, prediction_folder
+from airflow_mlops_provider.serving.server import ModelServer
 
 TAKEOVER_SECONDS = 100.0
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     command = argparse.ArgumentParser(
         prog="python -m airflow_mlops_provider.serving",
         description="Serve one product's live model over REST and follow its release pointer.",
-        epilog=f"With {TOKEN_VARIABLE} set, all but /health and /ready ask for that bearer token. "
+        epilog=f"With {TOKEN_VARIABLE} set, all but /health and /ready require that bearer token. "
         "Products are found on PYTHONPATH.",
     )
     command.add_argument("--product", required=True, help="the product's name, which is also its package")
@@ -45,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--feature-store", type=Path, help="the feature store's folder (ROOT/PRODUCT/feast)")
     command.add_argument("--prediction-log", type=Path, help="folder for predictions (ROOT/PRODUCT/predictions/rest)")
     command.add_argument("--poll", type=float, default=1.0, help="seconds between looks at the pointer (%(default)s)")
+    command.add_argument("--code", default="", help="fingerprint of the product's code, for who looks for the process")
     command.add_argument(
         "--takeover", action="store_true", help="share the port with a server that ends when this one can predict"
     )
@@ -60,7 +61,7 @@ def build(arguments: argparse.Namespace) -> ModelServer:
     product = load_product(arguments.product)
     features = arguments.feature_store or feature_folder(arguments.root, product.name)
 
-    def open_features() -> Features:
+    def open_features() -> FeatureStore:
         from airflow_mlops_provider.backends.feature_store.feast.store import FeatureStoreBackend
 
         return FeatureStoreBackend(product.shape, features, arguments.online_store)
@@ -71,20 +72,20 @@ def build(arguments: argparse.Namespace) -> ModelServer:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Serve until told to end."""
+    """Serve until a signal ends it."""
     command = parser()
-    given = command.parse_args(arguments)
-    if not (os.environ.get(TOKEN_VARIABLE) or given.no_token or _is_this_machine(given.host)):
+    options = command.parse_args(arguments)
+    if not (os.environ.get(TOKEN_VARIABLE) or options.no_token or _is_this_machine(options.host)):
         command.error(
-            f"at {given.host} others can reach the server: set {TOKEN_VARIABLE} to a token that callers must send, "
-            "or say --no-token"
+            f"at {options.host} others can reach the server: set {TOKEN_VARIABLE} to a token that callers must send, "
+            "or give --no-token"
         )
     disable_telemetry()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    app = create_app(build(given), open_metrics=given.open_metrics)
-    server = uvicorn.Server(connections.config(app, given.host, given.port))
-    log.info("%s is served at %s:%d", given.product, given.host, given.port)
-    server.run(sockets=[bound(given.host, given.port)])
+    app = create_app(build(options), open_metrics=options.open_metrics)
+    server = uvicorn.Server(uvicorn_config(app, options.host, options.port))
+    log.info("%s is served at %s:%d", options.product, options.host, options.port)
+    server.run(sockets=[bind_socket(options.host, options.port)])
     if not server.started:
         sys.exit(3)
 

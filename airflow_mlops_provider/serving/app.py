@@ -19,15 +19,15 @@ from fastapi.security import HTTPBearer
 from starlette.requests import ClientDisconnect
 
 from airflow_mlops_provider.exceptions import BackendError
-from airflow_mlops_provider.serving.answers import REFUSALS, Predictions
-from airflow_mlops_provider.serving.intake import BODY_SECONDS, MAX_WAITING, Intake, RefusalError
 from airflow_mlops_provider.serving.page import index_page
 from airflow_mlops_provider.serving.process.client import TOKEN_VARIABLE
+from airflow_mlops_provider.serving.request_queue import BODY_SECONDS, MAX_WAITING, Answer, RequestQueue
 from airflow_mlops_provider.serving.request_schema import RequestError
+from airflow_mlops_provider.serving.responses import REFUSALS, Predictions, ServerState
 from airflow_mlops_provider.serving.server import ModelServer
 
 log = logging.getLogger(__name__)
-_ASK = f"send the header 'Authorization: Bearer …' with the token in the server's {TOKEN_VARIABLE}"
+_SEND_TOKEN = f"send the header 'Authorization: Bearer …' with the token in the server's {TOKEN_VARIABLE}"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:/+=-]{1,100}")
 _SCHEME = HTTPBearer(auto_error=False, description=f"The token in the server's {TOKEN_VARIABLE}, if it has one.")
 
@@ -41,40 +41,40 @@ def create_app(
 ) -> FastAPI:
     """Return the API; the server starts and ends with it.
 
-    :param token: bearer token that all but /health and /ready ask for; from ``MLOPS_SERVING_TOKEN`` by default, none
+    :param token: bearer token that all but /health and /ready require; from ``MLOPS_SERVING_TOKEN`` by default, none
         if that is empty.
     :param open_metrics: let /metrics be read without it.
-    :param waiting, body_seconds: see :class:`~.intake.Intake`.
+    :param waiting, body_seconds: see :class:`~.request_queue.RequestQueue`.
     """
     expected = os.environ.get(TOKEN_VARIABLE, "") if token is None else token
-    taking = Intake(server.answer, waiting, body_seconds)
+    queue = RequestQueue(server.predictions.answer, waiting, body_seconds)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(server.start)
         yield
-        taking.close()
+        queue.close()
         await run_in_threadpool(server.close)
 
     # The interactive documentation would load its scripts from elsewhere; the schema itself is served.
     title, goal = f"{server.product.name} predictions", server.product.goal
     app = FastAPI(title=title, description=goal, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.intake = taking
-    _add_predict(app, server, expected, taking)
+    app.state.queue = queue
+    _add_predict(app, server, expected, queue)
     _add_probes(app, server, expected)
     _add_state(app, server, expected, open_metrics)
     return app
 
 
-def _add_predict(app: FastAPI, server: ModelServer, expected: str, intake: Intake) -> None:
-    body = {"required": True, "content": {"application/json": {"schema": _inline(server.schema.json_schema())}}}
+def _add_predict(app: FastAPI, server: ModelServer, expected: str, queue: RequestQueue) -> None:
+    body = {"required": True, "content": {"application/json": {"schema": server.schema.json_schema()}}}
     responses: dict[int | str, dict[str, Any]] = {200: {"model": Predictions}, **REFUSALS}
 
     @app.post("/predict", openapi_extra={"requestBody": body}, responses=responses, dependencies=[Depends(_SCHEME)])
     async def predict(request: Request) -> Response:
         """Predict each row: request columns and ``event_time``; features come from the online store."""
         begun, request_id = time.perf_counter(), _request_id(request)
-        status, answer = await _answer(request, request_id, expected, intake)
+        status, answer = await _answer(request, request_id, expected, queue)
         server.metrics.request(status, time.perf_counter() - begun)
         return JSONResponse(answer, status, headers={"x-request-id": request_id, **_HEADERS.get(status, {})})
 
@@ -87,16 +87,16 @@ def _add_probes(app: FastAPI, server: ModelServer, expected: str) -> None:
 
     @app.get("/ready")
     async def ready(request: Request) -> JSONResponse:
-        """Say whether model and features answer: 200, or 503; with the reason to who has the token."""
+        """Say whether model and features answer: 200, or 503; with the reason for callers who have the token."""
         reason = server.not_ready()
-        told = {"reason": reason} if _allowed(request, expected) else {}
-        return JSONResponse({"ready": reason is None, **told}, 503 if reason else 200)
+        details = {"reason": reason} if _allowed(request, expected) else {}
+        return JSONResponse({"ready": reason is None, **details}, 503 if reason else 200)
 
 
 def _add_state(app: FastAPI, server: ModelServer, expected: str, open_metrics: bool) -> None:
     async def check(request: Request) -> None:
         if not _allowed(request, expected):
-            raise HTTPException(401, _ASK, headers=_HEADERS[401])
+            raise HTTPException(401, _SEND_TOKEN, headers=_HEADERS[401])
 
     closed = {"dependencies": [Depends(_SCHEME), Depends(check)], "responses": {401: REFUSALS[401]}}
     text = "text/plain; version=0.0.4; charset=utf-8"
@@ -112,31 +112,31 @@ def _add_state(app: FastAPI, server: ModelServer, expected: str, open_metrics: b
         return JSONResponse(app.openapi())
 
     @app.get("/version", **closed)  # type: ignore[arg-type]
-    async def version() -> dict[str, Any]:
-        """Tell which version is live since when, which is wanted, and why they differ if they do."""
-        return server.describe()
+    async def version() -> ServerState:
+        """Say which version is live since when, which is wanted, and why they differ if they do."""
+        return server.state()
 
     @app.get("/metrics", **({} if open_metrics else closed))  # type: ignore[arg-type]
     async def metrics() -> Response:
-        """Tell Prometheus."""
+        """Return the metrics for Prometheus."""
         return Response(server.metrics.text(), media_type=text)
 
 
-# Where the body was not read to its end, the connection is of no use to the next call.
+# Where the body was not read to its end, the connection can't carry another call.
 _CLOSE = {"connection": "close"}
 _HEADERS = {
     401: {"www-authenticate": "Bearer", **_CLOSE}, 408: _CLOSE, 413: _CLOSE, 503: {"retry-after": "1"},
 }  # fmt: skip
 
 
-async def _answer(request: Request, request_id: str, expected: str, intake: Intake) -> tuple[int, dict[str, Any]]:
+async def _answer(request: Request, request_id: str, expected: str, queue: RequestQueue) -> tuple[int, Answer]:
     if not _allowed(request, expected):
-        return 401, {"detail": _ASK}
+        return 401, {"detail": _SEND_TOKEN}
     try:
-        async with intake.body(request) as body:
-            return 200, await intake.answer(body, request_id)
-    except RefusalError as error:
-        return error.status, {"detail": str(error)}
+        async with queue.body(request) as body:
+            return 200, await queue.answer(body, request_id)
+    except HTTPException as error:
+        return error.status_code, {"detail": error.detail}
     except ClientDisconnect:
         return 499, {"detail": "the caller went away"}
     except RequestError as error:
@@ -158,15 +158,3 @@ def _allowed(request: Request, expected: str) -> bool:
     return not expected or (
         scheme.lower() == "bearer" and hmac.compare_digest(given.encode("latin-1"), expected.encode())
     )
-
-
-def _inline(schema: Any, definitions: Any = None) -> Any:
-    """Return a JSON schema without ``$defs``, which an OpenAPI description could not refer to."""
-    definitions = schema.get("$defs", {}) if definitions is None else definitions
-    if isinstance(schema, list):
-        return [_inline(part, definitions) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if "$ref" in schema:
-        return _inline(definitions[schema["$ref"].rpartition("/")[2]], definitions)
-    return {name: _inline(part, definitions) for name, part in schema.items() if name != "$defs"}

@@ -25,14 +25,14 @@ pre{{background:#8881;padding:1rem;overflow:auto}}</style></head><body>
 
 def index_page(server: ModelServer) -> str:
     """Return the page, as HTML that needs nothing else."""
-    live, failure = server.live, server.failure
+    live, failure, watermark = server.follower.live, server.follower.failure, server.features.watermark
     columns = ", ".join(f'"{name}": …' for name in server.schema.known)
     return _PAGE.format(
         name=escape(server.product.name),
         goal=escape(server.product.goal),
         live=escape(f"{live.release.version}, since {live.since:%Y-%m-%d %H:%M:%S} UTC" if live else "none"),
         state=escape(server.not_ready() or "ready"),
-        watermark=escape(f"{server.watermark:%Y-%m-%d %H:%M:%S} UTC" if server.watermark else "nothing yet"),
+        watermark=escape(f"{watermark:%Y-%m-%d %H:%M:%S} UTC" if watermark else "nothing yet"),
         failure=escape(f"version {failure.version}: {failure.error}" if failure else "none"),
         example=escape(f'{{"rows": [{{{columns}}}]}}'),
     )

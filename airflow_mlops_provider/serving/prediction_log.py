@@ -1,4 +1,4 @@
-"""The record of what was predicted: JSON lines, one file per process and day, written off the request path."""
+"""The log of predictions: JSON lines, one file per process and day, written off the request path."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import os
 import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -18,6 +18,7 @@ import pandas as pd
 from pydantic_core import to_json
 
 from airflow_mlops_provider.exceptions import IntegrityError
+from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 
 log = logging.getLogger(__name__)
 Record = dict[str, Any]
@@ -39,11 +40,11 @@ class Batch(NamedTuple):
 
 
 class PredictionLog:
-    """Appends predictions in a thread of its own.
+    """Appends predictions in a thread of its own, which the first of them starts.
 
     :param folder: where the files go.
     :param limit: rows that may wait; beyond it, or with more than ``MAX_WAITING`` bytes of requests, a batch is
-        dropped, and ``on_drop`` is told how many.
+        dropped, and ``on_drop`` is called with their number.
     :param part: bytes after which a file is followed by another.
     :param total: bytes that the folder may hold; beyond it what comes is dropped until files were moved away.
     """
@@ -57,62 +58,45 @@ class PredictionLog:
         total: int = 10 * 1024**3,
     ) -> None:
         self.folder, self.limit, self._on_drop, self._part_size, self._total = folder, limit, on_drop, part, total
-        self._waiting: deque[Batch] = deque()
         self._count, self._bytes, self._part, self._written = 0, 0, 0, 0
         self._closed = self._failing = False
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="prediction-log")
         self._file: IO[str] | None = None
         self._day = ""
-        self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
-        self._thread.start()
 
     def append(self, batch: Batch) -> bool:
         """Take predictions for writing; return at once, False if they were dropped for lack of room."""
         count = len(batch.rows)
-        with self._changed:
-            room = self._count + count <= self.limit and self._bytes + batch.size <= MAX_WAITING
-            if room and not self._closed:
-                self._waiting.append(batch)
+        with self._lock:
+            if not self._closed and self._count + count <= self.limit and self._bytes + batch.size <= MAX_WAITING:
                 self._count += count
                 self._bytes += batch.size
-                self._changed.notify_all()
+                self._writer.submit(self._record, batch)
                 return True
         self._on_drop(count)
         return False
 
-    def flush(self, timeout: float = 10.0) -> bool:
-        """Wait until all that was taken is written; False if it still is not after ``timeout`` seconds."""
-        with self._changed:
-            return self._changed.wait_for(lambda: self._count == 0, timeout)
-
     def close(self) -> None:
         """Write what waits, then end."""
-        with self._changed:
+        with self._lock:
             self._closed = True
-            self._changed.notify_all()
-        self._thread.join(timeout=30)
-
-    def _run(self) -> None:
-        while batch := self._take():
-            try:
-                self._write(batch)
-                self._failing = False
-            except Exception as error:  # noqa: BLE001 - this thread must outlive a full disk or an odd value
-                if not self._failing:  # a line for the first of a row of failures; the metric counts them all
-                    log.error("predictions can't be recorded in %s: %s", self.folder, error)  # noqa: TRY400
-                self._failing = True
-                self._on_drop(len(batch.rows))
-                self._end_part()
-            with self._changed:
-                self._count -= len(batch.rows)
-                self._bytes -= batch.size
-                self._changed.notify_all()
+        self._writer.shutdown()
         self._end_part()
 
-    def _take(self) -> Batch | None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
-            return self._waiting.popleft() if self._waiting else None
+    def _record(self, batch: Batch) -> None:
+        try:
+            self._write(batch)
+            self._failing = False
+        except Exception as error:  # noqa: BLE001 - a full disk or an odd value must not end the recording
+            if not self._failing:  # a line for the first of a row of failures; the metric counts them all
+                log.error("predictions can't be recorded in %s: %s", self.folder, error)  # noqa: TRY400
+            self._failing = True
+            self._on_drop(len(batch.rows))
+            self._end_part()
+        with self._lock:
+            self._count -= len(batch.rows)
+            self._bytes -= batch.size
 
     def _write(self, batch: Batch) -> None:
         text = "".join(to_json(record).decode() + "\n" for record in _records(batch))
@@ -125,17 +109,17 @@ class PredictionLog:
         if self._file is None or day != self._day or self._written >= self._part_size:
             self._end_part()
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._require_room()
+            self._check_size()
             self._written, self._day, self._part = 0, day, self._part + 1
-            # A name never used before: only then can a broken line stand nowhere but at a file's end.
+            # A name never used before: only then can a broken line be nowhere but at a file's end.
             name = f"{day}.{socket.gethostname()}-{os.getpid()}-{time.time():.3f}-{self._part}.jsonl"
             self._file = (self.folder / name).open("x", encoding="utf-8")
         return self._file
 
-    def _require_room(self) -> None:
-        held = sum(file.stat().st_size for file in self.folder.glob("*.jsonl"))
-        if held >= self._total:
-            raise OSError(f"it holds {held:,} of at most {self._total:,} bytes; move older files away")
+    def _check_size(self) -> None:
+        size = sum(file.stat().st_size for file in self.folder.glob("*.jsonl"))
+        if size >= self._total:
+            raise OSError(f"it holds {size:,} of at most {self._total:,} bytes; move older files away")
 
     def _end_part(self) -> None:
         file, self._file = self._file, None
@@ -153,20 +137,20 @@ def read_log(folder: Path) -> pd.DataFrame:
 
     :raises IntegrityError: for a broken line anywhere else.
     """
-    found = [record for path in sorted(folder.glob("*.jsonl")) for record in _lines(path)]
-    frame = pd.DataFrame([{**record.pop("row"), **record} for record in found])
-    for column in ("event_time", "predicted_at"):
+    records = [record for path in sorted(folder.glob("*.jsonl")) for record in _lines(path)]
+    frame = pd.DataFrame([{**record.pop("row"), **record} for record in records])
+    for column in (EVENT_TIME, "predicted_at"):
         if column in frame:
             frame[column] = pd.to_datetime(frame[column], utc=True, format="ISO8601")
     return frame
 
 
 def _records(batch: Batch) -> list[Record]:
-    told = {"version": batch.version, "request_id": batch.request_id, "predicted_at": batch.predicted_at.isoformat()}
+    call = {"version": batch.version, "request_id": batch.request_id, "predicted_at": batch.predicted_at.isoformat()}
     columns = [_values(batch.rows[name]) for name in batch.rows]
     rows = (dict(zip(batch.rows.columns, values, strict=True)) for values in zip(*columns, strict=True))
     return [
-        {"row": row, "prediction": prediction, **told} for row, prediction in zip(rows, batch.predictions, strict=True)
+        {"row": row, "prediction": prediction, **call} for row, prediction in zip(rows, batch.predictions, strict=True)
     ]
 
 
@@ -174,7 +158,7 @@ def _values(column: pd.Series) -> list[Any]:
     """Return a column as JSON has it: times in ISO 8601, and None for what is missing."""
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         return [None if moment is pd.NaT else moment.isoformat() for moment in pd.DatetimeIndex(column).to_pydatetime()]
-    return [None if gone else value for value, gone in zip(column.tolist(), column.isna(), strict=True)]
+    return [None if missing else value for value, missing in zip(column.tolist(), column.isna(), strict=True)]
 
 
 def _lines(path: Path) -> Iterator[Record]:

@@ -1,15 +1,16 @@
-"""The release pointer: one small file that says which version ought to serve. A wish: the ledger says what may."""
+"""The release pointer: one small file that names the version that should serve. The ledger says which one may."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Protocol, Self
+from typing import Self
 
 from pydantic import AwareDatetime, ValidationError
 
 from airflow_mlops_provider.exceptions import IntegrityError
 from airflow_mlops_provider.lifecycle.frozen import Frozen, canonical
 from airflow_mlops_provider.lifecycle.references import ModelVersion
+from airflow_mlops_provider.storage.artifacts import ArtifactStore
 
 NONE = b"null"
 
@@ -20,7 +21,7 @@ class Release(Frozen):
     :param model_uri: the folder that holds the model's files.
     :param model_hash: SHA-256 over their names and contents.
     :param version: the registry's number.
-    :param requested_at: when it was asked for; asking again for the same version is a new release.
+    :param requested_at: when it was requested; another request for the same version is a new release.
     """
 
     product: str
@@ -31,7 +32,7 @@ class Release(Frozen):
 
     @classmethod
     def of(cls, version: ModelVersion) -> Self:
-        """Return a release of a version, asked for now."""
+        """Return a release of a version, requested now."""
         return cls(
             product=version.name,
             model_uri=version.uri,
@@ -50,28 +51,18 @@ class Release(Frozen):
         return other is not None and self.model == other.model
 
 
-class Store(Protocol):
-    """The part of an artifact store that a pointer needs."""
-
-    def read(self, key: str) -> bytes:
-        """Return the bytes under a key. :raises FileNotFoundError: if there are none."""
-
-    def write(self, key: str, data: bytes) -> None:
-        """Put bytes under a key, replacing what was there in one step."""
-
-
 def release_key(product: str) -> str:
     """Return where a product's pointer lies below the artifact root."""
     return f"{product}/serving/desired.json"
 
 
-def request(store: Store, product: str, release: Release | None) -> None:
-    """Ask the server for a release, or for none any more, in one step."""
+def request(store: ArtifactStore, product: str, release: Release | None) -> None:
+    """Point the server at a release, or at none any more, in one step."""
     store.write(release_key(product), canonical(release.to_json()) if release else NONE)
 
 
-def read_desired(store: Store, product: str) -> Release | None:
-    """Return what the server is asked for; None if nothing. :raises IntegrityError: if the file is no release."""
+def read_desired(store: ArtifactStore, product: str) -> Release | None:
+    """Return the release that should serve; None if none should. :raises IntegrityError: if the file is no release."""
     key = release_key(product)
     try:
         data = store.read(key)

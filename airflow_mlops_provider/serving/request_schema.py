@@ -1,4 +1,4 @@
-"""What a caller may send: the product's request columns, typed, bounded, and refused with a message that helps."""
+"""The rows that a caller may send: the product's request columns, typed and bounded; errors say what is allowed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import typing_extensions
 from pydantic import AwareDatetime, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from airflow_mlops_provider.exceptions import MLOpsError
-from airflow_mlops_provider.lifecycle.product import DataType, MLProduct
-from airflow_mlops_provider.scoring.frames import EVENT_TIME, request_types
+from airflow_mlops_provider.lifecycle.source import EVENT_TIME, DataType
 
 MAX_ROWS = 10_000
 MAX_TEXT = 1_000
@@ -35,7 +35,7 @@ _TYPES: dict[DataType, Any] = {
 
 
 class RequestError(MLOpsError):
-    """A caller's rows that cannot be predicted; the message says which and why. A retry does not help."""
+    """A caller's rows that cannot be predicted; the message names row and reason. A retry does not help."""
 
     retryable = False
 
@@ -43,29 +43,27 @@ class RequestError(MLOpsError):
 class RequestSchema:
     """The rows that a product's callers may send.
 
+    :param types: the request columns, ``event_time`` among them, and their types.
     :param max_rows: the most rows a call may hold.
     """
 
-    def __init__(self, product: MLProduct, max_rows: int = MAX_ROWS) -> None:
-        self.types = request_types(product.scoring)
-        self.known = [*self.types]
-        columns = {name: _TYPES[kind] for name, kind in product.features.request.items()}
+    def __init__(self, types: Mapping[str, DataType], max_rows: int = MAX_ROWS) -> None:
+        self.types, self.known = types, [*types]
+        columns = {name: _TYPES[kind] for name, kind in types.items()}
         typed_dict: Any = typing_extensions.TypedDict  # made at run time, which type checkers do not follow
         strict = ConfigDict(extra="forbid", strict=True)
-        row: Any = typed_dict(f"{product.name}_row", {**columns, EVENT_TIME: AwareDatetime})
+        row: Any = typed_dict("Row", {**columns, EVENT_TIME: AwareDatetime})
         row.__pydantic_config__ = strict
         rows = Annotated[list[row], Field(min_length=1, max_length=max_rows)]
-        request = typed_dict(f"{product.name}_request", {"rows": rows})
+        request = typed_dict("Request", {"rows": rows})
         request.__pydantic_config__ = strict
         self._adapter: TypeAdapter[dict[str, list[dict[str, Any]]]] = TypeAdapter(request)
 
     def json_schema(self) -> dict[str, Any]:
-        """Return the request as JSON schema, for the API's description."""
-        return self._adapter.json_schema()
-
-    def parse(self, body: bytes) -> pd.DataFrame:
-        """Return the rows of a JSON body as a frame. Errors as for ``rows`` and ``frame``."""
-        return self.frame(self.rows(body))
+        """Return the request as JSON schema without ``$defs``, which an OpenAPI description could not refer to."""
+        schema = self._adapter.json_schema()
+        schema["properties"]["rows"]["items"] = schema.pop("$defs")["Row"]
+        return schema
 
     def rows(self, body: bytes) -> list[dict[str, Any]]:
         """Return the rows of a JSON body.
@@ -86,18 +84,18 @@ class RequestSchema:
         return pd.DataFrame(columns)
 
     def _explain(self, error: ValidationError) -> str:
-        found = error.errors(include_url=False, include_context=False)
-        lines = [self._line(one) for one in found[:MAX_MESSAGES]]
-        more = [f"and {len(found) - MAX_MESSAGES} more"] if len(found) > MAX_MESSAGES else []
+        errors = error.errors(include_url=False, include_context=False)
+        lines = [self._line(detail) for detail in errors[:MAX_MESSAGES]]
+        more = [f"and {len(errors) - MAX_MESSAGES} more"] if len(errors) > MAX_MESSAGES else []
         text = "; ".join(lines + more)
         return text if len(text) <= _MAX_DETAIL else f"{text[:_MAX_DETAIL]}…"
 
-    def _line(self, error: Any) -> str:
-        place, kind, message = error["loc"], error["type"], str(error["msg"])
-        if len(place) < 3:
-            where = f"row {place[1]}" if len(place) == 2 else ".".join(map(str, place)) or "the body"
+    def _line(self, error: ErrorDetails) -> str:
+        path, kind, message = error["loc"], error["type"], error["msg"]
+        if len(path) < 3:
+            where = f"row {path[1]}" if len(path) == 2 else ".".join(map(str, path)) or "the body"
             return f'{where}: {message}; send {{"rows": [{{{", ".join(self.known)}}}, …]}}'
-        where, column = f"row {place[1]}", place[2]
+        where, column = f"row {path[1]}", path[2]
         if kind == "extra_forbidden":
             return f"{where}: unknown column {_short(column)}; known: {', '.join(self.known)}"
         if kind == "missing":
@@ -107,8 +105,8 @@ class RequestSchema:
         return f"{where}: column {column!r}: {message}, not {_short(error['input'])}"
 
 
-def _column(name: str, kind: DataType, values: list[Any]) -> Any:
-    """Return checked values as what they are cast to anyhow, so that no cast is left to do."""
+def _column(name: str, kind: DataType, values: list[Any]) -> np.ndarray | pd.DatetimeIndex:
+    """Return checked values in the type that a frame needs, so that no cast is left to do."""
     if kind == "timestamp":
         return _times(name, values)
     if kind == "string":
@@ -125,22 +123,22 @@ def _times(name: str, values: list[datetime | None]) -> pd.DatetimeIndex:
     return pd.DatetimeIndex(exact.view("datetime64[ns]"), tz="UTC")
 
 
-def _short(value: Any) -> str:
-    """Return a value's first 80 characters, whatever its size; of a very long whole number, Python refuses to tell."""
+def _short(value: object) -> str:
+    """Return a value's first 80 characters, whatever its size; Python refuses to print a very long whole number."""
     if isinstance(value, int) and value.bit_length() > 1000:
         return f"a whole number of {value.bit_length()} bits"
     return repr(value[:80]) if isinstance(value, str) else f"{value!r:.80}"
 
 
-def check_times(times: pd.Series, watermark: Any) -> None:
-    """Refuse rows older than what the online store knows: it would answer them with their future.
+def check_times(times: pd.Series, watermark: datetime) -> None:
+    """Refuse rows older than what the online store has: it would answer them with their future.
 
     :raises RequestError: naming the first such row.
     """
     if times.min() < watermark:
         late = times[times < watermark]
         raise RequestError(
-            f"row {late.index[0]}: event_time {late.iloc[0].isoformat()} is before {watermark.isoformat()}, up to "
-            f"where the online store already knows later features; ask batch prediction for the past "
+            f"row {late.index[0]}: {EVENT_TIME} {late.iloc[0].isoformat()} is before {watermark.isoformat()}, up to "
+            f"where the online store already has later features; use batch prediction for the past "
             f"({len(late)} such rows)"
         )

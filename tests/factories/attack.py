@@ -18,7 +18,8 @@ from airflow_mlops_provider.runtime import runner
 from airflow_mlops_provider.runtime.code import load_product
 from airflow_mlops_provider.serving import releases
 from airflow_mlops_provider.serving.process import launcher
-from airflow_mlops_provider.serving.process.client import ask
+from airflow_mlops_provider.serving.process.client import server_state, url_of
+from airflow_mlops_provider.serving.responses import ServerState
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.intervals import current, leading_to
 from airflow_mlops_provider.storage.ledger import Ledger
@@ -53,7 +54,7 @@ class AttackWorld:
             Services(landing=str(folder / "landing"), mlflow=f"sqlite:///{self.root}/mlflow.db"),
         )
         self.ledger, self.mirror = Ledger(self.store, NAME), Mirror(self.services.mlflow, NAME)
-        self.url = launcher.url_of("127.0.0.1", port)
+        self.url = url_of("127.0.0.1", port)
         self.stack: Any = None
         product()
         self.features = tuple(self.engineer(number) for number in (2012, 2013))
@@ -194,17 +195,18 @@ class AttackWorld:
         assert isinstance(report, Report)
         return states[f"reconcile_{NAME}"], report
 
-    def serving(self) -> dict[str, Any]:
+    def serving(self) -> ServerState:
         """Return what the model server says of itself."""
-        state = ask(self.url, "/version")
+        state = server_state(self.url)
         assert state is not None
         return state
 
     def live(self) -> dict[str, Any]:
         """Return what server, pointer, ledger and MLflow call live."""
         pointer, ledger = releases.read_desired(self.store, NAME), self.ledger.live()
+        live = self.serving().live
         return {
-            "server": (self.serving()["live"]["version"], self.serving()["live"]["model_hash"]),
+            "server": live and (live.version, live.model_hash),
             "pointer": pointer and (pointer.version, pointer.model_hash),
             "ledger": ledger and (ledger.version, ledger.hash),
             "alias": self.mirror.read().aliases["champion"],

@@ -23,8 +23,8 @@ from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.runtime.code import load_product
 from airflow_mlops_provider.serving import releases
 from airflow_mlops_provider.serving.process import launcher
-from airflow_mlops_provider.serving.process.client import ask
-from airflow_mlops_provider.serving.process.folders import feature_folder
+from airflow_mlops_provider.serving.process.client import server_state, url_of
+from airflow_mlops_provider.serving.process.paths import feature_folder
 from airflow_mlops_provider.storage.artifacts import content_hash, open_store
 from airflow_mlops_provider.storage.ledger import Ledger
 from tests.factories.declared import specify
@@ -43,7 +43,7 @@ class DeployWorld:
         self.store = open_store(str(self.root))
         self.services = Services(landing=str(folder), mlflow=f"sqlite:///{self.root}/mlflow.db")
         self.ledger, self.mirror = Ledger(self.store, NAME), Mirror(self.services.mlflow, NAME)
-        self.url = launcher.url_of("127.0.0.1", port)
+        self.url = url_of("127.0.0.1", port)
         self._runner: subprocess.Popen[str] | None = None
         self._fill()
         self.mirror.server.call(lambda: self.mirror.server.client.create_registered_model(NAME))
@@ -150,9 +150,9 @@ class DeployWorld:
 
     def truths(self) -> dict[str, Any]:
         """Return which version each of the four calls the live one."""
-        pointer, live, state = releases.read_desired(self.store, NAME), self.ledger.live(), ask(self.url, "/version")
+        pointer, live, state = releases.read_desired(self.store, NAME), self.ledger.live(), server_state(self.url)
         return {
-            "server": state["live"]["version"] if state and state["live"] else None,
+            "server": state.version if state else None,
             "pointer": pointer.version if pointer else None,
             "ledger": live.version if live else None,
             "alias": self.mirror.read().aliases.get("champion"),

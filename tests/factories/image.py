@@ -157,9 +157,9 @@ def outside(root: Root, body: bytes) -> list[float]:
 
     product, release = load_product(PRODUCT), root.release
     model = Path(release.model_uri.removeprefix("file://").replace(str(root.known_as), str(root.copy)))
-    parsed = RequestSchema(product).parse(body)
-    features = FeatureStoreBackend(product.shape, root.copy / PRODUCT / "feast").online(
-        parsed[list(product.shape.entity_columns)]
-    )
-    probabilities = Predictor.load(product, model, release.model_hash, release.version).predict(parsed, features)
+    shape = product.scoring
+    schema = RequestSchema(shape.request)
+    parsed = schema.frame(schema.rows(body))
+    features = FeatureStoreBackend(product, root.copy / PRODUCT / "feast").online(parsed[list(shape.keys)])
+    probabilities = Predictor.load(shape, model, release.model).predict(parsed, features)
     return list(probabilities.tolist())

@@ -108,7 +108,7 @@ def make_rows(count: int, seed: int = 0) -> list[dict[str, object]]:
     ]
 
 
-def ask_for(root: Path, release: releases.Release) -> releases.Release:
+def request_release(root: Path, release: releases.Release) -> releases.Release:
     """Point the server at a release, asked for now."""
     again = release.model_copy(update={"requested_at": datetime.now(UTC)})
     releases.request(open_store(str(root)), NAME, again)

@@ -120,7 +120,7 @@ def test_features_that_nobody_has_are_null_all_the_way(world: ShopWorld, nothing
     assert found[list(KINDS)].isna().all(axis=None)
     assert found["mean_amount"].notna().sum() == len(SHOPS)
     folder = Path(version.uri.removeprefix("file://"))
-    predictor = Predictor(world.product, models.load(folder), 1)
+    predictor = Predictor(world.product.scoring, models.load(folder))
     assert len(predictor.predict(rows.assign(event_time=mark), found)) == len(rows)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
@@ -27,9 +26,10 @@ from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.scoring.predictor import Predictor
 from airflow_mlops_provider.serving.prediction_log import read_log
-from airflow_mlops_provider.serving.process import launcher
-from airflow_mlops_provider.serving.process.folders import feature_folder, prediction_folder, process_file
-from tests.factories.serving import NAME, WATERMARK, ask_for, make_product, make_release, make_rows
+from airflow_mlops_provider.serving.process import client, launcher, processes
+from airflow_mlops_provider.serving.process.paths import feature_folder, prediction_folder
+from airflow_mlops_provider.serving.releases import Release
+from tests.factories.serving import NAME, WATERMARK, make_product, make_release, make_rows, request_release
 
 DAY = Interval(start=datetime(2020, 1, 1, tzinfo=UTC), end=WATERMARK)
 REPOSITORY = Path(__file__).parents[2]
@@ -67,10 +67,16 @@ class World:
         """Ask for predictions."""
         return httpx.post(f"{self.url}/predict", json={"rows": rows}, timeout=30, trust_env=False)
 
-    def roll(self, version: int, requested: Any = None) -> dict[str, Any]:
-        """Ask for a version and wait until it is live."""
-        asked = ask_for(self.root, requested or make_release(self.root, version))
-        return launcher.wait_for(self.url, version, 60, asked.requested_at)
+    def roll(self, version: int, release: Release | None = None) -> None:
+        """Request a version and wait until it is live."""
+        requested = request_release(self.root, release or make_release(self.root, version))
+        client.wait_for_version(self.url, version, 60, requested.requested_at)
+
+    def pid(self) -> int:
+        """Return the process of the server that answers."""
+        state = client.server_state(self.url)
+        assert state is not None
+        return state.pid
 
     def ready(self) -> None:
         """Wait until the server can predict."""
@@ -112,7 +118,7 @@ def test_rest_and_batch_give_the_same_bits(serving: World) -> None:
     assert answer.status_code == 200, answer.text
     given = [one["probability"] for one in answer.json()["predictions"]]
     folder = serving.root / NAME / "train" / "model-1"
-    predictor = Predictor.load(serving.product, folder, make_release(serving.root, 1).model_hash, 1)
+    predictor = Predictor.load(serving.product.scoring, folder, make_release(serving.root, 1).model)
     batch = pd.DataFrame(rows).assign(event_time=lambda frame: pd.to_datetime(frame["event_time"], utc=True))
     assert predictor.predict(batch, serving.store.historical(batch)).tolist() == given
     assert len(set(given)) > 200
@@ -170,7 +176,7 @@ def test_wrong_rows_get_a_message(serving: World) -> None:
     assert answer.status_code == 422
     assert answer.json()["detail"].startswith("row 0: unknown column 'colour'; known: customer")
     old = serving.predict([{**make_rows(1)[0], "event_time": "2019-12-31T00:00:00Z"}])
-    assert old.status_code == 422 and "ask batch prediction" in old.json()["detail"]
+    assert old.status_code == 422 and "use batch prediction" in old.json()["detail"]
 
 
 def test_predictions_survive_the_end(serving: World) -> None:
@@ -189,10 +195,10 @@ def test_two_launchers_start_one_server(world: World) -> None:
     """Two processes that want the server at once get the same one."""
     launcher.stop(NAME, str(world.root))
     code = (
-        "import sys; from pathlib import Path; from airflow_mlops_provider.serving import launcher as l\n"
+        "import sys; from pathlib import Path; from airflow_mlops_provider.serving.process import client, launcher\n"
         f"log = Path({str(world.root / 'log')!r})\n"
-        f"l.ensure_running({NAME!r}, {str(world.root)!r}, '127.0.0.1', {world.port}, log)\n"
-        f"print(l.ask('http://127.0.0.1:{world.port}', '/version')['pid'])"
+        f"launcher.ensure_running({NAME!r}, {str(world.root)!r}, '127.0.0.1', {world.port}, log)\n"
+        f"print(client.server_state('http://127.0.0.1:{world.port}').pid)"
     )
     both = [
         subprocess.Popen([sys.executable, "-c", code], env=world.env, stdout=subprocess.PIPE, text=True)
@@ -205,7 +211,7 @@ def test_two_launchers_start_one_server(world: World) -> None:
 
 def test_changed_code_replaces_the_server(world: World) -> None:
     """The server of the same code is left alone; with other code another process takes over the address."""
-    pids = [launcher.ask(world.start(code), "/version")["pid"] for code in ("one", "one", "two")]
+    pids = [(world.start(code), world.pid())[1] for code in ("one", "one", "two")]
     assert pids[0] == pids[1] != pids[2]
     assert not psutil.pid_exists(pids[0]) or psutil.Process(pids[0]).status() == psutil.STATUS_ZOMBIE
 
@@ -219,7 +225,7 @@ def test_changed_code_fails_no_request(serving: World) -> None:
             answer = httpx.post(f"{serving.url}/predict", json={"rows": rows}, trust_env=False, timeout=30)
             seen.append((answer.status_code, answer.json()["version"]))
 
-    before = launcher.ask(serving.url, "/version")["pid"]
+    before = serving.pid()
     with ThreadPoolExecutor(2) as pool:
         calls = pool.map(call, range(2))
         try:
@@ -227,14 +233,14 @@ def test_changed_code_fails_no_request(serving: World) -> None:
         finally:
             ending.set()
         assert not any(calls)
-    assert launcher.ask(serving.url, "/version")["pid"] != before
+    assert serving.pid() != before
     assert set(seen) == {(200, 1)}
-    assert len(launcher._servers(str(serving.root), NAME)) == 1
+    assert len(processes.running(str(serving.root), NAME)) == 1
 
 
 def test_new_code_that_cannot_predict_leaves_the_old_server(serving: World) -> None:
     """A server of broken code never listens: the launcher says why, and the old one goes on and is still known."""
-    before = launcher.ask(serving.url, "/version")["pid"]
+    before = serving.pid()
     code = serving.code / NAME / "code.py"
     whole = code.read_text()
     for broken in ("def assemble(rows):\n    raise KeyError('colour')\n", "import nothing_of_that_name\n"):
@@ -244,16 +250,17 @@ def test_new_code_that_cannot_predict_leaves_the_old_server(serving: World) -> N
                 serving.start("broken")
         finally:
             code.write_text(whole)
-        assert launcher.ask(serving.url, "/version")["pid"] == before
+        assert serving.pid() == before
         assert serving.predict(make_rows(1)).status_code == 200
-        assert json.loads(process_file(str(serving.root), NAME).read_text())["pid"] == before
+        assert [server.pid for server in processes.running(str(serving.root), NAME)] == [before]
 
 
-def test_a_dead_process_with_the_same_id_is_not_taken_for_the_server(world: World) -> None:
-    """A process file whose process has ended, its id given to another, does not stop a new start."""
-    launcher.stop(NAME, str(world.root))
-    stale = {"pid": os.getpid(), "create_time": 1.0, "url": f"http://127.0.0.1:{world.port}"}
-    process_file(str(world.root), NAME).write_text(json.dumps(stale))
+def test_a_killed_server_is_started_again(world: World) -> None:
+    """A server that was killed, and whose parent did not reap it, does not stop a new start."""
+    world.start()
+    psutil.Process(world.pid()).kill()
+    while client.describe_listener(world.url):  # its threads end one by one
+        time.sleep(0.05)
     assert httpx.get(f"{world.start()}/health", trust_env=False).json() == {"status": "up", "product": NAME}
 
 

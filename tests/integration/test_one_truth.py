@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,13 +12,13 @@ from typing import Any
 import psutil
 import pytest
 
+from airflow_mlops_provider.jobs.deployment.rollout import serving_code
 from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.serving import releases
-from airflow_mlops_provider.serving.process import launcher
-from airflow_mlops_provider.serving.process.client import ask
-from airflow_mlops_provider.serving.process.folders import process_file
-from tests.factories.deploy import DeployWorld
+from airflow_mlops_provider.serving.process import client, launcher, processes
+from airflow_mlops_provider.serving.responses import ServerState
+from tests.factories.deploy import REPOSITORY, DeployWorld
 from tests.factories.serving import NAME
 
 KILLS, SEED = 20, 7
@@ -45,6 +46,13 @@ def world(deployed: DeployWorld) -> DeployWorld:
     assert report.passed, report.broken
     assert deployed.truth()
     return deployed
+
+
+def state_of(world: DeployWorld) -> ServerState:
+    """Return what the model server says of itself."""
+    state = client.server_state(world.url)
+    assert state is not None
+    return state
 
 
 def test_two_deployments_at_once(world: DeployWorld) -> None:
@@ -79,21 +87,24 @@ def test_deployments_killed_at_random_points(world: DeployWorld) -> None:
 def test_a_dead_server_is_started_again(world: DeployWorld) -> None:
     """A local server that was killed is started again by the next reconciliation, which says so."""
     before = world.truth()
-    psutil.Process(ask(world.url, "/version")["pid"]).kill()
+    psutil.Process(state_of(world).pid).kill()
     report = world.reconcile()
     assert report.passed and "the model server did not answer" in report.facts["repaired"]
     assert world.truth() == before
 
 
-def test_a_server_that_nobody_entered_is_found(world: DeployWorld) -> None:
-    """A server whose launcher was killed before it wrote the process file is found, and not started twice."""
-    pid = ask(world.url, "/version")["pid"]
-    process_file(str(world.root), NAME).unlink()
+def test_a_server_whose_launcher_died_is_found(world: DeployWorld) -> None:
+    """A server whose launcher was killed once it had begun is found, and not started twice."""
+    root = str(world.root)
+    launcher.stop(NAME, root)
+    path = os.pathsep.join((str(REPOSITORY), str(world.code)))
+    command = processes.command(NAME, root, "127.0.0.1", world.port, serving_code(world.product))
+    begun = processes.spawn(command, world.root.parent / "by-hand.log", {**os.environ, "PYTHONPATH": path})
     version = world.ready(1)
     assert world.deploy(version).state == "success"
     assert world.truth() == version.version
-    servers = [one for one in psutil.process_iter(["cmdline"]) if str(world.root) in (one.info["cmdline"] or ())]
-    assert [one.pid for one in servers] == [ask(world.url, "/version")["pid"]] != [pid]
+    servers = [one for one in psutil.process_iter(["cmdline"]) if root in (one.info["cmdline"] or ())]
+    assert [one.pid for one in servers] == [state_of(world).pid] == [begun.pid]
 
 
 def test_mlflow_down_at_the_end(world: DeployWorld, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +137,7 @@ def test_without_mlflow_what_serves_is_still_put_right(world: DeployWorld) -> No
     failure = world.told(spec).failure
     assert failure is not None and (failure.error, failure.retryable) == ("BackendError", True)
     assert world.truth() == before
-    psutil.Process(ask(world.url, "/version")["pid"]).kill()
+    psutil.Process(state_of(world).pid).kill()
     spec = world.spec("reconcile").model_copy(update=down)
     assert world.run(spec) == [0]
     report = world.told(spec).result
@@ -147,7 +158,7 @@ def test_whatever_is_raised_takes_the_pointer_back(
         raise error
 
     version, before = world.ready(2), world.ledger.live()
-    monkeypatch.setattr(launcher, "wait_for", fail)
+    monkeypatch.setattr(client, "wait_for_version", fail)
     with pytest.raises(type(error)):
         rollout.roll(JobContext(world.spec("deploy", version=version), world.root), version, before)
     pointer = releases.read_desired(world.store, NAME)
@@ -243,7 +254,7 @@ def test_a_forged_ledger_stops_everything(world: DeployWorld, what: str) -> None
         assert told.failure is not None and told.failure.error == "IntegrityError" and named in told.failure.message
         report = world.reconcile()
         assert not report.passed and any(named in line for line in report.broken)
-        assert ask(world.url, "/version")["live"]["version"] == before
+        assert state_of(world).version == before
     finally:
         for file in folder.iterdir():
             file.unlink()

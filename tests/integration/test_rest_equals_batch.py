@@ -23,7 +23,7 @@ from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVer
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.runtime import runner
 from airflow_mlops_provider.serving import releases
-from airflow_mlops_provider.serving.process import launcher
+from airflow_mlops_provider.serving.process import client, launcher
 from airflow_mlops_provider.storage.artifacts import content_hash, open_store
 from airflow_mlops_provider.storage.intervals import current, leading_to
 from airflow_mlops_provider.storage.ledger import Ledger
@@ -84,7 +84,7 @@ class Loop:
         wanted = releases.Release.of(version)
         releases.request(self.store, product.name, wanted)
         url = launcher.ensure_running(product.name, str(self.root), "127.0.0.1", port, self.root / "server.log")
-        launcher.wait_for(url, version.version, requested_at=wanted.requested_at)
+        client.wait_for_version(url, version.version, requested_at=wanted.requested_at)
         return url
 
     def asking(self, features: Dataset, rows: pd.DataFrame) -> Dataset:

@@ -7,6 +7,7 @@ import logging
 import os
 import runpy
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -296,6 +297,7 @@ def test_what_says_nothing_of_the_settings_fails_the_job(make: Any, line: str, e
     shop.write("trainer.py", TRAINER.replace("    checkpoints.save", f"    {line}\n    checkpoints.save"))
     declared = (shop.package / "product.py").read_text()
     shop.write("product.py", declared.replace('requires=("lightgbm",', 'requires=("no-such-library", "lightgbm",'))
+    del sys.modules[f"{shop.name}.product"]
     failure = runner.run(shop.spec("retune", inputs={"training_set": shop.training_set()})).failure
     assert failure is not None
     assert (failure.error, failure.retryable) == (error, retryable), failure.message

@@ -203,7 +203,7 @@ def test_its_model_goes_all_the_way(resumed: tuple[World, Manifest, str], monkey
         "registered"
     ]
     backend = MlflowBackend(f"sqlite:///{world.root}/mlflow.db")
-    predictor = Predictor.load(product, Path(model.uri.removeprefix("file://")), model.hash, version.version)
+    predictor = Predictor.load(product.scoring, Path(model.uri.removeprefix("file://")), version)
     predictor.smoke()
     rows = flights(50, 3)
     inputs = predictor.inputs(rows, rows[[*product.shape.feature_names]])

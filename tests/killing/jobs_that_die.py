@@ -21,7 +21,7 @@ from airflow_mlops_provider.backends.tracking.mlflow import client as mlflow  # 
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.runtime import runner
 
-OURS, BEGIN = "/airflow_mlops_provider/", "/jobs/deploy.py"
+OURS, BEGIN = "/airflow_mlops_provider/", "/jobs/deployment/deploy.py"
 REACHING_DISK = {"replace", "link", "open", "fsync", "unlink", "rename", "commit", "flock", "fork_exec", "write"}
 
 

@@ -102,8 +102,8 @@ def test_a_pointer_written_by_hand(world: AttackWorld, number: int) -> None:
     if number == 2:
         wish = wish.model_copy(update={"model_uri": weak.uri, "model_hash": weak.hash})
     releases.request(world.store, NAME, wish)
-    until(lambda: (world.serving()["failure"] or {}).get("requested_at") == wish.to_json()["requested_at"])
-    assert world.serving()["live"]["version"] == 2
+    until(lambda: (failure := world.serving().failure) is not None and failure.requested_at == wish.requested_at)
+    assert world.serving().version == 2
     state, report = world.reconciled()
     assert (state, report.facts["repaired"]) == ("success", [f"the pointer named version {number}"])
 
@@ -119,7 +119,7 @@ def test_a_ledger_that_was_tampered_with(world: AttackWorld, what: str) -> None:
         assert state == "failed" and any(named in line for line in report.broken), report
         if what in {"last edited", "added"}:
             assert world.run(DEPLOYMENT, version=2) == {"deployment.deploy": "failed"}
-        assert world.serving()["live"]["version"] == 2
+        assert world.serving().version == 2
     finally:
         for file in folder.iterdir():
             file.unlink()

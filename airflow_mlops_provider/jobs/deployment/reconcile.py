@@ -25,7 +25,7 @@ from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import job
 from airflow_mlops_provider.serving import releases
 from airflow_mlops_provider.serving.process import launcher
-from airflow_mlops_provider.serving.process.client import ask
+from airflow_mlops_provider.serving.process.client import server_state
 from airflow_mlops_provider.storage.ledger import Ledger
 
 
@@ -172,12 +172,11 @@ class _Truth:
         return None if wanted.same_model(releases.Release.of(version)) else f"the pointer named {_named(wanted)}"
 
     def _wrong_server(self, version: ModelVersion) -> str | None:
-        state = ask(rollout.address(self.context), "/version")
+        state = server_state(rollout.address(self.context))
         if state is None:
             return "the model server did not answer"
-        serves = state.get("live") or {}
-        right = (serves.get("version"), serves.get("model_hash")) == (version.version, version.hash)
-        return None if right else f"the model server served version {serves.get('version')}"
+        right = state.live and (state.live.version, state.live.model_hash) == (version.version, version.hash)
+        return None if right else f"the model server served version {state.version}"
 
     def _serve_nothing(self) -> None:
         """Take back the wish for a version that isn't live, and end a local server that took it."""
@@ -185,10 +184,10 @@ class _Truth:
         if line:
             releases.request(self.context.store, self.name, None)
             self.repaired.append(line)
-        state = ask(rollout.address(self.context), "/version")
-        if not state or state.get("product") != self.name or not state.get("live"):
+        state = server_state(rollout.address(self.context))
+        if not state or state.product != self.name or not state.live:
             return
-        serves = f"the model server served version {state['live']['version']}, and none is live"
+        serves = f"the model server served version {state.version}, and none is live"
         if self.context.spec.services.model_server:
             self.left.append(f"{serves}: restart it")
         elif launcher.stop(self.name, self.context.spec.root):

@@ -16,7 +16,7 @@ from airflow_mlops_provider.runtime.address import code_hashes
 from airflow_mlops_provider.runtime.context import AnyContext
 from airflow_mlops_provider.runtime.registry import find_job
 from airflow_mlops_provider.serving import releases
-from airflow_mlops_provider.serving.process import launcher
+from airflow_mlops_provider.serving.process import client, launcher
 from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.storage.locks import held
 
@@ -37,7 +37,7 @@ def roll(context: AnyContext, version: ModelVersion, before: ModelVersion | None
     releases.request(context.store, version.name, wanted)
     try:
         url = context.spec.services.model_server or start(context)
-        launcher.wait_for(url, version.version, READY_SECONDS, requested_at=wanted.requested_at)
+        client.wait_for_version(url, version.version, READY_SECONDS, requested_at=wanted.requested_at)
     except BaseException:
         if before != version:
             releases.request(context.store, version.name, releases.Release.of(before) if before else None)
@@ -89,7 +89,7 @@ def address(context: AnyContext) -> str:
     """Return where the product's model server is, running or not."""
     serving = context.settings.serving
     port = int(context.params.port or serving.port)
-    return context.spec.services.model_server or launcher.url_of(serving.host, port)
+    return context.spec.services.model_server or client.url_of(serving.host, port)
 
 
 def serving_code(scoring: Scoring) -> str:

@@ -40,7 +40,7 @@ def predict(context: Context) -> JobResult:
     scoring = context.settings.scoring
     rows = context.read(features, EXAMPLES)[[*scoring.request, "event_time"]]
     joined = store.historical(rows)
-    predictor = Predictor.load(scoring, context.open(version), version.hash, version.version)
+    predictor = Predictor.load(scoring, context.open(version), version)
     inputs = predictor.inputs(rows, joined[list(scoring.feature_names)])
     predictions = predictor.score(inputs)
     context.write(rows.assign(**{PREDICTION: predictions, "version": version.version}), PREDICTIONS)

@@ -1,1 +1,1 @@
-"""The model server as a process of this machine: started, found, asked and ended."""
+"""The model server as a process of this machine: how it is started, found, queried and ended."""

@@ -1,4 +1,4 @@
-"""Asking a model server about itself, without a library and without going through a proxy."""
+"""Asks a model server for its state, without a library and without going through a proxy."""
 
 from __future__ import annotations
 
@@ -6,65 +6,99 @@ import http.client
 import json
 import os
 import socket
+import time
 from contextlib import suppress
+from datetime import datetime
 from http import HTTPStatus
-from typing import Any
 from urllib.parse import urlsplit
 
 from airflow_mlops_provider.exceptions import DeploymentError
+from airflow_mlops_provider.serving.responses import Failure, ServerState
 
+TIMEOUT = 5.0
 TOKEN_VARIABLE = "MLOPS_SERVING_TOKEN"  # noqa: S105 - the variable's name, not a token
 
 
-def ask(base_url: str, path: str, timeout: float = 5.0) -> dict[str, Any] | None:
-    """Return a JSON answer; None if nothing answers, or no JSON object. Sends the token in ``MLOPS_SERVING_TOKEN``.
+def url_of(host: str, port: int) -> str:
+    """Return the base URL of a server at an address."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
-    :raises DeploymentError: if the server asks for another token.
+
+def server_state(base_url: str) -> ServerState | None:
+    """Return what a model server says of itself; None if none answers. Sends the token in ``MLOPS_SERVING_TOKEN``.
+
+    :raises DeploymentError: if the server wants another token.
     """
     try:
-        status, _, body = _get(base_url, path, timeout, os.environ.get(TOKEN_VARIABLE, ""))
+        status, _, body = _get(base_url, os.environ.get(TOKEN_VARIABLE, ""))
         answer = json.loads(body)
     except (OSError, http.client.HTTPException, ValueError):
         return None
     if status == HTTPStatus.UNAUTHORIZED:
         raise DeploymentError(
-            f"{base_url} asks for another token; the password of the connection mlops_model_server must be what the "
+            f"{base_url} wants another token; the password of the connection mlops_model_server must be what the "
             f"server has in {TOKEN_VARIABLE}"
         )
-    return answer if isinstance(answer, dict) else None
+    with suppress(ValueError):
+        return ServerState.model_validate(answer, extra="ignore")
+    return None
 
 
-def described(state: dict[str, Any]) -> str:
-    """Return in a few words which model server a /version answer comes from."""
-    return (
-        f"the model server of product {state['product']!r} with root {state.get('root')} (process {state.get('pid')})"
+def wait_for_version(
+    base_url: str, version: int, timeout: float = 120.0, requested_at: datetime | None = None
+) -> ServerState:
+    """Return the server's state once it predicts with a version.
+
+    :param requested_at: the release's; an earlier failure of the same version is then not taken for this one's.
+    :raises DeploymentError: if the server says that it cannot load the version, or has not within ``timeout`` seconds.
+    """
+    deadline, state = time.monotonic() + timeout, None
+    while time.monotonic() < deadline:
+        state = server_state(base_url)
+        # Live alone is not enough: a server that has just started may still be opening its feature store.
+        if state and state.version == version and not state.not_ready:
+            return state
+        if state and state.failure and _failed(state.failure, version, requested_at):
+            raise DeploymentError(f"{base_url} could not load version {version}: {state.failure.error}")
+        time.sleep(0.2)
+    serves = state.version if state else "nothing that answers"
+    problem = state and (state.failure.error if state.failure else state.not_ready)
+    raise DeploymentError(
+        f"{base_url} did not serve version {version} within {timeout:g} s; it serves {serves}"
+        + (f"; it reports: {problem}" if problem else "")
     )
 
 
-def what_answers(base_url: str, timeout: float = 3.0) -> str | None:
+def _failed(failure: Failure, version: int, requested_at: datetime | None) -> bool:
+    earlier = requested_at and failure.requested_at and failure.requested_at < requested_at
+    return failure.version == version and not earlier
+
+
+def describe_listener(base_url: str) -> str | None:
     """Return in a few words what listens at an address; None if nothing does."""
-    place = urlsplit(base_url)
+    url = urlsplit(base_url)
     try:
-        socket.create_connection((place.hostname or "", place.port or 80), timeout).close()
+        socket.create_connection((url.hostname or "", url.port or 80), TIMEOUT).close()
     except OSError:
         return None
     try:
-        # Without the token: whoever listens there is not known yet.
-        status, server, body = _get(base_url, "/version", timeout)
+        # Without the token: it is not known yet who listens there.
+        status, server, body = _get(base_url)
     except (OSError, http.client.HTTPException):
         return "something that does not speak HTTP"
-    with suppress(ValueError, KeyError, TypeError):
-        return described(json.loads(body))
+    with suppress(ValueError):
+        return str(ServerState.from_file(body))
     return f"an HTTP server ({server or 'unnamed'}) with status {status}"
 
 
-def _get(base_url: str, path: str, timeout: float, token: str = "") -> tuple[int, str | None, bytes]:
-    place = urlsplit(base_url)
+def _get(base_url: str, token: str = "") -> tuple[int, str | None, bytes]:
+    """Return the status, the ``Server`` header and the body that ``/version`` answers."""
+    url = urlsplit(base_url)
     headers = {"authorization": f"Bearer {token}".encode()} if token else {}
-    kind = http.client.HTTPSConnection if place.scheme == "https" else http.client.HTTPConnection
-    connection = kind(place.hostname or "", place.port, timeout=timeout)
+    connection_type = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
+    connection = connection_type(url.hostname or "", url.port, timeout=TIMEOUT)
     try:
-        connection.request("GET", f"{place.path.rstrip('/')}{path}", headers=headers)
+        connection.request("GET", f"{url.path.rstrip('/')}/version", headers=headers)
         answer = connection.getresponse()
         return answer.status, answer.getheader("server"), answer.read(1_000_000)
     finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -20,28 +19,18 @@ import pytest
 from fastapi.testclient import TestClient
 
 from airflow_mlops_provider.lifecycle.product import MLProduct
-from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.scoring.predictor import Predictor
 from airflow_mlops_provider.serving.app import create_app
 from airflow_mlops_provider.serving.prediction_log import read_log
-from airflow_mlops_provider.serving.releases import Release
 from airflow_mlops_provider.serving.request_schema import RequestError
 from airflow_mlops_provider.serving.server import ModelServer
 from tests.factories.serving import (
-    NAME,
     WATERMARK,
     StandInFeatures,
-    ask_for,
-    enter,
-    make_product,
     make_release,
     make_rows,
+    request_release,
 )
-
-
-@pytest.fixture(scope="module")
-def product(tmp_path_factory: pytest.TempPathFactory) -> MLProduct:
-    return make_product(tmp_path_factory.mktemp("code"))
 
 
 @pytest.fixture
@@ -79,11 +68,11 @@ def test_unready_until_model_and_features_are_there(
 ) -> None:
     """/ready says why not, /predict answers 503 with the same reason, and both turn once all is there."""
     assert client.get("/health").status_code == 200
-    assert "no release has been asked for" in client.get("/ready").json()["reason"]
+    assert "no release has been requested" in client.get("/ready").json()["reason"]
     answer = client.post("/predict", json={"rows": make_rows(1)})
     assert answer.status_code == 503 and "no model" in answer.json()["detail"]
     features.mark = None
-    ask_for(tmp_path, make_release(tmp_path, 1))
+    request_release(tmp_path, make_release(tmp_path, 1))
     until(lambda: live(client) == 1)
     until(lambda: "online store is empty" in str(client.get("/ready").json()["reason"]))
     features.mark = WATERMARK
@@ -94,12 +83,12 @@ def test_unready_until_model_and_features_are_there(
 
 def test_predicts_records_and_counts(client: TestClient, server: ModelServer, tmp_path: Path) -> None:
     """Predictions are answered, recorded bit for bit, and counted."""
-    ask_for(tmp_path, make_release(tmp_path, 1))
+    request_release(tmp_path, make_release(tmp_path, 1))
     until(lambda: client.get("/ready").status_code == 200)
     answer = client.post("/predict", json={"rows": make_rows(20)}, headers={"x-request-id": "mine"})
     assert answer.status_code == 200 and answer.headers["x-request-id"] == "mine"
     given = [one["probability"] for one in answer.json()["predictions"]]
-    assert server._log.flush()
+    until(lambda: len(read_log(tmp_path / "log")) == 20)
     logged = read_log(tmp_path / "log")
     assert logged["prediction"].tolist() == given and set(logged["request_id"]) == {"mine"}
     client.post("/predict", content=b"{")
@@ -118,24 +107,24 @@ def test_predicts_records_and_counts(client: TestClient, server: ModelServer, tm
 
 def test_rows_before_the_watermark_are_refused(client: TestClient, features: StandInFeatures, tmp_path: Path) -> None:
     """A row at the watermark is predicted; one older is refused, since the store knows its future."""
-    ask_for(tmp_path, make_release(tmp_path, 1))
+    request_release(tmp_path, make_release(tmp_path, 1))
     until(lambda: client.get("/ready").status_code == 200)
     row = {**make_rows(1)[0], "event_time": WATERMARK.isoformat()}
     assert client.post("/predict", json={"rows": [row]}).status_code == 200
     features.mark = datetime(2020, 1, 2, 0, 0, 1, tzinfo=UTC)
     answer = client.post("/predict", json={"rows": [row]})
-    assert answer.status_code == 422 and "ask batch prediction" in answer.json()["detail"]
+    assert answer.status_code == 422 and "use batch prediction" in answer.json()["detail"]
 
 
 def test_version_that_cannot_load_leaves_the_old_one(client: TestClient, tmp_path: Path) -> None:
     """A corrupt version is reported, counted and retried; the one before goes on; once repaired it rolls."""
-    ask_for(tmp_path, make_release(tmp_path, 1))
+    request_release(tmp_path, make_release(tmp_path, 1))
     until(lambda: live(client) == 1)
     bad = make_release(tmp_path, 2)
     file = tmp_path / "tiny_shop/train/model-2/model.lgb"
     whole = file.read_bytes()
     file.write_bytes(whole[:-100])
-    ask_for(tmp_path, bad)
+    request_release(tmp_path, bad)
     until(lambda: client.get("/version").json()["failure"] is not None)
     state = client.get("/version").json()
     assert state["failure"]["version"] == 2 and "changed or are incomplete" in state["failure"]["error"]
@@ -156,94 +145,13 @@ def test_damaged_pointer_is_reported_and_survived(client: TestClient, tmp_path: 
     pointer.parent.mkdir(parents=True, exist_ok=True)
     pointer.write_text("{")
     until(lambda: client.get("/version").json()["failure"] is not None)
-    ask_for(tmp_path, make_release(tmp_path, 3))
+    request_release(tmp_path, make_release(tmp_path, 3))
     until(lambda: live(client) == 3)
-
-
-def test_falls_back_to_what_was_live(server: ModelServer, tmp_path: Path) -> None:
-    """A server that starts while the wanted version is broken serves the one that the ledger calls live."""
-    good, bad = make_release(tmp_path, 1), make_release(tmp_path, 2)
-    enter(tmp_path, good.model, Status.LIVE)
-    ask_for(tmp_path, bad.model_copy(update={"model_hash": "0" * 64}))
-    server.follow()
-    assert server.live is not None and server.live.release.version == 1
-    assert server.failure is not None and server.failure.version == 2
-
-
-def test_starts_with_the_live_version_without_any_wish(server: ModelServer, tmp_path: Path) -> None:
-    """A server that finds no pointer serves what the ledger calls live."""
-    enter(tmp_path, make_release(tmp_path, 1).model, Status.LIVE)
-    server.follow()
-    assert server.live is not None and server.live.release.version == 1
-
-
-def forge(root: Path, what: str) -> Release:
-    """Return a wish for version 2 that somebody wrote by hand."""
-    good = make_release(root, 2)
-    copy = root / NAME / "train" / "copy"
-    outside = root.with_name(f"{root.name}-outside")
-    for folder in (copy, outside):
-        shutil.copytree(root / NAME / "train/model-2", folder)
-    changes: dict[str, dict[str, Any]] = {
-        "another hash": {"model_hash": "0" * 64},
-        "another folder of the root": {"model_uri": copy.as_uri()},
-        "outside the root": {"model_uri": outside.as_uri()},
-        "out by dots": {"model_uri": f"{root.as_uri()}/../{root.name}-outside"},
-        "another scheme": {"model_uri": "http://127.0.0.1:9/model-2"},
-        "another model's number": {"model_hash": make_release(root, 3).model_hash},
-        "a number nobody knows": {"version": 77},
-    }
-    return good.model_copy(update=changes[what])
-
-
-FORGED = (
-    *("another hash", "another folder of the root", "outside the root", "out by dots", "another scheme"),
-    *("another model's number", "a number nobody knows"),
-)
-
-
-@pytest.mark.parametrize("what", FORGED)
-def test_a_wish_beside_the_ledger_is_refused(server: ModelServer, tmp_path: Path, what: str, caplog: Any) -> None:
-    """A pointer to anything but the registered model is shown as a failure, told once, and changes nothing."""
-    server.retry = 0
-    ask_for(tmp_path, make_release(tmp_path, 1))
-    server.follow()
-    serving = server.live
-    wish = ask_for(tmp_path, forge(tmp_path, what))
-    for _ in range(3):
-        server.follow()
-    assert server.live is serving
-    assert server.failure is not None and server.failure.version == wish.version
-    assert len([one for one in caplog.records if "cannot serve" in one.message]) == 1
-
-
-@pytest.mark.parametrize("moves", [(Status.REJECTED,), (Status.RETIRED,), (Status.LIVE, Status.RETIRED)])
-def test_a_version_that_may_not_be_live_is_refused(
-    server: ModelServer, tmp_path: Path, moves: tuple[Status, ...]
-) -> None:
-    """A rejected or retired version is not served, whatever the pointer says."""
-    wanted = make_release(tmp_path, 1)
-    enter(tmp_path, wanted.model, *moves)
-    ask_for(tmp_path, wanted)
-    server.follow()
-    assert server.live is None
-    assert server.failure is not None and f"is {moves[-1].value}" in server.failure.error
-
-
-def test_a_root_that_was_moved_serves_on(server: ModelServer, tmp_path: Path) -> None:
-    """A model is found below the server's own root, by its address, if the ledger tells of it at an earlier place."""
-    made = make_release(tmp_path / "before", 1).model
-    address = f"{NAME}/train/{'a' * 32}/{made.hash[:16]}"
-    shutil.copytree(Path(made.uri.removeprefix("file://")), tmp_path / address)
-    there = made.model_copy(update={"uri": f"file:///gone/{address}"})
-    enter(tmp_path, there, Status.REGISTERED, Status.STAGING, Status.PRODUCTION_READY, Status.LIVE)
-    server.follow()
-    assert server.live is not None and server.live.release.version == 1
 
 
 def test_token_is_asked_for(server: ModelServer, tmp_path: Path) -> None:
     """With a token set, /predict refuses none and another; only the right one passes."""
-    ask_for(tmp_path, make_release(tmp_path, 1))
+    request_release(tmp_path, make_release(tmp_path, 1))
     with TestClient(create_app(server, token="sécret")) as client:
         until(lambda: client.get("/ready").status_code == 200)
         rows = {"rows": make_rows(1)}
@@ -288,7 +196,7 @@ def test_calls_that_wait_are_answered_together(
     client: TestClient, server: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What arrives while the model works is one call of it, and each caller gets what it would have got alone."""
-    ask_for(tmp_path, make_release(tmp_path, 1))
+    request_release(tmp_path, make_release(tmp_path, 1))
     until(lambda: client.get("/ready").status_code == 200)
     given = [make_rows(count) for count in (1, 3, 2, 5)]
     alone = [client.post("/predict", json={"rows": rows}).json() for rows in given]
@@ -306,7 +214,7 @@ def test_calls_that_wait_are_answered_together(
         answers = [pool.submit(client.post, "/predict", json={"rows": given[0]})]
         until(lambda: sizes == [1])
         answers += [pool.submit(client.post, "/predict", json={"rows": rows}) for rows in given[1:]]
-        until(lambda: len(client.app.state.intake) == 3)  # type: ignore[attr-defined]
+        until(lambda: len(client.app.state.queue._calls) == 3)  # type: ignore[attr-defined]
         gate.set()
         assert [one.result().json() for one in answers] == alone
     assert sizes == [1, 10]
@@ -315,12 +223,13 @@ def test_calls_that_wait_are_answered_together(
 
 def test_a_call_that_fails_spoils_no_other(client: TestClient, server: ModelServer, tmp_path: Path) -> None:
     """Of calls that are answered together, each that can't be says why by its own rows' numbers; the others are."""
-    ask_for(tmp_path, make_release(tmp_path, 1))
+    request_release(tmp_path, make_release(tmp_path, 1))
     until(lambda: client.get("/ready").status_code == 200)
     early = [*make_rows(2), {**make_rows(1)[0], "event_time": "2019-12-31T00:00:00Z"}]
     bodies = [json.dumps({"rows": rows}).encode() for rows in (make_rows(4), early, make_rows(2))]
-    answers = server.answer([(bodies[0], "a"), (b"{", "b"), (bodies[1], "c"), (bodies[2], "d")])
-    assert [answers[0], answers[3]] == [server.predict(bodies[0], "a"), server.predict(bodies[2], "d")]
+    answer = server.predictions.answer
+    answers = answer([(bodies[0], "a"), (b"{", "b"), (bodies[1], "c"), (bodies[2], "d")])
+    assert [answers[0], answers[3]] == [*answer([(bodies[0], "a")]), *answer([(bodies[2], "d")])]
     assert [type(one) for one in answers[1:3]] == [RequestError, RequestError]
     assert "row 2: event_time 2019-12-31" in str(answers[2])
 
@@ -329,7 +238,7 @@ def test_values_that_overflow_together_are_the_callers(
     client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Moments that each fit, and whose distance doesn't, are a 422 and not a failure."""
-    ask_for(tmp_path, make_release(tmp_path, 1))
+    request_release(tmp_path, make_release(tmp_path, 1))
     until(lambda: client.get("/ready").status_code == 200)
     ends = pd.Series([pd.Timestamp.max]), pd.Series([pd.Timestamp.min])
     for far in (lambda *_: ends[0] - ends[1], lambda *_: ends[0] + pd.Timedelta(days=1)):
@@ -350,7 +259,7 @@ def test_a_repeated_failure_is_said_once(
     client: TestClient, server: ModelServer, features: StandInFeatures, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A store that is down for a hundred looks is one line, and one more when it answers again."""
-    until(lambda: server.feature_error is None)
+    until(lambda: server.features.error is None)
     caplog.set_level("INFO")
     looks = 0
 

@@ -1,8 +1,7 @@
-"""What slow, half-sent and endless requests get from the real server, by its own sockets; and who may listen where."""
+"""What slow, half-sent and endless requests get from the real server, by its own sockets."""
 
 from __future__ import annotations
 
-import http.server
 import json
 import logging
 import socket
@@ -10,7 +9,6 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -18,28 +16,24 @@ import uvicorn
 
 from airflow_mlops_provider.exceptions import DeploymentError
 from airflow_mlops_provider.lifecycle.product import MLProduct
-from airflow_mlops_provider.serving import __main__ as command
-from airflow_mlops_provider.serving import connections
+from airflow_mlops_provider.serving import listener
 from airflow_mlops_provider.serving.app import create_app
 from airflow_mlops_provider.serving.process import client
 from airflow_mlops_provider.serving.server import ModelServer
-from tests.factories.serving import StandInFeatures, make_product
+from tests.factories.serving import StandInFeatures
 
 TOKEN = "sesame"
+
+
 POST = b"POST /predict HTTP/1.1\r\nhost: x\r\nauthorization: Bearer sesame\r\n"
-
-
-@pytest.fixture(scope="module")
-def product(tmp_path_factory: pytest.TempPathFactory) -> MLProduct:
-    return make_product(tmp_path_factory.mktemp("code"))
 
 
 @pytest.fixture
 def port(product: MLProduct, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """A server in a thread, with short patience."""
-    monkeypatch.setattr(connections.PatientProtocol, "seconds", 0.3)
+    monkeypatch.setattr(listener.HeaderTimeoutProtocol, "seconds", 0.3)
     server = ModelServer(product, str(tmp_path), StandInFeatures, tmp_path / "log", poll=0.05)
-    config = connections.config(create_app(server, token=TOKEN, body_seconds=0.3), "127.0.0.1", 0)
+    config = listener.uvicorn_config(create_app(server, token=TOKEN, body_seconds=0.3), "127.0.0.1", 0)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         running = uvicorn.Server(config)
@@ -96,7 +90,7 @@ def test_a_body_that_does_not_arrive_is_told_so(port: int) -> None:
 @pytest.mark.parametrize("endless", [b"a" * 4096, b"x-more: 1\r\n" * 400], ids=["one line", "many headers"])
 def test_headers_without_end_are_cut(port: int, endless: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Headers beyond their bytes end the connection, however fast they come."""
-    monkeypatch.setattr(connections.PatientProtocol, "seconds", 600)
+    monkeypatch.setattr(listener.HeaderTimeoutProtocol, "seconds", 600)
     with socket.create_connection(("127.0.0.1", port), 20) as greedy:
         greedy.sendall(b"GET /health HTTP/1.1\r\n")
         with pytest.raises(OSError, match=r"reset|[Bb]roken"):
@@ -137,58 +131,10 @@ def test_who_asks_about_the_server_sends_the_token(port: int, monkeypatch: pytes
     """Our own client has the token from the environment; with another, the error says where it comes from."""
     url = f"http://127.0.0.1:{port}"
     monkeypatch.setenv(client.TOKEN_VARIABLE, TOKEN)
-    state = client.ask(url, "/version")
+    state = client.server_state(url)
     assert state is not None
-    assert state["product"] == "tiny_shop"
+    assert state.product == "tiny_shop"
     monkeypatch.setenv(client.TOKEN_VARIABLE, "other")
-    with pytest.raises(DeploymentError, match="asks for another token; the password of the connection"):
-        client.ask(url, "/version")
-    assert client.what_answers(url) == "an HTTP server (uvicorn) with status 401"
-
-
-def test_a_stranger_at_the_port_never_sees_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Asking who listens at an address tells nothing of ours."""
-    seen: list[Any] = []
-
-    class Stranger(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            seen.append(dict(self.headers))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    monkeypatch.setenv(client.TOKEN_VARIABLE, TOKEN)
-    with http.server.HTTPServer(("127.0.0.1", 0), Stranger) as stranger:
-        threading.Thread(target=stranger.serve_forever, daemon=True).start()
-        assert "status 200" in str(client.what_answers(f"http://127.0.0.1:{stranger.server_port}"))
-        stranger.shutdown()
-    assert seen
-    assert TOKEN not in str(seen)
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "serving.example"])
-def test_listening_to_others_needs_a_token_or_a_word(
-    host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Without either the command ends before it builds anything; with one of them, or on this machine, it goes on."""
-
-    class BuiltError(Exception):
-        pass
-
-    def build(_: Any) -> None:
-        raise BuiltError
-
-    monkeypatch.setattr(command, "build", build)
-    monkeypatch.delenv(command.TOKEN_VARIABLE, raising=False)
-    arguments = ["--product", "p", "--root", "r", "--host"]
-    with pytest.raises(SystemExit):
-        command.main([*arguments, host])
-    assert "set MLOPS_SERVING_TOKEN to a token that callers must send, or say --no-token" in capsys.readouterr().err
-    for fine in ([host, "--no-token"], ["127.0.0.1"], ["localhost"], ["::1"]):
-        with pytest.raises(BuiltError):
-            command.main([*arguments, *fine])
-    monkeypatch.setenv(command.TOKEN_VARIABLE, TOKEN)
-    with pytest.raises(BuiltError):
-        command.main([*arguments, host])
+    with pytest.raises(DeploymentError, match="wants another token; the password of the connection"):
+        client.server_state(url)
+    assert client.describe_listener(url) == "an HTTP server (uvicorn) with status 401"

@@ -1,0 +1,99 @@
+"""What the API answers: models for its description, and for the client that reads ``/version``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel
+
+from airflow_mlops_provider.exceptions import MLOpsError
+from airflow_mlops_provider.lifecycle.frozen import Frozen
+from airflow_mlops_provider.serving.releases import Release
+
+
+class Prediction(BaseModel):
+    """The prediction for one row."""
+
+    probability: float
+
+
+class Predictions(BaseModel):
+    """One prediction for each row, in their order, all by one model version."""
+
+    product: str
+    version: int
+    predictions: list[Prediction]
+
+
+class Refusal(BaseModel):
+    """Why there are no predictions, and what to do."""
+
+    detail: str
+
+
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Refusal, "description": text}
+    for status, text in {
+        401: "The token is missing or wrong",
+        408: "The body did not arrive in time",
+        413: "The body is too large",
+        422: "A row cannot be predicted: which, and why",
+        500: "The server failed; its log says why",
+        503: "No model or no features at the moment, or too many calls wait",
+    }.items()
+}
+
+
+class LiveRelease(Release):
+    """The release in service."""
+
+    since: datetime
+
+
+class Failure(Frozen):
+    """Why a wanted version does not serve.
+
+    :param version: None if the release pointer itself could not be read.
+    """
+
+    version: int | None
+    error: str
+    at: datetime
+    requested_at: datetime | None = None
+
+
+class ServerState(Frozen):
+    """What a model server says of itself at ``/version``.
+
+    :param root: URI of the artifact root that it serves from.
+    :param desired: the release that the pointer names.
+    :param failure: why the last wanted version does not serve.
+    :param not_ready: why it cannot predict; None if it can.
+    :param watermark: up to when the online store has features.
+    """
+
+    product: str
+    root: str
+    pid: int
+    started: datetime
+    live: LiveRelease | None
+    desired: Release | None
+    failure: Failure | None
+    not_ready: str | None
+    watermark: datetime | None
+    prediction_log: str
+
+    def __str__(self) -> str:
+        return f"the model server of product {self.product!r} with root {self.root} (process {self.pid})"
+
+    @property
+    def version(self) -> int | None:
+        """The number of the live version."""
+        return self.live.version if self.live else None
+
+
+def error_text(error: Exception) -> str:
+    """Return an error's message, bounded, with its class if it is not one of ours."""
+    text = str(error)[:500]
+    return text if isinstance(error, MLOpsError) else f"{type(error).__name__}: {text}"
