@@ -11,7 +11,7 @@ from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.gates import Estimate, Evaluation, LeftOut
 from airflow_mlops_provider.problems import statistics
-from airflow_mlops_provider.render.pages import evaluation_page
+from airflow_mlops_provider.render.reports import evaluation_page
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.scoring.inputs import model_inputs
 
@@ -33,7 +33,7 @@ def run(context: JobContext) -> JobResult:
     scores = all_scores(context, window, champion)
     evaluation = compare(context, window, label, scores, champion)
     (context.folder / "evaluation.json").write_text(evaluation.model_dump_json(indent=1))
-    (context.folder / PAGE).write_text(evaluation_page(product, evaluation))
+    (context.folder / PAGE).write_text(evaluation_page(product.name, evaluation), "utf-8")
     for name in ("challenger", "champion", "baseline"):
         if getattr(evaluation, name) is not None:
             context.log.info("%s of %s: %s", product.metric, name, getattr(evaluation, name))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from airflow_mlops_provider.jobs.experimentation.search_page import Story, comparison, search_page
+from airflow_mlops_provider.jobs.experimentation.search_page import SearchSummary, comparison, search_page
 from airflow_mlops_provider.jobs.experimentation.searching import (
     StopRecord,
     criteria_of,
@@ -100,7 +100,7 @@ def write(
 ) -> None:
     """Write the report's files."""
     limits = {"baseline": known["baseline"], "current": found.current, "target": criteria_of(context).target}
-    story = Story(
+    summary = SearchSummary(
         title=f"{context.product.name}: search {known['study']}",
         metric=context.product.metric,
         stopped=found.stopped,
@@ -110,8 +110,8 @@ def write(
         best=found.best,
         notes=(*found.broken, *(f"{name} was left out: {why}" for name, why in known["left_out"].items())),
     )
-    (context.folder / PAGE).write_text(search_page(story))
-    (context.folder / DRAWING).write_text(comparison(story))
+    (context.folder / PAGE).write_text(search_page(summary), "utf-8")
+    (context.folder / DRAWING).write_text(comparison(summary, alone=True), "utf-8")
     (context.folder / TRIALS).write_text(json.dumps([one.to_json() for one in trials], indent=1, allow_nan=False))
 
 

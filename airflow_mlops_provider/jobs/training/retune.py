@@ -19,7 +19,9 @@ from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Crite
 from airflow_mlops_provider.lifecycle.search.retuning import TAIL, Retuned, around, judged
 from airflow_mlops_provider.lifecycle.search.trials import Trial, stop
 from airflow_mlops_provider.problems import statistics
-from airflow_mlops_provider.render.pages import page, table
+from airflow_mlops_provider.render.formats import setting
+from airflow_mlops_provider.render.markup import Html
+from airflow_mlops_provider.render.parts import card, report, table
 from airflow_mlops_provider.runtime.checkpoints import Checkpoints
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.scoring.inputs import model_inputs
@@ -44,7 +46,7 @@ def run(context: JobContext) -> JobResult:
     context.log.info("%s", found.summary)
     told = [_told(one) for one in trials]
     (context.folder / TRIES).write_text(json.dumps(told, indent=1, sort_keys=True, allow_nan=False))
-    (context.folder / PAGE).write_text(_page(context, trials, found))
+    (context.folder / PAGE).write_text(_page(context, trials, found), "utf-8")
     return JobResult(
         kind=Report,
         facts={**found.to_json(), **_anew(context, found.settings)},
@@ -130,14 +132,15 @@ def _told(trial: Trial) -> dict[str, Any]:
     return trial.model_dump(mode="json", include={"slot", "state", "params", "value", "reason"})
 
 
-def _page(context: JobContext, trials: list[Trial], found: Retuned) -> str:
+def _page(context: JobContext, trials: list[Trial], found: Retuned) -> Html:
     names = sorted({name for one in trials for name in one.params})
     rows = [
         (
             f"try {one.slot}" if one.slot else "fixed",
-            *(one.params.get(name, "") for name in names),
+            *(setting(one.params.get(name, "")) for name in names),
             one.value if one.value is not None else str(one.reason),
         )
         for one in trials
     ]
-    return page(f"{context.product.name}: retuning", found.summary, table(("", *names, context.product.metric), rows))
+    head = ("settings", *(f"#{name}" for name in names), f"#{context.product.metric}")
+    return report(f"{context.product.name}: retuning", found.summary, card("Tries", table(head, rows)))
