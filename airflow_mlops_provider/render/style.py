@@ -26,7 +26,7 @@ svg .path{fill:none;stroke:var(--v);stroke-width:2} svg .name{font-weight:650;fi
 svg .inside{font-size:12px;fill:#fff;font-weight:600} svg .label{font-size:12px}
 svg .figure{font-size:12px;paint-order:stroke;stroke:var(--card);stroke-width:5px}
 svg .trained{fill:var(--v);opacity:.16} svg .judged{fill:var(--v);opacity:.34} svg .serving{fill:var(--v)}
-svg .signal{--v:var(--failed)} svg .signal line{stroke:var(--v)} svg .signal path,svg .signal text{fill:var(--v)}
+svg .signal{--v:var(--failed)} svg .signal line{stroke:var(--v)} svg .signal polygon,svg .signal text{fill:var(--v)}
 svg .signal text{font-size:12px;font-weight:600} svg .unanswered{--v:var(--soft)}
 svg .unanswered line{stroke-dasharray:3 4} svg .unanswered text{font-weight:400}
 svg .box{fill:var(--card);stroke:var(--line)} svg .edge{fill:var(--v)} svg .lane{fill:var(--soft);opacity:.06}

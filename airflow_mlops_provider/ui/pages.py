@@ -142,10 +142,13 @@ def _monitoring(record: ProductRecord) -> Html:
     shown, limits_ = every[-MOST_INTERVALS:], record.product.monitoring
     names = [formats.interval(monitored.interval) for monitored in shown]
     trend = charts.trend(
-        names, [*map(_metric, shown)], limits_.min_metric, [report_address(one.performance) for one in shown]
+        names,
+        [*map(_metric, shown)],
+        limits_.min_metric,
+        [report_address(monitored.performance) for monitored in shown],
     )
     shares = [monitored.drift.facts["share"] if monitored.drift else None for monitored in shown]
-    drift = charts.shares(names, shares, limits_.drift_share, [report_address(one.drift) for one in shown])
+    drift = charts.shares(names, shares, limits_.drift_share, [report_address(monitored.drift) for monitored in shown])
     head = ("interval", "limits", "#inputs drifted", "#predictions moved", "#metric", "#value", "evidence")
     listed = table(head, map(_monitored, reversed(shown)))
     return two(card("Performance of what was live", trend), card("Share of inputs that drifted", drift)) + card(

@@ -231,10 +231,11 @@ def _page(name: str, frame: pd.DataFrame, findings: list[_Finding]) -> Html:
     if not broken:
         verdict = f"all {len(findings) - warnings} expectations held"
     verdict += f", {warnings} to be looked at" if warnings else ""
+    passed = badge("failed", "not passed") if broken else badge("held", "passed")
     rows = map(_row, sorted(findings, key=lambda finding: (finding.passed, not finding.critical)))
     return report(
         f"{name}: {verdict}",
-        f"{len(frame):,} rows, {len(frame.columns)} columns",
+        join((passed, f"{len(frame):,} rows, {len(frame.columns)} columns"), " "),
         card("Expectations", table(("result", "column", "expected", "seen", "unexpected, for example"), rows)),
     )
 
