@@ -21,7 +21,7 @@ from airflow_mlops_provider.render.formats import interval as month
 from airflow_mlops_provider.render.terminal import console
 from airflow_mlops_provider.storage.artifacts import file_hash, open_store
 from airflow_mlops_provider.storage.records import Records
-from airflow_mlops_provider.ui.lineage import drawing, product_code, row_counts
+from airflow_mlops_provider.ui.lineage import drawing, product_code, rows_of
 from airflow_mlops_provider.ui.lineage_page import commit_of, training_facts
 
 SHORT = 12
@@ -89,7 +89,7 @@ def _lines(graph: Lineage) -> list[tuple[str, ...]]:
 
 
 def _line(item: Item, graph: Lineage) -> tuple[str, ...]:
-    begin = (item.kind, _span(item, graph) or _when(item), item.hash[:SHORT], row_counts(item) or NOTHING)
+    begin = (item.kind, _span(item, graph) or _when(item), item.hash[:SHORT], rows_of(item) or NOTHING)
     if item.made is None:
         return (*begin, NOTHING, item.missing)
     code = "\n".join(f"{name} {sha256[:SHORT]}" for name, sha256 in product_code(item.made))
@@ -198,13 +198,7 @@ def show_uses(found: Sequence[Found], made: Sequence[Use], as_json: bool) -> Non
         return
     terminal = console()
     data = [
-        (
-            one.item.kind,
-            _when(one.item),
-            one.item.hash[:SHORT],
-            f"{one.file} {one.sha256[:SHORT]}",
-            row_counts(one.item),
-        )
+        (one.item.kind, _when(one.item), one.item.hash[:SHORT], f"{one.file} {one.sha256[:SHORT]}", rows_of(one.item))
         for one in found
     ]
     terminal.print(_table("Data", ("what", "interval", "content", "read from", "rows"), data))

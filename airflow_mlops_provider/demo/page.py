@@ -11,22 +11,10 @@ from airflow_mlops_provider.demo.report import NOTHING, decided, decisions, expe
 from airflow_mlops_provider.lifecycle.product import Monitoring
 from airflow_mlops_provider.lifecycle.release.gates import Estimate
 from airflow_mlops_provider.lifecycle.release.registry import Status
+from airflow_mlops_provider.render import parts
 from airflow_mlops_provider.render import timeline as history
 from airflow_mlops_provider.render.charts import estimates
 from airflow_mlops_provider.render.markup import Content, Html, join, tag
-from airflow_mlops_provider.render.parts import (
-    badge,
-    breadcrumbs,
-    card,
-    changes,
-    document,
-    facts,
-    link,
-    links,
-    muted,
-    table,
-    two,
-)
 from airflow_mlops_provider.storage.artifacts import MANIFEST
 
 # As a job's address makes it: the folder with the manifest, and below it the one named by its content.
@@ -47,16 +35,16 @@ CONTENDERS = ("challenger", "champion", "baseline")
 
 def write_page(summary: dict[str, Any], file: Path) -> None:
     """Write the page; links to reports in its folder are relative, so that the folder may be moved or packed."""
-    page = document(
+    page = parts.document(
         f"{summary['product']}: replay",
-        breadcrumbs((f"{summary['product'].replace('_', ' ')}: replay", "")),
+        parts.breadcrumbs((f"{summary['product'].replace('_', ' ')}: replay", "")),
         tag("h1", summary["goal"]),
         _facts(summary),
-        card("What happened", _history(summary), muted(LEGEND)),
-        two(_live(summary), _services(summary)),
-        card("Month by month", table(_head(summary), _months(summary))),
-        card("Versions", _versions(summary)),
-        two(*_compared(summary)),
+        parts.card("What happened", _history(summary), parts.muted(LEGEND)),
+        parts.two(_live(summary), _services(summary)),
+        parts.card("Month by month", parts.table(_head(summary), _months(summary))),
+        parts.card("Versions", _versions(summary)),
+        parts.two(*_compared(summary)),
         _experiment(summary),
     )
     file.write_text(str(page).replace(f"href='{file.resolve().parent.as_uri()}/", "href='"), "utf-8")
@@ -76,7 +64,7 @@ def _facts(summary: dict[str, Any]) -> Html:
     }
     if values:
         listed["Realised value"] = f"{sum(value['amount'] for value in values):,.0f} {values[0]['currency']}"
-    return facts(listed)
+    return parts.facts(listed)
 
 
 def _history(summary: dict[str, Any]) -> Html:
@@ -126,14 +114,14 @@ def _spans(summary: dict[str, Any], names: list[str]) -> Iterator[history.Versio
 def _live(summary: dict[str, Any]) -> Html:
     live = summary["live"]
     if not live:
-        return card("Live", muted("No version met its gates."))
+        return parts.card("Live", parts.muted("No version met its gates."))
     why = ((status, reason) for status, _, reason in (line.partition(": ") for line in live["why"]))
-    return card("Live at the end, and why", tag("p", f"v{live['version']}", class_="big"), changes(why))
+    return parts.card("Live at the end, and why", tag("p", f"v{live['version']}", class_="big"), parts.changes(why))
 
 
 def _services(summary: dict[str, Any]) -> Html:
-    rows = [(words, link(summary["links"][key], summary["links"][key])) for key, words in SERVICES.items()]
-    return card(join(("Look on, after ", tag("code", "make up"))), table(("what", "where"), rows))
+    rows = [(words, parts.link(summary["links"][key], summary["links"][key])) for key, words in SERVICES.items()]
+    return parts.card(join(("Look on, after ", tag("code", "make up"))), parts.table(("what", "where"), rows))
 
 
 def _head(summary: dict[str, Any]) -> tuple[str, ...]:
@@ -152,23 +140,23 @@ def _months(summary: dict[str, Any]) -> Iterator[tuple[Content, ...]]:
             for kind, words in (("validation", "data"), ("drift", "drift"), ("performance", "performance"))
             if kind in month
         )
-        yield tag("span", row[0], class_="nowrap"), *map(_cell, row[1:6]), join(reasons), links(*reports)
+        yield tag("span", row[0], class_="nowrap"), *map(_cell, row[1:6]), join(reasons), parts.links(*reports)
 
 
 def _versions(summary: dict[str, Any]) -> Html:
     head = ("version", "status", "trained because", "#challenger", "#champion", "#baseline", "#gain", "evidence")
-    return table(head, _version_rows(summary)) if summary["versions"] else muted("No version yet.")
+    return parts.table(head, _version_rows(summary)) if summary["versions"] else parts.muted("No version yet.")
 
 
 def _version_rows(summary: dict[str, Any]) -> Iterator[tuple[Content, ...]]:
     for version, row in zip(summary["versions"], version_rows(summary), strict=True):
         last = version["moves"][-1]
-        evidence = links(
+        evidence = parts.links(
             _evidence(version["page"], "evaluation"),
             _evidence(version["validation"]["page"], "training data"),
-            link(version["mlflow_page"], "MLflow"),
+            parts.link(version["mlflow_page"], "MLflow"),
         )
-        status = badge(last["status"], last["status"], last["reason"])
+        status = parts.badge(last["status"], last["status"], last["reason"])
         yield tag("b", row[0]), status, row[1], *map(_cell, row[2:6]), evidence
 
 
@@ -177,15 +165,15 @@ def _compared(summary: dict[str, Any]) -> Iterator[Html]:
         evaluation = version["evaluation"]
         chart = estimates({name: Estimate(**evaluation[name]) for name in CONTENDERS if evaluation[name]})
         title = f"v{version['version']} judged on {short(evaluation['window'])}: {evaluation['rows']:,} examples"
-        yield card(title, tag("div", chart, class_="compare"))
+        yield parts.card(title, tag("div", chart, class_="compare"))
 
 
 def _experiment(summary: dict[str, Any]) -> Html | None:
     results = summary["experiment"]
     if not results:
         return None
-    sentences = (f"It stopped: {results['stopped']}.", *experiment(results))
-    return card("Experiment", *(tag("p", sentence) for sentence in sentences), link(results["page"], "trials"))
+    lines = (tag("p", line) for line in (f"It stopped: {results['stopped']}.", *experiment(results)))
+    return parts.card("Experiment", *lines, parts.link(results["page"], "trials"))
 
 
 def _cell(text: str) -> str | None:
@@ -195,5 +183,5 @@ def _cell(text: str) -> str | None:
 def _evidence(page: str, words: str) -> Html:
     """Return the link to a report's page, and to the manifest beside its result's folder."""
     result = _RESULT.match(page)
-    manifest = (" (", link(f"{result[1]}/{MANIFEST}", "manifest"), ")") if result else ()
-    return join((link(page, words), *manifest))
+    manifest = (" (", parts.link(f"{result[1]}/{MANIFEST}", "manifest"), ")") if result else ()
+    return join((parts.link(page, words), *manifest))

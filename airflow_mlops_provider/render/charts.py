@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeGuard
 
 from airflow_mlops_provider.lifecycle.release.gates import Estimate
 from airflow_mlops_provider.render import drawing
-from airflow_mlops_provider.render.drawing import Columns, Scale, bar, dot, label, linked, scale_of, svg
+from airflow_mlops_provider.render.drawing import Scale, bar, columns, dot, label, scale_of, svg
 from airflow_mlops_provider.render.markup import Html
-from airflow_mlops_provider.render.parts import muted
+from airflow_mlops_provider.render.parts import link, muted
 
 WIDTH, HEIGHT, TOP, LEFT, BASE = 520, 170, 14, 44, 140
 CHARACTER = 7  # the width of a small letter
@@ -23,16 +24,16 @@ def trend(
 
     :param pages: for each value the address of its report; an empty one is none.
     """
-    known = [(number, value) for number, value in enumerate(values) if value]
+    known = [(number, value) for number, value in enumerate(values) if is_finite(value)]
     if not known:
         return muted("Too few labels have arrived.")
     y = scale_of([*(edge for _, value in known for edge in (value.low, value.high)), limit], BASE, TOP)
-    columns = Columns(len(values), LEFT, WIDTH)
-    upper = [(columns.middle(number), y(value.high)) for number, value in known]
-    lower = [(columns.middle(number), y(value.low)) for number, value in known]
-    middle = [(columns.middle(number), y(value.value)) for number, value in known]
+    x = columns(len(values), LEFT, WIDTH)
+    upper = [(x(number + 0.5), y(value.high)) for number, value in known]
+    lower = [(x(number + 0.5), y(value.low)) for number, value in known]
+    middle = [(x(number + 0.5), y(value.value)) for number, value in known]
     dots = (
-        linked("".join(pages[number : number + 1]), dot(*point, tip=f"{names[number]}: {value}"))
+        link("".join(pages[number : number + 1]), dot(*point, tip=f"{names[number]}: {value}"))
         for point, (number, value) in zip(middle, known, strict=True)
     )
     band = drawing.path([*upper, *reversed(lower)], "band", closed=True)
@@ -41,10 +42,10 @@ def trend(
 
 def shares(names: Sequence[str], values: Sequence[float | None], limit: float, pages: Sequence[str] = ()) -> Html:
     """Return a bar for each known share, 0 to 1, marked where it reaches the limit. See :func:`trend` for ``pages``."""
-    columns, y = Columns(len(values), LEFT, WIDTH), Scale(0, 1, BASE, TOP)
+    x, y = columns(len(values), LEFT, WIDTH), Scale(0, 1, BASE, TOP)
     half = min(17.0, 0.3 * (WIDTH - LEFT) / max(len(values), 1))
     bars = (
-        linked("".join(pages[number : number + 1]), share(columns.middle(number), half, y, value, limit, names[number]))
+        link("".join(pages[number : number + 1]), share(x(number + 0.5), half, y, value, limit, names[number]))
         for number, value in enumerate(values)
         if value is not None
     )
@@ -67,7 +68,7 @@ def estimates(values: Mapping[str, Estimate]) -> Html:
 def _estimate(y: float, name: str, value: Estimate, x: Scale) -> Iterator[Html]:
     yield label(0, y + 4, name, most=LONGEST)
     yield label(VALUES, y + 4, str(value))
-    if all(map(math.isfinite, (value.low, value.value, value.high))):
+    if is_finite(value):
         shapes = (
             bar((x(value.low), y - 3), (x(value.high), y + 3), "interval", rounded=0),
             dot(x(value.value), y, 6),
@@ -75,12 +76,16 @@ def _estimate(y: float, name: str, value: Estimate, x: Scale) -> Iterator[Html]:
         yield drawing.group(*shapes, kind=name if name in ("champion", "baseline") else "")
 
 
+def is_finite(value: Estimate | None) -> TypeGuard[Estimate]:
+    """Say whether an estimate has a place on a scale."""
+    return value is not None and all(map(math.isfinite, (value.low, value.value, value.high)))
+
+
 def _chart(names: Sequence[str], y: Scale, limit: float | None, form: str, *shapes: Html) -> Html:
-    columns = Columns(len(names), LEFT, WIDTH)
-    width = CHARACTER * max(map(len, names))
-    every = math.ceil(width * len(names) / (WIDTH - LEFT))  # as many names as fit
+    x = columns(len(names), LEFT, WIDTH)
+    every = math.ceil(CHARACTER * max(map(len, names)) * len(names) / (WIDTH - LEFT))  # as many names as fit
     below = (
-        label(columns.middle(number), BASE + 18, name, "soft", "middle")
+        label(x(number + 0.5), BASE + 18, name, "soft", "middle")
         for number, name in enumerate(names)
         if number % every == 0
     )

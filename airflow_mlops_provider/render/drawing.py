@@ -31,21 +31,9 @@ class Scale:
         return self.low, (self.low + self.high) / 2, self.high
 
 
-@dataclass(frozen=True)
-class Columns:
-    """Divides the width of a drawing into equal columns."""
-
-    count: int
-    left: float
-    right: float
-
-    def edge(self, number: int) -> float:
-        """Return where a column begins."""
-        return self.left + number * (self.right - self.left) / max(self.count, 1)
-
-    def middle(self, number: int) -> float:
-        """Return the middle of a column."""
-        return (self.edge(number) + self.edge(number + 1)) / 2
+def columns(count: int, left: float, right: float) -> Scale:
+    """Return the scale of equal columns: they begin at 0, 1, 2, … and have their middle half-way."""
+    return Scale(0, max(count, 1), left, right)
 
 
 def scale_of(values: Iterable[float | None], start: float, end: float, margin: float = 0.1) -> Scale:
@@ -112,11 +100,6 @@ def limit(y: float, left: float, right: float, name: str = "", tip: str = "") ->
     """Return a line across a drawing with its name on the right, or only for whoever points at it."""
     mark = line((left, y), (right, y), "limit", tip)
     return mark + label(right + 6, y + 4, name, "limit-name") if name else mark
-
-
-def linked(href: str, shape: Html) -> Html:
-    """Return a shape as a link to what it shows; as it is if there is no address."""
-    return tag("a", shape, href=href) if href else shape
 
 
 def _tip(words: str) -> Html | None:

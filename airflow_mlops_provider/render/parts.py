@@ -34,7 +34,7 @@ def breadcrumbs(*steps: tuple[str, str]) -> Html:
 
 
 def link(href: str, words: Content) -> Html:
-    """Return a link; the words alone if there is no address."""
+    """Return words, or something drawn, as a link; as they are if there is no address."""
     return tag("a", words, href=href) if href else join([words])
 
 

@@ -73,9 +73,7 @@ def manifest_of(store: FolderStore | BucketStore, file: ResultFile) -> Manifest:
     except (FileNotFoundError, NotADirectoryError):
         raise NotShownError(404, "no such result") from None
     except (OSError, ValueError) as error:
-        message = (
-            f"{key} is no manifest that this release reads ({type(error).__name__}): nobody can tell who may read it"
-        )
+        message = f"nobody can tell who may read it: {key} is no manifest of this release ({type(error).__name__})"
         raise NotShownError(409, message) from None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.release.registry import live_version
 from airflow_mlops_provider.render.formats import interval, moment, title
 from airflow_mlops_provider.render.markup import Content, Html, join, tag
@@ -40,14 +41,11 @@ def _row(record: ProductRecord | Unreadable) -> tuple[Content, ...]:
 
 def _state(record: ProductRecord) -> tuple[Content, ...]:
     live, monitored = live_version(record.entries), record.monitored()
-    run = next(iter(record.runs()), None)
-    latest = monitored[-1] if monitored else None
+    run, latest = next(iter(record.runs()), None), monitored[-1] if monitored else None
     errors = badge("failed", f"{len(record.errors)} not readable") if record.errors else None
     return (
         tag("b", f"v{live.version}") + tag("small", f"since {since(record, live)}", class_="nowrap") if live else None,
-        join((outcome(run), run.spec.job.replace("_", " ")), " ") + tag("small", moment(run.ended), class_="nowrap")
-        if run
-        else None,
+        _run(run) if run else None,
         join((limits(latest.crossed), interval(latest.interval), errors), " ") if latest else errors,
         links(
             link(product_address(record.name), "product"),
@@ -55,3 +53,7 @@ def _state(record: ProductRecord) -> tuple[Content, ...]:
             report_link("drift", latest.drift) if latest else None,
         ),
     )
+
+
+def _run(run: Manifest) -> Html:
+    return join((outcome(run), run.spec.job.replace("_", " "), tag("small", moment(run.ended), class_="nowrap")), " ")

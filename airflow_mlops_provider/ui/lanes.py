@@ -58,14 +58,12 @@ def places(graph: Lineage, height_of: Callable[[Item], float]) -> Places:
     # An item alone in its column gathers several intervals: it is placed in the middle, not in a lane.
     in_lanes = {item.id for group in members if len(group) > 1 for item in group if item.interval}
     lanes = _lanes([[item for item in group if item.id in in_lanes] for group in members], height_of)
-    bottom = max([lane.top + lane.height for lane in lanes], default=TOP)
-    bottom = max(
-        [bottom, *(TOP + _height([item for item in group if item.id not in in_lanes], height_of) for group in members)]
-    )
+    others = [[item for item in group if item.id not in in_lanes] for group in members]
+    heights = (_height(group, height_of) for group in others)
+    bottom = max([*(lane.top + lane.height for lane in lanes), *(TOP + height for height in heights)])
     boxes = {}
-    for at, group in enumerate(members):
+    for at, (group, outside) in enumerate(zip(members, others, strict=True)):
         x = LEFT + at * (WIDE + BETWEEN)
-        outside = [item for item in group if item.id not in in_lanes]
         for lane in lanes:
             within = [item for item in group if item.id in in_lanes and item.interval == lane.interval]
             boxes.update(_boxes(within, x, lane.top + (lane.height - _height(within, height_of)) / 2, height_of))

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 from airflow_mlops_provider.lifecycle.records.lineage import HISTORY, JUDGED, LEARNED, Item, Lineage, Link, Process
-from airflow_mlops_provider.render.drawing import bar, group, label, linked, svg
+from airflow_mlops_provider.render import parts
+from airflow_mlops_provider.render.drawing import bar, group, label, svg
 from airflow_mlops_provider.render.formats import interval, shorten
 from airflow_mlops_provider.render.markup import Html, tag
 from airflow_mlops_provider.storage.artifacts import MANIFEST
@@ -15,7 +16,7 @@ from airflow_mlops_provider.ui.lanes import LEFT, WIDE, Box, Lane, Places, place
 
 LINE, HEAD, INDENT, LONGEST = 15, 40, 14, 31
 COLOURS = {"raw data": "v1", "clean data": "v2", "features": "v0", "training set": "v3", "model": "v4"}
-LINKS = {LEARNED: "link-trained", JUDGED: "link-judged", HISTORY: "link-history"}
+LINKS = {LEARNED: "link link-trained", JUDGED: "link link-judged", HISTORY: "link link-history"}
 MAIN = "examples"  # what a features dataset is counted in, of all its tables
 LEGEND = 34
 
@@ -46,7 +47,7 @@ def box_height(item: Item) -> float:
 
 def lines(item: Item) -> Iterator[tuple[str, str]]:
     """Yield what a box says below its head: class and text."""
-    yield from [("soft", row_counts(item))] if item.rows else []
+    yield from [("soft", rows_of(item))] if item.rows else []
     for key, sha256 in item.files.items():
         yield "code", f"{shorten('/'.join(PurePosixPath(key).parts[-2:]), 21)} {sha256[:8]}"
     if item.made is None:
@@ -56,7 +57,7 @@ def lines(item: Item) -> Iterator[tuple[str, str]]:
     yield from _training(item.made) if item.kind == "model" else ()
 
 
-def row_counts(item: Item) -> str:
+def rows_of(item: Item) -> str:
     """Return how many rows there are: in each part of a training set, of data in the table that counts."""
     if not {"train", "evaluate"}.isdisjoint(item.rows):
         return ", ".join(f"{count:,} {part}" for part, count in item.rows.items())
@@ -121,18 +122,13 @@ def _box(box: Box, with_link: bool) -> Html:
         kind=COLOURS.get(item.kind, "v3"),
         tip=tip(item),
     )
-    return linked(file_address(item.uri, MANIFEST) if with_link and item.made else "", shape)
+    return parts.link(file_address(item.uri, MANIFEST) if with_link and item.made else "", shape)
 
 
 def _heading(graph: Lineage) -> Html:
-    why = f"{graph.status.value}; {graph.moves[0].reason}"
-    return tag(
-        "text",
-        tag("tspan", graph.name, class_="strong"),
-        tag("tspan", shorten(why, 150), class_="soft", dx=10),
-        x=14,
-        y=20,
-    )
+    why = shorten(f"{graph.status.value}; {graph.moves[0].reason}", 150)
+    words = tag("tspan", graph.name, class_="strong"), tag("tspan", why, class_="soft", dx=10)
+    return tag("text", *words, x=14, y=20)
 
 
 def _lane(lane: Lane) -> Html:
@@ -145,7 +141,7 @@ def _links(links: Sequence[Link], placed: Places) -> Iterator[Html]:
         source, target = placed.boxes.get(link.source), placed.boxes.get(link.target)
         if source and target:
             bend = _bend((source.x + WIDE, source.middle), (target.x, target.middle))
-            yield tag("path", tag("title", link.role), class_=_style(link.role), d=bend)
+            yield tag("path", tag("title", link.role), class_=LINKS.get(link.role, "link"), d=bend)
 
 
 def _bend(begin: tuple[float, float], end: tuple[float, float]) -> str:
@@ -158,8 +154,4 @@ def _legend(graph: Lineage, y: float) -> Iterator[Html]:
     roles = {link.role for link in graph.links}
     for number, role in enumerate(role for role in LINKS if role in roles):
         x = LEFT + 150 * number
-        yield tag("path", class_=_style(role), d=f"M{x},{y - 4} h34") + label(x + 42, y, role, "soft")
-
-
-def _style(role: str) -> str:
-    return f"link {LINKS.get(role, '')}".strip()
+        yield tag("path", class_=LINKS[role], d=f"M{x},{y - 4} h34") + label(x + 42, y, role, "soft")

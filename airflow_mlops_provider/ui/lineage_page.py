@@ -14,8 +14,7 @@ from airflow_mlops_provider.ui.lineage import drawing
 SHORT = 12
 LEGEND = (
     "Each box is a result with the beginning of its hash, and leads to its manifest; point at it for all that is "
-    "known of it. "
-    "An amber commit had changes beyond it when the code ran."
+    "known of it. An amber commit had changes beyond it when the code ran."
 )
 
 

@@ -8,34 +8,9 @@ from functools import partial
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.release.gates import Estimate
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, live_version
-from airflow_mlops_provider.render import charts, formats
+from airflow_mlops_provider.render import charts, formats, parts
 from airflow_mlops_provider.render.markup import Content, Html, tag
-from airflow_mlops_provider.render.parts import (
-    badge,
-    breadcrumbs,
-    card,
-    changes,
-    document,
-    facts,
-    link,
-    links,
-    muted,
-    table,
-    two,
-)
-from airflow_mlops_provider.ui.evidence import (
-    file_address,
-    job_links,
-    limits,
-    lineage_link,
-    manifest_folder,
-    manifest_link,
-    outcome,
-    report_address,
-    report_and_manifest,
-    report_link,
-    since,
-)
+from airflow_mlops_provider.ui import evidence
 from airflow_mlops_provider.ui.record import Monitored, ProductRecord, StageState, Unreadable, Version
 from airflow_mlops_provider.ui.unreadable import guarded, unreadable
 
@@ -47,11 +22,11 @@ MOST_RUNS = 15
 
 def product(record: ProductRecord | Unreadable) -> Html:
     """Return a product's page."""
-    way, errors = breadcrumbs(("MLOps", "./"), (record.name, "")), unreadable(record.errors)
+    way, errors = parts.breadcrumbs(("MLOps", "./"), (record.name, "")), unreadable(record.errors)
     if isinstance(record, Unreadable):
-        return document(record.name, way, tag("h1", formats.title(record.name)), errors)
-    parts = (guarded(name, partial(part, record)) for name, part in _PARTS)
-    return document(record.name, way, *_head(record), errors, *parts)
+        return parts.document(record.name, way, tag("h1", formats.title(record.name)), errors)
+    cards = (guarded(name, partial(part, record)) for name, part in _PARTS)
+    return parts.document(record.name, way, *_head(record), errors, *cards)
 
 
 def _head(record: ProductRecord) -> Iterator[Html]:
@@ -61,7 +36,7 @@ def _head(record: ProductRecord) -> Iterator[Html]:
     yield tag("h1", formats.title(what.name))
     yield tag("p", what.goal, class_="lead")
     worth = f"{what.value.per_hit:,.0f} {what.value.currency} a hit"
-    yield facts(
+    yield parts.facts(
         {
             "Success means": f"{what.kpi.name}: {what.kpi.target:g} {what.kpi.unit}",
             "Worth": f"{worth}, {-what.value.per_false_alarm:,.0f} a false alarm",
@@ -73,100 +48,87 @@ def _head(record: ProductRecord) -> Iterator[Html]:
 
 
 def _loop(record: ProductRecord) -> Html:
-    return card("The loop", tag("ol", *(_stage(record, stage) for stage in record.stages()), class_="loop"))
+    return parts.card("The loop", tag("ol", *(_stage(record, stage) for stage in record.stages()), class_="loop"))
 
 
 def _stage(record: ProductRecord, stage: StageState) -> Html:
     manifest, lines = stage.manifest, [stage.text]
     if manifest:
         lines += [formats.interval(manifest.spec.interval)] if manifest.spec.interval else []
-        lines += [formats.duration(manifest.seconds), job_links(record, manifest)]
+        lines += [formats.duration(manifest.seconds), evidence.job_links(record, manifest)]
     return tag("li", tag("b", stage.stage), *(tag("span", line) for line in lines), class_=stage.state)
-
-
-def _now(record: ProductRecord) -> Html:
-    return two(_live(record), _compared(record))
 
 
 def _live(record: ProductRecord) -> Html:
     live = live_version(record.entries)
     if live is None:
-        return card("Live", muted("No version answers in production yet."))
+        return parts.card("Live", parts.muted("No version answers in production yet."))
     version = next(version for version in record.versions() if version.number == live.version)
-    number = tag("p", f"v{live.version} ", tag("small", f"since {since(record, live)}"), class_="big")
-    return card("Live, and why", number, _changes(version.moves), tag("p", _evidence(version, record)))
+    number = tag("p", f"v{live.version} ", tag("small", f"since {evidence.since(record, live)}"), class_="big")
+    return parts.card("Live, and why", number, _changes(version.moves), tag("p", _evidence(version, record)))
 
 
 def _changes(entries: Iterable[LedgerEntry]) -> Html:
-    return changes((entry.status.value, entry.reason) for entry in entries)
+    return parts.changes((entry.status.value, entry.reason) for entry in entries)
 
 
 def _compared(record: ProductRecord) -> Html:
     judged = {f"v{version.number}": version.evaluation for version in record.versions() if version.evaluation}
     estimates = {name: evaluation.challenger for name, evaluation in [*judged.items()][:MOST_COMPARED]}
     if not estimates:
-        return card("Versions compared", muted("Nothing has been registered yet."))
+        return parts.card("Versions compared", parts.muted("Nothing has been registered yet."))
     metric = formats.title(record.product.metric)
     note = f"{metric} on each version's own evaluation window, with its 95 % interval"
     note += f"; the last {MOST_COMPARED} of {len(judged)}" if len(judged) > MOST_COMPARED else ""
-    return card("Versions compared", tag("div", charts.estimates(estimates), muted(note), class_="compare"))
+    return parts.card("Versions compared", tag("div", charts.estimates(estimates), parts.muted(note), class_="compare"))
 
 
 def _requests(record: ProductRecord) -> Html | None:
     rows = [
-        (
-            formats.moment(request.at),
-            request.to,
-            request.what,
-            request.study,
-            links(*_reports(record, request.evidence)),
-        )
-        for request in record.requests
+        (formats.moment(made.at), made.to, made.what, made.study, parts.links(*_reports(record, made.evidence)))
+        for made in record.requests
     ]
     head = ("since", "of", "what must change", "study", "evidence")
-    return card("Requests to data engineering", table(head, rows)) if rows else None
+    return parts.card("Requests to data engineering", parts.table(head, rows)) if rows else None
 
 
-def _reports(record: ProductRecord, evidence: Iterable[str]) -> Iterator[Html]:
-    """Yield links to the pages among some evidence that lie in the artifact root; others are not Airflow's to show."""
-    for address in evidence:
+def _reports(record: ProductRecord, addresses: Iterable[str]) -> Iterator[Html]:
+    """Yield links to the pages among some addresses that lie in the artifact root; others are not Airflow's to show."""
+    for address in addresses:
         if address.startswith(f"{record.root}/"):
             uri, _, file = address.rpartition("/")
-            yield link(file_address(uri, file), file.partition(".")[0])
+            yield parts.link(evidence.file_address(uri, file), file.partition(".")[0])
 
 
 def _monitoring(record: ProductRecord) -> Html:
     every = record.monitored()
     if not every:
-        return card("Monitoring", muted("Nothing has been predicted and judged yet."))
-    shown, limits_ = every[-MOST_INTERVALS:], record.product.monitoring
+        return parts.card("Monitoring", parts.muted("Nothing has been predicted and judged yet."))
+    shown, limits = every[-MOST_INTERVALS:], record.product.monitoring
     names = [formats.interval(monitored.interval) for monitored in shown]
-    trend = charts.trend(
-        names,
-        [*map(_metric, shown)],
-        limits_.min_metric,
-        [report_address(monitored.performance) for monitored in shown],
-    )
+    metric_pages = [evidence.report_address(monitored.performance) for monitored in shown]
+    trend = charts.trend(names, [*map(_metric, shown)], limits.min_metric, metric_pages)
     shares = [monitored.drift.facts["share"] if monitored.drift else None for monitored in shown]
-    drift = charts.shares(names, shares, limits_.drift_share, [report_address(monitored.drift) for monitored in shown])
+    drift_pages = [evidence.report_address(monitored.drift) for monitored in shown]
+    drift = charts.shares(names, shares, limits.drift_share, drift_pages)
     head = ("interval", "limits", "#inputs drifted", "#predictions moved", "#metric", "#value", "evidence")
-    listed = table(head, map(_monitored, reversed(shown)))
-    return two(card("Performance of what was live", trend), card("Share of inputs that drifted", drift)) + card(
-        "What monitoring saw", listed, _rest(len(every), len(shown))
-    )
+    listed = parts.table(head, map(_monitored, reversed(shown)))
+    cards = parts.card("Performance of what was live", trend), parts.card("Share of inputs that drifted", drift)
+    return parts.two(*cards) + parts.card("What monitoring saw", listed, _rest(len(every), len(shown)))
 
 
 def _monitored(monitored: Monitored) -> tuple[Content | float, ...]:
     drift, metric = monitored.drift, _metric(monitored)
     value = monitored.performance.facts["value"] if monitored.performance else None
+    performance_link = evidence.report_and_manifest("performance", monitored.performance)
     return (
         tag("span", formats.interval(monitored.interval), class_="nowrap"),
-        limits(monitored.crossed),
+        evidence.limits(monitored.crossed),
         f"{drift.facts['share']:.0%}" if drift else None,
         f"{drift.facts['prediction']:.3f}" if drift else None,
         metric.value if metric else None,
         f"{value['amount']:,.0f} {value['currency']}" if value else None,
-        links(report_and_manifest("drift", drift), report_and_manifest("performance", monitored.performance)),
+        parts.links(evidence.report_and_manifest("drift", drift), performance_link),
     )
 
 
@@ -175,7 +137,7 @@ def _versions(record: ProductRecord) -> Html | None:
     shown = every[:MOST_VERSIONS]
     head = ("version", "status", "trained because", "#metric [95 %]", "#gain over champion", "evidence")
     rows = [_version(version, record) for version in shown]
-    return card("Model versions", table(head, rows), _rest(len(every), len(shown))) if shown else None
+    return parts.card("Model versions", parts.table(head, rows), _rest(len(every), len(shown))) if shown else None
 
 
 def _version(version: Version, record: ProductRecord) -> tuple[Content, ...]:
@@ -184,7 +146,7 @@ def _version(version: Version, record: ProductRecord) -> tuple[Content, ...]:
     gain = f"{evaluation.gain.value:+.4f} (v{evaluation.champion_version})" if evaluation and evaluation.gain else None
     return (
         tag("b", f"v{version.number}"),
-        badge(version.status.value, version.status.value),
+        parts.badge(version.status.value, version.status.value),
         tag("details", tag("summary", cause), _changes(version.moves)),
         str(evaluation.challenger) if evaluation else None,
         gain,
@@ -193,19 +155,19 @@ def _version(version: Version, record: ProductRecord) -> tuple[Content, ...]:
 
 
 def _evidence(version: Version, record: ProductRecord) -> Html:
-    return links(
-        report_link("evaluation", version.report),
-        report_link("training data", version.validation),
-        manifest_link(manifest_folder(record, version.trained)) if version.trained else None,
-        lineage_link(record.name, version.number),
+    return parts.links(
+        evidence.report_link("evaluation", version.report),
+        evidence.report_link("training data", version.validation),
+        evidence.manifest_link(evidence.manifest_folder(record, version.trained)) if version.trained else None,
+        evidence.lineage_link(record.name, version.number),
     )
 
 
 def _runs(record: ProductRecord) -> Html:
     every = record.runs()
-    shown = every[:MOST_RUNS]
+    rows = [_run(record, run) for run in every[:MOST_RUNS]]
     head = ("ended (UTC)", "job", "interval", "outcome", "DAG and run", "#took", "evidence")
-    return card("Last runs", table(head, (_run(record, run) for run in shown)), _rest(len(every), len(shown)))
+    return parts.card("Last runs", parts.table(head, rows), _rest(len(every), len(rows)))
 
 
 def _run(record: ProductRecord, manifest: Manifest) -> tuple[Content, ...]:
@@ -214,15 +176,15 @@ def _run(record: ProductRecord, manifest: Manifest) -> tuple[Content, ...]:
         tag("span", f"{manifest.ended:%d %b %H:%M:%S}", class_="nowrap"),
         spec.job.replace("_", " "),
         tag("span", formats.interval(spec.interval), class_="nowrap") if spec.interval else None,
-        outcome(manifest),
-        f"{run.dag_id} {run.run_id}" if run.dag_id else muted("outside Airflow"),
+        evidence.outcome(manifest),
+        f"{run.dag_id} {run.run_id}" if run.dag_id else parts.muted("outside Airflow"),
         formats.duration(manifest.seconds),
-        job_links(record, manifest),
+        evidence.job_links(record, manifest),
     )
 
 
 def _rest(count: int, shown: int) -> Html | None:
-    return muted(f"The last {shown} of {count}.") if count > shown else None
+    return parts.muted(f"The last {shown} of {count}.") if count > shown else None
 
 
 def _metric(monitored: Monitored) -> Estimate | None:
@@ -232,7 +194,7 @@ def _metric(monitored: Monitored) -> Estimate | None:
 
 _PARTS = (
     ("The loop", _loop),
-    ("The live version", _now),
+    ("The live version", lambda record: parts.two(_live(record), _compared(record))),
     ("Requests to data engineering", _requests),
     ("Monitoring", _monitoring),
     ("Model versions", _versions),

@@ -47,7 +47,6 @@ class StageState:
 class Version:
     """A model version: its status, why it exists, and how it compared.
 
-    :param moves: its ledger entries, oldest first.
     :param trained: the record of the job that made the model.
     :param validation: the report on its training data.
     """
@@ -166,11 +165,8 @@ class ProductRecord:
         return next(reversed(_reports(of_inputs)), None)
 
     def _by_interval(self, job: str) -> dict[Interval, Report]:
-        return {
-            manifest.spec.interval: manifest.result
-            for manifest in self.manifests[job]
-            if manifest.spec.interval and isinstance(manifest.result, Report)
-        }
+        runs = self.manifests[job]
+        return {run.spec.interval: run.result for run in runs if run.spec.interval and isinstance(run.result, Report)}
 
     def _monitored(self, interval: Interval, drift: Report | None, performance: Report | None) -> Monitored:
         if drift is None:

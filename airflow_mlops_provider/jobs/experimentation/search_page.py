@@ -9,19 +9,7 @@ from dataclasses import dataclass
 
 from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Choice, Span
 from airflow_mlops_provider.lifecycle.search.trials import State, Trial, in_order
-from airflow_mlops_provider.render.drawing import (
-    Columns,
-    Scale,
-    axis,
-    dot,
-    group,
-    label,
-    limit,
-    line,
-    path,
-    scale_of,
-    svg,
-)
+from airflow_mlops_provider.render import drawing
 from airflow_mlops_provider.render.formats import settings
 from airflow_mlops_provider.render.markup import Html, tag
 from airflow_mlops_provider.render.parts import card, muted, report, table
@@ -73,49 +61,49 @@ def comparison(summary: SearchSummary, alone: bool = False) -> Html:
     """
     searched = [(algorithm, name, span) for algorithm in summary.algorithms for name, span in algorithm.space.items()]
     charts = (
-        group(*_worth(summary, *chart), move=(number % 3 * SMALL, HEIGHT + 24 + number // 3 * SMALL_HEIGHT))
+        drawing.group(*_worth(summary, *chart), move=(number % 3 * SMALL, HEIGHT + 24 + number // 3 * SMALL_HEIGHT))
         for number, chart in enumerate(searched)
     )
     height = HEIGHT + 30 + math.ceil(len(searched) / 3) * SMALL_HEIGHT
-    return svg(WIDTH, height, *_history(summary), *charts, title=summary.title, alone=alone)
+    return drawing.svg(WIDTH, height, *_history(summary), *charts, title=summary.title, alone=alone)
 
 
 def _history(summary: SearchSummary) -> Iterator[Html]:
     ended = in_order(summary.trials)
-    columns = Columns(len(ended), LEFT, RIGHT)
-    y = scale_of([*(trial.value for trial in ended), *summary.limits.values()], BASE, TOP, 0.06)
-    yield axis(y, LEFT, RIGHT, y.ticks, ".3f")
+    x = drawing.columns(len(ended), LEFT, RIGHT)
+    y = drawing.scale_of([*(trial.value for trial in ended), *summary.limits.values()], BASE, TOP, 0.06)
+    yield drawing.axis(y, LEFT, RIGHT, y.ticks, ".3f")
     for name, value in summary.limits.items():
-        yield group(limit(y(value), LEFT, RIGHT, f"{name} {value:.3f}"), kind="neutral")
-    yield group(path(_best_so_far(ended, columns, y)), kind="best")
+        yield drawing.group(drawing.limit(y(value), LEFT, RIGHT, f"{name} {value:.3f}"), kind="neutral")
+    yield drawing.group(drawing.path(_best_so_far(ended, x, y)), kind="best")
     for number, trial in enumerate(ended):
-        yield _trial(columns.middle(number), y(y.low if trial.value is None else trial.value), trial, summary)
+        yield _trial(x(number + 0.5), y(y.low if trial.value is None else trial.value), trial, summary)
     for number, state in enumerate((*STATES, "best")):
-        x = LEFT + 110 * number
-        yield _mark(x, BASE + 24, state) + label(x + 12, BASE + 28, state)
+        begin = LEFT + 110 * number
+        yield _mark(begin, BASE + 24, state) + drawing.label(begin + 12, BASE + 28, state)
 
 
-def _best_so_far(ended: Sequence[Trial], columns: Columns, y: Scale) -> Iterator[tuple[float, float]]:
+def _best_so_far(ended: Sequence[Trial], x: drawing.Scale, y: drawing.Scale) -> Iterator[tuple[float, float]]:
     """Yield the corners of a line that climbs at each trial better than all before it."""
     best: float | None = None
     for number, trial in enumerate(ended):
         if trial.state == "complete" and trial.value is not None:
             if best is not None:
-                yield columns.middle(number), y(best)
+                yield x(number + 0.5), y(best)
             best = trial.value if best is None else max(best, trial.value)
-            yield columns.middle(number), y(best)
+            yield x(number + 0.5), y(best)
 
 
 def _worth(summary: SearchSummary, algorithm: Algorithm, name: str, span: Span) -> Iterator[Html]:
     """Yield a small chart of one setting's values against what they reached."""
     ended = [trial for trial in summary.trials if trial.ended and trial.value is not None]
-    y = scale_of([trial.value for trial in ended], SMALL_BASE, SMALL_TOP, 0.06)
-    x = Scale(0, 1, SMALL_LEFT, SMALL_RIGHT)
-    yield label(SMALL_LEFT, 14, f"{algorithm.name}: {name}", most=LONGEST)
-    yield line((SMALL_LEFT, SMALL_BASE + 6), (SMALL_RIGHT, SMALL_BASE + 6), "axis")
+    y = drawing.scale_of([trial.value for trial in ended], SMALL_BASE, SMALL_TOP, 0.06)
+    x = drawing.Scale(0, 1, SMALL_LEFT, SMALL_RIGHT)
+    yield drawing.label(SMALL_LEFT, 14, f"{algorithm.name}: {name}", most=LONGEST)
+    yield drawing.line((SMALL_LEFT, SMALL_BASE + 6), (SMALL_RIGHT, SMALL_BASE + 6), "axis")
     first, last = _ends(span)
-    yield label(SMALL_LEFT, SMALL_BASE + 22, first, "soft", most=LONGEST // 2)
-    yield label(SMALL_RIGHT, SMALL_BASE + 22, last, "soft", "end", most=LONGEST // 2)
+    yield drawing.label(SMALL_LEFT, SMALL_BASE + 22, first, "soft", most=LONGEST // 2)
+    yield drawing.label(SMALL_RIGHT, SMALL_BASE + 22, last, "soft", "end", most=LONGEST // 2)
     for trial in ended:
         if trial.algorithm == algorithm.name and trial.value is not None and name in trial.params:
             yield _trial(x(_position(span, trial.params[name])), y(trial.value), trial, summary)
@@ -141,16 +129,16 @@ def _trial(x: float, y: float, trial: Trial, summary: SearchSummary) -> Html:
     value = "no value" if trial.value is None else f"{summary.metric} {trial.value:.4f}"
     tip = f"trial {trial.slot}: {trial.state}, {value}; {trial.algorithm} {settings(trial.params)}"
     best = summary.best is not None and summary.best.slot == trial.slot
-    return group(_mark(x, y, "best" if best else trial.state), tip=tip)
+    return drawing.group(_mark(x, y, "best" if best else trial.state), tip=tip)
 
 
 def _mark(x: float, y: float, state: str) -> Html:
     if state == "failed":
         return tag("path", class_="cross failed", d=f"M{x - 4:.1f},{y - 4:.1f}l8,8m0,-8l-8,8")
     kind = "dot pruned hollow" if state == "pruned" else f"dot {state}"
-    return dot(x, y, 6 if state == "best" else 4, kind)
+    return drawing.dot(x, y, 6 if state == "best" else 4, kind)
 
 
 def _row(trial: Trial) -> tuple[str | float | None, ...]:
-    seconds = f"{trial.seconds:.1f}"
-    return trial.slot, trial.state, trial.algorithm, settings(trial.params), trial.value, seconds, trial.reason or ""
+    begin = (trial.slot, trial.state, trial.algorithm, settings(trial.params))
+    return *begin, trial.value, f"{trial.seconds:.1f}", trial.reason

@@ -11,7 +11,6 @@ from airflow_mlops_provider.jobs.serving.predict import PREDICTIONS
 from airflow_mlops_provider.jobs.training.train import PREDICTION
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import Report
-from airflow_mlops_provider.lifecycle.release.gates import Estimate
 from airflow_mlops_provider.problems import statistics
 from airflow_mlops_provider.render.reports import performance_page
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
@@ -32,16 +31,7 @@ def run(context: JobContext) -> JobResult:
     figures = judged(product, arrived)
     figures.update(arrived=len(arrived), pending=len(frame) - len(arrived), value=realised_value(product, arrived))
     (context.folder / "performance.json").write_text(json.dumps(figures, indent=1, allow_nan=False))
-    estimate = Estimate(**figures["metric"]) if figures["metric"] else None
-    page = performance_page(
-        product.name,
-        product.metric,
-        str(context.interval),
-        estimate,
-        figures["arrived"],
-        figures["pending"],
-        figures["value"],
-    )
+    page = performance_page(product.name, product.metric, str(context.interval), figures)
     (context.folder / PAGE).write_text(page, "utf-8")
     context.log.info("%s on %d arrived labels: %s", product.metric, len(arrived), figures["metric"])
     least = product.monitoring.min_metric

@@ -23,9 +23,9 @@ def test_a_scale_has_room_for_all_values() -> None:
 
 def test_columns_divide_a_width() -> None:
     """Each column has its edges and its middle; none at all do not break a drawing."""
-    columns = drawing.Columns(4, 100, 180)
-    assert (columns.edge(0), columns.edge(4), columns.middle(1)) == (100, 180, 130)
-    assert drawing.Columns(0, 0, 10).edge(0) == 0
+    x = drawing.columns(4, 100, 180)
+    assert (x(0), x(4), x(1.5)) == (100, 180, 130)
+    assert drawing.columns(0, 0, 10)(0) == 0
 
 
 def test_a_long_text_is_cut_and_kept() -> None:
@@ -62,4 +62,5 @@ def test_an_estimate_that_is_no_number_is_named() -> None:
     nothing = around(0.7).model_copy(update={"value": math.nan, "high": math.nan})
     chart = charts.estimates({"challenger": nothing, "baseline": around(0.6)})
     assert len(list(ET.fromstring(chart).iter("circle"))) == 1
+    assert charts.trend(["a", "b"], [nothing, around(0.6)], None).count("<circle") == 1
     assert "nan [" in chart and "='nan'" not in chart
