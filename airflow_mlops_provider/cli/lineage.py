@@ -17,11 +17,12 @@ from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.records.lineage import HISTORY, JUDGED, LEARNED, Item, Lineage, Made, item_of
 from airflow_mlops_provider.lifecycle.records.uses import Found, Use, read_from, use, with_hash
 from airflow_mlops_provider.lifecycle.references import Dataset
+from airflow_mlops_provider.render.formats import interval as month
 from airflow_mlops_provider.render.terminal import console
 from airflow_mlops_provider.storage.artifacts import file_hash, open_store
 from airflow_mlops_provider.storage.records import Records
-from airflow_mlops_provider.ui.lineage import counted, deciding, drawing, month
-from airflow_mlops_provider.ui.lineage_page import how, stands_at
+from airflow_mlops_provider.ui.lineage import drawing, product_code, rows_of
+from airflow_mlops_provider.ui.lineage_page import commit_of, training_facts
 
 SHORT = 12
 MOST_INTERVALS = 3
@@ -78,7 +79,7 @@ def show_version(graph: Lineage, file: Path | None, as_json: bool) -> None:
     for title, (head, rows) in tables.items():
         if rows:
             terminal.print(_table(title, head, rows))
-    terminal.print(_table("\nHow", ("", ""), how(graph)))
+    terminal.print(_table("\nHow", ("", ""), training_facts(graph)))
     if file is not None:
         terminal.print(f"\ndrawn    {file.resolve()}", markup=False)
 
@@ -88,11 +89,11 @@ def _lines(graph: Lineage) -> list[tuple[str, ...]]:
 
 
 def _line(item: Item, graph: Lineage) -> tuple[str, ...]:
-    begin = (item.kind, _span(item, graph) or _when(item), item.hash[:SHORT], counted(item) or NOTHING)
+    begin = (item.kind, _span(item, graph) or _when(item), item.hash[:SHORT], rows_of(item) or NOTHING)
     if item.made is None:
         return (*begin, NOTHING, item.missing)
-    code = "\n".join(f"{name} {sha256[:SHORT]}" for name, sha256 in deciding(item.made))
-    return (*begin, code, stands_at(item.made) or NOTHING)
+    code = "\n".join(f"{name} {sha256[:SHORT]}" for name, sha256 in product_code(item.made))
+    return (*begin, code, commit_of(item.made) or NOTHING)
 
 
 def _span(item: Item, graph: Lineage) -> str:
@@ -197,7 +198,7 @@ def show_uses(found: Sequence[Found], made: Sequence[Use], as_json: bool) -> Non
         return
     terminal = console()
     data = [
-        (one.item.kind, _when(one.item), one.item.hash[:SHORT], f"{one.file} {one.sha256[:SHORT]}", counted(one.item))
+        (one.item.kind, _when(one.item), one.item.hash[:SHORT], f"{one.file} {one.sha256[:SHORT]}", rows_of(one.item))
         for one in found
     ]
     terminal.print(_table("Data", ("what", "interval", "content", "read from", "rows"), data))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -12,37 +11,49 @@ from airflow_mlops_provider.demo.report import NOTHING, decided, decisions, expe
 from airflow_mlops_provider.lifecycle.product import Monitoring
 from airflow_mlops_provider.lifecycle.release.gates import Estimate
 from airflow_mlops_provider.lifecycle.release.registry import Status
-from airflow_mlops_provider.render import timeline as drawing
-from airflow_mlops_provider.render.pages import intervals
-from airflow_mlops_provider.render.parts import NONE, card, document, facts, moves, pill, quiet, table
+from airflow_mlops_provider.render import parts
+from airflow_mlops_provider.render import timeline as history
+from airflow_mlops_provider.render.charts import estimates
+from airflow_mlops_provider.render.markup import Content, Html, join, tag
 from airflow_mlops_provider.storage.artifacts import MANIFEST
 
 # As a job's address makes it: the folder with the manifest, and below it the one named by its content.
 _RESULT = re.compile(r"(.+/[0-9a-f]{32})/[0-9a-f]{16}/")
 LEGEND = (
     "Above: the live model on labels that have arrived, with its 95 % interval, coloured by version. Below: the share "
-    "of its inputs that drifted; and what each version learned from, was judged on, and served."
+    "of its inputs that drifted; and what each version was trained on, judged on, and served."
 )
+SERVICES = {
+    "mlops": "the loop in Airflow's pages",
+    "airflow": "Airflow: every run and task",
+    "mlflow_model": "MLflow: the registered versions",
+    "mlflow": "MLflow: every training",
+    "model_server": "the model server",
+}
+CONTENDERS = ("challenger", "champion", "baseline")
 
 
 def write_page(summary: dict[str, Any], file: Path) -> None:
     """Write the page; links to reports in its folder are relative, so that the folder may be moved or packed."""
-    html = (
-        f"<p class='eyebrow'>{escape(summary['product'].replace('_', ' '))}: replay</p>"
-        f"<h1>{escape(summary['goal'])}</h1><br>{_facts(summary)}"
-        f"{card('What happened', _drawing(summary) + quiet(LEGEND))}"
-        f"<div class='two'>{_live(summary)}{_look(summary)}</div>"
-        f"{card('Month by month', table(_head(summary), _months(summary)))}"
-        f"{card('Versions', _versions(summary))}<div class='two'>{''.join(_compared(summary))}</div>"
-        f"{_experiment(summary)}"
+    page = parts.document(
+        f"{summary['product']}: replay",
+        parts.breadcrumbs((f"{summary['product'].replace('_', ' ')}: replay", "")),
+        tag("h1", summary["goal"]),
+        _facts(summary),
+        parts.card("What happened", _history(summary), parts.muted(LEGEND)),
+        parts.two(_live(summary), _services(summary)),
+        parts.card("Month by month", parts.table(_head(summary), _months(summary))),
+        parts.card("Versions", _versions(summary)),
+        parts.two(*_compared(summary)),
+        _experiment(summary),
     )
-    root = f"{file.resolve().parent.as_uri()}/"
-    file.write_text(document(f"{summary['product']}: replay", html.replace(f"href='{root}", "href='")))
+    file.write_text(str(page).replace(f"href='{file.resolve().parent.as_uri()}/", "href='"), "utf-8")
 
 
-def _facts(summary: dict[str, Any]) -> str:
+def _facts(summary: dict[str, Any]) -> Html:
     by_hand = sum(run["run_type"] not in {"scheduled", "asset_triggered"} for run in summary["runs"])
-    months, worth = summary["months"], [m["performance"]["value"] for m in summary["months"] if "performance" in m]
+    months = summary["months"]
+    values = [month["performance"]["value"] for month in months if "performance" in month]
     listed = {
         "Months": f"{short(months[0]['interval'])} to {short(months[-1]['interval'])}" if months else "none",
         "Examples": f"{sum(month['rows']['examples'] for month in months):,}",
@@ -51,45 +62,46 @@ def _facts(summary: dict[str, Any]) -> str:
         "Airflow": f"{len(summary['runs'])} runs, {summary['tasks']} tasks, {by_hand or 'none'} by hand",
         "Took": f"{summary['seconds'] / 60:.1f} minutes",
     }
-    if worth:
-        listed["Realised value"] = f"{sum(one['amount'] for one in worth):,.0f} {escape(worth[0]['currency'])}"
-    return facts(listed)
+    if values:
+        listed["Realised value"] = f"{sum(value['amount'] for value in values):,.0f} {values[0]['currency']}"
+    return parts.facts(listed)
 
 
-def _drawing(summary: dict[str, Any]) -> str:
+def _history(summary: dict[str, Any]) -> Html:
     names = [month["interval"] for month in summary["months"]]
     limits = Monitoring.model_validate(summary["limits"])
-    return drawing.timeline(
-        list(_steps(summary)), list(_lives(summary, names)), summary["metric"].replace("_", " "), limits
-    )
+    metric = summary["metric"].replace("_", " ")
+    versions = list(_spans(summary, names))
+    return history.timeline(list(_steps(summary)), versions, metric, limits.min_metric, limits.drift_share)
 
 
-def _steps(summary: dict[str, Any]) -> Iterator[drawing.Step]:
+def _steps(summary: dict[str, Any]) -> Iterator[history.Step]:
     signals = {event["interval"]["start"][:10]: event for event in summary["drift_events"]}
     made_by = {version["moves"][0]["by"].split("/")[1]: version["version"] for version in summary["versions"]}
     for month in summary["months"]:
         signal = signals.get(month["interval"][:10], {"crossed": (), "started": ()})
-        metric = month.get("performance", {}).get("metric")
-        yield drawing.Step(
+        performance, drift = month.get("performance", {}), month.get("drift", {})
+        metric = performance.get("metric")
+        yield history.Step(
             name=short(month["interval"]),
             version=month.get("predictions", {}).get("version"),
             metric=Estimate(**metric) if metric else None,
-            share=month.get("drift", {}).get("share"),
+            share=drift.get("share"),
             signal=tuple(signal["crossed"]),
             answer=next((made_by[run] for run in signal["started"] if run in made_by), None),
-            performance_page=month.get("performance", {}).get("page") or "",
-            drift_page=month.get("drift", {}).get("page") or "",
+            performance_page=performance.get("page") or "",
+            drift_page=drift.get("page") or "",
         )
 
 
-def _lives(summary: dict[str, Any], names: list[str]) -> Iterator[drawing.Life]:
+def _spans(summary: dict[str, Any], names: list[str]) -> Iterator[history.VersionSpan]:
     served_in = {month.get("predictions", {}).get("version"): at for at, month in enumerate(summary["months"])}
     for version in summary["versions"]:
         trained = [names.index(name) for name in version["trained_on"]]
         judged = [names.index(name) for name in version["evaluation"]["window"].split(", ")]
         passed = [move["status"] for move in version["moves"]]
         live = passed[-1] == Status.LIVE.value
-        yield drawing.Life(
+        yield history.VersionSpan(
             version=version["version"],
             trained=(trained[0], trained[-1]),
             judged=(judged[0], judged[-1]),
@@ -99,24 +111,17 @@ def _lives(summary: dict[str, Any], names: list[str]) -> Iterator[drawing.Life]:
         )
 
 
-def _live(summary: dict[str, Any]) -> str:
+def _live(summary: dict[str, Any]) -> Html:
     live = summary["live"]
     if not live:
-        return card("Live", quiet("No version met its gates."))
+        return parts.card("Live", parts.muted("No version met its gates."))
     why = ((status, reason) for status, _, reason in (line.partition(": ") for line in live["why"]))
-    return card("Live at the end, and why", f"<p class='big'>v{live['version']}</p>{moves(why)}")
+    return parts.card("Live at the end, and why", tag("p", f"v{live['version']}", class_="big"), parts.changes(why))
 
 
-def _look(summary: dict[str, Any]) -> str:
-    names = {
-        "mlops": "the loop in Airflow's pages",
-        "airflow": "Airflow: every run and task",
-        "mlflow_model": "MLflow: the registered versions",
-        "mlflow": "MLflow: every training",
-        "model_server": "the model server",
-    }
-    rows = [(escape(words), _link(summary["links"][key], summary["links"][key])) for key, words in names.items()]
-    return card("Look on, after <code>make up</code>", table(("what", "where"), rows))
+def _services(summary: dict[str, Any]) -> Html:
+    rows = [(words, parts.link(summary["links"][key], summary["links"][key])) for key, words in SERVICES.items()]
+    return parts.card(join(("Look on, after ", tag("code", "make up"))), parts.table(("what", "where"), rows))
 
 
 def _head(summary: dict[str, Any]) -> tuple[str, ...]:
@@ -124,69 +129,59 @@ def _head(summary: dict[str, Any]) -> tuple[str, ...]:
     return ("month", "model", metric, "#pending", "#drifted", "#moved", "training", "reports")
 
 
-def _months(summary: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+def _months(summary: dict[str, Any]) -> Iterator[tuple[Content, ...]]:
     for month, row in zip(summary["months"], timeline(summary), strict=True):
-        told = [
-            f"<p class='decided'>{_emphasised(decided(one), one['train'])}</p>"
-            for one in decisions(summary, month["interval"])
-        ]
-        links = [
+        reasons = (
+            tag("p", tag("b", decided(decision)) if decision["train"] else decided(decision), class_="decision")
+            for decision in decisions(summary, month["interval"])
+        )
+        reports = (
             _evidence(month[kind]["page"], words)
             for kind, words in (("validation", "data"), ("drift", "drift"), ("performance", "performance"))
             if kind in month
-        ]
-        name = f"<span class='nowrap'>{escape(row[0])}</span>"
-        yield (name, *map(_cell, row[1:6]), "".join(told), " · ".join(links))
+        )
+        yield tag("span", row[0], class_="nowrap"), *map(_cell, row[1:6]), join(reasons), parts.links(*reports)
 
 
-def _versions(summary: dict[str, Any]) -> str:
-    head = ("version", "stands", "trained because", "#challenger", "#champion", "#baseline", "#gain", "evidence")
-    return table(head, _version_rows(summary)) if summary["versions"] else quiet("No version yet.")
+def _versions(summary: dict[str, Any]) -> Html:
+    head = ("version", "status", "trained because", "#challenger", "#champion", "#baseline", "#gain", "evidence")
+    return parts.table(head, _version_rows(summary)) if summary["versions"] else parts.muted("No version yet.")
 
 
-def _version_rows(summary: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+def _version_rows(summary: dict[str, Any]) -> Iterator[tuple[Content, ...]]:
     for version, row in zip(summary["versions"], version_rows(summary), strict=True):
         last = version["moves"][-1]
-        links = (
+        evidence = parts.links(
             _evidence(version["page"], "evaluation"),
             _evidence(version["validation"]["page"], "training data"),
-            _link(version["mlflow_page"], "MLflow"),
+            parts.link(version["mlflow_page"], "MLflow"),
         )
-        stands = pill(last["status"], last["status"], last["reason"])
-        yield (f"<b>{row[0]}</b>", stands, escape(row[1]), *map(_cell, row[2:6]), " · ".join(links))
+        status = parts.badge(last["status"], last["status"], last["reason"])
+        yield tag("b", row[0]), status, row[1], *map(_cell, row[2:6]), evidence
 
 
-def _compared(summary: dict[str, Any]) -> Iterator[str]:
+def _compared(summary: dict[str, Any]) -> Iterator[Html]:
     for version in summary["versions"]:
-        found = version["evaluation"]
-        names = [name for name in ("challenger", "champion", "baseline") if found[name]]
-        drawing = intervals({name: Estimate(**found[name]) for name in names})
-        title = f"v{version['version']} judged on {short(found['window'])}: {found['rows']:,} examples"
-        yield card(escape(title), f"<div class='compare'>{drawing}</div>")
+        evaluation = version["evaluation"]
+        chart = estimates({name: Estimate(**evaluation[name]) for name in CONTENDERS if evaluation[name]})
+        title = f"v{version['version']} judged on {short(evaluation['window'])}: {evaluation['rows']:,} examples"
+        yield parts.card(title, tag("div", chart, class_="compare"))
 
 
-def _experiment(summary: dict[str, Any]) -> str:
-    found = summary["experiment"]
-    if not found:
-        return ""
-    told = "".join(f"<p>{escape(line)}</p>" for line in experiment(found))
-    return card("Experiment", f"<p>It stopped: {escape(found['stopped'])}.</p>{told}{_link(found['page'], 'trials')}")
+def _experiment(summary: dict[str, Any]) -> Html | None:
+    results = summary["experiment"]
+    if not results:
+        return None
+    lines = (tag("p", line) for line in (f"It stopped: {results['stopped']}.", *experiment(results)))
+    return parts.card("Experiment", *lines, parts.link(results["page"], "trials"))
 
 
-def _emphasised(text: str, strong: bool) -> str:
-    return f"<b>{escape(text)}</b>" if strong else escape(text)
+def _cell(text: str) -> str | None:
+    return None if text == NOTHING else text
 
 
-def _cell(text: str) -> str:
-    return NONE if text == NOTHING else escape(text)
-
-
-def _evidence(page: str, words: str) -> str:
+def _evidence(page: str, words: str) -> Html:
     """Return the link to a report's page, and to the manifest beside its result's folder."""
-    found = _RESULT.match(page)
-    manifest = f" ({_link(f'{found[1]}/{MANIFEST}', 'manifest')})" if found else ""
-    return f"{_link(page, words)}{manifest}"
-
-
-def _link(address: str, words: str) -> str:
-    return f"<a href='{escape(address, quote=True)}'>{escape(words)}</a>"
+    result = _RESULT.match(page)
+    manifest = (" (", parts.link(f"{result[1]}/{MANIFEST}", "manifest"), ")") if result else ()
+    return join((parts.link(page, words), *manifest))

@@ -1,1 +1,1 @@
-"""The HTML and SVG that pages, reports and drawings are made of: self-contained, no script, nothing from elsewhere."""
+"""The one HTML and SVG kit of pages, reports and drawings: self-contained, no script, nothing loaded from elsewhere."""

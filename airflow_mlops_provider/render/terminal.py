@@ -10,5 +10,5 @@ LEAST_COLUMNS = 150
 
 def console() -> Console:
     """Return where to print: as wide as the terminal is or, if that is none, wide enough for a table."""
-    found = Console(highlight=False)
-    return found if found.is_terminal else Console(highlight=False, width=max(LEAST_COLUMNS, found.width))
+    terminal = Console(highlight=False)
+    return terminal if terminal.is_terminal else Console(highlight=False, width=max(LEAST_COLUMNS, terminal.width))

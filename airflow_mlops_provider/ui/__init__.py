@@ -1,1 +1,1 @@
-"""The MLOps pages in Airflow's UI: what stands where, and the evidence for it. Read-only."""
+"""The MLOps pages in Airflow's UI: the state of each product, and the evidence for it. Read-only."""

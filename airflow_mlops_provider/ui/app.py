@@ -1,4 +1,4 @@
-"""The pages' web application: every route asks Airflow who is there and what they may read."""
+"""The pages' web application: on every route Airflow says who the user is and what they may read."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from fastapi.responses import HTMLResponse, Response
 from airflow_mlops_provider.exceptions import MLOpsError, UnknownNameError
 from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
-from airflow_mlops_provider.render.parts import log
 from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
 from airflow_mlops_provider.storage.records import Records
 from airflow_mlops_provider.ui import files, index, lineage_page, pages, reading, report_page
+from airflow_mlops_provider.ui.unreadable import log
 
 _COMMON = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "private, no-cache"}
 _NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
@@ -52,10 +52,10 @@ def overview(user: GetUserDep) -> HTMLResponse:
 def product(name: ProductName, user: GetUserDep) -> HTMLResponse:
     """Show a product, as far as the user may read the DAGs that made its results."""
     store = artifact_store()
-    found = reading.record(store, name, reader(user)) if name in reading.names(store) else None
-    if found is None:
+    record = reading.record(store, name, reader(user)) if name in reading.names(store) else None
+    if record is None:
         raise HTTPException(404, "no such product")
-    return _page(pages.product(found))
+    return _page(pages.product(record))
 
 
 @app.get("/lineage")
@@ -85,27 +85,25 @@ def report(uri: str, file: str, user: GetUserDep) -> HTMLResponse:
 @app.get("/artifact")
 def artifact(uri: str, file: str, user: GetUserDep) -> Response:
     """Show a file of a result, if the user may read the DAG that made it."""
-    _, found, data = _file(uri, file, user)
-    policy = _REPORT if found.media_type.startswith("text/html") else _DATA
-    return Response(data, headers={**_COMMON, "Content-Security-Policy": policy}, media_type=found.media_type)
+    _, shown, data = _file(uri, file, user)
+    policy = _REPORT if shown.media_type.startswith("text/html") else _DATA
+    return Response(data, headers={**_COMMON, "Content-Security-Policy": policy}, media_type=shown.media_type)
 
 
 def _file(uri: str, file: str, user: BaseUser) -> tuple[Manifest, files.ResultFile, bytes]:
     store = artifact_store()
     try:
-        found = files.locate(store.uri, uri, file)
-        manifest = files.manifest_of(store, found)
+        located = files.locate(store.uri, uri, file)
+        manifest = files.manifest_of(store, located)
         if not reader(user)(manifest.spec.run.dag_id):
             raise HTTPException(403, "Forbidden")
-        return manifest, found, files.read(store, found)
+        return manifest, located, files.read(store, located)
     except files.NotShownError as error:
         raise HTTPException(error.status, str(error)) from None
 
 
 def _page(html: str, policy: str = _STYLED) -> HTMLResponse:
-    # A name may hold half of a character, which no encoding takes: it is shown as a question mark.
-    body = html.encode("utf-8", "replace")
-    return HTMLResponse(body, headers={**_COMMON, "Content-Security-Policy": policy})
+    return HTMLResponse(html, headers={**_COMMON, "Content-Security-Policy": policy})
 
 
 def artifact_store() -> FolderStore | BucketStore:
@@ -114,7 +112,7 @@ def artifact_store() -> FolderStore | BucketStore:
 
 
 def reader(user: BaseUser) -> Callable[[str], bool]:
-    """Return the question whether a user may read what tasks of a DAG handed on; each DAG is looked up once."""
+    """Return a check whether a user may read the XComs of a DAG; each DAG is looked up once."""
     known: dict[str, bool] = {}
 
     def may_read(dag_id: str) -> bool:

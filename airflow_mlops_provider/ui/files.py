@@ -35,7 +35,7 @@ class ResultFile:
 
     :param result: key of the folder in which the result's manifest lies.
     :param key: the file's own key.
-    :param media_type: what the browser is told that it is.
+    :param media_type: what it is to the browser.
     """
 
     result: str
@@ -63,7 +63,7 @@ def locate(root: str, uri: str, file: str) -> ResultFile:
 
 
 def manifest_of(store: FolderStore | BucketStore, file: ResultFile) -> Manifest:
-    """Return the manifest of a file's result: it tells which DAG made it, and so who may read it.
+    """Return the manifest of a file's result: it says which DAG made it, and so who may read it.
 
     :raises NotShownError: if there is none, or none that this release reads.
     """
@@ -73,8 +73,8 @@ def manifest_of(store: FolderStore | BucketStore, file: ResultFile) -> Manifest:
     except (FileNotFoundError, NotADirectoryError):
         raise NotShownError(404, "no such result") from None
     except (OSError, ValueError) as error:
-        says = f"{key} is no manifest that this release reads ({type(error).__name__}): nobody can tell who may read it"
-        raise NotShownError(409, says) from None
+        message = f"nobody can tell who may read it: {key} is no manifest of this release ({type(error).__name__})"
+        raise NotShownError(409, message) from None
 
 
 def read(store: FolderStore | BucketStore, file: ResultFile) -> bytes:

@@ -48,31 +48,31 @@ class Places:
     height: float
 
 
-def places(graph: Lineage, tall: Callable[[Item], float]) -> Places:
+def places(graph: Lineage, height_of: Callable[[Item], float]) -> Places:
     """Return a place for each item: data on the left, the model on the right, time from top to bottom.
 
-    :param tall: the height that an item's box needs.
+    :param height_of: the height that an item's box needs.
     """
     column = columns(graph)
     members = [[item for item in graph.items if column[item.id] == at] for at in range(max(column.values()) + 1)]
-    # What stands alone in its column gathers several intervals: it is set in the middle, and not into a lane.
-    filed = {item.id for group in members if len(group) > 1 for item in group if item.interval}
-    lanes = _lanes([[item for item in group if item.id in filed] for group in members], tall)
-    bottom = max([lane.top + lane.height for lane in lanes], default=TOP)
-    bottom = max([bottom, *(TOP + _stack([i for i in g if i.id not in filed], tall) for g in members)])
+    # An item alone in its column gathers several intervals: it is placed in the middle, not in a lane.
+    in_lanes = {item.id for group in members if len(group) > 1 for item in group if item.interval}
+    lanes = _lanes([[item for item in group if item.id in in_lanes] for group in members], height_of)
+    others = [[item for item in group if item.id not in in_lanes] for group in members]
+    heights = (_height(group, height_of) for group in others)
+    bottom = max([*(lane.top + lane.height for lane in lanes), *(TOP + height for height in heights)])
     boxes = {}
-    for at, group in enumerate(members):
+    for at, (group, outside) in enumerate(zip(members, others, strict=True)):
         x = LEFT + at * (WIDE + BETWEEN)
-        loose = [item for item in group if item.id not in filed]
         for lane in lanes:
-            within = [item for item in group if item.id in filed and item.interval == lane.interval]
-            boxes.update(_pile(within, x, lane.top + (lane.height - _stack(within, tall)) / 2, tall))
-        boxes.update(_pile(loose, x, (TOP + bottom - _stack(loose, tall)) / 2, tall))
+            within = [item for item in group if item.id in in_lanes and item.interval == lane.interval]
+            boxes.update(_boxes(within, x, lane.top + (lane.height - _height(within, height_of)) / 2, height_of))
+        boxes.update(_boxes(outside, x, (TOP + bottom - _height(outside, height_of)) / 2, height_of))
     return Places(boxes, tuple(lanes), LEFT + len(members) * (WIDE + BETWEEN) - BETWEEN, bottom)
 
 
 def columns(graph: Lineage) -> dict[str, int]:
-    """Return each item's column: the longest way to the model decides, so that what is alike stands in line."""
+    """Return each item's column: the longest way to the model decides, so that items of a kind are in line."""
     depth = dict.fromkeys((item.id for item in graph.items), 0)
     for _ in graph.items:  # the longest way is no longer than there are items
         for link in graph.links:
@@ -82,24 +82,24 @@ def columns(graph: Lineage) -> dict[str, int]:
     return {item: deepest - far for item, far in depth.items()}
 
 
-def _lanes(groups: Sequence[Sequence[Item]], tall: Callable[[Item], float]) -> list[Lane]:
+def _lanes(groups: Sequence[Sequence[Item]], height_of: Callable[[Item], float]) -> list[Lane]:
     right = max([LEFT + at * (WIDE + BETWEEN) + WIDE for at, group in enumerate(groups) if group], default=LEFT)
     intervals = {item.interval for group in groups for item in group if item.interval}
     lanes, top = [], float(TOP)
-    for interval in sorted(intervals, key=lambda one: (one.start, one.end)):
-        height = max(_stack([item for item in group if item.interval == interval], tall) for group in groups)
+    for interval in sorted(intervals, key=lambda interval: (interval.start, interval.end)):
+        height = max(_height([item for item in group if item.interval == interval], height_of) for group in groups)
         lanes.append(Lane(interval, top, height, right))
         top += height + LANE_GAP
     return lanes
 
 
-def _pile(items: Sequence[Item], x: float, top: float, tall: Callable[[Item], float]) -> dict[str, Box]:
+def _boxes(items: Sequence[Item], x: float, top: float, height_of: Callable[[Item], float]) -> dict[str, Box]:
     boxes = {}
     for item in items:
-        boxes[item.id] = Box(item, x, top, tall(item))
-        top += tall(item) + GAP
+        boxes[item.id] = Box(item, x, top, height_of(item))
+        top += height_of(item) + GAP
     return boxes
 
 
-def _stack(items: Sequence[Item], tall: Callable[[Item], float]) -> float:
-    return sum(map(tall, items)) + GAP * max(0, len(items) - 1)
+def _height(items: Sequence[Item], height_of: Callable[[Item], float]) -> float:
+    return sum(map(height_of, items)) + GAP * max(0, len(items) - 1)

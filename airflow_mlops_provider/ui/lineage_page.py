@@ -4,37 +4,35 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from html import escape
 
 from airflow_mlops_provider.lifecycle.records.lineage import Lineage, Process
-from airflow_mlops_provider.render.parts import card, document, pill, quiet, table, way_back
-from airflow_mlops_provider.ui.evidence import page_of
+from airflow_mlops_provider.render.markup import Html, join, tag
+from airflow_mlops_provider.render.parts import badge, breadcrumbs, card, document, muted, table
+from airflow_mlops_provider.ui.evidence import product_address
 from airflow_mlops_provider.ui.lineage import drawing
 
 SHORT = 12
 LEGEND = (
     "Each box is a result with the beginning of its hash, and leads to its manifest; point at it for all that is "
-    "known of it. "
-    "An amber commit had changes beyond it when the code ran."
+    "known of it. An amber commit had changes beyond it when the code ran."
 )
 
 
-def page(graph: Lineage) -> str:
+def page(graph: Lineage) -> Html:
     """Return the whole page."""
-    rows = [(escape(name), f"<code>{escape(value)}</code>") for name, value in how(graph)]
-    stands = pill(graph.status.value, graph.status.value)
-    picture = f"<div class='scroll'>{drawing(graph)}</div>{quiet(LEGEND)}"
-    body = (
-        f"{way_back(('MLOps', './'), (graph.version.name, page_of(graph.version.name)), ('lineage', ''))}"
-        f"<h1>{escape(graph.name)} {stands}</h1>"
-        f"<p class='goal'>{escape(graph.moves[0].reason)}</p>"
-        f"{card('Made of', picture)}"
-        f"{card('How', table(('what', 'recorded'), rows))}"
+    name = graph.version.name
+    rows = [(what, tag("code", value)) for what, value in training_facts(graph)]
+    return document(
+        f"{graph.name}: lineage",
+        breadcrumbs(("MLOps", "./"), (name, product_address(name)), ("lineage", "")),
+        tag("h1", join((graph.name, badge(graph.status.value, graph.status.value)), " ")),
+        tag("p", graph.moves[0].reason, class_="lead"),
+        card("Made of", tag("div", drawing(graph), class_="scroll wide"), muted(LEGEND)),
+        card("How", table(("what", "recorded"), rows)),
     )
-    return document(f"{graph.name}: lineage", body)
 
 
-def how(graph: Lineage) -> Iterator[tuple[str, str]]:
+def training_facts(graph: Lineage) -> Iterator[tuple[str, str]]:
     """Yield how the model was trained, and in which environments it and everything before it was made."""
     model, facts = graph.items[0].made, graph.version.facts
     if model is not None:
@@ -47,21 +45,25 @@ def how(graph: Lineage) -> Iterator[tuple[str, str]]:
         yield "MLflow run", str(facts["run_id"])
     if graph.registered is not None:
         yield "registered by", f"{graph.registered.dag_id}, {graph.registered.run_id}, {graph.registered.task_id}"
-    made = [item.made for item in graph.items if item.made]
+    yield from _environments(graph, [item.made for item in graph.items if item.made])
+
+
+def _environments(graph: Lineage, processes: list[Process]) -> Iterator[tuple[str, str]]:
     for digest, packages in graph.environments.items():
-        within = [one for one in made if one.environment == digest]
-        yield f"environment {digest[:SHORT]}", f"{len(packages)} packages: {_jobs(within)}"
-    for image in sorted({one.image or "" for one in made}):
-        yield "image", f"{image or 'none, a process'}: {_jobs([one for one in made if (one.image or '') == image])}"
-    for repository, commit in sorted({(one.commit.repository or "", stands_at(one)) for one in made}):
+        jobs = _jobs(process for process in processes if process.environment == digest)
+        yield f"environment {digest[:SHORT]}", f"{len(packages)} packages: {jobs}"
+    for image in sorted({process.image or "" for process in processes}):
+        jobs = _jobs(process for process in processes if (process.image or "") == image)
+        yield "image", f"{image or 'none, a process'}: {jobs}"
+    for repository, commit in sorted({(process.commit.repository or "", commit_of(process)) for process in processes}):
         yield "code", " at ".join(filter(None, (repository, commit))) or "in no repository"
 
 
-def stands_at(made: Process) -> str:
-    """Return the commit that the code stood at, and whether there was more; empty if there is no repository."""
-    commit = made.commit
+def commit_of(process: Process) -> str:
+    """Return the commit of the code that ran, and whether there was more; empty if there is no repository."""
+    commit = process.commit
     return f"{commit.commit[:SHORT]}{' dirty' if commit.dirty else ''}" if commit.commit else ""
 
 
-def _jobs(made: list[Process]) -> str:
-    return ", ".join(sorted({one.job for one in made}))
+def _jobs(processes: Iterator[Process]) -> str:
+    return ", ".join(sorted({process.job for process in processes}))

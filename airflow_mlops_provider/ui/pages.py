@@ -4,44 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import partial
-from html import escape
 
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.release.gates import Estimate
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, live_version
-from airflow_mlops_provider.render import charts
-from airflow_mlops_provider.render.pages import intervals
-from airflow_mlops_provider.render.parts import (
-    NONE,
-    card,
-    document,
-    facts,
-    guarded,
-    moves,
-    pill,
-    quiet,
-    table,
-    troubles,
-    way_back,
-)
-from airflow_mlops_provider.storage.artifacts import MANIFEST
-from airflow_mlops_provider.ui.evidence import (
-    duration,
-    folder,
-    job_links,
-    lineage_link,
-    moment,
-    month,
-    outcome,
-    report_link,
-    report_page,
-    shown,
-    since,
-    title,
-    with_manifest,
-    words,
-)
-from airflow_mlops_provider.ui.record import ProductRecord, Seen, StageState, Unreadable, Version
+from airflow_mlops_provider.render import charts, formats, parts
+from airflow_mlops_provider.render.markup import Content, Html, tag
+from airflow_mlops_provider.ui import evidence
+from airflow_mlops_provider.ui.record import Monitored, ProductRecord, StageState, Unreadable, Version
+from airflow_mlops_provider.ui.unreadable import guarded, unreadable
 
 MOST_VERSIONS = 12
 MOST_COMPARED = 8
@@ -49,194 +20,182 @@ MOST_INTERVALS = 24
 MOST_RUNS = 15
 
 
-def product(record: ProductRecord | Unreadable) -> str:
+def product(record: ProductRecord | Unreadable) -> Html:
     """Return a product's page."""
-    back = way_back(("MLOps", "./"), (record.name, ""))
+    way, errors = parts.breadcrumbs(("MLOps", "./"), (record.name, "")), unreadable(record.errors)
     if isinstance(record, Unreadable):
-        return document(record.name, f"{back}<h1>{title(record.name)}</h1><br>{troubles(record.troubles)}")
-    body = "".join(guarded(name, partial(part, record)) for name, part in _PARTS)
-    return document(record.name, f"{back}{_head(record)}{troubles(record.troubles)}{body}")
+        return parts.document(record.name, way, tag("h1", formats.title(record.name)), errors)
+    cards = (guarded(name, partial(part, record)) for name, part in _PARTS)
+    return parts.document(record.name, way, *_head(record), errors, *cards)
 
 
-def _head(record: ProductRecord) -> str:
+def _head(record: ProductRecord) -> Iterator[Html]:
     what, latest = record.product, record.latest()
-    listed = {
-        "Success means": f"{what.business.kpi.name}: {what.business.kpi.target:g} {what.business.kpi.unit}",
-        "Worth": f"{what.business.value.per_hit:,.0f} {what.business.value.currency} a hit, "
-        f"{-what.business.value.per_false_alarm:,.0f} a false alarm",
-        "Judged by": f"{what.evaluation.metric.replace('_', ' ')}, at least {what.evaluation.gates.min_metric:g}",
-        "Owner": what.business.owners.ml_engineer,
-        "For": what.business.owners.business_stakeholder,
-    }
-    updated = f"<span class='right'>last job {moment(latest)}</span>" if latest else ""
-    return (
-        f"{updated}<h1>{title(what.name)}</h1><p class='goal'>{escape(what.goal)}</p>"
-        f"{facts({name: escape(value) for name, value in listed.items()})}"
+    if latest:
+        yield tag("span", f"last job {formats.moment(latest)}", class_="right")
+    yield tag("h1", formats.title(what.name))
+    yield tag("p", what.goal, class_="lead")
+    worth = f"{what.business.value.per_hit:,.0f} {what.business.value.currency} a hit"
+    yield parts.facts(
+        {
+            "Success means": f"{what.business.kpi.name}: {what.business.kpi.target:g} {what.business.kpi.unit}",
+            "Worth": f"{worth}, {-what.business.value.per_false_alarm:,.0f} a false alarm",
+            "Judged by": f"{what.evaluation.metric.replace('_', ' ')}, at least {what.evaluation.gates.min_metric:g}",
+            "Owner": what.business.owners.ml_engineer,
+            "For": what.business.owners.business_stakeholder,
+        }
     )
 
 
-def _now(record: ProductRecord) -> str:
-    return f"<div class='two'>{_live(record)}{_compared(record)}</div>"
+def _loop(record: ProductRecord) -> Html:
+    return parts.card("The loop", tag("ol", *(_stage(record, stage) for stage in record.stages()), class_="loop"))
 
 
-def _loop(record: ProductRecord) -> str:
-    stages = "".join(_stage(record, stage) for stage in record.stages())
-    return card("The loop", f"<ol class='loop'>{stages}</ol>")
+def _stage(record: ProductRecord, stage: StageState) -> Html:
+    manifest, lines = stage.manifest, [stage.text]
+    if manifest:
+        lines += [formats.interval(manifest.spec.interval)] if manifest.spec.interval else []
+        lines += [formats.duration(manifest.seconds), evidence.job_links(record, manifest)]
+    return tag("li", tag("b", stage.stage), *(tag("span", line) for line in lines), class_=stage.state)
 
 
-def _stage(record: ProductRecord, stage: StageState) -> str:
-    found = stage.manifest
-    lines = [f"<span>{escape(stage.text)}</span>"]
-    if found:
-        lines += [f"<span>{month(found.spec.interval)}</span>"] if found.spec.interval else []
-        lines += [f"<span>{duration(found.seconds)}</span>", f"<span>{job_links(record, found)}</span>"]
-    return f"<li class='{stage.state}'><b>{escape(stage.stage)}</b>{''.join(lines)}</li>"
-
-
-def _live(record: ProductRecord) -> str:
+def _live(record: ProductRecord) -> Html:
     live = live_version(record.entries)
     if live is None:
-        return card("Live", quiet("No version answers in production yet."))
-    made = [entry for entry in record.entries if entry.version.version == live.version]
-    number = f"<p class='big'>v{live.version} <small>since {since(record, live)}</small></p>"
-    links = next((_evidence(one, record) for one in record.versions() if one.number == live.version), "")
-    return card("Live, and why", f"{number}{_moves(made)}<p>{links}</p>")
+        return parts.card("Live", parts.muted("No version answers in production yet."))
+    version = next(version for version in record.versions() if version.number == live.version)
+    number = tag("p", f"v{live.version} ", tag("small", f"since {evidence.since(record, live)}"), class_="big")
+    return parts.card("Live, and why", number, _changes(version.moves), tag("p", _evidence(version, record)))
 
 
-def _moves(made: Iterable[LedgerEntry]) -> str:
-    return moves((entry.status.value, entry.reason) for entry in made)
+def _changes(entries: Iterable[LedgerEntry]) -> Html:
+    return parts.changes((entry.status.value, entry.reason) for entry in entries)
 
 
-def _compared(record: ProductRecord) -> str:
-    known = [one for one in record.versions() if one.evaluation]
-    drawing = {f"v{one.number}": one.evaluation.challenger for one in known[:MOST_COMPARED] if one.evaluation}
-    if not drawing:
-        return card("Versions compared", quiet("Nothing has been registered yet."))
-    note = f"{words(record.product.evaluation.metric)} on each version's own evaluation window, with its 95 % interval"
-    note += _cut(len(known), MOST_COMPARED)
-    return card("Versions compared", f"<div class='compare'>{intervals(drawing)}{quiet(note)}</div>")
+def _compared(record: ProductRecord) -> Html:
+    judged = {f"v{version.number}": version.evaluation for version in record.versions() if version.evaluation}
+    estimates = {name: evaluation.challenger for name, evaluation in [*judged.items()][:MOST_COMPARED]}
+    if not estimates:
+        return parts.card("Versions compared", parts.muted("Nothing has been registered yet."))
+    metric = formats.title(record.product.evaluation.metric)
+    note = f"{metric} on each version's own evaluation window, with its 95 % interval"
+    note += f"; the last {MOST_COMPARED} of {len(judged)}" if len(judged) > MOST_COMPARED else ""
+    return parts.card("Versions compared", tag("div", charts.estimates(estimates), parts.muted(note), class_="compare"))
 
 
-def _monitoring(record: ProductRecord) -> str:
-    every = record.seen()
-    if not every:
-        return card("Monitoring", quiet("Nothing has been predicted and judged yet."))
-    seen = every[-MOST_INTERVALS:]
-    names, limits = [month(one.interval) for one in seen], record.product.monitoring
-    shares = [one.drift.facts["share"] if one.drift else None for one in seen]
-    line = charts.line(
-        names, [_metric(one) for one in seen], limits.min_metric, [report_page(o.performance) for o in seen]
-    )
-    bars = charts.bars(names, shares, limits.drift_share, [report_page(one.drift) for one in seen])
-    head = ("interval", "limits", "#inputs drifted", "#predictions moved", "#metric", "#value", "evidence")
-    return (
-        f"<div class='two'>{card('Performance of what was live', line)}{card('Share of inputs that drifted', bars)}"
-        f"</div>{card('What monitoring saw', table(head, map(_seen, reversed(seen))) + _rest(len(every), len(seen)))}"
-    )
-
-
-def _seen(one: Seen) -> tuple[str, ...]:
-    drift, metric = one.drift, _metric(one)
-    value = one.performance.facts["value"] if one.performance else None
-    return (
-        f"<span class='nowrap'>{month(one.interval)}</span>",
-        pill("crossed", "crossed", "; ".join(one.crossed)) if one.crossed else pill("held", "held"),
-        f"{drift.facts['share']:.0%}" if drift else NONE,
-        f"{drift.facts['prediction']:.3f}" if drift else NONE,
-        f"{metric.value:.4f}" if metric else NONE,
-        f"{value['amount']:,.0f} {escape(value['currency'])}" if value else NONE,
-        " · ".join([*with_manifest("drift", drift), *with_manifest("performance", one.performance)]),
-    )
-
-
-def _asked(record: ProductRecord) -> str:
-    if not record.requests:
-        return ""
+def _requests(record: ProductRecord) -> Html | None:
     rows = [
-        (
-            moment(one.at),
-            escape(one.to),
-            escape(one.what),
-            escape(one.study or ""),
-            " · ".join(_pages(record, one.evidence)),
-        )
-        for one in record.requests
+        (formats.moment(made.at), made.to, made.what, made.study, parts.links(*_reports(record, made.evidence)))
+        for made in record.requests
     ]
-    return card("Asked of data engineering", table(("since", "asked", "what must change", "study", "evidence"), rows))
+    head = ("since", "of", "what must change", "study", "evidence")
+    return parts.card("Requests to data engineering", parts.table(head, rows)) if rows else None
 
 
-def _pages(record: ProductRecord, evidence: Iterable[str]) -> Iterator[str]:
-    """Yield links to the pages among some evidence that lie in the artifact root; others are Airflow's not to show."""
-    for one in evidence:
-        if one.startswith(f"{record.root}/"):
-            uri, _, file = one.rpartition("/")
-            yield f"<a href='{shown(uri, file)}'>{escape(file.partition('.')[0])}</a>"
+def _reports(record: ProductRecord, addresses: Iterable[str]) -> Iterator[Html]:
+    """Yield links to the pages among some addresses that lie in the artifact root; others are not Airflow's to show."""
+    for address in addresses:
+        if address.startswith(f"{record.root}/"):
+            uri, _, file = address.rpartition("/")
+            yield parts.link(evidence.file_address(uri, file), file.partition(".")[0])
 
 
-def _versions(record: ProductRecord) -> str:
+def _monitoring(record: ProductRecord) -> Html:
+    every = record.monitored()
+    if not every:
+        return parts.card("Monitoring", parts.muted("Nothing has been predicted and judged yet."))
+    shown, limits = every[-MOST_INTERVALS:], record.product.monitoring
+    names = [formats.interval(monitored.interval) for monitored in shown]
+    metric_pages = [evidence.report_address(monitored.performance) for monitored in shown]
+    trend = charts.trend(names, [*map(_metric, shown)], limits.min_metric, metric_pages)
+    shares = [monitored.drift.facts["share"] if monitored.drift else None for monitored in shown]
+    drift_pages = [evidence.report_address(monitored.drift) for monitored in shown]
+    drift = charts.shares(names, shares, limits.drift_share, drift_pages)
+    head = ("interval", "limits", "#inputs drifted", "#predictions moved", "#metric", "#value", "evidence")
+    listed = parts.table(head, map(_monitored, reversed(shown)))
+    cards = parts.card("Performance of what was live", trend), parts.card("Share of inputs that drifted", drift)
+    return parts.two(*cards) + parts.card("What monitoring saw", listed, _rest(len(every), len(shown)))
+
+
+def _monitored(monitored: Monitored) -> tuple[Content | float, ...]:
+    drift, metric = monitored.drift, _metric(monitored)
+    value = monitored.performance.facts["value"] if monitored.performance else None
+    performance_link = evidence.report_and_manifest("performance", monitored.performance)
+    return (
+        tag("span", formats.interval(monitored.interval), class_="nowrap"),
+        evidence.limits(monitored.crossed),
+        f"{drift.facts['share']:.0%}" if drift else None,
+        f"{drift.facts['prediction']:.3f}" if drift else None,
+        metric.value if metric else None,
+        f"{value['amount']:,.0f} {value['currency']}" if value else None,
+        parts.links(evidence.report_and_manifest("drift", drift), performance_link),
+    )
+
+
+def _versions(record: ProductRecord) -> Html | None:
     every = record.versions()
-    known = every[:MOST_VERSIONS]
-    head = ("version", "stands", "trained because", "#metric [95 %]", "#gain over champion", "evidence")
-    rows = [_version(one, record) for one in known]
-    return card("Model versions", table(head, rows) + _rest(len(every), len(known))) if known else ""
+    shown = every[:MOST_VERSIONS]
+    head = ("version", "status", "trained because", "#metric [95 %]", "#gain over champion", "evidence")
+    rows = [_version(version, record) for version in shown]
+    return parts.card("Model versions", parts.table(head, rows), _rest(len(every), len(shown))) if shown else None
 
 
-def _version(one: Version, record: ProductRecord) -> tuple[str, ...]:
-    found = one.evaluation
-    cause = escape(one.cause.replace("_", " ") or "history")
+def _version(version: Version, record: ProductRecord) -> tuple[Content, ...]:
+    evaluation = version.evaluation
+    cause = version.cause.replace("_", " ") or "history"
+    gain = f"{evaluation.gain.value:+.4f} (v{evaluation.champion_version})" if evaluation and evaluation.gain else None
     return (
-        f"<b>v{one.number}</b>",
-        pill(one.status.value, one.status.value),
-        f"<details><summary>{cause}</summary>{_moves(one.moves)}</details>",
-        escape(str(found.challenger)) if found else NONE,
-        f"{found.gain.value:+.4f} (v{found.champion_version})" if found and found.gain else NONE,
-        _evidence(one, record),
+        tag("b", f"v{version.number}"),
+        parts.badge(version.status.value, version.status.value),
+        tag("details", tag("summary", cause), _changes(version.moves)),
+        str(evaluation.challenger) if evaluation else None,
+        gain,
+        _evidence(version, record),
     )
 
 
-def _evidence(one: Version, record: ProductRecord) -> str:
-    manifest = [f"<a href='{shown(folder(record, one.trained), MANIFEST)}'>manifest</a>"] if one.trained else []
-    reports = [*report_link("evaluation", one.report), *report_link("training data", one.validation)]
-    return " · ".join([*reports, *manifest, lineage_link(record.name, one.number)])
+def _evidence(version: Version, record: ProductRecord) -> Html:
+    return parts.links(
+        evidence.report_link("evaluation", version.report),
+        evidence.report_link("training data", version.validation),
+        evidence.manifest_link(evidence.manifest_folder(record, version.trained)) if version.trained else None,
+        evidence.lineage_link(record.name, version.number),
+    )
 
 
-def _runs(record: ProductRecord) -> str:
+def _runs(record: ProductRecord) -> Html:
     every = record.runs()
+    rows = [_run(record, run) for run in every[:MOST_RUNS]]
     head = ("ended (UTC)", "job", "interval", "outcome", "DAG and run", "#took", "evidence")
-    rows = [_run(record, one) for one in every[:MOST_RUNS]]
-    return card("Last runs", table(head, rows) + _rest(len(every), len(rows)))
+    return parts.card("Last runs", parts.table(head, rows), _rest(len(every), len(rows)))
 
 
-def _run(record: ProductRecord, one: Manifest) -> tuple[str, ...]:
-    run = one.spec.run
+def _run(record: ProductRecord, manifest: Manifest) -> tuple[Content, ...]:
+    spec, run = manifest.spec, manifest.spec.run
     return (
-        f"<span class='nowrap'>{one.ended:%d %b %H:%M:%S}</span>",
-        escape(one.spec.job.replace("_", " ")),
-        f"<span class='nowrap'>{month(one.spec.interval)}</span>" if one.spec.interval else NONE,
-        outcome(one),
-        escape(f"{run.dag_id} {run.run_id}") if run.dag_id else quiet("outside Airflow"),
-        duration(one.seconds),
-        job_links(record, one),
+        tag("span", f"{manifest.ended:%d %b %H:%M:%S}", class_="nowrap"),
+        spec.job.replace("_", " "),
+        tag("span", formats.interval(spec.interval), class_="nowrap") if spec.interval else None,
+        evidence.outcome(manifest),
+        f"{run.dag_id} {run.run_id}" if run.dag_id else parts.muted("outside Airflow"),
+        formats.duration(manifest.seconds),
+        evidence.job_links(record, manifest),
     )
 
 
-def _rest(count: int, shown_count: int) -> str:
-    return quiet(f"The last {shown_count} of {count}.") if count > shown_count else ""
+def _rest(count: int, shown: int) -> Html | None:
+    return parts.muted(f"The last {shown} of {count}.") if count > shown else None
 
 
-def _cut(count: int, most: int) -> str:
-    return f"; the last {most} of {count}" if count > most else ""
-
-
-def _metric(one: Seen) -> Estimate | None:
-    found = one.performance.facts["metric"] if one.performance else None
-    return Estimate(**found) if found else None
+def _metric(monitored: Monitored) -> Estimate | None:
+    metric = monitored.performance.facts["metric"] if monitored.performance else None
+    return Estimate(**metric) if metric else None
 
 
 _PARTS = (
     ("The loop", _loop),
-    ("The live version", _now),
-    ("What is asked of data engineering", _asked),
+    ("The live version", lambda record: parts.two(_live(record), _compared(record))),
+    ("Requests to data engineering", _requests),
     ("Monitoring", _monitoring),
     ("Model versions", _versions),
     ("Last runs", _runs),

@@ -1,6 +1,6 @@
-"""Reads what the pages tell from manifests and ledger, for somebody who may read some of it.
+"""Reads what the pages show from manifests and ledger, for somebody who may read some of it.
 
-Nothing is asked of the product's code, and what can't be read hides nothing but itself.
+The product's code is not loaded, and what can't be read hides nothing but itself.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from airflow_mlops_provider.storage.intervals import Store
 from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.ui.record import ProductRecord, Unreadable
 
-_Kept = TypeVar("_Kept")
+_Item = TypeVar("_Item")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
 # Where a job's address puts it, or below that by a run that found the work finished.
 _MANIFEST = re.compile(r"[^/]+/[a-z_]+/[0-9a-f]{32}(?:/reused/[0-9a-f]{16})?/manifest\.json", re.ASCII)
@@ -51,7 +51,7 @@ class _Evaluated(BaseModel):
     evaluation: Evaluation
 
 
-#: What the pages take from a report's facts; those of another release may be others.
+#: What the pages take from a report's facts; another release may write others.
 _FACTS: dict[str, type[BaseModel]] = {"drift": _Drift, "performance": _Performance, "evaluate": _Evaluated}
 
 
@@ -64,33 +64,33 @@ def names(store: Store) -> list[str]:
 def records(store: Store, may_read: Callable[[str], bool]) -> list[ProductRecord | Unreadable]:
     """Return the products, by name, of which at least one result may be read; other results are left out.
 
-    :param may_read: says whether what tasks of a DAG made may be shown; the empty name stands for work outside Airflow.
+    :param may_read: says whether what tasks of a DAG made may be shown; the empty name means work outside Airflow.
     """
-    return [found for name in names(store) if (found := record(store, name, may_read))]
+    return [product for name in names(store) if (product := record(store, name, may_read))]
 
 
 def record(store: Store, name: str, may_read: Callable[[str], bool]) -> ProductRecord | Unreadable | None:
     """Return one product, None if there is none of that name or nothing of it may be read. See :func:`records`.
 
-    A file that can't be read is named among its troubles, and hides nothing but itself.
+    A file that can't be read is named among its errors, and hides nothing but itself.
     """
-    troubles: list[str] = []
-    ended = _ended(store, name, troubles)
+    errors: list[str] = []
+    ended = _ended(store, name, errors)
     manifests: dict[str, list[Manifest]] = defaultdict(list)
     for manifest in ended:
         if may_read(manifest.spec.run.dag_id):
             manifests[manifest.spec.name].append(manifest)
-    if not manifests and (ended or not (troubles and may_read(""))):
+    if not manifests and (ended or not (errors and may_read(""))):
         return None
-    product = _declared(store, name, troubles)
+    product = _declared(store, name, errors)
     if product is None:
-        return Unreadable(name, tuple(troubles))
-    entries = _kept(f"{name}/ledger", Ledger(store, name).entries, troubles)
-    requests = _kept(f"{name}/feedback", ChangeRequests(store, name).open, troubles)
+        return Unreadable(name, tuple(errors))
+    entries = _readable(f"{name}/ledger", Ledger(store, name).entries, errors)
+    requests = _readable(f"{name}/feedback", ChangeRequests(store, name).open, errors)
     makers = _makers(ended)
     readable = readable_entries(entries, lambda version: makers.get(version.hash, {""}), may_read)
-    shown = tuple(one for one in requests if may_read(dag_of(one.by)))
-    return ProductRecord(product, store.uri, manifests, readable, shown, tuple(troubles))
+    shown = tuple(request for request in requests if may_read(dag_of(request.by)))
+    return ProductRecord(product, store.uri, manifests, readable, shown, tuple(errors))
 
 
 def readable_entries(
@@ -98,17 +98,17 @@ def readable_entries(
 ) -> list[LedgerEntry]:
     """Return the ledger of the versions of which somebody may read both the training and every move.
 
-    A version without some of its moves would seem to stand where it does not, so that it is shown whole or not at all.
+    A version without some of its moves would seem to have another status: it is shown whole or not at all.
 
     :param makers: gives the DAGs that made a version's model; the same model may come from several.
     """
     entries = list(entries)
     hidden = {
-        one.version.version
-        for one in entries
-        if not may_read(dag_of(one.by)) or not any(may_read(dag_id) for dag_id in makers(one.version))
+        entry.version.version
+        for entry in entries
+        if not may_read(dag_of(entry.by)) or not any(may_read(dag_id) for dag_id in makers(entry.version))
     }
-    return [one for one in entries if one.version.version not in hidden]
+    return [entry for entry in entries if entry.version.version not in hidden]
 
 
 def dag_of(by: str) -> str:
@@ -125,28 +125,28 @@ def _makers(ended: Iterable[Manifest]) -> dict[str, set[str]]:
     return makers
 
 
-def _declared(store: Store, name: str, troubles: list[str]) -> MLProduct | None:
+def _declared(store: Store, name: str, errors: list[str]) -> MLProduct | None:
     key = f"{DECLARATIONS}/{name}.json"
     try:
         return MLProduct.from_file(store.read(key))
     except (OSError, ValueError) as error:
-        troubles.append(f"{key} is no declaration that this release reads ({type(error).__name__}); the product's next "
+        errors.append(f"{key} is no declaration that this release reads ({type(error).__name__}); the product's next "
                         "job writes it anew")  # fmt: skip
         return None
 
 
-def _kept(where: str, read: Callable[[], list[_Kept]], troubles: list[str]) -> list[_Kept]:
+def _readable(where: str, read: Callable[[], list[_Item]], errors: list[str]) -> list[_Item]:
     try:
         return read()
     except Exception as error:  # noqa: BLE001  # one odd file must not take the page away
-        # Of our own errors the words are known; another's may repeat what stands in the file.
-        says = str(error) if isinstance(error, MLOpsError) else type(error).__name__
-        troubles.append(f"{where} can't be read: {says}")
+        # Of our own errors the words are known; another's may repeat what is in the file.
+        message = str(error) if isinstance(error, MLOpsError) else type(error).__name__
+        errors.append(f"{where} can't be read: {message}")
         return []
 
 
-def _ended(store: Store, product: str, troubles: list[str]) -> list[Manifest]:
-    found = []
+def _ended(store: Store, product: str, errors: list[str]) -> list[Manifest]:
+    manifests = []
     for key in store.list(product):
         if not _MANIFEST.fullmatch(key):
             continue
@@ -154,9 +154,9 @@ def _ended(store: Store, product: str, troubles: list[str]) -> list[Manifest]:
             manifest = Manifest.from_file(store.read(key))
             if isinstance(manifest.result, Report) and manifest.spec.name in _FACTS:
                 _FACTS[manifest.spec.name].model_validate(manifest.result.facts)
-            found.append(manifest)
+            manifests.append(manifest)
         except FileNotFoundError:
             continue  # replaced just now
         except (OSError, ValueError) as error:
-            troubles.append(f"{key} is no manifest that this release reads ({type(error).__name__})")
-    return sorted(found, key=lambda manifest: manifest.ended)
+            errors.append(f"{key} is no manifest that this release reads ({type(error).__name__})")
+    return sorted(manifests, key=lambda manifest: manifest.ended)

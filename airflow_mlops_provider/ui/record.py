@@ -1,4 +1,4 @@
-"""What the pages tell of a product: its stages, versions, runs, and what monitoring saw."""
+"""What the pages show of a product: its stages, versions, runs, and what monitoring saw."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class StageState:
 
 @dataclass(frozen=True)
 class Version:
-    """A model version: where it stands and since when, why it exists, and how it compared.
+    """A model version: its status, why it exists, and how it compared.
 
     :param trained: the record of the job that made the model.
     :param validation: the report on its training data.
@@ -49,8 +49,8 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What monitoring saw of one data interval; None for a judgement that is still to come."""
+class Monitored:
+    """What monitoring saw of one data interval; None for a report that is still to come."""
 
     interval: Interval
     drift: Report | None
@@ -60,10 +60,10 @@ class Seen:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A product whose declaration can't be read; ``troubles`` name each file that can't."""
+    """A product whose declaration can't be read; ``errors`` name each file that can't."""
 
     name: str
-    troubles: tuple[str, ...]
+    errors: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ class ProductRecord:
     :param root: the artifact root's URI.
     :param manifests: by job, each in the order in which they ended.
     :param entries: the ledger of the versions that may be shown.
-    :param requests: what is asked of data engineering and waits for an answer.
-    :param troubles: a line for each file that can't be read, with its name.
+    :param requests: open requests to data engineering.
+    :param errors: a line for each file that can't be read, with its name.
     """
 
     product: MLProduct
@@ -82,7 +82,7 @@ class ProductRecord:
     manifests: dict[str, list[Manifest]]
     entries: list[LedgerEntry]
     requests: tuple[feedback.DataChangeRequest, ...] = ()
-    troubles: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -91,7 +91,7 @@ class ProductRecord:
 
     def runs(self) -> list[Manifest]:
         """Return the records of all jobs, the last that ended first."""
-        return sorted(chain.from_iterable(self.manifests.values()), key=lambda one: one.ended, reverse=True)
+        return sorted(chain.from_iterable(self.manifests.values()), key=lambda manifest: manifest.ended, reverse=True)
 
     def stages(self) -> list[StageState]:
         """Return the loop's stages, in order."""
@@ -105,17 +105,17 @@ class ProductRecord:
             moves.setdefault(entry.version.version, []).append(entry)
         return [self._version(number, tuple(moves[number])) for number in sorted(moves, reverse=True)]
 
-    def seen(self) -> list[Seen]:
+    def monitored(self) -> list[Monitored]:
         """Return what monitoring saw, oldest interval first."""
         drift, performance = self._by_interval("drift"), self._by_interval("performance")
         return [
-            Seen(one, drift.get(one), performance.get(one), self._crossed(one, drift.get(one), performance.get(one)))
-            for one in sorted({*drift, *performance}, key=lambda interval: interval.start)
+            self._monitored(interval, drift.get(interval), performance.get(interval))
+            for interval in sorted({*drift, *performance}, key=lambda interval: interval.start)
         ]
 
     def latest(self) -> datetime | None:
         """Return when the last of its jobs ended."""
-        return max((found[-1].ended for found in self.manifests.values() if found), default=None)
+        return max((manifest.ended for manifest in chain.from_iterable(self.manifests.values())), default=None)
 
     def _stage(self, name: str) -> StageState:
         last = next((manifest for manifest in self.runs() if manifest.stage == name), None)
@@ -127,37 +127,37 @@ class ProductRecord:
         return StageState(name, "attention" if broken else "done", last.spec.name.replace("_", " "), last)
 
     def _feedback(self) -> StageState:
-        seen = [one for one in self.seen() if one.drift]
-        if not seen:
+        judged = [monitored for monitored in self.monitored() if monitored.drift]
+        if not judged:
             return StageState(Stage.FEEDBACK.value, "never", "not yet")
-        crossed = len(seen[-1].crossed)
+        crossed = len(judged[-1].crossed)
         text = f"{crossed} limit{'s' * (crossed > 1)} crossed" if crossed else "all limits held"
         return StageState(Stage.FEEDBACK.value, "attention" if crossed else "done", text)
 
     def _version(self, number: int, moves: tuple[LedgerEntry, ...]) -> Version:
         last = moves[-1]
-        reports = [one.result for one in self.manifests.get("evaluate", []) if isinstance(one.result, Report)]
-        report = next((one for one in reversed(reports) if one.facts.get("model") == last.version.hash), None)
+        reports = reversed(_reports(self.manifests.get("evaluate", [])))
+        report = next((report for report in reports if report.facts.get("model") == last.version.hash), None)
         evaluation = Evaluation.model_validate(report.facts["evaluation"]) if report else None
         cause, trained = str(last.version.facts.get("cause") or ""), self._trained(last.version)
         return Version(number, last.status, cause, moves, evaluation, report, trained, self._validation(trained))
 
     def _trained(self, version: ModelVersion) -> Manifest | None:
-        made = (one for job in ("train", "retune") for one in self.manifests.get(job, []))
-        return next((one for one in made if one.result and one.result.hash == version.hash), None)
+        manifests = chain(self.manifests.get("train", []), self.manifests.get("retune", []))
+        return next((made for made in manifests if made.result and made.result.hash == version.hash), None)
 
     def _validation(self, trained: Manifest | None) -> Report | None:
         inputs = set(_hashes(trained)) if trained else set()
-        of_inputs = [one for one in self.manifests.get("validate", []) if not inputs.isdisjoint(_hashes(one))]
-        return next((one.result for one in reversed(of_inputs) if isinstance(one.result, Report)), None)
+        of_inputs = [made for made in self.manifests.get("validate", []) if not inputs.isdisjoint(_hashes(made))]
+        return next(reversed(_reports(of_inputs)), None)
 
     def _by_interval(self, job: str) -> dict[Interval, Report]:
-        found = self.manifests.get(job, [])
-        return {m.spec.interval: m.result for m in found if m.spec.interval and isinstance(m.result, Report)}
+        runs = self.manifests.get(job, [])
+        return {run.spec.interval: run.result for run in runs if run.spec.interval and isinstance(run.result, Report)}
 
-    def _crossed(self, interval: Interval, drift: Report | None, performance: Report | None) -> tuple[str, ...]:
+    def _monitored(self, interval: Interval, drift: Report | None, performance: Report | None) -> Monitored:
         if drift is None:
-            return ()
+            return Monitored(interval, drift, performance, ())
         metric = performance.facts["metric"] if performance else None
         observation = feedback.Observation(
             interval=interval,
@@ -166,9 +166,13 @@ class ProductRecord:
             prediction_drift=drift.facts["prediction"],
             metric=metric["value"] if metric else None,
         )
-        return feedback.crossed(observation, self.product.monitoring)
+        return Monitored(interval, drift, performance, feedback.crossed(observation, self.product.monitoring))
 
 
 def _hashes(manifest: Manifest) -> Iterable[str]:
     for reference in manifest.spec.inputs.values():
-        yield from (one.hash for one in (reference if isinstance(reference, tuple) else (reference,)))
+        yield from (item.hash for item in (reference if isinstance(reference, tuple) else (reference,)))
+
+
+def _reports(manifests: Iterable[Manifest]) -> list[Report]:
+    return [manifest.result for manifest in manifests if isinstance(manifest.result, Report)]

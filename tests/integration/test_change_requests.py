@@ -138,9 +138,9 @@ def test_the_page_shows_what_waits(kept: ChangeRequests) -> None:
     ask(search=search("<b>wind</b>"))
     none: dict[str, list[Any]] = {}
     asked = ProductRecord(product, root, none, [], tuple(kept.open()))
-    assert "Asked of data engineering" not in pages.product(ProductRecord(product, root, none, []))
+    assert "Requests to data engineering" not in pages.product(ProductRecord(product, root, none, []))
     shown = pages.product(asked)
-    assert shown.count("Asked of data engineering") == 1
+    assert shown.count("Requests to data engineering") == 1
     assert "&lt;b&gt;wind&lt;/b&gt;" in shown
     assert product.business.owners.data_engineer in shown
     assert "report?uri=file%3A%2F%2F%2Fr%2Fconclude%2F1&amp;file=search.html" in shown

@@ -13,7 +13,6 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -21,6 +20,8 @@ from typing import Any
 import pandas as pd
 
 from airflow_mlops_provider.backends.telemetry import disable_telemetry
+from airflow_mlops_provider.render.markup import Content, Html, join, tag
+from airflow_mlops_provider.render.parts import badge, card, report, table
 
 disable_telemetry()
 
@@ -222,43 +223,28 @@ def _short(value: Any, longest: int = _LONGEST) -> str:
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
-_STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#1d2430;background:#fff}
-h1{font-size:1.4rem;margin:0 0 .2rem}p{margin:0 0 1.2rem;color:#5a6475}table{border-collapse:collapse;width:100%}
-th,td{text-align:left;vertical-align:top;padding:.5rem .7rem;border-bottom:1px solid #e3e7ee;overflow-wrap:anywhere}
-th{font-size:.8rem;color:#5a6475}.held{color:#14713d}.broken{color:#b3261e}.noted{color:#8a5a00}
-tr.broken td{background:#fdf1f0;color:#1d2430}
-td:first-child{white-space:nowrap;font-weight:600}
-code{font-size:.85rem}
-@media(prefers-color-scheme:dark){body{background:#14181f;color:#e4e8ef}th,p{color:#9aa5b5}th,td{border-color:#2b3240}
-tr.broken td{background:#351b1a;color:#e4e8ef}.held{color:#5fce8f}.broken{color:#ff8a80}
-.noted{color:#f0b429}}
-"""
-
-
-def _page(name: str, frame: pd.DataFrame, findings: list[_Finding]) -> str:
-    """Return the page: broken expectations first, nothing loaded from anywhere."""
-    wrong = sum(not finding.passed and finding.critical for finding in findings)
-    noted = sum(not finding.passed for finding in findings) - wrong
-    verdict = (
-        f"{wrong} of {len(findings)} expectations broken" if wrong else f"all {len(findings) - noted} expectations held"
-    )
-    verdict += f", {noted} to be looked at" if noted else ""
-    rows = "\n".join(_row(one) for one in sorted(findings, key=lambda one: (one.passed, not one.critical)))
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(name)}: {verdict}</title>\n'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head><body>\n'
-        f'<h1>{escape(name)}: <span class="{"broken" if wrong else "held"}">{verdict}</span></h1>\n'
-        f"<p>{len(frame):,} rows, {len(frame.columns)} columns</p>\n<table><thead><tr><th>Result</th><th>Column</th>"
-        "<th>Expected</th><th>Seen</th><th>Unexpected, for example</th></tr></thead><tbody>\n"
-        f"{rows}\n</tbody></table></body></html>\n"
+def _page(name: str, frame: pd.DataFrame, findings: list[_Finding]) -> Html:
+    """Return the page: broken expectations first."""
+    broken = sum(not finding.passed and finding.critical for finding in findings)
+    warnings = sum(not finding.passed for finding in findings) - broken
+    verdict = f"{broken} of {len(findings)} expectations broken"
+    if not broken:
+        verdict = f"all {len(findings) - warnings} expectations held"
+    verdict += f", {warnings} to be looked at" if warnings else ""
+    passed = badge("failed", "not passed") if broken else badge("held", "passed")
+    rows = map(_row, sorted(findings, key=lambda finding: (finding.passed, not finding.critical)))
+    return report(
+        f"{name}: {verdict}",
+        join((passed, f"{len(frame):,} rows, {len(frame.columns)} columns"), " "),
+        card("Expectations", table(("result", "column", "expected", "seen", "unexpected, for example"), rows)),
     )
 
 
-def _row(finding: _Finding) -> str:
-    kind, mark = ("held", "✓ held") if finding.passed else ("noted", f"! {finding.severity}")
-    if finding.critical and not finding.passed:
-        kind, mark = "broken", f"✗ {finding.severity}"
-    cells = "".join(f"<td>{escape(text)}</td>" for text in (finding.subject, finding.expected, finding.seen))
-    sample = " ".join(f"<code>{escape(value)}</code>" for value in finding.sample)
-    return f'<tr class="{kind}"><td><span class="{kind}">{escape(mark)}</span></td>{cells}<td>{sample}</td></tr>'
+def _row(finding: _Finding) -> tuple[Content, ...]:
+    result = badge("attention", f"! {finding.severity}")
+    if finding.passed:
+        result = badge("held", "✓ held")
+    elif finding.critical:
+        result = badge("failed", f"✗ {finding.severity}")
+    sample = join((tag("code", value) for value in finding.sample), " ")
+    return result, finding.subject, finding.expected, finding.seen, sample

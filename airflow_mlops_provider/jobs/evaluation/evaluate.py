@@ -15,7 +15,7 @@ from airflow_mlops_provider.lifecycle.release.gates import Estimate, Evaluation,
 from airflow_mlops_provider.lifecycle.source import Column
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.problems import statistics
-from airflow_mlops_provider.render.pages import evaluation_page
+from airflow_mlops_provider.render.reports import evaluation_page
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import job
@@ -58,7 +58,7 @@ def evaluate(context: Context) -> JobResult:
     scores = all_scores(context, window, champion)
     evaluation = compare(context, window, label, scores, champion)
     (context.folder / "evaluation.json").write_text(evaluation.model_dump_json(indent=1))
-    (context.folder / PAGE).write_text(evaluation_page(context.product, evaluation))
+    (context.folder / PAGE).write_text(evaluation_page(context.product, evaluation), "utf-8")
     for name in ("challenger", "champion", "baseline"):
         if getattr(evaluation, name) is not None:
             context.log.info("%s of %s: %s", settings.metric, name, getattr(evaluation, name))

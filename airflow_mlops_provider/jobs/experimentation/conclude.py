@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from airflow_mlops_provider.jobs.experimentation.search_page import Story, comparison, search_page
+from airflow_mlops_provider.jobs.experimentation.search_page import SearchSummary, comparison, search_page
 from airflow_mlops_provider.jobs.experimentation.study import (
     OpenedSearch,
     algorithms_of,
@@ -109,7 +109,7 @@ def winner(metric: str, best: Trial | None, algorithms: Sequence[Algorithm]) -> 
 def write(context: Context, conclusion: Conclusion, trials: Sequence[Trial], opened: OpenedSearch) -> None:
     """Write the report's files."""
     limits = {"baseline": opened.baseline, "current": conclusion.current, "target": context.params.criteria.target}
-    story = Story(
+    summary = SearchSummary(
         title=f"{context.product}: search {opened.study}",
         metric=context.settings.metric,
         stopped=conclusion.stopped,
@@ -119,8 +119,8 @@ def write(context: Context, conclusion: Conclusion, trials: Sequence[Trial], ope
         best=conclusion.best,
         notes=(*conclusion.broken, *(f"{name} was left out: {why}" for name, why in opened.left_out.items())),
     )
-    (context.folder / PAGE).write_text(search_page(story))
-    (context.folder / CHART).write_text(comparison(story))
+    (context.folder / PAGE).write_text(search_page(summary), "utf-8")
+    (context.folder / CHART).write_text(comparison(summary, alone=True), "utf-8")
     (context.folder / TRIALS).write_text(json.dumps([trial.to_json() for trial in trials], indent=1, allow_nan=False))
 
 

@@ -22,7 +22,7 @@ from airflow_mlops_provider.lifecycle.search.trials import Trial, stop
 from airflow_mlops_provider.lifecycle.source import Column
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.lifecycle.trainer import Trainer
-from airflow_mlops_provider.render.pages import page, table
+from airflow_mlops_provider.render.parts import report, table
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import job
@@ -150,4 +150,4 @@ def _page(title: str, metric: str, trials: Sequence[Trial], summary: str) -> str
         )
         for trial in trials
     ]
-    return page(title, summary, table(("", *names, metric), rows))
+    return report(title, summary, table(("", *names, metric), rows))

@@ -15,7 +15,7 @@ from airflow_mlops_provider.lifecycle.product import Shape, Value
 from airflow_mlops_provider.lifecycle.references import Dataset, Report
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.problems import statistics
-from airflow_mlops_provider.render.pages import performance_page
+from airflow_mlops_provider.render.reports import performance_page
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import job

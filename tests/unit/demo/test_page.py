@@ -123,12 +123,12 @@ def test_every_report_is_one_click_away(summary: dict[str, Any], tmp_path: Path)
 def test_the_drawing_tells_the_story(summary: dict[str, Any], tmp_path: Path) -> None:
     """The drift is drawn with the version that answered it, the live version as live, the rejected one as rejected."""
     html = page(summary, tmp_path)
-    drawing = html[html.index("<svg class='history'") : html.index("</svg>")]
+    drawing = html[html.index("<svg") : html.index("</svg>")]
     assert "drift → v2" in drawing
     assert drawing.count(">live<") == 1
     assert drawing.count(">rejected<") == 1
     assert drawing.count("<circle") == 2  # two months were judged
-    assert drawing.count("class='over'") == drawing.count("class='bar'") == 1
+    assert drawing.count("class='bar over'") == drawing.count("class='bar'") == 1
 
 
 def test_figures_and_reports_lead_to_their_evidence(summary: dict[str, Any], tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_figures_and_reports_lead_to_their_evidence(summary: dict[str, Any], tmp
     summary["months"][4]["drift"]["page"] = f"{tmp_path.as_uri()}/{result}/{'1b' * 8}/drift.html"
     html = page(summary, tmp_path)
     assert "<a href='month-4-performance.html'><g class='v0'>" in html
-    assert f"<a href='{result}/{'1b' * 8}/drift.html'><rect class='over'" in html
+    assert f"<a href='{result}/{'1b' * 8}/drift.html'><rect class='bar over'" in html
     assert f"href='{result}/manifest.json'>manifest</a>" in html
 
 

@@ -290,7 +290,7 @@ def test_the_description_tells_each_refusal(client: TestClient) -> None:
 def test_page_escapes_and_links(client: TestClient) -> None:
     """The page shows the goal as text, links the rest, and loads nothing from elsewhere."""
     text = client.get("/").text
-    assert "Will &lt;this&gt; order" in text and 'href="metrics"' in text and "http" not in text
+    assert "Will &lt;this&gt; order" in text and "href='metrics'" in text and "http" not in text
     assert client.get("/openapi.json").json()["paths"]["/predict"]["post"]["requestBody"]["required"]
 
 

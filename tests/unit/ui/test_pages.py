@@ -15,7 +15,6 @@ from airflow_mlops_provider.lifecycle.references import Model, ModelVersion, Rep
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.lifecycle.stages import STAGES
 from airflow_mlops_provider.places.base import decide
-from airflow_mlops_provider.render import charts
 from airflow_mlops_provider.render.style import STYLE
 from airflow_mlops_provider.runtime.registry import all_jobs, find_job
 from airflow_mlops_provider.runtime.runner import read_manifest
@@ -150,12 +149,6 @@ def test_declaration_follows_the_code_and_outdated_ones_are_left_out(tmp_path: P
     assert [one.goal for one in declared(store)] == ["Another"]
 
 
-def test_bars_are_marked_from_the_limit_on() -> None:
-    """A share that reaches the limit is drawn as one that crosses it, as the limits themselves judge."""
-    drawing = charts.bars(["a", "b", "c", "d"], [0.59, 0.6, None, 0.7], 0.6)
-    assert [tag[1]["class"] for tag in Page(drawing).tags if tag[0] == "rect"] == ["bar", "over", "over"]
-
-
 def test_error_of_a_failed_job_says_where_its_manifest_lies(world: World) -> None:
     """The link of a failed task leads to the manifest of its failure."""
     world.job("train", "bad", failure=Failure(error="LeakageError", message="leaked", retryable=False))
@@ -260,17 +253,17 @@ def test_a_report_of_another_shape_is_named(world: World, job: str, facts: dict[
     report = world.job(job, 9, kind=Report, month=9, passed=True, page="drift.html", facts=facts)
     found = record(world)
     html = pages.product(found)
-    assert found.troubles[0].startswith(f"{report.uri.removeprefix(f'{world.store.uri}/').rpartition('/')[0]}/manifest")
-    assert "be shown" not in html and found.troubles[0].partition(" ")[0] in html
+    assert found.errors[0].startswith(f"{report.uri.removeprefix(f'{world.store.uri}/').rpartition('/')[0]}/manifest")
+    assert "be shown" not in html and found.errors[0].partition(" ")[0] in html
     assert "v2 <small>since" in html and "What monitoring saw" in html
 
 
 def test_a_card_that_fails_takes_no_other_away(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever else is odd costs the card that shows it, or the product's row in the index."""
-    monkeypatch.setattr(ProductRecord, "seen", lambda self: 1 / 0)
+    monkeypatch.setattr(ProductRecord, "monitored", lambda self: 1 / 0)
     found = record(world)
     html = pages.product(found)
-    assert "Monitoring can&#x27;t be shown" in html and "ZeroDivisionError" in html
+    assert "Monitoring can&#39;t be shown" in html and "ZeroDivisionError" in html
     assert "v2 <small>since" in html and "<h2>Last runs</h2>" in html
     assert "ZeroDivisionError" in index.index([found]) and "Flight delay" in index.index([found])
 

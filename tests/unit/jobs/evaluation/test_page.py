@@ -8,7 +8,7 @@ import pytest
 
 from airflow_mlops_provider.jobs.evaluation.evaluate import MOST_NAMED, Settings, left_out
 from airflow_mlops_provider.lifecycle.release.gates import Evaluation, LeftOut
-from airflow_mlops_provider.render.pages import evaluation_page
+from airflow_mlops_provider.render.reports import evaluation_page
 from flight_delay.product import product
 from tests.factories.ui import around
 
@@ -30,9 +30,8 @@ def test_slices_left_out_are_said(values: int) -> None:
 def test_slices_of_any_name_are_text() -> None:
     """A value that looks like markup, and one that is long, are shown as they are."""
     largest = {"<img src=x>": 3, "x" * 2000: 1}
-    html = evaluation_page(
-        product.name, evaluation((LeftOut(column="dest", why="few", count=2, rows=4, largest=largest),))
-    )
+    left_out = LeftOut(column="dest", why="few", count=2, rows=4, largest=largest)
+    html = evaluation_page(product.name, evaluation((left_out,)))
     assert "&lt;img src=x&gt; (3)" in html and "<img" not in html
 
 

@@ -24,7 +24,7 @@ from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVer
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status
 from airflow_mlops_provider.runtime.registry import find_job
 from airflow_mlops_provider.ui.lanes import WIDE, places
-from airflow_mlops_provider.ui.lineage import drawing, tall
+from airflow_mlops_provider.ui.lineage import box_height, drawing
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 EVIL = "<script>alert(1)</script>'\"&"
@@ -175,7 +175,7 @@ def test_a_name_of_several_files() -> None:
 def test_boxes_do_not_overlap_and_links_lead_to_the_right() -> None:
     """Data stands left of what was made of it, one lane an interval, no box on another."""
     found = graph()
-    placed = places(found, tall)
+    placed = places(found, box_height)
     boxes = list(placed.boxes.values())
     assert len(boxes) == len(found.items)
     for link in found.links:
