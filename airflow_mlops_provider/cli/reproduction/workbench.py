@@ -1,4 +1,4 @@
-"""A folder to make things again in, and in it the code on record, each state of it with a process of its own."""
+"""A folder to make things again in, and in it the recorded code: each state of it with a process of its own."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from airflow_mlops_provider.backends.source.checkout import clone_at
-from airflow_mlops_provider.cli.rebuild import RebuildProcess
+from airflow_mlops_provider.cli.reproduction.rebuild_process import RebuildProcess
 from airflow_mlops_provider.exceptions import ConfigurationError, MissingRecordError
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.runtime.reproduction.recorded_code import Code, code_here, code_in, repository_here
@@ -22,7 +22,7 @@ class Workbench:
 
     :param folder: empty; takes code, temporary files and the jobs' log.
     :param repository: path or URL of the repository that holds the recorded commits; None for those on record.
-    :param secrets: environment variables that bear credentials.
+    :param secrets: environment variables with credentials.
     """
 
     def __init__(self, folder: Path, repository: str | None, secrets: Mapping[str, str]) -> None:
@@ -31,40 +31,40 @@ class Workbench:
         self._secrets = secrets
         self._trees: dict[str, Path | None] = {}
         self._refused: list[str] = []
-        self._shops: dict[Code, RebuildProcess] = {}
+        self._processes: dict[Code, RebuildProcess] = {}
 
-    def shop(self, manifest: Manifest, commits: list[str]) -> RebuildProcess:
+    def process(self, manifest: Manifest, commits: Sequence[str]) -> RebuildProcess:
         """Return the process that has a recorded job's code. See :meth:`code`."""
         code = self.code(manifest, commits)
-        if code not in self._shops:
-            self._shops[code] = RebuildProcess(code, self.folder, self._secrets)
-        return self._shops[code]
+        if code not in self._processes:
+            self._processes[code] = RebuildProcess(code, self.folder, self._secrets)
+        return self._processes[code]
 
-    def code(self, manifest: Manifest, commits: list[str]) -> Code:
+    def code(self, manifest: Manifest, commits: Sequence[str]) -> Code:
         """Return where a recorded job's code is: at a commit, or here if it is the same.
 
         :param commits: where else to look than at the job's own commit; what one commit made may be what another has.
         :raises MissingRecordError: if that code is nowhere.
         """
-        for commit in dict.fromkeys(filter(None, (*commits, manifest.code.commit))):
+        own = manifest.code.commit
+        for commit in dict.fromkeys(filter(None, (*commits, own))):
             tree = self._tree(commit, manifest)
-            found = code_in(tree, manifest) if tree else None
-            if found:
-                return found
+            code = code_in(tree, manifest) if tree else None
+            if code:
+                return code
         here = code_here(manifest)
         if here:
             return here
-        own = manifest.code.commit
         where = "; ".join(self._refused) or (f"commit {own[:12]} has other code" if own else "it had no commit")
         raise MissingRecordError(
-            f"the code that {manifest.spec.job} ran is not to be found: {where}, and it does not stand here. Name a "
+            f"the code that {manifest.spec.job} ran is not to be found: {where}, and the code here is another. Name a "
             "repository that holds it with --repository; what ran uncommitted and was changed since is lost"
         )
 
     def close(self) -> None:
         """End every process."""
-        for shop in self._shops.values():
-            shop.close()
+        for process in self._processes.values():
+            process.close()
 
     def _tree(self, commit: str, manifest: Manifest) -> Path | None:
         if commit not in self._trees:
@@ -88,7 +88,7 @@ def workbench(
 ) -> Iterator[Workbench]:
     """Give a bench in a new folder; at the end its processes are gone and, unless it is kept, the folder is, too.
 
-    So it is after an interrupt, and when this process is told to end.
+    So it is after an interrupt, and when this process gets SIGTERM.
 
     :param below: where to make the folder; None for the system's temporary one.
     """

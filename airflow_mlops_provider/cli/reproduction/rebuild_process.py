@@ -1,7 +1,7 @@
 """A process apart in which recorded jobs run again: the recorded code on its path, and little else from here.
 
-``python -m airflow_mlops_provider.cli.rebuild`` takes a job's specification a line and answers each with a line, the
-manifest or the error. It ends when its input does, and the job that runs then ends with it.
+As a program this module takes a job's specification a line and answers each with a line, the manifest or the error.
+It ends when its input does, and the job that runs then ends with it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class RebuildProcess:
 
     :param code: the code that the jobs are to run.
     :param folder: for temporary files; its ``rebuild.log`` takes what the jobs say.
-    :param secrets: environment variables that bear credentials.
+    :param secrets: environment variables with credentials.
     """
 
     def __init__(self, code: Code, folder: Path, secrets: Mapping[str, str]) -> None:
@@ -66,14 +66,14 @@ class RebuildProcess:
         assert stdin is not None
         assert stdout is not None
         # Unset fields are left out: a release that made the record may not know them.
-        asked = spec.model_dump_json(exclude_unset=True)
+        request = spec.model_dump_json(exclude_unset=True)
         with suppress(BrokenPipeError):  # it died: so says the missing answer
-            stdin.write(f"{asked}\n")
+            stdin.write(f"{request}\n")
             stdin.flush()
         line = stdout.readline()
         if not line:
-            tail = Path(self._log.name).read_text(errors="replace")[-2000:]
-            raise JobLostError(f"the process that rebuilds ended before {spec.job} did:\n{tail}")
+            log = Path(self._log.name).read_text(errors="replace")[-2000:]
+            raise JobLostError(f"the process that rebuilds ended before {spec.job} did:\n{log}")
         answer = json.loads(line)
         if "error" in answer:
             raise JobError(f"{spec.job} failed when made again: {answer['error']}")
@@ -106,26 +106,26 @@ def main() -> int:
     os.dup2(2, 1)  # what a library prints must not be taken for an answer
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     places: list[Place] = []
-    asked: SimpleQueue[str | None] = SimpleQueue()
-    threading.Thread(target=_listen, args=(sys.stdin, places, asked), daemon=True).start()
+    requests: SimpleQueue[str | None] = SimpleQueue()
+    threading.Thread(target=_listen, args=(sys.stdin, places, requests), daemon=True).start()
     from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
     from airflow_mlops_provider.places.default import default_place
 
     places.append(default_place())
     secrets = ArtifactStoreHook().secrets()
-    while (line := asked.get()) is not None:
+    while (line := requests.get()) is not None:
         answers.write(json.dumps(_answer(places[0], secrets, line)) + "\n")
         answers.flush()
     return 0
 
 
-def _listen(lines: TextIO, places: list[Place], asked: SimpleQueue[str | None]) -> None:
+def _listen(lines: TextIO, places: list[Place], requests: SimpleQueue[str | None]) -> None:
     for line in lines:
-        asked.put(line)
+        requests.put(line)
     if not places:
         os._exit(0)  # it has not even begun
     places[0].stop()  # nobody waits for the answer any more
-    asked.put(None)
+    requests.put(None)
 
 
 def _answer(place: Place, secrets: Mapping[str, str], line: str) -> dict[str, Any]:
