@@ -13,7 +13,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from airflow_mlops_provider.demo.airflow_api import AirflowApi
+from airflow_mlops_provider.demo.local_airflow.api import AirflowApi
 from airflow_mlops_provider.demo.replay import LANDING, MONTHS, intervals
 from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.lifecycle.interval import Interval

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.server
 import json
 import shutil
-import socket
 import sqlite3
 import subprocess
 import threading
@@ -26,6 +25,7 @@ from airflow_mlops_provider.hooks.model_server import ModelServerHook
 from airflow_mlops_provider.hooks.prometheus import PrometheusHook
 from airflow_mlops_provider.hooks.services import services
 from airflow_mlops_provider.lifecycle.product import MLProduct
+from tests.factories.ports import free_port
 
 ALL = [ArtifactStoreHook, FeastHook, MlflowHook, ModelServerHook, PrometheusHook]
 PRODUCT = MLProduct.model_construct(name="flights")
@@ -73,13 +73,6 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     yield running.server_port
     running.shutdown()
     running.server_close()
-
-
-def free_port() -> int:
-    """Return a port on which nothing listens."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def test_embedded_defaults_without_any_connection(home: Path) -> None:

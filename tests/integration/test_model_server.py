@@ -29,6 +29,7 @@ from airflow_mlops_provider.scoring.predictor import Predictor
 from airflow_mlops_provider.serving.prediction_log import read_log
 from airflow_mlops_provider.serving.process import launcher
 from airflow_mlops_provider.serving.process.folders import feature_folder, prediction_folder, process_file
+from tests.factories.ports import free_port
 from tests.factories.serving import NAME, WATERMARK, ask_for, make_product, make_release, make_rows
 
 DAY = Interval(start=datetime(2020, 1, 1, tzinfo=UTC), end=WATERMARK)
@@ -78,13 +79,6 @@ class World:
         while httpx.get(f"{self.url}/ready", trust_env=False).status_code != 200:
             assert time.monotonic() < end, httpx.get(f"{self.url}/ready", trust_env=False).text
             time.sleep(0.1)
-
-
-def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(900)
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployWorld]:
     """A product whose first version is live."""
-    from airflow_mlops_provider.demo.processes import free_port
+    from tests.factories.ports import free_port
 
     one = DeployWorld(tmp_path_factory.mktemp("truth"), free_port())
     try:

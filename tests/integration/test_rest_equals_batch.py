@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from airflow_mlops_provider.demo.processes import free_port
 from airflow_mlops_provider.jobs.features.compute import EXAMPLES
 from airflow_mlops_provider.jobs.serving.predict import INPUTS, PREDICTIONS
 from airflow_mlops_provider.lifecycle.interval import Interval
@@ -30,6 +29,7 @@ from airflow_mlops_provider.storage.ledger import Ledger
 from flight_delay import replay
 from flight_delay.examples import STORED, examples
 from flight_delay.product import product
+from tests.factories.ports import free_port
 
 ROWS = 1000
 JANUARY, FEBRUARY, MARCH = map(replay.month, ("2013-01", "2013-02", "2013-03"))

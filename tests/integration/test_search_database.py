@@ -38,7 +38,7 @@ pytestmark = [
 def server() -> Iterator[str]:
     """The URL of a database of a server that runs as long as the tests here."""
     pytest.importorskip("psycopg2", reason="psycopg2 is not installed")
-    from airflow_mlops_provider.demo.processes import free_port
+    from tests.factories.ports import free_port
 
     # Not among the other temporary folders, of which a user of its own can read none.
     folder, port = Path(tempfile.mkdtemp(prefix="mlops-postgres-")), free_port()

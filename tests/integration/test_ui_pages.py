@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from airflow_mlops_provider.demo.settings import USER, password
+from airflow_mlops_provider.demo.local_airflow.settings import USER, password
 from airflow_mlops_provider.lifecycle.records.manifest import Failure
 from airflow_mlops_provider.lifecycle.references import Model, ModelVersion
 from airflow_mlops_provider.lifecycle.release.registry import Status
@@ -51,7 +51,7 @@ def stack(stack_factory: Callable[..., Any], world: World, tmp_path_factory: pyt
         "AIRFLOW__CORE__AUTH_MANAGER": "tests.factories.per_dag_auth.PerDagAuthManager",
         "PYTHONPATH": os.pathsep.join([str(REPO), str(REPO / "dags")]),
     }
-    return stack_factory(tmp_path_factory.mktemp("dags"), env=env, triggerer=False)
+    return stack_factory(tmp_path_factory.mktemp("dags"), env=env)
 
 
 @pytest.fixture(scope="module")
@@ -77,9 +77,9 @@ def drift_page(world: World) -> dict[str, str]:
 
 def test_airflow_loads_the_plugin(stack: Any) -> None:
     """The entry point works: Airflow lists the pages, with an entry in its navigation, and reports no error."""
-    (found,) = [one for one in stack.get("plugins")["plugins"] if one["name"] == "mlops_pages"]
+    (found,) = [one for one in stack.api.get("plugins")["plugins"] if one["name"] == "mlops_pages"]
     assert [(view["href"], view["destination"]) for view in found["external_views"]] == [("/mlops/", "nav")]
-    assert stack.get("plugins/importErrors")["import_errors"] == []
+    assert stack.api.get("plugins/importErrors")["import_errors"] == []
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from airflow_mlops_provider.demo.airflow_api import AirflowApi
-from airflow_mlops_provider.demo.stack import recorded
+from airflow_mlops_provider.demo.local_airflow.api import AirflowApi
+from airflow_mlops_provider.demo.local_airflow.stack import recorded
 from tests.factories.rain import NAME, PRODUCTS
 
 pytestmark = pytest.mark.system
@@ -45,7 +45,7 @@ def mlops(home: Path) -> Iterator[Callable[..., str]]:
 @pytest.mark.timeout(400)
 def test_a_folder_of_ones_own_is_started(mlops: Callable[..., str], home: Path, tmp_path: Path) -> None:
     """Its pipelines appear without an import error, every command finds its product, and all ends with `down`."""
-    from airflow_mlops_provider.demo.processes import free_port
+    from tests.factories.ports import free_port
 
     shutil.copytree(PRODUCTS / NAME, tmp_path / NAME)
     for file in DAGS.glob("*.py"):
@@ -66,6 +66,6 @@ def test_a_folder_of_ones_own_is_started(mlops: Callable[..., str], home: Path, 
 
     assert NAME in mlops("products") and "flight_delay" not in mlops("products")
     assert str(home / "landing") in mlops("versions", NAME)
-    assert "nothing is asked" in mlops("feedback", NAME)
+    assert "no open requests" in mlops("feedback", NAME)
     assert "stopped" in mlops("down")
     assert not recorded(home)

@@ -15,9 +15,10 @@ from airflow.cli.cli_config import ActionCommand
 from airflow.cli.cli_parser import get_parser
 
 from airflow_mlops_provider.cli.definition import get_mlops_cli_commands
-from airflow_mlops_provider.demo import processes, settings
+from airflow_mlops_provider.demo.local_airflow import settings
 from airflow_mlops_provider.lifecycle.references import Model, ModelVersion
 from flight_delay.product import product as flight_delay
+from tests.factories.ports import free_port
 from tests.factories.rain import PRODUCTS
 from tests.factories.ui import World
 
@@ -103,7 +104,7 @@ def test_products_of_the_airflow_at_hand_are_found(mlops, own: Path, setting: st
     assert [product["name"] for product in json.loads(listed.stdout)] == ["rain_tomorrow"]
     assert str(own) in listed.stderr
     assert "days/2012.csv" in mlops("versions", "rain_tomorrow", env=env).stdout
-    assert "nothing is asked" in mlops("feedback", "rain_tomorrow", env=env).stdout
+    assert "no open requests" in mlops("feedback", "rain_tomorrow", env=env).stdout
     line = plainly(mlops("versions", "flight_delay", env=env))
     assert "known: rain_tomorrow" in line and str(own) in line and "AIRFLOW__MLOPS__PRODUCTS_FOLDERS" in line
 
@@ -209,7 +210,7 @@ def test_a_taken_port_leaves_nothing_behind(mlops, own: Path, tmp_path: Path) ->
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         for option in ("--port", "--mlflow-port"):
-            free = {"--port": processes.free_port(), "--mlflow-port": processes.free_port(), option: port}
+            free = {"--port": free_port(), "--mlflow-port": free_port(), option: port}
             ports = [str(one) for pair in free.items() for one in pair]
             line = plainly(mlops("up", "--dags", str(own), "--home", str(tmp_path / "home"), *ports))
             assert f"port {port} " in line and not (tmp_path / "home").exists()
@@ -219,7 +220,7 @@ def test_settings_of_somebody_else_are_kept(tmp_path: Path) -> None:
     """An airflow.cfg that was there first is moved aside, and one of ours is written anew."""
     (tmp_path / "airflow.cfg").write_text("[core]\nparallelism = 3\n")
     for _ in range(2):
-        settings.write(tmp_path, tmp_path, 8080, quick=True, env={"AIRFLOW__MLOPS__LANDING_ROOT": "/landing"})
+        settings.write(tmp_path, tmp_path, 8080, env={"AIRFLOW__MLOPS__LANDING_ROOT": "/landing"})
     assert "parallelism = 3" in (tmp_path / "airflow.cfg.before").read_text()
     assert "landing_root = /landing" in (tmp_path / "airflow.cfg").read_text()
 

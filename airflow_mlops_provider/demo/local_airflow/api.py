@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from airflow_mlops_provider.demo.settings import USER, password
+from airflow_mlops_provider.demo.local_airflow.settings import USER, password
 from airflow_mlops_provider.exceptions import BackendError
+
+PAGE = 100  # what the API gives at most
+Row = dict[str, Any]
 
 
 class AirflowApi:
@@ -28,7 +32,7 @@ class AirflowApi:
     def call(self, method: str, path: str, *, params: Any = None, body: Any = None) -> Any:
         """Call the API and return the JSON answer, None where there is none.
 
-        :raises BackendError: if the server does not answer or refuses; the message holds its own words.
+        :raises BackendError: if the server does not answer or refuses; the message quotes it.
         """
         try:
             answer = self._send(method, path, params, body)
@@ -41,6 +45,57 @@ class AirflowApi:
         if answer.is_error:
             raise BackendError(f"{method} {path}: Airflow answered {answer.status_code}: {answer.text[:500]}")
         return answer.json() if answer.content else None
+
+    def get(self, path: str, **params: Any) -> Any:
+        """Read; see :meth:`call` for errors."""
+        return self.call("GET", path, params=params)
+
+    def post(self, path: str, body: Any = None) -> Any:
+        """Create."""
+        return self.call("POST", path, body={} if body is None else body)
+
+    def patch(self, path: str, body: Any) -> Any:
+        """Change."""
+        return self.call("PATCH", path, body=body)
+
+    def rows(self, path: str, key: str, **params: Any) -> list[Row]:
+        """Return a whole listing, page by page.
+
+        :param key: under which an answer has its rows.
+        """
+        rows: list[Row] = []
+        while True:
+            page = self.get(path, limit=PAGE, offset=len(rows), **params)[key]
+            rows += page
+            if len(page) < PAGE:
+                return rows
+
+    def dag_runs(self, dag_id: str = "~", **params: Any) -> list[Row]:
+        """Return a DAG's runs, oldest first; every DAG's by default."""
+        return self.rows(f"dags/{dag_id}/dagRuns", "dag_runs", order_by="run_after", **params)
+
+    def task_instances(self, dag_id: str = "~", run_id: str = "~", **params: Any) -> list[Row]:
+        """Return the task instances of a run, of a DAG or of all DAGs, in the order in which they ended."""
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances"
+        return self.rows(path, "task_instances", order_by="end_date", **params)
+
+    def asset_events(self, **params: Any) -> list[Row]:
+        """Return the asset events, oldest first."""
+        return self.rows("assets/events", "asset_events", order_by="timestamp", **params)
+
+    def events_of(self, run: Row) -> list[Row]:
+        """Return the asset events that started a run."""
+        if run["run_type"] != "asset_triggered":
+            return []
+        return list(self.get(f"dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}/upstreamAssetEvents")["asset_events"])
+
+    def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None, **fields: str) -> str:
+        """Start a run of a DAG now and return its id.
+
+        :param fields: what else is said of the run, such as its data interval.
+        """
+        body = {"logical_date": None, "conf": conf or {}, **fields}
+        return str(self.post(f"dags/{dag_id}/dagRuns", body)["dag_run_id"])
 
     def health(self) -> dict[str, Any]:
         """Return each component's health; empty while the server does not answer."""
@@ -56,10 +111,6 @@ class AirflowApi:
             self._http.get("/execution/health", timeout=60)
         except httpx.TransportError as error:
             raise BackendError(f"Airflow at {self.url} does not answer tasks: {error!r}") from error
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
 
     def _send(self, method: str, path: str, params: Any, body: Any) -> httpx.Response:
         if self._token is None:

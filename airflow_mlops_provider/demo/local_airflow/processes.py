@@ -33,11 +33,11 @@ class Started:
     def process(self) -> psutil.Process | None:
         """Return the live process, or None if it has ended and even if another has its id by now."""
         try:
-            found = psutil.Process(self.pid)
-            same = abs(found.create_time() - self.created) < 1 and found.status() != psutil.STATUS_ZOMBIE
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.created) < 1 and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return None
-        return found if same else None
+        return process if same else None
 
     def to_json(self) -> dict[str, object]:
         """Return this record as plain JSON types."""
@@ -51,13 +51,6 @@ def start(name: str, argv: Sequence[str], env: Mapping[str, str], log: Path, cwd
             argv, env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True
         )
     return Started(name, child.pid, psutil.Process(child.pid).create_time())
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def check_port(port: int) -> None:
@@ -79,40 +72,40 @@ def check_port(port: int) -> None:
 def marked(mark: str) -> list[psutil.Process]:
     """Return the live processes that carry a stack's mark, except this one and those it runs in."""
     own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
-    found = []
+    carrying = []
     for process in psutil.process_iter():
         try:
             if process.pid in own or process.status() == psutil.STATUS_ZOMBIE:
                 continue
             if process.environ().get(MARK) == mark:
-                found.append(process)
+                carrying.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
             continue
-    return found
+    return carrying
 
 
 def stop(first: Sequence[Started], mark: str, grace: float) -> list[int]:
     """Stop the named processes in order, then everything else with the mark; whoever ignores SIGTERM is killed.
 
-    :param first: whom to ask first.
+    :param first: those that get SIGTERM first.
     :param grace: seconds that they get to end by themselves.
     :return: ids of processes that outlived even SIGKILL; empty unless the kernel holds one.
     """
-    alive = [process for process in (one.process() for one in first) if process]
+    alive = [process for started in first if (process := started.process())]
     _send(alive, signal.SIGTERM)
     _wait(alive, grace)
-    for patience, kind in ((2.0, signal.SIGTERM), (2.0, signal.SIGKILL), (2.0, signal.SIGKILL), (2.0, signal.SIGKILL)):
+    for seconds, kind in ((2.0, signal.SIGTERM), (2.0, signal.SIGKILL), (2.0, signal.SIGKILL), (2.0, signal.SIGKILL)):
         # Looked up anew each round: a process may have forked between the look and the signal.
         left = {process.pid: process for process in [*alive, *marked(mark)] if _lives(process)}
         if not left:
             return []
         _send(list(left.values()), kind)
-        _wait(list(left.values()), patience)
+        _wait(list(left.values()), seconds)
     return [process.pid for process in marked(mark)]
 
 
 def wait_or_kill(process: psutil.Process, seconds: float) -> None:
-    """Wait until a process that was asked to end has ended; kill it if it takes longer than ``seconds``."""
+    """Wait until a process that got SIGTERM has ended; kill it if it takes longer than ``seconds``."""
     _wait([process], seconds)
     if _lives(process):
         _send([process], signal.SIGKILL)

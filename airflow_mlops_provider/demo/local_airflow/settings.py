@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
-from airflow_mlops_provider.demo.processes import MARK
+from airflow_mlops_provider.demo.local_airflow.processes import MARK
 
 USER = "admin"
 CONFIG = "airflow.cfg"
@@ -20,8 +20,8 @@ OURS = "AIRFLOW__MLOPS__"
 Sections = dict[str, dict[str, str]]
 
 
-def common(home: Path, dags: Path, port: int) -> Sections:
-    """Return what a local stack needs to work at all: where things are, who may enter, what stays off."""
+def sections(home: Path, dags: Path, port: int) -> Sections:
+    """Return where things are, who may enter, what stays off, and what lets short tasks follow each other quickly."""
     url = f"http://127.0.0.1:{port}"
     return {
         "core": {
@@ -42,21 +42,18 @@ def common(home: Path, dags: Path, port: int) -> Sections:
         "api": {"host": "127.0.0.1", "port": str(port), "base_url": url, "workers": "1"},
         "database": {"sql_alchemy_conn": f"sqlite:///{home}/airflow.db"},
         "logging": {"base_log_folder": str(home / "logs" / "tasks"), "colored_console_log": "False"},
-        "scheduler": {"enable_health_check": "False"},
-        # The first request to a fresh API server takes 8 s on a busy small machine; after the default of 5 s the task
-        # would ask again while the first "start me" is still being worked on.
-        "workers": {"execution_api_timeout": "60"},
-        "usage_data_collection": {"enabled": "False"},
-    }
-
-
-def fast() -> Sections:
-    """Return what makes short tasks follow each other quickly without keeping two idle cores busy."""
-    return {
-        # How long a finished task waits to be noticed; below 0.1 s the loop only burns processor time.
-        "scheduler": {"scheduler_idle_sleep_time": "0.1"},
-        # A task's supervisor may miss its end and look again only after this many seconds (5 by default).
-        "workers": {"min_heartbeat_interval": "1"},
+        "scheduler": {
+            "enable_health_check": "False",
+            # How long a finished task waits to be noticed; below 0.1 s the loop only burns processor time.
+            "scheduler_idle_sleep_time": "0.1",
+        },
+        "workers": {
+            # The first request to a fresh API server takes 8 s on a busy small machine; after the default of 5 s the
+            # task would ask again while the first "start me" is still being worked on.
+            "execution_api_timeout": "60",
+            # A task's supervisor may miss its end and look again only after this many seconds (5 by default).
+            "min_heartbeat_interval": "1",
+        },
         "dag_processor": {
             # An edited file is seen within this many seconds …
             "refresh_interval": "15",
@@ -67,10 +64,11 @@ def fast() -> Sections:
             "parsing_processes": "2",
             "print_stats_interval": "0",
         },
+        "usage_data_collection": {"enabled": "False"},
     }
 
 
-def write(home: Path, dags: Path, port: int, quick: bool, env: Mapping[str, str]) -> None:
+def write(home: Path, dags: Path, port: int, env: Mapping[str, str]) -> None:
     """Write ``airflow.cfg`` and the password file; keys and password made by an earlier start are kept.
 
     Airflow's own commands, given this home in ``AIRFLOW_HOME``, thereby talk to this stack.
@@ -79,16 +77,13 @@ def write(home: Path, dags: Path, port: int, quick: bool, env: Mapping[str, str]
     """
     if (home / CONFIG).exists() and not (home / PASSWORDS).exists():
         (home / CONFIG).replace(home / f"{CONFIG}.before")  # somebody else's, or what Airflow's command line wrote
-    sections = common(home, dags, port)
-    for section, options in (fast() if quick else {}).items():
-        sections.setdefault(section, {}).update(options)
-    ours = {name.removeprefix(OURS).lower(): value for name, value in env.items() if name.startswith(OURS)}
-    sections["mlops"] = ours
+    config = sections(home, dags, port)
+    config["mlops"] = {name.removeprefix(OURS).lower(): value for name, value in env.items() if name.startswith(OURS)}
     for section, options in _keys(home / CONFIG).items():
-        sections.setdefault(section, {}).update(options)
+        config.setdefault(section, {}).update(options)
     parser = configparser.RawConfigParser()
     # Airflow interpolates "%": it is doubled.
-    parser.read_dict({name: {k: v.replace("%", "%%") for k, v in part.items()} for name, part in sections.items()})
+    parser.read_dict({name: {k: v.replace("%", "%%") for k, v in part.items()} for name, part in config.items()})
     with _private(home / CONFIG) as stream:
         parser.write(stream)
     if not (home / PASSWORDS).exists():
@@ -119,7 +114,7 @@ def environment(home: Path, extra: Mapping[str, str]) -> dict[str, str]:
     if os.environ.get("PYTHONPATH"):
         # Components run in the home: a relative entry would point elsewhere there.
         env["PYTHONPATH"] = os.pathsep.join(
-            str(Path(one).absolute()) for one in os.environ["PYTHONPATH"].split(os.pathsep)
+            str(Path(entry).absolute()) for entry in os.environ["PYTHONPATH"].split(os.pathsep)
         )
     return env | dict(extra)
 

@@ -1,7 +1,7 @@
 """A real Airflow on this machine: API server, scheduler, DAG processor and triggerer, started and stopped as one.
 
 Used by ``airflow mlops up``, ``down`` and ``demo`` and by the system tests. For development and demonstrations: SQLite,
-LocalExecutor, and an administrator whose password lies in the home, readable by its owner only.
+LocalExecutor, and an administrator whose password is in the home, readable by its owner only.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
-from airflow_mlops_provider.demo import processes, settings
-from airflow_mlops_provider.demo.airflow_api import AirflowApi
-from airflow_mlops_provider.demo.processes import Started
+from airflow_mlops_provider.demo.local_airflow import processes, settings
+from airflow_mlops_provider.demo.local_airflow.api import AirflowApi
+from airflow_mlops_provider.demo.local_airflow.processes import Started
 from airflow_mlops_provider.exceptions import BackendError, ConfigurationError
 
 RECORD = "stack.json"
 MIGRATED = "migrated"
 # Components serve no logs over HTTP: all share this machine's disk, and the fixed ports would let only one stack live.
-COMMANDS: dict[str, tuple[str, ...]] = {
+COMMANDS: dict[str, tuple[str, ...]] = {  # in the order in which they are started
     "api-server": ("api-server",),
     "scheduler": ("scheduler", "--skip-serve-logs"),
     "dag-processor": ("dag-processor",),
@@ -53,26 +53,17 @@ class StackConfig:
     :param dags: the folder of DAG files.
     :param api_port: where API and pages are served, on 127.0.0.1 only.
     :param env: further environment variables for every component and task.
-    :param fast: settings for quick succession of short tasks; False leaves Airflow's defaults.
-    :param triggerer: whether one runs; only deferred tasks and asset watchers need it.
     """
 
     home: Path
     dags: Path
     api_port: int = 8080
     env: Mapping[str, str] = field(default_factory=dict)
-    fast: bool = True
-    triggerer: bool = True
 
     @property
     def url(self) -> str:
         """Where API and pages are served."""
         return f"http://127.0.0.1:{self.api_port}"
-
-    @property
-    def components(self) -> tuple[str, ...]:
-        """The components that run, in the order in which they are started."""
-        return tuple(name for name in COMMANDS if self.triggerer or name != "triggerer")
 
 
 class Stack:
@@ -98,22 +89,20 @@ class Stack:
         :param progress: takes one short line for each step.
         :param timeout: seconds until all must be healthy.
         :raises ConfigurationError: if the port is taken, or this home's stack already runs.
-        :raises BackendError: if a component does not come up; the message ends with the tail of its log.
+        :raises BackendError: if a component does not come up; the message ends with its log's last lines.
         """
-        running_here = [one.name for one in recorded(self.home) if one.process()]
-        if running_here:
-            raise ConfigurationError(
-                f"an Airflow already runs from {self.home} ({', '.join(running_here)}): stop it first"
-            )
+        running = [started.name for started in recorded(self.home) if started.process()]
+        if running:
+            raise ConfigurationError(f"an Airflow already runs from {self.home} ({', '.join(running)}): stop it first")
         processes.check_port(self.config.api_port)
         # What an earlier stack left when it was killed itself, such as a model server, would be in the way.
         processes.stop((), str(self.home), grace=0)
         self._stop_with_us()
         try:
             self.prepare(progress)
-            for name in self.config.components:
+            for name in COMMANDS:
                 self._launch(name)
-            progress(f"starting {', '.join(self.config.components)}")
+            progress(f"starting {', '.join(COMMANDS)}")
             self.wait_until_ready(timeout)
             self.api.warm_up()
         except BaseException:
@@ -124,10 +113,10 @@ class Stack:
     def prepare(self, progress: Callable[[str], None] = lambda _: None) -> None:
         """Write the settings, and make or bring up to date the database; all that can be done before the start.
 
-        :raises BackendError: if Airflow can't make its database; with the tail of its log.
+        :raises BackendError: if Airflow can't make its database; with its log's last lines.
         """
         (self.home / "logs").mkdir(parents=True, exist_ok=True)
-        settings.write(self.home, self.config.dags.resolve(), self.config.api_port, self.config.fast, self.config.env)
+        settings.write(self.home, self.config.dags.resolve(), self.config.api_port, self.config.env)
         stamp, now = self.home / MIGRATED, version("apache-airflow-core")
         if stamp.exists() and stamp.read_text() == now:
             return
@@ -160,15 +149,9 @@ class Stack:
         self._launch(component)
         self.wait_until_ready(timeout)
 
-    def kill(self, component: str, kind: int = signal.SIGKILL) -> None:
-        """Send a signal to one component's main process, as a fault would."""
-        process = self._started[component].process()
-        if process:
-            process.send_signal(kind)
-
     def pids(self) -> dict[str, int]:
         """Return the ids of the live components."""
-        return {name: one.pid for name, one in self._started.items() if one.process()}
+        return {name: started.pid for name, started in self._started.items() if started.process()}
 
     def log(self, component: str) -> Path:
         """Return the file into which a component writes."""
@@ -177,11 +160,11 @@ class Stack:
     def wait_until_ready(self, timeout: float = 120) -> None:
         """Wait until every component has reported healthy since it was last started.
 
-        :raises BackendError: if one has ended or ``timeout`` seconds pass; with the tail of its log.
+        :raises BackendError: if one has ended or ``timeout`` seconds pass; with its log's last lines.
         """
         deadline = time.monotonic() + timeout
         while waiting := self._unhealthy():
-            for name in self.config.components:
+            for name in COMMANDS:
                 if self._started[name].process() is None:
                     raise BackendError(f"Airflow's {name} ended; its log ends:\n{processes.last_lines(self.log(name))}")
             if time.monotonic() > deadline:
@@ -189,47 +172,18 @@ class Stack:
                 raise BackendError(f"not ready after {timeout:.0f} s: {', '.join(waiting)}; their logs end:\n{late}")
             time.sleep(0.2)
 
-    def get(self, path: str, **params: Any) -> Any:
-        """Read from ``/api/v2``; see :meth:`AirflowApi.call` for errors."""
-        return self.api.call("GET", path, params=params)
-
-    def post(self, path: str, body: Any = None) -> Any:
-        """Create at ``/api/v2``."""
-        return self.api.call("POST", path, body={} if body is None else body)
-
-    def patch(self, path: str, body: Any) -> Any:
-        """Change at ``/api/v2``."""
-        return self.api.call("PATCH", path, body=body)
-
-    def dag_runs(self, dag_id: str = "~", **params: Any) -> list[dict[str, Any]]:
-        """Return a DAG's runs, oldest first; every DAG's by default. At most 100."""
-        query = {"order_by": "run_after", "limit": 100, **params}
-        return list(self.get(f"dags/{dag_id}/dagRuns", **query)["dag_runs"])
-
-    def task_instances(self, dag_id: str, run_id: str = "~") -> list[dict[str, Any]]:
-        """Return the task instances of a run, or of all runs of a DAG. At most 100."""
-        return list(self.get(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances", limit=100)["task_instances"])
-
-    def asset_events(self, **params: Any) -> list[dict[str, Any]]:
-        """Return the asset events, oldest first. At most 100."""
-        return list(self.get("assets/events", **{"order_by": "timestamp", "limit": 100, **params})["asset_events"])
-
-    def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
-        """Start a run of a DAG now and return its id."""
-        return str(self.post(f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf or {}})["dag_run_id"])
-
     def _launch(self, name: str) -> None:
         self._begun[name] = datetime.now(UTC)
         argv = [sys.executable, "-m", "airflow", *COMMANDS[name]]
         self._started[name] = processes.start(name, argv, self.env, self.log(name), self.home)
         record = self.home / RECORD
         partial = record.with_suffix(".partial")
-        partial.write_text(json.dumps([one.to_json() for one in self._started.values()]))
+        partial.write_text(json.dumps([started.to_json() for started in self._started.values()]))
         partial.replace(record)
 
     def _unhealthy(self) -> list[str]:
         health = self.api.health()
-        return [name for name in self.config.components if not self._healthy(name, health.get(HEALTH[name]) or {})]
+        return [name for name in COMMANDS if not self._healthy(name, health.get(HEALTH[name]) or {})]
 
     def _healthy(self, name: str, state: Mapping[str, Any]) -> bool:
         beat = state.get(f"latest_{HEALTH[name]}_heartbeat")
@@ -238,7 +192,7 @@ class Stack:
         return state.get("status") == "healthy" and fresh and self._started[name].process() is not None
 
     def _stop_with_us(self) -> None:
-        """See to it that the stack ends with this process, whether that returns, raises or is told to terminate."""
+        """See to it that the stack ends with this process, whether that returns, raises or is terminated."""
         atexit.register(self.stop)
         if threading.current_thread() is not threading.main_thread():
             return
@@ -250,7 +204,7 @@ class Stack:
 def recorded(home: Path) -> list[Started]:
     """Return the processes that the stack of this home last started, alive or not."""
     record = home.resolve() / RECORD
-    return [Started(**one) for one in json.loads(record.read_text())] if record.exists() else []
+    return [Started(**fields) for fields in json.loads(record.read_text())] if record.exists() else []
 
 
 def stop_running(home: Path) -> list[str]:
@@ -260,8 +214,8 @@ def stop_running(home: Path) -> list[str]:
     :raises BackendError: if a process outlived even SIGKILL.
     """
     home = home.resolve()
-    ordered = sorted(recorded(home), key=lambda one: STOP_ORDER.index(one.name))
-    running = [one.name for one in ordered if one.process()]
+    ordered = sorted(recorded(home), key=lambda started: STOP_ORDER.index(started.name))
+    running = [started.name for started in ordered if started.process()]
     left = processes.stop(ordered, str(home), grace=8)
     if left:
         raise BackendError(f"processes {left} of the Airflow in {home} could not be stopped")
