@@ -58,11 +58,11 @@ def test_a_folder_of_ones_own_is_started(mlops: Callable[..., str], home: Path, 
 
     api, wanted = AirflowApi(f"http://127.0.0.1:{port}", home), {f"{NAME}_{pipeline}" for pipeline in PIPELINES}
     deadline = time.monotonic() + 120
-    while not (found := {dag["dag_id"] for dag in api.call("GET", "dags")["dags"]}) >= wanted:
-        assert time.monotonic() < deadline, api.call("GET", "importErrors")
+    while not (found := {dag["dag_id"] for dag in api.get("dags")["dags"]}) >= wanted:
+        assert time.monotonic() < deadline, api.get("importErrors")
         time.sleep(0.5)
     assert not any(dag_id.startswith("flight_delay") for dag_id in found)
-    assert api.call("GET", "importErrors")["import_errors"] == []
+    assert api.get("importErrors")["import_errors"] == []
 
     assert NAME in mlops("products") and "flight_delay" not in mlops("products")
     assert str(home / "landing") in mlops("versions", NAME)
