@@ -37,7 +37,7 @@ from tests.factories.kube.steps import collected, exited, hold, running, say, sc
 from tests.factories.kube.world import KubeWorld
 from tests.factories.tiny import TinyWorld
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SECRET = "hunter2-hunter2"
 NEEDS_SECRET = f"""
 import os

@@ -31,7 +31,7 @@ from tests.factories.record import leave
 for _library in ("torch", "onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(_library, reason="pip install 'airflow-mlops-provider[torch]'")
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 EPOCHS = 20
 TRAINER = {
     "code": "flight_delay.torch_trainer:train",

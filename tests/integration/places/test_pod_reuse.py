@@ -14,7 +14,7 @@ from tests.factories.kube.pod_world import LOG, Task, connect, place_of
 from tests.factories.kube.world import KubeWorld
 from tests.factories.tiny import DELIVERY, TinyWorld
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PINNED = f"registry.example/jobs@sha256:{'a' * 64}"
 
 

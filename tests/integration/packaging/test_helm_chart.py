@@ -17,7 +17,7 @@ from airflow_mlops_provider.serving.process.client import TOKEN_VARIABLE
 helm = pytest.importorskip("helm_python", reason="Helm comes with the dev extra: pip install -e '.[dev]'")
 kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="needs the dev extra: pip install -e '.[dev]'")
 
-CHART = Path(__file__).parents[2] / "helm" / "mlops-model-server"
+CHART = Path(__file__).parents[3] / "helm" / "mlops-model-server"
 OLDEST = "1.25"  # what Chart.yaml asks for
 EVERYTHING = {
     "product": "rain_tomorrow",

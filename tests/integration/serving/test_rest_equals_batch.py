@@ -33,7 +33,7 @@ from tests.factories.ports import free_port
 
 ROWS = 1000
 JANUARY, FEBRUARY, MARCH = map(replay.month, ("2013-01", "2013-02", "2013-03"))
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 TORCH = "flight_delay.torch_trainer:train"
 
 

@@ -22,7 +22,7 @@ from airflow_mlops_provider.runtime.registry import JOBS
 from airflow_mlops_provider.storage.artifacts import content_hash, open_store
 from tests.factories.rain import NAME, PRODUCTS, product, year
 
-CHECKOUT = Path(__file__).parents[2]
+CHECKOUT = Path(__file__).parents[3]
 AROUND_TRAINING = ("search", "trial", "conclude", "train", "evaluate", "retune")
 # What is not in the trainer can't be imported here; then the specifications on standard input run, one after another.
 CHILD = """

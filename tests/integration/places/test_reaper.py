@@ -23,7 +23,7 @@ from tests.factories.kube.rules import stamp
 from tests.factories.kube.steps import exited, running, scheduled
 from tests.factories.kube.world import NAMESPACE, KubeWorld
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 OURS = "the-one-in-the-tests"
 STATES = ("success", "failed", "skipped", "removed", "running", "deferred", "up_for_retry", "queued", "none")
 ENDED = {"success", "failed", "skipped", "removed"}

@@ -19,7 +19,7 @@ from flight_delay.product import product
 from tests.factories.ui import HTML, World, replayed
 
 pytestmark = pytest.mark.system
-REPO = Path(__file__).parents[2]
+REPO = Path(__file__).parents[3]
 LINEAGE = f"/mlops/lineage?product={product.name}&version=2"
 PRODUCT = f"/mlops/product?name={product.name}"
 HIDDEN, UNSEEN, BROKEN = 9, "unseen_product", "broken_product"

@@ -27,7 +27,7 @@ from airflow_mlops_provider.storage.records import Records
 from tests.factories.bucket import s3_server
 from tests.factories.shop import DAYS, ShopWorld
 
-REPO = Path(__file__).parents[2]
+REPO = Path(__file__).parents[3]
 LARGEST_EXTRA = 4096
 
 

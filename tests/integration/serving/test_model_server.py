@@ -33,7 +33,7 @@ from tests.factories.ports import free_port
 from tests.factories.serving import NAME, WATERMARK, ask_for, make_product, make_release, make_rows
 
 DAY = Interval(start=datetime(2020, 1, 1, tzinfo=UTC), end=WATERMARK)
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 
 
 class World:

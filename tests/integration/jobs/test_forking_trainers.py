@@ -21,7 +21,7 @@ from airflow_mlops_provider.places.local_process import LocalProcess
 from tests.factories.shop import DAYS, TRAINER, ShopWorld
 
 LOG = logging.getLogger("tests.forking")
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 HELPERS = """
 import os
 

@@ -22,7 +22,7 @@ from airflow_mlops_provider.storage.locks import Lease, held
 from tests.factories.bucket import s3_server
 from tests.factories.ledger import PRODUCT, TO_READY, bring, check_unbroken, race_processes, race_threads, run_together
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 _BUCKETS = (f"bucket-{number}" for number in itertools.count())
 
 

@@ -174,7 +174,7 @@ def test_calls_nobody_and_leaves_nothing(flights: pd.DataFrame, tmp_path: Path) 
     environment |= {
         "HOME": str(home),
         "TMPDIR": str(home),
-        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path]),
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[3]), *sys.path]),
     }
     shown = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=home, env=environment

@@ -20,7 +20,7 @@ from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.storage.artifacts import file_hash
 from tests.factories.tiny import TinyWorld, manifests
 
-REPO = Path(__file__).parents[2]
+REPO = Path(__file__).parents[3]
 RULES = """
 def clean(raw, interval):
     if interval.start.day == 2:

@@ -291,7 +291,7 @@ def test_the_tail_is_later_and_was_not_known(moved: Ended) -> None:
 
 def test_the_pipeline_registers_what_retuning_hands_on() -> None:
     """In the training DAG version and gates see the model and the evaluation that came of the one retuning."""
-    names = runpy.run_path(str(Path(__file__).parents[2] / "dags" / "training.py"))
+    names = runpy.run_path(str(Path(__file__).parents[3] / "dags" / "training.py"))
     dag = names["version"].dag
     register, promote, retune = (
         dag.get_task(f"{group}.{name}")

@@ -23,7 +23,7 @@ from airflow_mlops_provider.storage.intervals import current, leading_to
 from airflow_mlops_provider.storage.ledger import Ledger
 from tests.factories.rain import NAME, PRODUCTS, deliver, product, year
 
-KILLING = Path(__file__).parents[1] / "killing"
+KILLING = Path(__file__).parents[2] / "killing"
 
 
 @dataclass
