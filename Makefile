@@ -6,7 +6,7 @@ CONSTRAINTS := constraints/constraints-3.11.txt
 # `make setup EXTRAS=demo,dev,torch` adds PyTorch, and with it the tests of the neural trainer: hundreds of megabytes.
 EXTRAS ?= demo,dev
 READY := $(VENV)/.ready
-# Extras that are asked for, and are not those installed, make the environment anew.
+# Other extras than those installed make the environment anew.
 ifneq ($(origin EXTRAS),file)
 ifneq ($(EXTRAS),$(shell cat $(READY) 2>/dev/null))
 OTHERS := others

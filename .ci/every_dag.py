@@ -112,7 +112,7 @@ def tasks_of(api: AirflowApi, run: Row) -> list[Row]:
 
 
 def place(dag_id: str) -> tuple[int, str]:
-    """Return where a DAG stands in the order."""
+    """Return a DAG's place in the order."""
     return next((at for at, end in enumerate(FIRST) if dag_id.endswith(end)), len(FIRST)), dag_id
 
 

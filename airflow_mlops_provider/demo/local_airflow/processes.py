@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -38,10 +38,6 @@ class Started:
         except psutil.NoSuchProcess:
             return None
         return process if same else None
-
-    def to_json(self) -> dict[str, object]:
-        """Return this record as plain JSON types."""
-        return asdict(self)
 
 
 def start(name: str, argv: Sequence[str], env: Mapping[str, str], log: Path, cwd: Path) -> Started:

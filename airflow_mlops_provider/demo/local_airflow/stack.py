@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -178,7 +178,7 @@ class Stack:
         self._started[name] = processes.start(name, argv, self.env, self.log(name), self.home)
         record = self.home / RECORD
         partial = record.with_suffix(".partial")
-        partial.write_text(json.dumps([started.to_json() for started in self._started.values()]))
+        partial.write_text(json.dumps([asdict(started) for started in self._started.values()]))
         partial.replace(record)
 
     def _unhealthy(self) -> list[str]:
