@@ -11,10 +11,11 @@ from collections import Counter
 from datetime import UTC, datetime
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
 
-from airflow_mlops_provider.demo.airflow_api import AirflowApi
-from airflow_mlops_provider.demo.replay import LANDING, MONTHS, intervals
+from airflow_mlops_provider.demo.home import LANDING
+from airflow_mlops_provider.demo.local_airflow.api import AirflowApi, Row
+from airflow_mlops_provider.demo.replay import MONTHS
+from airflow_mlops_provider.discovery import intervals
 from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.runtime.code import load, load_product
@@ -44,13 +45,15 @@ def main() -> None:
     """Start them one after another, and list each with its state and duration."""
     sys.path.insert(0, str(ROOT / "dags"))
     api, began = AirflowApi(URL, HOME), datetime.now(UTC)
-    dags = sorted((one["dag_id"] for one in api.call("GET", "dags", params={"limit": 100})["dags"]), key=place)
+    dags = sorted((dag["dag_id"] for dag in api.rows("dags", "dags")), key=place)
     print(f"{len(dags)} DAGs: {', '.join(dags)}", flush=True)
-    broken = [line for dag_id in dags if (line := tried(api, dag_id))]
-    rest = [run for run in runs(api, began) if run["state"] == "failed"]
-    broken += [f"{run['dag_id']} {run['dag_run_id']}: failed{failed_tasks(api, run)}" for run in rest]
-    if broken:
-        sys.exit("\n".join(["not every DAG ended well:", *dict.fromkeys(broken)]))
+    problems = [problem for dag_id in dags if (problem := tried(api, dag_id))]
+    for run in api.dag_runs(start_date_gte=began.isoformat()):
+        if run["state"] == "failed":
+            failed = [task["task_id"] for task in tasks_of(api, run) if task["state"] == "failed"]
+            problems.append(", ".join([f"{run['dag_id']} {run['dag_run_id']}: failed", *failed]))
+    if problems:
+        sys.exit("\n".join(["not every DAG ended well:", *dict.fromkeys(problems)]))
     print(f"all {len(dags)} DAGs ended well")
 
 
@@ -61,7 +64,7 @@ def tried(api: AirflowApi, dag_id: str) -> str | None:
         run = ended(api, dag_id, started(api, dag_id))
         tasks = tasks_of(api, run)
         wrong = judged(dag_id, run, tasks)
-        states = ", ".join(f"{count} {state}" for state, count in Counter(str(one["state"]) for one in tasks).items())
+        states = ", ".join(f"{count} {state}" for state, count in Counter(str(task["state"]) for task in tasks).items())
     except BackendError as error:
         wrong, run, states = f"{dag_id}: {error}", {"state": "-"}, "-"
     print(f"  {dag_id:<36} {run['state']:<8} {time.monotonic() - began:6.1f} s   {states}", flush=True)
@@ -70,70 +73,52 @@ def tried(api: AirflowApi, dag_id: str) -> str | None:
 
 def started(api: AirflowApi, dag_id: str) -> str:
     """Start a run and return its id; the pipeline that works interval by interval is given one that was delivered."""
-    body: dict[str, Any] = {"logical_date": None, "conf": CONF.get(dag_id, {})}
     if dag_id != f"{PRODUCT}_feature_engineering":
-        return str(api.call("POST", f"dags/{dag_id}/dagRuns", body=body)["dag_run_id"])
+        return api.trigger(dag_id, CONF.get(dag_id))
     *_, last, coming = intervals(load_product(PRODUCT), MONTHS + 1)
-    body |= {"logical_date": moment(last), "data_interval_start": iso(last.start), "data_interval_end": iso(last.end)}
-    run = str(api.call("POST", f"dags/{dag_id}/dagRuns", body=body)["dag_run_id"])
+    span = {"data_interval_start": last.start.isoformat(), "data_interval_end": last.end.isoformat()}
+    run = api.trigger(dag_id, logical_date=moment(last), **span)
     # The run that waits for the coming month goes first: only one runs at a time.
     load(f"{PRODUCT}.replay:deliver")(HOME / LANDING, coming)
     return run
 
 
-def ended(api: AirflowApi, dag_id: str, run_id: str) -> dict[str, Any]:
+def ended(api: AirflowApi, dag_id: str, run_id: str) -> Row:
     """Return a run that has ended. :raises BackendError: if it takes too long."""
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
-        run = dict(api.call("GET", f"dags/{dag_id}/dagRuns/{run_id}"))
+        run: Row = api.get(f"dags/{dag_id}/dagRuns/{run_id}")
         if run["state"] in {"success", "failed"}:
             return run
         time.sleep(1)
-    waiting = [one["task_id"] for one in tasks_of(api, run) if one["state"] not in {"success", "skipped"}]
+    waiting = [task["task_id"] for task in tasks_of(api, run) if task["state"] not in {"success", "skipped"}]
     raise BackendError(f"{run['state']} after {SECONDS} s, waiting for {', '.join(waiting) or 'its first task'}")
 
 
-def judged(dag_id: str, run: dict[str, Any], tasks: list[dict[str, Any]]) -> str | None:
+def judged(dag_id: str, run: Row, tasks: list[Row]) -> str | None:
     """Return what is wrong with a run that has ended."""
     if run["state"] != "success":
-        bad = [f"{one['task_id']} {one['state']}" for one in tasks if one["state"] not in {"success", "skipped"}]
+        bad = [f"{task['task_id']} {task['state']}" for task in tasks if task["state"] not in {"success", "skipped"}]
         return f"{dag_id}: {run['state']}: {', '.join(bad)}"
     allowed = MAY_SKIP.get(dag_id, ())
-    skipped = {one["task_id"] for one in tasks if one["state"] == "skipped"}
+    skipped = {task["task_id"] for task in tasks if task["state"] == "skipped"}
     wrong = sorted(name for name in skipped if not any(fnmatch(name, pattern) for pattern in allowed))
     return f"{dag_id}: skipped without leave: {', '.join(wrong)}" if wrong else None
 
 
-def failed_tasks(api: AirflowApi, run: dict[str, Any]) -> str:
-    """Return which tasks of a run failed."""
-    return "".join(f", {one['task_id']}" for one in tasks_of(api, run) if one["state"] == "failed")
-
-
-def tasks_of(api: AirflowApi, run: dict[str, Any]) -> list[dict[str, Any]]:
+def tasks_of(api: AirflowApi, run: Row) -> list[Row]:
     """Return a run's task instances."""
-    path = f"dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}/taskInstances"
-    return list(api.call("GET", path, params={"limit": 100})["task_instances"])
-
-
-def runs(api: AirflowApi, since: datetime) -> list[dict[str, Any]]:
-    """Return the runs of all DAGs that began since then."""
-    query = {"limit": 100, "order_by": "run_after", "start_date_gte": since.isoformat()}
-    return list(api.call("GET", "dags/~/dagRuns", params=query)["dag_runs"])
+    return api.task_instances(run["dag_id"], run["dag_run_id"])
 
 
 def place(dag_id: str) -> tuple[int, str]:
-    """Return where a DAG stands in the order."""
+    """Return a DAG's place in the order."""
     return next((at for at, end in enumerate(FIRST) if dag_id.endswith(end)), len(FIRST)), dag_id
 
 
 def moment(interval: Interval) -> str:
     """Return a logical date that no scheduled run has."""
     return datetime.now(UTC).replace(year=interval.start.year, month=interval.start.month, day=2).isoformat()
-
-
-def iso(when: datetime) -> str:
-    """Return a moment as the API takes it."""
-    return when.isoformat()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The assets that carry the loop: what one pipeline leaves and another waits for."""
+"""The assets of the loop: what one pipeline updates and another waits for."""
 
 from __future__ import annotations
 

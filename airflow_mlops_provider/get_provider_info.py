@@ -1,4 +1,4 @@
-"""What this package tells Airflow about itself: hooks, forms, links, assets, configuration, commands."""
+"""The provider's description for Airflow: hooks, forms, links, assets, configuration, commands."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def _connection_types() -> list[dict[str, Any]]:
                     "Forge", "Whose pull requests are opened; plain: none.", ["plain", "github", "gitlab", "gitea"]
                 ),
                 "base": _field("Base branch", "The branch that production follows; the remote's default if empty."),
-                "path": _field("Path", "The product's folder in the repository; {product} stands for its name."),
+                "path": _field("Path", "The product's folder in the repository; {product} is replaced by its name."),
                 "api": _field("API root", "Only for a forge whose API is not where it usually is."),
             },
             hidden=("host", "port", "schema", "extra"),
@@ -174,8 +174,8 @@ def _field(label: str, description: str, enum: list[str] | None = None) -> dict[
 def _options() -> dict[str, Any]:
     return {
         "artifact_root": _option(
-            "Where results lie: a folder, or s3://bucket/prefix. By default $AIRFLOW_HOME/mlops. The connection "
-            "mlops_artifact_store goes before.",
+            "Where results are: a folder, or s3://bucket/prefix. By default $AIRFLOW_HOME/mlops. The connection "
+            "mlops_artifact_store takes precedence.",
             "s3://models/mlops",
         ),
         "default_place": _option(
@@ -190,7 +190,7 @@ def _options() -> dict[str, Any]:
             '{"MLFLOW_TRACKING_PASSWORD": {"name": "mlflow", "key": "password"}}}',
         ),
         "installation": _option(
-            "The name of this Airflow, which no other one in its Kubernetes cluster bears. Its pods are labelled with "
+            "The name of this Airflow, unique in its Kubernetes cluster. Its pods are labelled with "
             "it, and maintenance removes orphans of this name only; without a name, none.",
             "production",
         ),
@@ -201,11 +201,11 @@ def _options() -> dict[str, Any]:
         ),
         "mlflow_uri": _option(
             "MLflow's tracking and registry URI, without credentials. By default an SQLite file in the artifact root. "
-            "The connection mlops_mlflow goes before.",
+            "The connection mlops_mlflow takes precedence.",
             "http://mlflow:5000",
         ),
         "poke_seconds": _option(
-            "How long the delivery sensor pauses between two looks, in seconds.",
+            "How long the delivery sensor waits between two checks, in seconds.",
             "300",
             "30",
             "float",
@@ -229,7 +229,7 @@ def _options() -> dict[str, Any]:
         ),
         "search_storage": _option(
             "SQLAlchemy URL, without credentials, of the database in which searches keep their trials. By default an "
-            "SQLite file in the artifact root. The connection mlops_optuna goes before.",
+            "SQLite file in the artifact root. The connection mlops_optuna takes precedence.",
             "postgresql+psycopg2://postgres:5432/optuna",
         ),
         "serving_port": _option(

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 class Result:
     """One benchmark's table.
 
-    :param passed_limits: one line for each limit that was passed; none at all means all is well.
+    :param violations: one line for each limit that is exceeded.
     :param note: how it was measured.
     """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    passed_limits: tuple[str, ...] = ()
+    violations: tuple[str, ...] = ()
     note: str = ""

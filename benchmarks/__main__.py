@@ -1,4 +1,4 @@
-"""Runs the benchmarks named, or all of them, and prints one table each; exit status 1 if a limit is passed."""
+"""Runs the benchmarks named, or all of them, and prints one table each; exit status 1 if a limit is exceeded."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def _run(name: str) -> int:
     console.print(table)
     if result.note:
         console.print(result.note, highlight=False)
-    for line in result.passed_limits:
-        console.print(f"LIMIT PASSED: {line}", style="red")
-    return 1 if result.passed_limits else 0
+    for line in result.violations:
+        console.print(f"LIMIT EXCEEDED: {line}", style="red")
+    return 1 if result.violations else 0
 
 
 if __name__ == "__main__":

@@ -43,10 +43,10 @@ def measure() -> Result:
         title="Parsing a DAG file, ms beyond Airflow's own",
         columns=("file", "median", "worst", f"limit {LIMIT:.0f}"),
         rows=tuple(
-            (name, f"{median(ms):.0f}", f"{max(ms):.0f}", "kept" if median(ms) <= LIMIT else "passed")
+            (name, f"{median(ms):.0f}", f"{max(ms):.0f}", "kept" if median(ms) <= LIMIT else "exceeded")
             for name, ms in taken.items()
         ),
-        passed_limits=tuple(f"{name}: {median(ms):.0f} ms" for name, ms in taken.items() if median(ms) > LIMIT),
+        violations=tuple(f"{name}: {median(ms):.0f} ms" for name, ms in taken.items() if median(ms) > LIMIT),
         note=f"{RUNS} fresh interpreters for each file, an empty DAG built before the clock starts",
     )
 

@@ -43,11 +43,10 @@ import lightgbm
 import mlflow.lightgbm
 import numpy as np
 import pandas as pd
-from airflow_mlops_provider.backends import models
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.backends.feature_store.feast.store import FeatureStoreBackend
 from airflow_mlops_provider.storage.ledger import Ledger
-from airflow_mlops_provider.jobs import runner
+from airflow_mlops_provider.runtime import runner
 from airflow_mlops_provider.storage.intervals import current, leading_to
 from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.lifecycle.release.registry import Status
@@ -89,7 +88,7 @@ releases.request(store, product.name, releases.Release.of(version))
 march = replay.month("2013-03")
 tables = {file.stem: pd.read_parquet(file) for file in Path(clean(march).uri.removeprefix("file://")).glob("*.parquet")}
 rows = examples(tables, march).sample(count, random_state=7).reset_index(drop=True)
-rows = rows[rows["event_time"] >= march.start][[*product.request, "event_time"]]
+rows = rows[rows["event_time"] >= march.start][[*product.features.request, "event_time"]]
 rows = pd.concat([rows, rows])[:count].reset_index(drop=True)
 predictor = Predictor.load(product.scoring, Path(model.uri.removeprefix("file://")), version)
 backend = FeatureStoreBackend(product, feature_folder(root, product.name))
@@ -103,15 +102,15 @@ trees = booster.model_to_string().rpartition("pandas_categorical:")[0] + "pandas
 mlflow.lightgbm.save_model(lightgbm.Booster(model_str=trees), folder / "mlflow_model",
                            signature=mlflow.models.infer_signature(inputs))
 answers = [float(value) for value in predictor.predict(rows, backend.online(rows))]
-given = json.loads(rows.to_json(orient="records", date_format="iso"))
-(folder / "asked.json").write_text(json.dumps({"rows": given, "inputs": ready, "columns": [*inputs], "answers": answers,
-                                                  "root": root}))
+sent = json.loads(rows.to_json(orient="records", date_format="iso"))
+(folder / "requests.json").write_text(json.dumps({"rows": sent, "inputs": ready, "columns": [*inputs],
+                                                     "answers": answers, "root": root}))
 """
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server to be asked.
+    """A server to send requests to.
 
     :param bodies: by rows a call, the bodies that each client sends one after the other.
     """
@@ -125,38 +124,38 @@ class Server:
     def busy(self) -> float:
         """Return the processor seconds that it has taken so far."""
         top = psutil.Process(self.process)
-        return sum(sum(one.cpu_times()[:2]) for one in (top, *top.children(recursive=True)))
+        return sum(sum(each.cpu_times()[:2]) for each in (top, *top.children(recursive=True)))
 
-    def ask(self, connection: http.client.HTTPConnection, body: bytes) -> list[float]:
+    def predict(self, connection: http.client.HTTPConnection, body: bytes) -> list[float]:
         """Return the answered probabilities."""
         connection.request("POST", self.path, body, {"content-type": "application/json"})
         answer = connection.getresponse()
         text = answer.read()
         if answer.status != 200:
             raise RuntimeError(f"{self.name} answered {answer.status}: {text[:500]!r}")
-        found = json.loads(text)["predictions"]
-        return [one["probability"] if isinstance(one, dict) else one for one in found]
+        predictions = json.loads(text)["predictions"]
+        return [row["probability"] if isinstance(row, dict) else row for row in predictions]
 
 
 def measure() -> Result:
     """Return calls a second of both, in turns of a fixed number of calls, and their ratio."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as home:
         folder = Path(home)
-        asked = _prepared(folder)
-        with _ours(folder, asked) as ours, _mlflow(folder, asked) as theirs:
+        requests = _prepared(folder)
+        with _ours(folder, requests) as ours, _mlflow(folder, requests) as theirs:
             for server in (ours, theirs):
-                _check(server, asked["answers"])
-            found = {rows: _by_turns(ours, theirs, rows) for rows in CALLS}
-    ratios = {rows: median(one[0] / other[0] for one, other in pairs) for rows, pairs in found.items()}
+                _check(server, requests["answers"])
+            measured = {rows: _by_turns(ours, theirs, rows) for rows in CALLS}
+    ratios = {rows: median(here[0] / there[0] for here, there in turns) for rows, turns in measured.items()}
     table = [
-        (f"{rows}", *(_shown([pair[which] for pair in pairs]) for which in (0, 1)), f"{ratios[rows]:.2f}")
-        for rows, pairs in found.items()
+        (f"{rows}", *(_shown([turn[server] for turn in turns]) for server in (0, 1)), f"{ratios[rows]:.2f}")
+        for rows, turns in measured.items()
     ]
     return Result(
         title=f"Calls a second, {CLIENTS} clients (median ms of a call, processor ms of a call)",
         columns=("rows a call", "this server, everything on", "mlflow models serve", f"ratio, at least {LIMIT}"),
         rows=tuple(table),
-        passed_limits=tuple(f"{rows} rows a call: {ratio:.2f}" for rows, ratio in ratios.items() if ratio < LIMIT),
+        violations=tuple(f"{rows} rows a call: {ratio:.2f}" for rows, ratio in ratios.items() if ratio < LIMIT),
         note=f"{TURNS} turns each, {CLIENTS} by {CALLS[1]} and {CLIENTS} by {CALLS[100]} calls, medians; flight_delay's"
         " booster; here with schema, features from SQLite, prediction log and metrics, there with the finished inputs",
     )
@@ -172,7 +171,7 @@ def _by_turns(ours: Server, theirs: Server, rows: int) -> list[tuple[Turn, Turn]
 
 
 def _turn(server: Server, rows: int) -> Turn:
-    """Let all clients call as often as they shall."""
+    """Let every client make its calls, all at the same time."""
     taken: list[float] = []
     failed: list[BaseException] = []
 
@@ -181,7 +180,7 @@ def _turn(server: Server, rows: int) -> Turn:
         try:
             for number in range(CALLS[rows]):
                 began = time.perf_counter()
-                server.ask(connection, bodies[(client + number) % len(bodies)])
+                server.predict(connection, bodies[(client + number) % len(bodies)])
                 taken.append(time.perf_counter() - began)
         except (OSError, RuntimeError, ValueError) as error:
             failed.append(error)
@@ -203,7 +202,7 @@ def _turn(server: Server, rows: int) -> Turn:
 def _check(server: Server, answers: list[float]) -> None:
     """Make sure that both give the very same predictions; which warms them up, too."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
-    given = [value for body in server.bodies[100] for value in server.ask(connection, body)]
+    given = [value for body in server.bodies[100] for value in server.predict(connection, body)]
     connection.close()
     if given != answers:
         raise RuntimeError(f"{server.name} predicts otherwise")
@@ -214,26 +213,26 @@ def _prepared(folder: Path) -> dict[str, Any]:
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment())
     if done.returncode:
         raise RuntimeError(f"preparing: {done.stdout[-2000:]}\n{done.stderr[-2000:]}")
-    return dict(json.loads((folder / "asked.json").read_text()))
+    return dict(json.loads((folder / "requests.json").read_text()))
 
 
 @contextmanager
-def _ours(folder: Path, asked: dict[str, Any]) -> Iterator[Server]:
+def _ours(folder: Path, requests: dict[str, Any]) -> Iterator[Server]:
     port = _free_port()
     command = [sys.executable, "-m", "airflow_mlops_provider.serving", "--product", "flight_delay"]
     with _running(
-        [*command, "--root", asked["root"], "--port", str(port)], folder / "ours.log", port, "/ready"
+        [*command, "--root", requests["root"], "--port", str(port)], folder / "ours.log", port, "/ready"
     ) as process:
-        yield Server("this server", port, "/predict", _bodies(asked["rows"]), process)
+        yield Server("this server", port, "/predict", _bodies(requests["rows"]), process)
 
 
 @contextmanager
-def _mlflow(folder: Path, asked: dict[str, Any]) -> Iterator[Server]:
+def _mlflow(folder: Path, requests: dict[str, Any]) -> Iterator[Server]:
     port = _free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", str(folder / "mlflow_model")]
     command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
     with _running(command, folder / "mlflow.log", port, "/health") as process:
-        yield Server("mlflow", port, "/invocations", _bodies(asked["inputs"], asked["columns"]), process)
+        yield Server("mlflow", port, "/invocations", _bodies(requests["inputs"], requests["columns"]), process)
 
 
 @contextmanager
@@ -281,7 +280,7 @@ def _free_port() -> int:
 
 
 def _environment() -> dict[str, str]:
-    found = os.pathsep.join([str(DAGS.parent), str(DAGS)])
+    modules = os.pathsep.join([str(DAGS.parent), str(DAGS)])
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONWARNINGS": "ignore"}
-    return {**os.environ, "PYTHONPATH": found, "PATH": path, **quiet}
+    return {**os.environ, "PYTHONPATH": modules, "PATH": path, **quiet}

@@ -69,15 +69,15 @@ def _no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 @pytest.fixture
 def free_port() -> Callable[[], int]:
     """Return a function that gives a port of 127.0.0.1 on which nobody listens."""
-    from airflow_mlops_provider.demo import processes
+    from tests.factories.ports import free_port as find_port
 
-    return processes.free_port
+    return find_port
 
 
 @pytest.fixture(scope="session")
 def prepared_home(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
     """Return a function that gives a new Airflow home whose database is ready: made once, then copied."""
-    from airflow_mlops_provider.demo.stack import MIGRATED, Stack, StackConfig
+    from airflow_mlops_provider.demo.local_airflow.stack import MIGRATED, Stack, StackConfig
 
     template = tmp_path_factory.mktemp("template")
 
@@ -99,8 +99,8 @@ def stack_factory(prepared_home: Callable[[], Path]) -> Iterator[Callable[..., A
     ``stack = stack_factory(dags, env={…})``; keywords as in ``StackConfig``. Starting takes some 20 seconds: share one
     per module by a module-scoped fixture of your own.
     """
-    from airflow_mlops_provider.demo.processes import free_port as find_port
-    from airflow_mlops_provider.demo.stack import Stack, StackConfig
+    from airflow_mlops_provider.demo.local_airflow.stack import Stack, StackConfig
+    from tests.factories.ports import free_port as find_port
 
     started: list[Stack] = []
 

@@ -9,16 +9,17 @@ from argparse import Namespace
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any
 
-from rich.markup import escape
-from rich.table import Table
-
+from airflow_mlops_provider import discovery
 from airflow_mlops_provider.backends.extras import missing_extra
 from airflow_mlops_provider.exceptions import ConfigurationError, MLOpsError, UnknownNameError
-from airflow_mlops_provider.render.terminal import console
+from airflow_mlops_provider.render.terminal import console, table
 
 INTERRUPTED = 130
+NO_PRODUCT = (
+    "A product is a folder there with a product.py; name another place with --dags, AIRFLOW__MLOPS__PRODUCTS_FOLDERS, "
+    "AIRFLOW__CORE__DAGS_FOLDER or, with all its settings, AIRFLOW_HOME"
+)
 
 
 def _plainly(command: Callable[[Namespace], None]) -> Callable[[Namespace], None]:
@@ -30,14 +31,14 @@ def _plainly(command: Callable[[Namespace], None]) -> Callable[[Namespace], None
             command(args)
             sys.stdout.flush()
         except UnknownNameError as error:
-            sys.exit(f"{type(error).__name__}: {error}. {_looked(args)}")
+            sys.exit(f"{type(error).__name__}: {error}. {_where_to_look(args)}")
         except MLOpsError as error:
             sys.exit(f"{type(error).__name__}: {error}")
         except ImportError as error:
-            lacks = missing_extra(error)
-            if lacks is None:
+            missing = missing_extra(error)
+            if missing is None:
                 raise
-            sys.exit(f"{type(lacks).__name__}: {lacks}")
+            sys.exit(f"{type(missing).__name__}: {missing}")
         except BrokenPipeError:
             # Whoever read has enough, as `head` does: what is still in the buffer must not complain at the exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -49,65 +50,57 @@ def _plainly(command: Callable[[Namespace], None]) -> Callable[[Namespace], None
     return run
 
 
-def _looked(args: Namespace) -> str:
-    from airflow_mlops_provider.discovery import looked
+def _where_to_look(args: Namespace) -> str:
     from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
 
     root = getattr(args, "root", None) or ArtifactStoreHook().settings()["root"]
-    return looked(root, getattr(args, "dags", None))
+    return discovery.where_to_look(root, getattr(args, "dags", None))
 
 
 @_plainly
 def products(args: Namespace) -> None:
-    """List the products in reach."""
-    from airflow_mlops_provider import discovery as reach
-
-    broken: list[str] = []
-    found, places = reach.products(args.dags, broken), ", ".join(map(str, reach.folders(args.dags)))
+    """List the products that are found; exit status 1 if one of them cannot be used."""
+    folders, errors = discovery.product_folders(args.dags), list[str]()
+    usable = discovery.products(folders, errors)
     if args.json:
-        print(json.dumps([product.to_json() for product in found], indent=1))
-    elif found:
-        _table(("product", "goal", "owner"), [(p.name, p.goal, p.business.owners.ml_engineer) for p in found])
-    count = f"{len(found) or 'no'} product{'s' * (len(found) != 1)} in {places}"
-    print(count if found or broken else f"{count}. {ELSEWHERE}", file=sys.stderr)
-    if broken:
-        sys.exit("\n".join(broken))
-
-
-ELSEWHERE = (
-    "A product is a folder there with a product.py; name another place with --dags, AIRFLOW__MLOPS__PRODUCTS_FOLDERS, "
-    "AIRFLOW__CORE__DAGS_FOLDER or, with all its settings, AIRFLOW_HOME"
-)
+        print(json.dumps([product.to_json() for product in usable], indent=1))
+    elif usable:
+        console().print(
+            table(("product", "goal", "owner"), [(p.name, p.goal, p.business.owners.ml_engineer) for p in usable])
+        )
+    count = f"{len(usable) or 'no'} product{'s' * (len(usable) != 1)} in {', '.join(map(str, folders))}"
+    print(count if usable or errors else f"{count}. {NO_PRODUCT}", file=sys.stderr)
+    if errors:
+        sys.exit("\n".join(errors))
 
 
 @_plainly
 def versions(args: Namespace) -> None:
     """Show a product's model versions: every move and its reason."""
-    from airflow_mlops_provider import discovery as reach
     from airflow_mlops_provider.hooks import defaults
     from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
     from airflow_mlops_provider.storage.ledger import Ledger
 
     store = ArtifactStoreHook().store()
-    product = reach.known(store, args.product)  # a mistyped name is not a product without versions
+    product = discovery.known_product(store, args.product)  # a mistyped name is not a product without versions
     entries = Ledger(store, args.product).entries()
     if args.json:
         print(json.dumps([entry.to_json() for entry in entries], indent=1))
     elif entries:
         rows = [(f"{e.at:%F %T}", f"v{e.version.version}", e.status.value, e.reason, e.by) for e in entries]
-        _table(("at (UTC)", "version", "became", "because", "by"), rows)
+        console().print(table(("at (UTC)", "version", "became", "because", "by"), rows))
     else:
-        steps = reach.first_steps(product, defaults.landing_root(store.uri))
+        steps = discovery.first_steps(product, defaults.landing_root(store.uri))
         print(f"{args.product} has no model version in {store.uri}: {steps}")
 
 
 @_plainly
 def reproduce(args: Namespace) -> None:
     """Make a model version again from its record; exit status 1 if anything differs."""
-    from airflow_mlops_provider.cli.reproduce import run
-    from airflow_mlops_provider.discovery import put_in_reach
+    from airflow_mlops_provider.cli.reproduction.reproduce import run
+    from airflow_mlops_provider.runtime.code import make_importable
 
-    put_in_reach(args.dags)
+    make_importable(discovery.product_folders(args.dags))
     if not run(args):
         sys.exit(1)
 
@@ -122,73 +115,61 @@ def lineage(args: Namespace) -> None:
 
 @_plainly
 def feedback(args: Namespace) -> None:
-    """Show what is asked of data engineering and waits for an answer, or answer it."""
-    from airflow_mlops_provider import discovery as reach
+    """Show the open requests to data engineering, or answer one."""
     from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
     from airflow_mlops_provider.storage.change_requests import ChangeRequests
 
     if args.answer and not args.close:
         raise ConfigurationError("--answer says what became of a request: name the request with --close")
     store = ArtifactStoreHook().store()
-    reach.known(store, args.product)  # a mistyped name is not a product without requests
-    kept = ChangeRequests(store, args.product)
+    discovery.known_product(store, args.product)  # a mistyped name is not a product without requests
+    requests = ChangeRequests(store, args.product)
     if args.close:
-        answered = kept.close(args.close, args.answer or "done")
-        print(f"closed {answered.key}: {answered.what}")
+        closed = requests.close(args.close, args.answer or "done")
+        print(f"closed {closed.key}: {closed.what}")
         return
-    waiting = kept.open()
+    waiting = requests.open()
     if args.json:
-        print(json.dumps([{"key": one.key, **one.to_json()} for one in waiting], indent=1))
+        print(json.dumps([{"key": request.key, **request.to_json()} for request in waiting], indent=1))
     elif not waiting:
         print(
-            f"nothing is asked of the data engineer of {args.product}. Requests come from experiments: the form of "
+            f"no open requests to the data engineer of {args.product}. Requests come from experiments: the form of "
             f"{args.product}_experimentation takes them, and its search sends its own"
         )
     else:
-        rows = [(one.key, f"{one.at:%F %T}", one.to, one.what, one.by, "\n".join(one.evidence)) for one in waiting]
-        _table(("request", "at (UTC)", "asked of", "what", "by", "evidence"), rows)
+        rows = [(r.key, f"{r.at:%F %T}", r.to, r.what, r.by, "\n".join(r.evidence)) for r in waiting]
+        console().print(table(("request", "at (UTC)", "to", "what", "by", "evidence"), rows))
 
 
 @_plainly
 def demo(args: Namespace) -> None:
     """Replay the reference product's months."""
     from airflow_mlops_provider.demo.replay import run
-    from airflow_mlops_provider.discovery import bundle
 
-    run(args.home, bundle(args.dags), args.port, args.serving_port, args.months)
+    run(args.home, discovery.dag_folder(args.dags), args.port, args.serving_port, args.months)
 
 
 @_plainly
 def up(args: Namespace) -> None:
     """Start a local Airflow and MLflow and leave them running."""
     from airflow_mlops_provider.demo.up import start_and_leave
-    from airflow_mlops_provider.discovery import bundle
 
-    start_and_leave(args.home, bundle(args.dags), args.port, args.mlflow_port, args.serving_port)
+    start_and_leave(args.home, discovery.dag_folder(args.dags), args.port, args.mlflow_port, args.serving_port)
 
 
 @_plainly
 def down(args: Namespace) -> None:
-    """Stop what ``up`` started: from the home named, else from the one at hand, else from the default one."""
+    """Stop what ``up`` started: from the home named, else from ``AIRFLOW_HOME``, else from the default one."""
     from airflow_mlops_provider.cli.definition import HOME
-    from airflow_mlops_provider.demo.stack import recorded, stop_running
+    from airflow_mlops_provider.demo.local_airflow.stack import recorded, stop_running
 
     if args.home and not args.home.is_dir():
         raise ConfigurationError(f"there is no folder {args.home}; give the --home that `airflow mlops up` was given")
     homes = [args.home] if args.home else [Path(os.environ.get("AIRFLOW_HOME") or HOME), HOME]
-    home = next((one for one in homes if recorded(one)), homes[-1])
+    home = next((home for home in homes if recorded(home)), homes[-1])
     stopped = stop_running(home)
     if stopped:
         print(f"stopped {', '.join(stopped)} of {home}")
     else:
         where = " or ".join(dict.fromkeys(map(str, homes)))
         print(f"nothing was running from {where}; what `airflow mlops up` started elsewhere is named with --home")
-
-
-def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    table = Table()
-    for name in head:
-        table.add_column(name, overflow="fold")  # a run's id cut short could not be looked for
-    for row in rows:
-        table.add_row(*(escape(str(cell)) for cell in row))
-    console().print(table)

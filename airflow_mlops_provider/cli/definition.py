@@ -12,10 +12,11 @@ from airflow_mlops_provider.demo import AIRFLOW_PORT, MLFLOW_PORT
 
 COMMANDS = "airflow_mlops_provider.cli.commands"
 HOME = Path("var/demo")
-MOST_MONTHS = 12  # the reference product's data is one year's
+MAX_MONTHS = 12  # the reference product's data is one year's
+HERE, RECORDED = "here", "recorded"
 
 
-def _whole(least: int, most: int) -> Callable[[str], int]:
+def _integer(least: int, most: int) -> Callable[[str], int]:
     def number(text: str) -> int:
         if not (text.isdecimal() and text.isascii() and least <= int(text[:9]) <= most):
             raise ArgumentTypeError(f"{text!r} is no whole number from {least} to {most}")
@@ -24,7 +25,7 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
     return number
 
 
-_port = _whole(1, 65535)
+_port = _integer(1, 65535)
 
 ARG_HOME = Arg(("--home",), help=f"folder for everything it writes (default: {HOME})", default=HOME, type=Path)
 ARG_RUNNING_HOME = Arg(
@@ -46,27 +47,27 @@ ARG_SERVING_PORT = Arg(
 ARG_MLFLOW_PORT = Arg(
     ("--mlflow-port",), help=f"port of MLflow's pages (default: {MLFLOW_PORT})", default=MLFLOW_PORT, type=_port
 )
-ARG_MONTHS = Arg(("--months",), help="data intervals to replay (default: 7)", default=7, type=_whole(1, MOST_MONTHS))
+ARG_MONTHS = Arg(("--months",), help="data intervals to replay (default: 7)", default=7, type=_integer(1, MAX_MONTHS))
 ARG_PRODUCT = Arg(("product",), help="the product's name")
 REPRODUCE = (
-    "First it compares what stands here and now with the record: delivered files, code and settings of each step, "
-    "packages, kept results. If all is the same, it makes raw tables, features, training set, model and evaluation "
-    "again: with the code of the recorded commit, in a clean environment, in a new artifact "
-    "root with a feature store and an MLflow of its own, and each job at the configured place. It stops at the first "
-    "thing that differs. The last line is `identical` (exit status 0) or `differs: ...` with that thing (1)."
+    "First it compares the present with the record: delivered files, code and settings of each step, packages, kept "
+    "results. If all is the same, it makes raw tables, features, training set, model and evaluation again: with the "
+    "code of the recorded commit, in a clean environment, in a new artifact root with a feature store and an MLflow "
+    "of its own, and each job at the configured place. It stops at the first thing that differs. The last line is "
+    "`identical` (exit status 0) or `differs: ...` with that thing (1)."
 )
 ARG_VERSION = Arg(("version",), metavar="PRODUCT@VERSION", help="a model version, such as flight_delay@1")
 ARG_ROOT = Arg(("--root",), help="artifact root with the records (default: the configured one)", default=None)
-ARG_LANDING = Arg(("--landing",), help="where deliveries lie (default: where they lay then)", default=None)
+ARG_LANDING = Arg(("--landing",), help="landing root with the deliveries (default: the recorded one)", default=None)
 ARG_REPOSITORY = Arg(
     ("--repository",), help="path or URL of a repository with the recorded commit (default: the one on record)"
 )
 ARG_AT = Arg(
     ("--at",),
-    choices=("here", "recorded"),
-    default="here",
-    help="here: code and settings that stand here and differ from the record end it; "
-    "recorded: they are left aside, and only the record's own count (default: here)",
+    choices=(HERE, RECORDED),
+    default=HERE,
+    help=f"{HERE}: stop if the code or settings here differ from the record; "
+    f"{RECORDED}: ignore those here and use the recorded ones (default: {HERE})",
 )
 ARG_WORK = Arg(
     ("--work",),
@@ -79,16 +80,16 @@ ARG_MODEL = Arg(("model",), nargs="?", metavar="PRODUCT@VERSION", help="a model 
 ARG_DATASET = Arg(
     ("--dataset",),
     metavar="HASH",
-    help="instead, any dataset (raw, clean, features, training), by the start of its hash",
+    help="instead, any dataset on record (raw, clean, features, training set, ...), by the start of its hash",
 )
 ARG_FILE = Arg(
     ("--file",),
     metavar="FILE",
     help="instead, a delivered file: the file itself, its name, or the start of its SHA-256",
 )
-ARG_GRAPH = Arg(("--graph",), metavar="FILE", help="draw it into this SVG file", default=None, type=Path)
-ARG_CLOSE = Arg(("--close",), metavar="REQUEST", help="answer this request, so that it is not listed any more")
-ARG_ANSWER = Arg(("--answer",), help="with --close: what became of it, such as a commit (default: done)")
+ARG_GRAPH = Arg(("--graph",), metavar="FILE", help="draw the version into this SVG file", default=None, type=Path)
+ARG_CLOSE = Arg(("--close",), metavar="REQUEST", help="answer this request, which takes it off the list")
+ARG_ANSWER = Arg(("--answer",), help="with --close: what was done, such as a commit (default: done)")
 ARG_JSON = Arg(("--json",), help="print JSON instead of a table", action="store_true")
 
 
@@ -99,13 +100,13 @@ def get_mlops_cli_commands() -> list[CLICommand]:
     ]
 
 
-def _command(name: str, says: str, *args: Arg, more: str = "", such_as: tuple[str, ...]) -> ActionCommand:
-    """Return a command; its examples stand at the end of its help, where they can be copied from."""
-    lines = "\n".join(f"  {example}" for example in such_as)
+def _command(name: str, summary: str, *args: Arg, more: str = "", examples: tuple[str, ...]) -> ActionCommand:
+    """Return a command whose help ends with examples to copy."""
+    lines = "\n".join(f"  {example}" for example in examples)
     return ActionCommand(
         name=name,
-        help=says,
-        description=f"{says}. {more}",
+        help=summary,
+        description=f"{summary}. {more}",
         epilog=f"Examples:\n{lines}",
         func=lazy_load_command(f"{COMMANDS}.{name}"),
         args=args,
@@ -115,49 +116,51 @@ def _command(name: str, says: str, *args: Arg, more: str = "", such_as: tuple[st
 _ALL = (
     _command(
         "products",
-        "List the products in reach, with goal and owner",
+        "List the products that are found, with goal and owner",
         ARG_OWN_DAGS,
         ARG_JSON,
-        more="They lie in the DAG folders of the Airflow in AIRFLOW_HOME, or in AIRFLOW__MLOPS__PRODUCTS_FOLDERS.",
-        such_as=("airflow mlops products", "airflow mlops products --dags my/dags --json"),
+        more="A product is a folder with a product.py in a DAG folder of the Airflow in AIRFLOW_HOME, or in "
+        "AIRFLOW__MLOPS__PRODUCTS_FOLDERS. One that cannot be used is named with file and line (exit status 1).",
+        examples=("airflow mlops products", "airflow mlops products --dags my/dags --json"),
     ),
     _command(
         "versions",
-        "Show a product's model versions, where each stands and why",
+        "Show a product's model versions: each status that they had, and why",
         ARG_PRODUCT,
         ARG_JSON,
         more="Read from the artifact root of the Airflow that AIRFLOW_HOME names.",
-        such_as=(f"AIRFLOW_HOME={HOME} airflow mlops versions flight_delay",),
+        examples=(f"AIRFLOW_HOME={HOME} airflow mlops versions flight_delay",),
     ),
     _command(
         "feedback",
-        "Show what is asked of a product's data engineer and waits for an answer",
+        "Show the open requests to a product's data engineer, or answer one",
         ARG_PRODUCT,
         ARG_CLOSE,
         ARG_ANSWER,
         ARG_JSON,
-        such_as=(
+        more="Requests come from experiments: a person's, by the pipeline's form, and those of a search itself.",
+        examples=(
             "airflow mlops feedback flight_delay",
             "airflow mlops feedback flight_delay --close REQUEST --answer 'wind is delivered since June'",
         ),
     ),
     _command(
         "lineage",
-        "Show all that a model version was made of; or, for some data, the versions that were made of it",
+        "Show all that a model version was made of, or the versions that some data was used for",
         ARG_MODEL,
         ARG_DATASET,
         ARG_FILE,
         ARG_ROOT,
         ARG_GRAPH,
         ARG_JSON,
-        such_as=(
+        examples=(
             f"AIRFLOW_HOME={HOME} airflow mlops lineage flight_delay@2 --graph lineage.svg",
             f"AIRFLOW_HOME={HOME} airflow mlops lineage --file flights/2013-03.csv",
         ),
     ),
     _command(
         "reproduce",
-        "Make a model version again from its record, and say whether it is identical or what differs first",
+        "Make a model version again from its record: identical, or what differs first",
         ARG_VERSION,
         ARG_AT,
         ARG_ROOT,
@@ -168,7 +171,7 @@ _ALL = (
         ARG_KEEP,
         ARG_JSON,
         more=REPRODUCE,
-        such_as=(f"AIRFLOW_HOME={HOME} airflow mlops reproduce flight_delay@2 --at recorded",),
+        examples=(f"AIRFLOW_HOME={HOME} airflow mlops reproduce flight_delay@2 --at recorded",),
     ),
     _command(
         "demo",
@@ -178,7 +181,9 @@ _ALL = (
         ARG_PORT,
         ARG_SERVING_PORT,
         ARG_MONTHS,
-        such_as=("airflow mlops demo", "airflow mlops demo --home /tmp/demo --port 8081 --months 5"),
+        more="It takes some minutes, stops everything at its end, and leaves summary.html and all results in its home; "
+        "`airflow mlops up` shows them. The home is emptied first if an earlier demo made it, else refused.",
+        examples=("airflow mlops demo", "airflow mlops demo --home /tmp/demo --port 8081 --months 5"),
     ),
     _command(
         "up",
@@ -188,13 +193,14 @@ _ALL = (
         ARG_PORT,
         ARG_MLFLOW_PORT,
         ARG_SERVING_PORT,
-        more="It takes any folder of DAG files and products; others may lie in AIRFLOW__MLOPS__PRODUCTS_FOLDERS.",
-        such_as=("airflow mlops up", "airflow mlops up --dags my/dags --home my/home --port 8081 --mlflow-port 5001"),
+        more="It takes any folder of DAG files and products; more products are found in "
+        "AIRFLOW__MLOPS__PRODUCTS_FOLDERS. Ports, password and folders are printed at the end.",
+        examples=("airflow mlops up", "airflow mlops up --dags my/dags --home my/home --port 8081 --mlflow-port 5001"),
     ),
     _command(
         "down",
         "Stop what `up` started, and everything its tasks started",
         ARG_RUNNING_HOME,
-        such_as=("airflow mlops down", "airflow mlops down --home my/home"),
+        examples=("airflow mlops down", "airflow mlops down --home my/home"),
     ),
 )

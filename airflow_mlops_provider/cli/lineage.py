@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from rich.markup import escape
-from rich.table import Table
 
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
@@ -17,27 +16,26 @@ from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.records.lineage import HISTORY, JUDGED, LEARNED, Item, Lineage, Made, item_of
 from airflow_mlops_provider.lifecycle.records.uses import Found, Use, read_from, use, with_hash
 from airflow_mlops_provider.lifecycle.references import Dataset
-from airflow_mlops_provider.render.formats import interval as month
-from airflow_mlops_provider.render.terminal import console
+from airflow_mlops_provider.render.formats import interval as format_interval
+from airflow_mlops_provider.render.terminal import console, table
 from airflow_mlops_provider.storage.artifacts import file_hash, open_store
 from airflow_mlops_provider.storage.records import Records
 from airflow_mlops_provider.ui.lineage import drawing, product_code, rows_of
 from airflow_mlops_provider.ui.lineage_page import commit_of, training_facts
 
 SHORT = 12
-MOST_INTERVALS = 3
-DATASETS = ("extract", "clean", "compute", "training_set")
+MAX_INTERVALS = 3
 NOTHING = "-"
 
 
 def run(args: Namespace) -> None:
-    """Print, and draw, what was asked for: a version's lineage, or the versions that some data went into."""
-    asked = [name for name in ("model", "dataset", "file") if getattr(args, name)]
-    if len(asked) != 1:
+    """Print, and draw, a version's lineage, or print the versions that some data went into."""
+    given = [name for name in ("model", "dataset", "file") if getattr(args, name)]
+    if len(given) != 1:
         raise ConfigurationError(
-            f"give one of PRODUCT@VERSION, --dataset and --file, not {' and '.join(asked) or 'none'}"
+            f"give one of PRODUCT@VERSION, --dataset and --file, not {' and '.join(given) or 'none'}"
         )
-    if args.graph and asked != ["model"]:
+    if args.graph and given != ["model"]:
         raise ConfigurationError("--graph draws a model version; give PRODUCT@VERSION with it")
     hook = ArtifactStoreHook()
     records = Records(open_store(args.root, hook.secrets()) if args.root else hook.store())
@@ -49,10 +47,10 @@ def run(args: Namespace) -> None:
 
 def parse_version(text: str) -> tuple[str, int]:
     """Return the name and the number in ``PRODUCT@VERSION``. :raises ConfigurationError: if it is none."""
-    found = re.fullmatch(r"([a-z][a-z0-9_]{0,62})@v?(\d{1,9})", text, re.ASCII)
-    if found is None:
+    match = re.fullmatch(r"([a-z][a-z0-9_]{0,62})@v?(\d{1,9})", text, re.ASCII)
+    if match is None:
         raise ConfigurationError(f"{text!r} is no PRODUCT@VERSION; write it as flight_delay@2")
-    return found[1], int(found[2])
+    return match[1], int(match[2])
 
 
 # --- model → data -----------------------------------------------------------------------------------------------------
@@ -78,14 +76,10 @@ def show_version(graph: Lineage, file: Path | None, as_json: bool) -> None:
     }
     for title, (head, rows) in tables.items():
         if rows:
-            terminal.print(_table(title, head, rows))
-    terminal.print(_table("\nHow", ("", ""), training_facts(graph)))
+            terminal.print(table(head, rows, title))
+    terminal.print(table(("", ""), training_facts(graph), "\nHow"))
     if file is not None:
-        terminal.print(f"\ndrawn    {file.resolve()}", markup=False)
-
-
-def _lines(graph: Lineage) -> list[tuple[str, ...]]:
-    return [_line(item, graph) for item in _sorted(graph)]
+        terminal.print(f"\ngraph    {file.resolve()}", markup=False)
 
 
 def _line(item: Item, graph: Lineage) -> tuple[str, ...]:
@@ -98,23 +92,23 @@ def _line(item: Item, graph: Lineage) -> tuple[str, ...]:
 
 def _span(item: Item, graph: Lineage) -> str:
     """Return which intervals a training set took as what, and as what it took an interval; empty for anything else."""
-    of, told = {one.id: one.interval for one in graph.items}, []
+    interval_of, lines = {each.id: each.interval for each in graph.items}, []
     for role in (LEARNED, JUDGED, HISTORY):
         links = [link for link in graph.links if link.role == role]
-        taken = [span for link in links if link.target == item.id and (span := of[link.source])]
-        told += [f"{role} {_listed(taken)}"] if taken and role != HISTORY else []
-        told += [f"{_when(item)}: {role}" for link in links if link.source == item.id]
-    return "\n".join(told)
+        used = [interval for link in links if link.target == item.id and (interval := interval_of[link.source])]
+        lines += [f"{role} {_listed(used)}"] if used and role != HISTORY else []
+        lines += [f"{_when(item)}: {role}" for link in links if link.source == item.id]
+    return "\n".join(lines)
 
 
 def _listed(intervals: Iterable[Interval]) -> str:
     """Return some intervals in their order, or of many the first and the last."""
-    names = [month(one) for one in sorted(intervals, key=lambda one: one.start)]
-    return ", ".join(names) if len(names) <= MOST_INTERVALS else f"{names[0]} to {names[-1]}, {len(names)} intervals"
+    names = [format_interval(interval) for interval in sorted(intervals, key=lambda interval: interval.start)]
+    return ", ".join(names) if len(names) <= MAX_INTERVALS else f"{names[0]} to {names[-1]}, {len(names)} intervals"
 
 
 def _when(item: Item) -> str:
-    return month(item.interval) if item.interval else NOTHING
+    return format_interval(item.interval) if item.interval else NOTHING
 
 
 def _runs(graph: Lineage) -> list[tuple[str, ...]]:
@@ -136,8 +130,8 @@ def _views(graph: Lineage) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     features = {item.interval: item for item in graph.items if item.kind == "features" and item.interval}
     names = sorted({name for item in features.values() for name in item.parts})
     lines = [
-        (month(interval), *(features[interval].parts.get(name, NOTHING)[:SHORT] for name in names))
-        for interval in sorted(features, key=lambda one: one.start)
+        (format_interval(interval), *(features[interval].parts.get(name, NOTHING)[:SHORT] for name in names))
+        for interval in sorted(features, key=lambda interval: interval.start)
     ]
     return ("interval", *(name.removesuffix(".parquet") for name in names)), lines
 
@@ -154,7 +148,7 @@ def _files(graph: Lineage) -> list[tuple[str, ...]]:
 def _sorted(graph: Lineage) -> list[Item]:
     """Return the results from the model back to the raw data, of each kind the oldest first."""
     kinds = list(dict.fromkeys(item.kind for item in graph.items))
-    return sorted(graph.items, key=lambda one: (kinds.index(one.kind), one.interval.key if one.interval else ""))
+    return sorted(graph.items, key=lambda item: (kinds.index(item.kind), item.interval.key if item.interval else ""))
 
 
 # --- data → models ----------------------------------------------------------------------------------------------------
@@ -171,53 +165,48 @@ def uses(records: Records, dataset: str | None, file: str | None) -> tuple[list[
         for product in records.products()
         for number in sorted({entry.version.version for entry in records.entries(product)})
     ]
-    every = [item for graph in graphs for item in graph.items]
-    known = list({item.id: item for item in (*every, *_unused(records))}.values())
+    items = [item for graph in graphs for item in graph.items] + list(_datasets(records))
+    known = list({item.id: item for item in items}.values())
     if dataset:
-        found = with_hash(known, dataset)
+        data = with_hash(known, dataset)
     else:
-        at_hand = Path(str(file)).is_file()
-        found = read_from(known, str(file), file_hash(Path(str(file))) if at_hand else None)
-    return found, [made for graph in graphs if (made := use(graph, found))]
+        path = Path(str(file))
+        data = read_from(known, str(file), file_hash(path) if path.is_file() else None)
+    return data, [made for graph in graphs if (made := use(graph, data))]
 
 
-def _unused(records: Records) -> Iterator[Item]:
-    """Yield the datasets on record, of which those count that no version was made of."""
+def _datasets(records: Records) -> Iterator[Item]:
+    """Yield every dataset on record, whatever job made it: also those that no version was made of."""
     for product in records.declared():
-        for manifest in records.all(product, *DATASETS):
-            if isinstance(manifest.result, Dataset):
+        for manifest in records.all(product):
+            if isinstance(manifest.result, Dataset) and manifest.outputs:
                 yield item_of(Made(manifest.result, manifest))
 
 
-def show_uses(found: Sequence[Found], made: Sequence[Use], as_json: bool) -> None:
-    """Print what some data is, and where each version stands that was made of it."""
+def show_uses(data: Sequence[Found], versions: Sequence[Use], as_json: bool) -> None:
+    """Print what some data is, and the status of each version that was made of it."""
     if as_json:
-        print(
-            json.dumps({"data": [one.to_json() for one in found], "models": [one.to_json() for one in made]}, indent=1)
-        )
+        lists = {"data": data, "models": versions}
+        print(json.dumps({name: [entry.to_json() for entry in entries] for name, entries in lists.items()}, indent=1))
         return
     terminal = console()
-    data = [
-        (one.item.kind, _when(one.item), one.item.hash[:SHORT], f"{one.file} {one.sha256[:SHORT]}", rows_of(one.item))
-        for one in found
-    ]
-    terminal.print(_table("Data", ("what", "interval", "content", "read from", "rows"), data))
     rows = [
-        (f"{one.name}@{one.version}", one.status.value, f"{one.since:%F %T}", one.reason, " → ".join(one.through))
-        for one in made
+        (
+            entry.item.kind,
+            _when(entry.item),
+            entry.item.hash[:SHORT],
+            f"{entry.file} {entry.sha256[:SHORT]}",
+            rows_of(entry.item),
+        )
+        for entry in data
+    ]
+    terminal.print(table(("what", "interval", "content", "read from", "rows"), rows, "Data"))
+    rows = [
+        (f"{each.name}@{each.version}", each.status.value, f"{each.since:%F %T}", each.reason, " → ".join(each.through))
+        for each in versions
     ]
     if rows:
-        terminal.print(
-            _table("\nModel versions made of it", ("model", "stands", "since (UTC)", "because", "way"), rows)
-        )
+        head = ("model", "status", "since (UTC)", "because", "way")
+        terminal.print(table(head, rows, "\nModel versions made of it"))
     else:
         terminal.print("\nNo model version was made of it.")
-
-
-def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    made = Table(title=title, title_justify="left", show_header=any(head))
-    for name in head:
-        made.add_column(name, overflow="fold")
-    for row in rows:
-        made.add_row(*map(escape, row))
-    return made

@@ -21,17 +21,14 @@ VERSIONS = ("version", "trained because", "challenger", "champion", "baseline", 
 def show(console: Console, summary: dict[str, Any], home: Path) -> None:
     """Print what happened, with the reasons, and where to look further."""
     console.print(f"\n[bold]{escape(summary['goal'])}[/]\n")
-    months = _table("Timeline", *TIMELINE[:2], f"{summary['metric']} [95 %]", *TIMELINE[2:])
-    for row in timeline(summary):
-        months.add_row(*map(escape, row))
-    console.print(months)
-    versions = _table(f"\nVersions: {summary['metric']} on the same later month", *VERSIONS)
-    for row in version_rows(summary):
-        versions.add_row(*map(escape, row))
-    console.print(versions)
-    if found := summary["experiment"]:
-        console.print(f"\n[bold]Experiment: {found['stopped']}[/]")
-        for line in experiment(found):
+    head = (*TIMELINE[:2], f"{summary['metric']} [95 %]", *TIMELINE[2:])
+    console.print(_table("Timeline", head, timeline(summary)))
+    title = f"\nVersions: {summary['metric']} on the same later month"
+    console.print(_table(title, VERSIONS, version_rows(summary)))
+    search = summary["experiment"]
+    if search:
+        console.print(f"\n[bold]Experiment: {search['stopped']}[/]")
+        for line in experiment(search):
             console.print(f"  {line}", markup=False)
     live = summary["live"]
     console.print(f"\n[bold]Live: {'version ' + str(live['version']) if live else 'nothing'}[/]")
@@ -45,13 +42,13 @@ def show(console: Console, summary: dict[str, Any], home: Path) -> None:
 def timeline(summary: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     """Yield one row per data interval; the last column says what was decided about training, and why."""
     for month in summary["months"]:
-        predictions, drift, found = (month.get(key) or {} for key in ("predictions", "drift", "performance"))
-        metric = found.get("metric")
+        predictions, drift, performance = (month.get(key) or {} for key in ("predictions", "drift", "performance"))
+        metric = performance.get("metric")
         yield (
             short(month["interval"]),
             f"v{predictions['version']}" if predictions else NOTHING,
             str(Estimate(**metric)) if metric else NOTHING,
-            str(found.get("pending", NOTHING)),
+            str(performance.get("pending", NOTHING)),
             f"{drift['share']:.0%}" if drift else NOTHING,
             f"{drift['prediction']:.3f}" if drift else NOTHING,
             "\n".join(map(decided, decisions(summary, month["interval"]))),
@@ -60,7 +57,7 @@ def timeline(summary: dict[str, Any]) -> Iterator[tuple[str, ...]]:
 
 def decisions(summary: dict[str, Any], interval: str) -> list[dict[str, Any]]:
     """Return what was decided about training upon one interval's events."""
-    return [one for one in summary["decisions"] if one["interval"] == interval]
+    return [decision for decision in summary["decisions"] if decision["interval"] == interval]
 
 
 def decided(decision: dict[str, Any]) -> str:
@@ -71,30 +68,30 @@ def decided(decision: dict[str, Any]) -> str:
 def version_rows(summary: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     """Yield one row per model version."""
     for version in summary["versions"]:
-        found, last = version["evaluation"], version["moves"][-1]
+        evaluation, last = version["evaluation"], version["moves"][-1]
         yield (
             f"v{version['version']}",
             version["moves"][0]["reason"].removeprefix("trained because: "),
             *(
-                str(Estimate(**found[name])) if found[name] else NOTHING
+                str(Estimate(**evaluation[name])) if evaluation[name] else NOTHING
                 for name in ("challenger", "champion", "baseline")
             ),
-            f"{found['gain']['value']:+.4f}" if found["gain"] else NOTHING,
+            f"{evaluation['gain']['value']:+.4f}" if evaluation["gain"] else NOTHING,
             f"{last['status']}: {last['reason']}",
         )
 
 
-def experiment(found: dict[str, Any]) -> Iterator[str]:
+def experiment(search: dict[str, Any]) -> Iterator[str]:
     """Yield what came of the experiment, one sentence at a time."""
-    best = found["best"]
+    best = search["best"]
     if best:
-        today = f", today's settings {found['current']:.4f}" if found["current"] is not None else ""
+        today = f", today's settings {search['current']:.4f}" if search["current"] is not None else ""
         reached = f"trial {best['trial']} with {best['algorithm']}: {best['metric']} {best['value']:.4f}"
-        yield f"best: {reached}{today}, naive baseline {found['baseline']:.4f}"
-    if found["branch"]:
-        yield f"the winner waits for a review on branch {found['branch']} of {found['remote']}"
-    yield from (f"nothing to review: {why}" for why in found["not_exported"])
-    yield from (f"{name} was left out: {why}" for name, why in found["left_out"].items())
+        yield f"best: {reached}{today}, naive baseline {search['baseline']:.4f}"
+    if search["branch"]:
+        yield f"the winner waits for a review on branch {search['branch']} of {search['remote']}"
+    yield from (f"nothing to review: {why}" for why in search["not_exported"])
+    yield from (f"{name} was left out: {why}" for name, why in search["left_out"].items())
 
 
 def short(interval: str) -> str:
@@ -103,9 +100,11 @@ def short(interval: str) -> str:
     return f"{start:%b %Y}" if start.day == 1 and not start.hour else f"{start:%d %b %H:%M}".removesuffix(" 00:00")
 
 
-def _table(title: str, *head: str) -> Table:
-    made = Table(title=title, title_justify="left", title_style="bold")
+def _table(title: str, head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> Table:
+    table, texts = Table(title=title, title_justify="left", title_style="bold"), {"training", *VERSIONS[1::5]}
     for name in head:
         figures = name in {"pending", "drifted", "moved", "gain"}
-        made.add_column(name, justify="right" if figures else "left", no_wrap=name not in {"training", *VERSIONS[1::5]})
-    return made
+        table.add_column(name, justify="right" if figures else "left", no_wrap=name not in texts)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    return table

@@ -12,10 +12,10 @@ from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Reference, Report
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, live_version
-from airflow_mlops_provider.runtime.runner import read_manifest
 from airflow_mlops_provider.storage.artifacts import FolderStore
 from airflow_mlops_provider.storage.intervals import current
 from airflow_mlops_provider.storage.ledger import Ledger
+from airflow_mlops_provider.storage.records import Records
 
 #: The task that decides whether a training is due.
 PLAN = "features.plan"
@@ -57,9 +57,7 @@ def links(product: MLProduct) -> dict[str, str]:
 
 def manifests(store: FolderStore, product: MLProduct, job: str) -> list[Manifest]:
     """Return the manifests of a job, in the order in which they ended."""
-    keys = [key.rpartition("/")[0] for key in store.list(f"{product.name}/{job}") if key.endswith("/manifest.json")]
-    found = [manifest for key in keys if (manifest := read_manifest(store, key))]
-    return sorted(found, key=lambda manifest: manifest.ended)
+    return sorted(Records(store).all(product.name, job), key=lambda manifest: manifest.ended)
 
 
 def months(store: FolderStore, product: MLProduct) -> list[dict[str, Any]]:
@@ -76,7 +74,7 @@ def months(store: FolderStore, product: MLProduct) -> list[dict[str, Any]]:
         record: dict[str, Any] = {"interval": name, "rows": dataset.facts["rows"], "features": dataset.hash}
         if name in predictions:
             record["predictions"] = predictions[name].facts
-        record.update({job: _told(reports[name]) for job, reports in seen.items() if name in reports})
+        record.update({job: _report_facts(reports[name]) for job, reports in seen.items() if name in reports})
         records.append(record)
     return records
 
@@ -96,11 +94,11 @@ def versions(store: FolderStore, product: MLProduct, entries: list[LedgerEntry])
                 "trained_on": data["facts"]["train"],
                 "training_rows": data["facts"]["rows"]["train"],
                 "training_set": data["hash"],
-                "validation": _told(valid[data["hash"]]),
+                "validation": _report_facts(valid[data["hash"]]),
                 "mlflow_run": version.facts["run_id"],
                 "mlflow_page": f"{links(product)['mlflow']}/#/runs/{version.facts['run_id']}",
                 "evaluation": report.facts["evaluation"],
-                "page": _told(report)["page"],
+                "page": _report_facts(report)["page"],
                 "moves": [],
             },
         )
@@ -123,9 +121,9 @@ def drift_events(watch: Watch, product: MLProduct, runs: list[dict[str, Any]]) -
             "at": event["timestamp"],
             **{key: event["extra"][key] for key in ("interval", "version", "crossed", "evidence")},
             "sent_by": event["source_run_id"],
-            "started": [run["run_id"] for run in runs if event["id"] in [one["id"] for one in run["events"]]],
+            "started": [run["run_id"] for run in runs if event["id"] in [cause["id"] for cause in run["events"]]],
         }
-        for event in watch.stack.asset_events(name_pattern=name)
+        for event in watch.stack.api.asset_events(name_pattern=name)
         if event["name"] == name
     ]
 
@@ -137,15 +135,13 @@ def experiment(store: FolderStore, product: MLProduct) -> dict[str, Any] | None:
         return None
     report = concluded[-1].result
     assert isinstance(report, Report)
-    exported = [m.result.facts for m in manifests(store, product, "export_settings") if m.result]
-    gone: dict[str, Any] = next(
-        (facts for facts in reversed(exported) if facts.get("study") == report.facts["study"]), {}
-    )
+    exports = [m.result.facts for m in manifests(store, product, "export_settings") if m.result]
+    export = next((facts for facts in reversed(exports) if facts.get("study") == report.facts["study"]), {})
     return {
-        **_told(report),
+        **_report_facts(report),
         "run_id": concluded[-1].spec.run.run_id,
         "not_exported": list(report.broken),
-        **{name: gone.get(name) for name in ("remote", "branch", "commit")},
+        **{name: export.get(name) for name in ("remote", "branch", "commit")},
     }
 
 
@@ -160,23 +156,23 @@ def live(entries: list[LedgerEntry]) -> dict[str, Any] | None:
 
 def _reports(store: FolderStore, product: MLProduct, job: str, **params: str) -> dict[str, Reference]:
     """Return a job's newest report of each interval, by the interval's name."""
-    found = [m for m in manifests(store, product, job) if params.items() <= m.spec.params.items()]
-    return {str(m.spec.interval): m.result for m in found if m.result}
+    matching = (m for m in manifests(store, product, job) if params.items() <= m.spec.params.items())
+    return {str(m.spec.interval): m.result for m in matching if m.result}
 
 
-def _told(report: Reference) -> dict[str, Any]:
+def _report_facts(report: Reference) -> dict[str, Any]:
     assert isinstance(report, Report)
     return {**report.facts, "passed": report.passed, "page": f"{report.uri}/{report.page}"}
 
 
 def _decision(watch: Watch, run: dict[str, Any]) -> dict[str, Any]:
     path = f"dags/{run['dag_id']}/dagRuns/{run['run_id']}/taskInstances/{PLAN}/xcomEntries"
-    cause, reason = (watch.stack.get(f"{path}/{key}", deserialize=True)["value"] for key in ("cause", "reason"))
+    cause, reason = (watch.stack.api.get(f"{path}/{key}", deserialize=True)["value"] for key in ("cause", "reason"))
     intervals = [event["interval"] for event in run["events"] if event["interval"]]
     return {
         "run_id": run["run_id"],
         "interval": max(intervals, default=None),
-        "asked_by": [event["asset"] for event in run["events"]] or ["the clock"],
+        "triggered_by": [event["asset"] for event in run["events"]] or ["the clock"],
         "train": cause is not None,
         "cause": cause,
         "reason": reason,
@@ -184,13 +180,6 @@ def _decision(watch: Watch, run: dict[str, Any]) -> dict[str, Any]:
 
 
 def _run(watch: Watch, run: dict[str, Any]) -> dict[str, Any]:
-    events = []
-    if run["run_type"] == "asset_triggered":
-        path = f"dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}/upstreamAssetEvents"
-        events = [
-            {"id": one["id"], "asset": one["name"], "interval": _interval(one["extra"] or {})}
-            for one in watch.stack.get(path)["asset_events"]
-        ]
     return {
         "dag_id": run["dag_id"],
         "run_id": run["dag_run_id"],
@@ -198,11 +187,14 @@ def _run(watch: Watch, run: dict[str, Any]) -> dict[str, Any]:
         "triggered_by": run["triggered_by"],
         "state": run["state"],
         "interval_start": run["data_interval_start"],
-        "events": events,
+        "events": [
+            {"id": event["id"], "asset": event["name"], "interval": _interval(event["extra"] or {})}
+            for event in watch.stack.api.events_of(run)
+        ],
     }
 
 
 def _interval(extra: dict[str, Any]) -> str | None:
     """Return the data interval that an asset event is about: its own, or that of the dataset it brings."""
-    found = extra.get("interval") or extra.get("reference", {}).get("interval")
-    return str(Interval.model_validate(found)) if found else None
+    interval = extra.get("interval") or extra.get("reference", {}).get("interval")
+    return str(Interval.model_validate(interval)) if interval else None

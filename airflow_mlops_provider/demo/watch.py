@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
-from airflow_mlops_provider.demo.stack import Stack
+from airflow_mlops_provider.demo.local_airflow.api import Row
+from airflow_mlops_provider.demo.local_airflow.stack import Stack
 from airflow_mlops_provider.exceptions import BackendError
 
-PAGE = 100
 #: How long nothing may run before the loop counts as at rest; an asset event starts its consumers within a second.
 REST_SECONDS = 2.5
 LOOK_SECONDS = 1.0
@@ -20,14 +19,14 @@ ENDED = {"success", "failed", "skipped"}
 class Watch:
     """Follows the pipelines of one product.
 
-    :param say: takes one line for each task that ended.
+    :param progress: takes one line for each task that ended.
     """
 
-    def __init__(self, stack: Stack, product: str, say: Callable[[str], None]) -> None:
+    def __init__(self, stack: Stack, product: str, progress: Callable[[str], None]) -> None:
         self.stack = stack
         self.product = product
-        self._say = say
-        self._told: set[str] = set()
+        self._progress = progress
+        self._reported: set[str] = set()
         self._seen_until: str | None = None
 
     def until_rest(self, interval_start: datetime, timeout: float) -> None:
@@ -48,31 +47,23 @@ class Watch:
                 )
             time.sleep(LOOK_SECONDS)
 
-    def runs(self) -> list[dict[str, Any]]:
+    def runs(self) -> list[Row]:
         """Return every run of the product's pipelines, oldest first."""
-        found = self._pages("dags/~/dagRuns", "dag_runs", order_by="run_after", dag_id_pattern=f"{self.product}_%")
-        return [run for run in found if run["dag_id"].startswith(f"{self.product}_")]
+        return self._own(self.stack.api.dag_runs(dag_id_pattern=f"{self.product}_%"))
 
-    def tasks(self, ended_since: str | None = None) -> list[dict[str, Any]]:
+    def tasks(self, ended_since: str | None = None) -> list[Row]:
         """Return every task instance of the product's pipelines, in the order in which they ended.
 
         :param ended_since: only those that ended at or after this moment.
         """
-        narrower = {"end_date_gte": ended_since} if ended_since else {}
-        found = self._pages("dags/~/dagRuns/~/taskInstances", "task_instances", order_by="end_date", **narrower)
-        return [task for task in found if task["dag_id"].startswith(f"{self.product}_")]
+        return self._own(self.stack.api.task_instances(**({"end_date_gte": ended_since} if ended_since else {})))
 
-    def _pages(self, path: str, what: str, **params: Any) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        while True:
-            page = self.stack.get(path, limit=PAGE, offset=len(found), **params)[what]
-            found += page
-            if len(page) < PAGE:
-                return found
+    def _own(self, rows: list[Row]) -> list[Row]:
+        return [row for row in rows if row["dag_id"].startswith(f"{self.product}_")]
 
     def _look(self, interval_start: datetime) -> bool:
         runs = self.runs()
-        self._tell()
+        self._report()
         failed = [run for run in runs if run["state"] == "failed"]
         if failed:
             names = ", ".join(f"{run['dag_id']} {run['dag_run_id']}" for run in failed)
@@ -83,21 +74,21 @@ class Watch:
         others = any(run["state"] in {"queued", "running"} for run in runs if run["dag_id"] != engineering)
         return others or not loaded
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         for task in self.tasks(self._seen_until):
-            if task["end_date"] and task["state"] in ENDED and task["id"] not in self._told:
-                self._told.add(task["id"])
+            if task["end_date"] and task["state"] in ENDED and task["id"] not in self._reported:
+                self._reported.add(task["id"])
                 self._seen_until = task["end_date"]
                 if task["state"] != "skipped" or task["duration"]:  # else it only follows one that was
-                    self._say(_line(task, self.product))
+                    self._progress(_line(task, self.product))
 
 
-def _start(run: dict[str, Any]) -> datetime | None:
+def _start(run: Row) -> datetime | None:
     begins = run.get("data_interval_start")
     return datetime.fromisoformat(begins) if begins else None
 
 
-def _line(task: dict[str, Any], product: str) -> str:
+def _line(task: Row, product: str) -> str:
     stage, _, step = task["task_id"].rpartition(".")
     pipeline = task["dag_id"].removeprefix(f"{product}_")
     mark = {"success": "✓", "skipped": "-", "failed": "✗"}[task["state"]]

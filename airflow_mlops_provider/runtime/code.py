@@ -36,11 +36,8 @@ def find_products(*folders: Path, errors: list[str] | None = None) -> Iterator[M
     :param errors: takes a line for each product that cannot be used, with file and line of what is wrong with it.
     :raises ConfigurationError: the same for the first such product, if there is nothing that takes them.
     """
-    found = {file.resolve(): folder for folder in folders for file in folder.glob("*/product.py")}
-    for folder in filter(set(found.values()).__contains__, folders):
-        if str(folder) not in sys.path:
-            sys.path.append(str(folder))
-    for file in sorted(found, key=lambda file: (file.parent.name, file)):
+    make_importable(folder for folder in folders if product_files([folder]))
+    for file in sorted(set(map(Path.resolve, product_files(folders))), key=lambda file: (file.parent.name, file)):
         try:
             product = declared_in(file)
         except ConfigurationError as error:
@@ -49,6 +46,16 @@ def find_products(*folders: Path, errors: list[str] | None = None) -> Iterator[M
             errors.append(str(error))
         else:
             yield product
+
+
+def product_files(folders: Iterable[Path]) -> list[Path]:
+    """Return the ``product.py`` of each product below some folders, whether it can be used or not."""
+    return [file for folder in folders for file in folder.glob("*/product.py")]
+
+
+def make_importable(folders: Iterable[Path]) -> None:
+    """Append to the path what is not on it yet."""
+    sys.path += [folder for folder in map(str, folders) if folder not in sys.path]
 
 
 def declared_in(file: Path) -> MLProduct:
@@ -110,7 +117,7 @@ def load_product(name: str) -> MLProduct:
 
 def known_products() -> list[str]:
     """Return the names of all products that could be imported."""
-    return sorted(path.parent.name for entry in sys.path if entry for path in Path(entry).glob("*/product.py"))
+    return sorted(file.parent.name for file in product_files(map(Path, filter(None, sys.path))))
 
 
 def load(code: str) -> Callable[..., Any]:

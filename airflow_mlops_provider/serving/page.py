@@ -15,12 +15,15 @@ _LINKS = {name: name for name in ("version", "ready", "health", "metrics")} | {"
 
 def index_page(server: ModelServer) -> Html:
     """Return the page."""
-    live, failure = server.follower.live, server.follower.failure
+    live, failure, watermark = server.follower.live, server.follower.failure, server.features.watermark
     columns = ", ".join(f'"{name}": …' for name in server.schema.known)
     state = (
         ("Live version", f"{live.release.version}, since {live.since:%Y-%m-%d %H:%M:%S} UTC" if live else "none"),
         ("State", server.not_ready() or "ready"),
-        ("Features known up to", f"{server.features.watermark:%Y-%m-%d %H:%M:%S} UTC" if server.features.watermark else "nothing yet"),
+        (
+            "Features known up to",
+            f"{server.features.watermark:%Y-%m-%d %H:%M:%S} UTC" if server.features.watermark else "nothing yet",
+        ),
         ("Last failure", f"version {failure.version}: {failure.error}" if failure else "none"),
     )
     return report(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_mlops_provider.backends.tracking.mlflow.mirror import Mirror
-from airflow_mlops_provider.demo.stack import Stack
+from airflow_mlops_provider.demo.local_airflow.stack import Stack
 from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity, Services
@@ -119,55 +119,55 @@ class AttackWorld:
         }
         self.stack = stack_factory(self.dags, env={f"AIRFLOW__{name}": value for name, value in settings.items()})
         wanted = {TRAINING, DEPLOYMENT, MAINTENANCE, "own"}
-        until(lambda: {dag["dag_id"] for dag in self.stack.get("dags")["dags"]} >= wanted)
+        until(lambda: {dag["dag_id"] for dag in self.stack.api.get("dags")["dags"]} >= wanted)
         for dag_id in (DEPLOYMENT, MAINTENANCE, "own"):
             self.pause(dag_id, paused=False)
 
     def pause(self, dag_id: str, *, paused: bool) -> None:
         """Switch a DAG off or on."""
-        self.stack.patch(f"dags/{dag_id}", {"is_paused": paused})
+        self.stack.api.patch(f"dags/{dag_id}", {"is_paused": paused})
 
     def event(self, extra: dict[str, Any]) -> dict[str, str]:
         """Post a production-ready event by hand; return the states of the tasks that it started."""
-        assets = self.stack.get("assets", limit=100)["assets"]
+        assets = self.stack.api.get("assets", limit=100)["assets"]
         (asset,) = (one["id"] for one in assets if one["name"] == f"{NAME}.production_ready")
-        before = {run["dag_run_id"] for run in self.stack.dag_runs(DEPLOYMENT)}
-        self.stack.post("assets/events", {"asset_id": asset, "extra": extra})
-        until(lambda: {run["dag_run_id"] for run in self.stack.dag_runs(DEPLOYMENT)} - before)
-        (started,) = {run["dag_run_id"] for run in self.stack.dag_runs(DEPLOYMENT)} - before
+        before = {run["dag_run_id"] for run in self.stack.api.dag_runs(DEPLOYMENT)}
+        self.stack.api.post("assets/events", {"asset_id": asset, "extra": extra})
+        until(lambda: {run["dag_run_id"] for run in self.stack.api.dag_runs(DEPLOYMENT)} - before)
+        (started,) = {run["dag_run_id"] for run in self.stack.api.dag_runs(DEPLOYMENT)} - before
         return self.ended(DEPLOYMENT, started)
 
     def run(self, dag_id: str, **conf: Any) -> dict[str, str]:
         """Trigger a DAG and return its tasks' states once it has ended."""
-        return self.ended(dag_id, self.stack.trigger(dag_id, conf))
+        return self.ended(dag_id, self.stack.api.trigger(dag_id, conf))
 
     def ended(self, dag_id: str, run_id: str) -> dict[str, str]:
         """Wait for a run and return its tasks' states, by task."""
         path = f"dags/{dag_id}/dagRuns/{run_id}"
-        until(lambda: self.stack.get(path)["state"] in {"success", "failed"}, 180)
-        return {task["task_id"]: task["state"] for task in self.stack.task_instances(dag_id, run_id)}
+        until(lambda: self.stack.api.get(path)["state"] in {"success", "failed"}, 180)
+        return {task["task_id"]: task["state"] for task in self.stack.api.task_instances(dag_id, run_id)}
 
     def train(self, task: str, **handed_on: dict[str, Any]) -> str:
         """Run one task of a training whose others were set to success by hand, with what they are made to hand on.
 
         :return: the state in which that task ended.
         """
-        run_id = self.stack.trigger(TRAINING)  # it is paused, so nothing has begun
+        run_id = self.stack.api.trigger(TRAINING)  # it is paused, so nothing has begun
         path = f"dags/{TRAINING}/dagRuns/{run_id}/taskInstances"
         try:
-            until(lambda: self.stack.task_instances(TRAINING, run_id))
-            ids = [one["task_id"] for one in self.stack.task_instances(TRAINING, run_id)]
+            until(lambda: self.stack.api.task_instances(TRAINING, run_id))
+            ids = [one["task_id"] for one in self.stack.api.task_instances(TRAINING, run_id)]
             for one in ids:
                 if one != task:
-                    self.stack.patch(f"{path}/{one}", {"new_state": "success"})
+                    self.stack.api.patch(f"{path}/{one}", {"new_state": "success"})
             for name, value in handed_on.items():
                 other, _, key = name.partition("__")
                 full = next(one for one in ids if one.endswith(f".{other}"))
                 entry = {"key": key or "return_value", "value": value}
                 until(lambda full=full, entry=entry: self.posted(f"{path}/{full}/xcomEntries", entry))
             self.pause(TRAINING, paused=False)
-            until(lambda: self.stack.get(f"{path}/{task}")["state"] in {"success", "failed", "skipped"}, 180)
-            return str(self.stack.get(f"{path}/{task}")["state"])
+            until(lambda: self.stack.api.get(f"{path}/{task}")["state"] in {"success", "failed", "skipped"}, 180)
+            return str(self.stack.api.get(f"{path}/{task}")["state"])
         finally:
             self.pause(TRAINING, paused=True)
             with_end(self.stack, f"dags/{TRAINING}/dagRuns/{run_id}")
@@ -175,17 +175,17 @@ class AttackWorld:
     def posted(self, path: str, body: Any) -> bool:
         """Post something and say whether it is there: SQLite may be locked for a moment."""
         try:
-            self.stack.post(path, body)
+            self.stack.api.post(path, body)
         except BackendError as error:
             return "answered 409" in str(error)
         return True
 
     def log(self, dag_id: str, task_id: str) -> str:
         """Return what the last try of a task of a DAG's newest run wrote."""
-        run = self.stack.dag_runs(dag_id)[-1]["dag_run_id"]
+        run = self.stack.api.dag_runs(dag_id)[-1]["dag_run_id"]
         path = f"dags/{dag_id}/dagRuns/{run}/taskInstances/{task_id}"
-        tries = self.stack.get(path)["try_number"]
-        return str(self.stack.get(f"{path}/logs/{tries}", full_content="true"))
+        tries = self.stack.api.get(path)["try_number"]
+        return str(self.stack.api.get(f"{path}/logs/{tries}", full_content="true"))
 
     def reconciled(self) -> tuple[str, Report]:
         """Run the maintenance, and return the state of the product's task and its report."""
@@ -220,7 +220,7 @@ class AttackWorld:
 def with_end(stack: Any, path: str) -> None:
     """Let a run end as failed, if it still goes on: the next one waits for it."""
     try:
-        stack.patch(path, {"state": "failed"})
+        stack.api.patch(path, {"state": "failed"})
     except BackendError:
         return
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import httpx
 
-from airflow_mlops_provider.demo.processes import free_port
+from tests.factories.ports import free_port
 
 
 @contextmanager

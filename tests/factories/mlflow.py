@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 
-from airflow_mlops_provider.demo.processes import free_port
+from tests.factories.ports import free_port
 
 
 @contextmanager

@@ -11,14 +11,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from airflow_mlops_provider.demo.processes import free_port
-from airflow_mlops_provider.demo.stack import Stack
+from airflow_mlops_provider.demo.local_airflow.stack import Stack
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.lifecycle.release.registry import Status, status_of
 from airflow_mlops_provider.serving import releases
 from airflow_mlops_provider.storage.artifacts import content_hash
 from tests.factories.attack import BETTER, DEPLOYMENT, GOOD, TRAINING, WEAK, AttackWorld, until
+from tests.factories.ports import free_port
 from tests.factories.rain import NAME, PRODUCTS
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]

@@ -16,8 +16,8 @@ import psutil
 import pytest
 
 from airflow_mlops_provider.backends.search.optuna.study import SearchStudy
-from airflow_mlops_provider.demo import processes
-from airflow_mlops_provider.demo.stack import Stack
+from airflow_mlops_provider.demo.local_airflow import processes
+from airflow_mlops_provider.demo.local_airflow.stack import Stack
 from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.lifecycle.search.trials import Trial
 from airflow_mlops_provider.lifecycle.settings import TrainerSettings, branch_of
@@ -95,11 +95,11 @@ class Experiment:
 
     def state(self) -> str:
         """Return the run's state."""
-        return str(self.stack.get(f"dags/{self.dag_id}/dagRuns/{self.run_id}")["state"])
+        return str(self.stack.api.get(f"dags/{self.dag_id}/dagRuns/{self.run_id}")["state"])
 
     def tasks(self) -> list[dict[str, Any]]:
         """Return the run's task instances."""
-        return self.stack.task_instances(self.dag_id, self.run_id)
+        return self.stack.api.task_instances(self.dag_id, self.run_id)
 
 
 @pytest.fixture(scope="module")
@@ -117,9 +117,9 @@ def experiment(
     shutil.copy(DAG, folder / "dags")
     stack = stack_factory(folder / "dags", home=prepared_home(), env=environment(world, remote))
     one = Experiment(world, remote, stack)
-    until(lambda: one.dag_id in {dag["dag_id"] for dag in stack.get("dags")["dags"]}, 90)
-    stack.patch(f"dags/{one.dag_id}", {"is_paused": False})
-    one.run_id = stack.trigger(one.dag_id, {"needs_data_change": NOTE})
+    until(lambda: one.dag_id in {dag["dag_id"] for dag in stack.api.get("dags")["dags"]}, 90)
+    stack.api.patch(f"dags/{one.dag_id}", {"is_paused": False})
+    one.run_id = stack.api.trigger(one.dag_id, {"needs_data_change": NOTE})
     for count, lose in ((4, lose_job), (10, lose_scheduler_and_workers)):
         until(lambda count=count: one.ended(count), 240)  # type: ignore[misc]
         until(lambda: one.jobs() and any(trial.state == "running" for trial in one.trials()))
@@ -232,5 +232,5 @@ def test_data_engineering_is_asked(experiment: Experiment) -> None:
     """What the form said of the data became a request to the product's data engineer."""
     (asked,) = [task for task in experiment.tasks() if task["task_id"] == "feedback.ask_for_data"]
     assert asked["state"] == "success"
-    events = [event for event in experiment.stack.asset_events() if event["extra"].get("what") == NOTE]
+    events = [event for event in experiment.stack.api.asset_events() if event["extra"].get("what") == NOTE]
     assert [event["extra"]["to"] for event in events] == [experiment.world.product.business.owners.data_engineer]

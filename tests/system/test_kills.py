@@ -20,10 +20,11 @@ import pytest
 
 from airflow_mlops_provider.backends.feature_store.feast.store import FeatureStoreBackend
 from airflow_mlops_provider.backends.tracking.mlflow.client import MlflowBackend
-from airflow_mlops_provider.demo import processes
-from airflow_mlops_provider.demo import replay as demo
-from airflow_mlops_provider.demo.stack import Stack
+from airflow_mlops_provider.demo.home import ARTIFACTS, LANDING, environment, prepare_mlflow
+from airflow_mlops_provider.demo.local_airflow import processes
+from airflow_mlops_provider.demo.local_airflow.stack import Stack
 from airflow_mlops_provider.demo.watch import Watch
+from airflow_mlops_provider.discovery import intervals
 from airflow_mlops_provider.jobs.features.compute import EXAMPLES
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.places.local_process import LocalProcess
@@ -32,11 +33,12 @@ from airflow_mlops_provider.storage.intervals import current
 from airflow_mlops_provider.storage.ledger import Ledger
 from flight_delay.product import product
 from flight_delay.replay import deliver
+from tests.factories.ports import free_port
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
 DAGS = Path(__file__).parents[2] / "dags"
 NAME = product.name
-MONTHS = demo.intervals(product, 3)
+MONTHS = intervals(product, 3)
 JOBS = {
     **dict.fromkeys(("extract", "clean", "compute", "load"), 3),
     "validate": 4,
@@ -77,7 +79,7 @@ class Survived:
 
     @property
     def root(self) -> Path:
-        return self.home / demo.ARTIFACTS
+        return self.home / ARTIFACTS
 
     @cached_property
     def features(self) -> FeatureStoreBackend:
@@ -96,13 +98,13 @@ class Survived:
 def survived(stack_factory: Callable[..., Stack], prepared_home: Callable[[], Path]) -> Survived:
     """Deliver three months to a real Airflow, and kill what works on them."""
     home = prepared_home()
-    env = demo.environment(home, processes.free_port()) | {f"AIRFLOW__{name}": value for name, value in QUICK.items()}
-    demo.prepare_mlflow(home)
+    env = environment(home, free_port()) | {f"AIRFLOW__{name}": value for name, value in QUICK.items()}
+    prepare_mlflow(home)
     stack = stack_factory(DAGS, home=home, env=env)
     one, watch = Survived(home, stack), Watch(stack, NAME, print)
     plan = [lose_scheduler], [lose_task], [lose_job, lose_scheduler_and_workers]
     for month, faults in zip(MONTHS, plan, strict=True):
-        deliver(home / demo.LANDING, month)
+        deliver(home / LANDING, month)
         for fault in faults:
             fault(one)
         watch.until_rest(month.start, timeout=300)

@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import psutil
 import pytest
 
-from airflow_mlops_provider.demo.stack import Stack
+from airflow_mlops_provider.demo.local_airflow.stack import Stack
 from tests.factories.kube.node import Life
 from tests.factories.kube.steps import work
 from tests.factories.kube.world import KubeWorld
@@ -62,11 +63,11 @@ class Run:
 
     @property
     def run_id(self) -> str:
-        return self.until(lambda: self.stack.dag_runs("pods"))[0]["dag_run_id"]  # type: ignore[no-any-return]
+        return self.until(lambda: self.stack.api.dag_runs("pods"))[0]["dag_run_id"]  # type: ignore[no-any-return]
 
     def tasks(self) -> dict[str, dict[str, Any]]:
         """Return the run's task instances by name."""
-        return {one["task_id"]: one for one in self.stack.task_instances("pods")}
+        return {one["task_id"]: one for one in self.stack.api.task_instances("pods")}
 
     def state(self, task: str) -> str | None:
         """Return a task instance's state."""
@@ -104,9 +105,9 @@ def run(stack_factory: Callable[..., Stack], tmp_path_factory: pytest.TempPathFa
     path = f"dags/pods/dagRuns/{one.run_id}/taskInstances/stopped"
     stack.api.call("PATCH", path, body={"new_state": "failed"})
     one.until(lambda: not [name for name in kube.names() if "stopped" in name])
-    stack.kill("triggerer")
+    psutil.Process(stack.pids()["triggerer"]).kill()
     stack.restart("triggerer")
-    one.until(lambda: stack.dag_runs("pods")[0]["state"] == "failed")
+    one.until(lambda: stack.api.dag_runs("pods")[0]["state"] == "failed")
     yield one
     kube.close()
     world.close()

@@ -15,9 +15,11 @@ import httpx
 import psutil
 import pytest
 
-from airflow_mlops_provider.demo import processes
 from airflow_mlops_provider.demo import replay as demo
+from airflow_mlops_provider.demo.home import SOURCE
+from airflow_mlops_provider.demo.local_airflow import processes
 from tests.factories.forge import branches, git
+from tests.factories.ports import free_port
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1500)]
 DAGS = Path(__file__).parents[2] / "dags"
@@ -65,7 +67,7 @@ def dags(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def replayed(dags: Path, tmp_path_factory: pytest.TempPathFactory) -> Replayed:
     """Replay four months by the demo's own code; the live server is asked before everything is stopped."""
-    ports = processes.free_port(), processes.free_port()
+    ports = free_port(), free_port()
     home = tmp_path_factory.mktemp("demo") / "home"
     with pytest.MonkeyPatch.context() as patch:
         # The copied product, not the one that other tests have imported; ours comes back afterwards.
@@ -75,10 +77,9 @@ def replayed(dags: Path, tmp_path_factory: pytest.TempPathFactory) -> Replayed:
         patch.delenv("PYTHONPATH", raising=False)
         try:
             with demo.replayed(home, dags, ports[0], ports[1], MONTHS) as (stack, _):
-                runs = stack.dag_runs()
+                runs = stack.api.dag_runs()
                 for run in runs:
-                    path = f"dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}/upstreamAssetEvents"
-                    run["events"] = stack.get(path)["asset_events"] if run["run_type"] == "asset_triggered" else []
+                    run["events"] = stack.api.events_of(run)
                 url = f"http://127.0.0.1:{ports[1]}/predict"
                 answer = httpx.post(url, json={"rows": [FLIGHT]}, timeout=30, trust_env=False)
                 running = processes.marked(str(home))
@@ -159,7 +160,7 @@ def test_drift_starts_the_training(replayed: Replayed) -> None:
 
 def test_every_decision_is_told(replayed: Replayed) -> None:
     """Also why nothing was trained can be read, month by month."""
-    told = [(one["interval"][:7], one["asked_by"], one["cause"]) for one in replayed.summary["decisions"]]
+    told = [(one["interval"][:7], one["triggered_by"], one["cause"]) for one in replayed.summary["decisions"]]
     features, drift = ["flight_delay.features"], ["flight_delay.drift"]
     assert told == [
         ("2013-01", features, None),
@@ -182,14 +183,13 @@ def test_the_experiment_is_told_and_its_winner_waits(replayed: Replayed) -> None
         path(found["page"]).relative_to(replayed.home.resolve()).as_posix()
         in (replayed.home / "summary.html").read_text()
     )
-    kept = branches(replayed.home / demo.SOURCE)
+    kept = branches(replayed.home / SOURCE)
     if found["not_exported"]:
         assert set(kept) == {"main"}
     else:
         assert kept[found["branch"]] == found["commit"]
         assert (
-            git(replayed.home / demo.SOURCE, "diff", "--name-only", "main", found["branch"])
-            == "flight_delay/settings.json"
+            git(replayed.home / SOURCE, "diff", "--name-only", "main", found["branch"]) == "flight_delay/settings.json"
         )
 
 

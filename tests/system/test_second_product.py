@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops_provider.demo.stack import Stack
+from airflow_mlops_provider.demo.local_airflow.stack import Stack
 from airflow_mlops_provider.demo.watch import Watch
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.intervals import current
@@ -44,11 +44,11 @@ def rain(stack_factory: Callable[..., Stack], free_port: Callable[[], int], tmp_
     }
     stack = stack_factory(DAGS, env={f"AIRFLOW__{name}": value for name, value in settings.items()})
     deadline = time.monotonic() + 90
-    while not {dag["dag_id"] for dag in stack.get("dags")["dags"]} >= PIPELINES:
-        assert time.monotonic() < deadline, stack.get("importErrors")
+    while not {dag["dag_id"] for dag in stack.api.get("dags")["dags"]} >= PIPELINES:
+        assert time.monotonic() < deadline, stack.api.get("importErrors")
         time.sleep(0.5)
     for dag_id in PIPELINES:
-        stack.patch(f"dags/{dag_id}", {"is_paused": False})
+        stack.api.patch(f"dags/{dag_id}", {"is_paused": False})
     return stack
 
 

@@ -18,7 +18,7 @@ import boto3
 import pandas as pd
 import pytest
 
-from airflow_mlops_provider.demo.stack import Stack
+from airflow_mlops_provider.demo.local_airflow.stack import Stack
 from tests.factories.bucket import s3_server
 from tests.factories.kube.api import TOKEN
 from tests.factories.kube.world import KubeWorld

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from airflow_mlops_provider.demo.airflow_api import AirflowApi
-from airflow_mlops_provider.demo.stack import recorded
+from airflow_mlops_provider.demo.local_airflow.api import AirflowApi
+from airflow_mlops_provider.demo.local_airflow.stack import recorded
 from tests.factories.rain import NAME, PRODUCTS
 
 pytestmark = pytest.mark.system
@@ -45,7 +45,7 @@ def mlops(home: Path) -> Iterator[Callable[..., str]]:
 @pytest.mark.timeout(400)
 def test_a_folder_of_ones_own_is_started(mlops: Callable[..., str], home: Path, tmp_path: Path) -> None:
     """Its pipelines appear without an import error, every command finds its product, and all ends with `down`."""
-    from airflow_mlops_provider.demo.processes import free_port
+    from tests.factories.ports import free_port
 
     shutil.copytree(PRODUCTS / NAME, tmp_path / NAME)
     for file in DAGS.glob("*.py"):
@@ -58,14 +58,14 @@ def test_a_folder_of_ones_own_is_started(mlops: Callable[..., str], home: Path, 
 
     api, wanted = AirflowApi(f"http://127.0.0.1:{port}", home), {f"{NAME}_{pipeline}" for pipeline in PIPELINES}
     deadline = time.monotonic() + 120
-    while not (found := {dag["dag_id"] for dag in api.call("GET", "dags")["dags"]}) >= wanted:
-        assert time.monotonic() < deadline, api.call("GET", "importErrors")
+    while not (found := {dag["dag_id"] for dag in api.get("dags")["dags"]}) >= wanted:
+        assert time.monotonic() < deadline, api.get("importErrors")
         time.sleep(0.5)
     assert not any(dag_id.startswith("flight_delay") for dag_id in found)
-    assert api.call("GET", "importErrors")["import_errors"] == []
+    assert api.get("importErrors")["import_errors"] == []
 
     assert NAME in mlops("products") and "flight_delay" not in mlops("products")
     assert str(home / "landing") in mlops("versions", NAME)
-    assert "nothing is asked" in mlops("feedback", NAME)
+    assert "no open requests" in mlops("feedback", NAME)
     assert "stopped" in mlops("down")
     assert not recorded(home)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops_provider.demo.stack import Stack
+from airflow_mlops_provider.demo.local_airflow.stack import Stack
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.storage.artifacts import open_store
@@ -126,19 +126,19 @@ def until(what: str, holds: Callable[[], Any], seconds: float = 400) -> Any:
 
 def engineering(airflow: Stack, shop: Shop, day: int) -> dict[str, Any]:
     """Return the run that works on a day."""
-    runs = airflow.dag_runs(f"{shop.name}_feature_engineering")
+    runs = airflow.api.dag_runs(f"{shop.name}_feature_engineering")
     return next((run for run in runs if run["data_interval_start"][:10] == f"2024-01-{day:02}"), {})
 
 
 def states(airflow: Stack, dag_id: str) -> Counter[str]:
     """Return how many runs of a DAG are in each state."""
-    return Counter(run["state"] for run in airflow.dag_runs(dag_id))
+    return Counter(run["state"] for run in airflow.api.dag_runs(dag_id))
 
 
 def task(airflow: Stack, shop: Shop, day: int, step: str) -> dict[str, Any]:
     """Return a task instance of the run that works on a day."""
     run = engineering(airflow, shop, day)
-    found = airflow.task_instances(run["dag_id"], run["dag_run_id"])
+    found = airflow.api.task_instances(run["dag_id"], run["dag_run_id"])
     return next(one for one in found if one["task_id"].endswith(step))
 
 
@@ -149,7 +149,9 @@ def test_four_days_at_once_are_all_predicted_and_judged(airflow: Stack, shop: Sh
     until(
         "day 3 is being predicted",
         lambda: [
-            t for t in airflow.task_instances(inference) if (t["task_id"], t["state"]) == ("serving.predict", "running")
+            t
+            for t in airflow.api.task_instances(inference)
+            if (t["task_id"], t["state"]) == ("serving.predict", "running")
         ],
     )
     shop.deliver(4, 5, 6)
@@ -170,7 +172,7 @@ def test_a_cleared_day_runs_beside_those_that_wait(airflow: Stack, shop: Shop) -
         airflow, shop, 4
     )
     dag_id = run["dag_id"]
-    airflow.post(f"dags/{dag_id}/dagRuns/{run['dag_run_id']}/clear", {"dry_run": False})
+    airflow.api.post(f"dags/{dag_id}/dagRuns/{run['dag_run_id']}/clear", {"dry_run": False})
     until("it is done again", lambda: engineering(airflow, shop, 4)["state"] == "success" and tried(airflow, shop) == 2)
     assert [engineering(airflow, shop, day)["state"] for day in (7, 8)] == ["running", "running"]
     assert engineering(airflow, shop, 9) == {}
@@ -198,7 +200,7 @@ def test_days_that_arrive_out_of_order_go_through_in_order(airflow: Stack, shop:
 
 def woken(airflow: Stack, dag_id: str) -> set[str]:
     """Return the runs of a DAG that events started, not the clock."""
-    return {run["dag_run_id"] for run in airflow.dag_runs(dag_id) if run["run_type"] == "asset_triggered"}
+    return {run["dag_run_id"] for run in airflow.api.dag_runs(dag_id) if run["run_type"] == "asset_triggered"}
 
 
 def test_an_event_by_hand_brings_nothing_that_is_not_on_record(airflow: Stack, shop: Shop) -> None:
@@ -208,22 +210,22 @@ def test_an_event_by_hand_brings_nothing_that_is_not_on_record(airflow: Stack, s
         until("all is predicted", lambda: len(judgements(shop.store, shop.name)) == 6)
         until("all is quiet", lambda one=dag_id: set(states(airflow, one)) == {"success"})
         known, made = woken(airflow, dag_id), len(manifests(shop.world, "predict"))
-        (asset,) = [one for one in airflow.get("assets")["assets"] if one["name"] == f"{shop.name}.{kind}"]
+        (asset,) = [one for one in airflow.api.get("assets")["assets"] if one["name"] == f"{shop.name}.{kind}"]
         start = datetime(2023, 1, 1, tzinfo=UTC)
         interval = Interval(start=start, end=start + timedelta(days=1)).to_json()
         forged = {"kind": "dataset", "uri": "file:///etc", "hash": "0" * 64, "interval": interval, "facts": {}}
         extra = {"reference": forged, "features": forged, "version": forged, "crossed": ["all"]}
-        airflow.post("assets/events", {"asset_id": asset["id"], "extra": extra})
+        airflow.api.post("assets/events", {"asset_id": asset["id"], "extra": extra})
         until("it woke", lambda one=dag_id, before=known: len(woken(airflow, one)) > len(before))
         (run_id,) = woken(airflow, dag_id) - known
         until("it is done", lambda one=dag_id: set(states(airflow, one)) == {"success"})
-        skipped = {t["state"] for t in airflow.task_instances(dag_id, run_id) if "list_new" in t["task_id"]}
+        skipped = {t["state"] for t in airflow.api.task_instances(dag_id, run_id) if "list_new" in t["task_id"]}
         assert skipped == {"skipped"}
         assert len(manifests(shop.world, "predict")) == made
 
 
 def test_a_sensor_follows_a_path_that_changes(airflow: Stack, shop: Shop) -> None:
     """A delivery that is to lie elsewhere since the wait began is found there."""
-    until("it waits", lambda: [t for t in airflow.task_instances("moves") if t["state"] == "deferred"])
+    until("it waits", lambda: [t for t in airflow.api.task_instances("moves") if t["state"] == "deferred"])
     shop.moves("sales/{start:%Y-%m-%d}.csv")
     until("it has looked there", lambda: states(airflow, "moves") == {"success": 1})

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from airflow_mlops_provider.demo.local_airflow.api import AirflowApi
 from airflow_mlops_provider.exceptions import BackendError
 
 SCRIPT = Path(__file__).parents[2] / ".ci" / "every_dag.py"
@@ -26,13 +27,13 @@ def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-class Api:
-    """An Airflow of a few DAGs, whose runs stand as they are told to."""
+class Api(AirflowApi):
+    """An Airflow of a few DAGs, whose tasks are in the states given."""
 
     def __init__(self, **tasks: dict[str, str]) -> None:
         self.known = tasks
 
-    def call(self, method: str, path: str, params: Any = None, body: Any = None) -> Any:
+    def call(self, method: str, path: str, *, params: Any = None, body: Any = None) -> Any:
         """Answer as the REST API would."""
         if path == "dags":
             return {"dags": [{"dag_id": name} for name in self.known]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -15,9 +16,9 @@ from airflow.cli.cli_config import ActionCommand
 from airflow.cli.cli_parser import get_parser
 
 from airflow_mlops_provider.cli.definition import get_mlops_cli_commands
-from airflow_mlops_provider.demo import processes, settings
 from airflow_mlops_provider.lifecycle.references import Model, ModelVersion
 from flight_delay.product import product as flight_delay
+from tests.factories.ports import free_port
 from tests.factories.rain import PRODUCTS
 from tests.factories.ui import World
 
@@ -103,7 +104,7 @@ def test_products_of_the_airflow_at_hand_are_found(mlops, own: Path, setting: st
     assert [product["name"] for product in json.loads(listed.stdout)] == ["rain_tomorrow"]
     assert str(own) in listed.stderr
     assert "days/2012.csv" in mlops("versions", "rain_tomorrow", env=env).stdout
-    assert "nothing is asked" in mlops("feedback", "rain_tomorrow", env=env).stdout
+    assert "no open requests" in mlops("feedback", "rain_tomorrow", env=env).stdout
     line = plainly(mlops("versions", "flight_delay", env=env))
     assert "known: rain_tomorrow" in line and str(own) in line and "AIRFLOW__MLOPS__PRODUCTS_FOLDERS" in line
 
@@ -170,13 +171,23 @@ def test_help_ends_with_an_example(command: ActionCommand, capsys) -> None:
 
 
 @pytest.mark.parametrize("code", ["product = (", "import nowhere", "product = 1", "raise SystemExit(3)"])
-def test_a_broken_product_takes_no_other_away(mlops, own: Path, code: str) -> None:
-    """Its file is named with what is wrong, exit status 1; the others are listed."""
+def test_a_broken_product_hides_no_other(mlops, own: Path, code: str) -> None:
+    """Its file and line are named with what is wrong, exit status 1; the others are listed."""
     (own / "broken_one").mkdir()
     (own / "broken_one" / "product.py").write_text(code)
     done = mlops("products", "--dags", str(own), "--json")
     assert [product["name"] for product in json.loads(done.stdout)] == ["rain_tomorrow"]
-    assert done.returncode == 1 and f"{own}/broken_one/product.py" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 1 and f"{own}/broken_one/product.py:1: " in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_schedule_that_airflow_refuses_is_named(mlops, own: Path) -> None:
+    """What would keep a product's DAGs away is said by the command line, too."""
+    file = own / "rain_tomorrow" / "product.py"
+    text = file.read_text()
+    file.write_text(re.sub(r'cron="[^"]+"', 'cron="every day"', text))
+    assert file.read_text() != text
+    done = mlops("products", "--dags", str(own))
+    assert done.returncode == 1 and str(file) in done.stderr and "'every day'" in done.stderr
 
 
 def test_up_says_how_to_make_a_product(mlops, tmp_path: Path) -> None:
@@ -209,19 +220,10 @@ def test_a_taken_port_leaves_nothing_behind(mlops, own: Path, tmp_path: Path) ->
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         for option in ("--port", "--mlflow-port"):
-            free = {"--port": processes.free_port(), "--mlflow-port": processes.free_port(), option: port}
+            free = {"--port": free_port(), "--mlflow-port": free_port(), option: port}
             ports = [str(one) for pair in free.items() for one in pair]
             line = plainly(mlops("up", "--dags", str(own), "--home", str(tmp_path / "home"), *ports))
             assert f"port {port} " in line and not (tmp_path / "home").exists()
-
-
-def test_settings_of_somebody_else_are_kept(tmp_path: Path) -> None:
-    """An airflow.cfg that was there first is moved aside, and one of ours is written anew."""
-    (tmp_path / "airflow.cfg").write_text("[core]\nparallelism = 3\n")
-    for _ in range(2):
-        settings.write(tmp_path, tmp_path, 8080, quick=True, env={"AIRFLOW__MLOPS__LANDING_ROOT": "/landing"})
-    assert "parallelism = 3" in (tmp_path / "airflow.cfg.before").read_text()
-    assert "landing_root = /landing" in (tmp_path / "airflow.cfg").read_text()
 
 
 def test_two_products_at_one_port_are_named(mlops, own: Path, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def summary(tmp_path: Path) -> dict[str, Any]:
     event = {"interval": {"start": "2013-05-01T00:00:00Z"}, "crossed": ["66% drifted <limit>"], "started": ["run-2"]}
     why = [("registered", "trained because: the first 3 are there"), ("live", "http://127.0.0.1:8900 answers")]
     rejected = [("registered", "trained because: 66% drifted <limit>"), ("rejected", "gain is below 0.1")]
-    told = {"cause": None, "train": False, "asked_by": ["flight_delay.features"]}
+    told = {"cause": None, "train": False, "triggered_by": ["flight_delay.features"]}
     return {
         "product": "flight_delay",
         "goal": "Late by <15> minutes?",

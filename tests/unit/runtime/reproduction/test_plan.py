@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops_provider.cli.rebuild import environment
+from airflow_mlops_provider.cli.reproduction.rebuild_process import environment
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.records import reproduction
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest, Output

@@ -1,0 +1,87 @@
+"""The folder that ``airflow mlops demo`` and ``up`` work in: what is where, whose it is, how tasks find it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from airflow_mlops_provider.demo.local_airflow.settings import CONFIG, PASSWORDS
+from airflow_mlops_provider.demo.local_airflow.stack import stop_running
+from airflow_mlops_provider.exceptions import ConfigurationError
+from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.runtime.code import source_file
+
+#: Its presence says that a demo made the folder, and may empty it.
+MARKER = ".mlops-demo"
+ARTIFACTS = "mlops"
+LANDING = "landing"
+SOURCE = "source.git"
+
+
+def make_anew(home: Path) -> None:
+    """Stop what runs from a demo's home and empty it; what no demo has made is never touched.
+
+    :raises ConfigurationError: if the folder holds something and no demo has made it.
+    """
+    if home.exists() and any(home.iterdir()) and not (home / MARKER).exists():
+        raise ConfigurationError(
+            f"{home} is not empty and no demo has made it, so it is left as it is; name another folder with --home"
+        )
+    stop_running(home)
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    (home / MARKER).write_text("Made by `airflow mlops demo`, which empties this folder when it runs again.\n")
+
+
+def check(home: Path) -> None:
+    """Refuse a folder whose files are not those of a local Airflow of ours: its ``airflow.cfg`` would be replaced.
+
+    :raises ConfigurationError: if it is one, or no folder at all.
+    """
+    if home.exists() and not home.is_dir():
+        raise ConfigurationError(f"{home} is no folder; name another one with --home")
+    ours = any((home / name).exists() for name in (MARKER, PASSWORDS))
+    # The airflow command itself leaves these in its home as soon as it is called.
+    theirs = {file.name for file in home.glob("*")} - {CONFIG, "logs"}
+    if theirs and not ours:
+        raise ConfigurationError(
+            f"{home} is not empty and `airflow mlops` has not made it, so it is left as it is; name a new folder with "
+            "--home"
+        )
+
+
+def environment(home: Path, serving_port: int | None = None) -> dict[str, str]:
+    """Return the settings by which Airflow's tasks find the home's folders."""
+    env = {
+        "AIRFLOW__MLOPS__ARTIFACT_ROOT": str((home / ARTIFACTS).resolve()),
+        "AIRFLOW__MLOPS__LANDING_ROOT": str((home / LANDING).resolve()),
+        "AIRFLOW__MLOPS__POKE_SECONDS": "1",
+        "AIRFLOW__MLOPS__RETRY_SECONDS": "5",
+    }
+    return {**env, "AIRFLOW__MLOPS__SERVING_PORT": str(serving_port)} if serving_port else env
+
+
+def own_repository(home: Path, product: MLProduct) -> dict[str, str]:
+    """Make a repository that keeps the product's code, and return the connection that has experiments commit there."""
+    from airflow_mlops_provider.backends.source.access import Credentials
+    from airflow_mlops_provider.backends.source.git import GitRemote, Person
+
+    bare, code = (home / SOURCE).resolve(), source_file(f"{product.name}.product").parent
+    bare.mkdir(parents=True)
+    GitRemote(bare.as_uri(), bare, Credentials()).begin(code, Person(product.business.owners.ml_engineer))
+    connection = {"conn_type": "mlops_source", "extra": {"remote": bare.as_uri(), "path": code.name}}
+    return {f"AIRFLOW_CONN_MLOPS_SOURCE_{product.name.upper()}": json.dumps(connection)}
+
+
+def mlflow_uri(home: Path) -> str:
+    """Return where MLflow keeps the home's runs."""
+    return f"sqlite:///{(home / ARTIFACTS).resolve()}/mlflow.db"
+
+
+def prepare_mlflow(home: Path) -> None:
+    """Make MLflow's tables while Airflow starts: the first training need not wait for them."""
+    from airflow_mlops_provider.backends.tracking.mlflow.server import MlflowServer
+
+    (home / ARTIFACTS).mkdir(parents=True, exist_ok=True)
+    MlflowServer(mlflow_uri(home)).prepare()

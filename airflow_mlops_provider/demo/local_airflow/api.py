@@ -1,0 +1,122 @@
+"""Airflow's REST API, as an administrator of a local stack sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from airflow_mlops_provider.demo.local_airflow.settings import USER, password
+from airflow_mlops_provider.exceptions import BackendError
+
+PAGE = 100  # what the API gives at most
+Row = dict[str, Any]
+
+
+class AirflowApi:
+    """Authenticated calls to ``/api/v2``.
+
+    :param url: the API server, ``http://127.0.0.1:8080``.
+    :param home: the stack's home, which holds the password.
+    """
+
+    def __init__(self, url: str, home: Path) -> None:
+        self.url = url
+        self._home = home
+        # Local by definition: a proxy from the environment must not see it.
+        self._http = httpx.Client(base_url=url, timeout=30, trust_env=False)
+        self._token: str | None = None
+
+    def call(self, method: str, path: str, *, params: Any = None, body: Any = None) -> Any:
+        """Call the API and return the JSON answer, None where there is none.
+
+        :raises BackendError: if the server does not answer or refuses; the message quotes it.
+        """
+        try:
+            answer = self._send(method, path, params, body)
+            if answer.status_code == httpx.codes.UNAUTHORIZED:
+                # Tokens end after a day, and with the server's keys.
+                self._token = None
+                answer = self._send(method, path, params, body)
+        except httpx.TransportError as error:
+            raise BackendError(f"{method} {path}: Airflow at {self.url} does not answer: {error!r}") from error
+        if answer.is_error:
+            raise BackendError(f"{method} {path}: Airflow answered {answer.status_code}: {answer.text[:500]}")
+        return answer.json() if answer.content else None
+
+    def get(self, path: str, **params: Any) -> Any:
+        """Read; see :meth:`call` for errors."""
+        return self.call("GET", path, params=params)
+
+    def post(self, path: str, body: Any = None) -> Any:
+        """Create."""
+        return self.call("POST", path, body={} if body is None else body)
+
+    def patch(self, path: str, body: Any) -> Any:
+        """Change."""
+        return self.call("PATCH", path, body=body)
+
+    def rows(self, path: str, key: str, **params: Any) -> list[Row]:
+        """Return a whole listing, page by page.
+
+        :param key: under which an answer has its rows.
+        """
+        rows: list[Row] = []
+        while True:
+            page = self.get(path, limit=PAGE, offset=len(rows), **params)[key]
+            rows += page
+            if len(page) < PAGE:
+                return rows
+
+    def dag_runs(self, dag_id: str = "~", **params: Any) -> list[Row]:
+        """Return a DAG's runs, oldest first; every DAG's by default."""
+        return self.rows(f"dags/{dag_id}/dagRuns", "dag_runs", order_by="run_after", **params)
+
+    def task_instances(self, dag_id: str = "~", run_id: str = "~", **params: Any) -> list[Row]:
+        """Return the task instances of a run, of a DAG or of all DAGs, in the order in which they ended."""
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances"
+        return self.rows(path, "task_instances", order_by="end_date", **params)
+
+    def asset_events(self, **params: Any) -> list[Row]:
+        """Return the asset events, oldest first."""
+        return self.rows("assets/events", "asset_events", order_by="timestamp", **params)
+
+    def events_of(self, run: Row) -> list[Row]:
+        """Return the asset events that started a run."""
+        if run["run_type"] != "asset_triggered":
+            return []
+        return list(self.get(f"dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}/upstreamAssetEvents")["asset_events"])
+
+    def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None, **fields: str) -> str:
+        """Start a run of a DAG now and return its id.
+
+        :param fields: what else is said of the run, such as its data interval.
+        """
+        body = {"logical_date": None, "conf": conf or {}, **fields}
+        return str(self.post(f"dags/{dag_id}/dagRuns", body)["dag_run_id"])
+
+    def health(self) -> dict[str, Any]:
+        """Return each component's health; empty while the server does not answer."""
+        try:
+            answer = self._http.get("/api/v2/monitor/health", timeout=5)
+        except httpx.TransportError:
+            return {}
+        return dict(answer.json()) if answer.is_success else {}
+
+    def warm_up(self) -> None:
+        """Make the server build its task interface now: it does so on the first request, which takes seconds."""
+        try:
+            self._http.get("/execution/health", timeout=60)
+        except httpx.TransportError as error:
+            raise BackendError(f"Airflow at {self.url} does not answer tasks: {error!r}") from error
+
+    def _send(self, method: str, path: str, params: Any, body: Any) -> httpx.Response:
+        if self._token is None:
+            login = self._http.post("/auth/token", json={"username": USER, "password": password(self._home)})
+            if login.is_error:
+                raise BackendError(f"Airflow at {self.url} refused the login of {USER!r}: {login.text[:500]}")
+            self._token = str(login.json()["access_token"])
+        headers = {"Authorization": f"Bearer {self._token}"}
+        return self._http.request(method, f"/api/v2/{path.lstrip('/')}", params=params, json=body, headers=headers)
