@@ -1,4 +1,4 @@
-"""Everything a job must be told about the services around it, gathered from connections and configuration."""
+"""Everything a job must know about the services around it, gathered from connections and configuration."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ SEARCHING = ("search", "trial", "conclude")
 
 
 def services(product: MLProduct, job: str | None = None) -> tuple[Services, str, dict[str, str]]:
-    """Return where a product's services are, the artifact root, and the environment that bears the credentials.
+    """Return where a product's services are, the artifact root, and the credentials as environment variables.
 
     Each comes from its Airflow connection where that is defined, and from the embedded default where not. A product
     with a model server or repository of its own has the connection ``mlops_model_server_<product>`` or
     ``mlops_source_<product>``.
 
-    :param job: the job that they are for; only one that commits is told the product's repository and its token, only
+    :param job: the job that they are for; only one that commits gets the product's repository and its token, only
         one that searches the search's database and its password.
     :raises ConfigurationError: if a connection cannot work as it is filled in.
     """
-    store, mlflow, feast, server = ArtifactStoreHook(), MlflowHook(), FeastHook(), server_of(product)
-    source = source_of(product) if job in COMMITTING else None
+    store, mlflow, feast = ArtifactStoreHook(), MlflowHook(), FeastHook()
+    server = ModelServerHook.of_product(product.name)
+    source = SourceHook.of_product(product.name) if job in COMMITTING else None
     search = OptunaHook() if job in SEARCHING else None
     root = store.settings()["root"]
     addresses = Services(
@@ -45,31 +46,3 @@ def services(product: MLProduct, job: str | None = None) -> tuple[Services, str,
     for hook in filter(None, (source, search)):
         secrets |= hook.secrets()
     return addresses, root, secrets
-
-
-def server_of(product: MLProduct) -> ModelServerHook:
-    """Return the hook of a product's own model server if it has one, and else that of all products."""
-    own = ProductServerHook(product.name)
-    return own if own.connection else ModelServerHook()
-
-
-class ProductServerHook(ModelServerHook):
-    """The model server of one product; it may have none of its own."""
-
-    def __init__(self, product: str) -> None:
-        self.default_conn_name = f"{ModelServerHook.default_conn_name}_{product}"  # type: ignore[misc]
-        super().__init__()
-
-
-def source_of(product: MLProduct) -> SourceHook:
-    """Return the hook of a product's own repository if it has one, and else that of all products."""
-    own = ProductSourceHook(product.name)
-    return own if own.connection else SourceHook()
-
-
-class ProductSourceHook(SourceHook):
-    """The repository of one product; it may have none of its own."""
-
-    def __init__(self, product: str) -> None:
-        self.default_conn_name = f"{SourceHook.default_conn_name}_{product}"  # type: ignore[misc]
-        super().__init__()

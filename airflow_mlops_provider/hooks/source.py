@@ -34,6 +34,7 @@ class SourceHook(ServiceHook):
     default_conn_name = "mlops_source"
     conn_type = "mlops_source"
     hook_name = "MLOps source repository"
+    login_variable, password_variable = USER_VARIABLE, TOKEN_VARIABLE
 
     def repository(self, product: str) -> Repository:
         """Return the repository of a product.
@@ -56,23 +57,17 @@ class SourceHook(ServiceHook):
         """Return everything but the product's folder."""
         forge, base, remote = (self.extra.get(name) for name in ("forge", "base", "remote"))
         if not remote:
-            raise ConfigurationError(f"connection {self.conn_id!r} has no remote; give its address")
+            raise self.error("has no remote; give its address")
         if (forge or "plain") not in KINDS:
-            raise ConfigurationError(f"connection {self.conn_id!r}: unknown forge {forge!r}; known: {', '.join(KINDS)}")
+            raise self.error(f"unknown forge {forge!r}; known: {', '.join(KINDS)}")
         if forge not in (None, "plain") and not self.secrets().get(TOKEN_VARIABLE):
-            raise ConfigurationError(f"connection {self.conn_id!r}: {forge} wants a token; put it in the password")
+            raise self.error(f"{forge} wants a token; put it in the password")
         return {
             "remote": checked_remote(remote),
             "forge": forge or "plain",
             "base": checked_branch(base) if base else None,
             "api": self.extra.get("api"),
         }
-
-    def secrets(self) -> dict[str, str]:
-        """Return the user's name and the token."""
-        conn = self.connection
-        named = {USER_VARIABLE: conn.login, TOKEN_VARIABLE: conn.password} if conn else {}
-        return {name: value for name, value in named.items() if value}
 
     def probe(self) -> str:
         """List the remote's branches, and look for the base among them."""
