@@ -1,69 +1,66 @@
-"""A pod from its creation to the one decision about its end: found again by whoever comes, and never made twice."""
+"""One pod from its creation to the one decision about its end, as one process sees it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, Literal
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
 
-from airflow_mlops_provider.exceptions import BackendError
+from airflow_mlops_provider.exceptions import BackendError, MLOpsError
+from airflow_mlops_provider.places.base import Log
 from airflow_mlops_provider.places.kubernetes.api import PodApi
-from airflow_mlops_provider.places.kubernetes.decisions.ends import Timeouts
-from airflow_mlops_provider.places.kubernetes.decisions.facts import UNSEEN, observe
-from airflow_mlops_provider.places.kubernetes.decisions.table import WAIT, ManifestState, PodVerdict, conclude
-from airflow_mlops_provider.places.kubernetes.log import LogTail
-from airflow_mlops_provider.places.kubernetes.values import LogBounds
+from airflow_mlops_provider.places.kubernetes.decisions.table import ManifestState, PodVerdict
+from airflow_mlops_provider.places.kubernetes.task import PodTask
+from airflow_mlops_provider.places.kubernetes.watch import PodObserver, Watch, wants_events
 
-Keep = Literal["none", "failed", "all"]
-Cause = Literal["timeout", "killed"]
-#: How often an end is looked at again for which the manifest is still missing.
-SOON = 1.0
+#: Pause in seconds while only the manifest of a pod that has ended is still missing.
+MANIFEST_PAUSE = 1.0
+KEPT = {"none": (), "failed": ("error",), "all": ("error", "success")}
 
 
-@dataclass
-class Watch:
-    """How a pod is waited for.
+class PodWork(ABC):
+    """What a pod is made for: how it looks, and what it leaves. By default it leaves nothing but its status."""
 
-    :param deadline: when the task's time is over, in seconds since the epoch.
-    """
+    @abstractmethod
+    def build_pod(self, task: PodTask, api: PodApi) -> dict[str, Any]:
+        """Return the pod to create, as the API's JSON."""
 
-    timeouts: Timeouts = field(default_factory=Timeouts)
-    poll_seconds: float = 10.0
-    deadline: float | None = None
-    log: LogBounds = field(default_factory=LogBounds)
-    keep: Keep = "none"
+    def manifest_state(self, name: str) -> ManifestState:
+        """Return what the manifest of a pod's job says."""
+        return "not_expected"
+
+    def save_log(self, name: str, data: bytes) -> str | None:
+        """Keep a pod's whole log, and return where; None if there is no place for it."""
+        return None
+
+    def same_work(self, pod: dict[str, Any]) -> bool:
+        """Say whether a pod of this task, from an earlier try, does what is wanted now."""
+        return True
+
+    def error(self, run: PodRun, verdict: PodVerdict) -> MLOpsError:
+        """Return what to raise for a pod that did not end well."""
+        return verdict.exception()
 
 
 class PodRun:
     """One pod, as one process sees it.
 
-    :param pod: the pod as the API last showed it; None if it is gone.
-    :param standing: tells what the manifest of a pod's job says.
-    :param save: keeps a pod's whole log and says where, if there is a place for it.
     :param event: what a trigger saw of the pod before.
-    :ivar seen: whether the API answered when it was last asked.
+    :ivar pod: the pod as the API last showed it; None if it is gone.
     """
 
     def __init__(
-        self,
-        api: PodApi,
-        name: str,
-        watch: Watch,
-        log: Any,
-        *,
-        standing: Callable[[str], ManifestState],
-        save: Callable[[str, bytes], str | None],
-        event: dict[str, Any] | None = None,
+        self, api: PodApi, name: str, watch: Watch, work: PodWork, log: Log, event: Mapping[str, Any] | None = None
     ) -> None:
-        self.api, self.name, self.watch, self.log = api, name, watch, log
-        self.standing, self.save = standing, save
+        self.api, self.name, self.work, self.log = api, name, work, log
+        self.observer = PodObserver(watch, event)
         self.pod: dict[str, Any] | None = None
-        self.stopped, self.seen = False, True
-        self._tail = LogTail(watch.log, (event or {}).get("passed"))
-        self._answered = time.monotonic() - (event or {}).get("unseen", 0.0)
-        self._cause: Cause | None = (event or {}).get("cause")
+
+    @property
+    def seen(self) -> bool:
+        """Whether the API answered the last look."""
+        return self.observer.facts.seen
 
     def look(self) -> tuple[PodVerdict, bool]:
         """Return what to do about the pod now, and whether it still goes on as far as the pod itself says."""
@@ -71,92 +68,58 @@ class PodRun:
             self.pod = self.api.read(self.name)
         except BackendError as error:
             self.log.warning("%s", error)
-            self.seen, facts, waited = False, UNSEEN, time.monotonic() - self._answered
+            self.observer.miss()
         else:
-            self.seen, self._answered = True, time.monotonic()
-            facts = observe(self.pod, self.api.events(self.name) if asks_why(self.pod) else ())
-            waited = facts.waited(datetime.now(UTC))
-        timeouts, cause = self.watch.timeouts, self.cause()
-        if conclude(facts, "not_expected", cause, waited=waited, timeouts=timeouts) == WAIT:
-            return WAIT, True
-        return conclude(facts, self.standing(self.name), cause, waited=waited, timeouts=timeouts), False
-
-    def cause(self) -> Cause | None:
-        """Return why the pod is not to go on, if it is not."""
-        over = self.watch.deadline is not None and time.time() >= self.watch.deadline
-        return "killed" if self.stopped else self._cause or ("timeout" if over else None)
+            self.observer.see(self.pod, self.api.events(self.name) if wants_events(self.pod) else ())
+        verdict = self.observer.verdict()
+        goes_on = verdict.action == "wait"
+        return (verdict if goes_on else self.observer.verdict(self.work.manifest_state(self.name))), goes_on
 
     def wait(self) -> PodVerdict:
         """Wait here for the pod's end, passing its log on."""
         while True:
-            conclusion, goes_on = self.look()
-            if conclusion.action != "wait":
-                return conclusion
-            self.pass_on()
-            time.sleep(self._pause(goes_on))
+            verdict, goes_on = self.look()
+            if verdict.action != "wait":
+                return verdict
+            if not self.observer.log.full and (data := self.api.log(self.name, **self.observer.log.query())):
+                self._print(data)
+            time.sleep(self.observer.pause(None if goes_on else MANIFEST_PAUSE))
 
-    def pass_on(self) -> None:
-        """Pass what is new in the log on."""
-        if not self._tail.full and (data := self.api.log(self.name, **self._tail.query())):
-            self._print(data)
-
-    def end(self, conclusion: PodVerdict) -> None:
+    def end(self, verdict: PodVerdict) -> None:
         """Keep the log, then remove the pod: its end is decided."""
         try:
-            self._keep_log()
+            self._save_log()
         finally:
             if self.pod is not None:
-                self._remove(self.pod, conclusion)
-
-    def _keep_log(self) -> None:
-        if (data := self.api.log(self.name)) is not None:
-            self._print(data)
-            if where := self.save(self.name, data):
-                self.log.info("the pod's whole log (%d bytes) is kept in %s", len(data), where)
-        elif self.pod is None:
-            self.log.warning("pod %s is gone, and with it what it printed since the last look", self.name)
+                self._remove(self.pod, verdict)
 
     def stop(self) -> None:
         """End the pod: somebody stopped the task."""
-        self.stopped = True
+        self.observer.stopped = True
         pod = self.api.read(self.name)
         if pod is not None:
             self.log.info("deleting pod %s: the task was stopped", self.name)
             self.api.delete(pod)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return, as plain JSON, what a trigger needs to go on watching."""
-        return {
-            "namespace": self.api.namespace,
-            "name": self.name,
-            "deadline": self.watch.deadline,
-            "poll_seconds": self.watch.poll_seconds,
-            "timeouts": self.watch.timeouts.to_json(),
-            "log": self.watch.log.to_json(),
-            "passed": self._tail.state,
-        }
+    def _save_log(self) -> None:
+        if (data := self.api.log(self.name)) is not None:
+            self._print(data)
+            if where := self.work.save_log(self.name, data):
+                self.log.info("the pod's whole log (%d bytes) is kept in %s", len(data), where)
+        elif self.pod is None:
+            self.log.warning("pod %s is gone, and with it what it printed since the last look", self.name)
 
-    def _pause(self, goes_on: bool) -> float:
-        pause = self.watch.poll_seconds if goes_on else min(SOON, self.watch.poll_seconds)
-        return pause if self.watch.deadline is None else max(0.01, min(pause, self.watch.deadline - time.time()))
-
-    def _remove(self, pod: dict[str, Any], conclusion: PodVerdict) -> None:
+    def _remove(self, pod: dict[str, Any], verdict: PodVerdict) -> None:
         ended = pod.get("status", {}).get("phase") in {"Succeeded", "Failed"}
-        kept = {"none": (), "failed": ("error",), "all": ("error", "success")}[self.watch.keep]
         try:
-            if ended and conclusion.action in kept:  # one that still runs goes whatever anybody wants to look at
-                self.log.info("keeping pod %s in namespace %s, as asked", self.name, self.api.namespace)
+            if ended and verdict.action in KEPT[self.observer.watch.keep]:  # one that still runs is never kept
+                self.log.info("keeping pod %s in namespace %s", self.name, self.api.namespace)
                 self.api.mark(self.name)
             else:
                 self.api.delete(pod)
-        except BackendError as error:  # what is decided stays so
+        except BackendError as error:  # the decision stands
             self.log.warning("pod %s could not be removed, which is left to the next try: %s", self.name, error)
 
     def _print(self, data: bytes) -> None:
-        for line in self._tail.feed(data):
+        for line in self.observer.log.feed(data):
             self.log.info("%s", line)
-
-
-def asks_why(pod: dict[str, Any] | None) -> bool:
-    """Say whether a pod's events may explain what it is waiting for, or where it is."""
-    return pod is None or pod.get("status", {}).get("phase") not in {"Running", "Succeeded"}

@@ -1,18 +1,16 @@
-"""A Kubernetes pod as a place: the same job, unedited, where the memory and the GPUs are."""
+"""The settings of a job's pod: plain data, checked when it is made. What is done with them, others say."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from airflow_mlops_provider.lifecycle.records.manifest import Manifest
-from airflow_mlops_provider.lifecycle.records.spec import JobSpec
-from airflow_mlops_provider.places.kubernetes import manifest as pod_manifest
+from airflow_mlops_provider.places.kubernetes.decisions.ends import Timeouts
 from airflow_mlops_provider.places.kubernetes.values import (
     Cpu,
     Dns,
+    Keep,
     Key,
     LogBounds,
     Memory,
@@ -24,19 +22,14 @@ from airflow_mlops_provider.places.kubernetes.values import (
     as_quantity,
     in_bytes,
 )
+from airflow_mlops_provider.places.kubernetes.watch import Watch
 from airflow_mlops_provider.runtime.masks import CREDENTIAL
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
 
 USUAL_CAP = 4
 
 
-class KubernetesPod(Strict):
-    """Runs a job in a pod, waited for without holding a worker, and decides its end from the pod and its manifest.
-
-    The image needs this package and the product's code. What the job leaves lies in the artifact root, so that is a
-    bucket, or a folder that workers and pods mount at the same path.
+class PodSettings(Strict):
+    """What a job's pod has, where it runs, and how it is waited for.
 
     :param cpu, memory: requested; memory is also the limit. Quantities as Kubernetes writes them: ``500m``, ``4Gi``.
     :param memory_factor, memory_cap: after an out-of-memory the next try has this much more, up to the cap; by default
@@ -85,7 +78,7 @@ class KubernetesPod(Strict):
     deferrable: bool = True
     poll_seconds: float = Field(default=10.0, gt=0)
     log: LogBounds = LogBounds()
-    keep: Literal["none", "failed", "all"] = "none"
+    keep: Keep = "none"
 
     @field_validator("cpu", mode="before")
     @classmethod
@@ -93,7 +86,7 @@ class KubernetesPod(Strict):
         return str(given) if isinstance(given, (int, float)) and not isinstance(given, bool) else given
 
     @model_validator(mode="after")
-    def _fits_together(self) -> KubernetesPod:
+    def _fits_together(self) -> Self:
         if self.gpu_type and not self.gpus:
             raise ValueError(f"gpu_type={self.gpu_type!r} without gpus: say how many")
         if self.memory_cap and (not self.memory or in_bytes(self.memory_cap) < in_bytes(self.memory)):
@@ -107,39 +100,10 @@ class KubernetesPod(Strict):
             raise ValueError(f"volumes share a path: {[volume.path for volume in self.volumes]}")
         return self
 
-    _operator: Any = PrivateAttr(default=None)
-
-    def run(
-        self,
-        spec: JobSpec,
-        secrets: Mapping[str, str],
-        log: Any,
-        context: Context | None = None,
-        event: dict[str, Any] | None = None,
-    ) -> Manifest:
-        """Run a job in a pod and return its manifest. See :class:`~..base.Place`."""
-        from airflow_mlops_provider.places.kubernetes.job import JobPodOperator
-
-        self._operator = JobPodOperator(task_id="pod", place=self, spec=spec, environment=secrets, sink=log)
-        finished: Manifest = self._operator.finished(context, event)
-        return finished
-
-    def stop(self) -> None:
-        """Delete the pod, whatever it does."""
-        if self._operator is not None:
-            self._operator.on_kill()
-
-    def manifest(
-        self,
-        spec: JobSpec,
-        environment: Mapping[str, str] | None = None,
-        *,
-        memory: str | None = None,
-        seconds: int | None = None,
-        unique: str = "",
-    ) -> dict[str, Any]:
-        """Return the v1 Pod that runs a job here, as the API's JSON. See :func:`~.pod_manifest.manifest`."""
-        return pod_manifest.manifest(self, spec, environment or {}, memory=memory, seconds=seconds, unique=unique)
+    def watch(self) -> Watch:
+        """Return how the pod is waited for."""
+        timeouts = Timeouts(schedule=self.schedule_timeout_seconds, startup=self.startup_timeout_seconds)
+        return Watch(timeouts=timeouts, poll_seconds=self.poll_seconds, log=self.log, keep=self.keep)
 
     def more_memory(self, memory: str | None) -> str | None:
         """Return what a try after an out-of-memory gets; None if there is no more to give.

@@ -19,6 +19,8 @@ Dns = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
 Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][-A-Za-z0-9_./]{0,316}$")]
 Path = Annotated[str, StringConstraints(pattern=r"^/[^:]*$")]
+#: Pods to leave in the cluster after their end, for a look at them.
+Keep = Literal["none", "failed", "all"]
 
 
 class Strict(Frozen):

@@ -1,4 +1,4 @@
-"""Which pods are nobody's any more. What is not plainly an orphan stays."""
+"""Which pods belong to no live task instance any more. What is not plainly an orphan stays."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ from datetime import datetime
 from typing import Any
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
+from airflow_mlops_provider.places.base import GONE
 from airflow_mlops_provider.places.kubernetes.decisions.facts import observe
 from airflow_mlops_provider.places.kubernetes.decisions.identity import DECIDED, INSTALLATION, MANAGED_BY, label, run_of
 
-#: In place of a state: Airflow knows no such task instance.
-GONE = "gone"
 FINISHED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed", GONE})
 
 
-class Fate(Frozen):
+class OrphanVerdict(Frozen):
     """What is to become of a pod, and why, in words that follow its name."""
 
     remove: bool
     why: str
 
 
-def stays(pod: dict[str, Any], installation: str) -> str | None:
-    """Return why a pod is none of ours to judge; None if it is ours, so that its task instance decides.
+def exempt(pod: dict[str, Any], installation: str) -> str | None:
+    """Return why a pod is not ours to judge; None if it is ours, so that its task instance decides.
 
     :param pod: a v1 Pod as the API's JSON.
     :param installation: the name of this Airflow among those that share the cluster.
@@ -38,7 +37,7 @@ def stays(pod: dict[str, Any], installation: str) -> str | None:
     return "is being deleted already" if pod["metadata"].get("deletionTimestamp") else None
 
 
-def fate(pod: dict[str, Any], state: str | None, now: datetime, keep_hours: float) -> Fate:
+def judge(pod: dict[str, Any], state: str | None, now: datetime, keep_hours: float) -> OrphanVerdict:
     """Decide what becomes of a pod of ours.
 
     ================================  =================================================================
@@ -49,12 +48,13 @@ def fate(pod: dict[str, Any], state: str | None, now: datetime, keep_hours: floa
     anything else, also none yet      stays: running, deferred, up for retry, cleared to be run again, …
     ================================  =================================================================
 
-    :param state: of the pod's task instance; None before it is scheduled; :data:`GONE`.
-    :param keep_hours: for how long pods stay that somebody asked to keep for a look at them.
+    :param state: of the pod's task instance, see :data:`.StateOf`.
+    :param keep_hours: for how long pods stay that a place keeps for a look at them.
     """
     if state not in FINISHED:
-        return Fate(remove=False, why=f"stays: its task is {state or 'not scheduled yet'}")
+        return OrphanVerdict(remove=False, why=f"stays: its task is {state or 'not scheduled yet'}")
     hours = observe(pod).waited(now) / 3600
     if state != GONE and DECIDED in (pod["metadata"].get("labels") or {}) and hours < keep_hours:
-        return Fate(remove=False, why=f"stays for another {keep_hours - hours:.1f} h, kept for a look at it")
-    return Fate(remove=True, why="is removed: its run is gone" if state == GONE else f"is removed: its task is {state}")
+        return OrphanVerdict(remove=False, why=f"stays for another {keep_hours - hours:.1f} h, kept for a look at it")
+    why = "is removed: its run is gone" if state == GONE else f"is removed: its task is {state}"
+    return OrphanVerdict(remove=True, why=why)

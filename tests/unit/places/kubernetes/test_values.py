@@ -19,9 +19,11 @@ from airflow_mlops_provider.exceptions import ConfigurationError, JobError, MLOp
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.operators.features import RulesCleanIntervalOperator
 from airflow_mlops_provider.pipelines import defaults
+from airflow_mlops_provider.places.base import Place
 from airflow_mlops_provider.places.default import default_place
 from airflow_mlops_provider.places.deferral import Deferred
-from airflow_mlops_provider.places.kubernetes.place import KubernetesPod, SecretKey
+from airflow_mlops_provider.places.kubernetes.place import KubernetesPod
+from airflow_mlops_provider.places.kubernetes.values import SecretKey
 from airflow_mlops_provider.places.local_process import LocalProcess
 from airflow_mlops_provider.places.retry_policy import JobRetryPolicy
 from airflow_mlops_provider.runtime.runner import run
@@ -33,9 +35,8 @@ ERRORS = sorted(
     for name, kind in vars(exceptions).items()
     if isinstance(kind, type) and issubclass(kind, MLOpsError) and kind is not UnknownNameError
 )
-WATCH = {
-    "conn_id": "kubernetes_default", "namespace": "ml", "name": "pod", "deadline": None, "poll_seconds": 1.0,
-    "timeouts": {}, "log": {}, "passed": {},
+WATCH: dict[str, Any] = {
+    "access": {"conn_id": "kubernetes_default"}, "namespace": "ml", "name": "pod", "watch": {}, "passed": {},
 }  # fmt: skip
 
 
@@ -127,8 +128,8 @@ def test_pipelines_carry_the_policy(make: Callable[..., TinyWorld]) -> None:
 # --- resuming ---------------------------------------------------------------------------------------------------------
 
 
-class Elsewhen:
-    """A place whose job goes on elsewhere when it is first asked about."""
+class Deferring(Place):
+    """A place whose job goes on without it when it is first run."""
 
     def __init__(self, manifest: Manifest) -> None:
         self.manifest, self.events = manifest, []  # type: ignore[var-annotated]
@@ -150,7 +151,7 @@ def test_an_operator_goes_on_where_it_stood(
 ) -> None:
     """Deferred and resumed, also by a trigger's death, mapped or not, an operator hands on what it would have else."""
     world = make()
-    place, raw = Elsewhen(run(world.cleaning())), world.extracted().to_json()
+    place, raw = Deferring(run(world.cleaning())), world.extracted().to_json()
     with DAG("any", schedule=None):
         if mapped:
             task = RulesCleanIntervalOperator.partial(task_id="clean", product=world.product, place=place).expand(
