@@ -28,7 +28,7 @@ class PodTrigger(BaseTrigger):
 
     :param access: how to reach the cluster, see :class:`.PodApi`; credentials stay in the connection.
     :param watch: a :class:`.Watch` as JSON.
-    :param passed: what of the log was passed on before, see :class:`.LogTail`.
+    :param passed: what of the log was passed on before, see :class:`.LogCursor`.
     """
 
     def __init__(
@@ -80,11 +80,11 @@ class PodTrigger(BaseTrigger):
         return list(json.loads(answer or b"{}").get("items") or ())
 
     async def _pass_on(self) -> None:
-        tail = self.observer.log
+        cursor = self.observer.log
         with suppress(ConnectionError):  # the next look tries again
-            query = {"container": CONTAINER, **tail.query()}
-            data = b"" if tail.full else await self._request("read_namespaced_pod_log", name=self.name, **query)
-            for line in tail.feed(data or b""):
+            query = {"container": CONTAINER, **cursor.query()}
+            data = b"" if cursor.full else await self._request("read_namespaced_pod_log", name=self.name, **query)
+            for line in cursor.feed(data or b""):
                 self.log.info("%s", line)
 
     async def _request(self, call: str, **arguments: Any) -> bytes | None:

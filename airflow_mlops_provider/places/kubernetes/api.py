@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops_provider.exceptions import BackendError, ConfigurationError
+from airflow_mlops_provider.places.kubernetes.decisions.ends import refusal
 from airflow_mlops_provider.places.kubernetes.decisions.facts import CONTAINER
 from airflow_mlops_provider.places.kubernetes.decisions.identity import DECIDED
-from airflow_mlops_provider.places.kubernetes.decisions.table import refused
 
 if TYPE_CHECKING:
     from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
@@ -120,30 +120,28 @@ class PodApi:
         return None if data is None else json.loads(data)
 
     def _request(self, call: str, unless: tuple[int, ...] = (), **arguments: Any) -> bytes | None:
-        def once() -> bytes | None:
-            from kubernetes.client.exceptions import ApiException
+        """Repeat a request until the API answers, for a while; return None for a status in ``unless``.
 
-            try:
-                answer = getattr(self._client, call)(namespace=self.namespace, _preload_content=False, **arguments)
-                return bytes(answer.data)
-            except ApiException as error:
-                if error.status in unless:
-                    return None
-                raise
-
-        return self._repeat(once)
-
-    def _repeat(self, request: Callable[[], bytes | None]) -> bytes | None:
-        """Repeat a request until the API answers, for a while. :raises MLOpsError: what its refusal means."""
+        :raises MLOpsError: what its refusal means.
+        """
         from airflow.providers.cncf.kubernetes.kubernetes_helper_functions import generic_api_retry
         from kubernetes.client.exceptions import ApiException
         from kubernetes.config import ConfigException
         from urllib3.exceptions import HTTPError
 
+        def request() -> bytes | None:
+            try:
+                answer = getattr(self._client, call)(namespace=self.namespace, _preload_content=False, **arguments)
+            except ApiException as error:
+                if error.status in unless:  # here, since the helper repeats a 409
+                    return None
+                raise
+            return bytes(answer.data)
+
         try:
             answer: bytes | None = generic_api_retry(request)()
         except ApiException as error:
-            raise refused(error.status or 503, _text(error.body) or str(error.reason)).exception() from None
+            raise refusal(error.status or 503, _text(error.body) or str(error.reason)).exception() from None
         except HTTPError as error:
             raise BackendError(f"the Kubernetes API cannot be reached: {str(error)[:500]}") from None
         except ConfigException as error:

@@ -11,11 +11,11 @@ from pydantic import ValidationError
 from airflow_mlops_provider.exceptions import ConfigurationError, MLOpsError, OutOfMemoryError
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
-from airflow_mlops_provider.places.base import error_of, result_of
+from airflow_mlops_provider.places.base import Log, error_of, result_of
 from airflow_mlops_provider.places.kubernetes.api import PodApi
 from airflow_mlops_provider.places.kubernetes.decisions.table import ManifestState, PodVerdict
 from airflow_mlops_provider.places.kubernetes.manifest import job_container, manifest_copy_key, pod_manifest, spec_of
-from airflow_mlops_provider.places.kubernetes.run import PodRun, PodWork
+from airflow_mlops_provider.places.kubernetes.run import PodRun
 from airflow_mlops_provider.places.kubernetes.settings import PodSettings
 from airflow_mlops_provider.places.kubernetes.task import PodTask
 from airflow_mlops_provider.runtime import manifest_copy
@@ -24,46 +24,58 @@ from airflow_mlops_provider.storage.artifacts import MANIFEST, BucketStore, Fold
 LOG = "log.txt"
 
 
-class ReusedManifest(Exception):  # noqa: N818 - nothing is wrong: there is no pod to make
-    """Finished work was found before a pod was made."""
-
+class _ReusedManifest(Exception):  # noqa: N818 - nothing is wrong: there is no pod to make
     def __init__(self, manifest: Manifest) -> None:
         super().__init__(manifest.address)
         self.manifest = manifest
 
 
-class JobPod(PodWork):
-    """One job as the work of a pod.
+class JobPod(PodRun):
+    """One job in a pod.
 
     :param environment: what the connections hold for the job.
     """
 
-    def __init__(self, settings: PodSettings, spec: JobSpec, environment: Mapping[str, str], task: PodTask) -> None:
-        self.settings, self.spec, self.environment, self.task = settings, spec, environment, task
+    def __init__(
+        self,
+        settings: PodSettings,
+        spec: JobSpec,
+        environment: Mapping[str, str],
+        log: Log,
+        task: PodTask,
+        event: dict[str, Any] | None,
+    ) -> None:
+        api = PodApi({"conn_id": settings.conn_id}, settings.namespace)
+        super().__init__(api, task, settings.watch(), log, event, deferrable=settings.deferrable)
+        self.settings, self.spec, self.environment = settings, spec, environment
 
-    def result(self, run: PodRun) -> Manifest:
-        """Return the manifest of the job that a pod has done."""
-        manifest = self._manifest(run.name)
+    def result(self) -> Manifest:
+        """Attend to the pod until its end, and return the job's manifest. See :meth:`.PodRun.attend`."""
+        try:
+            self.attend()
+        except _ReusedManifest as reused:
+            return reused.manifest
+        manifest = self._manifest(self.name)
         assert manifest is not None  # without one, its end is an error
         return manifest
 
-    def build_pod(self, task: PodTask, api: PodApi) -> dict[str, Any]:
+    def build_pod(self) -> dict[str, Any]:
         """Return the job's pod, after the cluster's own policy was applied (``pod_mutation_hook``).
 
-        :raises ReusedManifest: if the image is named by its digest, and its work is known to be finished.
+        :raises _ReusedManifest: if the image is named by its digest, and its work is known to be finished.
         """
         image = self.settings.image.partition("@")[2]
         if image and (finished := manifest_copy.find(self.spec, image, self.environment)):
-            raise ReusedManifest(finished)
+            raise _ReusedManifest(finished)
         pod = pod_manifest(
             self.settings,
             self.spec,
             self.environment,
-            memory=task.recall(self._memory_key),
-            seconds=task.seconds(self.settings.active_deadline_seconds),
-            unique=task.unique,
+            memory=self.task.recall(self._memory_key),
+            seconds=self.task.seconds(self.settings.active_deadline_seconds),
+            unique=self.task.unique,
         )
-        return mutated(pod, api)
+        return mutated(pod, self.api)
 
     def manifest_state(self, name: str) -> ManifestState:
         """Return what the manifest says that a pod has left."""
@@ -73,9 +85,9 @@ class JobPod(PodWork):
             return "partial"
         return manifest.state if manifest else "absent"  # it lies where no other pod writes: it is this one's
 
-    def save_log(self, name: str, data: bytes) -> str | None:
-        """Keep a pod's whole log beside its copy of the manifest, and return where."""
-        key = f"{manifest_copy_key(self.spec, name)}/{LOG}"
+    def save_log(self, data: bytes) -> str | None:
+        """Keep the pod's whole log beside its copy of the manifest, and return where."""
+        key = f"{manifest_copy_key(self.spec, self.name)}/{LOG}"
         self._store.write(key, data)
         return f"{self._store.uri}/{key}"
 
@@ -84,17 +96,19 @@ class JobPod(PodWork):
         theirs = spec_of(pod)
         return theirs is not None and (theirs.identity(), theirs.force) == (self.spec.identity(), self.spec.force)
 
-    def error(self, run: PodRun, verdict: PodVerdict) -> MLOpsError:
+    def error(self, verdict: PodVerdict) -> MLOpsError:
         """Return the error that the manifest names, or the pod's; after an out-of-memory with what comes next."""
-        manifest = self._manifest(run.name) if verdict.source == "manifest" else None
-        error = error_of(manifest) if manifest is not None else verdict.exception()
-        if manifest is not None:  # one without an address says why the job could not even begin
-            copy = f"{self._store.uri}/{manifest_copy_key(self.spec, run.name)}"
+        manifest = self._manifest(self.name) if verdict.error is None else None
+        if manifest is None:
+            error = super().error(verdict)
+        else:  # one without an address says why the job could not even begin
+            error = error_of(manifest)
+            copy = f"{self._store.uri}/{manifest_copy_key(self.spec, self.name)}"
             error.result = result_of(manifest) if manifest.address else copy
-        return self._with_more_memory(error, run) if type(error) is OutOfMemoryError else error
+        return self._with_more_memory(error) if type(error) is OutOfMemoryError else error
 
-    def _with_more_memory(self, error: OutOfMemoryError, run: PodRun) -> OutOfMemoryError:
-        had = memory_of(run.pod)
+    def _with_more_memory(self, error: OutOfMemoryError) -> OutOfMemoryError:
+        had = memory_of(self.pod)
         more = self.settings.more_memory(had)
         if more is not None:
             self.task.remember(self._memory_key, more)

@@ -14,10 +14,10 @@ from airflow_mlops_provider.places.kubernetes.decisions import identity as pod_i
 from airflow_mlops_provider.places.kubernetes.decisions.facts import CONTAINER
 from airflow_mlops_provider.places.kubernetes.settings import PodSettings
 from airflow_mlops_provider.places.kubernetes.template import merge, read
+from airflow_mlops_provider.runtime.runner import IMAGE_VARIABLE
 
 GPU = "nvidia.com/gpu"
 GPU_TYPE = "nvidia.com/gpu.product"
-IMAGE_VARIABLE = "MLOPS_IMAGE_DIGEST"
 COMMAND = ("python", "-m", "airflow_mlops_provider.runtime")
 #: Linux takes no longer single argument (MAX_ARG_STRLEN, 32 pages), its closing zero included.
 LONGEST_ARGUMENT = 32 * 4096 - 1

@@ -17,8 +17,7 @@ from airflow_mlops_provider.places.deferral import Deferred, Resumable
 from airflow_mlops_provider.places.kubernetes.api import PodApi
 from airflow_mlops_provider.places.kubernetes.decisions import identity
 from airflow_mlops_provider.places.kubernetes.decisions.ends import Timeouts
-from airflow_mlops_provider.places.kubernetes.lifecycle import PodLifecycle
-from airflow_mlops_provider.places.kubernetes.run import PodRun, PodWork
+from airflow_mlops_provider.places.kubernetes.run import PodRun
 from airflow_mlops_provider.places.kubernetes.task import PodTask
 from airflow_mlops_provider.places.kubernetes.values import Keep, LogBounds
 from airflow_mlops_provider.places.kubernetes.watch import Watch
@@ -81,6 +80,7 @@ class DurablePodOperator(Resumable, KubernetesPodOperator):
             **kwargs,
         )
         self.log_bounds = log_bounds or LogBounds()
+        self._run: PodRun | None = None
 
     def execute(self, context: Context) -> None:
         """Run the pod. :raises MLOpsError: how it ended, if not well."""
@@ -89,7 +89,7 @@ class DurablePodOperator(Resumable, KubernetesPodOperator):
     def resume(self, context: Context, event: dict[str, Any] | None) -> None:
         """Go on after a deferral. :raises MLOpsError: how the pod ended, if not well.
 
-        :raises AirflowFailException: if no retry can mend that.
+        :raises AirflowFailException: if no retry helps.
         """
         try:
             self.attend(context, event)
@@ -101,12 +101,15 @@ class DurablePodOperator(Resumable, KubernetesPodOperator):
             raise AirflowFailException(f"{type(error).__name__}: {error}") from None
 
     def attend(self, context: Context | None, event: dict[str, Any] | None = None) -> PodRun:
-        """Bring the task's pod to its end. See :meth:`.PodLifecycle.attend`."""
-        return self._lifecycle.attend(PodTask(context), event)
+        """Bring the task's pod to its end, and return it. See :meth:`.PodRun.attend`."""
+        self._run = _OperatorsPod(self, PodTask(context), event)
+        self._run.attend()
+        return self._run
 
     def on_kill(self) -> None:
-        """Delete the pod: somebody stopped the task."""
-        self._lifecycle.stop()
+        """Delete the pod: the task was stopped."""
+        if self._run is not None:
+            self._run.stop()
 
     @cached_property
     def api(self) -> PodApi:
@@ -114,28 +117,25 @@ class DurablePodOperator(Resumable, KubernetesPodOperator):
         access = {name: getattr(self, field) for name, field in ACCESS.items()}
         return PodApi({name: value for name, value in access.items() if value is not None}, self.namespace)
 
-    @cached_property
-    def _lifecycle(self) -> PodLifecycle:
-        watch = Watch(
-            timeouts=Timeouts(schedule=self.schedule_timeout_seconds, startup=self.startup_timeout_seconds),
-            poll_seconds=self.poll_interval,
-            log=self.log_bounds,
-            keep=KEEP[self.on_finish_action.value],
-        )
-        return PodLifecycle(self.api, _OperatorsPod(self), watch, self.log, deferrable=self.deferrable)
 
-
-class _OperatorsPod(PodWork):
+class _OperatorsPod(PodRun):
     """The pod that a KubernetesPodOperator's arguments describe, under a name and labels of ours."""
 
-    def __init__(self, operator: DurablePodOperator) -> None:
+    def __init__(self, operator: DurablePodOperator, task: PodTask, event: dict[str, Any] | None) -> None:
+        watch = Watch(
+            timeouts=Timeouts(schedule=operator.schedule_timeout_seconds, startup=operator.startup_timeout_seconds),
+            poll_seconds=operator.poll_interval,
+            log=operator.log_bounds,
+            keep=KEEP[operator.on_finish_action.value],
+        )
+        super().__init__(operator.api, task, watch, operator.log, event, deferrable=operator.deferrable)
         self.operator = operator
 
-    def build_pod(self, task: PodTask, api: PodApi) -> dict[str, Any]:
-        pod = api.plain(self.operator.build_pod_request_obj(task.context))
-        meta, run = pod["metadata"], task.identity
-        meta["name"] = identity.pod_name(run, task.unique)
+    def build_pod(self) -> dict[str, Any]:
+        pod = self.api.plain(self.operator.build_pod_request_obj(self.task.context))
+        meta, run = pod["metadata"], self.task.identity
+        meta["name"] = identity.pod_name(run, self.task.unique)
         meta["labels"] = {**(meta.get("labels") or {}), **identity.labels(run)}
         meta["annotations"] = {**(meta.get("annotations") or {}), **identity.full_ids(run)}
-        pod["spec"]["activeDeadlineSeconds"] = task.seconds(self.operator.active_deadline_seconds or 24 * 3600)
+        pod["spec"]["activeDeadlineSeconds"] = self.task.seconds(self.operator.active_deadline_seconds or 24 * 3600)
         return pod

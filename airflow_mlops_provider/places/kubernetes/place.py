@@ -13,8 +13,7 @@ from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.places.base import Log, Place, StateOf
 from airflow_mlops_provider.places.kubernetes.api import PodApi
-from airflow_mlops_provider.places.kubernetes.job import JobPod, ReusedManifest
-from airflow_mlops_provider.places.kubernetes.lifecycle import PodLifecycle
+from airflow_mlops_provider.places.kubernetes.job import JobPod
 from airflow_mlops_provider.places.kubernetes.reaper import remove_orphans
 from airflow_mlops_provider.places.kubernetes.settings import PodSettings
 from airflow_mlops_provider.places.kubernetes.task import PodTask
@@ -30,7 +29,7 @@ class KubernetesPod(PodSettings, Place):
     bucket, or a folder that workers and pods mount at the same path. What a pod may have: :class:`PodSettings`.
     """
 
-    _lifecycle: PodLifecycle | None = PrivateAttr(default=None)
+    _pod: JobPod | None = PrivateAttr(default=None)
 
     def run(
         self,
@@ -41,19 +40,13 @@ class KubernetesPod(PodSettings, Place):
         event: dict[str, Any] | None = None,
     ) -> Manifest:
         """Run a job in a pod and return its manifest. See :meth:`.Place.run`."""
-        task = PodTask(context)
-        job = JobPod(self, spec, secrets, task)
-        api = PodApi({"conn_id": self.conn_id}, self.namespace)
-        self._lifecycle = PodLifecycle(api, job, self.watch(), log, deferrable=self.deferrable)
-        try:
-            return job.result(self._lifecycle.attend(task, event))
-        except ReusedManifest as reused:
-            return reused.manifest
+        self._pod = JobPod(self, spec, secrets, log, PodTask(context), event)
+        return self._pod.result()
 
     def stop(self) -> None:
         """Delete the pod, whatever it does."""
-        if self._lifecycle is not None:
-            self._lifecycle.stop()
+        if self._pod is not None:
+            self._pod.stop()
 
     def remove_orphans(self, state_of: StateOf, log: Log, keep_hours: float) -> list[str]:
         """Remove the pods of this Airflow whose task instance is finished or gone. See :meth:`.Place.remove_orphans`.

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 from airflow_mlops_provider.exceptions import MLOpsError
 from airflow_mlops_provider.places.base import Log, StateOf
 from airflow_mlops_provider.places.kubernetes.api import PodApi
-from airflow_mlops_provider.places.kubernetes.decisions.identity import MANAGED_BY, run_of
-from airflow_mlops_provider.places.kubernetes.decisions.orphans import OrphanVerdict, exempt, judge
+from airflow_mlops_provider.places.kubernetes.decisions.identity import MANAGED_BY
+from airflow_mlops_provider.places.kubernetes.decisions.orphans import judge
 
 
 def remove_orphans(api: PodApi, installation: str, state_of: StateOf, log: Log, keep_hours: float) -> list[str]:
@@ -21,9 +20,10 @@ def remove_orphans(api: PodApi, installation: str, state_of: StateOf, log: Log, 
     """
     removed, failures = [], []
     for pod in sorted(api.find("=".join(MANAGED_BY)), key=lambda pod: str(pod["metadata"]["name"])):
-        name, verdict = pod["metadata"]["name"], _verdict(pod, installation, state_of, keep_hours)
-        log.info("pod %s %s", name, verdict.why)
-        if not verdict.remove:
+        name = pod["metadata"]["name"]
+        remove, why = judge(pod, installation, state_of, datetime.now(UTC), keep_hours)
+        log.info("pod %s %s", name, why)
+        if not remove:
             continue
         try:
             api.delete(pod)
@@ -35,11 +35,3 @@ def remove_orphans(api: PodApi, installation: str, state_of: StateOf, log: Log, 
     if failures:
         raise failures[0]
     return removed
-
-
-def _verdict(pod: dict[str, Any], installation: str, state_of: StateOf, keep_hours: float) -> OrphanVerdict:
-    if why := exempt(pod, installation):
-        return OrphanVerdict(remove=False, why=why)
-    run = run_of(pod)
-    assert run is not None  # or it would be exempt
-    return judge(pod, state_of(run), datetime.now(UTC), keep_hours)

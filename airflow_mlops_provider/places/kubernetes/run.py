@@ -1,68 +1,140 @@
-"""One pod from its creation to the one decision about its end, as one process sees it."""
+"""A task's pod from its creation to the one decision about its end: found again by whoever comes, never made twice."""
 
 from __future__ import annotations
 
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from typing import Any
 
 from airflow_mlops_provider.exceptions import BackendError, MLOpsError
+from airflow_mlops_provider.hooks.defaults import option
 from airflow_mlops_provider.places.base import Log
+from airflow_mlops_provider.places.deferral import Deferred
 from airflow_mlops_provider.places.kubernetes.api import PodApi
+from airflow_mlops_provider.places.kubernetes.decisions import identity
 from airflow_mlops_provider.places.kubernetes.decisions.table import ManifestState, PodVerdict
 from airflow_mlops_provider.places.kubernetes.task import PodTask
 from airflow_mlops_provider.places.kubernetes.watch import PodObserver, Watch, wants_events
 
+TRIGGER = "airflow_mlops_provider.triggers.pods.PodTrigger"
+POD_KEY = "mlops_pod"
 #: Pause in seconds while only the manifest of a pod that has ended is still missing.
 MANIFEST_PAUSE = 1.0
 KEPT = {"none": (), "failed": ("error",), "all": ("error", "success")}
 
 
-class PodWork(ABC):
-    """What a pod is made for: how it looks, and what it leaves. By default it leaves nothing but its status."""
+class PodRun:
+    """Brings a task's pod to its end. A worker, a triggerer or an API server that dies meanwhile costs nothing.
 
-    @abstractmethod
-    def build_pod(self, task: PodTask, api: PodApi) -> dict[str, Any]:
+    A subclass says how the pod looks, and what it leaves; by default nothing but its status.
+
+    :param log: receives the pod's lines and what there is to say of it.
+    :param event: what the trigger saw, after a deferral.
+    :param deferrable: wait in the triggerer, where there is one; if not, here.
+    :ivar name: of the pod, once it is known.
+    :ivar pod: the pod as the API last showed it; None if it is gone.
+    """
+
+    def __init__(
+        self, api: PodApi, task: PodTask, watch: Watch, log: Log, event: dict[str, Any] | None, *, deferrable: bool
+    ) -> None:
+        event = event or {}
+        self.api, self.task, self.log = api, task, log
+        self.observer = PodObserver(watch.model_copy(update={"deadline": task.deadline}), event)
+        self.name: str = event.get("name", "")
+        self.pod: dict[str, Any] | None = None
+        self._deferrable = deferrable and task.context is not None and "stay" not in event
+
+    def attend(self) -> None:
+        """Find the task's pod or make it, wait for its end, decide that, and remove it.
+
+        :raises Deferred: if the trigger is to wait.
+        :raises MLOpsError: how it ended, if not well.
+        """
+        if not (self.name or self._find()):
+            self._create()
+        verdict, goes_on = self._look()
+        if verdict.action == "wait":
+            if goes_on and self._deferrable:
+                raise Deferred(TRIGGER, self._trigger_arguments())
+            verdict = self._wait()
+        if self.observer.facts.seen:  # else the pod may well be alive, and the next try goes on with it
+            self._end(verdict)
+            self.task.remember(POD_KEY, {"name": self.name, "decided": True})
+        if verdict.action == "error":
+            raise self.error(verdict)
+
+    def stop(self) -> None:
+        """Delete the pod: the task was stopped."""
+        self.observer.stopped = True
+        try:
+            if self.name and (pod := self.api.read(self.name)):
+                self.log.info("deleting pod %s: the task was stopped", self.name)
+                self.api.delete(pod)
+        except MLOpsError as error:  # its own deadline ends it
+            self.log.warning("the pod could not be deleted: %s", error)
+
+    # --- what differs from one kind of pod to another -----------------------------------------------------------------
+
+    def build_pod(self) -> dict[str, Any]:
         """Return the pod to create, as the API's JSON."""
+        raise NotImplementedError
 
     def manifest_state(self, name: str) -> ManifestState:
         """Return what the manifest of a pod's job says."""
         return "not_expected"
 
-    def save_log(self, name: str, data: bytes) -> str | None:
-        """Keep a pod's whole log, and return where; None if there is no place for it."""
+    def save_log(self, data: bytes) -> str | None:
+        """Keep the pod's whole log, and return where; None if there is no place for it."""
         return None
 
     def same_work(self, pod: dict[str, Any]) -> bool:
         """Say whether a pod of this task, from an earlier try, does what is wanted now."""
         return True
 
-    def error(self, run: PodRun, verdict: PodVerdict) -> MLOpsError:
+    def error(self, verdict: PodVerdict) -> MLOpsError:
         """Return what to raise for a pod that did not end well."""
-        return verdict.exception()
+        assert verdict.error is not None  # a manifest is not expected, so the pod's end is the error
+        return verdict.error
 
+    # --- finding and making it ----------------------------------------------------------------------------------------
 
-class PodRun:
-    """One pod, as one process sees it.
+    def _find(self) -> bool:
+        """Look for the pod that an earlier try has made, if that is still to be decided."""
+        stored = self.task.recall(POD_KEY) or {}
+        if "name" in stored and self._resume(stored["name"], decided=stored.get("decided", False)):
+            return True
+        mine = self.task.identity
+        pods = self.api.find(identity.selector(mine)) if mine.dag_id else ()
+        runs = ((pod["metadata"]["name"], identity.run_of(pod)) for pod in pods)
+        return any(run and run.same_task(mine) and self._resume(name) for name, run in runs)
 
-    :param event: what a trigger saw of the pod before.
-    :ivar pod: the pod as the API last showed it; None if it is gone.
-    """
+    def _resume(self, name: str, *, decided: bool = False) -> bool:
+        """Go on with a pod of an earlier try, or remove it if it is of no more use."""
+        pod = self.api.read(name)
+        if pod is None:
+            resumed = not decided and self.manifest_state(name) in {"success", "failed"}
+        elif resumed := not decided and self.same_work(pod):
+            self.log.info("going on with pod %s of an earlier try", name)
+        elif identity.DECIDED not in pod["metadata"]["labels"]:  # else it is kept for a look at it
+            self.log.info("removing pod %s, which an earlier try has left", name)
+            self.api.delete(pod)
+        self.name = name if resumed else ""
+        return resumed
 
-    def __init__(
-        self, api: PodApi, name: str, watch: Watch, work: PodWork, log: Log, event: Mapping[str, Any] | None = None
-    ) -> None:
-        self.api, self.name, self.work, self.log = api, name, work, log
-        self.observer = PodObserver(watch, event)
-        self.pod: dict[str, Any] | None = None
+    def _create(self) -> None:
+        pod = self.build_pod()
+        if installation := option("installation"):
+            pod["metadata"]["labels"][identity.INSTALLATION] = identity.label(installation)
+        self.name = pod["metadata"]["name"]  # before there is a pod, so that stop() finds it
+        self.task.remember(POD_KEY, {"name": self.name})
+        self.api.create(pod)
+        self.log.info("created pod %s in namespace %s", self.name, self.api.namespace)
+        if self.observer.stopped:
+            self.stop()
 
-    @property
-    def seen(self) -> bool:
-        """Whether the API answered the last look."""
-        return self.observer.facts.seen
+    # --- watching and ending it ---------------------------------------------------------------------------------------
 
-    def look(self) -> tuple[PodVerdict, bool]:
+    def _look(self) -> tuple[PodVerdict, bool]:
         """Return what to do about the pod now, and whether it still goes on as far as the pod itself says."""
         try:
             self.pod = self.api.read(self.name)
@@ -73,41 +145,30 @@ class PodRun:
             self.observer.see(self.pod, self.api.events(self.name) if wants_events(self.pod) else ())
         verdict = self.observer.verdict()
         goes_on = verdict.action == "wait"
-        return (verdict if goes_on else self.observer.verdict(self.work.manifest_state(self.name))), goes_on
+        return (verdict if goes_on else self.observer.verdict(self.manifest_state(self.name))), goes_on
 
-    def wait(self) -> PodVerdict:
+    def _wait(self) -> PodVerdict:
         """Wait here for the pod's end, passing its log on."""
         while True:
-            verdict, goes_on = self.look()
+            verdict, goes_on = self._look()
             if verdict.action != "wait":
                 return verdict
             if not self.observer.log.full and (data := self.api.log(self.name, **self.observer.log.query())):
                 self._print(data)
             time.sleep(self.observer.pause(None if goes_on else MANIFEST_PAUSE))
 
-    def end(self, verdict: PodVerdict) -> None:
+    def _end(self, verdict: PodVerdict) -> None:
         """Keep the log, then remove the pod: its end is decided."""
         try:
-            self._save_log()
+            if (data := self.api.log(self.name)) is not None:
+                self._print(data)
+                if where := self.save_log(data):
+                    self.log.info("the pod's whole log (%d bytes) is kept in %s", len(data), where)
+            elif self.pod is None:
+                self.log.warning("pod %s is gone, and with it what it printed since the last look", self.name)
         finally:
             if self.pod is not None:
                 self._remove(self.pod, verdict)
-
-    def stop(self) -> None:
-        """End the pod: somebody stopped the task."""
-        self.observer.stopped = True
-        pod = self.api.read(self.name)
-        if pod is not None:
-            self.log.info("deleting pod %s: the task was stopped", self.name)
-            self.api.delete(pod)
-
-    def _save_log(self) -> None:
-        if (data := self.api.log(self.name)) is not None:
-            self._print(data)
-            if where := self.work.save_log(self.name, data):
-                self.log.info("the pod's whole log (%d bytes) is kept in %s", len(data), where)
-        elif self.pod is None:
-            self.log.warning("pod %s is gone, and with it what it printed since the last look", self.name)
 
     def _remove(self, pod: dict[str, Any], verdict: PodVerdict) -> None:
         ended = pod.get("status", {}).get("phase") in {"Succeeded", "Failed"}
@@ -117,9 +178,19 @@ class PodRun:
                 self.api.mark(self.name)
             else:
                 self.api.delete(pod)
-        except BackendError as error:  # the decision stands
+        except BackendError as error:  # the decision holds all the same
             self.log.warning("pod %s could not be removed, which is left to the next try: %s", self.name, error)
 
     def _print(self, data: bytes) -> None:
         for line in self.observer.log.feed(data):
             self.log.info("%s", line)
+
+    def _trigger_arguments(self) -> dict[str, Any]:
+        """Return what the trigger is made with: names and numbers, the credentials it finds by itself."""
+        return {
+            "access": self.api.access,
+            "namespace": self.api.namespace,
+            "name": self.name,
+            "watch": self.observer.watch.to_json(),
+            "passed": self.observer.log.state,
+        }

@@ -95,7 +95,7 @@ class PodSettings(Strict):
             if CREDENTIAL.search(name):
                 raise ValueError(f"env must not hold {name!r}; write secrets={{{name!r}: SecretKey(name=…, key=…)}}")
         if both := sorted(self.env.keys() & self.secrets.keys()):
-            raise ValueError(f"{', '.join(both)} stand in env and in secrets; once is enough")
+            raise ValueError(f"{', '.join(both)} are in env and in secrets; once is enough")
         if len({volume.path for volume in self.volumes}) < len(self.volumes):
             raise ValueError(f"volumes share a path: {[volume.path for volume in self.volumes]}")
         return self

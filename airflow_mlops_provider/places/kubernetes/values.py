@@ -40,7 +40,7 @@ class Strict(Frozen):
 
 
 class SecretKey(Strict):
-    """One value in a Kubernetes secret, by reference: the kubelet puts it into the container, nobody else reads it."""
+    """One value in a Kubernetes secret, by reference: only the kubelet reads it, and puts it into the container."""
 
     name: Dns
     key: Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]{1,253}$")]

@@ -11,7 +11,7 @@ from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.places.kubernetes.decisions.ends import Timeouts
 from airflow_mlops_provider.places.kubernetes.decisions.facts import UNSEEN, PodFacts, observe
 from airflow_mlops_provider.places.kubernetes.decisions.table import ManifestState, PodVerdict, conclude
-from airflow_mlops_provider.places.kubernetes.log import LogTail
+from airflow_mlops_provider.places.kubernetes.log import LogCursor
 from airflow_mlops_provider.places.kubernetes.values import Keep, LogBounds
 
 Cause = Literal["timeout", "killed"]
@@ -41,7 +41,7 @@ class PodObserver:
     def __init__(self, watch: Watch, event: Mapping[str, Any] | None = None) -> None:
         event = event or {}
         self.watch, self.stopped = watch, False
-        self.log = LogTail(watch.log, event.get("passed"))
+        self.log = LogCursor(watch.log, event.get("passed"))
         self.facts: PodFacts = UNSEEN
         self._waited = 0.0
         self._cause: Cause | None = event.get("cause")

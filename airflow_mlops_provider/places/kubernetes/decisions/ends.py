@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from airflow_mlops_provider import exceptions
+from airflow_mlops_provider.exceptions import MLOpsError
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.places.base import signal_name
 from airflow_mlops_provider.places.kubernetes.decisions.facts import PodFacts
 
 LONGEST_QUOTE = 600
+LONGEST_MESSAGE = 2000
 RESUMED = "a retry resumes it"
 OTHER_NODE = "a retry resumes it on another node"
 MORE_MEMORY = "give it more memory, or less to hold at once"
@@ -53,7 +56,8 @@ class Timeouts(Frozen):
 class End:
     """What ended a pod.
 
-    :param what: what happened; ``then``: what to do next.
+    :param error: name of one of our exceptions.
+    :param what: what happened, in the cluster's own words where it has some; ``then``: what to do next.
     :param retryable: None if the error's class says so.
     :param status: the exit status, where the process ended by itself and nothing explains it further.
     """
@@ -63,6 +67,13 @@ class End:
     then: str
     retryable: bool | None = None
     status: int | None = None
+
+    def exception(self, note: str = "") -> MLOpsError:
+        """Return the end as an exception. :param note: what else to say of what happened."""
+        error: MLOpsError = getattr(exceptions, self.error)(f"{self.what}{note}; {self.then}"[:LONGEST_MESSAGE])
+        if self.retryable is not None:
+            error.retryable = self.retryable
+        return error
 
 
 def name(facts: PodFacts) -> str:

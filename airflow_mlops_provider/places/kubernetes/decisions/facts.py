@@ -41,7 +41,6 @@ class PodFacts(Frozen):
 
     seen: bool = True
     name: str = ""
-    uid: str = ""
     node: str = ""
     phase: Phase | None = None
     reason: str = ""
@@ -72,7 +71,7 @@ def observe(pod: dict[str, Any] | None, events: Sequence[dict[str, Any]] = (), c
     """Return what the API says of a pod.
 
     :param pod: a v1 Pod as the API's JSON (camelCase); None if the API answers 404.
-    :param events: the pod's v1 Events, in any order; they tell of a pod that is gone, and of one that cannot start.
+    :param events: the pod's v1 Events, in any order; they explain a pod that is gone, and one that cannot start.
     :param container: name of the container that does the job; all others are beside the point.
     """
     newest_last = sorted(events, key=_moment)
@@ -85,7 +84,6 @@ def observe(pod: dict[str, Any] | None, events: Sequence[dict[str, Any]] = (), c
     scheduled = placed.get("status") == "True" or bool(spec.get("nodeName"))
     facts = {
         "name": meta.get("name") or "",
-        "uid": meta.get("uid") or "",
         "node": spec.get("nodeName") or "",
         "phase": status["phase"] if status.get("phase") in PHASES else "Unknown",
         "reason": status.get("reason") or "",

@@ -2,43 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from airflow_mlops_provider import exceptions
 from airflow_mlops_provider.exceptions import MLOpsError
-from airflow_mlops_provider.lifecycle.frozen import Frozen
-from airflow_mlops_provider.places.kubernetes.decisions.ends import End, Timeouts, end_of, name, out_of_time, refusal
+from airflow_mlops_provider.places.kubernetes.decisions.ends import End, Timeouts, end_of, name, out_of_time
 from airflow_mlops_provider.places.kubernetes.decisions.facts import PodFacts
 
 #: ``partial``: it cannot be parsed. ``not_expected``: a pod that runs something else than a job, and leaves none.
 ManifestState = Literal["absent", "partial", "failed", "success", "not_expected"]
-LONGEST_MESSAGE = 2000
 MISSING = {"absent": " and left no manifest of this attempt", "partial": " and left a manifest that cannot be read"}
 
 
-class PodVerdict(Frozen):
+@dataclass(frozen=True)
+class PodVerdict:
     """What to do about a pod now.
 
-    :param source: what the verdict comes from.
-    :param error: name of one of our exceptions; empty with ``source="manifest"``, which then names it.
-    :param message: what happened, in the cluster's own words where it has some, and what to do next.
+    :param error: None with the action ``error`` if the job's manifest names it.
     """
 
     action: Literal["wait", "success", "error"]
-    source: Literal["pod", "manifest"] = "pod"
-    error: str = ""
-    message: str = ""
-    retryable: bool = True
-
-    def exception(self) -> MLOpsError:
-        """Return the error as one of our exceptions; only for errors whose source is the pod."""
-        kind: type[MLOpsError] = getattr(exceptions, self.error)
-        error = kind(self.message)
-        error.retryable = self.retryable
-        return error
+    error: MLOpsError | None = None
 
 
-WAIT = PodVerdict(action="wait")
+WAIT = PodVerdict("wait")
 
 
 def conclude(
@@ -79,34 +66,22 @@ def conclude(
     :param waited: ``facts.waited(now)``; for :data:`~.facts.UNSEEN` the seconds since the API last answered.
     """
     if cause == "killed":
-        return _error(End("JobKilledError", f"{name(facts)} was stopped by hand", "clear the task to run it again"))
+        return _failed(End("JobKilledError", f"{name(facts)} was stopped by hand", "clear the task to run it again"))
     end = end_of(facts, waited, timeouts)
     if end is None and cause is None:
         return WAIT
     if manifest == "success":
-        return PodVerdict(action="success", source="manifest")
+        return PodVerdict("success")
     if manifest == "failed" and not (end and end.error == "OutOfMemoryError"):
-        return PodVerdict(action="error", source="manifest")
+        return PodVerdict("error")
     if end is None:
-        return _error(out_of_time(facts))
+        return _failed(out_of_time(facts))
     if manifest == "not_expected" and end.status is not None:
-        return PodVerdict(action="success") if end.status == 0 else _error(end, "JobError")
+        return PodVerdict("success") if end.status == 0 else _failed(replace(end, error="JobError"))
     if end.status is not None and cause is None and facts.since is not None and waited < timeouts.manifest:
         return WAIT
-    return _error(end, note=MISSING.get(manifest, "") if end.error == "JobLostError" else "")
+    return _failed(end, MISSING.get(manifest, "") if end.error == "JobLostError" else "")
 
 
-def refused(status: int, body: str) -> PodVerdict:
-    """Decide what to make of the Kubernetes API's refusal. See :func:`~.ends.refusal`."""
-    return _error(refusal(status, body))
-
-
-def _error(end: End, error: str = "", note: str = "") -> PodVerdict:
-    kind: type[MLOpsError] = getattr(exceptions, error or end.error)
-    retryable = kind.retryable if end.retryable is None else end.retryable
-    return PodVerdict(
-        action="error",
-        error=kind.__name__,
-        message=f"{end.what}{note}; {end.then}"[:LONGEST_MESSAGE],
-        retryable=retryable,
-    )
+def _failed(end: End, note: str = "") -> PodVerdict:
+    return PodVerdict("error", end.exception(note))

@@ -316,7 +316,7 @@ def test_a_template_that_cannot_work_is_refused(template: Any, said: str) -> Non
         ({"image": "x", "namespace": "Ml"}, "namespace"),
         ({"image": "x", "keep": "some"}, "keep"),
         ({"image": "x", "env": {"DB_PASSWORD": "hunter2"}}, "env must not hold 'DB_PASSWORD'; write secrets="),
-        ({"image": "x", "env": {"A": "1"}, "secrets": {"A": None}}, "A stand in env and in secrets"),
+        ({"image": "x", "env": {"A": "1"}, "secrets": {"A": None}}, "A are in env and in secrets"),
         ({"image": "x", "secrets": {"A": {"name": "s", "kee": "k"}}}, "SecretKey has no field 'kee'; known: key, name"),
         ({"image": "x", "volumes": [{"path": "/a"}]}, "the volume at /a needs one source, not none"),
         ({"image": "x", "volumes": [{"path": "/a", "claim": "a", "secret": "b"}]}, "needs one source, not"),

@@ -9,8 +9,9 @@ import pytest
 
 from airflow_mlops_provider import exceptions
 from airflow_mlops_provider.exceptions import MLOpsError
+from airflow_mlops_provider.places.kubernetes.decisions.ends import LONGEST_MESSAGE
 from airflow_mlops_provider.places.kubernetes.decisions.facts import PHASES, UNSEEN, PodFacts, observe
-from airflow_mlops_provider.places.kubernetes.decisions.table import LONGEST_MESSAGE, PodVerdict, conclude
+from airflow_mlops_provider.places.kubernetes.decisions.table import PodVerdict, conclude
 from tests.factories.kube.pod_examples import STATES, pod
 
 # The answer when nothing more is waited for. Before that, "~" waits for the pod and "?" for the manifest alone.
@@ -92,7 +93,7 @@ def answer(verdict: PodVerdict) -> str:
     """Return a verdict in the table's words."""
     if verdict.action != "error":
         return verdict.action
-    return "its_own" if verdict.source == "manifest" else verdict.error.removesuffix("Error")
+    return type(verdict.error).__name__.removesuffix("Error") if verdict.error else "its_own"
 
 
 def test_the_table_is_whole() -> None:
@@ -111,10 +112,10 @@ def test_one_answer_for_every_combination(
     assert answer(verdict) == expected(cell, manifest, cause, waited)
     if verdict.action == "success":
         assert manifest == "success" or (manifest == "not_expected" and (container == "exit 0" or phase == "Succeeded"))
-    if verdict.action == "error" and verdict.source == "pod":
-        error = verdict.exception()
+    if error := verdict.error:
+        assert verdict.action == "error"
         assert isinstance(error, MLOpsError)
-        assert type(error) is getattr(exceptions, verdict.error)
+        assert type(error) is getattr(exceptions, type(error).__name__)
         assert error.retryable is type(error).retryable
         assert 20 < len(str(error)) <= LONGEST_MESSAGE
         assert "; " in str(error), "what to do next is missing"
