@@ -8,11 +8,24 @@ from datetime import UTC, datetime
 from math import ceil
 from typing import Any
 
-from airflow_mlops_provider.places.kubernetes.values import LogBounds
+from pydantic import Field
+
+from airflow_mlops_provider.lifecycle.frozen import Frozen
 
 LEFT_OUT = "… lines left out here: the pod prints more than one look takes"
 CUT = "… the pod's log is cut here, after {total} bytes"
 _LINE = re.compile(r"(?P<second>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(?P<part>\d+))?(?P<zone>\S+) ?(?P<text>.*)")
+
+
+class LogBounds(Frozen):
+    """How much of a pod's log goes into the task's log. All of it is kept as an artifact.
+
+    :param lines: lines at most per look at a running pod, the newest; where some are left out, a line says so.
+    :param total: bytes at most for one pod.
+    """
+
+    lines: int = Field(default=1000, gt=0)
+    total: int = Field(default=1024 * 1024, gt=0)
 
 
 class LogCursor:

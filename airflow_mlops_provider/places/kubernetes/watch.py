@@ -11,10 +11,11 @@ from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.places.kubernetes.decisions.ends import Timeouts
 from airflow_mlops_provider.places.kubernetes.decisions.facts import UNSEEN, PodFacts, observe
 from airflow_mlops_provider.places.kubernetes.decisions.table import ManifestState, PodVerdict, conclude
-from airflow_mlops_provider.places.kubernetes.log import LogCursor
-from airflow_mlops_provider.places.kubernetes.values import Keep, LogBounds
+from airflow_mlops_provider.places.kubernetes.log import LogBounds, LogCursor
 
 Cause = Literal["timeout", "killed"]
+#: Pods to leave in the cluster after their end, for a look at them.
+Keep = Literal["none", "failed", "all"]
 
 
 class Watch(Frozen):

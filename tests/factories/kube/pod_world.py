@@ -19,7 +19,7 @@ from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.places.deferral import Deferred
 from airflow_mlops_provider.places.kubernetes.place import KubernetesPod
-from airflow_mlops_provider.places.kubernetes.values import Volume
+from airflow_mlops_provider.places.kubernetes.settings import Volume
 from airflow_mlops_provider.triggers.pods import PodTrigger
 from tests.factories.tiny import TinyWorld
 
