@@ -39,7 +39,7 @@ class FeastHook(ServiceHook):
         return super().secrets()
 
     def probe(self) -> str:
-        """Ask the online store whether it is there."""
+        """Ping the online store."""
         settings = self.settings()
         if settings["type"] == "sqlite":
             return "Feast's SQLite store needs no server"

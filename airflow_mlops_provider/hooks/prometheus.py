@@ -20,7 +20,7 @@ class PrometheusHook(ServiceHook):
     token_variable = "MLOPS_PROMETHEUS_TOKEN"  # noqa: S105 - the variable's name
 
     def probe(self) -> str:
-        """Ask Prometheus a question that needs no data."""
+        """Send Prometheus a query that needs no data."""
         url = self.required_url()
         answer = probes.http(f"{url}/api/v1/query?query=vector(1)", self.credentials, self.token)
         probes.expect(b'"success"' in answer, f"{url} answers, but not as Prometheus does")

@@ -22,13 +22,13 @@ class SourceHook(ServiceHook):
     """A git remote, and the forge that it is on.
 
     ``remote`` is its address; ``forge`` says whose pull requests are opened there (``plain``: none, only a branch);
-    ``base`` is the branch that production follows, ``path`` the product's folder, in which ``{product}`` stands for its
+    ``base`` is the branch that production follows, ``path`` the product's folder, in which ``{product}`` means its
     name. The password is a token that may push and open pull requests; where the remote is reached by SSH, git uses
     the machine's own keys and the token serves the forge alone.
 
     Without a connection, the repository in which the product's own code lies is the remote: it gets a branch, its work
-    tree stays as it is, and nothing leaves the machine. That is so with an ``origin`` too: to push elsewhere is for
-    whoever may, and a connection says so.
+    tree stays as it is, and nothing leaves the machine. That is so with an ``origin`` too: only a connection
+    allows a push to another place.
     """
 
     default_conn_name = "mlops_source"

@@ -49,7 +49,7 @@ class LocalProcess(Place):
         event: dict[str, Any] | None = None,
     ) -> Manifest:
         """Run a job in a child process, unless its work is finished already. See :meth:`.Place.run`."""
-        # Before the child starts: an edit to the code while it runs must not make us look elsewhere for its manifest.
+        # Before the child starts: an edit to the code while it runs must not change where its manifest is looked for.
         finished, key = look(spec, secrets)
         if finished:
             return finished

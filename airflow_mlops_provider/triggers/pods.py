@@ -24,7 +24,7 @@ NOTHING = {400, 404}
 class PodTrigger(BaseTrigger):
     """Fires when a pod has ended, cannot go on, or has had its time. What that means, the worker decides.
 
-    It deletes the pod only if somebody stops the task: its own end, or its triggerer's, does the pod no harm.
+    It deletes the pod only if the task is stopped: its own end, or its triggerer's, does the pod no harm.
 
     :param access: how to reach the cluster, see :class:`.PodApi`; credentials stay in the connection.
     :param watch: a :class:`.Watch` as JSON.
@@ -59,7 +59,7 @@ class PodTrigger(BaseTrigger):
         yield TriggerEvent({"name": self.name, **self.observer.to_event()})
 
     async def on_kill(self) -> None:
-        """Delete the pod: somebody stopped the task."""
+        """Delete the pod: the task was stopped."""
         self.log.info("deleting pod %s: the task was stopped", self.name)
         await self._hook.delete_pod(self.name, self.namespace)
 

@@ -17,7 +17,7 @@ from airflow_mlops_provider.places.kubernetes.decisions.identity import DECIDED
 if TYPE_CHECKING:
     from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
 
-#: Of a pod's log; a node keeps 10 MiB by default before it begins anew.
+#: Of a pod's log; a node keeps 10 MiB by default before it starts a new one.
 LONGEST_LOG = 64 * 1024 * 1024
 GONE_WITHIN = 15
 #: Where a pod finds the namespace that it runs in.
@@ -70,7 +70,7 @@ class PodApi:
         name = pod["metadata"]["name"]
         created = self._json("create_namespaced_pod", body=pod, unless=(409,)) or self.read(name)
         if created is None:
-            raise BackendError(f"pod {name} was there and is gone; a retry makes it anew")
+            raise BackendError(f"pod {name} was there and is gone; a retry makes it again")
         return created
 
     def read(self, name: str) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""A task's pod from its creation to the one decision about its end: found again by whoever comes, never made twice."""
+"""A task's pod from its creation to the one decision about its end: found again by every retry, never made twice."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class PodObserver:
 
     :param event: what another process saw before; see :meth:`to_event`.
     :ivar facts: what the last look has shown.
-    :ivar stopped: whether somebody has stopped the task.
+    :ivar stopped: whether the task was stopped.
     """
 
     def __init__(self, watch: Watch, event: Mapping[str, Any] | None = None) -> None:

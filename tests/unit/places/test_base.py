@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import logging
+from typing import Any
 
 import pytest
 
@@ -10,7 +12,7 @@ from airflow_mlops_provider import exceptions
 from airflow_mlops_provider.exceptions import JobError, JobLostError, MLOpsError, SourceDataError, UnknownNameError
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
-from airflow_mlops_provider.places.base import decide, error_of
+from airflow_mlops_provider.places.base import Place, decide, error_of
 from airflow_mlops_provider.runtime.runner import describe, run
 from tests.factories.tiny import TinyWorld
 
@@ -108,3 +110,20 @@ def test_a_failure_is_bounded() -> None:
     failure = describe(ValueError("x" * 5_000_000))
     assert len(failure.message) == 4000
     assert len(failure.traceback) <= 4000
+
+
+def test_a_place_of_ones_own() -> None:
+    """Who inherits a place says how a job runs and how it is stopped; orphans it has none unless it says so."""
+
+    class Nowhere(Place):
+        def stop(self) -> None:
+            """Nothing runs."""
+
+    with pytest.raises(TypeError, match="run"):
+        Nowhere()  # type: ignore[abstract]
+
+    class Here(Nowhere):
+        def run(self, spec: Any, secrets: Any, log: Any, context: Any = None, event: Any = None) -> Manifest:
+            return run(spec)
+
+    assert Here().remove_orphans(lambda _: "success", logging.getLogger(), 0) == []

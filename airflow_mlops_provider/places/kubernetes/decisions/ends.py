@@ -136,7 +136,7 @@ def _exited(facts: PodFacts) -> End:
     if disrupted := _disrupted(facts):
         return disrupted
     if reason == "ContainerStatusUnknown":
-        return End("NodeLostError", f"{pod}: the node cannot tell how its container ended", OTHER_NODE)
+        return End("NodeLostError", f"{pod}: the node does not know how its container ended", OTHER_NODE)
     if reason in CANNOT_RUN:
         return End("PodSpecError", f"{pod}: its command cannot run{_quote(reason, facts.container_message)}", CORRECT)
     if facts.signal is None:
@@ -183,7 +183,7 @@ def _starting(facts: PodFacts, waited: float, timeouts: Timeouts) -> End | None:
         what = f"{pod} did not start within {timeouts.startup:.0f} s of getting a node{_quote(_hindrance(facts))}"
         return _after(waited, timeouts.startup, End("PodStartError", what, "see the pod's events; a retry may help"))
     what = f"no node took {pod} within {timeouts.schedule:.0f} s{_quote(_hindrance(facts))}"
-    then = "ask for less, make room, or wait longer for a node (schedule_timeout_seconds)"
+    then = "request less, make room, or wait longer for a node (schedule_timeout_seconds)"
     return _after(waited, timeouts.schedule, End("UnschedulableError", what, then))
 
 
