@@ -32,9 +32,14 @@ DEFAULTS: dict[str, Any] = {
     "spec": {
         "automountServiceAccountToken": False,
         "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [
+            {
+                "name": CONTAINER,
+                "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+            }
+        ],
     }
 }
-CONFINED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 
 def pod_manifest(
@@ -46,7 +51,7 @@ def pod_manifest(
     seconds: int | None = None,
     unique: str = "",
 ) -> dict[str, Any]:
-    """Return the pod that runs a job, as the API's JSON.
+    """Return the v1 Pod that runs a job, as the API's JSON.
 
     :param environment: what the connections hold for the job; of credentials only the names are used.
     :param memory: in place of the settings'.
@@ -57,20 +62,14 @@ def pod_manifest(
     """
     refuse_unreferenced(settings, environment)
     name = pod_identity.pod_name(spec.run, unique)
-    addresses = {name: value for name, value in environment.items() if name in ADDRESSES}
-    base = {
-        **_base(settings, memory or settings.memory),
-        "args": arguments(spec, name),
-        "env": _env(settings, addresses),
-    }
+    container = _container(settings, environment, memory or settings.memory)
     own = {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": name, **_metadata(settings, spec)},
-        "spec": {**_pod_spec(settings, seconds), "containers": [base]},
+        "spec": {**_pod_spec(settings, seconds), "containers": [{**container, "args": arguments(spec, name)}]},
     }
-    defaults = merge(DEFAULTS, {"spec": {"containers": [{"name": CONTAINER, "securityContext": CONFINED}]}})
-    pod: dict[str, Any] = merge(merge(defaults, read(settings.pod_template)), own)
+    pod: dict[str, Any] = merge(merge(DEFAULTS, read(settings.pod_template)), own)
     _refuse_unmounted(pod, spec)
     _refuse_values(pod, environment)
     return pod
@@ -129,7 +128,7 @@ def _metadata(settings: PodSettings, spec: JobSpec) -> dict[str, Any]:
 def _pod_spec(settings: PodSettings, seconds: int | None) -> dict[str, Any]:
     gpu_type = {GPU_TYPE: settings.gpu_type} if settings.gpu_type else {}
     gpu_taint = [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}] if settings.gpus else []
-    further = {
+    optional = {
         "nodeSelector": {**gpu_type, **settings.node_selector},
         "tolerations": [*(_filled(toleration.to_json()) for toleration in settings.tolerations), *gpu_taint],
         "serviceAccountName": settings.service_account,
@@ -137,31 +136,34 @@ def _pod_spec(settings: PodSettings, seconds: int | None) -> dict[str, Any]:
         "imagePullSecrets": [{"name": name} for name in settings.image_pull_secrets],
         "volumes": [{"name": f"mlops-{n}", **volume.source()} for n, volume in enumerate(settings.volumes)],
     }
-    deadline = min(settings.active_deadline_seconds, seconds or settings.active_deadline_seconds)
+    longest = settings.active_deadline_seconds
     return {
         "restartPolicy": "Never",
-        "activeDeadlineSeconds": max(1, deadline),
+        "activeDeadlineSeconds": min(longest, seconds or longest),
         "terminationGracePeriodSeconds": settings.termination_grace_seconds,
-        **_filled(further),
+        **_filled(optional),
     }
 
 
-def _base(settings: PodSettings, memory: str | None) -> dict[str, Any]:
+def _container(settings: PodSettings, environment: Mapping[str, str], memory: str | None) -> dict[str, Any]:
     bounded = _filled({"memory": memory, GPU: str(settings.gpus) if settings.gpus else None})
-    resources = _filled({"requests": _filled({"cpu": settings.cpu, **bounded}), "limits": bounded})
-    mounts = [volume.mount(f"mlops-{n}") for n, volume in enumerate(settings.volumes)]
-    further = {"resources": resources, "volumeMounts": mounts, "imagePullPolicy": settings.image_pull_policy}
-    return {"name": CONTAINER, "image": settings.image, **_filled(further)}
-
-
-def _env(settings: PodSettings, addresses: dict[str, str]) -> list[dict[str, Any]]:
-    digest = settings.image.partition("@")[2]
-    plain = {**addresses, **({IMAGE_VARIABLE: digest} if digest else {}), **settings.env}
-    referenced = {name: key for name, key in settings.secrets.items() if key is not None}
-    return [
+    digest = {IMAGE_VARIABLE: settings.image.partition("@")[2]}
+    addresses = {name: value for name, value in environment.items() if name in ADDRESSES}
+    plain = {**addresses, **_filled(digest), **settings.env}
+    optional = {
+        "resources": _filled({"requests": _filled({"cpu": settings.cpu, **bounded}), "limits": bounded}),
+        "volumeMounts": [volume.mount(f"mlops-{n}") for n, volume in enumerate(settings.volumes)],
+        "imagePullPolicy": settings.image_pull_policy,
+    }
+    env = [
         *({"name": name, "value": value} for name, value in plain.items()),
-        *({"name": name, "valueFrom": {"secretKeyRef": key.to_json()}} for name, key in referenced.items()),
+        *(
+            {"name": name, "valueFrom": {"secretKeyRef": key.to_json()}}
+            for name, key in settings.secrets.items()
+            if key
+        ),
     ]
+    return {"name": CONTAINER, "image": settings.image, "env": env, **_filled(optional)}
 
 
 def _filled(fields: dict[str, Any]) -> dict[str, Any]:
