@@ -1,19 +1,16 @@
-"""Every hour: what ought to be the same is made the same, and what nobody waits for is removed.
+"""Every hour: what ought to be the same is made the same, and orphans are removed.
 
 For every product beside this file, model server, release pointer, ledger and MLflow's aliases are compared; what a
 killed deployment or a dead server left is put right, and what only a person can put right fails the task. Pods that no
 task waits for any more are removed from the cluster; that needs ``[mlops] installation``, a name that no other Airflow
-in the cluster bears, and is skipped without.
+in the cluster has, and is skipped without.
 """
 
 from __future__ import annotations
 
 from airflow.sdk import DAG
 
-from airflow_mlops_provider.operators.maintenance import (
-    KubernetesRemoveOrphansOperator,
-    ModelServerReconcileOperator,
-)
+from airflow_mlops_provider.operators.maintenance import ModelServerReconcileOperator, PlaceRemoveOrphansOperator
 from airflow_mlops_provider.pipelines import products
 
 with DAG(
@@ -24,6 +21,6 @@ with DAG(
     doc_md=__doc__,
     tags=["mlops"],
 ):
-    KubernetesRemoveOrphansOperator(task_id="remove_orphans")
+    PlaceRemoveOrphansOperator(task_id="remove_orphans")
     for product in products(__file__):
         ModelServerReconcileOperator(task_id=f"reconcile_{product.name}", product=product)

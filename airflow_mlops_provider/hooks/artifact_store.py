@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_mlops_provider.backends import probes
-from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.hooks import defaults
 from airflow_mlops_provider.hooks.base import ServiceHook
 from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore, open_store
@@ -21,26 +20,26 @@ class ArtifactStoreHook(ServiceHook):
     default_conn_name = "mlops_artifact_store"
     conn_type = "mlops_artifact_store"
     hook_name = "MLOps artifact store"
+    login_variable, password_variable = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 
     def settings(self) -> dict[str, Any]:
         """Return the root's URI, and where its bucket is."""
         root = self.extra.get("root") or (self.connection.host if self.connection else None)
         if self.connection is not None and not root:
-            raise ConfigurationError(f"connection {self.conn_id!r} has no root; give a folder or s3://bucket/prefix")
+            raise self.error("has no root; give a folder or s3://bucket/prefix")
         further = {name: self.extra.get(name) for name in ("endpoint_url", "region")}
         return {"root": open_store(root or defaults.artifact_root()).uri, **further}
 
     def secrets(self) -> dict[str, str]:
         """Return the access keys, and the bucket's place, as boto3 and MLflow read them."""
-        settings, keys = self.settings(), self.credentials
-        named = {
-            "AWS_ACCESS_KEY_ID": keys[0] if keys else None,
-            "AWS_SECRET_ACCESS_KEY": keys[1] if keys else None,
+        settings = self.settings()
+        addresses = {
             "AWS_DEFAULT_REGION": settings["region"],
             "AWS_ENDPOINT_URL_S3": settings["endpoint_url"],
             "MLFLOW_S3_ENDPOINT_URL": settings["endpoint_url"],
         }
-        return {name: value for name, value in named.items() if value}
+        keys = super().secrets() if self.credentials else {}
+        return {**keys, **{name: value for name, value in addresses.items() if value}}
 
     def store(self) -> FolderStore | BucketStore:
         """Return the artifact root, opened with the connection's own keys."""

@@ -1,9 +1,10 @@
-"""What the hooks share: a connection that may be missing where an embedded default serves in its place."""
+"""What the hooks share: a connection, which may be missing where an embedded default serves in its place."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 from urllib.parse import urlsplit, urlunsplit
 
 from airflow.sdk import BaseHook, Connection
@@ -14,31 +15,59 @@ from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, 
 
 
 class ServiceHook(BaseHook):
-    """One service of the loop, as an Airflow connection describes it.
+    """One service of the loop, as an Airflow connection describes it. Nothing is read before it is used.
+
+    A subclass says how the service is configured (:meth:`settings`), how it is tried (:meth:`probe`), and through which
+    environment variables a job gets its credentials.
 
     :param conn_id: the connection. Where the default one is not defined, the embedded default serves; any other must
         be there.
+    :cvar login_variable, password_variable: for user name and password.
+    :cvar token_variable: for a password without a user name, if that is another variable.
     """
 
     conn_name_attr = "conn_id"
     default_conn_name: ClassVar[str]
     conn_type: ClassVar[str]
     hook_name: ClassVar[str]
+    login_variable: ClassVar[str | None] = None
+    password_variable: ClassVar[str | None] = None
+    token_variable: ClassVar[str | None] = None
 
     def __init__(self, conn_id: str | None = None) -> None:
         super().__init__()
         self.conn_id = conn_id or self.default_conn_name
 
+    @classmethod
+    def of_product(cls, product: str) -> Self:
+        """Return the hook of a product's own connection, ``<default>_<product>``, if there is one, else the default."""
+        own = cls(f"{cls.default_conn_name}_{product}")
+        with suppress(AirflowNotFoundException):
+            if own.connection:
+                return own
+        return cls()
+
     def settings(self) -> dict[str, Any]:
-        """Return what a job may know and a manifest may show: addresses, never a secret."""
-        raise NotImplementedError
+        """Return what a job may know and a manifest may show: addresses, never a secret.
+
+        :raises ConfigurationError: if the connection cannot work as it is filled in.
+        """
+        return {"url": self.url}
 
     def secrets(self) -> dict[str, str]:
         """Return the environment variables through which credentials reach a job; none without a connection."""
-        return {}
+        conn = self.connection
+        if conn is None:
+            return {}
+        only_token = self.token_variable and not conn.login
+        named = {
+            self.login_variable: conn.login,
+            self.token_variable if only_token else self.password_variable: conn.password,
+        }
+        return {name: value for name, value in named.items() if name and value}
 
     def test_connection(self) -> tuple[bool, str]:
-        """Try the service for real, and say in a sentence how that went."""
+        """Try the service, and say in a sentence how that went."""
         try:
             return True, self.probe()
         except (MLOpsError, AirflowNotFoundException, ImportError) as error:
@@ -55,7 +84,7 @@ class ServiceHook(BaseHook):
     def connection(self) -> Connection | None:
         """The connection; None where the default one is not defined.
 
-        :raises AirflowNotFoundException: if one that was asked for by name is not defined.
+        :raises AirflowNotFoundException: if another one is not defined.
         """
         try:
             return self.get_connection(self.conn_id)
@@ -76,14 +105,14 @@ class ServiceHook(BaseHook):
     def url(self) -> str | None:
         """The connection's address as a URL without credentials; None if it has no host.
 
-        :raises ConfigurationError: if user name or password stand inside the host.
+        :raises ConfigurationError: if user name or password are part of the host.
         """
         conn = self.connection
         if conn is None or not conn.host:
             return None
         parts = urlsplit(conn.host if "://" in conn.host else f"{conn.schema or 'http'}://{conn.host}")
         if "@" in parts.netloc:
-            raise ConfigurationError(f"connection {self.conn_id!r}: put user name and password in their own fields")
+            raise self.error("put user name and password in their own fields")
         if conn.port and parts.port is None:
             parts = parts._replace(netloc=f"{parts.netloc}:{conn.port}")
         return urlunsplit(parts).rstrip("/")
@@ -105,3 +134,7 @@ class ServiceHook(BaseHook):
         if self.url is None:
             raise BackendError(f"connection {self.conn_id!r} has no host to try; fill it in")
         return self.url
+
+    def error(self, why: str) -> ConfigurationError:
+        """Return the error that names the connection."""
+        return ConfigurationError(f"connection {self.conn_id!r}: {why}")

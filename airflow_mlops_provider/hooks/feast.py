@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 from airflow_mlops_provider.backends import probes
-from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.hooks.base import ServiceHook
 
 PASSWORD_VARIABLE = "MLOPS_ONLINE_STORE_PASSWORD"  # noqa: S105 - the variable's name
@@ -23,25 +22,24 @@ class FeastHook(ServiceHook):
     default_conn_name = "mlops_feast"
     conn_type = "feast"
     hook_name = "Feast online store"
+    password_variable = PASSWORD_VARIABLE
 
     def settings(self) -> dict[str, Any]:
-        """Return Feast's online store settings; a password stands in them as a variable's name."""
+        """Return Feast's online store settings; a password is in them by its variable's name."""
         kind = self.extra.get("online_store") or ("redis" if self.connection and self.connection.host else "sqlite")
         if kind not in STORES:
-            raise ConfigurationError(
-                f"connection {self.conn_id!r}: unknown online store {kind!r}; known: redis, sqlite"
-            )
+            raise self.error(f"unknown online store {kind!r}; known: redis, sqlite")
         return {"type": kind, **self._options(), **({"connection_string": self._redis()} if kind == "redis" else {})}
 
     def secrets(self) -> dict[str, str]:
         """Return the online store's password."""
         password = self.connection.password if self.connection else None
         if password and "," in password:
-            raise ConfigurationError(f"connection {self.conn_id!r}: Feast cannot take a password with a comma in it")
-        return {PASSWORD_VARIABLE: password} if password else {}
+            raise self.error("Feast cannot take a password with a comma in it")
+        return super().secrets()
 
     def probe(self) -> str:
-        """Ask the online store whether it is there."""
+        """Ping the online store."""
         settings = self.settings()
         if settings["type"] == "sqlite":
             return "Feast's SQLite store needs no server"
@@ -56,9 +54,9 @@ class FeastHook(ServiceHook):
         conn = self.connection
         given = self.extra.get("connection_string")
         if given and "password=" in given:
-            raise ConfigurationError(f"connection {self.conn_id!r}: put the password in its own field")
+            raise self.error("put the password in its own field")
         if not given and not (conn and conn.host):
-            raise ConfigurationError(f"connection {self.conn_id!r}: a Redis online store needs a host")
+            raise self.error("a Redis online store needs a host")
         parts = [given or f"{conn.host}:{conn.port or 6379}"]  # type: ignore[union-attr]
         parts += [f"username={conn.login}"] if conn and conn.login else []
         # Only the variable's name travels: settings are shown in manifests, the value reaches the job alone.
@@ -70,7 +68,7 @@ class FeastHook(ServiceHook):
         try:
             options = json.loads(given) if isinstance(given, str) else given
         except ValueError as error:
-            raise ConfigurationError(f"connection {self.conn_id!r}: options is no JSON: {error}") from None
+            raise self.error(f"options is no JSON: {error}") from None
         if not isinstance(options, dict):
-            raise ConfigurationError(f"connection {self.conn_id!r}: options must be a JSON object")
+            raise self.error("options must be a JSON object")
         return options

@@ -21,23 +21,18 @@ class MlflowHook(ServiceHook):
     default_conn_name = "mlops_mlflow"
     conn_type = "mlflow"
     hook_name = "MLflow"
+    login_variable, password_variable = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
+    token_variable = "MLFLOW_TRACKING_TOKEN"  # noqa: S105 - the variable's name
 
     def settings(self) -> dict[str, Any]:
         """Return the tracking and registry URI."""
         uri = self.url or defaults.mlflow_uri(ArtifactStoreHook().settings()["root"])
         if "@" in uri.partition("://")[2].partition("/")[0]:
             raise ConfigurationError(
-                "MLflow's URI bears a password, which every manifest would show; run an MLflow server before that "
-                f"database, and name the server in the connection {self.conn_id!r}"
+                "MLflow's URI has a password in it, which every manifest would show; run an MLflow server in front of "
+                f"that database, and name the server in the connection {self.conn_id!r}"
             )
         return {"uri": uri}
-
-    def secrets(self) -> dict[str, str]:
-        """Return the user's name and password, or the token, as MLflow reads them."""
-        if self.credentials:
-            name, password = self.credentials
-            return {"MLFLOW_TRACKING_USERNAME": name, "MLFLOW_TRACKING_PASSWORD": password}
-        return {"MLFLOW_TRACKING_TOKEN": self.token} if self.token else {}
 
     def probe(self) -> str:
         """Search MLflow's experiments, or look into its file."""

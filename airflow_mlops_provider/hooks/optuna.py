@@ -6,7 +6,6 @@ from typing import Any
 
 from airflow_mlops_provider.backends import probes
 from airflow_mlops_provider.backends.search.optuna import access as search_access
-from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.hooks import defaults
 from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
 from airflow_mlops_provider.hooks.base import ServiceHook
@@ -24,6 +23,7 @@ class OptunaHook(ServiceHook):
     default_conn_name = "mlops_optuna"
     conn_type = "optuna"
     hook_name = "Optuna"
+    login_variable, password_variable = search_access.USER_VARIABLE, search_access.PASSWORD_VARIABLE
 
     def settings(self) -> dict[str, Any]:
         """Return the database's URL, without credentials."""
@@ -31,21 +31,13 @@ class OptunaHook(ServiceHook):
         if conn is None:
             return {"url": search_access.checked(defaults.search_storage(ArtifactStoreHook().settings()["root"]))}
         if not conn.host or not conn.schema:
-            raise ConfigurationError(f"connection {self.conn_id!r} needs a host, and the database's name as schema")
+            raise self.error("it needs a host, and the database's name as schema")
         port = f":{conn.port}" if conn.port else ""
         driver = self.extra.get("driver") or DRIVER
         return {"url": search_access.checked(f"{driver}://{conn.host}{port}/{conn.schema}")}
 
-    def secrets(self) -> dict[str, str]:
-        """Return user name and password."""
-        conn = self.connection
-        named = (
-            {search_access.USER_VARIABLE: conn.login, search_access.PASSWORD_VARIABLE: conn.password} if conn else {}
-        )
-        return {name: value for name, value in named.items() if value}
-
     def probe(self) -> str:
-        """Ask the database something, or look at the place of its file."""
+        """Query the database, or look at the folder of its file."""
         url = self.settings()["url"]
         if url.startswith("sqlite:///"):
             probes.folder(defaults.folder_of(ArtifactStoreHook().settings()["root"]))

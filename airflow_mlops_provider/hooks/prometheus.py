@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from airflow_mlops_provider.backends import probes
 from airflow_mlops_provider.hooks.base import ServiceHook
 
@@ -18,20 +16,11 @@ class PrometheusHook(ServiceHook):
     default_conn_name = "mlops_prometheus"
     conn_type = "prometheus"
     hook_name = "Prometheus"
-
-    def settings(self) -> dict[str, Any]:
-        """Return the server's URL; None if there is none."""
-        return {"url": self.url}
-
-    def secrets(self) -> dict[str, str]:
-        """Return the user's name and password, or the token."""
-        if self.credentials:
-            name, password = self.credentials
-            return {"MLOPS_PROMETHEUS_USERNAME": name, "MLOPS_PROMETHEUS_PASSWORD": password}
-        return {"MLOPS_PROMETHEUS_TOKEN": self.token} if self.token else {}
+    login_variable, password_variable = "MLOPS_PROMETHEUS_USERNAME", "MLOPS_PROMETHEUS_PASSWORD"
+    token_variable = "MLOPS_PROMETHEUS_TOKEN"  # noqa: S105 - the variable's name
 
     def probe(self) -> str:
-        """Ask Prometheus a question that needs no data."""
+        """Send Prometheus a query that needs no data."""
         url = self.required_url()
         answer = probes.http(f"{url}/api/v1/query?query=vector(1)", self.credentials, self.token)
         probes.expect(b'"success"' in answer, f"{url} answers, but not as Prometheus does")

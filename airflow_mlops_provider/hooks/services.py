@@ -1,4 +1,4 @@
-"""Everything a job must be told about the services around it, gathered from connections and configuration."""
+"""Everything a job must know about the services around it, gathered from connections and configuration."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_mlops_provider.lifecycle.records.spec import Services
 
 
 def services(product: str, guarded: Collection[str] = ()) -> tuple[Services, str, dict[str, str]]:
-    """Return where a product's services are, the artifact root, and the environment that bears the credentials.
+    """Return where a product's services are, the artifact root, and the credentials as environment variables.
 
     Each comes from its Airflow connection where that is defined, and from the embedded default where not. A product
     with a model server or repository of its own has the connection ``mlops_model_server_<product>`` or
@@ -26,8 +26,9 @@ def services(product: str, guarded: Collection[str] = ()) -> tuple[Services, str
         ``search``, the database of searches and its password. No other job is told of them.
     :raises ConfigurationError: if a connection cannot work as it is filled in.
     """
-    store, mlflow, feast, server = ArtifactStoreHook(), MlflowHook(), FeastHook(), server_of(product)
-    source = source_of(product) if "source" in guarded else None
+    store, mlflow, feast = ArtifactStoreHook(), MlflowHook(), FeastHook()
+    server = ModelServerHook.of_product(product)
+    source = SourceHook.of_product(product) if "source" in guarded else None
     search = OptunaHook() if "search" in guarded else None
     root = store.settings()["root"]
     addresses = Services(
@@ -42,31 +43,3 @@ def services(product: str, guarded: Collection[str] = ()) -> tuple[Services, str
     for hook in filter(None, (source, search)):
         secrets |= hook.secrets()
     return addresses, root, secrets
-
-
-def server_of(product: str) -> ModelServerHook:
-    """Return the hook of a product's own model server if it has one, and else that of all products."""
-    own = ProductServerHook(product)
-    return own if own.connection else ModelServerHook()
-
-
-class ProductServerHook(ModelServerHook):
-    """The model server of one product; it may have none of its own."""
-
-    def __init__(self, product: str) -> None:
-        self.default_conn_name = f"{ModelServerHook.default_conn_name}_{product}"  # type: ignore[misc]
-        super().__init__()
-
-
-def source_of(product: str) -> SourceHook:
-    """Return the hook of a product's own repository if it has one, and else that of all products."""
-    own = ProductSourceHook(product)
-    return own if own.connection else SourceHook()
-
-
-class ProductSourceHook(SourceHook):
-    """The repository of one product; it may have none of its own."""
-
-    def __init__(self, product: str) -> None:
-        self.default_conn_name = f"{SourceHook.default_conn_name}_{product}"  # type: ignore[misc]
-        super().__init__()

@@ -22,18 +22,19 @@ class SourceHook(ServiceHook):
     """A git remote, and the forge that it is on.
 
     ``remote`` is its address; ``forge`` says whose pull requests are opened there (``plain``: none, only a branch);
-    ``base`` is the branch that production follows, ``path`` the product's folder, in which ``{product}`` stands for its
+    ``base`` is the branch that production follows, ``path`` the product's folder, in which ``{product}`` means its
     name. The password is a token that may push and open pull requests; where the remote is reached by SSH, git uses
     the machine's own keys and the token serves the forge alone.
 
     Without a connection, the repository in which the product's own code lies is the remote: it gets a branch, its work
-    tree stays as it is, and nothing leaves the machine. That is so with an ``origin`` too: to push elsewhere is for
-    whoever may, and a connection says so.
+    tree stays as it is, and nothing leaves the machine. That is so with an ``origin`` too: only a connection
+    allows a push to another place.
     """
 
     default_conn_name = "mlops_source"
     conn_type = "mlops_source"
     hook_name = "MLOps source repository"
+    login_variable, password_variable = USER_VARIABLE, TOKEN_VARIABLE
 
     def repository(self, product: str) -> Repository:
         """Return the repository of a product.
@@ -56,23 +57,17 @@ class SourceHook(ServiceHook):
         """Return everything but the product's folder."""
         forge, base, remote = (self.extra.get(name) for name in ("forge", "base", "remote"))
         if not remote:
-            raise ConfigurationError(f"connection {self.conn_id!r} has no remote; give its address")
+            raise self.error("has no remote; give its address")
         if (forge or "plain") not in KINDS:
-            raise ConfigurationError(f"connection {self.conn_id!r}: unknown forge {forge!r}; known: {', '.join(KINDS)}")
+            raise self.error(f"unknown forge {forge!r}; known: {', '.join(KINDS)}")
         if forge not in (None, "plain") and not self.secrets().get(TOKEN_VARIABLE):
-            raise ConfigurationError(f"connection {self.conn_id!r}: {forge} wants a token; put it in the password")
+            raise self.error(f"{forge} wants a token; put it in the password")
         return {
             "remote": checked_remote(remote),
             "forge": forge or "plain",
             "base": checked_branch(base) if base else None,
             "api": self.extra.get("api"),
         }
-
-    def secrets(self) -> dict[str, str]:
-        """Return the user's name and the token."""
-        conn = self.connection
-        named = {USER_VARIABLE: conn.login, TOKEN_VARIABLE: conn.password} if conn else {}
-        return {name: value for name, value in named.items() if value}
 
     def probe(self) -> str:
         """List the remote's branches, and look for the base among them."""

@@ -1,14 +1,12 @@
-"""What keeps the loop's own house in order. No stage of the loop: nothing waits for it."""
+"""Operators that clean up and reconcile. No stage of the loop: nothing waits for them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from airflow_mlops_provider.hooks.defaults import option
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
@@ -16,70 +14,41 @@ from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.operators.base import JobOperator
 from airflow_mlops_provider.operators.deployment import failing, port
 from airflow_mlops_provider.operators.events import artifact_store
-from airflow_mlops_provider.places.kubernetes.decisions.orphans import GONE
+from airflow_mlops_provider.places.base import GONE
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
     from airflow.sdk.types import RuntimeTaskInstanceProtocol
 
-    from airflow_mlops_provider.places.kubernetes.api import PodApi
+    from airflow_mlops_provider.places.base import Place
 
 
-class KubernetesRemoveOrphansOperator(BaseOperator):
-    """Removes the pods of this Airflow whose task instance is finished or gone, and hands on their names.
+class PlaceRemoveOrphansOperator(BaseOperator):
+    """Removes what is left at a place of task instances that are finished or gone, and hands on the names.
 
-    Which pods are this Airflow's, ``[mlops] installation`` says: without it, or without a cluster, it is skipped.
+    It is skipped where a place cannot know what is this Airflow's own: pods need ``[mlops] installation``.
 
-    :param conn_id, namespace: the Airflow connection to the cluster, and where in it; by default as
-        ``[mlops] kubernetes_pod`` says. Places that go elsewhere need a task of their own for it.
-    :param keep_hours: for how long pods stay that a place was told to keep.
+    :param place: by default the pods of ``[mlops] kubernetes_pod``. Another place needs a task of its own for it.
+    :param keep_hours: for how long what a place keeps for a look at it stays.
     """
 
-    template_fields: Sequence[str] = ("conn_id", "namespace")
     ui_color = "#dcecf5"
 
-    def __init__(
-        self,
-        *,
-        conn_id: str | None = None,
-        namespace: str | None = None,
-        keep_hours: float = 72,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *, place: Place | None = None, keep_hours: float = 72, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.conn_id = conn_id
-        self.namespace = namespace
+        self.place = place
         self.keep_hours = keep_hours
 
     def execute(self, context: Context) -> list[str]:
-        """Look at each pod that this provider manages, and remove the orphans."""
-        from airflow_mlops_provider.places.kubernetes.reaper import reap
+        """Let the place remove the orphans."""
+        from airflow_mlops_provider.places.default import default_orphan_place
 
-        installation = option("installation")
-        if installation is None:
-            raise AirflowSkipException("[mlops] installation is not set: no pod is known to be this Airflow's own")
         ti = context["ti"]
         with failing():
-            removed = reap(self._api(), installation, lambda run: state_of(ti, run), self.log, self.keep_hours)
-        self.log.info("removed %d pods", len(removed))
+            place = self.place or default_orphan_place()
+            removed = place.remove_orphans(lambda run: state_of(ti, run), self.log, self.keep_hours)
+        self.log.info("removed %d orphans", len(removed))
         return removed
-
-    def _api(self) -> PodApi:
-        """Return the pods where this Airflow makes them. :raises AirflowSkipException: if no cluster is configured."""
-        from kubernetes.config import ConfigException
-
-        from airflow_mlops_provider.places.default import configured_pod
-        from airflow_mlops_provider.places.kubernetes.operator import DurablePodOperator
-
-        usual = configured_pod() if option("kubernetes_pod") else None
-        conn_id = self.conn_id or (usual.conn_id if usual else "kubernetes_default")
-        namespace = self.namespace or (usual.namespace if usual else None)
-        api = DurablePodOperator(task_id="pods", kubernetes_conn_id=conn_id, namespace=namespace).api
-        try:
-            api.hook.get_conn()
-        except ConfigException as error:
-            raise AirflowSkipException(f"no Kubernetes cluster is configured: {error}") from None
-        return api
 
 
 class ModelServerReconcileOperator(JobOperator):
@@ -113,14 +82,14 @@ class ModelServerReconcileOperator(JobOperator):
 def state_of(ti: RuntimeTaskInstanceProtocol, run: RunIdentity) -> str | None:
     """Return a task instance's state as Airflow knows it: None if it has none yet, ``gone`` if there is none.
 
-    A worker may not read Airflow's database; its task's own interface may be asked.
+    A worker may not read Airflow's database; it may use its task's own interface.
     """
     mapped = run.map_index >= 0
-    found = ti.get_task_states(
+    by_run = ti.get_task_states(
         dag_id=run.dag_id,
         map_index=run.map_index if mapped else None,
         task_ids=[run.task_id],
         run_ids=[run.run_id],
     )
-    states: dict[str, str | None] = found.get(run.run_id, {})
+    states: dict[str, str | None] = by_run.get(run.run_id, {})
     return states.get(f"{run.task_id}_{run.map_index}" if mapped else run.task_id, GONE)

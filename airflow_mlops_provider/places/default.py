@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from airflow.sdk import conf
 from pydantic import ValidationError
 
 from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
+from airflow_mlops_provider.hooks.defaults import option
 from airflow_mlops_provider.places.base import Place
 from airflow_mlops_provider.places.kubernetes.place import KubernetesPod
 from airflow_mlops_provider.places.local_process import LocalProcess
@@ -18,9 +18,8 @@ def configured_pod() -> KubernetesPod:
 
     :raises ConfigurationError: if it cannot work; the message names the field.
     """
-    given = conf.get("mlops", "kubernetes_pod", fallback="") or "{}"
     try:
-        return KubernetesPod.model_validate_json(given)
+        return KubernetesPod.model_validate_json(option("kubernetes_pod") or "{}")
     except ValidationError as error:
         raise ConfigurationError(f"[mlops] kubernetes_pod: {error}") from None
 
@@ -33,7 +32,15 @@ def default_place() -> Place:
 
     :raises UnknownNameError: if there is no such kind; the message lists the known ones.
     """
-    name = conf.get("mlops", "default_place", fallback="local_process")
+    name = option("default_place") or "local_process"
     if name not in PLACES:
         raise UnknownNameError("place in [mlops] default_place", name, PLACES)
     return PLACES[name]()
+
+
+def default_orphan_place() -> Place:
+    """Return the place whose orphans maintenance removes by default: where this Airflow's pods are made.
+
+    That is as ``[mlops] kubernetes_pod`` says, else the connection that any pod uses; a local process leaves none.
+    """
+    return configured_pod() if option("kubernetes_pod") else KubernetesPod(image="none-is-run")

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
-from airflow_mlops_provider.places.base import decide
+from airflow_mlops_provider.places.base import Log, Place, decide
 from airflow_mlops_provider.runtime.code import roots
 from airflow_mlops_provider.runtime.registry import find_job
 from airflow_mlops_provider.runtime.runner import look
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 GRACE_SECONDS = 5
-#: Airflow's settings, connections and variables hold passwords, keys and tokens that are no job's business.
+#: Airflow's settings, connections and variables hold passwords, keys and tokens that no job needs.
 AIRFLOWS_OWN = ("AIRFLOW__", "AIRFLOW_CONN_", "AIRFLOW_VAR_")
 
 
 @dataclass
-class LocalProcess:
-    """Runs a job in a child process on this machine.
+class LocalProcess(Place):
+    """Runs a job in a child process on this machine. It ends with its task, so that it never leaves an orphan.
 
     :param env: further environment variables for the child.
     """
@@ -45,55 +45,58 @@ class LocalProcess:
         self,
         spec: JobSpec,
         secrets: Mapping[str, str],
-        log: Any,
+        log: Log,
         context: Context | None = None,
         event: dict[str, Any] | None = None,
     ) -> Manifest:
-        """Run a job in a child process, unless its work is found finished. See :class:`~..base.Place`."""
-        # Before the child starts: an edit to the code while it runs must not make us look elsewhere for its manifest.
-        done, key = look(spec, secrets)
-        if done:
-            return done
-        lines, end = os.pipe()
-        with os.fdopen(lines, encoding="utf-8", errors="replace") as output, os.fdopen(end, "wb", buffering=0) as told:
+        """Run a job in a child process, unless its work is finished already. See :meth:`.Place.run`."""
+        # Before the child starts: an edit to the code while it runs must not change where its manifest is looked for.
+        finished, key = look(spec, secrets)
+        if finished:
+            return finished
+        read_end, write_end = os.pipe()
+        with (
+            os.fdopen(read_end, encoding="utf-8", errors="replace") as output,
+            os.fdopen(write_end, "wb", buffering=0) as pipe,
+        ):
             self._child = subprocess.Popen(
                 [sys.executable, "-m", "airflow_mlops_provider.runtime"],
                 stdin=subprocess.PIPE,
-                stdout=told,
+                stdout=pipe,
                 stderr=subprocess.STDOUT,
                 env=self._environment(spec, secrets),
                 start_new_session=True,  # so that stop() reaches whatever the job started
             )
             try:
-                status = self._attend(self._child, spec, output, told, log)
+                status = self._wait(self._child, spec, output, pipe, log)
             except BaseException:
                 self.stop()
                 raise
         return decide(spec, status, manifest_of_run(open_store(spec.root, secrets), key, spec.run))
 
     def stop(self) -> None:
-        """End the child and its children: politely, then for good."""
+        """End the child and its children: SIGTERM first, then SIGKILL."""
         if self._child is None or self._child.poll() is not None:
             return
         _signal_group(self._child, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             self._child.wait(GRACE_SECONDS)
-        _signal_group(self._child, signal.SIGKILL)  # also whoever did not listen
+        _signal_group(self._child, signal.SIGKILL)  # also those that ignored SIGTERM
 
-    def _attend(self, child: subprocess.Popen[bytes], spec: JobSpec, output: TextIO, told: FileIO, log: Any) -> int:
+    def _wait(self, child: subprocess.Popen[bytes], spec: JobSpec, output: TextIO, pipe: FileIO, log: Log) -> int:
         assert child.stdin is not None
         try:
             child.stdin.write(spec.model_dump_json().encode() + b"\n")
-            child.stdin.flush()  # and left open: its end would tell the job that nobody waits
+            child.stdin.flush()  # and left open: the job ends when it is closed
         except BrokenPipeError:
-            pass  # it died at once; its output and status tell more than this would
-        last = f"{uuid4()}\n"
-        threading.Thread(target=_end_with, args=(child, told, last), daemon=True).start()
+            pass  # it died at once; its output and status say more than this would
+        last = f"{uuid4()}\n"  # a line that no job prints
+        threading.Thread(target=_end_with, args=(child, pipe, last), daemon=True).start()
         for line in output:
             if line.endswith(last):
                 break
             log.info(line.rstrip())
-        if line != last:  # it died in the midst of a line
+        if line != last:  # it died in the middle of a line
             log.info(line.removesuffix(last))
         return child.wait()
 
@@ -105,14 +108,14 @@ class LocalProcess:
         return {**inherited, **self.env, **secrets, "PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}
 
 
-def _end_with(child: subprocess.Popen[bytes], told: FileIO, last: str) -> None:
-    """End what a job leaves behind, and its output: what escaped us may hold that open, and would hold us with it."""
+def _end_with(child: subprocess.Popen[bytes], pipe: FileIO, last: str) -> None:
+    """End what a job leaves behind, and write its last line: what escaped may hold the output open for ever."""
     child.wait()
     _signal_group(child, signal.SIGKILL)
-    with suppress(ValueError):  # closed: nobody reads any more
-        told.write(last.encode())
+    with suppress(ValueError):  # closed: it is not read any more
+        pipe.write(last.encode())
 
 
 def _signal_group(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):  # nobody is left
+    with suppress(ProcessLookupError):  # none is left
         os.killpg(child.pid, number)

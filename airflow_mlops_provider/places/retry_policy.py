@@ -22,20 +22,20 @@ from airflow_mlops_provider.exceptions import (
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-#: What time mends: a node comes back, room is made, a server answers again.
-OUTSIDE = (BackendError, EvictedError, ImagePullError, NodeLostError, PodStartError, UnschedulableError)
-LONGEST = timedelta(minutes=30)
+#: Errors that pass with time: a node comes back, room is made, a server answers again.
+TRANSIENT = (BackendError, EvictedError, ImagePullError, NodeLostError, PodStartError, UnschedulableError)
+LONGEST_DELAY = timedelta(minutes=30)
 
 
 class JobRetryPolicy(RetryPolicy):
-    """Decides by the error whether a task is tried again; how often at most, the task's ``retries`` say.
+    """Decides by the error whether a task is tried again; at most as often as its ``retries`` say.
 
     ====================================================  ==========================================================
     error                                                 answer
     ====================================================  ==========================================================
     no retry helps: wrong code, data or settings          failed at once
     :class:`OutOfMemoryError`                             at once, with the memory that its place gives the next try
-    the cluster or a server (see :data:`OUTSIDE`)         after ``delay``, twice as long each time, up to half an hour
+    the cluster or a server (see :data:`TRANSIENT`)         after ``delay``, twice as long each time, up to half an hour
     any other                                             as Airflow does without a policy
     ====================================================  ==========================================================
 
@@ -50,16 +50,16 @@ class JobRetryPolicy(RetryPolicy):
     ) -> RetryDecision:
         """Decide on one failure."""
         name = type(exception).__name__
-        if lacks := missing_extra(exception):
-            return RetryDecision.fail(f"{type(lacks).__name__}: {lacks}")
+        if extra := missing_extra(exception):
+            return RetryDecision.fail(f"{type(extra).__name__}: {extra}")
         if not isinstance(exception, MLOpsError):
             return RetryDecision.default()
         if not exception.retryable:
             return RetryDecision.fail(f"{name}: a retry does not help")
         if isinstance(exception, OutOfMemoryError):
             return RetryDecision.retry(timedelta(0), f"{name}: tried again with more memory")
-        if isinstance(exception, OUTSIDE):
-            delay = min(LONGEST, self.delay * 2 ** min(try_number - 1, 16))
+        if isinstance(exception, TRANSIENT):
+            delay = min(LONGEST_DELAY, self.delay * 2 ** min(try_number - 1, 16))
             return RetryDecision.retry(delay, f"{name}: tried again in {delay.total_seconds():.0f} s")
         return RetryDecision.default()
 
@@ -69,5 +69,5 @@ class JobRetryPolicy(RetryPolicy):
 
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> JobRetryPolicy:
-        """Return the policy that was made plain."""
+        """Return the policy that :meth:`serialize` made plain."""
         return cls(timedelta(seconds=data["delay"]))

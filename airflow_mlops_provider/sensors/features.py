@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 class SourceDeliverySensor(BaseOperator):
     """Waits, deferred, until every source of a product has delivered the run's data interval, whole.
 
-    Runs of earlier intervals that are on their way go first, so that a product's intervals go through in order.
+    Earlier runs that have not ended go first, so that a product's intervals are done in order.
 
     :param product: the product's declaration.
     :param poke_seconds: pause between two looks; by default what ``[mlops] poke_seconds`` says.
-    :param patience: how long to wait before the task fails.
-    :param look_anew: after how long the product and the landing root are read again: either may have changed.
+    :param timeout: how long to wait before the task fails, from its beginning; by default for ever.
+    :param refresh_after: after how long the product and the landing root are read again: either may have changed.
     """
 
     ui_color = "#e6f1f2"
@@ -37,18 +37,18 @@ class SourceDeliverySensor(BaseOperator):
         *,
         product: MLProduct,
         poke_seconds: float | None = None,
-        patience: timedelta | None = None,
-        look_anew: timedelta = timedelta(minutes=10),
+        timeout: timedelta | None = None,
+        refresh_after: timedelta = timedelta(minutes=10),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.product = product
         self.poke_seconds = poke_seconds
-        self.patience = patience
-        self.look_anew = look_anew
+        self.timeout = timeout
+        self.refresh_after = refresh_after
 
     def execute(self, context: Context) -> None:
-        """Return if all deliveries are there; else wait for them without holding a worker."""
+        """Return if all deliveries are there; else defer."""
         from airflow_mlops_provider.hooks.services import services
 
         interval = interval_of(context)
@@ -74,22 +74,22 @@ class SourceDeliverySensor(BaseOperator):
         self.log.info("delivered: %s", ", ".join(keys))
 
     def delivered(self, context: Context, event: dict[str, Any]) -> None:
-        """Look again: it may be another file by now that counts or that cannot be read, or another run's turn."""
+        """Look again: meanwhile another file may count or be unreadable, or it may be another run's turn."""
         self.execute(context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Look anew after a while, and after a trigger that failed; fail only once the patience is over."""
+        """Look again after a while, and after a trigger that failed; fail only once the time is over."""
         if next_method == TRIGGER_FAILED and self._time_left(context) > timedelta():
             return self.execute(context)
         return super().resume_execution(next_method, next_kwargs, context)
 
     def _wait(self, trigger: Any, context: Context) -> None:
-        self.defer(trigger=trigger, method_name="delivered", timeout=min(self.look_anew, self._time_left(context)))
+        self.defer(trigger=trigger, method_name="delivered", timeout=min(self.refresh_after, self._time_left(context)))
 
     def _time_left(self, context: Context) -> timedelta:
-        if self.patience is None:
+        if self.timeout is None:
             return timedelta.max
-        return context["ti"].start_date + self.patience - datetime.now(UTC)  # it began before it was first deferred
+        return context["ti"].start_date + self.timeout - datetime.now(UTC)  # it began before it was first deferred
 
     @property
     def _pause(self) -> float:

@@ -20,10 +20,7 @@ def index_page(server: ModelServer) -> Html:
     state = (
         ("Live version", f"{live.release.version}, since {live.since:%Y-%m-%d %H:%M:%S} UTC" if live else "none"),
         ("State", server.not_ready() or "ready"),
-        (
-            "Features known up to",
-            f"{server.features.watermark:%Y-%m-%d %H:%M:%S} UTC" if server.features.watermark else "nothing yet",
-        ),
+        ("Features known up to", f"{watermark:%Y-%m-%d %H:%M:%S} UTC" if watermark else "nothing yet"),
         ("Last failure", f"version {failure.version}: {failure.error}" if failure else "none"),
     )
     return report(

@@ -1,4 +1,4 @@
-"""Waits, without holding a worker, until deliveries lie whole in the landing root."""
+"""Waits, without holding a worker, until deliveries are complete in the landing root."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class DeliveriesTrigger(BaseTrigger):
         return path, {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look, in a thread so that a slow store holds nobody up, until all keys are there."""
+        """Look, in a thread so that a slow store blocks no other trigger, until all keys are there."""
         look = partial(pending_deliveries, self.landing, self.keys, self.settle_seconds)
         try:
             while pending := await asyncio.to_thread(look):

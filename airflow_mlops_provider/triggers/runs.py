@@ -31,7 +31,7 @@ class RunEndsTrigger(BaseTrigger):
         return path, {"dag_id": self.dag_id, "run_id": self.run_id, "seconds": self.seconds}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Ask Airflow, in a thread of its own, until the run is not underway."""
+        """Query Airflow, in a thread of its own, until the run has ended."""
         from asgiref.sync import sync_to_async
 
         while await sync_to_async(self._underway)():  # noqa: ASYNC110 - the run is another process's

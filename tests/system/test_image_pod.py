@@ -25,7 +25,7 @@ from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity, 
 from airflow_mlops_provider.lifecycle.references import Dataset, Model
 from airflow_mlops_provider.places.deferral import Deferred
 from airflow_mlops_provider.places.kubernetes.place import KubernetesPod
-from airflow_mlops_provider.places.kubernetes.values import SecretKey, Volume
+from airflow_mlops_provider.places.kubernetes.settings import SecretKey, Volume
 from airflow_mlops_provider.places.local_process import LocalProcess
 from airflow_mlops_provider.storage.artifacts import open_store
 from tests.factories.bucket import s3_server

@@ -25,7 +25,8 @@ from airflow.sdk import DAG, CronDataIntervalTimetable
 from airflow_mlops_provider.runtime.code import find_products
 from airflow_mlops_provider.operators.features import FeaturesComputeIntervalOperator, RulesCleanIntervalOperator
 from airflow_mlops_provider.operators.features import SourceExtractIntervalOperator
-from airflow_mlops_provider.places.kubernetes.place import KubernetesPod, Volume
+from airflow_mlops_provider.places.kubernetes.place import KubernetesPod
+from airflow_mlops_provider.places.kubernetes.settings import Volume
 from airflow_mlops_provider.places.retry_policy import JobRetryPolicy
 
 (product,) = find_products(Path({products!r}))

@@ -58,7 +58,8 @@ from datetime import datetime, timedelta, UTC
 from airflow.sdk import DAG, CronDataIntervalTimetable
 from airflow_mlops_provider.runtime.code import find_products
 from airflow_mlops_provider.operators.features import RulesCleanIntervalOperator, SourceExtractIntervalOperator
-from airflow_mlops_provider.places.kubernetes.place import KubernetesPod, SecretKey
+from airflow_mlops_provider.places.kubernetes.place import KubernetesPod
+from airflow_mlops_provider.places.kubernetes.settings import SecretKey
 from pathlib import Path
 
 (product,) = find_products(Path({products!r}))

@@ -52,7 +52,7 @@ source = product.data.sources[0].model_copy(update={{"path": "{path}"}})
 with DAG("moves", schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC"), catchup=True,
          start_date=datetime(2024, 1, 1, tzinfo=UTC), end_date=datetime(2024, 1, 1, tzinfo=UTC)):
     moved = product.model_copy(update={{"sources": (source,)}})
-    SourceDeliverySensor(task_id="wait", product=moved, look_anew=timedelta(seconds=3), retries=3,
+    SourceDeliverySensor(task_id="wait", product=moved, refresh_after=timedelta(seconds=3), retries=3,
                          retry_delay=timedelta(seconds=1))
 """
 

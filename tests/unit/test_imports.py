@@ -20,8 +20,8 @@ HEAVY = (
     *("optuna", "onnx", "onnxruntime", "torch"),
     *("numpy", "pyarrow", "duckdb", "scipy", "sklearn", "boto3", "fastapi", "uvicorn", "prometheus_client"),
 )
-#: Their base class is the Kubernetes provider's. Nobody else imports them before a task runs, as the other tests say.
-SUBCLASSES = ("places.kubernetes.operator", "places.kubernetes.job")
+#: Its base class is the Kubernetes provider's. Nobody else imports it before a task runs, as the other tests say.
+SUBCLASSES = ("places.kubernetes.operator",)
 SHELLS = ("operators", "sensors", "triggers", "hooks", "places", "plugins")
 
 IMPORT_ALL = "import importlib; [importlib.import_module(name) for name in {names!r}]"

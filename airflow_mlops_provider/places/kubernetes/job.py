@@ -4,114 +4,90 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 
 from airflow_mlops_provider.exceptions import ConfigurationError, MLOpsError, OutOfMemoryError
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
-from airflow_mlops_provider.places.base import error_of, result_of
+from airflow_mlops_provider.places.base import Log, error_of, result_of
 from airflow_mlops_provider.places.kubernetes.api import PodApi
-from airflow_mlops_provider.places.kubernetes.decisions.facts import CONTAINER
 from airflow_mlops_provider.places.kubernetes.decisions.table import ManifestState, PodVerdict
-from airflow_mlops_provider.places.kubernetes.manifest import manifest_copy_key, spec_of
-from airflow_mlops_provider.places.kubernetes.operator import DurablePodOperator
+from airflow_mlops_provider.places.kubernetes.manifest import job_container, manifest_copy_key, pod_manifest, spec_of
 from airflow_mlops_provider.places.kubernetes.run import PodRun
+from airflow_mlops_provider.places.kubernetes.settings import PodSettings
 from airflow_mlops_provider.places.kubernetes.task import PodTask
 from airflow_mlops_provider.runtime import manifest_copy
-from airflow_mlops_provider.storage.artifacts import MANIFEST, open_store
+from airflow_mlops_provider.storage.artifacts import MANIFEST, BucketStore, FolderStore, open_store
 
-if TYPE_CHECKING:
-    from airflow_mlops_provider.places.kubernetes.place import KubernetesPod
-
-KEEP = {"none": "delete_pod", "failed": "delete_succeeded_pod", "all": "keep_pod"}
 LOG = "log.txt"
 
 
-class _Found(Exception):  # noqa: N818 - nothing is wrong: there is no pod to make
+class _ReusedManifest(Exception):  # noqa: N818 - nothing is wrong: there is no pod to make
     def __init__(self, manifest: Manifest) -> None:
         super().__init__(manifest.address)
         self.manifest = manifest
 
 
-class JobPodOperator(DurablePodOperator):
-    """Runs one job in a pod.
+class JobPod(PodRun):
+    """One job in a pod.
 
-    :param place: the settings of the pod.
     :param environment: what the connections hold for the job.
-    :param sink: receives the pod's lines and what there is to say of it.
     """
 
     def __init__(
-        self, *, place: KubernetesPod, spec: JobSpec, environment: Mapping[str, str], sink: Any, **kwargs: Any
+        self,
+        settings: PodSettings,
+        spec: JobSpec,
+        environment: Mapping[str, str],
+        log: Log,
+        task: PodTask,
+        event: dict[str, Any] | None,
     ) -> None:
-        super().__init__(
-            kubernetes_conn_id=place.conn_id,
-            namespace=place.namespace,
-            deferrable=place.deferrable,
-            poll_interval=place.poll_seconds,
-            active_deadline_seconds=place.active_deadline_seconds,
-            schedule_timeout_seconds=place.schedule_timeout_seconds,
-            startup_timeout_seconds=place.startup_timeout_seconds,
-            on_finish_action=KEEP[place.keep],
-            log_bounds=place.log,
-            **kwargs,
-        )
-        self.place, self.spec, self.environment = place, spec, environment
-        self._sink = sink
-        self._task = PodTask(None)
+        api = PodApi({"conn_id": settings.conn_id}, settings.namespace)
+        super().__init__(api, task, settings.watch(), log, event, deferrable=settings.deferrable)
+        self.settings, self.spec, self.environment = settings, spec, environment
 
-    def finished(self, context: Any, event: dict[str, Any] | None) -> Manifest:
-        """Attend to the pod until its end, and return the job's manifest. See :meth:`DurablePodOperator.attend`."""
-        self._task = PodTask(context)
+    def result(self) -> Manifest:
+        """Attend to the pod until its end, and return the job's manifest. See :meth:`.PodRun.attend`."""
         try:
-            manifest = self.manifest(self.attend(context, event).name)
-        except _Found as found:
-            return found.manifest
-        assert manifest is not None  # a success is told by it alone
+            self.attend()
+        except _ReusedManifest as reused:
+            return reused.manifest
+        manifest = self._manifest(self.name)
+        assert manifest is not None  # without one, its end is an error
         return manifest
 
-    @property
-    def sink(self) -> Any:
-        """Where the operator whose job this is says what there is to say."""
-        return self._sink
+    def build_pod(self) -> dict[str, Any]:
+        """Return the job's pod, after the cluster's own policy was applied (``pod_mutation_hook``).
 
-    def build_pod(self, task: PodTask) -> dict[str, Any]:
-        """Return the place's pod, after the cluster's own policy has had its say (``pod_mutation_hook``).
-
-        :raises _Found: if the image is named by its digest, and its work is known to be finished.
+        :raises _ReusedManifest: if the image is named by its digest, and its work is known to be finished.
         """
-        image = self.place.image.partition("@")[2]
-        if image and (done := manifest_copy.find(self.spec, image, self.environment)):
-            raise _Found(done)
-        pod = self.place.manifest(
+        image = self.settings.image.partition("@")[2]
+        if image and (finished := manifest_copy.find(self.spec, image, self.environment)):
+            raise _ReusedManifest(finished)
+        pod = pod_manifest(
+            self.settings,
             self.spec,
             self.environment,
-            memory=task.recall(self._memory_key),
-            seconds=task.seconds(self.place.active_deadline_seconds),
-            unique=task.unique,
+            memory=self.task.recall(self._memory_key),
+            seconds=self.task.seconds(self.settings.active_deadline_seconds),
+            unique=self.task.unique,
         )
         return mutated(pod, self.api)
 
-    def standing(self, name: str) -> ManifestState:
+    def manifest_state(self, name: str) -> ManifestState:
         """Return what the manifest says that a pod has left."""
         try:
-            found = self.manifest(name)
+            manifest = self._manifest(name)
         except ValidationError:
             return "partial"
-        return found.state if found else "absent"  # it lies where no other pod writes: it is this one's
+        return manifest.state if manifest else "absent"  # it lies where no other pod writes: it is this one's
 
-    def manifest(self, name: str) -> Manifest | None:
-        """Return the copy of its manifest that a pod has left."""
-        try:
-            return Manifest.from_file(self._store.read(f"{manifest_copy_key(self.spec, name)}/{MANIFEST}"))
-        except FileNotFoundError:
-            return None
-
-    def save_log(self, name: str, data: bytes) -> str | None:
-        """Keep a pod's whole log beside that copy, and return where."""
-        key = f"{manifest_copy_key(self.spec, name)}/{LOG}"
+    def save_log(self, data: bytes) -> str | None:
+        """Keep the pod's whole log beside its copy of the manifest, and return where."""
+        key = f"{manifest_copy_key(self.spec, self.name)}/{LOG}"
         self._store.write(key, data)
         return f"{self._store.uri}/{key}"
 
@@ -120,41 +96,46 @@ class JobPodOperator(DurablePodOperator):
         theirs = spec_of(pod)
         return theirs is not None and (theirs.identity(), theirs.force) == (self.spec.identity(), self.spec.force)
 
-    def error(self, run: PodRun, conclusion: PodVerdict) -> MLOpsError:
+    def error(self, verdict: PodVerdict) -> MLOpsError:
         """Return the error that the manifest names, or the pod's; after an out-of-memory with what comes next."""
-        manifest = self.manifest(run.name) if conclusion.told_by == "manifest" else None
-        error = error_of(manifest) if manifest is not None else conclusion.exception()
-        if manifest is not None:  # one without an address tells why the job could not even begin
-            copy = f"{self._store.uri}/{manifest_copy_key(self.spec, run.name)}"
+        manifest = self._manifest(self.name) if verdict.error is None else None
+        if manifest is None:
+            error = super().error(verdict)
+        else:  # one without an address says why the job could not even begin
+            error = error_of(manifest)
+            copy = f"{self._store.uri}/{manifest_copy_key(self.spec, self.name)}"
             error.result = result_of(manifest) if manifest.address else copy
-        return self._with_more_memory(error, run) if type(error) is OutOfMemoryError else error
+        return self._with_more_memory(error) if type(error) is OutOfMemoryError else error
 
-    def _with_more_memory(self, error: OutOfMemoryError, run: PodRun) -> OutOfMemoryError:
-        had = memory_of(run.pod)
-        more = self.place.more_memory(had)
+    def _with_more_memory(self, error: OutOfMemoryError) -> OutOfMemoryError:
+        had = memory_of(self.pod)
+        more = self.settings.more_memory(had)
         if more is not None:
-            self._task.remember(self._memory_key, more)
+            self.task.remember(self._memory_key, more)
             return OutOfMemoryError(f"{error}; it had {had}, the next try has {more}")
         last = OutOfMemoryError(f"{error}; it had {had or 'no limit of its own'}, and memory_cap allows no more")
         last.retryable = had is None
         return last
+
+    def _manifest(self, name: str) -> Manifest | None:
+        try:
+            return Manifest.from_file(self._store.read(f"{manifest_copy_key(self.spec, name)}/{MANIFEST}"))
+        except FileNotFoundError:
+            return None
 
     @property
     def _memory_key(self) -> str:
         return f"mlops_memory_{self.spec.job}"
 
     @cached_property
-    def _store(self) -> Any:
+    def _store(self) -> FolderStore | BucketStore:
         return open_store(self.spec.root, self.environment)
 
 
 def memory_of(pod: dict[str, Any] | None) -> str | None:
     """Return the memory that a pod's job may use; None if only its node bounds it."""
-    for container in (pod or {}).get("spec", {}).get("containers") or ():
-        if container["name"] == CONTAINER:
-            found = ((container.get("resources") or {}).get("limits") or {}).get("memory")
-            return str(found) if found else None
-    return None
+    resources = job_container(pod or {}).get("resources") or {}
+    return (resources.get("limits") or {}).get("memory")
 
 
 def mutated(pod: dict[str, Any], api: PodApi) -> dict[str, Any]:
@@ -173,12 +154,10 @@ def mutated(pod: dict[str, Any], api: PodApi) -> dict[str, Any]:
 
 
 def _lost(before: Any, after: Any, path: str = "") -> set[str]:
+    """Return the paths of the fields that one API object has and the other lacks."""
     if isinstance(before, dict) and isinstance(after, dict):
-        return {
-            lost
-            for key, value in before.items()
-            for lost in (_lost(value, after[key], f"{path}.{key}") if key in after else {f"{path}.{key}".strip(".")})
-        }
+        lost = {f"{path}.{key}".strip(".") for key in before.keys() - after.keys()}
+        return lost.union(*(_lost(before[key], after[key], f"{path}.{key}") for key in before.keys() & after.keys()))
     if isinstance(before, list) and isinstance(after, list):
-        return {lost for one, other in zip(before, after, strict=False) for lost in _lost(one, other, path)}
+        return set[str]().union(*(_lost(*pair, path) for pair in zip(before, after, strict=False)))
     return set()

@@ -3,151 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from airflow.sdk.exceptions import AirflowSkipException
+from pydantic import PrivateAttr
 
+from airflow_mlops_provider.hooks.defaults import option
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
-from airflow_mlops_provider.places.kubernetes import manifest as pod_manifest
-from airflow_mlops_provider.places.kubernetes.values import (
-    Cpu,
-    Dns,
-    Key,
-    LogBounds,
-    Memory,
-    SecretKey,
-    Strict,
-    Toleration,
-    Variable,
-    Volume,
-    as_quantity,
-    in_bytes,
-)
-from airflow_mlops_provider.runtime.masks import CREDENTIAL
+from airflow_mlops_provider.places.base import Log, Place, StateOf
+from airflow_mlops_provider.places.kubernetes.api import PodApi
+from airflow_mlops_provider.places.kubernetes.job import JobPod
+from airflow_mlops_provider.places.kubernetes.reaper import remove_orphans
+from airflow_mlops_provider.places.kubernetes.settings import PodSettings
+from airflow_mlops_provider.places.kubernetes.task import PodTask
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-USUAL_CAP = 4
 
-
-class KubernetesPod(Strict):
+class KubernetesPod(PodSettings, Place):
     """Runs a job in a pod, waited for without holding a worker, and decides its end from the pod and its manifest.
 
     The image needs this package and the product's code. What the job leaves lies in the artifact root, so that is a
-    bucket, or a folder that workers and pods mount at the same path.
-
-    :param cpu, memory: requested; memory is also the limit. Quantities as Kubernetes writes them: ``500m``, ``4Gi``.
-    :param memory_factor, memory_cap: after an out-of-memory the next try has this much more, up to the cap; by default
-        twice as much, up to four times of ``memory``.
-    :param gpus, gpu_type: NVIDIA GPUs, and the value of the node label ``nvidia.com/gpu.product`` they must have.
-    :param volumes: what the container mounts.
-    :param secrets: environment variables by reference into Kubernetes secrets; None for one that the connections hold
-        and the pod does without.
-    :param env: further environment variables, none of them a credential.
-    :param pod_template: a v1 Pod, or the path of a YAML file with one, for all else; its container ``base`` is the
-        job's. The fields here count more.
-    :param schedule_timeout_seconds: how long a node may take to be found, or to be provisioned.
-    :param startup_timeout_seconds: how long the container may take to start, from then on.
-    :param active_deadline_seconds: how long the pod may live; a shorter ``execution_timeout`` of the task counts more.
-    :param conn_id: the Airflow connection to the cluster.
-    :param deferrable: wait in the triggerer; if not, in the worker.
-    :param poll_seconds: pause between two looks at the pod.
-    :param keep: pods to leave in the cluster after their end, for a look at them.
+    bucket, or a folder that workers and pods mount at the same path. What a pod may have: :class:`PodSettings`.
     """
 
-    image: str = Field(min_length=1, pattern=r"^\S+$")
-    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
-    image_pull_secrets: tuple[Dns, ...] = ()
-    cpu: Cpu | None = None
-    memory: Memory | None = None
-    memory_factor: float = Field(default=2.0, gt=1)
-    memory_cap: Memory | None = None
-    gpus: int = Field(default=0, ge=0)
-    gpu_type: str | None = None
-    node_selector: dict[Key, str] = {}
-    tolerations: tuple[Toleration, ...] = ()
-    service_account: Dns | None = None
-    namespace: Dns | None = None
-    priority_class: Dns | None = None
-    volumes: tuple[Volume, ...] = ()
-    secrets: dict[Variable, SecretKey | None] = {}
-    env: dict[Variable, str] = {}
-    pod_template: dict[str, Any] | str | None = None
-    labels: dict[Key, str] = {}
-    annotations: dict[Key, str] = {}
-    schedule_timeout_seconds: int = Field(default=1800, gt=0)
-    startup_timeout_seconds: int = Field(default=900, gt=0)
-    active_deadline_seconds: int = Field(default=24 * 3600, gt=0)
-    termination_grace_seconds: int = Field(default=30, ge=0)
-    conn_id: str = "kubernetes_default"
-    deferrable: bool = True
-    poll_seconds: float = Field(default=10.0, gt=0)
-    log: LogBounds = LogBounds()
-    keep: Literal["none", "failed", "all"] = "none"
-
-    @field_validator("cpu", mode="before")
-    @classmethod
-    def _number_as_text(cls, given: Any) -> Any:
-        return str(given) if isinstance(given, (int, float)) and not isinstance(given, bool) else given
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> KubernetesPod:
-        if self.gpu_type and not self.gpus:
-            raise ValueError(f"gpu_type={self.gpu_type!r} without gpus: say how many")
-        if self.memory_cap and (not self.memory or in_bytes(self.memory_cap) < in_bytes(self.memory)):
-            raise ValueError(f"memory_cap={self.memory_cap!r} needs a memory that is no more, not {self.memory!r}")
-        for name in self.env:
-            if CREDENTIAL.search(name):
-                raise ValueError(f"env must not hold {name!r}; write secrets={{{name!r}: SecretKey(name=…, key=…)}}")
-        if both := sorted(self.env.keys() & self.secrets.keys()):
-            raise ValueError(f"{', '.join(both)} stand in env and in secrets; once is enough")
-        if len({volume.path for volume in self.volumes}) < len(self.volumes):
-            raise ValueError(f"volumes share a path: {[volume.path for volume in self.volumes]}")
-        return self
-
-    _operator: Any = PrivateAttr(default=None)
+    _pod: JobPod | None = PrivateAttr(default=None)
 
     def run(
         self,
         spec: JobSpec,
         secrets: Mapping[str, str],
-        log: Any,
+        log: Log,
         context: Context | None = None,
         event: dict[str, Any] | None = None,
     ) -> Manifest:
-        """Run a job in a pod and return its manifest. See :class:`~..base.Place`."""
-        from airflow_mlops_provider.places.kubernetes.job import JobPodOperator
-
-        self._operator = JobPodOperator(task_id="pod", place=self, spec=spec, environment=secrets, sink=log)
-        finished: Manifest = self._operator.finished(context, event)
-        return finished
+        """Run a job in a pod and return its manifest. See :meth:`.Place.run`."""
+        self._pod = JobPod(self, spec, secrets, log, PodTask(context), event)
+        return self._pod.result()
 
     def stop(self) -> None:
         """Delete the pod, whatever it does."""
-        if self._operator is not None:
-            self._operator.on_kill()
+        if self._pod is not None:
+            self._pod.stop()
 
-    def manifest(
-        self,
-        spec: JobSpec,
-        environment: Mapping[str, str] | None = None,
-        *,
-        memory: str | None = None,
-        seconds: int | None = None,
-        unique: str = "",
-    ) -> dict[str, Any]:
-        """Return the v1 Pod that runs a job here, as the API's JSON. See :func:`~.pod_manifest.manifest`."""
-        return pod_manifest.manifest(self, spec, environment or {}, memory=memory, seconds=seconds, unique=unique)
+    def remove_orphans(self, state_of: StateOf, log: Log, keep_hours: float) -> list[str]:
+        """Remove the pods of this Airflow whose task instance is finished or gone. See :meth:`.Place.remove_orphans`.
 
-    def more_memory(self, memory: str | None) -> str | None:
-        """Return what a try after an out-of-memory gets; None if there is no more to give.
-
-        :param memory: what it ran out of.
+        Which pods are this Airflow's, ``[mlops] installation`` says.
         """
-        if self.memory is None or memory is None:
-            return None
-        cap = in_bytes(self.memory_cap) if self.memory_cap else USUAL_CAP * in_bytes(self.memory)
-        more = min(cap, in_bytes(memory) * self.memory_factor)
-        return as_quantity(more) if more > in_bytes(memory) else None
+        installation = option("installation")
+        if installation is None:
+            raise AirflowSkipException("[mlops] installation is not set: no pod is known to be this Airflow's own")
+        api = PodApi({"conn_id": self.conn_id}, self.namespace)
+        if why := api.unconfigured():
+            raise AirflowSkipException(f"no Kubernetes cluster is configured: {why}")
+        return remove_orphans(api, installation, state_of, log, keep_hours)

@@ -2,48 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
 from airflow_mlops_provider.exceptions import MLOpsError
-from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
+from airflow_mlops_provider.places.base import Log, StateOf
 from airflow_mlops_provider.places.kubernetes.api import PodApi
-from airflow_mlops_provider.places.kubernetes.decisions.identity import MANAGED_BY, run_of
-from airflow_mlops_provider.places.kubernetes.decisions.orphans import Fate, fate, stays
-
-StateOf = Callable[[RunIdentity], str | None]
+from airflow_mlops_provider.places.kubernetes.decisions.identity import MANAGED_BY
+from airflow_mlops_provider.places.kubernetes.decisions.orphans import judge
 
 
-def reap(api: PodApi, installation: str, state_of: StateOf, log: Any, keep_hours: float) -> list[str]:
-    """Remove the orphans of one installation and return their names. Each pod's fate is logged with its reason.
+def remove_orphans(api: PodApi, installation: str, state_of: StateOf, log: Log, keep_hours: float) -> list[str]:
+    """Remove the orphans of one installation and return their names. Each pod's verdict is logged with its reason.
 
-    A task instance's state is asked for after the pods are listed, so that no pod is judged by what was before it.
+    A task instance's state is read after the pods are listed, so that no pod is judged by what was before it.
 
-    :param state_of: tells a task instance's state; None if it has none yet, ``gone`` if there is none.
     :raises MLOpsError: if some could not be removed, after all others were.
     """
-    removed, failed = [], []
+    removed, failures = [], []
     for pod in sorted(api.find("=".join(MANAGED_BY)), key=lambda pod: str(pod["metadata"]["name"])):
-        name, found = pod["metadata"]["name"], _fate(pod, installation, state_of, keep_hours)
-        log.info("pod %s %s", name, found.why)
-        if not found.remove:
+        name = pod["metadata"]["name"]
+        remove, why = judge(pod, installation, state_of, datetime.now(UTC), keep_hours)
+        log.info("pod %s %s", name, why)
+        if not remove:
             continue
         try:
             api.delete(pod)
         except MLOpsError as error:
             log.error("pod %s could not be removed: %s", name, error)  # noqa: TRY400 - its message says it all
-            failed.append(error)
+            failures.append(error)
         else:
             removed.append(name)
-    if failed:
-        raise failed[0]
+    if failures:
+        raise failures[0]
     return removed
-
-
-def _fate(pod: dict[str, Any], installation: str, state_of: StateOf, keep_hours: float) -> Fate:
-    if why := stays(pod, installation):
-        return Fate(remove=False, why=why)
-    run = run_of(pod)
-    assert run is not None  # or it would stay
-    return fate(pod, state_of(run), datetime.now(UTC), keep_hours)

@@ -1,162 +1,196 @@
-"""A pod from its creation to the one decision about its end: found again by whoever comes, and never made twice."""
+"""A task's pod from its creation to the one decision about its end: found again by every retry, never made twice."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
-from airflow_mlops_provider.exceptions import BackendError
+from airflow_mlops_provider.exceptions import BackendError, MLOpsError
+from airflow_mlops_provider.hooks.defaults import option
+from airflow_mlops_provider.places.base import Log
+from airflow_mlops_provider.places.deferral import Deferred
 from airflow_mlops_provider.places.kubernetes.api import PodApi
-from airflow_mlops_provider.places.kubernetes.decisions.ends import Timeouts
-from airflow_mlops_provider.places.kubernetes.decisions.facts import UNSEEN, observe
-from airflow_mlops_provider.places.kubernetes.decisions.table import WAIT, ManifestState, PodVerdict, conclude
-from airflow_mlops_provider.places.kubernetes.log import LogTail
-from airflow_mlops_provider.places.kubernetes.values import LogBounds
+from airflow_mlops_provider.places.kubernetes.decisions import identity
+from airflow_mlops_provider.places.kubernetes.decisions.table import ManifestState, PodVerdict
+from airflow_mlops_provider.places.kubernetes.task import PodTask
+from airflow_mlops_provider.places.kubernetes.watch import PodObserver, Watch, wants_events
 
-Keep = Literal["none", "failed", "all"]
-Cause = Literal["timeout", "killed"]
-#: How often an end is looked at again for which the manifest is still missing.
-SOON = 1.0
-
-
-@dataclass
-class Watch:
-    """How a pod is waited for.
-
-    :param deadline: when the task's time is over, in seconds since the epoch.
-    """
-
-    timeouts: Timeouts = field(default_factory=Timeouts)
-    poll_seconds: float = 10.0
-    deadline: float | None = None
-    log: LogBounds = field(default_factory=LogBounds)
-    keep: Keep = "none"
+TRIGGER = "airflow_mlops_provider.triggers.pods.PodTrigger"
+POD_KEY = "mlops_pod"
+#: Pause in seconds while only the manifest of a pod that has ended is still missing.
+MANIFEST_PAUSE = 1.0
+KEPT = {"none": (), "failed": ("error",), "all": ("error", "success")}
 
 
 class PodRun:
-    """One pod, as one process sees it.
+    """Brings a task's pod to its end. A worker, a triggerer or an API server that dies meanwhile costs nothing.
 
-    :param pod: the pod as the API last showed it; None if it is gone.
-    :param standing: tells what the manifest of a pod's job says.
-    :param save: keeps a pod's whole log and says where, if there is a place for it.
-    :param event: what a trigger saw of the pod before.
-    :ivar seen: whether the API answered when it was last asked.
+    A subclass says how the pod looks, and what it leaves; by default nothing but its status.
+
+    :param log: receives the pod's lines and what there is to say of it.
+    :param event: what the trigger saw, after a deferral.
+    :param deferrable: wait in the triggerer, where there is one; if not, here.
+    :ivar name: of the pod, once it is known.
+    :ivar pod: the pod as the API last showed it; None if it is gone.
     """
 
     def __init__(
-        self,
-        api: PodApi,
-        name: str,
-        watch: Watch,
-        log: Any,
-        *,
-        standing: Callable[[str], ManifestState],
-        save: Callable[[str, bytes], str | None],
-        event: dict[str, Any] | None = None,
+        self, api: PodApi, task: PodTask, watch: Watch, log: Log, event: dict[str, Any] | None, *, deferrable: bool
     ) -> None:
-        self.api, self.name, self.watch, self.log = api, name, watch, log
-        self.standing, self.save = standing, save
+        event = event or {}
+        self.api, self.task, self.log = api, task, log
+        self.observer = PodObserver(watch.model_copy(update={"deadline": task.deadline}), event)
+        self.name: str = event.get("name", "")
         self.pod: dict[str, Any] | None = None
-        self.stopped, self.seen = False, True
-        self._tail = LogTail(watch.log, (event or {}).get("passed"))
-        self._answered = time.monotonic() - (event or {}).get("unseen", 0.0)
-        self._cause: Cause | None = (event or {}).get("cause")
+        self._deferrable = deferrable and task.context is not None and "stay" not in event
 
-    def look(self) -> tuple[PodVerdict, bool]:
+    def attend(self) -> None:
+        """Find the task's pod or make it, wait for its end, decide that, and remove it.
+
+        :raises Deferred: if the trigger is to wait.
+        :raises MLOpsError: how it ended, if not well.
+        """
+        if not (self.name or self._find()):
+            self._create()
+        verdict, goes_on = self._look()
+        if verdict.action == "wait":
+            if goes_on and self._deferrable:
+                raise Deferred(TRIGGER, self._trigger_arguments())
+            verdict = self._wait()
+        if self.observer.facts.seen:  # else the pod may well be alive, and the next try goes on with it
+            self._end(verdict)
+            self.task.remember(POD_KEY, {"name": self.name, "decided": True})
+        if verdict.action == "error":
+            raise self.error(verdict)
+
+    def stop(self) -> None:
+        """Delete the pod: the task was stopped."""
+        self.observer.stopped = True
+        try:
+            if self.name and (pod := self.api.read(self.name)):
+                self.log.info("deleting pod %s: the task was stopped", self.name)
+                self.api.delete(pod)
+        except MLOpsError as error:  # its own deadline ends it
+            self.log.warning("the pod could not be deleted: %s", error)
+
+    # --- what differs from one kind of pod to another -----------------------------------------------------------------
+
+    def build_pod(self) -> dict[str, Any]:
+        """Return the pod to create, as the API's JSON."""
+        raise NotImplementedError
+
+    def manifest_state(self, name: str) -> ManifestState:
+        """Return what the manifest of a pod's job says."""
+        return "not_expected"
+
+    def save_log(self, data: bytes) -> str | None:
+        """Keep the pod's whole log, and return where; None if there is no place for it."""
+        return None
+
+    def same_work(self, pod: dict[str, Any]) -> bool:
+        """Say whether a pod of this task, from an earlier try, does what is wanted now."""
+        return True
+
+    def error(self, verdict: PodVerdict) -> MLOpsError:
+        """Return what to raise for a pod that did not end well."""
+        assert verdict.error is not None  # a manifest is not expected, so the pod's end is the error
+        return verdict.error
+
+    # --- finding and making it ----------------------------------------------------------------------------------------
+
+    def _find(self) -> bool:
+        """Look for the pod that an earlier try has made, if that is still to be decided."""
+        stored = self.task.recall(POD_KEY) or {}
+        if "name" in stored and self._resume(stored["name"], decided=stored.get("decided", False)):
+            return True
+        mine = self.task.identity
+        pods = self.api.find(identity.selector(mine)) if mine.dag_id else ()
+        runs = ((pod["metadata"]["name"], identity.run_of(pod)) for pod in pods)
+        return any(run and run.same_task(mine) and self._resume(name) for name, run in runs)
+
+    def _resume(self, name: str, *, decided: bool = False) -> bool:
+        """Go on with a pod of an earlier try, or remove it if it is of no more use."""
+        pod = self.api.read(name)
+        if pod is None:
+            resumed = not decided and self.manifest_state(name) in {"success", "failed"}
+        elif resumed := not decided and self.same_work(pod):
+            self.log.info("going on with pod %s of an earlier try", name)
+        elif identity.DECIDED not in pod["metadata"]["labels"]:  # else it is kept for a look at it
+            self.log.info("removing pod %s, which an earlier try has left", name)
+            self.api.delete(pod)
+        self.name = name if resumed else ""
+        return resumed
+
+    def _create(self) -> None:
+        pod = self.build_pod()
+        if installation := option("installation"):
+            pod["metadata"]["labels"][identity.INSTALLATION] = identity.label(installation)
+        self.name = pod["metadata"]["name"]  # before there is a pod, so that stop() finds it
+        self.task.remember(POD_KEY, {"name": self.name})
+        self.api.create(pod)
+        self.log.info("created pod %s in namespace %s", self.name, self.api.namespace)
+        if self.observer.stopped:
+            self.stop()
+
+    # --- watching and ending it ---------------------------------------------------------------------------------------
+
+    def _look(self) -> tuple[PodVerdict, bool]:
         """Return what to do about the pod now, and whether it still goes on as far as the pod itself says."""
         try:
             self.pod = self.api.read(self.name)
         except BackendError as error:
             self.log.warning("%s", error)
-            self.seen, facts, waited = False, UNSEEN, time.monotonic() - self._answered
+            self.observer.miss()
         else:
-            self.seen, self._answered = True, time.monotonic()
-            facts = observe(self.pod, self.api.events(self.name) if asks_why(self.pod) else ())
-            waited = facts.waited(datetime.now(UTC))
-        timeouts, cause = self.watch.timeouts, self.cause()
-        if conclude(facts, "not_expected", cause, waited=waited, timeouts=timeouts) == WAIT:
-            return WAIT, True
-        return conclude(facts, self.standing(self.name), cause, waited=waited, timeouts=timeouts), False
+            self.observer.see(self.pod, self.api.events(self.name) if wants_events(self.pod) else ())
+        verdict = self.observer.verdict()
+        goes_on = verdict.action == "wait"
+        return (verdict if goes_on else self.observer.verdict(self.manifest_state(self.name))), goes_on
 
-    def cause(self) -> Cause | None:
-        """Return why the pod is not to go on, if it is not."""
-        over = self.watch.deadline is not None and time.time() >= self.watch.deadline
-        return "killed" if self.stopped else self._cause or ("timeout" if over else None)
-
-    def wait(self) -> PodVerdict:
+    def _wait(self) -> PodVerdict:
         """Wait here for the pod's end, passing its log on."""
         while True:
-            conclusion, goes_on = self.look()
-            if conclusion.action != "wait":
-                return conclusion
-            self.pass_on()
-            time.sleep(self._pause(goes_on))
+            verdict, goes_on = self._look()
+            if verdict.action != "wait":
+                return verdict
+            if not self.observer.log.full and (data := self.api.log(self.name, **self.observer.log.query())):
+                self._print(data)
+            time.sleep(self.observer.pause(None if goes_on else MANIFEST_PAUSE))
 
-    def pass_on(self) -> None:
-        """Pass what is new in the log on."""
-        if not self._tail.full and (data := self.api.log(self.name, **self._tail.query())):
-            self._print(data)
-
-    def end(self, conclusion: PodVerdict) -> None:
+    def _end(self, verdict: PodVerdict) -> None:
         """Keep the log, then remove the pod: its end is decided."""
         try:
-            self._keep_log()
+            if (data := self.api.log(self.name)) is not None:
+                self._print(data)
+                if where := self.save_log(data):
+                    self.log.info("the pod's whole log (%d bytes) is kept in %s", len(data), where)
+            elif self.pod is None:
+                self.log.warning("pod %s is gone, and with it what it printed since the last look", self.name)
         finally:
             if self.pod is not None:
-                self._remove(self.pod, conclusion)
+                self._remove(self.pod, verdict)
 
-    def _keep_log(self) -> None:
-        if (data := self.api.log(self.name)) is not None:
-            self._print(data)
-            if where := self.save(self.name, data):
-                self.log.info("the pod's whole log (%d bytes) is kept in %s", len(data), where)
-        elif self.pod is None:
-            self.log.warning("pod %s is gone, and with it what it printed since the last look", self.name)
-
-    def stop(self) -> None:
-        """End the pod: somebody stopped the task."""
-        self.stopped = True
-        pod = self.api.read(self.name)
-        if pod is not None:
-            self.log.info("deleting pod %s: the task was stopped", self.name)
-            self.api.delete(pod)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return, as plain JSON, what a trigger needs to go on watching."""
-        return {
-            "namespace": self.api.namespace,
-            "name": self.name,
-            "deadline": self.watch.deadline,
-            "poll_seconds": self.watch.poll_seconds,
-            "timeouts": self.watch.timeouts.to_json(),
-            "log": self.watch.log.to_json(),
-            "passed": self._tail.state,
-        }
-
-    def _pause(self, goes_on: bool) -> float:
-        pause = self.watch.poll_seconds if goes_on else min(SOON, self.watch.poll_seconds)
-        return pause if self.watch.deadline is None else max(0.01, min(pause, self.watch.deadline - time.time()))
-
-    def _remove(self, pod: dict[str, Any], conclusion: PodVerdict) -> None:
+    def _remove(self, pod: dict[str, Any], verdict: PodVerdict) -> None:
         ended = pod.get("status", {}).get("phase") in {"Succeeded", "Failed"}
-        kept = {"none": (), "failed": ("error",), "all": ("error", "success")}[self.watch.keep]
         try:
-            if ended and conclusion.action in kept:  # one that still runs goes whatever anybody wants to look at
-                self.log.info("keeping pod %s in namespace %s, as asked", self.name, self.api.namespace)
+            if ended and verdict.action in KEPT[self.observer.watch.keep]:  # one that still runs is never kept
+                self.log.info("keeping pod %s in namespace %s", self.name, self.api.namespace)
                 self.api.mark(self.name)
             else:
                 self.api.delete(pod)
-        except BackendError as error:  # what is decided stays so
+        except BackendError as error:  # the decision holds all the same
             self.log.warning("pod %s could not be removed, which is left to the next try: %s", self.name, error)
 
     def _print(self, data: bytes) -> None:
-        for line in self._tail.feed(data):
+        for line in self.observer.log.feed(data):
             self.log.info("%s", line)
 
-
-def asks_why(pod: dict[str, Any] | None) -> bool:
-    """Say whether a pod's events may explain what it is waiting for, or where it is."""
-    return pod is None or pod.get("status", {}).get("phase") not in {"Running", "Succeeded"}
+    def _trigger_arguments(self) -> dict[str, Any]:
+        """Return what the trigger is made with: names and numbers, the credentials it finds by itself."""
+        return {
+            "access": self.api.access,
+            "namespace": self.api.namespace,
+            "name": self.name,
+            "watch": self.observer.watch.to_json(),
+            "passed": self.observer.log.state,
+        }

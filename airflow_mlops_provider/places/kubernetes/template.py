@@ -1,4 +1,4 @@
-"""A pod template: read, checked, and merged with what a place makes. Lists are merged by name, never by position."""
+"""A pod template: read, checked, and merged with the pod of a job. Lists are merged by name, never by position."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.places.kubernetes.decisions.facts import CONTAINER
 from airflow_mlops_provider.runtime.masks import CREDENTIAL
 
-#: The field by which Kubernetes tells the entries of a list apart; a list of any other name is one value.
+#: The field by which Kubernetes distinguishes the entries of a list; a list of any other name is one value.
 KEYS = {
     "containers": "name",
     "initContainers": "name",
@@ -38,36 +38,37 @@ def read(template: dict[str, Any] | str | None) -> dict[str, Any]:
     """
     if template is None:
         return {}
-    found = _parse(template) if isinstance(template, str) else copy.deepcopy(template)
-    if not isinstance(found, dict) or found.get("kind", "Pod") != "Pod" or found.get("apiVersion", "v1") != "v1":
+    pod = _parse(template) if isinstance(template, str) else copy.deepcopy(template)
+    if not isinstance(pod, dict) or pod.get("kind", "Pod") != "Pod" or pod.get("apiVersion", "v1") != "v1":
         raise ConfigurationError(f"the pod template {_named(template)} is no v1 Pod")
-    spec = found.get("spec") or {}
+    spec = pod.get("spec") or {}
     if spec.get("restartPolicy", "Never") != "Never":
-        raise ConfigurationError("the pod template's restartPolicy must be Never: whether to repeat is Airflow's part")
+        raise ConfigurationError("the pod template's restartPolicy must be Never: Airflow decides on retries")
     for container in (*(spec.get("containers") or ()), *(spec.get("initContainers") or ())):
         _check(container)
-    return found
+    return pod
 
 
 def merge(below: Any, above: Any, field: str = "") -> Any:
-    """Return one API object laid over another: what both say is taken from the upper one."""
+    """Return one API object merged into another: a field that both have is taken from the upper one."""
     if isinstance(below, dict) and isinstance(above, dict):
         both = {key: merge(below[key], above[key], key) for key in below.keys() & above.keys()}
         return {key: both.get(key, value) for key, value in {**below, **above}.items()}
     if isinstance(below, list) and isinstance(above, list):
         if field in APPENDED:
-            return [*below, *(one for one in above if one not in below)]
+            return [*below, *(entry for entry in above if entry not in below)]
         if key := KEYS.get(field):
             return _merge_by(key, below, above)
     return copy.deepcopy(above)
 
 
 def _merge_by(key: str, below: list[dict[str, Any]], above: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    merged = {one[key]: one for one in below}
-    for one in above:
-        # A variable has a value or a source: laid over each other, both would stand.
-        whole = key == "name" and {"value", "valueFrom"} & one.keys()
-        merged[one[key]] = merge(merged[one[key]], one) if one[key] in merged and not whole else copy.deepcopy(one)
+    merged = {entry[key]: entry for entry in below}
+    for entry in above:
+        # A variable has a value or a source: merged, it would have both.
+        whole = key == "name" and {"value", "valueFrom"} & entry.keys()
+        lower = None if whole else merged.get(entry[key])
+        merged[entry[key]] = merge(lower, entry)
     return list(merged.values())
 
 
@@ -77,9 +78,11 @@ def _check(container: dict[str, Any]) -> None:
     for field, why in NOT_IN_BASE.items():
         if container["name"] == CONTAINER and container.get(field):
             raise ConfigurationError(f"the pod template must not set {field} of container {CONTAINER!r}: {why}")
-    for one in container.get("env") or ():
-        if one.get("value") and CREDENTIAL.search(one.get("name", "")):
-            raise ConfigurationError(f"the pod template holds {one['name']} itself; give it by valueFrom.secretKeyRef")
+    for variable in container.get("env") or ():
+        if variable.get("value") and CREDENTIAL.search(variable.get("name", "")):
+            raise ConfigurationError(
+                f"the pod template holds {variable['name']} itself; give it by valueFrom.secretKeyRef"
+            )
 
 
 def _parse(path: str) -> Any:

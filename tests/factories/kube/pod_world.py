@@ -18,7 +18,8 @@ from airflow.serialization.serialized_objects import BaseSerialization
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.places.deferral import Deferred
-from airflow_mlops_provider.places.kubernetes.place import KubernetesPod, Volume
+from airflow_mlops_provider.places.kubernetes.place import KubernetesPod
+from airflow_mlops_provider.places.kubernetes.settings import Volume
 from airflow_mlops_provider.triggers.pods import PodTrigger
 from tests.factories.tiny import TinyWorld
 

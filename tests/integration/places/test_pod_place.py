@@ -28,7 +28,7 @@ from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.places.deferral import Deferred
 from airflow_mlops_provider.places.kubernetes.decisions.identity import DECIDED
 from airflow_mlops_provider.places.kubernetes.manifest import spec_of
-from airflow_mlops_provider.places.kubernetes.place import SecretKey
+from airflow_mlops_provider.places.kubernetes.settings import SecretKey
 from airflow_mlops_provider.places.local_process import LocalProcess
 from airflow_mlops_provider.places.retry_policy import JobRetryPolicy
 from tests.factories.kube.api import Refusal

@@ -1,6 +1,6 @@
 """How a pod ends by what its manifest says by who died meanwhile: one right state each, no pod left, none made twice.
 
-Over real HTTP, through the place that runs jobs: the whole table of decisions is in ``tests/unit/test_pods_table.py``.
+Over real HTTP, through the place that runs jobs; ``tests/unit/places/kubernetes/decisions`` has the whole table.
 """
 
 from __future__ import annotations
@@ -153,6 +153,11 @@ class Case:
         self.left.set()
 
 
+def expire(trigger: PodTrigger) -> None:
+    """Let the time of a trigger's task be over."""
+    trigger.observer.watch = trigger.observer.watch.model_copy(update={"deadline": time.time() - 1})
+
+
 # --- who dies, and who goes on ----------------------------------------------------------------------------------------
 
 
@@ -207,7 +212,7 @@ def timeout(case: Case) -> str:
     """The task's time is over before anybody sees how the pod has ended."""
     trigger = case.defer()
     case.end()
-    trigger.deadline = time.time() - 1
+    expire(trigger)
     return case.attend(fired(trigger), deferrable=True)
 
 
@@ -259,7 +264,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         patch.setattr(kubernetes_helper_functions, "_default_wait", tenacity.wait_fixed(0.02))
         patch.setattr("airflow_mlops_provider.places.kubernetes.api.GONE_WITHIN", 0.1)
         patch.setattr(
-            "airflow_mlops_provider.places.kubernetes.operator.Timeouts", partial(Timeouts, manifest=0, lost=0)
+            "airflow_mlops_provider.places.kubernetes.settings.Timeouts", partial(Timeouts, manifest=0, lost=0)
         )
         yield one
     one.world.close()
@@ -292,7 +297,7 @@ def test_a_pod_that_runs_on_ends_with_the_tasks_time(cluster: Cluster, manifest:
     trigger = case.defer()
     case.word.set()
     case.world.until(lambda: manifest == "absent" or case.left.is_set())
-    trigger.deadline = time.time() - 1
+    expire(trigger)
     assert case.attend(fired(trigger), deferrable=True) == TABLE["runs on"][MANIFESTS[manifest]]
     assert case.world.names() == []
 

@@ -17,8 +17,9 @@ import pytest
 
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
+from airflow_mlops_provider.places.kubernetes.api import PodApi
 from airflow_mlops_provider.places.kubernetes.decisions.identity import DECIDED, INSTALLATION, full_ids, labels
-from airflow_mlops_provider.places.kubernetes.reaper import reap
+from airflow_mlops_provider.places.kubernetes.reaper import remove_orphans
 from tests.factories.kube.rules import stamp
 from tests.factories.kube.steps import exited, running, scheduled
 from tests.factories.kube.world import NAMESPACE, KubeWorld
@@ -190,13 +191,9 @@ def test_orphans_go_and_nothing_else(world: KubeWorld, airflow: Airflow) -> None
     assert {request.split("/")[4] for request in world.requests} == {"training"}
 
 
-def api_of(world: KubeWorld) -> Any:
+def api_of(world: KubeWorld) -> PodApi:
     """Return the pods of the cluster as places see them."""
-    from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
-
-    from airflow_mlops_provider.places.kubernetes.api import PodApi
-
-    return PodApi(KubernetesHook(conn_id=None, config_dict=world.config), NAMESPACE)
+    return PodApi({"conn_id": None, "config_dict": world.config}, NAMESPACE)
 
 
 def test_a_pod_that_cannot_be_removed_holds_no_other(world: KubeWorld) -> None:
@@ -206,9 +203,9 @@ def test_a_pod_that_cannot_be_removed_holds_no_other(world: KubeWorld) -> None:
         world.create(pod(name, run))
     world.fault("DELETE", 403)
     with pytest.raises(ConfigurationError, match="Kubernetes API refuses"):
-        reap(api_of(world), OURS, lambda _: "gone", logging.getLogger(), 72)
+        remove_orphans(api_of(world), OURS, lambda _: "gone", logging.getLogger(), 72)
     assert world.names() == ["a"]
-    assert reap(api_of(world), OURS, lambda _: "gone", logging.getLogger(), 72) == ["a"]
+    assert remove_orphans(api_of(world), OURS, lambda _: "gone", logging.getLogger(), 72) == ["a"]
     assert world.names() == []
 
 
@@ -222,7 +219,7 @@ def test_a_new_pod_of_the_same_name_stays(world: KubeWorld) -> None:
         world.create(pod("one", run))
         return "failed"
 
-    reap(api_of(world), OURS, state_of, logging.getLogger(), 72)
+    remove_orphans(api_of(world), OURS, state_of, logging.getLogger(), 72)
     assert world.names() == ["one"]
     assert len(world.created) == 2
 
@@ -237,5 +234,5 @@ def test_kept_pods_go_after_their_time(world: KubeWorld) -> None:
         world.create(pod(name, run, **{DECIDED: "true"}))
         world.until(lambda name=name: world.life(name).ended.is_set())
         world.life(name).pod["status"]["containerStatuses"][0]["state"]["terminated"]["finishedAt"] = ended
-    assert reap(api_of(world), OURS, lambda _: "failed", logging.getLogger(), 72) == ["old"]
-    assert reap(api_of(world), OURS, lambda _: "gone", logging.getLogger(), 72) == ["new"]
+    assert remove_orphans(api_of(world), OURS, lambda _: "failed", logging.getLogger(), 72) == ["old"]
+    assert remove_orphans(api_of(world), OURS, lambda _: "gone", logging.getLogger(), 72) == ["new"]

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_mlops_provider.demo import home as demo_home
 from airflow_mlops_provider.exceptions import ConfigurationError
-from airflow_mlops_provider.hooks.services import source_of
+from airflow_mlops_provider.hooks.source import SourceHook
 from flight_delay.product import product
 from tests.factories.forge import git
 
@@ -33,7 +33,7 @@ def test_the_experiments_branch_goes_to_the_demos_own_repository(
     )
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    kept = source_of(product.name).repository(product.name)
+    kept = SourceHook.of_product(product.name).repository(product.name)
     assert kept.remote == (tmp_path / "home" / demo_home.SOURCE).as_uri()
     monkeypatch.delenv("GIT_DIR")
     files = git(tmp_path / "home" / demo_home.SOURCE, "ls-tree", "-r", "--name-only", "main").splitlines()

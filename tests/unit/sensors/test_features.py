@@ -78,9 +78,9 @@ def test_it_looks_anew_where_the_delivery_is_to_lie(landing: Path, how: str) -> 
     assert again.trigger.keys == ["newer/2024.csv"]
 
 
-def test_its_patience_is_counted_from_the_beginning(landing: Path) -> None:
-    """Looking anew does not begin the patience anew; when that is over, the task fails."""
-    one = sensor("old/{start:%Y}.csv", patience=timedelta(hours=1))
+def test_its_timeout_is_counted_from_the_beginning(landing: Path) -> None:
+    """Looking again does not begin the timeout anew; when that is over, the task fails."""
+    one = sensor("old/{start:%Y}.csv", timeout=timedelta(hours=1))
     assert waits_for(one, context()).timeout == timedelta(minutes=10)
     waiting = waits_for(one, context(began=timedelta(minutes=55)), "__fail__", {"error": "Trigger timeout"})
     assert waiting.timeout <= timedelta(minutes=5)

@@ -1,1 +1,1 @@
-"""What a pod's state means: pure values and decisions, nothing is asked or sent."""
+"""What a pod's state means: pure values and decisions, no cluster is contacted."""

@@ -1,20 +1,23 @@
-"""Whether a pod goes on, and what ended it otherwise. The one place that knows Kubernetes' words for things."""
+"""Whether a pod goes on, and what ended it otherwise. The one module that knows Kubernetes' reasons and messages."""
 
 from __future__ import annotations
 
 import json
-import signal
 from dataclasses import dataclass
 
+from airflow_mlops_provider import exceptions
+from airflow_mlops_provider.exceptions import MLOpsError
 from airflow_mlops_provider.lifecycle.frozen import Frozen
+from airflow_mlops_provider.places.base import signal_name
 from airflow_mlops_provider.places.kubernetes.decisions.facts import PodFacts
 
 LONGEST_QUOTE = 600
-AGAIN = "a retry resumes it"
-ELSEWHERE = "a retry resumes it on another node"
-MORE = "give it more memory, or less to hold at once"
-LONGER = "raise execution_timeout or active_deadline_seconds, or let the job keep checkpoints to go on from"
-LOOK = "correct the pod's settings"
+LONGEST_MESSAGE = 2000
+RESUMED = "a retry resumes it"
+OTHER_NODE = "a retry resumes it on another node"
+MORE_MEMORY = "give it more memory, or less to hold at once"
+MORE_TIME = "raise execution_timeout or active_deadline_seconds, or let the job keep checkpoints to go on from"
+CORRECT = "correct the pod's settings"
 #: Reasons that a pod, its DisruptionTarget condition or its events give, by the error that they mean.
 DISRUPTION_REASONS = {
     **dict.fromkeys(("Evicted", "EvictionByEvictionAPI", "TerminationByKubelet", "NodeShutdown"), "EvictedError"),
@@ -53,7 +56,8 @@ class Timeouts(Frozen):
 class End:
     """What ended a pod.
 
-    :param what: what happened; ``then``: what to do next.
+    :param error: name of one of our exceptions.
+    :param what: what happened, in the cluster's own words where it has some; ``then``: what to do next.
     :param retryable: None if the error's class says so.
     :param status: the exit status, where the process ended by itself and nothing explains it further.
     """
@@ -63,6 +67,13 @@ class End:
     then: str
     retryable: bool | None = None
     status: int | None = None
+
+    def exception(self, note: str = "") -> MLOpsError:
+        """Return the end as an exception. :param note: what else to say of what happened."""
+        error: MLOpsError = getattr(exceptions, self.error)(f"{self.what}{note}; {self.then}"[:LONGEST_MESSAGE])
+        if self.retryable is not None:
+            error.retryable = self.retryable
+        return error
 
 
 def name(facts: PodFacts) -> str:
@@ -91,91 +102,95 @@ def end_of(facts: PodFacts, waited: float, timeouts: Timeouts) -> End | None:
     ==========  =============  =================================================================================
     """
     if not facts.seen:
-        return _after(waited, timeouts.unseen, End("BackendError", "the Kubernetes API does not answer", AGAIN))
+        return _after(waited, timeouts.unseen, End("BackendError", "the Kubernetes API does not answer", RESUMED))
     if facts.phase is None:
         gone = "the pod is gone: deleted by hand, or collected with its node"
-        return _taken(facts) or End("JobLostError", gone, AGAIN)
+        return _disrupted(facts) or End("JobLostError", gone, RESUMED)
     if facts.container == "terminated":
         return _exited(facts)
     if facts.phase == "Succeeded":
-        return End("JobLostError", f"{name(facts)} ended with status 0", AGAIN, status=0)
+        return End("JobLostError", f"{name(facts)} ended with status 0", RESUMED, status=0)
     if facts.phase == "Failed":
-        return _taken(facts) or _never_ran(facts)
+        return _disrupted(facts) or _never_ran(facts)
     if facts.deleting or facts.phase == "Unknown":
         lost = f"{name(facts)} does not answer any more{_quote(facts.reason, facts.message)}"
-        return _after(waited, timeouts.lost, End("NodeLostError", lost, ELSEWHERE))
+        return _after(waited, timeouts.lost, End("NodeLostError", lost, OTHER_NODE))
     return None if facts.container == "running" else _starting(facts, waited, timeouts)
 
 
 def out_of_time(facts: PodFacts) -> End:
     """Return the end of a pod whose task's own time is over."""
     state = facts.container if facts.container == "running" else f"{facts.container}{_quote(_hindrance(facts))}"
-    return End("JobTimeoutError", f"{name(facts)} was not done in the task's time; its container was {state}", LONGER)
+    return End(
+        "JobTimeoutError", f"{name(facts)} was not done in the task's time; its container was {state}", MORE_TIME
+    )
 
 
 def _exited(facts: PodFacts) -> End:
     """Return what ended a container: out of memory first, since no other reason says what helps."""
     pod, reason = name(facts), facts.container_reason
     if reason == "OOMKilled":
-        return End("OutOfMemoryError", f"{pod} was killed by the kernel: it ran out of memory", MORE)
+        return End("OutOfMemoryError", f"{pod} was killed by the kernel: it ran out of memory", MORE_MEMORY)
     if facts.exit_code == 0:
-        return End("JobLostError", f"{pod} ended with status 0", AGAIN, status=0)
-    if taken := _taken(facts):
-        return taken
+        return End("JobLostError", f"{pod} ended with status 0", RESUMED, status=0)
+    if disrupted := _disrupted(facts):
+        return disrupted
     if reason == "ContainerStatusUnknown":
-        return End("NodeLostError", f"{pod}: the node cannot tell how its container ended", ELSEWHERE)
+        return End("NodeLostError", f"{pod}: the node does not know how its container ended", OTHER_NODE)
     if reason in CANNOT_RUN:
-        return End("PodSpecError", f"{pod}: its command cannot run{_quote(reason, facts.container_message)}", LOOK)
+        return End("PodSpecError", f"{pod}: its command cannot run{_quote(reason, facts.container_message)}", CORRECT)
     if facts.signal is None:
-        return End("JobLostError", f"{pod} ended with status {facts.exit_code}", AGAIN, status=facts.exit_code)
+        return End("JobLostError", f"{pod} ended with status {facts.exit_code}", RESUMED, status=facts.exit_code)
     if facts.deleting:
-        return End("JobLostError", f"{pod} was deleted while it ran, by hand or by a controller", AGAIN)
-    return End("JobLostError", f"{pod} was killed by {_signal(facts.signal)}", AGAIN)
+        return End("JobLostError", f"{pod} was deleted while it ran, by hand or by a controller", RESUMED)
+    return End("JobLostError", f"{pod} was killed by {signal_name(facts.signal)}", RESUMED)
 
 
-def _taken(facts: PodFacts) -> End | None:
-    """Return the end of a pod that the cluster ended."""
+def _disrupted(facts: PodFacts) -> End | None:
+    """Return the end of a pod that the cluster ended, if it did."""
     for reason, message in ((facts.reason, facts.message), (facts.disruption, facts.disruption_message)):
         if error := DISRUPTION_REASONS.get(reason):
-            then = LONGER if error == "JobTimeoutError" else ELSEWHERE
+            then = MORE_TIME if error == "JobTimeoutError" else OTHER_NODE
             return End(error, f"{name(facts)} was ended by the cluster{_quote(reason, message)}", then)
     return None
 
 
 def _never_ran(facts: PodFacts) -> End:
-    said = _quote(facts.reason, facts.message)
+    quote = _quote(facts.reason, facts.message)
     if facts.reason.startswith(REFUSED):
-        return End("PodStartError", f"{name(facts)} was refused by its node{said}", "a retry may find another node")
+        return End("PodStartError", f"{name(facts)} was refused by its node{quote}", "a retry may find another node")
     if facts.init:
         return End("PodStartError", f"{name(facts)} did not start: {facts.init}", "see that container's log")
-    return End("JobLostError", f"{name(facts)} failed before its container told how{said}", AGAIN)
+    return End("JobLostError", f"{name(facts)} failed before its container could say how{quote}", RESUMED)
 
 
 def _starting(facts: PodFacts, waited: float, timeouts: Timeouts) -> End | None:
     pod, reason, text = name(facts), facts.container_reason, facts.container_message.lower()
-    said = _quote(reason, facts.container_message)
+    quote = _quote(reason, facts.container_message)
     if reason in NEVER_PULLED:
-        return End("ImagePullError", f"{pod} names an image that cannot be pulled{said}", LOOK, retryable=False)
+        return End("ImagePullError", f"{pod} names an image that cannot be pulled{quote}", CORRECT, retryable=False)
     if reason in PULLING:
-        if any(one in text for one in NO_SUCH_IMAGE):
+        if any(phrase in text for phrase in NO_SUCH_IMAGE):
             then = "correct the image's name, or give the pod the right to pull it"
-            return End("ImagePullError", f"{pod} cannot pull its image{said}", then, retryable=False)
-        return _after(waited, timeouts.startup, End("ImagePullError", f"{pod} could not pull its image{said}", AGAIN))
+            return End("ImagePullError", f"{pod} cannot pull its image{quote}", then, retryable=False)
+        return _after(
+            waited, timeouts.startup, End("ImagePullError", f"{pod} could not pull its image{quote}", RESUMED)
+        )
     if reason in BAD_CONFIG:
-        limit = 0 if any(one in text for one in PERMANENT_ERRORS) else timeouts.startup
-        return _after(waited, limit, End("PodSpecError", f"{pod}: its container cannot be made{said}", LOOK))
+        limit = 0 if any(phrase in text for phrase in PERMANENT_ERRORS) else timeouts.startup
+        return _after(waited, limit, End("PodSpecError", f"{pod}: its container cannot be made{quote}", CORRECT))
     if facts.scheduled:
         what = f"{pod} did not start within {timeouts.startup:.0f} s of getting a node{_quote(_hindrance(facts))}"
         return _after(waited, timeouts.startup, End("PodStartError", what, "see the pod's events; a retry may help"))
     what = f"no node took {pod} within {timeouts.schedule:.0f} s{_quote(_hindrance(facts))}"
-    then = "ask for less, make room, or wait longer for a node (schedule_timeout_seconds)"
+    then = "request less, make room, or wait longer for a node (schedule_timeout_seconds)"
     return _after(waited, timeouts.schedule, End("UnschedulableError", what, then))
 
 
 def _hindrance(facts: PodFacts) -> str:
     """Return what a pod that has not started is waiting for, in the cluster's own words."""
     if not facts.scheduled:
-        return facts.scheduler or "the scheduler has not said why"
+        return facts.scheduler or "the scheduler has not quote why"
     return facts.container_message or facts.warning or facts.container_reason
 
 
@@ -184,17 +199,8 @@ def _after(waited: float, limit: float, end: End) -> End | None:
 
 
 def _quote(*parts: str) -> str:
-    said = ": ".join(filter(None, parts))
-    return f" ({said[:LONGEST_QUOTE]})" if said else ""
-
-
-def _signal(number: int) -> str:
-    if number == signal.SIGKILL:
-        return "SIGKILL, and the cluster does not say why: out of memory, or by hand"
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
+    text = ": ".join(filter(None, parts))
+    return f" ({text[:LONGEST_QUOTE]})" if text else ""
 
 
 def refusal(status: int, body: str) -> End:
@@ -209,14 +215,14 @@ def refusal(status: int, body: str) -> End:
     any other     :class:`PodSpecError`: 400 and 422 name the field; 404 is the namespace
     ============  =====================================================================================
     """
-    said = _quote(_status_message(body))
-    if status == 403 and "exceeded quota" in said:
-        return End("UnschedulableError", f"the namespace has no quota left{said}", "a retry helps once there is some")
-    if status == 403 and "admission webhook" not in said:
-        return End("ConfigurationError", f"the Kubernetes API refuses{said}", "give the service account that right")
+    quote = _quote(_status_message(body))
+    if status == 403 and "exceeded quota" in quote:
+        return End("UnschedulableError", f"the namespace has no quota left{quote}", "a retry helps once there is some")
+    if status == 403 and "admission webhook" not in quote:
+        return End("ConfigurationError", f"the Kubernetes API refuses{quote}", "give the service account that right")
     if status in {401, 429} or status >= 500:
-        return End("BackendError", f"the Kubernetes API answered {status}{said}", AGAIN)
-    return End("PodSpecError", f"the Kubernetes API answered {status}{said}", LOOK)
+        return End("BackendError", f"the Kubernetes API answered {status}{quote}", RESUMED)
+    return End("PodSpecError", f"the Kubernetes API answered {status}{quote}", CORRECT)
 
 
 def _status_message(body: str) -> str:

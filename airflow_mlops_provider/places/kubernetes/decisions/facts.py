@@ -1,4 +1,4 @@
-"""What the Kubernetes API says of a pod, reduced to what its end is decided from. On the API's own JSON."""
+"""What the Kubernetes API says of a pod, reduced to the facts that decide its end. On the API's own JSON."""
 
 from __future__ import annotations
 
@@ -35,13 +35,12 @@ class PodFacts(Frozen):
     :param disruption: why the cluster ends the pod: reason of its ``DisruptionTarget`` condition, or of an event.
     :param init: which init container failed and how, in words.
     :param warning: the newest warning among the pod's events.
-    :param deleting: somebody has asked for its deletion; ``since`` is when its grace is over.
+    :param deleting: its deletion was requested; ``since`` is when its grace is over.
     :param since: when what is now waited for began: the pod's creation, its node, its end, its last sign of life.
     """
 
     seen: bool = True
     name: str = ""
-    uid: str = ""
     node: str = ""
     phase: Phase | None = None
     reason: str = ""
@@ -72,20 +71,19 @@ def observe(pod: dict[str, Any] | None, events: Sequence[dict[str, Any]] = (), c
     """Return what the API says of a pod.
 
     :param pod: a v1 Pod as the API's JSON (camelCase); None if the API answers 404.
-    :param events: the pod's v1 Events, in any order; they tell of a pod that is gone, and of one that cannot start.
+    :param events: the pod's v1 Events, in any order; they explain a pod that is gone, and one that cannot start.
     :param container: name of the container that does the job; all others are beside the point.
     """
     newest_last = sorted(events, key=_moment)
     if pod is None:
-        return PodFacts(**_farewell(newest_last), warning=_warning(newest_last))
+        return PodFacts(**_termination_event(newest_last), warning=_warning(newest_last))
     meta, spec, status = pod["metadata"], pod.get("spec") or {}, pod.get("status") or {}
-    conditions = {one["type"]: one for one in status.get("conditions") or ()}
+    conditions = {condition["type"]: condition for condition in status.get("conditions") or ()}
     placed = conditions.get("PodScheduled", {})
-    doomed = conditions.get("DisruptionTarget", {})
+    disruption = conditions.get("DisruptionTarget", {})
     scheduled = placed.get("status") == "True" or bool(spec.get("nodeName"))
     facts = {
         "name": meta.get("name") or "",
-        "uid": meta.get("uid") or "",
         "node": spec.get("nodeName") or "",
         "phase": status["phase"] if status.get("phase") in PHASES else "Unknown",
         "reason": status.get("reason") or "",
@@ -97,70 +95,70 @@ def observe(pod: dict[str, Any] | None, events: Sequence[dict[str, Any]] = (), c
         "deleting": bool(meta.get("deletionTimestamp")),
         **_container(status, container),
     }
-    if doomed.get("status") == "True":
-        facts |= {"disruption": doomed.get("reason") or "", "disruption_message": doomed.get("message") or ""}
+    if disruption.get("status") == "True":
+        facts |= {"disruption": disruption.get("reason") or "", "disruption_message": disruption.get("message") or ""}
     return PodFacts(**{"since": _since(meta, conditions, facts), **facts})
 
 
 def _container(status: dict[str, Any], name: str) -> dict[str, Any]:
     """Return the state of one container; if an init container holds it up, with that one's reason."""
-    found = next((one for one in status.get("containerStatuses") or () if one["name"] == name), None)
-    kind, state = _state(found) if found else ("absent", {})
+    listed = {entry["name"]: entry for entry in status.get("containerStatuses") or ()}
+    kind, state = _state(listed[name]) if name in listed else ("absent", {})
     if kind in {"absent", "waiting"} and (held_up := _waiting_init(status)):
         kind, state = "waiting", held_up
     number = state.get("exitCode")
-    told = {
+    facts = {
         "container": kind,
         "container_reason": state.get("reason") or "",
         "container_message": state.get("message") or "",
         "exit_code": number,
         "signal": state.get("signal") or (number - 128 if number and 128 < number <= 192 else None),
     }
-    return told | {"since": state["finishedAt"]} if state.get("finishedAt") else told
+    return facts | {"since": state["finishedAt"]} if state.get("finishedAt") else facts
 
 
-def _state(found: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    state = found.get("state") or {}
+def _state(container: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    state = container.get("state") or {}
     if (state.get("waiting") or {}).get("reason") == "CrashLoopBackOff":  # a template that restarts: it has ended
-        state = found.get("lastState") or state
+        state = container.get("lastState") or state
     kind = next((kind for kind in ("terminated", "running", "waiting") if state.get(kind) is not None), "waiting")
     return kind, state.get(kind) or {}
 
 
 def _waiting_init(status: dict[str, Any]) -> dict[str, Any]:
-    states = [_state(one) for one in status.get("initContainerStatuses") or ()]
+    states = map(_state, status.get("initContainerStatuses") or ())
     return next((state for kind, state in states if kind == "waiting" and state.get("reason") != "PodInitializing"), {})
 
 
 def _failed_init(status: dict[str, Any]) -> str:
-    for one in status.get("initContainerStatuses") or ():
-        kind, state = _state(one)
+    for entry in status.get("initContainerStatuses") or ():
+        kind, state = _state(entry)
         if kind == "terminated" and state.get("exitCode"):
-            return f"init container {one['name']!r} ended with status {state['exitCode']} ({state.get('reason', '')})"
+            return f"init container {entry['name']!r} ended with status {state['exitCode']} ({state.get('reason', '')})"
     return ""
 
 
 def _scheduler(placed: dict[str, Any], events: Sequence[dict[str, Any]]) -> str:
-    said = [one.get("message") or "" for one in events if one.get("reason") == "FailedScheduling"]
-    return str(placed.get("message") or (said[-1] if said else ""))
+    messages = [event.get("message") or "" for event in events if event.get("reason") == "FailedScheduling"]
+    return str(placed.get("message") or (messages[-1] if messages else ""))
 
 
-def _farewell(events: Sequence[dict[str, Any]]) -> dict[str, str]:
-    for one in reversed(events):
-        if one.get("reason") in TERMINATION_EVENTS:
-            return {"disruption": TERMINATION_EVENTS[one["reason"]], "disruption_message": one.get("message") or ""}
+def _termination_event(events: Sequence[dict[str, Any]]) -> dict[str, str]:
+    for event in reversed(events):
+        if reason := TERMINATION_EVENTS.get(event.get("reason", "")):
+            return {"disruption": reason, "disruption_message": event.get("message") or ""}
     return {}
 
 
 def _warning(events: Sequence[dict[str, Any]]) -> str:
-    warnings = [one for one in events if one.get("type") == "Warning"]
+    warnings = [event for event in events if event.get("type") == "Warning"]
     return f"{warnings[-1].get('reason', '')}: {warnings[-1].get('message', '')}" if warnings else ""
 
 
 def _since(meta: dict[str, Any], conditions: dict[str, Any], facts: dict[str, Any]) -> Any:
     """Return when what the pod now waits for began, as the API writes it."""
     if facts["deleting"]:
-        return meta["deletionTimestamp"]  # the API adds the grace that was asked for
+        return meta["deletionTimestamp"]  # the API adds the grace that was given
     if facts["phase"] != "Pending":
         return None if facts["phase"] == "Running" else conditions.get("Ready", {}).get("lastTransitionTime")
     placed = conditions.get("PodScheduled", {})

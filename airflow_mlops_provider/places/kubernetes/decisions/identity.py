@@ -11,9 +11,9 @@ from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
 MANAGED_BY = ("app.kubernetes.io/managed-by", "airflow-mlops-provider")
 PREFIX = "mlops"
 PRODUCT, JOB = f"{PREFIX}/product", f"{PREFIX}/job"
-#: Which Airflow a pod belongs to, where several share a cluster; without it nobody removes the pod as an orphan.
+#: Which Airflow a pod belongs to, where several share a cluster; without it the pod is never removed as an orphan.
 INSTALLATION = f"{PREFIX}/installation"
-#: Set to ``true`` on a pod that was kept after its end had been decided: it is nobody's any more.
+#: Set to ``true`` on a pod that is kept after its end was decided: no task goes on with it.
 DECIDED = f"{PREFIX}/decided"
 FIELDS = {"dag_id": "dag", "run_id": "run", "task_id": "task", "map_index": "map-index", "try_number": "try"}
 LONGEST_LABEL = LONGEST_NAME = 63
@@ -27,7 +27,7 @@ def labels(run: RunIdentity, product: str = "", job: str = "") -> dict[str, str]
 
 
 def full_ids(run: RunIdentity) -> dict[str, str]:
-    """Return the annotations that tell a run's ids whole; a label may hold only their beginning."""
+    """Return the annotations with a run's whole ids; a label may hold only their beginning."""
     return {f"{PREFIX}/{name.replace('_', '-')}": str(getattr(run, name)) for name in FIELDS}
 
 
@@ -43,9 +43,9 @@ def run_of(pod: dict[str, Any]) -> RunIdentity | None:
     key, value = MANAGED_BY
     if (meta.get("labels") or {}).get(key) != value:
         return None
-    told = meta.get("annotations") or {}
-    found = {name: told.get(f"{PREFIX}/{name.replace('_', '-')}") for name in FIELDS}
-    return RunIdentity.model_validate(found) if None not in found.values() else None
+    annotations = meta.get("annotations") or {}
+    ids = {name: annotations.get(f"{PREFIX}/{name.replace('_', '-')}") for name in FIELDS}
+    return RunIdentity.model_validate(ids) if None not in ids.values() else None
 
 
 def label(value: str) -> str:
@@ -57,9 +57,9 @@ def label(value: str) -> str:
 
 
 def pod_name(run: RunIdentity, unique: str = "") -> str:
-    """Return the name of the one pod of a try: asked for twice, the second request is refused as a duplicate.
+    """Return the name of the one pod of a try: a second request to create it is refused as a duplicate.
 
-    :param unique: tells apart what bears the same ids, such as a deleted run and the one in its place.
+    :param unique: distinguishes what has the same ids, such as a deleted run and the one in its place.
     """
     begin = re.sub(r"[^a-z0-9]+", "-", f"{run.dag_id}-{run.task_id}".lower()).strip("-")[: LONGEST_NAME - 11].strip("-")
     return "-".join(filter(None, (begin, digest([run.to_json(), unique])[:10])))

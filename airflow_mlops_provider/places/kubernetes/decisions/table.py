@@ -2,42 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from airflow_mlops_provider import exceptions
 from airflow_mlops_provider.exceptions import MLOpsError
-from airflow_mlops_provider.lifecycle.frozen import Frozen
-from airflow_mlops_provider.places.kubernetes.decisions.ends import End, Timeouts, end_of, name, out_of_time, refusal
+from airflow_mlops_provider.places.kubernetes.decisions.ends import End, Timeouts, end_of, name, out_of_time
 from airflow_mlops_provider.places.kubernetes.decisions.facts import PodFacts
 
 #: ``partial``: it cannot be parsed. ``not_expected``: a pod that runs something else than a job, and leaves none.
 ManifestState = Literal["absent", "partial", "failed", "success", "not_expected"]
-LONGEST_MESSAGE = 2000
-LEFT = {"absent": " and left no manifest of this attempt", "partial": " and left a manifest that cannot be read"}
+MISSING = {"absent": " and left no manifest of this attempt", "partial": " and left a manifest that cannot be read"}
 
 
-class PodVerdict(Frozen):
+@dataclass(frozen=True)
+class PodVerdict:
     """What to do about a pod now.
 
-    :param error: name of one of our exceptions; empty with ``told_by="manifest"``, which then says which.
-    :param message: what happened, in the cluster's own words where it has some, and what to do next.
+    :param error: None with the action ``error`` if the job's manifest names it.
     """
 
     action: Literal["wait", "success", "error"]
-    told_by: Literal["pod", "manifest"] = "pod"
-    error: str = ""
-    message: str = ""
-    retryable: bool = True
-
-    def exception(self) -> MLOpsError:
-        """Return the error as one of our exceptions; only for errors that the pod tells of."""
-        kind: type[MLOpsError] = getattr(exceptions, self.error)
-        error = kind(self.message)
-        error.retryable = self.retryable
-        return error
+    error: MLOpsError | None = None
 
 
-WAIT = PodVerdict(action="wait")
+WAIT = PodVerdict("wait")
 
 
 def conclude(
@@ -48,9 +36,9 @@ def conclude(
     waited: float,
     timeouts: Timeouts = Timeouts(),  # noqa: B008 - immutable
 ) -> PodVerdict:
-    """Decide from a pod, its job's manifest, and why somebody asks. Look at the pod first, at the manifest then.
+    """Decide from a pod, its job's manifest, and why it must not go on, if so. Read the pod first, then the manifest.
 
-    What the pod says (:func:`~.pod_ends.end_of`) is one of four things: it *goes on*, its process *ended with status
+    What the pod says (:func:`~.ends.end_of`) is one of four things: it *goes on*, its process *ended with status
     0*, *ended with another status*, or it *came to an end* that the cluster explains (out of memory, evicted, …).
 
     ================  =======================  ================================================================
@@ -64,48 +52,36 @@ def conclude(
     timeout           failed                   its error        its error    its error        its error (*)
     timeout           absent or partial        JobTimeoutError  lost         lost             the pod's error
     timeout           not_expected             JobTimeoutError  success      JobError         the pod's error
-    killed            any                      JobKilledError, in every case: who stops a job wants no result
+    killed            any                      JobKilledError, in every case: a stopped job has no result
     ================  =======================  ================================================================
 
-    *: but for out of memory, which is then said: the kernel killed a process that the job had started, and what the
+    *: but for out of memory, which counts more: the kernel killed a process that the job had started, and what the
     job itself saw of it is only the consequence. **: after ``timeouts.manifest``, since a shared folder may show late
     what was written; "lost" is :class:`JobLostError`.
 
-    A success needs a successful manifest (where one is asked for) and nothing else: neither a pod that was collected,
+    A success needs a successful manifest (where one is expected) and nothing else: neither a pod that was collected,
     evicted or marked failed after the job had ended undoes it, nor does status 0 replace it. Whatever the answer is
     but ``wait``, the pod is of no more use and is to be removed.
 
-    :param waited: ``facts.waited(now)``; for :data:`~.pod_facts.UNSEEN` the seconds since the API last answered.
+    :param waited: ``facts.waited(now)``; for :data:`~.facts.UNSEEN` the seconds since the API last answered.
     """
     if cause == "killed":
-        return _error(End("JobKilledError", f"{name(facts)} was stopped by hand", "clear the task to run it again"))
+        return _failed(End("JobKilledError", f"{name(facts)} was stopped by hand", "clear the task to run it again"))
     end = end_of(facts, waited, timeouts)
     if end is None and cause is None:
         return WAIT
     if manifest == "success":
-        return PodVerdict(action="success", told_by="manifest")
+        return PodVerdict("success")
     if manifest == "failed" and not (end and end.error == "OutOfMemoryError"):
-        return PodVerdict(action="error", told_by="manifest")
+        return PodVerdict("error")
     if end is None:
-        return _error(out_of_time(facts))
+        return _failed(out_of_time(facts))
     if manifest == "not_expected" and end.status is not None:
-        return PodVerdict(action="success") if end.status == 0 else _error(end, "JobError")
+        return PodVerdict("success") if end.status == 0 else _failed(replace(end, error="JobError"))
     if end.status is not None and cause is None and facts.since is not None and waited < timeouts.manifest:
         return WAIT
-    return _error(end, left=LEFT.get(manifest, "") if end.error == "JobLostError" else "")
+    return _failed(end, MISSING.get(manifest, "") if end.error == "JobLostError" else "")
 
 
-def refused(status: int, body: str) -> PodVerdict:
-    """Decide what to make of the Kubernetes API's refusal. See :func:`~.pod_ends.refusal`."""
-    return _error(refusal(status, body))
-
-
-def _error(end: End, error: str = "", left: str = "") -> PodVerdict:
-    kind: type[MLOpsError] = getattr(exceptions, error or end.error)
-    retryable = kind.retryable if end.retryable is None else end.retryable
-    return PodVerdict(
-        action="error",
-        error=kind.__name__,
-        message=f"{end.what}{left}; {end.then}"[:LONGEST_MESSAGE],
-        retryable=retryable,
-    )
+def _failed(end: End, note: str = "") -> PodVerdict:
+    return PodVerdict("error", end.exception(note))

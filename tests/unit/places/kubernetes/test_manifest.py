@@ -9,14 +9,13 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from pydantic import ValidationError
 
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity, Services
 from airflow_mlops_provider.places.kubernetes.decisions import identity as pod_identity
-from airflow_mlops_provider.places.kubernetes.manifest import spec_of
+from airflow_mlops_provider.places.kubernetes.manifest import pod_manifest, spec_of
 from airflow_mlops_provider.places.kubernetes.place import KubernetesPod
-from airflow_mlops_provider.places.kubernetes.values import SecretKey, Toleration, Volume, as_quantity, in_bytes
+from airflow_mlops_provider.places.kubernetes.settings import SecretKey, Toleration, Volume
 
 IMAGE = "registry.example/trainer@sha256:" + "a1" * 32
 RUN = RunIdentity(
@@ -68,12 +67,12 @@ def base(pod: dict[str, Any]) -> dict[str, Any]:
 def test_valid_for_kubernetes(version: str) -> None:
     """The pod is what Kubernetes' own schema wants, no field beside it, in old and new releases."""
     for place in (KubernetesPod(image="trainer:1"), FULL):
-        kubernetes_validate.validate(place.manifest(spec()), version, strict=True)
+        kubernetes_validate.validate(pod_manifest(place, spec()), version, strict=True)
 
 
 def test_every_field_arrives() -> None:
     """What the place is told stands in the pod."""
-    pod = FULL.manifest(spec(), {"MLFLOW_TRACKING_PASSWORD": "hunter2-hunter2", "AWS_DEFAULT_REGION": "eu-west-1"})
+    pod = pod_manifest(FULL, spec(), {"MLFLOW_TRACKING_PASSWORD": "hunter2-hunter2", "AWS_DEFAULT_REGION": "eu-west-1"})
     told, container = pod["spec"], base(pod)
     assert container["image"] == IMAGE
     assert container["imagePullPolicy"] == "IfNotPresent"
@@ -103,7 +102,7 @@ def test_every_field_arrives() -> None:
 
 def test_every_pod_is_confined_and_bounded() -> None:
     """Without a word, a pod has no root, no rights, no token, one try, and an end; its image's entry point stays."""
-    pod = KubernetesPod(image="trainer").manifest(spec())
+    pod = pod_manifest(KubernetesPod(image="trainer"), spec())
     told, container = pod["spec"], base(pod)
     assert told["securityContext"]["runAsNonRoot"] is True
     assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
@@ -117,7 +116,7 @@ def test_every_pod_is_confined_and_bounded() -> None:
 def test_the_shorter_deadline_counts() -> None:
     """What the task has left shortens the pod's life, and never lengthens it."""
     place = KubernetesPod(image="trainer", active_deadline_seconds=100)
-    assert [place.manifest(spec(), seconds=left)["spec"]["activeDeadlineSeconds"] for left in (7, 100, 500)] == [
+    assert [pod_manifest(place, spec(), seconds=left)["spec"]["activeDeadlineSeconds"] for left in (7, 100, 500)] == [
         7,
         100,
         100,
@@ -127,7 +126,7 @@ def test_the_shorter_deadline_counts() -> None:
 def test_the_specification_travels_whole() -> None:
     """The job's specification comes out as it went in, even what Kubernetes would expand."""
     asked = spec(params={"text": '$(HOME) $$(X) 100 $ \u00fc "quoted" \\'})
-    pod = KubernetesPod(image="trainer").manifest(asked)
+    pod = pod_manifest(KubernetesPod(image="trainer"), asked)
     assert spec_of(pod) == asked
     assert not [one for one in base(pod)["args"] if "$" in one]
     assert spec_of({"spec": {"containers": [{"name": "base", "args": ["--spec"]}]}}) is None
@@ -136,9 +135,9 @@ def test_the_specification_travels_whole() -> None:
 def test_too_long_a_specification_is_refused() -> None:
     """A specification that no argument can take is refused by its size, before a pod fails to start for it."""
     longest = 131071 - len(spec(params={"text": ""}).model_dump_json())
-    KubernetesPod(image="trainer").manifest(spec(params={"text": "x" * longest}))
+    pod_manifest(KubernetesPod(image="trainer"), spec(params={"text": "x" * longest}))
     with pytest.raises(ConfigurationError, match="has 131072 bytes, and an argument takes 131071"):
-        KubernetesPod(image="trainer").manifest(spec(params={"text": "x" * (longest + 1)}))
+        pod_manifest(KubernetesPod(image="trainer"), spec(params={"text": "x" * (longest + 1)}))
 
 
 # --- whose it is ------------------------------------------------------------------------------------------------------
@@ -147,7 +146,7 @@ def test_too_long_a_specification_is_refused() -> None:
 def test_labels_name_the_run() -> None:
     """The labels find a pod by dag, run, task, try, product; the annotations tell the ids whole."""
     run = RUN.model_copy(update={"map_index": 3})
-    meta = FULL.manifest(spec(run=run))["metadata"]
+    meta = pod_manifest(FULL, spec(run=run))["metadata"]
     assert (
         meta["labels"].items()
         >= {
@@ -171,7 +170,7 @@ def test_labels_name_the_run() -> None:
 def test_any_id_makes_a_valid_label_and_name(value: str) -> None:
     """Whatever ids a DAG has, labels and pod name are valid, and different ids give different ones."""
     run, other = (RunIdentity(dag_id=one, run_id=one, task_id=one, try_number=1) for one in (value, value + "!"))
-    pod = KubernetesPod(image="trainer").manifest(spec(run=run))
+    pod = pod_manifest(KubernetesPod(image="trainer"), spec(run=run))
     kubernetes_validate.validate(pod, "1.31", strict=True)
     assert len(pod["metadata"]["name"]) <= 63
     for text in pod["metadata"]["labels"].values():
@@ -195,7 +194,7 @@ def test_one_name_for_each_try() -> None:
 def test_secrets_go_by_reference() -> None:
     """A secret's value is nowhere in the pod, only where the kubelet finds it."""
     place = KubernetesPod(image="trainer", secrets={"MLFLOW_TRACKING_PASSWORD": KEY, "AWS_SECRET_ACCESS_KEY": None})
-    pod = place.manifest(spec(), {"MLFLOW_TRACKING_PASSWORD": "hunter2", "AWS_SECRET_ACCESS_KEY": "tiger3"})
+    pod = pod_manifest(place, spec(), {"MLFLOW_TRACKING_PASSWORD": "hunter2", "AWS_SECRET_ACCESS_KEY": "tiger3"})
     assert "hunter2" not in json.dumps(pod)
     assert base(pod)["env"] == [
         {"name": "MLFLOW_TRACKING_PASSWORD", "valueFrom": {"secretKeyRef": {"name": "mlflow", "key": "password"}}}
@@ -207,7 +206,7 @@ def test_a_secret_without_reference_is_refused() -> None:
     held = {"MLFLOW_TRACKING_PASSWORD": "hunter2", "AWS_ACCESS_KEY_ID": "tiger3", "MLFLOW_TRACKING_USERNAME": "me"}
     place = KubernetesPod(image="trainer", env={"MLFLOW_TRACKING_USERNAME": "me"})
     with pytest.raises(ConfigurationError) as caught:
-        place.manifest(spec(), held)
+        pod_manifest(place, spec(), held)
     said = str(caught.value)
     assert "hold AWS_ACCESS_KEY_ID, MLFLOW_TRACKING_PASSWORD," in said
     assert 'secrets={"AWS_ACCESS_KEY_ID": SecretKey(name="mlops", key="aws_access_key_id"), ' in said
@@ -224,8 +223,8 @@ def test_a_secrets_value_is_refused_anywhere(where: str) -> None:
         env={"DATABASE": f"postgres://me:{value}@db"} if where == "env" else {},
         pod_template={"metadata": {"annotations": {"note": value}}} if where == "template" else None,
     )
-    with pytest.raises(ConfigurationError, match="the value of MLFLOW_TRACKING_PASSWORD stands in the pod's manifest"):
-        place.manifest(spec(params={"x": value} if where == "params" else {}), {"MLFLOW_TRACKING_PASSWORD": value})
+    with pytest.raises(ConfigurationError, match="the value of MLFLOW_TRACKING_PASSWORD is in the pod's manifest"):
+        pod_manifest(place, spec(params={"x": value} if where == "params" else {}), {"MLFLOW_TRACKING_PASSWORD": value})
 
 
 # --- template ---------------------------------------------------------------------------------------------------------
@@ -258,8 +257,8 @@ def test_a_template_is_merged_by_name(tmp_path: Path) -> None:
     """A sidecar first in the template stays itself; the job's container is laid over the one that is named ``base``."""
     file = tmp_path / "template.yaml"
     file.write_text(yaml.safe_dump(TEMPLATE))
-    pod = FULL.model_copy(update={"pod_template": str(file)}).manifest(spec())
-    assert pod == FULL.model_copy(update={"pod_template": TEMPLATE}).manifest(spec())
+    pod = pod_manifest(FULL.model_copy(update={"pod_template": str(file)}), spec())
+    assert pod == pod_manifest(FULL.model_copy(update={"pod_template": TEMPLATE}), spec())
     kubernetes_validate.validate(pod, "1.31", strict=True)
     container, proxy = pod["spec"]["containers"]
     assert proxy == TEMPLATE["spec"]["containers"][0]  # type: ignore[index]
@@ -295,59 +294,12 @@ def test_a_template_is_merged_by_name(tmp_path: Path) -> None:
 def test_a_template_that_cannot_work_is_refused(template: Any, said: str) -> None:
     """A template that would break what a job's pod relies on is refused, with what must change."""
     with pytest.raises(ConfigurationError, match=said):
-        KubernetesPod(image="trainer", pod_template=template).manifest(spec())
-
-
-# --- settings ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("fields", "said"),
-    [
-        ({"image": "x", "gpu": 1}, "KubernetesPod has no field 'gpu'; known: active_deadline_seconds, annotations,"),
-        ({"image": "x", "memory": "4 GB"}, "memory"),
-        ({"image": "x", "memory": "0"}, "memory"),
-        ({"image": "x", "cpu": "two"}, "cpu"),
-        ({"image": "x", "gpus": -1}, "gpus"),
-        ({"image": ""}, "image"),
-        ({"image": "x", "gpu_type": "H100"}, "gpu_type='H100' without gpus"),
-        ({"image": "x", "memory": "4Gi", "memory_cap": "2Gi"}, "memory_cap='2Gi' needs a memory"),
-        ({"image": "x", "memory_factor": 1}, "memory_factor"),
-        ({"image": "x", "namespace": "Ml"}, "namespace"),
-        ({"image": "x", "keep": "some"}, "keep"),
-        ({"image": "x", "env": {"DB_PASSWORD": "hunter2"}}, "env must not hold 'DB_PASSWORD'; write secrets="),
-        ({"image": "x", "env": {"A": "1"}, "secrets": {"A": None}}, "A stand in env and in secrets"),
-        ({"image": "x", "secrets": {"A": {"name": "s", "kee": "k"}}}, "SecretKey has no field 'kee'; known: key, name"),
-        ({"image": "x", "volumes": [{"path": "/a"}]}, "the volume at /a needs one source, not none"),
-        ({"image": "x", "volumes": [{"path": "/a", "claim": "a", "secret": "b"}]}, "needs one source, not"),
-        ({"image": "x", "volumes": [{"path": "/a", "claim": "a"}, {"path": "/a", "claim": "b"}]}, "share a path"),
-        ({"image": "x", "log": {"total": 0}}, "log.total"),
-    ],
-    ids=str,
-)
-def test_settings_that_cannot_work_are_refused(fields: dict[str, Any], said: str) -> None:
-    """A wrong field or value is refused when it is written down, by name, and no value is repeated."""
-    with pytest.raises(ValidationError) as caught:
-        KubernetesPod(**fields)
-    assert said in str(caught.value)
-    assert "hunter2" not in str(caught.value)
+        pod_manifest(KubernetesPod(image="trainer", pod_template=template), spec())
 
 
 def test_a_folder_root_must_be_mounted() -> None:
     """A folder that is the artifact root but not the pod's is refused: the results would be gone with the pod."""
     asked = spec(root="file:///mlops/my%20root")
-    FULL.manifest(asked, {"MLFLOW_TRACKING_PASSWORD": "hunter2"})
+    pod_manifest(FULL, asked, {"MLFLOW_TRACKING_PASSWORD": "hunter2"})
     with pytest.raises(ConfigurationError, match="is the folder /mlops/my root, and the pod mounts /mlops/m:"):
-        KubernetesPod(image="x", volumes=(Volume(path="/mlops/m", claim="m"),)).manifest(asked)
-
-
-def test_memory_grows_up_to_the_cap() -> None:
-    """Each out-of-memory gives more, by the factor, up to the cap, and then no more."""
-    place = KubernetesPod(image="x", memory="1500Mi", memory_factor=1.5, memory_cap="4Gi")
-    given: list[str | None] = ["1500Mi"]
-    while given[-1]:
-        given.append(place.more_memory(given[-1]))
-    assert given == ["1500Mi", "2250Mi", "3375Mi", "4Gi", None]
-    assert KubernetesPod(image="x").more_memory(None) is None
-    assert [in_bytes(one) for one in ("1Ki", "1k", "1.5Gi", "7")] == [1024, 1000, 1610612736, 7]
-    assert as_quantity(in_bytes("3G")) == "2862Mi"
+        pod_manifest(KubernetesPod(image="x", volumes=(Volume(path="/mlops/m", claim="m"),)), asked)

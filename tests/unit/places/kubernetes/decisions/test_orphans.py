@@ -9,6 +9,7 @@ import pytest
 from airflow.sdk import TaskInstanceState
 
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
+from airflow_mlops_provider.places.base import GONE
 from airflow_mlops_provider.places.kubernetes.decisions.identity import (
     DECIDED,
     INSTALLATION,
@@ -17,7 +18,7 @@ from airflow_mlops_provider.places.kubernetes.decisions.identity import (
     label,
     labels,
 )
-from airflow_mlops_provider.places.kubernetes.decisions.orphans import FINISHED, GONE, fate, stays
+from airflow_mlops_provider.places.kubernetes.decisions.orphans import FINISHED, OrphanVerdict, judge
 from tests.factories.kube.pod_examples import BEGAN, pod
 
 RUN = RunIdentity(dag_id="d", run_id="scheduled__2024-01-01T00:00:00+00:00", task_id="t", map_index=-1, try_number=1)
@@ -34,9 +35,14 @@ def ours(**more: str | None) -> dict[str, Any]:
     return one
 
 
+def verdict_on(pod: dict[str, Any], state: str | None, hours: float = 0, keep_hours: float = 0) -> OrphanVerdict:
+    """Return what becomes of a pod so many hours after it began."""
+    return judge(pod, OURS, lambda run: state if run == RUN else GONE, BEGAN + timedelta(hours=hours), keep_hours)
+
+
 def test_ours_is_judged() -> None:
     """A pod that names this provider, this installation and its task instance is judged by its task's state."""
-    assert stays(ours(), OURS) is None
+    assert verdict_on(ours(), "failed") == (True, "is removed: its task is failed")
 
 
 @pytest.mark.parametrize(
@@ -51,7 +57,8 @@ def test_ours_is_judged() -> None:
 )
 def test_others_are_left_alone(more: dict[str, str | None], why: str) -> None:
     """A pod of somebody else stays, and so does one that names nobody."""
-    assert why in str(stays(ours(**more), OURS))
+    assert not (verdict := verdict_on(ours(**more), GONE)).remove
+    assert why in verdict.why
 
 
 def test_what_is_not_plain_is_left_alone() -> None:
@@ -59,19 +66,19 @@ def test_what_is_not_plain_is_left_alone() -> None:
     for name in (None, *full_ids(RUN)):
         one = ours()
         one["metadata"]["annotations"] = {key: value for key, value in full_ids(RUN).items() if name and key != name}
-        assert "does not say" in str(stays(one, OURS))
+        assert verdict_on(one, GONE) == (False, "does not say which task instance it runs for")
     going = ours()
     going["metadata"]["deletionTimestamp"] = "2024-01-01T00:00:00Z"
-    assert "already" in str(stays(going, OURS))
-    assert stays({"metadata": {"name": "bare"}}, OURS)
+    assert verdict_on(going, GONE) == (False, "is being deleted already")
+    assert not verdict_on({"metadata": {"name": "bare"}}, GONE).remove
 
 
 @pytest.mark.parametrize("state", [*(state.value for state in TaskInstanceState), None, GONE, "a state to come"])
 def test_only_finished_ones_go(state: str | None) -> None:
     """Of all states that Airflow knows, and of those it may know one day, only the finished ones cost a pod."""
-    found = fate(ours(), state, BEGAN, 0)
-    assert found.remove == (state in ENDED | {GONE})
-    assert str(state or "not scheduled yet") in found.why
+    verdict = verdict_on(ours(), state)
+    assert verdict.remove == (state in ENDED | {GONE})
+    assert str(state or "not scheduled yet") in verdict.why
     assert ENDED | {GONE} == FINISHED
 
 
@@ -81,5 +88,5 @@ def test_only_finished_ones_go(state: str | None) -> None:
 )
 def test_kept_pods_have_their_time(state: str, hours: int, goes: bool) -> None:
     """A pod kept for a look at it stays for the hours that were said, unless its run is deleted."""
-    found = fate(ours(**{DECIDED: "true"}), state, BEGAN + timedelta(hours=hours), 72)
-    assert found.remove is goes
+    verdict = verdict_on(ours(**{DECIDED: "true"}), state, hours, keep_hours=72)
+    assert verdict.remove is goes

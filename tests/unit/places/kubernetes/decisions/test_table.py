@@ -9,8 +9,9 @@ import pytest
 
 from airflow_mlops_provider import exceptions
 from airflow_mlops_provider.exceptions import MLOpsError
+from airflow_mlops_provider.places.kubernetes.decisions.ends import LONGEST_MESSAGE
 from airflow_mlops_provider.places.kubernetes.decisions.facts import PHASES, UNSEEN, PodFacts, observe
-from airflow_mlops_provider.places.kubernetes.decisions.table import LONGEST_MESSAGE, PodVerdict, conclude
+from airflow_mlops_provider.places.kubernetes.decisions.table import PodVerdict, conclude
 from tests.factories.kube.pod_examples import STATES, pod
 
 # The answer when nothing more is waited for. Before that, "~" waits for the pod and "?" for the manifest alone.
@@ -44,7 +45,7 @@ Running    absent, going  | ~NodeLost     ~NodeLost     ~its own   ~success    ~
 Running    waiting, going | ~NodeLost     ~NodeLost     ~its own   ~success    ~NodeLost
 Running    running, going | ~NodeLost     ~NodeLost     ~its own   ~success    ~NodeLost
 """
-STANDINGS = ("absent", "partial", "failed", "success", "not_expected")
+MANIFESTS = ("absent", "partial", "failed", "success", "not_expected")
 CAUSES = (None, "timeout", "killed")
 FRESH, LATE = 0.0, 1e6
 
@@ -57,7 +58,7 @@ def rows() -> list[tuple[str, str, dict[str, str]]]:
         phase, container = (part.strip() for part in which.split(" ", 1))
         cells = answers.replace("its own", "its_own").split()
         phases = PHASES if phase == "any" else (phase,)
-        found += [(one, container, dict(zip(STANDINGS, cells, strict=True))) for one in phases]
+        found += [(one, container, dict(zip(MANIFESTS, cells, strict=True))) for one in phases]
     return found
 
 
@@ -69,14 +70,14 @@ def facts_of(phase: str, container: str) -> PodFacts:
 
 
 CASES = [
-    pytest.param(phase, container, standing, cause, waited, cells[standing], id="/".join(map(str, key)))
+    pytest.param(phase, container, manifest, cause, waited, cells[manifest], id="/".join(map(str, key)))
     for phase, container, cells in rows()
-    for standing, cause, waited in itertools.product(STANDINGS, CAUSES, (FRESH, LATE))
-    if (key := (phase, container, standing, cause, "late" if waited else "fresh"))
+    for manifest, cause, waited in itertools.product(MANIFESTS, CAUSES, (FRESH, LATE))
+    if (key := (phase, container, manifest, cause, "late" if waited else "fresh"))
 ]
 
 
-def expected(cell: str, standing: str, cause: str | None, waited: float) -> str:
+def expected(cell: str, manifest: str, cause: str | None, waited: float) -> str:
     """Return the answer that the table means, once cause and time are known."""
     if cause == "killed":
         return "JobKilled"
@@ -85,14 +86,14 @@ def expected(cell: str, standing: str, cause: str | None, waited: float) -> str:
         return cell.lstrip("~?")
     if cause is None:
         return "wait"
-    return {"success": "success", "failed": "its_own"}.get(standing, "JobTimeout")
+    return {"success": "success", "failed": "its_own"}.get(manifest, "JobTimeout")
 
 
-def answer(conclusion: PodVerdict) -> str:
-    """Return a conclusion in the table's words."""
-    if conclusion.action != "error":
-        return conclusion.action
-    return "its_own" if conclusion.told_by == "manifest" else conclusion.error.removesuffix("Error")
+def answer(verdict: PodVerdict) -> str:
+    """Return a verdict in the table's words."""
+    if verdict.action != "error":
+        return verdict.action
+    return type(verdict.error).__name__.removesuffix("Error") if verdict.error else "its_own"
 
 
 def test_the_table_is_whole() -> None:
@@ -101,22 +102,22 @@ def test_the_table_is_whole() -> None:
     assert sorted(known) == sorted(itertools.product(PHASES, ["absent", *STATES]))
 
 
-@pytest.mark.parametrize(("phase", "container", "standing", "cause", "waited", "cell"), CASES)
+@pytest.mark.parametrize(("phase", "container", "manifest", "cause", "waited", "cell"), CASES)
 def test_one_answer_for_every_combination(
-    phase: str, container: str, standing: Any, cause: Any, waited: float, cell: str
+    phase: str, container: str, manifest: Any, cause: Any, waited: float, cell: str
 ) -> None:
     """The decision is the table's, and what holds for all of them holds for this one."""
     facts = facts_of(phase, container)
-    found = conclude(facts, standing, cause, waited=waited)
-    assert answer(found) == expected(cell, standing, cause, waited)
-    if found.action == "success":
-        assert standing == "success" or (standing == "not_expected" and (container == "exit 0" or phase == "Succeeded"))
-    if found.action == "error" and found.told_by == "pod":
-        error = found.exception()
+    verdict = conclude(facts, manifest, cause, waited=waited)
+    assert answer(verdict) == expected(cell, manifest, cause, waited)
+    if verdict.action == "success":
+        assert manifest == "success" or (manifest == "not_expected" and (container == "exit 0" or phase == "Succeeded"))
+    if error := verdict.error:
+        assert verdict.action == "error"
         assert isinstance(error, MLOpsError)
-        assert type(error) is getattr(exceptions, found.error)
+        assert type(error) is getattr(exceptions, type(error).__name__)
         assert error.retryable is type(error).retryable
         assert 20 < len(str(error)) <= LONGEST_MESSAGE
         assert "; " in str(error), "what to do next is missing"
     if cause is not None:
-        assert found.action != "wait"
+        assert verdict.action != "wait"

@@ -1,0 +1,206 @@
+"""The settings of a job's pod: plain data, checked when it is made. What is done with them, others say."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from airflow_mlops_provider.lifecycle.frozen import Frozen
+from airflow_mlops_provider.places.kubernetes.decisions.ends import Timeouts
+from airflow_mlops_provider.places.kubernetes.log import LogBounds
+from airflow_mlops_provider.places.kubernetes.watch import Keep, Watch
+from airflow_mlops_provider.runtime.masks import CREDENTIAL
+
+USUAL_CAP = 4
+UNITS = {
+    **{unit: 1024**power for power, unit in enumerate(("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"))},
+    **{unit: 1000**power for power, unit in enumerate(("", "k", "M", "G", "T", "P", "E"))},
+}
+Memory = Annotated[str, StringConstraints(pattern=r"^[1-9]\d*(\.\d+)?([KMGTPE]i|[kMGTPE])?$")]
+Cpu = Annotated[str, StringConstraints(pattern=r"^(\d+m|\d+(\.\d{1,3})?)$")]
+Dns = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
+Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
+Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][-A-Za-z0-9_./]{0,316}$")]
+Path = Annotated[str, StringConstraints(pattern=r"^/[^:]*$")]
+
+
+class Strict(Frozen):
+    """A value that names an unknown field together with the known ones, and repeats no value in its errors."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_fields(cls, given: Any) -> Any:
+        unknown = sorted(set(given) - set(cls.model_fields)) if isinstance(given, dict) else []
+        if unknown:
+            raise ValueError(
+                f"{cls.__name__} has no field {unknown[0]!r}; known: {', '.join(sorted(cls.model_fields))}"
+            )
+        return given
+
+
+class SecretKey(Strict):
+    """One value in a Kubernetes secret, by reference: only the kubelet reads it, and puts it into the container."""
+
+    name: Dns
+    key: Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]{1,253}$")]
+
+
+class Toleration(Strict):
+    """A taint that does not keep the pod off a node."""
+
+    key: str = ""
+    operator: Literal["Exists", "Equal"] = "Equal"
+    value: str = ""
+    effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = ""
+
+
+class Volume(Strict):
+    """Something mounted into the container, from exactly one source.
+
+    :param path: where in the container.
+    :param claim, secret, config_map: name of a PersistentVolumeClaim, Secret or ConfigMap.
+    :param host_path: a folder of the node.
+    :param empty_dir: a size, such as ``1Gi``: an empty folder that goes with the pod; ``in_memory`` makes it a tmpfs.
+    """
+
+    path: Path
+    claim: Dns | None = None
+    secret: Dns | None = None
+    config_map: Dns | None = None
+    host_path: Path | None = None
+    empty_dir: Memory | None = None
+    in_memory: bool = False
+    sub_path: str = ""
+    read_only: bool = False
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Volume:
+        named = [name for name in ("claim", "secret", "config_map", "host_path", "empty_dir") if getattr(self, name)]
+        if len(named) != 1:
+            raise ValueError(f"the volume at {self.path} needs one source, not {named or 'none'}")
+        if self.in_memory and not self.empty_dir:
+            raise ValueError(f"the volume at {self.path}: only an empty_dir can lie in memory")
+        return self
+
+    def source(self) -> dict[str, Any]:
+        """Return the volume's source as the API writes it."""
+        if self.empty_dir:
+            medium = {"medium": "Memory"} if self.in_memory else {}
+            return {"emptyDir": {"sizeLimit": self.empty_dir, **medium}}
+        known: dict[str, dict[str, Any]] = {
+            "claim": {"persistentVolumeClaim": {"claimName": self.claim}},
+            "secret": {"secret": {"secretName": self.secret}},
+            "config_map": {"configMap": {"name": self.config_map}},
+            "host_path": {"hostPath": {"path": self.host_path}},
+        }
+        return next(source for name, source in known.items() if getattr(self, name))
+
+    def mount(self, name: str) -> dict[str, Any]:
+        """Return the mount of this volume under some name as the API writes it."""
+        further = {"subPath": self.sub_path, "readOnly": self.read_only}
+        return {"name": name, "mountPath": self.path, **{key: value for key, value in further.items() if value}}
+
+
+class PodSettings(Strict):
+    """What a job's pod has, where it runs, and how it is waited for.
+
+    :param cpu, memory: requested; memory is also the limit. Quantities as Kubernetes writes them: ``500m``, ``4Gi``.
+    :param memory_factor, memory_cap: after an out-of-memory the next try has this much more, up to the cap; by default
+        twice as much, up to four times of ``memory``.
+    :param gpus, gpu_type: NVIDIA GPUs, and the value of the node label ``nvidia.com/gpu.product`` they must have.
+    :param volumes: what the container mounts.
+    :param secrets: environment variables by reference into Kubernetes secrets; None for one that the connections hold
+        and the pod does without.
+    :param env: further environment variables, none of them a credential.
+    :param pod_template: a v1 Pod, or the path of a YAML file with one, for all else; its container ``base`` is the
+        job's. The fields here count more.
+    :param schedule_timeout_seconds: how long a node may take to be found, or to be provisioned.
+    :param startup_timeout_seconds: how long the container may take to start, from then on.
+    :param active_deadline_seconds: how long the pod may live; a shorter ``execution_timeout`` of the task counts more.
+    :param conn_id: the Airflow connection to the cluster.
+    :param deferrable: wait in the triggerer; if not, in the worker.
+    :param poll_seconds: pause between two looks at the pod.
+    :param keep: pods to leave in the cluster after their end, for a look at them.
+    """
+
+    image: str = Field(min_length=1, pattern=r"^\S+$")
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
+    image_pull_secrets: tuple[Dns, ...] = ()
+    cpu: Cpu | None = None
+    memory: Memory | None = None
+    memory_factor: float = Field(default=2.0, gt=1)
+    memory_cap: Memory | None = None
+    gpus: int = Field(default=0, ge=0)
+    gpu_type: str | None = None
+    node_selector: dict[Key, str] = {}
+    tolerations: tuple[Toleration, ...] = ()
+    service_account: Dns | None = None
+    namespace: Dns | None = None
+    priority_class: Dns | None = None
+    volumes: tuple[Volume, ...] = ()
+    secrets: dict[Variable, SecretKey | None] = {}
+    env: dict[Variable, str] = {}
+    pod_template: dict[str, Any] | str | None = None
+    labels: dict[Key, str] = {}
+    annotations: dict[Key, str] = {}
+    schedule_timeout_seconds: int = Field(default=1800, gt=0)
+    startup_timeout_seconds: int = Field(default=900, gt=0)
+    active_deadline_seconds: int = Field(default=24 * 3600, gt=0)
+    termination_grace_seconds: int = Field(default=30, ge=0)
+    conn_id: str = "kubernetes_default"
+    deferrable: bool = True
+    poll_seconds: float = Field(default=10.0, gt=0)
+    log: LogBounds = LogBounds()
+    keep: Keep = "none"
+
+    @field_validator("cpu", mode="before")
+    @classmethod
+    def _number_as_text(cls, given: Any) -> Any:
+        return str(given) if isinstance(given, (int, float)) and not isinstance(given, bool) else given
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.gpu_type and not self.gpus:
+            raise ValueError(f"gpu_type={self.gpu_type!r} without gpus: say how many")
+        if self.memory_cap and (not self.memory or in_bytes(self.memory_cap) < in_bytes(self.memory)):
+            raise ValueError(f"memory_cap={self.memory_cap!r} needs a memory that is no more, not {self.memory!r}")
+        for name in self.env:
+            if CREDENTIAL.search(name):
+                raise ValueError(f"env must not hold {name!r}; write secrets={{{name!r}: SecretKey(name=…, key=…)}}")
+        if both := sorted(self.env.keys() & self.secrets.keys()):
+            raise ValueError(f"{', '.join(both)} are in env and in secrets; once is enough")
+        if len({volume.path for volume in self.volumes}) < len(self.volumes):
+            raise ValueError(f"volumes share a path: {[volume.path for volume in self.volumes]}")
+        return self
+
+    def watch(self) -> Watch:
+        """Return how the pod is waited for."""
+        timeouts = Timeouts(schedule=self.schedule_timeout_seconds, startup=self.startup_timeout_seconds)
+        return Watch(timeouts=timeouts, poll_seconds=self.poll_seconds, log=self.log, keep=self.keep)
+
+    def more_memory(self, memory: str | None) -> str | None:
+        """Return what a try after an out-of-memory gets; None if there is no more to give.
+
+        :param memory: what it ran out of.
+        """
+        if self.memory is None or memory is None:
+            return None
+        cap = in_bytes(self.memory_cap) if self.memory_cap else USUAL_CAP * in_bytes(self.memory)
+        more = min(cap, in_bytes(memory) * self.memory_factor)
+        return as_quantity(more) if more > in_bytes(memory) else None
+
+
+def in_bytes(quantity: str) -> int:
+    """Return how many bytes a quantity such as ``1.5Gi`` means."""
+    number, unit = re.fullmatch(r"([\d.]+)(\D*)", quantity).groups()  # type: ignore[union-attr] # checked when made
+    return int(float(number) * UNITS[unit])
+
+
+def as_quantity(size: float) -> str:
+    """Return a number of bytes as the largest binary unit that writes it in whole numbers, rounded up to MiB."""
+    mebibytes = -(-int(size) // UNITS["Mi"])
+    return f"{mebibytes // 1024}Gi" if mebibytes % 1024 == 0 else f"{mebibytes}Mi"

@@ -1,0 +1,54 @@
+"""What removes orphans asks the place, and tells it what Airflow knows of a task instance."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from airflow_mlops_provider.exceptions import ConfigurationError
+from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
+from airflow_mlops_provider.operators.maintenance import PlaceRemoveOrphansOperator
+from airflow_mlops_provider.places.base import GONE, StateOf
+from airflow_mlops_provider.places.kubernetes.place import KubernetesPod
+from airflow_mlops_provider.places.local_process import LocalProcess
+
+RUN = RunIdentity(dag_id="d", run_id="r", task_id="t", map_index=-1, try_number=1)
+MAPPED = RUN.model_copy(update={"map_index": 1})
+DELETED = RUN.model_copy(update={"run_id": "deleted"})
+STATES: dict[str, dict[str, str | None]] = {"r": {"t": None, "t_1": "failed"}}
+CONTEXT: Any = {"ti": SimpleNamespace(get_task_states=lambda **_: STATES)}
+
+
+class Cellar(LocalProcess):
+    """A place with something left in it."""
+
+    def remove_orphans(self, state_of: StateOf, log: Any, keep_hours: float) -> list[str]:
+        if keep_hours < 0:
+            raise ConfigurationError("no right to remove anything")
+        return [f"{state_of(run)} after {keep_hours:g} h" for run in (RUN, MAPPED, DELETED)]
+
+
+def test_the_place_is_told_what_airflow_knows() -> None:
+    """No state yet, a mapped task's own state, and gone where Airflow knows no such run; the names are handed on."""
+    removed = PlaceRemoveOrphansOperator(task_id="any", place=Cellar(), keep_hours=5).execute(CONTEXT)
+    assert removed == ["None after 5 h", "failed after 5 h", f"{GONE} after 5 h"]
+
+
+def test_what_no_retry_helps_fails_at_once() -> None:
+    """A place that may not remove anything fails the task, and no retry follows."""
+    with pytest.raises(AirflowFailException, match="ConfigurationError: no right"):
+        PlaceRemoveOrphansOperator(task_id="any", place=Cellar(), keep_hours=-1).execute(CONTEXT)
+
+
+def test_a_local_process_leaves_none() -> None:
+    """Its job ends with its task, so there is nothing to remove and nothing to skip."""
+    assert PlaceRemoveOrphansOperator(task_id="any", place=LocalProcess()).execute(CONTEXT) == []
+
+
+def test_pods_of_no_named_airflow_are_left_alone() -> None:
+    """A pod's place that does not know which pods are this Airflow's skips the task, and says what to set."""
+    with pytest.raises(AirflowSkipException, match=r"\[mlops\] installation is not set"):
+        PlaceRemoveOrphansOperator(task_id="any", place=KubernetesPod(image="x")).execute(CONTEXT)
