@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, model_validator
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.metrics import Gain, Metric
-from airflow_mlops_provider.lifecycle.metrics import Value as MetricValue
+from airflow_mlops_provider.lifecycle.metrics import check_limits, metric_of
 from airflow_mlops_provider.lifecycle.search.declaration import Search
 from airflow_mlops_provider.lifecycle.source import Column
 from airflow_mlops_provider.lifecycle.source import DataType as DataType  # noqa: PLC0414  # declared with a product
@@ -93,16 +92,16 @@ class Windows(Frozen):
 
 
 class Gates(Frozen):
-    """What a model version must show before production.
+    """What a model version must show before production. Of a metric of which less is better, "least" means "most".
 
     :param min_metric: the least metric on the evaluation window.
-    :param min_gain: the least gain over the champion on the same window; negative allows a small loss.
+    :param min_gain: by how much it must be better than the champion on the same window; negative allows a small loss.
     :param min_slice: the least metric in each slice of at least ``slice_rows`` rows; None for no such gate.
     """
 
-    min_metric: MetricValue
-    min_gain: Gain = 0.0
-    min_slice: MetricValue | None = None
+    min_metric: float
+    min_gain: float = 0.0
+    min_slice: float | None = None
     slice_rows: int = 1000
 
 
@@ -112,13 +111,13 @@ class Monitoring(Frozen):
     :param drift_share: share of drifted model inputs, 0 to 1.
     :param prediction_drift: distance of the predictions' distribution from the training window's (Wasserstein,
         normed by the reference's standard deviation).
-    :param min_metric: the metric on arrived labels below which the live model is too bad.
+    :param min_metric: the metric on arrived labels that the live model must reach.
     :param sample: rows drawn from each side for the drift report.
     """
 
     drift_share: float = Field(default=0.5, ge=0, le=1)
     prediction_drift: float = Field(default=0.3, ge=0)
-    min_metric: MetricValue | None = None
+    min_metric: float | None = None
     sample: int = Field(default=5000, ge=100)
 
 
@@ -180,8 +179,10 @@ class MLProduct(Frozen):
         Great Expectations expectations.
     :param reveals: for clean tables, ``{table: {time column: columns known only from then}}``; the leakage probe hides
         them until that time.
+    :param problem: a kind of problem: a built-in name, ``package.module:Object`` or an entry point's name.
     :param lookback: whole earlier intervals of clean tables that features need.
     :param request: the columns, with types, that a caller gives for each row beside ``event_time``.
+    :param metric: the problem's metric by which models are judged.
     :param baseline: request column whose past label rate is the naive prediction; None for the overall rate.
     :param slices: request columns by which the evaluation is broken down.
     :param search: what experiments may try; None for a product without experiments.
@@ -192,7 +193,7 @@ class MLProduct(Frozen):
     kpi: Kpi
     value: Value
     owners: Owners
-    problem: Literal["binary_classification"]
+    problem: str
     schedule: Schedule
     sources: tuple[Source, ...]
     rules: Code
@@ -207,7 +208,7 @@ class MLProduct(Frozen):
     label: Label
     trainer: Trainer
     windows: Windows = Windows()
-    metric: Metric = "roc_auc"
+    metric: str = "roc_auc"
     baseline: Column | None = None
     slices: tuple[Column, ...] = ()
     gates: Gates
@@ -229,6 +230,16 @@ class MLProduct(Frozen):
         leaked = sorted((hidden | {self.label.column, self.label.known_at}) & set(self.request))
         if leaked:
             raise ValueError(f"request columns {leaked} are known only after the prediction is asked for")
+        check_limits(
+            metric_of(self.problem, self.metric),
+            {
+                "gates.min_metric": self.gates.min_metric,
+                "gates.min_slice": self.gates.min_slice,
+                "monitoring.min_metric": self.monitoring.min_metric,
+                "search.target": self.search.target if self.search else None,
+            },
+            {"gates.min_gain": self.gates.min_gain},
+        )
         return self
 
     @property

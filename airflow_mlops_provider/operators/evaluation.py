@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_mlops_provider.exceptions import MissingRecordError
+from airflow_mlops_provider.lifecycle.metrics import metric_of
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import AnyReference, ModelVersion, Report, parse_reference
 from airflow_mlops_provider.lifecycle.release.gates import Evaluation, judge
@@ -66,7 +67,8 @@ class ModelRetuneOperator(JobOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the reference to the evaluation that counts."""
-        decision = judge(self.recorded(), self.product.gates)
+        metric = metric_of(self.product.problem, self.product.metric)
+        decision = judge(self.recorded(), self.product.gates, metric)
         model: dict[str, Any] = self.model
         report: dict[str, Any] = self.evaluation
         if decision.passed:

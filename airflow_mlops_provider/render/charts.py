@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from airflow_mlops_provider.lifecycle.monitoring.limits import reached
 from airflow_mlops_provider.lifecycle.release.gates import Estimate
 
 WIDTH, HEIGHT, TOP, LEFT, BASE = 520, 170, 14, 44, 140
@@ -51,8 +52,8 @@ def bars(labels: Sequence[str], values: Sequence[float | None], limit: float, pa
     drawing = [
         linked(
             pages[number : number + 1],
-            f"<rect class='{'over' if value >= limit else 'bar'}' x='{_x(number, len(values)) - width / 2:.1f}' rx='3' "
-            f"y='{_y(value, 0, 1):.1f}' width='{width:.1f}' height='{BASE - _y(value, 0, 1):.1f}'>"
+            f"<rect class='{'over' if reached(value, limit) else 'bar'}' x='{_x(number, len(values)) - width / 2:.1f}' "
+            f"rx='3' y='{_y(value, 0, 1):.1f}' width='{width:.1f}' height='{BASE - _y(value, 0, 1):.1f}'>"
             f"<title>{escape(labels[number])}: {value:.0%}</title></rect>",
         )
         for number, value in enumerate(values)

@@ -65,17 +65,12 @@ def intervals(estimates: dict[str, Estimate]) -> str:
 
 def evaluation_page(product: MLProduct, evaluation: Evaluation) -> str:
     """Return the page of one evaluation."""
-    contenders = {
-        name: found
-        for name in ("challenger", "champion", "baseline")
-        if (found := getattr(evaluation, name)) is not None
-    }
     gain = f"<p>Gain over champion v{evaluation.champion_version}: {evaluation.gain}</p>" if evaluation.gain else ""
     slices = [(name, int(found["rows"]), found["value"]) for name, found in evaluation.slices.items()]
     return page(
         f"{product.name}: evaluation",
         f"{evaluation.metric} on {evaluation.rows:,} examples of {evaluation.window}, with 95 % bootstrap intervals",
-        intervals(contenders),
+        intervals(evaluation.contenders),
         gain,
         "<h2>Slices</h2>",
         table(("slice", "rows", evaluation.metric), slices),
@@ -91,9 +86,11 @@ def performance_page(product: MLProduct, window: str, figures: dict[str, Any]) -
         f"{product.name}: performance",
         f"{product.metric} on {figures['arrived']:,} labels that arrived in {window}; {figures['pending']:,} still out",
         drawing,
-        "<h2>Value</h2>",
-        table(
-            ("right alarms", "false alarms", f"realised value, {value['currency']}"),
-            [(value["hits"], value["false_alarms"], f"{value['amount']:,.0f}")],
-        ),
+        *(_value_table(value) if value else ()),
     )
+
+
+def _value_table(value: dict[str, Any]) -> Iterable[str]:
+    counts = {name.replace("_", " "): found for name, found in value.items() if isinstance(found, int)}
+    head = (*counts, f"realised value, {value['currency']}")
+    return "<h2>Value</h2>", table(head, [(*counts.values(), f"{value['amount']:,.0f}")])

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from airflow_mlops_provider.lifecycle.monitoring.limits import reached
 from airflow_mlops_provider.lifecycle.product import Monitoring
 from airflow_mlops_provider.lifecycle.release.gates import Estimate
 from airflow_mlops_provider.render.charts import linked
@@ -120,7 +121,7 @@ def _drift(steps: Sequence[Step], limit: float) -> Iterator[str]:
     for at, step in enumerate(steps):
         if step.share is not None:
             x, y = _middle(at, len(steps)), _height(step.share, 0.0, 1.0, DRIFT_TOP, DRIFT_BASE)
-            kind = "over" if step.share >= limit else "bar"
+            kind = "over" if reached(step.share, limit) else "bar"
             drawing = (
                 f"<rect class='{kind}' x='{x - 20:.1f}' y='{y:.1f}' width='40' height='{DRIFT_BASE - y:.1f}' rx='3'/>"
                 f"{_text(x, DRIFT_BASE - 7, f'{step.share:.0%}', 'inside', 'middle')}"

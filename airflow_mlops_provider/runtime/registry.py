@@ -41,7 +41,7 @@ class Job:
 _HERE = "airflow_mlops_provider.jobs"
 _TABLES = ("pandas", "pyarrow")
 _STORE = ("feast", "duckdb", *_TABLES)
-_SHAPE = ("views", "request", "label")
+_SHAPE = ("problem", "views", "request", "label")
 _SEARCH = ("search.algorithms", "search.seed", "search.validation", "search.pruning")  # when it stops decides no trial
 
 JOBS: dict[str, Job] = {
@@ -97,14 +97,14 @@ JOBS: dict[str, Job] = {
         f"{_HERE}.experimentation.export_settings", ("owners.data_scientist", "owners.ml_engineer"), effect=True
     ),
     "register": Job(f"{_HERE}.registry.register", packages=("mlflow",), effect=True),
-    "promote": Job(f"{_HERE}.registry.promote", ("gates",), ("mlflow",), effect=True),
+    "promote": Job(f"{_HERE}.registry.promote", ("problem", "metric", "gates"), ("mlflow",), effect=True),
     "deploy": Job(f"{_HERE}.deployment.deploy", ("serving",), effect=True),
     "reconcile": Job(f"{_HERE}.deployment.reconcile", ("serving",), effect=True),
     "predict": Job(f"{_HERE}.serving.predict", ("assemble", *_SHAPE), (*PREDICTING, *_STORE), publishes="predictions"),
     "drift": Job(f"{_HERE}.monitoring.drift", ("monitoring", "trainer.seed"), ("evidently", *_TABLES)),
     "performance": Job(
         f"{_HERE}.monitoring.performance",
-        ("metric", "label", "value", "monitoring.min_metric", "trainer.seed"),
+        ("problem", "metric", "label", "value", "monitoring.min_metric", "trainer.seed"),
         ("numpy", *_TABLES),
     ),
 }

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from airflow_mlops_provider import problems
 from airflow_mlops_provider.backends.models import base as models
 from airflow_mlops_provider.exceptions import IntegrityError, JobError, SourceDataError
 from airflow_mlops_provider.lifecycle.product import DataType, MLProduct
@@ -30,6 +31,7 @@ class Predictor:
 
     def __init__(self, product: MLProduct, model: models.LoadedModel, version: int) -> None:
         self.product, self.model, self.version = product, model, version
+        self.problem = problems.find(product.problem)
 
     @classmethod
     def load(cls, product: MLProduct, folder: Path, model_hash: str, version: int) -> Predictor:
@@ -68,7 +70,7 @@ class Predictor:
         :raises JobError: if the model gives anything but a probability for every row.
         """
         result = np.asarray(self.model.predict(inputs), dtype=np.float64)
-        if result.shape != (len(inputs),) or not ((result >= 0) & (result <= 1)).all():
+        if result.shape != (len(inputs),) or not self.problem.are_predictions(result):
             raise JobError(
                 f"version {self.version} of {self.product.name!r} gave an array of shape {result.shape} for "
                 f"{len(inputs)} rows, or values outside 0 to 1: {json.dumps(result.ravel()[:3].tolist())}"

@@ -9,7 +9,8 @@ from itertools import chain
 from typing import Literal
 
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.monitoring import feedback
+from airflow_mlops_provider.lifecycle.metrics import metric_of
+from airflow_mlops_provider.lifecycle.monitoring import feedback, limits
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
@@ -171,15 +172,8 @@ class ProductRecord:
     def _crossed(self, interval: Interval, drift: Report | None, performance: Report | None) -> tuple[str, ...]:
         if drift is None:
             return ()
-        metric = performance.facts["metric"] if performance else None
-        observation = feedback.Observation(
-            interval=interval,
-            version=drift.facts["version"],
-            drift_share=drift.facts["share"],
-            prediction_drift=drift.facts["prediction"],
-            metric=metric["value"] if metric else None,
-        )
-        return feedback.crossed(observation, self.product.monitoring)
+        metric = metric_of(self.product.problem, self.product.metric)
+        return limits.crossed(limits.Observation.of(interval, drift, performance), self.product.monitoring, metric)
 
 
 def _hashes(manifest: Manifest) -> Iterable[str]:

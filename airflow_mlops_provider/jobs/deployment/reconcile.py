@@ -40,7 +40,8 @@ def run(context: JobContext) -> JobResult:
         context.log.info("version %d is production-ready and waits for a deployment", truth.waiting)
     live = truth.live.version if truth.live else None
     facts = {"repaired": truth.repaired, "live": live, "waiting": truth.waiting}
-    return JobResult(kind=Report, facts=facts, fields={"passed": not truth.left, "broken": tuple(truth.left)})
+    fields = {"about": "deployment", "passed": not truth.left, "broken": tuple(truth.left)}
+    return JobResult(kind=Report, facts=facts, fields=fields)
 
 
 @dataclass

@@ -55,7 +55,7 @@ def run(context: JobContext) -> JobResult:
         kind=Report,
         facts=facts,
         metrics={"trials": float(found.ended), **best},
-        fields={"passed": not found.broken, "broken": found.broken, "page": PAGE},
+        fields={"about": "search", "passed": not found.broken, "broken": found.broken, "page": PAGE},
         seed=search_of(context.product).seed,
     )
 

@@ -51,7 +51,8 @@ def run(context: JobContext) -> JobResult:
         raise ConfigurationError("this job was not told the product's repository; run it by its operator")
     if not search.facts.get("best"):
         context.log.warning("there is nothing to export: the search has no winner")
-        return JobResult(kind=Report, facts={"state": "no winner"}, fields={"passed": False, "broken": ("no winner",)})
+        fields = {"about": "export", "passed": False, "broken": ("no winner",)}
+        return JobResult(kind=Report, facts={"state": "no winner"}, fields=fields)
     winner = Winner.of(context.product.name, search.facts, by=context.by, when=datetime.now(UTC).replace(microsecond=0))
     with tempfile.TemporaryDirectory(prefix="mlops-git-") as folder:
         remote = GitRemote(checked_remote(repository.remote), Path(folder), Credentials.of(os.environ))
@@ -69,7 +70,7 @@ def run(context: JobContext) -> JobResult:
         "pull_request": None if delivery.state == "unchanged" else review(context, repository, base, winner),
         **winner.found.model_dump(include={"study", "trial", "metric", "value"}),
     }
-    return JobResult(kind=Report, facts=facts, fields={"passed": True})
+    return JobResult(kind=Report, facts=facts, fields={"about": "export", "passed": True})
 
 
 def base_of(remote: GitRemote, repository: Repository, path: str) -> Base:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops_provider import problems
 from airflow_mlops_provider.backends.extras import available
 from airflow_mlops_provider.exceptions import SourceDataError
-from airflow_mlops_provider.jobs.evaluation.evaluate import naive
 from airflow_mlops_provider.jobs.experimentation.searching import code_of, criteria_of, mlflow_of, search_of, study_of
 from airflow_mlops_provider.jobs.training.holdout import split_tail
 from airflow_mlops_provider.lifecycle.product import MLProduct
@@ -37,13 +37,14 @@ def run(context: JobContext) -> JobResult:
     for name, why in left_out.items():
         context.log.warning("algorithm %s is left out: %s", name, why)
     current = incumbent(offered, product.trainer)
+    naive = problems.find(product.problem).baseline(train, validate, product.label.column, product.baseline)
     facts: dict[str, Any] = {
         "study": study_name(context),
         "rows": {TRAIN: len(train), VALIDATE: len(validate)},
         "cut": cut,
         "algorithms": [one.name for one in offered],
         "left_out": left_out,
-        "baseline": metric(context, validate[product.label.column], naive(product, train, validate)),
+        "baseline": metric(context, validate[product.label.column], naive),
         "current": 0 if current else None,
     }
     study = study_of(context, facts["study"])
@@ -61,7 +62,7 @@ def split(product: MLProduct, frame: pd.DataFrame, share: float) -> tuple[pd.Dat
     """
     parts = split_tail(product, frame, share)
     for name, part in zip((TRAIN, VALIDATE), parts, strict=True):
-        if part[product.label.column].nunique() < 2:
+        if problems.find(product.problem).unfit(part[product.label.column]):
             raise SourceDataError(
                 f"{name} would be {len(part)} rows of one label only; take more intervals to search on"
             )
@@ -76,7 +77,7 @@ def study_name(context: JobContext) -> str:
 
 def metric(context: JobContext, label: Any, scores: Any) -> float:
     """Return the product's metric of some scores."""
-    return float(statistics.METRICS[context.product.metric](label, scores))
+    return statistics.measure(problems.find(context.product.problem), context.product.metric, label, scores)
 
 
 def tell_mlflow(context: JobContext, facts: dict[str, Any]) -> str:

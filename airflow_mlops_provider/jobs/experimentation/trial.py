@@ -51,7 +51,9 @@ def run(context: JobContext) -> JobResult:
     decided = stop(criteria_of(context), known)
     if decided and known[slot].state == "waiting":
         keep(context, study, decided)
-        return JobResult(kind=Report, facts={"slot": slot, "skipped": decided.reason}, fields={"passed": True})
+        return JobResult(
+            kind=Report, facts={"slot": slot, "skipped": decided.reason}, fields={"about": "trial", "passed": True}
+        )
     if known[slot].state == "running":
         context.log.info("an earlier try began this trial; going on with what was drawn for it")
     offered = [algorithm_of(search_of(context.product).algorithms, name) for name in facts["algorithms"]]
@@ -72,7 +74,11 @@ def run(context: JobContext) -> JobResult:
         kind=Report,
         facts={**trial.to_json(), "study": study.name, "mlflow_run": run_id},
         metrics={context.product.metric: trial.value} if trial.value is not None else {},
-        fields={"passed": trial.state != "failed", "broken": (trial.reason,) if trial.state == "failed" else ()},
+        fields={
+            "about": "trial",
+            "passed": trial.state != "failed",
+            "broken": (trial.reason,) if trial.state == "failed" else (),
+        },
         seed=trainer.seed,
     )
 

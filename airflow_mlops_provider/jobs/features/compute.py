@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from airflow_mlops_provider import problems
 from airflow_mlops_provider.backends.models.inputs import check_names
 from airflow_mlops_provider.backends.tables.column_types import typed_table
 from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
 from airflow_mlops_provider.jobs.features.leakage import Tables, probe
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import DataType, MLProduct, View
-from airflow_mlops_provider.problems.labels import binary
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 
 if TYPE_CHECKING:
@@ -104,16 +104,16 @@ def shaped(table: pa.Table, view: View, context: JobContext) -> pa.Table:
 
 
 def labelled_examples(context: JobContext, tables: Tables) -> pa.Table:
-    """Return the rows to predict: request columns, ``event_time``, the label as 0 and 1, and when it became known.
+    """Return the rows to predict: request columns, ``event_time``, the label, and when it became known.
 
     :raises ConfigurationError, SourceDataError: as :func:`typed`.
     """
-    product, label = context.product, context.product.label
+    product, label, problem = context.product, context.product.label, problems.find(context.product.problem)
     frame = _frame(context.call(product.examples)(tables, context.interval), product.examples)
     types: dict[str, DataType] = {**product.request, TIME: "timestamp"}
-    types |= {label.column: "int64", label.known_at: "timestamp"}
+    types |= {label.column: problem.label_type, label.known_at: "timestamp"}
     frame = _select(frame, list(types), EXAMPLES).reset_index(drop=True)
-    frame[label.column] = binary(frame[label.column])
+    frame[label.column] = problem.labels(frame[label.column])
     # A whole number or a truth value is given with each request, so that here it may not be missing either.
     needed = [TIME, *(name for name, kind in product.request.items() if kind in {"int64", "bool"})]
     return typed_table(frame, types, EXAMPLES, [*product.entity_columns, TIME], needed)

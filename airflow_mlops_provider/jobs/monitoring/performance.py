@@ -3,43 +3,50 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from airflow_mlops_provider import problems
 from airflow_mlops_provider.exceptions import IntegrityError
 from airflow_mlops_provider.jobs.features.compute import EXAMPLES
 from airflow_mlops_provider.jobs.serving.predict import PREDICTIONS
-from airflow_mlops_provider.jobs.training.train import PREDICTION
-from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.monitoring.limits import crossed_by_metric
 from airflow_mlops_provider.lifecycle.references import Report
+from airflow_mlops_provider.lifecycle.release.gates import Estimate
 from airflow_mlops_provider.problems import statistics
+from airflow_mlops_provider.problems.base import PREDICTION, Problem
 from airflow_mlops_provider.render.pages import performance_page
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 
 if TYPE_CHECKING:
     import pandas as pd
 
-REPEATS = 200
 PAGE = "performance.html"
 ENOUGH = 100
 
 
 def run(context: JobContext) -> JobResult:
     """Write ``performance.json`` and a page; predictions whose truth is still out are counted, not guessed."""
-    product = context.product
+    product, problem = context.product, problems.find(context.product.problem)
     frame = with_truth(context)
     arrived = frame[frame[product.label.known_at] < context.interval.end]
-    figures = judged(product, arrived)
-    figures.update(arrived=len(arrived), pending=len(frame) - len(arrived), value=realised_value(product, arrived))
+    label, score = arrived[product.label.column], arrived[PREDICTION]
+    estimate = measured(problem, product.metric, label, score, product.trainer.seed)
+    figures = {
+        "metric": estimate.to_json() if estimate else None,
+        "arrived": len(arrived),
+        "pending": len(frame) - len(arrived),
+        "value": problem.realised_value(product.value, label, score),
+    }
     (context.folder / "performance.json").write_text(json.dumps(figures, indent=1, allow_nan=False))
     (context.folder / PAGE).write_text(performance_page(product, str(context.interval), figures))
-    context.log.info("%s on %d arrived labels: %s", product.metric, len(arrived), figures["metric"])
-    least = product.monitoring.min_metric
-    metric = figures["metric"]["value"] if figures["metric"] else None
+    context.log.info("%s on %d arrived labels: %s", product.metric, len(arrived), estimate)
+    metric, value = problem.metric(product.metric), estimate.value if estimate else None
+    crossed = crossed_by_metric(value, product.monitoring.min_metric, metric)
     return JobResult(
         kind=Report,
         facts=figures,
-        metrics={product.metric: metric} if metric is not None else {},
-        fields={"passed": least is None or metric is None or metric >= least, "page": PAGE},
+        metrics={metric.name: value} if value is not None else {},
+        fields={"about": "performance", "passed": not crossed, "broken": crossed, "page": PAGE},
         seed=product.trainer.seed,
     )
 
@@ -54,26 +61,10 @@ def with_truth(context: JobContext) -> pd.DataFrame:
     return predictions.join(truth)
 
 
-def judged(product: MLProduct, arrived: pd.DataFrame) -> dict[str, Any]:
-    """Return the metric with its interval, or None while too few labels of both classes have arrived."""
-    label = arrived[product.label.column].dropna()
-    if len(label) < ENOUGH or label.nunique() < 2:
-        return {"metric": None}
-    scores = {"live": arrived.loc[label.index, PREDICTION].to_numpy()}
-    found = statistics.bootstrap(label.to_numpy(), scores, product.metric, REPEATS, product.trainer.seed)["live"]
-    return {"metric": {"value": found.value, "low": found.low, "high": found.high}}
-
-
-def realised_value(product: MLProduct, arrived: pd.DataFrame) -> dict[str, Any]:
-    """Return what the alarms were worth, given wherever one pays on average, in the product's currency."""
-    value, truth = product.value, arrived[product.label.column] == 1
-    alarm = arrived[PREDICTION] >= value.threshold
-    hits = int((alarm & truth).sum())
-    false_alarms = int(alarm.sum()) - hits
-    return {
-        "hits": hits,
-        "recall": hits / max(1, int(truth.sum())),
-        "false_alarms": false_alarms,
-        "amount": hits * value.per_hit - false_alarms * value.per_false_alarm,
-        "currency": value.currency,
-    }
+def measured(problem: Problem, metric: str, label: pd.Series, score: pd.Series, seed: int) -> Estimate | None:
+    """Return the metric with its interval; None while too few labels have arrived to judge by."""
+    known = label.dropna()
+    if problem.unfit(known, ENOUGH):
+        return None
+    scores = {"live": score.loc[known.index].to_numpy()}
+    return statistics.bootstrap(problem, metric, known.to_numpy(), scores, seed)["live"]

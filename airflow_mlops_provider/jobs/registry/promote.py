@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from airflow_mlops_provider.backends.tracking.mlflow.mirror import Mirror
 from airflow_mlops_provider.exceptions import TransitionError
 from airflow_mlops_provider.jobs.registry import evidence, standing
+from airflow_mlops_provider.lifecycle.metrics import metric_of
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
-from airflow_mlops_provider.lifecycle.release.gates import Decision, Evaluation, judge
+from airflow_mlops_provider.lifecycle.release.gates import Decision, Evaluation, judge, judge_data
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status, live_version, status_of
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.storage.ledger import Ledger
@@ -28,7 +29,7 @@ def run(context: JobContext) -> JobResult:
     validation = evidence.validated(context, context.input("validation"), training)
     evaluation = evidence.evaluated(context, context.input("evaluation"), training)
     ledger, mirror = Ledger(context.store, version.name), Mirror(context.spec.services.mlflow, version.name)
-    # A retry, or a rerun that trained the same model again, finds the decision taken and leaves it.
+    # Taken once: a retry, or a rerun that trained the same model again, keeps the decision.
     entries = standing.entries(context.store, ledger, mirror)
     if status_of(entries, version.version) in UNDECIDED:
         check_current(entries, version, evaluation)
@@ -47,10 +48,11 @@ def decide(
     context: JobContext, ledger: Ledger, version: ModelVersion, validation: Report, evaluation: Evaluation
 ) -> None:
     """Enter the data gate's result, then the evaluation's."""
-    decision, report = validated(validation), validation
+    decision, report, product = judge_data(validation), validation, context.product
     if decision.passed:
         step(context, ledger, version, Status.STAGING, decision, validation)
-        decision, report = judge(evaluation, context.product.gates), context.input("evaluation")
+        metric = metric_of(product.problem, product.metric)
+        decision, report = judge(evaluation, product.gates, metric), context.input("evaluation")
         if retuning := version.facts.get("retuning"):
             decision = Decision(passed=decision.passed, reasons=(*decision.reasons, retuning["summary"]))
     status = Status.PRODUCTION_READY if decision.passed else Status.REJECTED
@@ -70,17 +72,10 @@ def check_current(entries: Sequence[LedgerEntry], version: ModelVersion, evaluat
         )
 
 
-def validated(report: Report) -> Decision:
-    """Return the data gate's decision."""
-    if report.passed:
-        return Decision(passed=True, reasons=(f"its training data met all {report.facts['checked']} expectations",))
-    return Decision(passed=False, reasons=report.broken)
-
-
 def step(
     context: JobContext, ledger: Ledger, version: ModelVersion, to: Status, decision: Decision, report: Report
 ) -> None:
-    """Enter one move into the ledger, with the report it rests on."""
-    rests_on = {"report": report.uri, "hash": report.hash}
-    entry = ledger.move(version, to, reason="; ".join(decision.reasons), by=context.by, evidence=rests_on)
+    """Enter one move into the ledger, with the report that it follows from."""
+    proof = {"report": report.uri, "hash": report.hash}
+    entry = ledger.move(version, to, reason="; ".join(decision.reasons), by=context.by, evidence=proof)
     context.log.info("version %d is %s: %s", version.version, to.value, entry.reason)

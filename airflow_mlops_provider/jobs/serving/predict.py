@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from airflow_mlops_provider.jobs.features.compute import EXAMPLES
 from airflow_mlops_provider.jobs.features.feature_store import check_loaded, feature_store
-from airflow_mlops_provider.jobs.training.train import PREDICTION
 from airflow_mlops_provider.lifecycle.references import ModelVersion
+from airflow_mlops_provider.problems.base import PREDICTION
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.scoring.predictor import Predictor
 

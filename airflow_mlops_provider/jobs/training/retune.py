@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops_provider import problems
 from airflow_mlops_provider.backends.models import base as models
 from airflow_mlops_provider.backends.search.optuna.study import SearchStudy
 from airflow_mlops_provider.exceptions import JobError
@@ -49,7 +50,7 @@ def run(context: JobContext) -> JobResult:
         kind=Report,
         facts={**found.to_json(), **_anew(context, found.settings)},
         metrics={name: value for name in ("fixed", "best") if (value := getattr(found, name)) is not None},
-        fields={"passed": bool(found.settings), "page": PAGE},
+        fields={"about": "retuning", "passed": bool(found.settings), "page": PAGE},
         seed=product.trainer.seed,
     )
 
@@ -110,7 +111,7 @@ def measure(
         with tempfile.TemporaryDirectory(prefix="mlops-retune-") as folder:
             model = models.save(trained, Path(folder), trainer.flavor, inputs)
             scores = model.probabilities(model_inputs(product, later))
-        value = statistics.METRICS[product.metric](later[label].to_numpy(), scores)
+        value = statistics.measure(problems.find(product.problem), product.metric, later[label], scores)
     except Exception as error:  # noqa: BLE001  # settings that the user's code can't work with are a try that failed
         reason = f"{type(error).__name__}: {error}"[:300]
         return {"state": "failed", "reason": reason, "seconds": time.monotonic() - began}

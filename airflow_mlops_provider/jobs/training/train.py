@@ -6,13 +6,14 @@ import inspect
 import time
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops_provider import problems
 from airflow_mlops_provider.backends.models import base as models
 from airflow_mlops_provider.backends.models.inputs import check_learnable
 from airflow_mlops_provider.backends.tracking.mlflow.client import MlflowBackend
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.plain import finite, plain
 from airflow_mlops_provider.lifecycle.references import Dataset, Model
-from airflow_mlops_provider.problems.labels import learnable
+from airflow_mlops_provider.problems.base import PREDICTION
 from airflow_mlops_provider.runtime.checkpoints import Checkpoints
 from airflow_mlops_provider.runtime.context import JobContext, JobResult, kept
 from airflow_mlops_provider.scoring.inputs import model_inputs
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 REFERENCE = "reference"
 REFERENCE_ROWS = 10_000
-PREDICTION = "prediction"
 
 
 def run(context: JobContext) -> JobResult:
@@ -62,14 +62,14 @@ def fit(context: JobContext, features: pd.DataFrame, label: pd.Series, **further
     :raises MissingExtraError: if the libraries of the trainer's flavor are not installed.
     :raises ConfigurationError: if nobody can learn from such inputs, or the flavor's library can't work with them or
         with the settings.
-    :raises SourceDataError: if the labels are not 0 and 1, both of them.
+    :raises SourceDataError: if the labels are none that such a problem's model can be trained on.
     """
     trainer = context.product.trainer
     models.check_installed(trainer.flavor)
     function = context.call(trainer.code)
     context.log.info("training on %d rows, %d inputs, settings %s", *features.shape, trainer.settings)
     check_learnable(features, PREDICTION)
-    label = learnable(label, "the rows to learn from")
+    label = problems.find(context.product.problem).learnable(label, "the rows to learn from")
     features = _prepared(context, features)
     if "validation" in further:
         further["validation"] = (models.prepared(further["validation"][0], trainer.flavor), further["validation"][1])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airflow_mlops_provider import problems
 from airflow_mlops_provider.exceptions import SourceDataError
 from airflow_mlops_provider.jobs.features.compute import EXAMPLES
 from airflow_mlops_provider.jobs.features.feature_store import check_loaded, feature_store
 from airflow_mlops_provider.lifecycle.references import Dataset
-from airflow_mlops_provider.problems.labels import learnable
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def labelled(context: JobContext, part: str, datasets: tuple[Dataset, ...]) -> p
     """Return the examples of some intervals whose label was known by the end of the last one.
 
     :param part: what messages call them.
-    :raises SourceDataError: if there are none, or their labels are not 0 and 1, both of them.
+    :raises SourceDataError: if there are none, or their labels are none that a model can be trained on.
     """
     import pandas as pd
 
@@ -67,7 +67,8 @@ def labelled(context: JobContext, part: str, datasets: tuple[Dataset, ...]) -> p
     frame = frame[frame[label.column].notna() & (frame[label.known_at] < last.end)].reset_index(drop=True)
     if frame.empty:
         raise SourceDataError(f"no example of {last} has its label {label.column!r} yet; wait for labels to arrive")
-    frame[label.column] = learnable(frame[label.column], f"the part {part!r}, up to {last}")
+    problem = problems.find(context.product.problem)
+    frame[label.column] = problem.learnable(frame[label.column], f"the part {part!r}, up to {last}")
     return frame
 
 

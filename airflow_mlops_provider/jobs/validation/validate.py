@@ -43,6 +43,7 @@ def run(context: JobContext) -> JobResult:
             "warnings": list(warnings),
         },
         fields={
+            "about": "expectations",
             "passed": not broken,
             "broken": broken,
             "page": f"{worst}/{verdicts[worst].page}" if worst else None,

@@ -49,9 +49,10 @@ def test_an_unknown_source_names_the_known_ones() -> None:
 VIEW = DECLARED["views"][0]
 SOURCE = DECLARED["sources"][0]
 BAD: dict[str, tuple[dict[str, Any], str]] = {
-    "metric": ({"metric": "accuracy"}, r"metric\n.*'roc_auc' or 'average_precision'.*'accuracy'"),
-    "a metric of which less is better": ({"metric": "log_loss"}, "'roc_auc' or 'average_precision'"),
-    "problem": ({"problem": "clustering"}, "'binary_classification'"),
+    "metric": ({"metric": "accuracy"}, "unknown metric 'accuracy'; known: average_precision, log_loss, roc_auc"),
+    "a limit out of its metric's range": ({"gates": {"min_metric": 70}}, r"gates\.min_metric=70 .*from 0 to 1"),
+    "problem": ({"problem": "clustering"}, "unknown problem 'clustering'; known: binary_classification"),
+    "problem elsewhere": ({"problem": "nowhere:ALL"}, "problem 'nowhere:ALL' can't be loaded: ModuleNotFoundError"),
     "type": (
         {"request": {**DECLARED["request"], "hour": "int32"}},
         "'string', 'int64', 'float64', 'bool' or 'timestamp'",

@@ -173,7 +173,10 @@ CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "retraining": ({"retraining": {"after_intervals": 9}}, set()),
     "windows": ({"windows": {"train": 7}}, set()),
     "value": ({"value": {"per_hit": 5}}, {"performance"}),
-    "metric": ({"metric": "average_precision"}, {"evaluate", "performance", "retune", "conclude", *SEARCHING}),
+    "metric": (
+        {"metric": "average_precision"},
+        {"evaluate", "performance", "promote", "retune", "conclude", *SEARCHING},
+    ),
     "baseline": ({"baseline": "shop"}, {"evaluate", "retune", "search"}),
     "gates": ({"gates": {"min_metric": 0.9}}, {"promote"}),
     "slice rows": ({"gates": {"min_metric": 0.6, "slice_rows": 5}}, {"promote", "evaluate", "retune"}),

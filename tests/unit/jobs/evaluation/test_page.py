@@ -8,6 +8,7 @@ import pytest
 
 from airflow_mlops_provider.jobs.evaluation.evaluate import MOST_NAMED, left_out
 from airflow_mlops_provider.lifecycle.release.gates import Evaluation, LeftOut
+from airflow_mlops_provider.problems.binary_classification import PROBLEM
 from airflow_mlops_provider.render.pages import evaluation_page
 from flight_delay.product import product
 from tests.factories.ui import around
@@ -19,7 +20,8 @@ def test_slices_left_out_are_said(values: int) -> None:
     assert "carrier" in product.slices
     rows = np.repeat([f"c{number:04}" for number in range(values)], 2)
     window = pd.DataFrame(dict.fromkeys(product.slices, rows))
-    found = [one for one in left_out(product, window, np.arange(len(rows)) % 2) if one.column == "carrier"]
+    label, min_rows = np.arange(len(rows)) % 2, product.gates.slice_rows
+    found = list(left_out(PROBLEM, window, label, ["carrier"], min_rows))
     assert [(one.count, one.rows, one.why) for one in found] == [(values, len(rows), "fewer than 1000 rows")]
     assert len(found[0].largest) == min(values, MOST_NAMED)
     html = evaluation_page(product, evaluation(tuple(found)))
