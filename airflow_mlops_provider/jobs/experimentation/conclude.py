@@ -14,6 +14,7 @@ from airflow_mlops_provider.jobs.experimentation.searching import (
     StopRecord,
     criteria_of,
     keep_stop,
+    metric_of_search,
     mlflow_of,
     search_of,
     study_of,
@@ -36,7 +37,7 @@ def run(context: JobContext) -> JobResult:
     known = study.facts()
     trials = [one for one in study.trials() if one.slot < criteria_of(context).trials]
     offered = [algorithm_of(search_of(context.product).algorithms, name) for name in known["algorithms"]]
-    found = conclude(criteria_of(context), trials, known["baseline"], known["current"])
+    found = conclude(criteria_of(context), trials, known["baseline"], known["current"], metric_of_search(context))
     write(context, found, trials, offered, known)
     if found.stop:
         keep_stop(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from airflow_mlops_provider.backends.tracking.mlflow.search import MlflowSearch
 from airflow_mlops_provider.exceptions import ConfigurationError, ConflictError
 from airflow_mlops_provider.lifecycle.frozen import Frozen, digest
+from airflow_mlops_provider.lifecycle.metrics import Metric, metric_of
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.search.declaration import Criteria, Search
 from airflow_mlops_provider.lifecycle.search.trials import Stop
@@ -42,13 +43,18 @@ def criteria_of(context: JobContext) -> Criteria:
     return Criteria.model_validate(context.spec.params["criteria"])
 
 
+def metric_of_search(context: JobContext) -> Metric:
+    """Return the metric by which trials are compared."""
+    return metric_of(context.product.problem, context.product.metric)
+
+
 def study_of(context: JobContext, name: str) -> SearchStudy:
     """Return a study in the database that holds the searches."""
     from airflow_mlops_provider.backends.search.optuna.study import SearchStudy
 
     if context.spec.services.search is None:
         raise ConfigurationError("this job was not told the database of searches; run it by its operator")
-    return SearchStudy(name, context.spec.services.search)
+    return SearchStudy(name, context.spec.services.search, maximize=metric_of_search(context).higher_is_better)
 
 
 def mlflow_of(context: JobContext, study: str) -> MlflowSearch:

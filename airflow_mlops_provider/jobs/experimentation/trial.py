@@ -18,6 +18,7 @@ from airflow_mlops_provider.jobs.experimentation.searching import (
     check_code,
     criteria_of,
     keep_stop,
+    metric_of_search,
     mlflow_of,
     search_of,
     study_of,
@@ -48,7 +49,7 @@ def run(context: JobContext) -> JobResult:
     facts = study.facts()
     check_code(facts["code"], context.product)
     known = study.trials()
-    decided = stop(criteria_of(context), known)
+    decided = stop(criteria_of(context), known, metric_of_search(context))
     if decided and known[slot].state == "waiting":
         keep(context, study, decided)
         return JobResult(
@@ -67,7 +68,7 @@ def run(context: JobContext) -> JobResult:
         trial = attempt(context, study, trial, trainer)
     context.log.info("trial %d is %s: %s", slot, trial.state, trial.reason or trial.value)
     mlflow.end(trial, run_id, context.product.metric)
-    if decided := stop(criteria_of(context), study.trials()):
+    if decided := stop(criteria_of(context), study.trials(), metric_of_search(context)):
         keep(context, study, decided)
     (context.folder / "trial.json").write_text(trial.model_dump_json(indent=1))
     return JobResult(

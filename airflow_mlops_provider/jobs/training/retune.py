@@ -15,6 +15,7 @@ from airflow_mlops_provider.exceptions import JobError
 from airflow_mlops_provider.jobs.training.holdout import split_tail
 from airflow_mlops_provider.jobs.training.train import fit
 from airflow_mlops_provider.lifecycle.frozen import digest
+from airflow_mlops_provider.lifecycle.metrics import metric_of
 from airflow_mlops_provider.lifecycle.references import AnyReference, Report
 from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Criteria
 from airflow_mlops_provider.lifecycle.search.retuning import TAIL, Retuned, around, judged
@@ -85,9 +86,10 @@ def search(context: JobContext, algorithm: Algorithm) -> tuple[list[Trial], str]
     earlier, later = split_tail(product, context.read(context.input("training_set"), "train"), TAIL)
     context.log.info("tries learn from %d rows and are judged on the %d after them", len(earlier), len(later))
     criteria = Criteria(trials=limits.trials + 1, minutes=limits.minutes)
-    study, trials = SearchStudy("retuning"), list[Trial]()
+    metric = metric_of(product.problem, product.metric)
+    study, trials = SearchStudy("retuning", maximize=metric.higher_is_better), list[Trial]()
     study.open(criteria.trials, first=(algorithm.name, algorithm.drawing(product.trainer) or {}))
-    while (stopped := stop(criteria, trials)) is None:
+    while (stopped := stop(criteria, trials, metric)) is None:
         begun = study.begin(len(trials), [algorithm], product.trainer.seed)
         trials.append(study.end(begun.slot, **measure(context, algorithm, begun, earlier, later)))
         _log(context, trials[-1])

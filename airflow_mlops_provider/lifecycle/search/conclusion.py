@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
+from airflow_mlops_provider.lifecycle.metrics import Metric
 from airflow_mlops_provider.lifecycle.search.declaration import Criteria
 from airflow_mlops_provider.lifecycle.search.trials import Stop, Trial, best_of, in_order, stop
 
@@ -41,42 +42,44 @@ class Conclusion(Frozen):
         return f"{self.ended} trials have ended, others{begun} were given up; clear their tasks to go on"
 
 
-def conclude(criteria: Criteria, trials: Iterable[Trial], baseline: float, current: int | None) -> Conclusion:
+def conclude(
+    criteria: Criteria, trials: Iterable[Trial], baseline: float, current: int | None, metric: Metric
+) -> Conclusion:
     """Return what a search comes to.
 
     :param baseline: the metric of the naive prediction on the validation rows.
     :param current: the slot that tried the pipeline's own settings; None if none did.
     """
     known = list(trials)
-    best = best_of(known)
+    best = best_of(known, metric)
     today = next((one for one in known if one.slot == current and one.state == "complete"), None)
-    lost = tuple(_without_worth(best, baseline, today))
+    lost = tuple(_without_worth(best, baseline, today, metric))
     return Conclusion(
-        stop=stop(criteria, known),
+        stop=stop(criteria, known, metric),
         ended=len(in_order(known)),
         unfinished=tuple(one.slot for one in known if one.state == "running"),
         best=best,
         current=today.value if today else None,
         broken=lost,
-        needs_data_change=_points_at_data(criteria, best, baseline),
+        needs_data_change=_points_at_data(criteria, best, baseline, metric),
     )
 
 
-def _without_worth(best: Trial | None, baseline: float, today: Trial | None) -> Iterator[str]:
+def _without_worth(best: Trial | None, baseline: float, today: Trial | None, metric: Metric) -> Iterator[str]:
     if best is None or best.value is None:
         yield "no trial was complete"
         return
-    if best.value <= baseline:
+    if not metric.better(best.value, baseline):
         yield f"the best trial reached {best.value:.4f}, the naive baseline {baseline:.4f}"
-    if today and today.value is not None and best.value <= today.value:
+    if today and today.value is not None and not metric.better(best.value, today.value):
         yield f"no trial beats the current settings, which reached {today.value:.4f}"
 
 
-def _points_at_data(criteria: Criteria, best: Trial | None, baseline: float) -> str | None:
+def _points_at_data(criteria: Criteria, best: Trial | None, baseline: float, metric: Metric) -> str | None:
     if best is None or best.value is None:
         return None
-    if best.value <= baseline:
+    if not metric.better(best.value, baseline):
         return f"no trial beats the naive baseline {baseline:.4f}: the best reached {best.value:.4f}"
-    if criteria.target is not None and best.value < criteria.target:
+    if criteria.target is not None and not metric.meets(best.value, criteria.target):
         return f"no trial reaches the target {criteria.target:g}: the best reached {best.value:.4f}"
     return None

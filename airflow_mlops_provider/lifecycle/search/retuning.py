@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
+from airflow_mlops_provider.lifecycle.metrics import metric_of
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Choice, FloatRange, IntRange, Span, incumbent
 from airflow_mlops_provider.lifecycle.search.trials import Trial, best_of
@@ -53,14 +54,15 @@ def judged(product: MLProduct, trials: Iterable[Trial], stopped: str) -> Retuned
 
     :param stopped: what ended the tries before there were as many as allowed.
     """
+    metric = metric_of(product.problem, product.metric)
     ended = [one for one in trials if one.ended]
-    first, best = next((one for one in ended if one.slot == 0), None), best_of(ended)
+    first, best = next((one for one in ended if one.slot == 0), None), best_of(ended, metric)
     tries = len(ended) - 1
     if first is None or first.value is None or first.state != "complete":
         why = first.reason if first else "nothing to vary"
         return Retuned(tries=max(tries, 0), fixed=None, best=None, summary=f"settings kept: {why}")
     where = f"on the last {TAIL:.0%} of the training rows"
-    if best is None or best.value is None or best.value <= first.value:
+    if best is None or best.value is None or not metric.better(best.value, first.value):
         said = f"settings kept: none of {tries} tries was better than {product.metric} {first.value:.4f} {where}"
         said = f"{said}; {stopped}" if stopped else said
         return Retuned(tries=tries, fixed=first.value, best=first.value, summary=said)
