@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -32,16 +33,20 @@ class ExtensionPoint:
         :raises UnknownNameError: if there is none; the message lists the known names.
         :raises ValueError: if it can't be loaded.
         """
-        known = {entry.name: entry for entry in (*entry_points(group=self.group), *self._builtins())}
-        entry = EntryPoint(name, name, self.group) if ":" in name else known.get(name)
-        if entry is None:
-            raise UnknownNameError(self.kind, name, known)
+        builtin = {module: f"{self.package}.{module}:{self.attribute}" for module in self._modules()}
+        where = name if ":" in name else builtin.get(name) or _elsewhere(self.group).get(name)
+        if where is None:
+            raise UnknownNameError(self.kind, name, [*builtin, *_elsewhere(self.group)])
         try:
-            return entry.load()
+            return EntryPoint(name, where, self.group).load()
         except Exception as error:  # it may be others' code: whatever it raises, what names it can't be used
             raise ValueError(f"{self.kind} {name!r} can't be loaded: {type(error).__name__}: {error}") from error
 
-    def _builtins(self) -> list[EntryPoint]:
+    def _modules(self) -> list[str]:
         modules = pkgutil.iter_modules(importlib.import_module(self.package).__path__)
-        names = (module.name for module in modules if module.name not in self.helpers)
-        return [EntryPoint(name, f"{self.package}.{name}:{self.attribute}", self.group) for name in names]
+        return [module.name for module in modules if module.name not in self.helpers]
+
+
+@cache  # it reads the metadata of all that is installed
+def _elsewhere(group: str) -> dict[str, str]:
+    return {entry.name: entry.value for entry in entry_points(group=group)}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Callable
-from importlib.metadata import EntryPoint
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -150,12 +150,24 @@ def test_a_product_may_declare_it() -> None:
             MLProduct.model_validate({**declared, **changes})
 
 
-def test_found_in_the_folder_by_path_and_by_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Another distribution is installed, whose entry point names the problem above."""
+    dist = tmp_path / "others-1.0.dist-info"
+    dist.mkdir()
+    (dist / "METADATA").write_text("Metadata-Version: 2.1\nName: others\nVersion: 1.0\n")
+    (dist / "entry_points.txt").write_text(f"[airflow_mlops.problems]\nregression = {HERE}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    extensions._elsewhere.cache_clear()
+    yield
+    extensions._elsewhere.cache_clear()
+
+
+@pytest.mark.usefixtures("installed")
+def test_found_in_the_folder_by_path_and_by_entry_point() -> None:
     """A file of the folder has its own name; another distribution's has an entry point's; helpers are no problems."""
     assert metric_of("binary_classification", "roc_auc") == Metric("roc_auc")
     assert problems.find(HERE) is PROBLEM
-    entry = EntryPoint("regression", HERE, "airflow_mlops.problems")
-    monkeypatch.setattr(extensions, "entry_points", lambda group: [entry] if group == entry.group else [])
     assert problems.find("regression") is PROBLEM
     for name in ("statistics", "base", "clustering"):
         with pytest.raises(UnknownNameError, match=f"'{name}'; known: binary_classification, regression"):
