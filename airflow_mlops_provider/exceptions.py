@@ -15,7 +15,7 @@ class MLOpsError(Exception):
     result: str | None = None
 
 
-class UnknownNameError(MLOpsError):
+class UnknownNameError(MLOpsError, ValueError):  # a ValueError, so that a declaration with such a name is refused
     """A product, feature, metric, job or model that nobody declared. A retry does not help."""
 
     retryable = False

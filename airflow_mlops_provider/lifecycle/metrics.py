@@ -1,26 +1,63 @@
-"""The metrics by which models are judged, and what their values lie between."""
+"""Metrics, for those who decide by them: what their values lie between, and which of two is better."""
 
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from pydantic import Field
+from airflow_mlops_provider.extensions import ExtensionPoint
 
-Metric = Literal["roc_auc", "average_precision"]  # gates and limits want a metric of which more is better
-RANGES: dict[str, tuple[float, float]] = {"roc_auc": (0.0, 1.0), "average_precision": (0.0, 1.0)}
-#: A limit that a metric may be held against, and a difference of two values; each metric above lies from 0 to 1.
-Value = Annotated[float, Field(ge=0, le=1)]
-Gain = Annotated[float, Field(ge=-1, le=1)]
-
-
-def is_value(metric: str, value: float) -> bool:
-    """Say whether a metric can have this value: NaN, infinities and what lies out of its range it can't."""
-    low, high = RANGES.get(metric, (-math.inf, math.inf))
-    return math.isfinite(value) and low <= value <= high
+#: Kinds of problems, each with its metrics. Finding one loads no numpy: declarations are checked while DAGs are parsed.
+PROBLEMS = ExtensionPoint(
+    "problem", "airflow_mlops_provider.problems", "PROBLEM", "airflow_mlops.problems", ("base", "statistics")
+)
 
 
-def is_gain(metric: str, value: float) -> bool:
-    """Say whether a difference of two of a metric's values can be this."""
-    low, high = RANGES.get(metric, (-math.inf, math.inf))
-    return math.isfinite(value) and abs(value) <= high - low
+@dataclass(frozen=True)
+class Metric:
+    """A metric: its name, its direction, and the range of its values."""
+
+    name: str
+    higher_is_better: bool = True
+    low: float = 0.0
+    high: float = 1.0
+
+    def allows(self, value: float) -> bool:
+        """Say whether the metric can have this value: NaN, infinities and what lies out of its range it can't."""
+        return math.isfinite(value) and self.low <= value <= self.high
+
+    def allows_gain(self, gain: float) -> bool:
+        """Say whether a difference of two of its values can be this."""
+        return math.isfinite(gain) and abs(gain) <= self.high - self.low
+
+    def better(self, value: float, other: float) -> bool:
+        """Say whether a value is better than another one; an equal one is not."""
+        return value > other if self.higher_is_better else value < other
+
+    def meets(self, value: float, limit: float) -> bool:
+        """Say whether a value is at least as good as a limit."""
+        return value >= limit if self.higher_is_better else value <= limit
+
+    @property
+    def missed(self) -> str:
+        """On which side of a limit a value lies that does not meet it."""
+        return "below" if self.higher_is_better else "above"
+
+
+def metric_of(problem: str, name: str) -> Metric:
+    """Return a metric of a kind of problem. :raises UnknownNameError: if there is no such problem or metric."""
+    metric: Metric = PROBLEMS.find(problem).metric(name)
+    return metric
+
+
+def check_limits(metric: Metric, limits: Mapping[str, float | None], gains: Mapping[str, float]) -> None:
+    """Make sure that some declared limits lie within the metric's range; None is no limit.
+
+    :raises ValueError: naming the limits that no value could meet, or none could miss.
+    """
+    wrong = {field: limit for field, limit in limits.items() if limit is not None and not metric.allows(limit)}
+    wrong |= {field: gain for field, gain in gains.items() if not metric.allows_gain(gain)}
+    if wrong:
+        given = ", ".join(f"{field}={value:g}" for field, value in wrong.items())
+        raise ValueError(f"{given} can't be: {metric.name} lies from {metric.low:g} to {metric.high:g}")

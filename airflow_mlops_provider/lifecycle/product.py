@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, model_validator
 
 from airflow_mlops_provider.lifecycle.code import Code
 from airflow_mlops_provider.lifecycle.frozen import Frozen
-from airflow_mlops_provider.lifecycle.metrics import Gain, Metric
-from airflow_mlops_provider.lifecycle.metrics import Value as MetricValue
+from airflow_mlops_provider.lifecycle.metrics import Metric, check_limits, metric_of
 from airflow_mlops_provider.lifecycle.search.declaration import Search
 from airflow_mlops_provider.lifecycle.search.retuning import Retuning
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME, Column
@@ -104,16 +103,16 @@ class Windows(Frozen):
 
 
 class Gates(Frozen):
-    """What a model version must show before production.
+    """What a model version must show before production. Of a metric of which less is better, "least" means "most".
 
     :param min_metric: the least metric on the evaluation window.
-    :param min_gain: the least gain over the champion on the same window; negative allows a small loss.
+    :param min_gain: by how much it must be better than the champion on the same window; negative allows a small loss.
     :param min_slice: the least metric in each slice of at least ``slice_rows`` rows; None for no such gate.
     """
 
-    min_metric: MetricValue
-    min_gain: Gain = 0.0
-    min_slice: MetricValue | None = None
+    min_metric: float
+    min_gain: float = 0.0
+    min_slice: float | None = None
     slice_rows: int = 1000
 
 
@@ -123,13 +122,13 @@ class Monitoring(Frozen):
     :param drift_share: share of drifted model inputs, 0 to 1.
     :param prediction_drift: distance of the predictions' distribution from the training window's (Wasserstein,
         normed by the reference's standard deviation).
-    :param min_metric: the metric on arrived labels below which the live model is too bad.
+    :param min_metric: the metric on arrived labels that the live model must reach.
     :param sample: rows drawn from each side for the drift report.
     """
 
     drift_share: float = Field(default=0.5, ge=0, le=1)
     prediction_drift: float = Field(default=0.3, ge=0)
-    min_metric: MetricValue | None = None
+    min_metric: float | None = None
     sample: int = Field(default=5000, ge=100)
 
 
@@ -202,11 +201,12 @@ class Data(Frozen):
 class Shape(Frozen):
     """The columns of a row on its way to the model: what a caller gives, what the feature store adds, the truth.
 
-    :param name: the product's.
+    :param name, problem: the product's.
     :param request: the columns, with types, that a caller gives for each row beside ``event_time``.
     """
 
     name: Name
+    problem: str
     views: tuple[View, ...]
     request: dict[Column, DataType]
     label: LabelColumns
@@ -279,7 +279,7 @@ class EvaluationSettings(Frozen):
     :param slices: request columns by which the evaluation is broken down.
     """
 
-    metric: Metric = "roc_auc"
+    metric: str = "roc_auc"
     baseline: Column | None = None
     slices: tuple[Column, ...] = ()
     gates: Gates
@@ -295,7 +295,7 @@ class MLProduct(Frozen):
 
     name: Name
     goal: str
-    problem: Literal["binary_classification"]
+    problem: str
     business: Business
     schedule: Schedule
     data: Data
@@ -318,7 +318,20 @@ class MLProduct(Frozen):
         leaked = sorted((hidden | {self.label.column, self.label.known_at}) & set(request))
         if leaked:
             raise ValueError(f"request columns {leaked} are known only after the prediction is asked for")
+        gates = self.evaluation.gates
+        limits = {
+            "evaluation.gates.min_metric": gates.min_metric,
+            "evaluation.gates.min_slice": gates.min_slice,
+            "monitoring.min_metric": self.monitoring.min_metric,
+            "search.target": self.search.target if self.search else None,
+        }
+        check_limits(self.metric, limits, {"evaluation.gates.min_gain": gates.min_gain})
         return self
+
+    @property
+    def metric(self) -> Metric:
+        """The metric by which models are judged: its direction and range."""
+        return metric_of(self.problem, self.evaluation.metric)
 
     @property
     def requires(self) -> tuple[str, ...]:
@@ -330,7 +343,9 @@ class MLProduct(Frozen):
     def shape(self) -> Shape:
         """The columns of a row on its way to the model."""
         label = LabelColumns(column=self.label.column, known_at=self.label.known_at)
-        return Shape(name=self.name, views=self.features.views, request=self.features.request, label=label)
+        return Shape(
+            name=self.name, problem=self.problem, views=self.features.views, request=self.features.request, label=label
+        )
 
     @property
     def scoring(self) -> Scoring:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from airflow_mlops_provider.exceptions import IntegrityError
 from airflow_mlops_provider.lifecycle.frozen import Frozen, digest
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.plain import Json
@@ -55,18 +56,33 @@ class ModelVersion(Reference):
     version: int
 
 
+#: What our reports are about, and so what "passed" means: expectations met; the naive baseline cleared; drift, or the
+#: metric, within its limit; the trial not failed; a winner, or a retuned model, worth having; exported; all agrees.
+About = Literal[
+    "expectations", "evaluation", "drift", "performance", "trial", "search", "retuning", "export", "deployment"
+]
+
+
 class Report(Reference):
     """A judgement with its evidence.
 
-    :param passed: what the judgement says.
+    :param about: what is judged, of ours one of ``About``; None in reports of releases that didn't say.
+    :param passed: what the judgement says. Who acts on it takes it from :meth:`verdict`.
     :param broken: one short line for each thing that did not hold.
     :param page: file name of the page that a person reads, inside ``uri``.
     """
 
     kind: Literal["report"] = "report"
+    about: str | None = None
     passed: bool
     broken: tuple[str, ...] = ()
     page: str | None = None
+
+    def verdict(self, about: About) -> bool:
+        """Return whether it passed. :raises IntegrityError: if it is a report about something else."""
+        if self.about not in (None, about):
+            raise IntegrityError(f"{self.uri} is a report about {self.about}, not about {about}")
+        return self.passed
 
 
 AnyReference = Annotated[Dataset | DatasetList | Model | ModelVersion | Report, Field(discriminator="kind")]

@@ -66,7 +66,7 @@ class ModelRetuneOperator(JobOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the reference to the evaluation that counts."""
-        decision = judge(self.recorded(), self.product.evaluation.gates)
+        decision = judge(self.recorded(), self.product.evaluation.gates, self.product.metric)
         model: dict[str, Any] = self.model
         report: dict[str, Any] = self.evaluation
         if decision.passed:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, Param
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
-from pydantic import ValidationError
 
 from airflow_mlops_provider.backends.extras import lacking
+from airflow_mlops_provider.lifecycle.metrics import check_limits
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
+from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.lifecycle.search.declaration import MOST_TRIALS, Algorithm, Criteria
 from airflow_mlops_provider.operators.base import JobOperator
 from airflow_mlops_provider.operators.events import artifact_store
@@ -68,9 +69,11 @@ def criteria_of(product: MLProduct, context: Context) -> Criteria:
         raise AirflowFailException(f"product {product.name!r} declares no search")
     given = {name: context["params"][name] for name in FORM if name in context["params"]}
     try:
-        return product.search.criteria(**given)
-    except ValidationError as error:
+        criteria = product.search.criteria(**given)
+        check_limits(product.metric, {"target": criteria.target}, {})
+    except ValueError as error:
         raise AirflowFailException(f"this search can't stop so: {error}") from None
+    return criteria
 
 
 class ExperimentPlanDataOperator(BaseOperator):
@@ -219,6 +222,7 @@ class ExperimentExportSettingsOperator(JobOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Export the winner. :raises AirflowSkipException: if there is none that is worth it, saying why."""
-        if not self.search["passed"]:
-            raise AirflowSkipException("; ".join(self.search["broken"]))
+        report = Report.model_validate(self.search)
+        if not report.verdict("search"):
+            raise AirflowSkipException("; ".join(report.broken))
         return super().execute(context)

@@ -10,7 +10,7 @@ from airflow.sdk import AssetAlias, BaseOperator
 
 from airflow_mlops_provider import assets
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.monitoring import feedback
+from airflow_mlops_provider.lifecycle.monitoring import feedback, limits
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import Dataset, Report, parse_reference
 from airflow_mlops_provider.operators.base import identity
@@ -44,12 +44,13 @@ class FeedbackSendSignalOperator(BaseOperator):
         from airflow_mlops_provider.storage.undone import judge
 
         seen = self.observation()
-        lines = feedback.crossed(seen, self.product.monitoring)
+        metric = self.product.metric
+        lines = limits.crossed(seen, self.product.monitoring, metric)
         extra = {**seen.to_json(), "crossed": list(lines), "lineage": self.lineage(context)}
         # Kept before the event is sent: who is woken by it looks there, and takes no event's word.
         predictions = Dataset.model_validate(self.predictions)
         of = {"predictions": predictions.hash, "features": predictions.facts.get("features", "")}
-        judge(artifact_store(), self.product.name, feedback.Judgement(observation=seen, crossed=lines, **of))
+        judge(artifact_store(), self.product.name, limits.Judgement(observation=seen, crossed=lines, **of))
         if lines:
             self.log.warning("limits crossed in %s: %s", seen.interval, "; ".join(lines))
             context["outlet_events"][alias(self.product.name)].add(assets.drift(self.product), extra=extra)
@@ -76,22 +77,10 @@ class FeedbackSendSignalOperator(BaseOperator):
         self.log.warning("%s", made.missing)
         return report
 
-    def observation(self) -> feedback.Observation:
+    def observation(self) -> limits.Observation:
         """Return what the two reports saw, with links to them."""
-        drift, performance = self.recorded(self.drift), self.recorded(self.performance)
-        metric = performance.facts["metric"]
-        return feedback.Observation(
-            interval=Interval.model_validate(self.predictions["interval"]),
-            version=drift.facts["version"],
-            drift_share=drift.facts["share"],
-            prediction_drift=drift.facts["prediction"],
-            metric=metric["value"] if metric else None,
-            evidence={
-                "drift": f"{drift.uri}/{drift.page}",
-                "performance": f"{performance.uri}/{performance.page}",
-                "drifted": drift.facts["drifted"],
-            },
-        )
+        interval = Interval.model_validate(self.predictions["interval"])
+        return limits.Observation.of(interval, self.recorded(self.drift), self.recorded(self.performance))
 
 
 def alias(product: str) -> AssetAlias:

@@ -1,1 +1,23 @@
-"""What a kind of problem decides: labels, metrics, baseline, intervals."""
+"""What a kind of problem decides: labels, metrics and their direction, baseline, intervals, predictions, value.
+
+A kind of problem is one module in this folder, or one elsewhere that a declaration names by ``package.module:Object``
+or an entry point: it is imported while DAGs are parsed, and so loads numpy and pandas only inside its functions.
+"""
+
+from __future__ import annotations
+
+from airflow_mlops_provider.exceptions import ConfigurationError
+from airflow_mlops_provider.lifecycle.metrics import PROBLEMS
+from airflow_mlops_provider.problems.base import Problem
+
+
+def find(name: str) -> Problem:
+    """Return the kind of problem of that name.
+
+    :raises UnknownNameError: if there is none; the message lists the known names.
+    :raises ConfigurationError: if what has that name is something else.
+    """
+    problem = PROBLEMS.find(name)
+    if not isinstance(problem, Problem):
+        raise ConfigurationError(f"{name!r} names {problem!r:.200}, which is no Problem")
+    return problem

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeGuard
 
+from airflow_mlops_provider.lifecycle.monitoring.limits import reached
 from airflow_mlops_provider.lifecycle.release.gates import Estimate
 from airflow_mlops_provider.render import drawing
 from airflow_mlops_provider.render.drawing import Scale, bar, columns, dot, label, scale_of, svg
@@ -54,7 +55,7 @@ def shares(names: Sequence[str], values: Sequence[float | None], limit: float, p
 
 def share(x: float, half: float, y: Scale, value: float, limit: float, name: str) -> Html:
     """Return the bar of a share around ``x``, marked where it reaches the limit."""
-    kind = "bar over" if value >= limit else "bar"
+    kind = "bar over" if reached(value, limit) else "bar"
     return bar((x - half, y(value)), (x + half, y(0)), kind, f"{name}: {value:.0%}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from airflow_mlops_provider import problems
 from airflow_mlops_provider.backends import environment
 from airflow_mlops_provider.backends.models import base as models
 from airflow_mlops_provider.lifecycle.frozen import digest
@@ -57,7 +58,10 @@ def code_hashes(spec: JobSpec, job: AnyJob) -> dict[str, str]:
     users = {name.partition(":")[0] for name in job.code(spec).values()}
     flavors = [*models.FLAVORS] if job.predicts else [trainer.flavor for trainer in job.trainers(spec)]
     begin = {job.module, *users, *(module for name in flavors for module in models.modules_of(name))}
-    return {module: code.source_hash(module) for module in sorted(set().union(*map(code.closure, begin)))}
+    modules = set().union(*map(code.closure, begin))
+    if problems.__name__ in modules and (problem := job.problem(spec)):  # which is found by its name, not imported
+        modules |= code.closure(type(problems.find(problem)).__module__)
+    return {module: code.source_hash(module) for module in sorted(modules)}
 
 
 def packages(spec: JobSpec, job: AnyJob) -> tuple[str, ...]:

@@ -180,8 +180,7 @@ def closure(module_name: str) -> set[str]:
 def _decides(module_name: str) -> bool:
     package, _, below = module_name.partition(".")
     if package == OURS:
-        carries = any(f"{below}.".startswith(f"{room}.") for room in PLUMBING)
-        return not carries and source_file(module_name).name != "__init__.py"
+        return bool(below) and not any(f"{below}.".startswith(f"{room}.") for room in PLUMBING)
     return below != "product"
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.code import named_code
-from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.product import MLProduct, Shape
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.lifecycle.references import Dataset, Reference
 from airflow_mlops_provider.lifecycle.stages import Stage
@@ -74,6 +74,12 @@ class JobDefinition(Generic[InputsT, SettingsT, ParamsT]):
     def trainers(self, spec: JobSpec) -> list[Trainer]:
         """Return the trainers that the job may use."""
         return list(_trainers(self._read(self.settings, spec.settings, "setting")))
+
+    def problem(self, spec: JobSpec) -> str | None:
+        """Return the kind of problem that the job works on; None if it makes no difference to it."""
+        settings: Any = self._read(self.settings, spec.settings, "setting")
+        shape = getattr(settings, "shape", None) or getattr(settings, "scoring", None)
+        return shape.problem if isinstance(shape, Shape) else None
 
     def code(self, spec: JobSpec) -> dict[str, str]:
         """Return the users' functions that the job calls, by the field that names them."""

@@ -255,7 +255,7 @@ class _Attempt:
         if self.job.result is Dataset:
             fields = {"interval": self.spec.interval}
         elif self.job.result is Report:
-            fields = {"passed": made.passed, "broken": made.broken, "page": made.page}
+            fields = {"about": self.job.makes, "passed": made.passed, "broken": made.broken, "page": made.page}
         elif self.job.result is ModelVersion:
             fields = {"name": self.spec.product, "version": made.version}
         return self.job.result(uri=uri, hash=content, facts=made.facts, **fields)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from airflow_mlops_provider.lifecycle.monitoring.feedback import Judgement
+from airflow_mlops_provider.lifecycle.monitoring.limits import Judgement
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.storage.intervals import Store, current

@@ -44,7 +44,7 @@ class _Worth(BaseModel):
 
 class _Performance(BaseModel):
     metric: Estimate | None
-    value: _Worth
+    value: _Worth | None
 
 
 class _Evaluated(BaseModel):

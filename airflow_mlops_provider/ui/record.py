@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Literal
 
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.monitoring import feedback
+from airflow_mlops_provider.lifecycle.monitoring import feedback, limits
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
@@ -158,15 +158,9 @@ class ProductRecord:
     def _monitored(self, interval: Interval, drift: Report | None, performance: Report | None) -> Monitored:
         if drift is None:
             return Monitored(interval, drift, performance, ())
-        metric = performance.facts["metric"] if performance else None
-        observation = feedback.Observation(
-            interval=interval,
-            version=drift.facts["version"],
-            drift_share=drift.facts["share"],
-            prediction_drift=drift.facts["prediction"],
-            metric=metric["value"] if metric else None,
-        )
-        return Monitored(interval, drift, performance, feedback.crossed(observation, self.product.monitoring))
+        observation = limits.Observation.of(interval, drift, performance)
+        crossed = limits.crossed(observation, self.product.monitoring, self.product.metric)
+        return Monitored(interval, drift, performance, crossed)
 
 
 def _hashes(manifest: Manifest) -> Iterable[str]:

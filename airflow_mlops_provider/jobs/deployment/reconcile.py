@@ -41,7 +41,7 @@ class Params(JobParams):
 Context = JobContext[JobInputs, Settings, Params]
 
 
-@job(stage=Stage.DEPLOYMENT, makes="reconciliation", result=Report, side_effects=True)
+@job(stage=Stage.DEPLOYMENT, makes="deployment", result=Report, side_effects=True)
 def reconcile(context: Context) -> JobResult:
     """Bring a product's deployment to one truth, the ledger's; the report passes if nothing is left that differs."""
     with rollout.one_at_a_time(context):

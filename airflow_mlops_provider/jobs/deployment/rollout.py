@@ -11,7 +11,7 @@ from airflow_mlops_provider.lifecycle.frozen import digest
 from airflow_mlops_provider.lifecycle.product import Scoring
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, Services
 from airflow_mlops_provider.lifecycle.references import ModelVersion
-from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status
+from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status, live_versions
 from airflow_mlops_provider.runtime.address import code_hashes
 from airflow_mlops_provider.runtime.context import AnyContext
 from airflow_mlops_provider.runtime.registry import find_job
@@ -56,9 +56,7 @@ def enter(context: AnyContext, version: ModelVersion, url: str) -> LedgerEntry:
 
 def others_live(ledger: Ledger, version: ModelVersion) -> list[ModelVersion]:
     """Return the versions that the ledger calls live beside one."""
-    newest = {entry.version.version: entry for entry in ledger.entries()}
-    live = [entry.version for entry in newest.values() if entry.status is Status.LIVE]
-    return [other for other in live if other.version != version.version]
+    return [other for other in live_versions(ledger.entries()) if other.version != version.version]
 
 
 def start(context: AnyContext) -> str:

@@ -34,7 +34,7 @@ class Inputs(JobInputs):
 
 
 class Settings(JobSettings):
-    metric: Annotated[Metric, ProductField("evaluation.metric")]
+    metric: Annotated[Metric, ProductField("metric")]
     algorithms: Annotated[tuple[Algorithm, ...], ProductField("search.algorithms")]
     seed: Annotated[int, ProductField("search.seed")]
 
@@ -58,7 +58,7 @@ def conclude(context: Context) -> JobResult:
     study = study_of(context, context.params.study)
     opened = opened_search(study)
     trials = [trial for trial in study.trials() if trial.slot < criteria.trials]
-    conclusion = concluded(criteria, trials, opened.baseline, opened.current)
+    conclusion = concluded(criteria, trials, opened.baseline, opened.current, settings.metric)
     write(context, conclusion, trials, opened)
     decide(context, study)
     study.note("stopped", {"kind": conclusion.kind, "reason": conclusion.stopped})
@@ -67,7 +67,7 @@ def conclude(context: Context) -> JobResult:
     context.log.info("%s stopped: %s", study.name, conclusion.stopped)
     for line in conclusion.broken:
         context.log.warning("nothing to export: %s", line)
-    best = {settings.metric: facts["best"]["value"]} if facts["best"] else {}
+    best = {settings.metric.name: facts["best"]["value"]} if facts["best"] else {}
     return JobResult(
         facts=facts,
         metrics={"trials": float(conclusion.ended), **best},
@@ -86,7 +86,9 @@ def facts_of(context: Context, conclusion: Conclusion, opened: OpenedSearch) -> 
         "stopped": conclusion.stopped,
         "stopped_by": conclusion.kind,
         "trials": conclusion.ended,
-        "best": winner(context.settings.metric, conclusion.best, algorithms_of(context.settings.algorithms, opened)),
+        "best": winner(
+            context.settings.metric.name, conclusion.best, algorithms_of(context.settings.algorithms, opened)
+        ),
         "baseline": opened.baseline,
         "current": conclusion.current,
         "left_out": opened.left_out,
@@ -111,7 +113,7 @@ def write(context: Context, conclusion: Conclusion, trials: Sequence[Trial], ope
     limits = {"baseline": opened.baseline, "current": conclusion.current, "target": context.params.criteria.target}
     summary = SearchSummary(
         title=f"{context.product}: search {opened.study}",
-        metric=context.settings.metric,
+        metric=context.settings.metric.name,
         stopped=conclusion.stopped,
         trials=trials,
         algorithms=algorithms_of(context.settings.algorithms, opened),
@@ -128,6 +130,6 @@ def log_to_mlflow(context: Context, facts: dict[str, Any]) -> None:
     """Keep the end with the study's run: tags, the best value, and the report's files."""
     best, stopped, kind = facts["best"] or {}, facts["stopped"], facts["stopped_by"]
     tags = {"mlops.stopped": stopped, "mlops.stopped_by": kind, "mlops.best_trial": str(best.get("trial"))}
-    values = {f"best_{context.settings.metric}": best["value"]} if best else {}
+    values = {f"best_{context.settings.metric.name}": best["value"]} if best else {}
     files = [context.folder / name for name in (PAGE, CHART, TRIALS)]
     mlflow_of(context, facts["study"]).conclude(facts["mlflow_run"], tags, values, files)

@@ -58,7 +58,7 @@ class Settings(JobSettings):
 Context = JobContext[Inputs, Settings, JobParams]
 
 
-@job(stage=Stage.EXPERIMENTATION, makes="exported settings", result=Report, services=("source",), side_effects=True)
+@job(stage=Stage.EXPERIMENTATION, makes="export", result=Report, services=("source",), side_effects=True)
 def export_settings(context: Context) -> JobResult:
     """Write ``settings.json``, commit it on the study's branch, and open a pull request where the forge has them."""
     search: Report = context.inputs.search

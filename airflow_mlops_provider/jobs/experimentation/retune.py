@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any
 
+from airflow_mlops_provider import problems
 from airflow_mlops_provider.backends.search.optuna.study import SearchStudy
 from airflow_mlops_provider.exceptions import JobError, SourceDataError
 from airflow_mlops_provider.jobs.experimentation.holdout import split
@@ -43,7 +44,7 @@ class Inputs(JobInputs):
 class Settings(JobSettings):
     scoring: Scoring
     trainer: Annotated[Trainer, ProductField("training.trainer")]
-    metric: Annotated[Metric, ProductField("evaluation.metric")]
+    metric: Annotated[Metric, ProductField("metric")]
     baseline: Annotated[Column | None, ProductField("evaluation.baseline")]
     slices: Annotated[tuple[Column, ...], ProductField("evaluation.slices")]
     slice_rows: Annotated[int, ProductField("evaluation.gates.slice_rows")]
@@ -68,7 +69,9 @@ def retune(context: Context) -> JobResult:
     context.log.info("%s", retuned.summary)
     tries = [trial.model_dump(mode="json", include=KEPT) for trial in trials]
     (context.folder / TRIES).write_text(json.dumps(tries, indent=1, sort_keys=True, allow_nan=False))
-    (context.folder / PAGE).write_text(_page(f"{context.product}: retuning", settings.metric, trials, retuned.summary))
+    (context.folder / PAGE).write_text(
+        _page(f"{context.product}: retuning", settings.metric.name, trials, retuned.summary)
+    )
     return JobResult(
         facts={**retuned.to_json(), **_train_again(context, retuned)},
         metrics={name: value for name in ("fixed", "best") if (value := getattr(retuned, name)) is not None},
@@ -83,14 +86,14 @@ def search(context: Context, algorithm: Algorithm) -> tuple[list[Trial], str]:
     settings, limits = context.settings, context.settings.retuning
     rows, label = context.read(context.inputs.training_set, "train"), settings.scoring.label
     try:
-        parts = split(rows, HOLDOUT, label=label.column, known_at=label.known_at)
+        parts = split(rows, HOLDOUT, problems.find(settings.scoring.problem), label)
     except SourceDataError as error:
         return [], str(error)
     context.log.info("tries learn from %d rows and are judged on the %d after them", *map(len, parts))
     criteria = Criteria(trials=limits.trials + 1, minutes=limits.minutes)
-    study, trials = SearchStudy("retuning"), list[Trial]()
+    study, trials = SearchStudy("retuning", maximize=settings.metric.higher_is_better), list[Trial]()
     study.open(criteria.trials, first=(algorithm, algorithm.params_of(settings.trainer) or {}))
-    while (stopped := stop(criteria, trials)) is None:
+    while (stopped := stop(criteria, trials, settings.metric)) is None:
         trial = study.begin(len(trials), [algorithm], settings.trainer.seed)
         # At an address of its own: no try may go on from another one's checkpoints.
         checkpoints = partial(context.checkpoints, digest([context.address, trial.slot]))
@@ -136,7 +139,9 @@ def _run_job(
 
 def _log(context: Context, trial: Trial) -> None:
     name = f"try {trial.slot}" if trial.slot else "the fixed settings"
-    reached = f"{context.settings.metric} {trial.value:.4f}" if trial.value is not None else f"failed: {trial.reason}"
+    reached = (
+        f"{context.settings.metric.name} {trial.value:.4f}" if trial.value is not None else f"failed: {trial.reason}"
+    )
     context.log.info("%s: %s with %s, %.1f s", name, reached, trial.params, trial.seconds)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from airflow_mlops_provider import problems
 from airflow_mlops_provider.backends.extras import available
-from airflow_mlops_provider.jobs.evaluation.evaluate import naive
 from airflow_mlops_provider.jobs.experimentation.holdout import TIME, measure, split
 from airflow_mlops_provider.jobs.experimentation.study import (
     TRAIN,
@@ -36,7 +36,7 @@ class Inputs(JobInputs):
 class Settings(JobSettings):
     scoring: Scoring
     trainer: Annotated[Trainer, ProductField("training.trainer")]
-    metric: Annotated[Metric, ProductField("evaluation.metric")]
+    metric: Annotated[Metric, ProductField("metric")]
     baseline: Annotated[Column | None, ProductField("evaluation.baseline")]
     algorithms: Annotated[tuple[Algorithm, ...], ProductField("search.algorithms")]
     seed: Annotated[int, ProductField("search.seed")]
@@ -66,22 +66,22 @@ def search(context: Context) -> JobResult:
     """
     settings, label = context.settings, context.settings.scoring.label
     rows = context.read(context.inputs.training_set, TRAIN)
-    train, validate = split(rows, settings.validation, label=label.column, known_at=label.known_at)
+    problem = problems.find(settings.scoring.problem)
+    train, validate = split(rows, settings.validation, problem, label)
     context.write(train, TRAIN)
     context.write(validate, VALIDATE)
     algorithms, left_out = available(settings.algorithms)
     for name, why in left_out.items():
         context.log.warning("algorithm %s is left out: %s", name, why)
     current, name, cut = incumbent(algorithms, settings.trainer), study_name(context), str(validate[TIME].iloc[0])
+    naive = problem.baseline(train, validate, label.column, settings.baseline)
     opened = OpenedSearch(
         study=name,
         rows={TRAIN: len(train), VALIDATE: len(validate)},
         cut=cut,
         algorithms=tuple(algorithm.name for algorithm in algorithms),
         left_out=left_out,
-        baseline=measure(
-            settings.metric, validate[label.column], naive(label.column, settings.baseline, train, validate)
-        ),
+        baseline=measure(problem, settings.metric.name, validate[label.column], naive),
         current=0 if current else None,
         code=code_of(settings.algorithms, settings.scoring),
         run_id=log_to_mlflow(context, name, cut),
@@ -107,5 +107,10 @@ def log_to_mlflow(context: Context, study: str, cut: str) -> str:
         for algorithm in settings.algorithms
     }
     params = {"validation": settings.validation, "seed": settings.seed, "cut": cut, "space": space}
-    tags = {"dag_id": run.dag_id, "run_id": run.run_id, "task_id": run.task_id, "mlops.metric": context.settings.metric}
+    tags = {
+        "dag_id": run.dag_id,
+        "run_id": run.run_id,
+        "task_id": run.task_id,
+        "mlops.metric": context.settings.metric.name,
+    }
     return mlflow_of(context, study).open(params, tags, context.inputs.training_set)

@@ -64,7 +64,7 @@ def study_of(context: AnyContext, name: str) -> SearchStudy:
 
     if context.spec.services.search is None:
         raise ConfigurationError("this job was not given the database of searches; run it by its operator")
-    return SearchStudy(name, context.spec.services.search)
+    return SearchStudy(name, context.spec.services.search, maximize=context.settings.metric.higher_is_better)
 
 
 def opened_search(study: SearchStudy) -> OpenedSearch:
@@ -98,7 +98,7 @@ def check_code(known: dict[str, str], now: dict[str, str]) -> None:
 def decide(context: AnyContext, study: SearchStudy) -> Stop | None:
     """Return why the search takes no further trial, and keep that for the tasks to come; None if it goes on."""
     criteria = context.params.criteria
-    decision = stop(criteria, study.trials())
+    decision = stop(criteria, study.trials(), context.settings.metric)
     if decision:
         save_stop(context.store, context.product, study.name, criteria, decision)
     return decision

@@ -39,7 +39,7 @@ class Inputs(JobInputs):
 
 class Settings(JobSettings):
     scoring: Scoring
-    metric: Annotated[Metric, ProductField("evaluation.metric")]
+    metric: Annotated[Metric, ProductField("metric")]
     algorithms: Annotated[tuple[Algorithm, ...], ProductField("search.algorithms")]
     seed: Annotated[int, ProductField("search.seed")]
     validation: Annotated[float, ProductField("search.validation")]
@@ -80,7 +80,7 @@ def trial(context: Context) -> JobResult:
 
 def attempt(context: Context, study: SearchStudy, slot: int, opened: OpenedSearch) -> JobResult:
     """Run a slot's trial, unless it has ended, log it to MLflow, and return its report."""
-    settings, metric = context.settings, context.settings.metric
+    settings, metric = context.settings, context.settings.metric.name
     algorithms = algorithms_of(settings.algorithms, opened)
     trial = study.begin(slot, algorithms, settings.seed)
     assert trial.algorithm is not None

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops_provider import problems
 from airflow_mlops_provider.backends.extras import missing_extra
 from airflow_mlops_provider.backends.models import base as models
 from airflow_mlops_provider.exceptions import MissingExtraError, MLOpsError
@@ -77,10 +78,11 @@ def _score(
     checkpoints: Callable[[], Checkpoints],
 ) -> float:
     scoring = context.settings.scoring
+    problem = problems.find(scoring.problem)
     inputs, validation = (model_inputs(scoring, frame) for frame in split)
     learned, truth = (frame[scoring.label.column] for frame in split)
     reporting = {"validation": (validation, truth), "report": report} if report else {}
-    trained = fit(trainer, inputs, learned, checkpoints, **reporting)
+    trained = fit(trainer, problem, inputs, learned, checkpoints, **reporting)
     with tempfile.TemporaryDirectory(prefix="mlops-trial-") as folder:
         scores = models.save(trained, Path(folder), trainer.flavor, inputs).probabilities(validation)
-    return measure(context.settings.metric, truth, scores)
+    return measure(problem, context.settings.metric.name, truth, scores)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from airflow_mlops_provider import problems
 from airflow_mlops_provider.backends.models.inputs import check_names
 from airflow_mlops_provider.backends.tables.column_types import typed_table
 from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
@@ -20,7 +21,6 @@ from airflow_mlops_provider.lifecycle.product import DataType, Shape, View
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.lifecycle.source import Column, Source
 from airflow_mlops_provider.lifecycle.stages import Stage
-from airflow_mlops_provider.problems.labels import binary
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import job
@@ -128,16 +128,17 @@ def shaped(table: pa.Table, view: View, context: Context) -> pa.Table:
 
 
 def labelled_examples(context: Context, tables: Tables) -> pa.Table:
-    """Return the rows to predict: request columns, ``event_time``, the label as 0 and 1, and when it became known.
+    """Return the rows to predict: request columns, ``event_time``, the label, and when it became known.
 
     :raises ConfigurationError, SourceDataError: as :func:`typed`.
     """
     settings, label = context.settings, context.settings.shape.label
+    problem = problems.find(settings.shape.problem)
     frame = _frame(context.call(settings.examples)(tables, context.interval), settings.examples)
     types: dict[str, DataType] = {**settings.shape.request, TIME: "timestamp"}
-    types |= {label.column: "int64", label.known_at: "timestamp"}
+    types |= {label.column: problem.label_type, label.known_at: "timestamp"}
     frame = _select(frame, list(types), EXAMPLES).reset_index(drop=True)
-    frame[label.column] = binary(frame[label.column])
+    frame[label.column] = problem.labels(frame[label.column])
     # A whole number or a truth value is given with each request, so that here it may not be missing either.
     needed = [TIME, *(name for name, kind in settings.shape.request.items() if kind in {"int64", "bool"})]
     return typed_table(frame, types, EXAMPLES, [*settings.shape.entity_columns, TIME], needed)

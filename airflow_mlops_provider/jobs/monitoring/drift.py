@@ -7,10 +7,12 @@ from typing import Annotated
 from airflow_mlops_provider.backends.drift.evidently import drift as compare
 from airflow_mlops_provider.jobs.packages import TABLES
 from airflow_mlops_provider.jobs.serving.predict import INPUTS
-from airflow_mlops_provider.jobs.training.train import PREDICTION, REFERENCE
+from airflow_mlops_provider.jobs.training.train import REFERENCE
+from airflow_mlops_provider.lifecycle.monitoring.limits import crossed_by_drift
 from airflow_mlops_provider.lifecycle.product import Monitoring
 from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion, Report
 from airflow_mlops_provider.lifecycle.stages import Stage
+from airflow_mlops_provider.problems.base import PREDICTION
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import job
@@ -29,31 +31,31 @@ class Settings(JobSettings):
 Context = JobContext[Inputs, Settings, JobParams]
 
 
-@job(stage=Stage.MONITORING, makes="drift report", result=Report, packages=("evidently", *TABLES))
+@job(stage=Stage.MONITORING, makes="drift", result=Report, packages=("evidently", *TABLES))
 def drift(context: Context) -> JobResult:
     """Write Evidently's page and figures; the report passes while no drift limit is crossed."""
-    settings, predictions = context.settings, context.inputs.predictions
-    found = compare(
+    limits, predictions = context.settings.monitoring, context.inputs.predictions
+    measured = compare(
         context.read(context.inputs.version, REFERENCE),
         context.read(predictions, INPUTS),
         prediction=PREDICTION,
         folder=context.folder,
-        sample=settings.monitoring.sample,
-        seed=settings.seed,
+        sample=limits.sample,
+        seed=context.settings.seed,
     )
-    drifted = sorted(name for name, column in found.columns.items() if column["drifted"] and name != PREDICTION)
-    limits = settings.monitoring
-    context.log.info("%.0f %% of inputs drifted, predictions by %.3f", 100 * found.share, found.prediction)
+    context.log.info("%.0f %% of inputs drifted, predictions by %.3f", 100 * measured.share, measured.prediction)
+    columns = measured.columns.items()
+    crossed = crossed_by_drift(measured.share, measured.prediction, limits)
     return JobResult(
         facts={
-            "share": found.share,
-            "prediction": found.prediction,
-            "drifted": drifted,
-            "missing": found.missing,
+            "share": measured.share,
+            "prediction": measured.prediction,
+            "drifted": sorted(name for name, column in columns if column["drifted"] and name != PREDICTION),
+            "missing": measured.missing,
             "version": predictions.facts["version"],
         },
-        metrics={"drift_share": found.share, "prediction_drift": found.prediction},
-        passed=found.share < limits.drift_share and found.prediction < limits.prediction_drift,
-        broken=tuple(drifted),
-        page=found.page,
+        metrics={"drift_share": measured.share, "prediction_drift": measured.prediction},
+        passed=not crossed,
+        broken=crossed,
+        page=measured.page,
     )

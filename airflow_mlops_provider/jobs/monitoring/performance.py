@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
+from airflow_mlops_provider import problems
 from airflow_mlops_provider.exceptions import IntegrityError
 from airflow_mlops_provider.jobs.features.compute import EXAMPLES
 from airflow_mlops_provider.jobs.packages import TABLES
 from airflow_mlops_provider.jobs.serving.predict import PREDICTIONS
-from airflow_mlops_provider.jobs.training.train import PREDICTION
 from airflow_mlops_provider.lifecycle.metrics import Metric
+from airflow_mlops_provider.lifecycle.monitoring.limits import crossed_by_metric
 from airflow_mlops_provider.lifecycle.product import Shape, Value
 from airflow_mlops_provider.lifecycle.references import Dataset, Report
+from airflow_mlops_provider.lifecycle.release.gates import Estimate
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.problems import statistics
+from airflow_mlops_provider.problems.base import PREDICTION, Problem
 from airflow_mlops_provider.render.reports import performance_page
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
@@ -23,7 +26,6 @@ from airflow_mlops_provider.runtime.definition import job
 if TYPE_CHECKING:
     import pandas as pd
 
-REPEATS = 200
 PAGE = "performance.html"
 ENOUGH = 100
 
@@ -35,7 +37,7 @@ class Inputs(JobInputs):
 
 class Settings(JobSettings):
     shape: Shape
-    metric: Annotated[Metric, ProductField("evaluation.metric")]
+    metric: Annotated[Metric, ProductField("metric")]
     seed: Annotated[int, ProductField("training.trainer.seed")]
     value: Annotated[Value, ProductField("business.value")]
     min_metric: Annotated[float | None, ProductField("monitoring.min_metric")]
@@ -44,25 +46,32 @@ class Settings(JobSettings):
 Context = JobContext[Inputs, Settings, JobParams]
 
 
-@job(stage=Stage.MONITORING, makes="performance report", result=Report, packages=("numpy", *TABLES))
+@job(stage=Stage.MONITORING, makes="performance", result=Report, packages=("numpy", *TABLES))
 def performance(context: Context) -> JobResult:
     """Write ``performance.json`` and a page; predictions whose truth is still out are counted, not guessed."""
-    settings = context.settings
+    settings, columns = context.settings, context.settings.shape.label
+    metric, problem = settings.metric, problems.find(settings.shape.problem)
     frame = with_truth(context)
-    arrived = frame[frame[settings.shape.label.known_at] < context.interval.end]
-    figures = judged(settings, arrived)
-    figures.update(arrived=len(arrived), pending=len(frame) - len(arrived), value=realised_value(settings, arrived))
+    arrived = frame[frame[columns.known_at] < context.interval.end]
+    label, score = arrived[columns.column], arrived[PREDICTION]
+    estimate = measured(problem, metric.name, label, score, settings.seed)
+    figures = {
+        "metric": estimate.to_json() if estimate else None,
+        "arrived": len(arrived),
+        "pending": len(frame) - len(arrived),
+        "value": problem.realised_value(settings.value, label, score),
+    }
     (context.folder / "performance.json").write_text(json.dumps(figures, indent=1, allow_nan=False))
-    (context.folder / PAGE).write_text(
-        performance_page(context.product, settings.metric, str(context.interval), figures)
-    )
-    context.log.info("%s on %d arrived labels: %s", settings.metric, len(arrived), figures["metric"])
-    least = settings.min_metric
-    metric = figures["metric"]["value"] if figures["metric"] else None
+    page = performance_page(context.product, metric.name, str(context.interval), figures)
+    (context.folder / PAGE).write_text(page, "utf-8")
+    context.log.info("%s on %d arrived labels: %s", metric.name, len(arrived), estimate)
+    value = estimate.value if estimate else None
+    crossed = crossed_by_metric(value, settings.min_metric, metric)
     return JobResult(
         facts=figures,
-        metrics={settings.metric: metric} if metric is not None else {},
-        passed=least is None or metric is None or metric >= least,
+        metrics={metric.name: value} if value is not None else {},
+        passed=not crossed,
+        broken=crossed,
         page=PAGE,
         seed=settings.seed,
     )
@@ -70,36 +79,18 @@ def performance(context: Context) -> JobResult:
 
 def with_truth(context: Context) -> pd.DataFrame:
     """Return the predictions beside their label and when it became known; both come row by row from one interval."""
-    settings = context.settings
+    columns = context.settings.shape.label
     predictions = context.read(context.inputs.predictions, PREDICTIONS)
-    truth = context.read(context.inputs.features, EXAMPLES)[
-        [settings.shape.label.column, settings.shape.label.known_at]
-    ]
+    truth = context.read(context.inputs.features, EXAMPLES)[[columns.column, columns.known_at]]
     if len(truth) != len(predictions):
         raise IntegrityError(f"{len(predictions)} predictions for {len(truth)} examples; run batch inference again")
     return predictions.join(truth)
 
 
-def judged(settings: Settings, arrived: pd.DataFrame) -> dict[str, Any]:
-    """Return the metric with its interval, or None while too few labels of both classes have arrived."""
-    label = arrived[settings.shape.label.column].dropna()
-    if len(label) < ENOUGH or label.nunique() < 2:
-        return {"metric": None}
-    scores = {"live": arrived.loc[label.index, PREDICTION].to_numpy()}
-    found = statistics.bootstrap(label.to_numpy(), scores, settings.metric, REPEATS, settings.seed)["live"]
-    return {"metric": {"value": found.value, "low": found.low, "high": found.high}}
-
-
-def realised_value(settings: Settings, arrived: pd.DataFrame) -> dict[str, Any]:
-    """Return what the alarms were worth, given wherever one pays on average, in the product's currency."""
-    value, truth = settings.value, arrived[settings.shape.label.column] == 1
-    alarm = arrived[PREDICTION] >= value.threshold
-    hits = int((alarm & truth).sum())
-    false_alarms = int(alarm.sum()) - hits
-    return {
-        "hits": hits,
-        "recall": hits / max(1, int(truth.sum())),
-        "false_alarms": false_alarms,
-        "amount": hits * value.per_hit - false_alarms * value.per_false_alarm,
-        "currency": value.currency,
-    }
+def measured(problem: Problem, metric: str, label: pd.Series, score: pd.Series, seed: int) -> Estimate | None:
+    """Return the metric with its interval; None while too few labels have arrived to judge by."""
+    known = label.dropna()
+    if problem.unfit(known, ENOUGH):
+        return None
+    scores = {"live": score.loc[known.index].to_numpy()}
+    return statistics.bootstrap(problem, metric, known.to_numpy(), scores, seed)["live"]

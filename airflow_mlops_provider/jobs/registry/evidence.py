@@ -1,4 +1,4 @@
-"""What a version's way to production rests on: the records of its making, opened by hash, not what is said of them."""
+"""The evidence for a version: the records of its training, evaluation and validation, opened by address and hash."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EVALUATION = "evaluation.json"
 class Training:
     """How a model was made.
 
-    :param model: the model as the record of its training tells of it.
+    :param model: the model as the record of its training has it.
     :param training_set: what it was trained on, as that record names it.
     """
 
@@ -50,18 +50,20 @@ def evaluated(context: AnyContext, report: Report, training: Training) -> Evalua
     record = _record(context, report, "evaluate")
     _same(record, "model", training.model)
     _same(record, "training_set", training.training_set)
-    found = _read(context, report)
-    told = record.result.facts.get("evaluation") if record.result else None
-    if found.model_dump_json() != Evaluation.model_validate(told, extra="ignore").model_dump_json():
+    evaluation = _read(context, report)
+    recorded = record.result.facts.get("evaluation") if record.result else None
+    if evaluation.model_dump_json() != Evaluation.model_validate(recorded, extra="ignore").model_dump_json():
         raise IntegrityError(f"{report.uri}/{EVALUATION} has other figures than the record of the evaluation")
-    if found.metric != context.settings.metric:
-        raise TransitionError(f"{report.uri} judges by {found.metric}, the product by {context.settings.metric}")
-    _champion(context, record, found)
-    return found
+    if evaluation.metric != context.settings.metric.name:
+        raise TransitionError(
+            f"{report.uri} judges by {evaluation.metric}, the product by {context.settings.metric.name}"
+        )
+    _champion(context, record, evaluation)
+    return evaluation
 
 
 def validated(context: AnyContext, report: Report, training: Training) -> Report:
-    """Return the validation of a training set, as its record tells of it.
+    """Return the validation of a training set, as its record has it.
 
     :raises TransitionError: if it is of other data than the model was trained on.
     :raises IntegrityError: if its files are not those that were recorded.
@@ -88,13 +90,13 @@ def _record(context: AnyContext, reference: Reference, job: str) -> Manifest:
     return record
 
 
-def _champion(context: AnyContext, record: Manifest, found: Evaluation) -> None:
-    """Make sure that what a challenger was compared with is the version that it is called."""
+def _champion(context: AnyContext, record: Manifest, evaluation: Evaluation) -> None:
+    """Make sure that what a challenger was compared with is the version whose number the evaluation names."""
+    number = evaluation.champion_version
     for given in _references(record, "champion"):
         entries = Ledger(context.store, context.product).entries()
-        known = {entry.version.hash for entry in entries if entry.version.version == found.champion_version}
-        if given.hash not in known:
-            raise TransitionError(f"the evaluation's champion {given.hash} is not version {found.champion_version}")
+        if given.hash not in {entry.version.hash for entry in entries if entry.version.version == number}:
+            raise TransitionError(f"the evaluation's champion {given.hash} is not version {number}")
 
 
 def _same(record: Manifest, role: str, wanted: Reference) -> None:
@@ -105,10 +107,10 @@ def _same(record: Manifest, role: str, wanted: Reference) -> None:
 
 
 def _given(record: Manifest, role: str) -> tuple[Reference, ...]:
-    found = _references(record, role)
-    if len(found) != 1:
-        raise TransitionError(f"the record of {record.spec.job} {record.address} names {len(found)} of {role!r}, not 1")
-    return found
+    given = _references(record, role)
+    if len(given) != 1:
+        raise TransitionError(f"the record of {record.spec.job} {record.address} names {len(given)} of {role!r}, not 1")
+    return given
 
 
 def _references(record: Manifest, role: str) -> tuple[Reference, ...]:

@@ -11,7 +11,7 @@ from airflow_mlops_provider.jobs.registry import evidence, standing
 from airflow_mlops_provider.lifecycle.metrics import Metric
 from airflow_mlops_provider.lifecycle.product import Gates
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
-from airflow_mlops_provider.lifecycle.release.gates import Decision, Evaluation, judge
+from airflow_mlops_provider.lifecycle.release.gates import Decision, Evaluation, judge, judge_data
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status, live_version, status_of
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
@@ -29,7 +29,7 @@ class Inputs(JobInputs):
 
 
 class Settings(JobSettings):
-    metric: Annotated[Metric, ProductField("evaluation.metric")]
+    metric: Annotated[Metric, ProductField("metric")]
     gates: Annotated[Gates, ProductField("evaluation.gates")]
 
 
@@ -49,7 +49,7 @@ def promote(context: Context) -> JobResult:
     validation = evidence.validated(context, context.inputs.validation, training)
     evaluation = evidence.evaluated(context, context.inputs.evaluation, training)
     ledger, mirror = Ledger(context.store, version.name), Mirror(context.spec.services.mlflow, version.name)
-    # A retry, or a rerun that trained the same model again, finds the decision taken and leaves it.
+    # Taken once: a retry, or a rerun that trained the same model again, keeps the decision.
     entries = standing.entries(context.store, ledger, mirror)
     if status_of(entries, version.version) in UNDECIDED:
         check_current(entries, version, evaluation)
@@ -65,10 +65,11 @@ def promote(context: Context) -> JobResult:
 
 def decide(context: Context, ledger: Ledger, version: ModelVersion, validation: Report, evaluation: Evaluation) -> None:
     """Enter the data gate's result, then the evaluation's."""
-    decision, report = validated(validation), validation
+    decision, report = judge_data(validation), validation
     if decision.passed:
         step(context, ledger, version, Status.STAGING, decision, validation)
-        decision, report = judge(evaluation, context.settings.gates), context.inputs.evaluation
+        decision = judge(evaluation, context.settings.gates, context.settings.metric)
+        report = context.inputs.evaluation
         if retuning := version.facts.get("retuning"):
             decision = Decision(passed=decision.passed, reasons=(*decision.reasons, retuning["summary"]))
     status = Status.PRODUCTION_READY if decision.passed else Status.REJECTED
@@ -88,17 +89,10 @@ def check_current(entries: Sequence[LedgerEntry], version: ModelVersion, evaluat
         )
 
 
-def validated(report: Report) -> Decision:
-    """Return the data gate's decision."""
-    if report.passed:
-        return Decision(passed=True, reasons=(f"its training data met all {report.facts['checked']} expectations",))
-    return Decision(passed=False, reasons=report.broken)
-
-
 def step(
     context: Context, ledger: Ledger, version: ModelVersion, to: Status, decision: Decision, report: Report
 ) -> None:
-    """Enter one move into the ledger, with the report it rests on."""
-    rests_on = {"report": report.uri, "hash": report.hash}
-    entry = ledger.move(version, to, reason="; ".join(decision.reasons), by=context.by, evidence=rests_on)
+    """Enter one move into the ledger, with the report that it follows from."""
+    proof = {"report": report.uri, "hash": report.hash}
+    entry = ledger.move(version, to, reason="; ".join(decision.reasons), by=context.by, evidence=proof)
     context.log.info("version %d is %s: %s", version.version, to.value, entry.reason)

@@ -25,7 +25,7 @@ class Inputs(JobInputs):
 
 
 class Settings(JobSettings):
-    metric: Annotated[Metric, ProductField("evaluation.metric")]
+    metric: Annotated[Metric, ProductField("metric")]
 
 
 class Params(JobParams):
@@ -43,10 +43,10 @@ def register(context: Context) -> JobResult:
     evaluation = evaluated(context, context.inputs.evaluation, training)
     model = training.model.model_copy(update={"facts": {**training.model.facts, **retuned(context, training)}})
     mlflow, name = MlflowBackend(context.spec.services.mlflow), context.product
-    run_id, judged_on = str(model.facts["run_id"]), training.training_set
+    run_id, training_set = str(model.facts["run_id"]), training.training_set
     ledger, mirror = Ledger(context.store, name), Mirror(context.spec.services.mlflow, name)
     entries = standing.entries(context.store, ledger, mirror)
-    mlflow.log_evaluation(run_id, {f"evaluation_{evaluation.metric}": evaluation.challenger.value}, judged_on)
+    mlflow.log_evaluation(run_id, {f"evaluation_{evaluation.metric}": evaluation.challenger.value}, training_set)
     number = mlflow.register(name=name, model=model, run_id=run_id, tags=tags(context, model))
     version = ModelVersion(
         name=name,
@@ -55,10 +55,10 @@ def register(context: Context) -> JobResult:
         hash=model.hash,
         facts={**model.facts, "as_of": evaluation.window, "cause": context.params.cause},
     )
-    why = context.params.reason or "a training run asked for it"
+    reason = context.params.reason or "a training run asked for it"
     if status_of(entries, number) is None:
         evidence = {"model": model.hash}
-        ledger.move(version, Status.REGISTERED, reason=f"trained because: {why}", by=context.by, evidence=evidence)
+        ledger.move(version, Status.REGISTERED, reason=f"trained because: {reason}", by=context.by, evidence=evidence)
     else:
         standing.registered_as(context.store, entries, version)
     mirror.follow(ledger)
@@ -67,18 +67,19 @@ def register(context: Context) -> JobResult:
 
 
 def retuned(context: Context, training: Training) -> dict[str, Any]:
-    """Return what the search around the fixed settings came to that this model is of; nothing if there was none."""
-    searches = [
-        (record.result, (record.result.facts.get("model") or {}).get("hash"))
+    """Return the result of the retuning from which this model comes; nothing if there was none."""
+    reports = [
+        record.result
         for record in context.records.all(context.product, "retune")
         if record.result and _trained_on(record) == training.training_set.hash
     ]
+    by_model = {(report.facts.get("model") or {}).get("hash"): report for report in reversed(reports)}
     # The one that made this model; else one that found nothing better than it.
-    found = next((one for wanted in (training.model.hash, None) for one, made in searches if made == wanted), None)
-    if found is None:
+    report = by_model.get(training.model.hash) or by_model.get(None)
+    if report is None:
         return {}
-    told = {name: value for name, value in found.facts.items() if name not in {"model", "evaluation"}}
-    return {"retuning": {**told, "report": found.uri}}
+    facts = {name: value for name, value in report.facts.items() if name not in {"model", "evaluation"}}
+    return {"retuning": {**facts, "report": report.uri}}
 
 
 def _trained_on(record: Manifest) -> str | None:
@@ -89,6 +90,6 @@ def _trained_on(record: Manifest) -> str | None:
 def tags(context: Context, model: Model) -> dict[str, str]:
     """Return what a version's page in the registry should say of its origin."""
     training_set, retuning = model.facts["training_set"], model.facts.get("retuning")
-    said = {"retuning": str(retuning["summary"])} if retuning else {}
+    summary = {"retuning": str(retuning["summary"])} if retuning else {}
     rows = str(training_set["facts"]["rows"])
-    return {"training_set": training_set["hash"], "training_rows": rows, "by": context.by, **said}
+    return {"training_set": training_set["hash"], "training_rows": rows, "by": context.by, **summary}

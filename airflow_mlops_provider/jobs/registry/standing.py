@@ -1,4 +1,4 @@
-"""How far a product's ledger may be believed: held against the head that MLflow keeps, and what it rests on."""
+"""Whether a product's ledger is to be trusted: compared with the head that MLflow keeps, and with its evidence."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ Store = FolderStore | BucketStore
 def entries(store: Store, ledger: Ledger, mirror: Mirror) -> list[LedgerEntry]:
     """Return a ledger's entries once they are those that MLflow's head knows, or follow from them with evidence.
 
-    Entries that came after that head, because whoever made them was killed before telling MLflow, are believed if what
-    they rest on is there. Those of releases that kept no head are believed as they are.
+    Entries after that head, whose writer was killed before MLflow was updated, are trusted if their evidence is there.
+    Those of releases that kept no head are trusted as they are.
 
-    :raises IntegrityError: naming the entry that is changed, missing, or rests on nothing.
+    :raises IntegrityError: naming the entry that is changed, missing, or without evidence.
     """
-    shown = mirror.read()
-    known, further = ledger.since(shown.head)
+    mirrored = mirror.read()
+    known, further = ledger.since(mirrored.head)
     for entry in further:
         if entry.previous is None:
             continue
-        flaw = _unfounded(store, known[: entry.sequence + 1], entry, shown.deploying)
+        flaw = _unfounded(store, known[: entry.sequence + 1], entry, mirrored.deploying)
         if flaw:
             raise IntegrityError(
                 f"{ledger.file(entry.sequence)} ({entry.version.name}@{entry.version.version} {entry.status.value}) is "
@@ -47,7 +47,7 @@ def entries(store: Store, ledger: Ledger, mirror: Mirror) -> list[LedgerEntry]:
 
 
 def registered_as(store: Store, known: Sequence[LedgerEntry], claimed: ModelVersion) -> ModelVersion:
-    """Return the registered version that is meant. Its model's place may be said as of before the root was moved.
+    """Return the registered version. The claimed URI of its model may be that of before the root was moved.
 
     :raises UnknownNameError, TransitionError: if there is none of that number, or it is another model.
     """
@@ -62,14 +62,14 @@ def check_gates(store: Store, known: Sequence[LedgerEntry], version: ModelVersio
     :raises IntegrityError: if it isn't, or there is no such entry.
     """
     passed = [entry for entry in known if entry.status is Status.PRODUCTION_READY and "report" in entry.evidence]
-    mine = [entry for entry in passed if entry.version.version == version.version]
-    flaw = _report_flaw(store, mine[-1]) if mine else "no entry in the ledger tells of its gates"
+    own = [entry for entry in passed if entry.version.version == version.version]
+    flaw = _report_flaw(store, own[-1]) if own else "no entry in the ledger tells of its gates"
     if flaw:
         raise IntegrityError(f"{version.name}@{version.version} may not go live: {flaw}")
 
 
 def _unfounded(store: Store, upto: Sequence[LedgerEntry], entry: LedgerEntry, deploying: int | None) -> str | None:
-    """Say why an entry can't be believed by itself; None if it can."""
+    """Say why an entry can't be trusted by itself; None if it can."""
     number = entry.version.version
     if entry.status is Status.REGISTERED:
         return _record_flaw(store, entry.version)
@@ -91,8 +91,8 @@ def _record_flaw(store: Store, version: ModelVersion) -> str | None:
 
 
 def _report_flaw(store: Store, entry: LedgerEntry) -> str | None:
-    """Say why an entry's report can't be believed: gone, changed, or of something else."""
-    uri, found = entry.evidence.get("report"), entry.evidence.get("hash")
+    """Say why an entry's report can't be trusted: gone, changed, or of something else."""
+    uri, recorded = entry.evidence.get("report"), entry.evidence.get("hash")
     if not isinstance(uri, str):
         return "it names no report"
     with tempfile.TemporaryDirectory(prefix="mlops-evidence-") as scratch:
@@ -100,21 +100,20 @@ def _report_flaw(store: Store, entry: LedgerEntry) -> str | None:
             folder = store.download(key_below(store, uri), Path(scratch))
         except FileNotFoundError:
             return f"its report {uri} is gone"
-        if found is None:  # an entry of a release that didn't keep it
+        if recorded is None:  # an entry of a release that didn't keep it
             return None
-        if content_hash(folder) != found:
+        if content_hash(folder) != recorded:
             return f"its report {uri} is not what it was"
-    return _other_subject(store, entry, str(uri), str(found))
+    return _other_report(store, entry, str(uri), str(recorded))
 
 
-def _other_subject(store: Store, entry: LedgerEntry, uri: str, found: str) -> str | None:
-    """Say of what a report is if not of an entry's model, or of the data that this was trained on."""
+def _other_report(store: Store, entry: LedgerEntry, uri: str, recorded: str) -> str | None:
+    """Say that a report is neither of an entry's model nor of the data that this was trained on; None if it is."""
     try:
-        told = Records(store).manifest_of(Report(uri=uri, hash=found, passed=True)).result
+        report = Records(store).manifest_of(Report(uri=uri, hash=recorded, passed=True)).result
     except MissingRecordError as error:
         return str(error)
-    assert told is not None
-    facts, version = told.facts, entry.version
-    about = {facts.get("model"), facts.get("dataset")} - {None}
-    data = version.facts.get("training_set", {}).get("hash")
-    return None if about & {version.hash, data} else f"its report {uri} is of something else"
+    assert report is not None
+    judged = {report.facts.get("model"), report.facts.get("dataset")} - {None}
+    data = entry.version.facts.get("training_set", {}).get("hash")
+    return None if judged & {entry.version.hash, data} else f"its report {uri} is of something else"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from airflow_mlops_provider.jobs.features.compute import EXAMPLES
 from airflow_mlops_provider.jobs.features.feature_store import check_loaded, feature_store
 from airflow_mlops_provider.jobs.packages import FEAST
-from airflow_mlops_provider.jobs.training.train import PREDICTION
 from airflow_mlops_provider.lifecycle.product import Scoring
 from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion
 from airflow_mlops_provider.lifecycle.stages import Stage
+from airflow_mlops_provider.problems.base import PREDICTION
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import job

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
+from airflow_mlops_provider import problems
 from airflow_mlops_provider.backends.models import base as models
 from airflow_mlops_provider.backends.models.inputs import check_learnable
 from airflow_mlops_provider.backends.tracking.mlflow.client import MlflowBackend
@@ -18,7 +19,7 @@ from airflow_mlops_provider.lifecycle.product import Scoring
 from airflow_mlops_provider.lifecycle.references import Dataset, Model
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.lifecycle.trainer import Trainer
-from airflow_mlops_provider.problems.labels import learnable
+from airflow_mlops_provider.problems.base import PREDICTION, Problem
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.checkpoints import Checkpoints
 from airflow_mlops_provider.runtime.code import load
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("mlops.train")
 REFERENCE = "reference"
 REFERENCE_ROWS = 10_000
-PREDICTION = "prediction"
 
 
 class Inputs(JobInputs):
@@ -59,9 +59,10 @@ def train(context: Context) -> JobResult:
     """Write the model and ``reference``: a sample of its training inputs and what it predicts for them."""
     training_set, trainer = context.inputs.training_set, context.settings.trainer
     frame = context.read(training_set, "train")
-    inputs, label = model_inputs(context.settings.scoring, frame), frame[context.settings.scoring.label.column]
+    scoring = context.settings.scoring
+    inputs, label = model_inputs(scoring, frame), frame[scoring.label.column]
     began = time.monotonic()
-    trained = fit(trainer, inputs, label, context.checkpoints)
+    trained = fit(trainer, problems.find(scoring.problem), inputs, label, context.checkpoints)
     seconds = time.monotonic() - began
     model = models.save(trained, context.folder, trainer.flavor, inputs)
     sample = inputs.sample(min(REFERENCE_ROWS, len(inputs)), random_state=trainer.seed).sort_index()
@@ -80,6 +81,7 @@ def train(context: Context) -> JobResult:
 
 def fit(
     trainer: Trainer,
+    problem: Problem,
     features: pd.DataFrame,
     label: pd.Series,
     checkpoints: Callable[[], Checkpoints],
@@ -96,13 +98,13 @@ def fit(
     :raises MissingExtraError: if the libraries of the trainer's flavor are not installed.
     :raises ConfigurationError: if nobody can learn from such inputs, or the flavor's library can't work with them or
         with the settings.
-    :raises SourceDataError: if the labels are not 0 and 1, both of them.
+    :raises SourceDataError: if the labels are none that such a problem's model can be trained on.
     """
     models.check_installed(trainer.flavor)
     function = load(trainer.code)
     log.info("training on %d rows, %d inputs, settings %s", *features.shape, trainer.settings)
     check_learnable(features, PREDICTION)
-    label = learnable(label, "the rows to learn from")
+    label = problem.learnable(label, "the rows to learn from")
     features = _prepared(features, trainer.flavor)
     if "validation" in further:
         further["validation"] = (models.prepared(further["validation"][0], trainer.flavor), further["validation"][1])

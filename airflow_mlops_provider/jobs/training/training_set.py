@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airflow_mlops_provider import problems
 from airflow_mlops_provider.exceptions import SourceDataError
 from airflow_mlops_provider.jobs.features.compute import EXAMPLES
 from airflow_mlops_provider.jobs.features.feature_store import check_loaded, feature_store
@@ -11,7 +12,6 @@ from airflow_mlops_provider.jobs.packages import FEAST
 from airflow_mlops_provider.lifecycle.product import Shape
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.lifecycle.stages import Stage
-from airflow_mlops_provider.problems.labels import learnable
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import job
@@ -78,7 +78,7 @@ def labelled(context: Context, part: str, datasets: tuple[Dataset, ...]) -> pd.D
     """Return the examples of some intervals whose label was known by the end of the last one.
 
     :param part: what messages call them.
-    :raises SourceDataError: if there are none, or their labels are not 0 and 1, both of them.
+    :raises SourceDataError: if there are none, or their labels are none that a model can be trained on.
     """
     import pandas as pd
 
@@ -89,7 +89,8 @@ def labelled(context: Context, part: str, datasets: tuple[Dataset, ...]) -> pd.D
     frame = frame[frame[label.column].notna() & (frame[label.known_at] < last.end)].reset_index(drop=True)
     if frame.empty:
         raise SourceDataError(f"no example of {last} has its label {label.column!r} yet; wait for labels to arrive")
-    frame[label.column] = learnable(frame[label.column], f"the part {part!r}, up to {last}")
+    problem = problems.find(context.settings.shape.problem)
+    frame[label.column] = problem.learnable(frame[label.column], f"the part {part!r}, up to {last}")
     return frame
 
 

@@ -37,7 +37,7 @@ class Params(JobParams):
 Context = JobContext[Inputs, Settings, Params]
 
 
-@job(stage=Stage.VALIDATION, makes="validation", result=Report, packages=("great-expectations", *TABLES))
+@job(stage=Stage.VALIDATION, makes="expectations", result=Report, packages=("great-expectations", *TABLES))
 def validate(context: Context) -> JobResult:
     """Write a page and GX's own result for each table that has expectations."""
     from airflow_mlops_provider.backends.validation.great_expectations import validate

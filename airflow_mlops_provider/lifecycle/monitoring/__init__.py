@@ -1,1 +1,1 @@
-"""When the loop reacts to what it sees."""
+"""Which limits were crossed, and when the loop reacts."""

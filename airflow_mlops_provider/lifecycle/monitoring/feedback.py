@@ -1,56 +1,14 @@
-"""When the loop closes: limits that monitoring saw crossed, whether a training is due, and what the data lack."""
+"""When the loop closes: whether a training is due, and what the data lack."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen, digest
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.product import Monitoring, Retraining, Windows
-
-
-class Observation(Frozen):
-    """What monitoring saw of one data interval.
-
-    :param drift_share: share of model inputs that drifted, 0 to 1.
-    :param prediction_drift: normed Wasserstein distance of the predictions.
-    :param metric: the metric on labels that have arrived; None while there are too few.
-    """
-
-    interval: Interval
-    version: int
-    drift_share: float
-    prediction_drift: float
-    metric: float | None = None
-    evidence: dict[str, Any] = {}
-
-
-class Judgement(Frozen):
-    """That monitoring has judged an interval's predictions, and how.
-
-    :param crossed: a line for each limit that the observation crosses.
-    :param predictions: hash of what was judged.
-    :param features: hash of the features, with their labels, by which it was judged.
-    """
-
-    observation: Observation
-    crossed: tuple[str, ...] = ()
-    predictions: str
-    features: str
-
-
-def crossed(seen: Observation, limits: Monitoring) -> tuple[str, ...]:
-    """Return one line for every limit that an observation crosses; none at all means all is well."""
-    lines = []
-    if seen.drift_share >= limits.drift_share:
-        lines.append(f"{seen.drift_share:.0%} of the model's inputs drifted, limit {limits.drift_share:.0%}")
-    if seen.prediction_drift >= limits.prediction_drift:
-        lines.append(f"predictions moved by {seen.prediction_drift:.3f}, limit {limits.prediction_drift}")
-    if limits.min_metric is not None and seen.metric is not None and seen.metric < limits.min_metric:
-        lines.append(f"metric on arrived labels fell to {seen.metric:.4f}, limit {limits.min_metric}")
-    return tuple(lines)
+from airflow_mlops_provider.lifecycle.product import Retraining, Windows
 
 
 class Plan(Frozen):
@@ -95,10 +53,10 @@ def plan(
         return _wait("no new features since the last training")
     if drift and new <= policy.cooldown_intervals:
         return _wait(f"drift ({'; '.join(drift)}), but the last training is only {new} interval(s) ago: cooling down")
-    return _asked(new, drift, by_time, wanted, policy)
+    return _cause(new, drift, by_time, wanted, policy)
 
 
-def _asked(new: int, drift: Sequence[str], by_time: bool, wanted: int, policy: Retraining) -> Plan:
+def _cause(new: int, drift: Sequence[str], by_time: bool, wanted: int, policy: Retraining) -> Plan:
     if drift:
         return _go("drift", "; ".join(drift), wanted)
     if by_time:

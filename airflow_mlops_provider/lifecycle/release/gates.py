@@ -9,10 +9,11 @@ from typing import Annotated
 from pydantic import BeforeValidator, ConfigDict
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
-from airflow_mlops_provider.lifecycle.metrics import is_gain, is_value
+from airflow_mlops_provider.lifecycle.metrics import Metric
 from airflow_mlops_provider.lifecycle.product import Gates
+from airflow_mlops_provider.lifecycle.references import Report
 
-#: What was measured, whatever that is: a gate is where NaN and nothing at all are told for what they are.
+#: What was measured, NaN and nothing at all included: the gates refuse those by name.
 Measured = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 
 
@@ -53,7 +54,7 @@ class Evaluation(Frozen):
 
     :param window: the window's data intervals, as text.
     :param rows: examples in it whose truth is known.
-    :param gain: challenger minus champion, paired on the same resamples; None without a champion.
+    :param gain: by how much the challenger is better than the champion, paired on the same resamples; None without one.
     :param slices: for each slice, such as ``origin=JFK``, its rows and the challenger's metric.
     :param left_out: the slices that have no metric, by column and reason.
     """
@@ -71,6 +72,12 @@ class Evaluation(Frozen):
     slices: dict[str, dict[str, Measured]] = {}
     left_out: tuple[LeftOut, ...] = ()
 
+    @property
+    def contenders(self) -> dict[str, Estimate]:
+        """The metric of each model that was compared, and of the baseline."""
+        compared = {"challenger": self.challenger, "champion": self.champion, "baseline": self.baseline}
+        return {name: estimate for name, estimate in compared.items() if estimate is not None}
+
 
 class Decision(Frozen):
     """A yes or no with its reasons."""
@@ -79,50 +86,69 @@ class Decision(Frozen):
     reasons: tuple[str, ...]
 
 
-def judge(evaluation: Evaluation, gates: Gates) -> Decision:
-    """Decide whether a challenger may go to production; higher metrics are better.
+def judge_data(validation: Report) -> Decision:
+    """Decide whether a model may go on that was trained on some validated data."""
+    if validation.verdict("expectations"):
+        met = f"its training data met all {validation.facts['checked']} expectations"
+        return Decision(passed=True, reasons=(met,))
+    return Decision(passed=False, reasons=validation.broken)
+
+
+def judge(evaluation: Evaluation, gates: Gates, metric: Metric) -> Decision:
+    """Decide whether a challenger may go to production.
 
     Reasons name every gate that failed or, if none did, what carried the decision. What is no value of the metric
     passes no gate: of NaN every comparison is false, so it is looked for first.
     """
-    failed = [*_impossible(evaluation)] or [*_failures(evaluation, gates)]
+    failed = [*_impossible(evaluation, metric)] or [*_failures(evaluation, gates, metric)]
     if failed:
         return Decision(passed=False, reasons=tuple(failed))
-    best = f"{evaluation.metric} {evaluation.challenger} over baseline {evaluation.baseline.value:.4f}"
-    if evaluation.champion is None or evaluation.gain is None:
+    best = f"{metric.name} {evaluation.challenger} over baseline {evaluation.baseline.value:.4f}"
+    if evaluation.gain is None:
         return Decision(passed=True, reasons=(f"{best}; there is no champion yet",))
     return Decision(
         passed=True, reasons=(f"{best}; gain {evaluation.gain} over champion v{evaluation.champion_version}",)
     )
 
 
-def _failures(evaluation: Evaluation, gates: Gates) -> Iterator[str]:
-    found = evaluation.challenger
-    if found.value < gates.min_metric:
-        yield f"{evaluation.metric} {found} is below the gate {gates.min_metric}"
-    if found.low <= evaluation.baseline.value:
-        yield f"{evaluation.metric} {found} does not clear the naive baseline {evaluation.baseline.value:.4f}"
+def short_of_baseline(evaluation: Evaluation, metric: Metric) -> str | None:
+    """Say that a challenger is not surely better than the naive baseline; None if its whole interval is."""
+    challenger = evaluation.challenger
+    if metric.better(challenger.low if metric.higher_is_better else challenger.high, evaluation.baseline.value):
+        return None
+    return f"{metric.name} {challenger} does not clear the naive baseline {evaluation.baseline.value:.4f}"
+
+
+def _failures(evaluation: Evaluation, gates: Gates, metric: Metric) -> Iterator[str]:
+    if not metric.meets(evaluation.challenger.value, gates.min_metric):
+        yield f"{metric.name} {evaluation.challenger} is {metric.missed} the gate {gates.min_metric}"
+    if short := short_of_baseline(evaluation, metric):
+        yield short
     if evaluation.gain is not None and evaluation.gain.value < gates.min_gain:
         yield f"gain {evaluation.gain} over champion v{evaluation.champion_version} is below {gates.min_gain}"
-    for name, slice_ in evaluation.slices.items():
-        if gates.min_slice is not None and slice_["rows"] >= gates.slice_rows and slice_["value"] < gates.min_slice:
-            yield f"{evaluation.metric} {slice_['value']:.4f} in slice {name} is below {gates.min_slice}"
+    if gates.min_slice is None:
+        return
+    for name, figures in evaluation.slices.items():
+        if figures["rows"] >= gates.slice_rows and not metric.meets(figures["value"], gates.min_slice):
+            yield f"{metric.name} {figures['value']:.4f} in slice {name} is {metric.missed} {gates.min_slice}"
 
 
-def _impossible(evaluation: Evaluation) -> Iterator[str]:
-    """Yield what is no value of its metric, or is missing."""
-    metric = evaluation.metric
-    for name in ("challenger", "baseline", "champion"):
-        yield from _no_values(f"the {name}'s {metric}", getattr(evaluation, name), lambda one: is_value(metric, one))
-    yield from _no_values(f"the gain in {metric}", evaluation.gain, lambda one: is_gain(metric, one))
+def _impossible(evaluation: Evaluation, metric: Metric) -> Iterator[str]:
+    """Yield what is no value of the metric, or is missing."""
+    if evaluation.metric != metric.name:
+        yield f"it was judged by {evaluation.metric}, and the gates are for {metric.name}"
+    for name, estimate in evaluation.contenders.items():
+        yield from _no_values(f"the {name}'s {metric.name}", estimate, metric.allows)
+    if evaluation.gain is not None:
+        yield from _no_values(f"the gain in {metric.name}", evaluation.gain, metric.allows_gain)
     if (evaluation.champion is None) != (evaluation.gain is None):
         yield f"the {'gain over the champion' if evaluation.gain is None else 'champion'} is missing"
-    for name, slice_ in evaluation.slices.items():
-        rows, value = slice_.get("rows", math.nan), slice_.get("value", math.nan)
-        if not (math.isfinite(rows) and rows >= 0 and is_value(metric, value)):
-            yield f"{metric} {value} on {rows:.0f} rows in slice {name} is no value of that metric"
+    for name, figures in evaluation.slices.items():
+        rows, value = figures.get("rows", math.nan), figures.get("value", math.nan)
+        if not (math.isfinite(rows) and rows >= 0 and metric.allows(value)):
+            yield f"{metric.name} {value} on {rows:.0f} rows in slice {name} is no value of that metric"
 
 
-def _no_values(name: str, found: Estimate | None, fits: Callable[[float], bool]) -> Iterator[str]:
-    if found is not None and not all(map(fits, (found.value, found.low, found.high))):
-        yield f"{name}, {found}, is no value of that metric"
+def _no_values(name: str, estimate: Estimate, allows: Callable[[float], bool]) -> Iterator[str]:
+    if not all(map(allows, (estimate.value, estimate.low, estimate.high))):
+        yield f"{name}, {estimate}, is no value of that metric"

@@ -1,4 +1,4 @@
-"""Where a model version stands, how it may move, and the ledger that says how it came there."""
+"""The status of a model version, how it may move, and the ledger that says how it came there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_mlops_provider.lifecycle.references import ModelVersion
 
 
 class Status(StrEnum):
-    """Where a model version stands on its way to production and out of it.
+    """The status of a model version on its way to production and out of it.
 
     A status that only a newer release knows is kept as it is, equals none of these, and leads nowhere.
     """
@@ -76,18 +76,25 @@ class LedgerEntry(Frozen):
 
 
 def status_of(entries: Sequence[LedgerEntry], version: int) -> Status | None:
-    """Return where a version stands after some entries; None if they don't know it."""
-    return next((entry.status for entry in reversed(entries) if entry.version.version == version), None)
+    """Return a version's status after some entries; None if they don't know it."""
+    entry = last_entries(entries).get(version)
+    return entry.status if entry else None
+
+
+def live_versions(entries: Sequence[LedgerEntry]) -> list[ModelVersion]:
+    """Return the versions that are live after some entries: one, or for a moment of a handover two, the newer first."""
+    live = [entry for entry in last_entries(entries).values() if entry.status is Status.LIVE]
+    return [entry.version for entry in sorted(live, key=lambda entry: -entry.sequence)]
 
 
 def live_version(entries: Sequence[LedgerEntry]) -> ModelVersion | None:
-    """Return the version that answers in production after some entries; None if none does.
+    """Return the version that answers in production after some entries; None if none does."""
+    return next(iter(live_versions(entries)), None)
 
-    While one version is handed over to the next both count as live for a moment: the newer one is meant.
-    """
-    newest: dict[int, LedgerEntry] = {entry.version.version: entry for entry in entries}
-    live = [entry for entry in newest.values() if entry.status is Status.LIVE]
-    return max(live, key=lambda entry: entry.sequence).version if live else None
+
+def last_entries(entries: Sequence[LedgerEntry]) -> dict[int, LedgerEntry]:
+    """Return the last entry of each version, by its number."""
+    return {entry.version.version: entry for entry in entries}
 
 
 def registered(entries: Sequence[LedgerEntry], version: int) -> ModelVersion:
@@ -105,24 +112,24 @@ def registered(entries: Sequence[LedgerEntry], version: int) -> ModelVersion:
 def check_same(known: ModelVersion, claimed: ModelVersion) -> ModelVersion:
     """Return the registered version. :raises TransitionError: if what is claimed to be it is another model."""
     for field in ("name", "uri", "hash"):
-        said, right = getattr(claimed, field), getattr(known, field)
-        if said != right:
+        claim, right = getattr(claimed, field), getattr(known, field)
+        if claim != right:
             raise TransitionError(
-                f"version {known.version} of {known.name} is registered with {field} {right}, not {said}; "
+                f"version {known.version} of {known.name} is registered with {field} {right}, not {claim}; "
                 "only the registered model can move on"
             )
     return known
 
 
 def check_move(entries: Sequence[LedgerEntry], version: int, to: Status) -> Status | None:
-    """Return where a version stands if it may move on to ``to``.
+    """Return a version's status if it may move on to ``to``.
 
     :raises TransitionError: if it may not; the message names the moves that are open to it.
     """
     now = status_of(entries, version)
-    ways = MOVES.get(now, ())
-    if to not in ways:
-        allowed = ", ".join(status.value for status in ways) or "nowhere"
+    moves = MOVES.get(now, ())
+    if to not in moves:
+        allowed = ", ".join(status.value for status in moves) or "nowhere"
         status = now.value if now else "unregistered"
         if now not in MOVES:
             status += " (a status that this release does not know)"
@@ -132,9 +139,8 @@ def check_move(entries: Sequence[LedgerEntry], version: int, to: Status) -> Stat
 
 def newest_ready(entries: Sequence[LedgerEntry]) -> ModelVersion | None:
     """Return the newest production-ready version if it is newer than the live one; None if none is."""
-    live = live_version(entries)
-    status = {entry.version.version: entry for entry in entries}
-    ready = [number for number, entry in status.items() if entry.status is Status.PRODUCTION_READY]
+    live, last = live_version(entries), last_entries(entries)
+    ready = [number for number, entry in last.items() if entry.status is Status.PRODUCTION_READY]
     newest = max(ready, default=None)
     return None if newest is None or (live and newest < live.version) else registered(entries, newest)
 
@@ -156,8 +162,7 @@ def may_serve(entries: Sequence[LedgerEntry], wanted: ModelVersion) -> ModelVers
 
 def aliases(entries: Sequence[LedgerEntry]) -> dict[str, int | None]:
     """Return which version the registry should show as ``champion`` and as ``challenger``; None where none is."""
-    live = live_version(entries)
-    status = {entry.version.version: entry.status for entry in entries}
+    live, last = live_version(entries), last_entries(entries)
     after = live.version if live else 0
-    challengers = [number for number, status in status.items() if status in CHALLENGING and number > after]
+    challengers = [number for number, entry in last.items() if entry.status in CHALLENGING and number > after]
     return {"champion": live.version if live else None, "challenger": max(challengers, default=None)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
+from airflow_mlops_provider.lifecycle.metrics import Metric
 from airflow_mlops_provider.lifecycle.search.declaration import Criteria
 from airflow_mlops_provider.lifecycle.search.trials import Stop, Trial, best_of, in_order, stop
 
@@ -41,40 +42,42 @@ class Conclusion(Frozen):
         return f"{self.ended} trials have ended, others{begun} were given up; clear their tasks to go on"
 
 
-def conclude(criteria: Criteria, trials: Sequence[Trial], baseline: float, current: int | None) -> Conclusion:
+def conclude(
+    criteria: Criteria, trials: Sequence[Trial], baseline: float, current: int | None, metric: Metric
+) -> Conclusion:
     """Return the conclusion of a search.
 
     :param baseline: the metric of the naive prediction on the validation rows.
     :param current: the slot that tried the pipeline's own settings; None if none did.
     """
-    best = best_of(trials)
+    best = best_of(trials, metric)
     incumbent = next((trial for trial in trials if trial.slot == current and trial.state == "complete"), None)
     return Conclusion(
-        stop=stop(criteria, trials),
+        stop=stop(criteria, trials, metric),
         ended=len(in_order(trials)),
         unfinished=tuple(trial.slot for trial in trials if trial.state == "running"),
         best=best,
         current=incumbent.value if incumbent else None,
-        broken=tuple(_shortcomings(best, baseline, incumbent)),
-        needs_data_change=_data_problem(criteria, best, baseline),
+        broken=tuple(_shortcomings(best, baseline, incumbent, metric)),
+        needs_data_change=_data_problem(criteria, best, baseline, metric),
     )
 
 
-def _shortcomings(best: Trial | None, baseline: float, incumbent: Trial | None) -> Iterator[str]:
+def _shortcomings(best: Trial | None, baseline: float, incumbent: Trial | None, metric: Metric) -> Iterator[str]:
     if best is None or best.value is None:
         yield "no trial was complete"
         return
-    if best.value <= baseline:
+    if not metric.better(best.value, baseline):
         yield f"the best trial reached {best.value:.4f}, the naive baseline {baseline:.4f}"
-    if incumbent and incumbent.value is not None and best.value <= incumbent.value:
+    if incumbent and incumbent.value is not None and not metric.better(best.value, incumbent.value):
         yield f"no trial beats the current settings, which reached {incumbent.value:.4f}"
 
 
-def _data_problem(criteria: Criteria, best: Trial | None, baseline: float) -> str | None:
+def _data_problem(criteria: Criteria, best: Trial | None, baseline: float, metric: Metric) -> str | None:
     if best is None or best.value is None:
         return None
-    if best.value <= baseline:
+    if not metric.better(best.value, baseline):
         return f"no trial beats the naive baseline {baseline:.4f}: the best reached {best.value:.4f}"
-    if criteria.target is not None and best.value < criteria.target:
+    if criteria.target is not None and not metric.meets(best.value, criteria.target):
         return f"no trial reaches the target {criteria.target:g}: the best reached {best.value:.4f}"
     return None

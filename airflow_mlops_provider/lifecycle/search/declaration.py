@@ -9,7 +9,6 @@ from pydantic import Field, model_validator
 
 from airflow_mlops_provider.exceptions import UnknownNameError
 from airflow_mlops_provider.lifecycle.frozen import Frozen
-from airflow_mlops_provider.lifecycle.metrics import Value as MetricValue
 from airflow_mlops_provider.lifecycle.trainer import Name, Trainer
 
 Plain = str | int | float | bool
@@ -128,7 +127,7 @@ class Criteria(Frozen):
     """
 
     trials: int = Field(default=24, ge=1, le=MOST_TRIALS)
-    target: MetricValue | None = None
+    target: float | None = None
     patience: int | None = Field(default=None, ge=1)
     min_gain: float = Field(default=0.0, ge=0)
     minutes: float | None = Field(default=None, gt=0)

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
+from airflow_mlops_provider.lifecycle.metrics import Metric
 from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Choice, FloatRange, IntRange, Span, incumbent
 from airflow_mlops_provider.lifecycle.search.trials import Trial, best_of
 from airflow_mlops_provider.lifecycle.trainer import Trainer
@@ -65,26 +66,26 @@ def around(fixed: Trainer, spread: float, algorithms: Sequence[Algorithm] = ()) 
     return Algorithm(**{**fixed.model_dump(), "settings": settings}, name=NAME, space=space)
 
 
-def conclude_retuning(fixed: Mapping[str, Any], metric: str, trials: Iterable[Trial], stopped: str) -> Retuned:
+def conclude_retuning(fixed: Mapping[str, Any], metric: Metric, trials: Iterable[Trial], stopped: str) -> Retuned:
     """Return what the trials say; the first one is of the fixed settings, which only a better one replaces.
 
     :param fixed: the fixed settings.
     :param stopped: what ended the tries before there were as many as allowed; empty if nothing did.
     """
     ended = [trial for trial in trials if trial.ended]
-    first, best = next((trial for trial in ended if trial.slot == 0), None), best_of(ended)
+    first, best = next((trial for trial in ended if trial.slot == 0), None), best_of(ended, metric)
     tries = len(ended) - 1
     if first is None or first.value is None or first.state != "complete":
         why = first.reason if first else stopped
         return Retuned(tries=max(tries, 0), fixed=None, best=None, summary=f"settings kept: {why}")
     where = f"on the last {HOLDOUT:.0%} of the training rows"
-    if best is None or best.value is None or best.value <= first.value:
-        summary = f"settings kept: none of {tries} tries was better than {metric} {first.value:.4f} {where}"
+    if best is None or best.value is None or not metric.better(best.value, first.value):
+        summary = f"settings kept: none of {tries} tries was better than {metric.name} {first.value:.4f} {where}"
         summary = f"{summary}; {stopped}" if stopped else summary
         return Retuned(tries=tries, fixed=first.value, best=first.value, summary=summary)
     changed = {name: value for name, value in best.params.items() if value != fixed[name]}
     listed = ", ".join(f"{name} {fixed[name]:g} -> {value:g}" for name, value in changed.items())
-    summary = f"settings changed: {metric} {first.value:.4f} -> {best.value:.4f} {where}, {listed}"
+    summary = f"settings changed: {metric.name} {first.value:.4f} -> {best.value:.4f} {where}, {listed}"
     summary = f"{summary} (try {best.slot} of {tries})"
     return Retuned(tries=tries, fixed=first.value, best=best.value, settings=changed, summary=summary)
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
+from airflow_mlops_provider.lifecycle.metrics import Metric
 from airflow_mlops_provider.lifecycle.search.declaration import Criteria
 
 State = Literal["waiting", "running", "complete", "pruned", "failed"]
@@ -47,7 +48,7 @@ class Stop(Frozen):
     after: int
 
 
-def stop(criteria: Criteria, trials: Iterable[Trial]) -> Stop | None:
+def stop(criteria: Criteria, trials: Iterable[Trial], metric: Metric) -> Stop | None:
     """Decide whether a search takes no further trial, and say why; None if it goes on.
 
     It is decided in the order in which the trials ended. Trials that end later do not change it, so that every worker
@@ -57,19 +58,20 @@ def stop(criteria: Criteria, trials: Iterable[Trial]) -> Stop | None:
     gained, spent = 0, 0.0
     for count, trial in enumerate(in_order(trial for trial in trials if trial.slot < criteria.trials), 1):
         spent += trial.seconds
-        if trial.state == "complete" and _is_gain(trial, best, criteria.min_gain):
+        if trial.state == "complete" and _is_gain(trial, best, criteria.min_gain, metric):
             best, gained = trial, count
-        for kind, reason in _reasons(criteria, count, trial, best, count - gained, spent):
+        for kind, reason in _reasons(criteria, count, trial, best, count - gained, spent, metric):
             return Stop(kind=kind, reason=reason, after=count)
     return None
 
 
 def _reasons(
-    criteria: Criteria, count: int, trial: Trial, best: Trial | None, idle: int, spent: float
+    criteria: Criteria, count: int, trial: Trial, best: Trial | None, idle: int, spent: float, metric: Metric
 ) -> Iterator[tuple[Kind, str]]:
     target, minutes, patience = criteria.target, criteria.minutes, criteria.patience
-    if target is not None and trial.state == "complete" and (trial.value or 0) >= target:
-        yield "target", f"trial {trial.slot} reached {trial.value:.4f}, the target is {target:g}"
+    value = trial.value if trial.state == "complete" else None
+    if target is not None and value is not None and metric.meets(value, target):
+        yield "target", f"trial {trial.slot} reached {value:.4f}, the target is {target:g}"
     if count >= criteria.trials:
         yield "trials", f"all {count} trials have ended"
     if minutes is not None and spent >= 60 * minutes:
@@ -80,10 +82,10 @@ def _reasons(
         yield "patience", f"{over} in {patience} trials"
 
 
-def _is_gain(trial: Trial, best: Trial | None, least: float) -> bool:
+def _is_gain(trial: Trial, best: Trial | None, least: float, metric: Metric) -> bool:
     if trial.value is None or best is None or best.value is None:
         return trial.value is not None
-    return trial.value > best.value and trial.value - best.value >= least
+    return metric.better(trial.value, best.value) and abs(trial.value - best.value) >= least
 
 
 def in_order(trials: Iterable[Trial]) -> list[Trial]:
@@ -91,7 +93,8 @@ def in_order(trials: Iterable[Trial]) -> list[Trial]:
     return sorted((trial for trial in trials if trial.ended), key=lambda trial: (trial.ended or NEVER, trial.slot))
 
 
-def best_of(trials: Iterable[Trial]) -> Trial | None:
-    """Return the complete trial with the highest value, of equals that of the lowest slot; None if there is none."""
+def best_of(trials: Iterable[Trial], metric: Metric) -> Trial | None:
+    """Return the complete trial with the best value, of equals that of the lowest slot; None if there is none."""
     complete = [trial for trial in trials if trial.state == "complete" and trial.value is not None]
-    return max(complete, key=lambda trial: (trial.value or 0.0, -trial.slot), default=None)
+    sign = -1 if metric.higher_is_better else 1
+    return min(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.slot), default=None)

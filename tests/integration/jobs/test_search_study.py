@@ -115,6 +115,19 @@ def test_only_a_trials_own_algorithm_is_its_measure() -> None:
     assert (pruned.state, pruned.value, pruned.reason) == ("pruned", 0.3, why)
 
 
+def test_a_loss_is_given_up_above_the_median() -> None:
+    """Where less is better, a trial with more than its algorithm's median is given up, and one with less goes on."""
+    study = SearchStudy("loss", maximize=False)
+    study.open(5)
+    slots = [study.begin(slot, (TREES,), SEED).slot for slot in range(5)]
+    for slot in slots[:3]:
+        study.report(slot, 3, 0.5, None)
+        study.end(slot, "complete", value=0.5)
+    assert study.report(slots[3], 3, 0.4, Pruning(after_trials=3)) is None
+    why = "0.6000 at step 3: above the median of its algorithm's trials there"
+    assert study.report(slots[4], 3, 0.6, Pruning(after_trials=3)) == why
+
+
 def begun(study: SearchStudy) -> Callable[[int], Trial]:
     """Return what begins a slot."""
     return lambda slot: study.begin(slot, BOTH, SEED)

@@ -51,7 +51,7 @@ def engineer(job: Any, interval: Any) -> Any:
     deliver(job.landing, interval)
     raw = job("extract", interval)
     report = job("validate", interval, {"what": "raw"}, dataset=raw)
-    assert report.passed, report.broken
+    assert (report.about, report.passed) == ("expectations", True), report.broken
     job("clean", interval, raw=raw)
     features = job("compute", interval, clean=leading_to(current(open_store(job.root), NAME, "clean"), interval, 2))
     job("load", interval, features=features)
@@ -64,6 +64,7 @@ def learn(job: Any, features: tuple[Any, ...]) -> Any:
     valid = job("validate", None, {"what": "training"}, dataset=data)
     model = job("train", training_set=data)
     evaluation = job("evaluate", model=model, training_set=data)
+    assert (evaluation.about, evaluation.passed, evaluation.broken) == ("evaluation", True, ())
     version = job("register", None, {"cause": "first", "reason": "the first"}, model=model, evaluation=evaluation)
     return job("promote", version=version, validation=valid, evaluation=evaluation)
 
@@ -77,9 +78,10 @@ def test_second_product_through_every_job(job: Any, free_port: Callable[[], int]
     features = engineer(job, year(2014))
     predictions = job("predict", year(2014), features=features, version=live)
     assert predictions.facts["rows"] == 365
-    assert job("drift", year(2014), predictions=predictions, version=live).passed
+    drift = job("drift", year(2014), predictions=predictions, version=live)
+    assert (drift.about, drift.passed, drift.broken) == ("drift", True, ())
     truth = job("performance", year(2014), predictions=predictions, features=features)
-    assert truth.passed
+    assert (truth.about, truth.passed) == ("performance", True)
     assert truth.facts["metric"]["value"] > 0.7
 
 

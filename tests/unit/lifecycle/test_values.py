@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from airflow_mlops_provider.exceptions import IntegrityError
 from airflow_mlops_provider.lifecycle.frozen import canonical, digest
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Report, parse_reference
@@ -22,6 +23,14 @@ REFERENCES = [
     ModelVersion(**WHERE, name="flight_delay", version=2),
     Report(**WHERE, passed=False, broken=("a line",), page="page.html"),
 ]
+
+
+def test_a_verdict_is_of_what_was_meant() -> None:
+    """A report says what it is about, and is no verdict on anything else; of older releases any may be meant."""
+    drift = Report(**WHERE, about="drift", passed=True)
+    assert drift.verdict("drift") and Report(**WHERE, passed=True).verdict("search")
+    with pytest.raises(IntegrityError, match="is a report about drift, not about expectations"):
+        drift.verdict("expectations")
 
 
 def test_an_interval_is_half_open() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from airflow_mlops_provider.exceptions import IntegrityError
 from airflow_mlops_provider.jobs.experimentation.study import save_stop
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Dataset, Report
@@ -131,6 +132,9 @@ def test_only_a_winner_is_exported(began: list[str]) -> None:
     )
     with pytest.raises(AirflowSkipException, match="no trial beats the current settings"):
         lost.execute(context())
+    other = report(passed=True).model_copy(update={"about": "drift"}).to_json()
+    with pytest.raises(IntegrityError, match="a report about drift, not about search"):
+        ExperimentExportSettingsOperator(task_id="export", product=product, search=other).execute(context())
     won = ExperimentExportSettingsOperator(task_id="export", product=product, search=report(passed=True).to_json())
     won.execute(context())
     assert began == ["ExperimentExportSettingsOperator"]

@@ -5,12 +5,22 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from typing import Any
 
 import numpy as np
 import pytest
 
 from airflow_mlops_provider.exceptions import DataValidationError, UnknownNameError
+from airflow_mlops_provider.lifecycle.release.gates import Estimate
 from airflow_mlops_provider.problems import statistics
+from airflow_mlops_provider.problems.binary_classification import PROBLEM
+
+METRICS = [metric.name for metric in PROBLEM.metrics]
+
+
+def roc_auc(label: Any, score: Any) -> float:
+    """Return the area under the curve."""
+    return statistics.measure(PROBLEM, "roc_auc", label, score)
 
 
 def _case(rows: int = 2000, decimals: int = 2, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -22,7 +32,7 @@ def _case(rows: int = 2000, decimals: int = 2, seed: int = 1) -> tuple[np.ndarra
 
 @pytest.mark.parametrize("decimals", [1, 2, 12])
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("metric", list(statistics.METRICS))
+@pytest.mark.parametrize("metric", METRICS)
 def test_equals_scikit_learn(metric: str, weighted: bool, decimals: int) -> None:
     """Each metric equals scikit-learn's to 1e-12, with ties, without, and with row weights, some of them zero."""
     import sklearn.metrics
@@ -34,19 +44,19 @@ def test_equals_scikit_learn(metric: str, weighted: bool, decimals: int) -> None
     }
     label, score = _case(decimals=decimals)
     weight = np.random.default_rng(2).integers(0, 4, len(label)) if weighted else None
-    mine = statistics.METRICS[metric](label, score, weight)
+    mine = statistics.measure(PROBLEM, metric, label, score, weight)
     assert mine == pytest.approx(theirs[metric](label, score, sample_weight=weight), abs=1e-12)
 
 
 def test_equal_scores_say_nothing() -> None:
     """When all scores tie, the area is exactly one half, in whatever order the rows come."""
-    assert statistics.roc_auc([1, 0, 1, 0, 0], [0.3] * 5) == 0.5
-    assert statistics.roc_auc([0, 0, 0, 1, 1], [0.3] * 5) == 0.5
+    assert roc_auc([1, 0, 1, 0, 0], [0.3] * 5) == 0.5
+    assert roc_auc([0, 0, 0, 1, 1], [0.3] * 5) == 0.5
 
 
 def test_certain_and_wrong_is_finite() -> None:
     """A probability of 0 for what happened costs about 36 nats, not infinity."""
-    assert 15 < statistics.log_loss([1, 0], [0.0, 0.0]) < 20
+    assert 15 < statistics.measure(PROBLEM, "log_loss", [1, 0], [0.0, 0.0]) < 20
 
 
 def test_resampled_values_are_those_of_resampled_rows() -> None:
@@ -54,24 +64,42 @@ def test_resampled_values_are_those_of_resampled_rows() -> None:
     label, score = _case(rows=400)
     picked = np.random.default_rng(7).integers(0, 400, 400)
     weight = np.bincount(picked, minlength=400)
-    for metric in statistics.METRICS.values():
-        assert metric(label, score, weight) == pytest.approx(metric(label[picked], score[picked]), abs=1e-12)
+    for metric in METRICS:
+        repeated = statistics.measure(PROBLEM, metric, label[picked], score[picked])
+        assert statistics.measure(PROBLEM, metric, label, score, weight) == pytest.approx(repeated, abs=1e-12)
 
 
 def test_same_seed_same_interval() -> None:
     """A seed fixes the interval, another seed moves it, and the value itself never depends on it."""
     label, score = _case()
-    first, again, other = (statistics.bootstrap(label, {"m": score}, "roc_auc", 50, seed)["m"] for seed in (3, 3, 4))
+    first, again, other = (
+        statistics.bootstrap(PROBLEM, "roc_auc", label, {"m": score}, seed, 50)["m"] for seed in (3, 3, 4)
+    )
     assert first == again
     assert first != other
-    assert first.value == other.value == statistics.roc_auc(label, score)
+    assert first.value == other.value == roc_auc(label, score)
     assert first.low < first.value < first.high
+
+
+KNOWN = {
+    "roc_auc": (0.7035478313962363, 0.6562156674392304, 0.750196999109543),
+    "average_precision": (0.44864500356241355, 0.34537533759082917, 0.5012440920530548),
+    "log_loss": (0.5833244189789735, 0.5679616967563519, 0.6095509336272458),
+}
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_the_figures_stay(metric: str) -> None:
+    """Value and interval of a seed are those that earlier releases recorded, to the last digits."""
+    label, score = _case(rows=500)
+    found = statistics.bootstrap(PROBLEM, metric, label, {"m": score}, 7, 40)["m"]
+    assert (found.value, found.low, found.high) == pytest.approx(KNOWN[metric], rel=1e-14)
 
 
 def test_interval_has_the_known_width() -> None:
     """The interval of an area is within a quarter of the closed-form one of Hanley and McNeil."""
     label, score = _case(rows=4000, decimals=12)
-    got = statistics.bootstrap(label, {"m": score}, "roc_auc", 400, 0)["m"]
+    got = statistics.bootstrap(PROBLEM, "roc_auc", label, {"m": score}, 0, 400)["m"]
     area, positive, negative = got.value, label.sum(), (1 - label).sum()
     q1, q2 = area / (2 - area), 2 * area**2 / (1 + area)
     variance = (area * (1 - area) + (positive - 1) * (q1 - area**2) + (negative - 1) * (q2 - area**2)) / (
@@ -83,49 +111,52 @@ def test_interval_has_the_known_width() -> None:
 def test_models_are_compared_on_the_same_rows() -> None:
     """A model differs from itself by exactly zero, and from a near copy by less than two intervals would say."""
     label, score = _case()
-    assert statistics.difference(label, score, score, "roc_auc", 30, 0) == statistics.Estimate(0.0, 0.0, 0.0)
+    assert statistics.gain(PROBLEM, "roc_auc", label, score, score, 0, 30) == Estimate(value=0.0, low=0.0, high=0.0)
     near = score + np.random.default_rng(5).normal(0, 0.01, len(score))
-    paired = statistics.difference(label, score, near, "roc_auc", 200, 0)
-    alone = statistics.bootstrap(label, {"m": score}, "roc_auc", 200, 0)["m"]
+    paired = statistics.gain(PROBLEM, "roc_auc", label, score, near, 0, 200)
+    alone = statistics.bootstrap(PROBLEM, "roc_auc", label, {"m": score}, 0, 200)["m"]
     assert paired.high - paired.low < (alone.high - alone.low) / 3
 
 
-def test_difference_keeps_its_sign() -> None:
-    """A better model minus a worse one is above zero for the area and below it for the loss."""
+def test_a_gain_is_positive_for_the_better_one() -> None:
+    """A better model gains over a worse one by more than zero, whichever direction its metric has."""
     label, score = _case()
     noise = np.random.default_rng(6).uniform(0.01, 0.99, len(score))
-    assert statistics.difference(label, score, noise, "roc_auc", 50, 0).low > 0
-    assert statistics.difference(label, score, noise, "log_loss", 50, 0).high < 0
-    assert statistics.HIGHER_IS_BETTER == {"roc_auc": True, "average_precision": True, "log_loss": False}
+    assert statistics.gain(PROBLEM, "roc_auc", label, score, noise, 0, 50).low > 0
+    gained = statistics.gain(PROBLEM, "log_loss", label, score, noise, 0, 50)
+    lost = statistics.gain(PROBLEM, "log_loss", label, noise, score, 0, 50)
+    assert gained.low > 0 > lost.high and gained.value == -lost.value
+    better = {metric.name: metric.higher_is_better for metric in PROBLEM.metrics}
+    assert better == {"roc_auc": True, "average_precision": True, "log_loss": False}
 
 
 @pytest.mark.parametrize("label", [[0, 0, 0], [1, 1, 1], []])
 def test_one_class_is_refused_with_its_counts(label: list[int]) -> None:
     """Rows of one class only have no metric; the error names how many there were of each."""
     positive, negative = sum(label), len(label) - sum(label)
-    for metric in statistics.METRICS.values():
+    for metric in METRICS:
         with pytest.raises(DataValidationError, match=f"{positive} positive and {negative} negative"):
-            metric(label, [0.5] * len(label))
+            statistics.measure(PROBLEM, metric, label, [0.5] * len(label))
     with pytest.raises(DataValidationError, match=f"{positive} positive and {negative} negative"):
-        statistics.bootstrap(label, {"m": [0.5] * len(label)}, "roc_auc", 5, 0)
+        statistics.bootstrap(PROBLEM, "roc_auc", label, {"m": [0.5] * len(label)}, 0, 5)
 
 
 def test_missing_values_are_refused() -> None:
     """A missing score or label is named, never ranked."""
     with pytest.raises(DataValidationError, match="0 labels and 1 scores of 3"):
-        statistics.roc_auc([0, 1, 1], [0.1, float("nan"), 0.3])
+        roc_auc([0, 1, 1], [0.1, float("nan"), 0.3])
     with pytest.raises(DataValidationError, match="0 or 1, found"):
-        statistics.roc_auc([0, 1, 2], [0.1, 0.2, 0.3])
+        roc_auc([0, 1, 2], [0.1, 0.2, 0.3])
     with pytest.raises(DataValidationError, match="one value per row"):
-        statistics.roc_auc([0, 1, 1], [0.1, 0.2])
+        roc_auc([0, 1, 1], [0.1, 0.2])
 
 
 def test_unknown_metric_lists_the_known() -> None:
     """A metric nobody declared is refused by every function, naming those that exist."""
     for call in (
-        lambda: statistics.bootstrap([0, 1], {"m": [0, 1]}, "f1", 1, 0),
-        lambda: statistics.difference([0, 1], [0, 1], [0, 1], "f1", 1, 0),
-        lambda: statistics.by_slice(["a", "b"], [0, 1], [0, 1], "f1", 1),
+        lambda: statistics.bootstrap(PROBLEM, "f1", [0, 1], {"m": [0, 1]}, 0, 1),
+        lambda: statistics.gain(PROBLEM, "f1", [0, 1], [0, 1], [0, 1], 0, 1),
+        lambda: statistics.by_slice(PROBLEM, "f1", ["a", "b"], [0, 1], [0, 1], 1),
     ):
         with pytest.raises(UnknownNameError, match="'f1'; known: average_precision, log_loss, roc_auc"):
             call()
@@ -135,32 +166,32 @@ def test_slices() -> None:
     """A slice is judged on its own rows; one that is small or of one class is left out; missing is a value."""
     label, score = _case(rows=1000)
     column = np.array(["A"] * 500 + ["B"] * 300 + [None] * 100 + [float("nan")] * 50 + ["S"] * 50, dtype=object)
-    got = statistics.by_slice(column, label, score, "roc_auc", min_rows=100)
+    got = statistics.by_slice(PROBLEM, "roc_auc", column, label, score, min_rows=100)
     assert {name: part["rows"] for name, part in got.items()} == {"A": 500, "B": 300, "(missing)": 150}
     assert list(got) == ["A", "B", "(missing)"]
-    assert got["B"]["value"] == statistics.roc_auc(label[500:800], score[500:800])
+    assert got["B"]["value"] == roc_auc(label[500:800], score[500:800])
     one_class = np.where(column == "B", 0, label)
-    assert "B" not in statistics.by_slice(column, one_class, score, "roc_auc", min_rows=100)
+    assert "B" not in statistics.by_slice(PROBLEM, "roc_auc", column, one_class, score, min_rows=100)
 
 
 def test_slices_left_out_are_counted_by_reason() -> None:
     """What has no metric of its own is told with its rows, and with what is judged makes up all rows."""
     column = ["A"] * 150 + ["B"] * 120 + ["C"] * 3 + [None] * 2 + [f"D{n}" for n in range(40)]
     label = np.array(([0, 1] * 75) + [1] * 120 + [0, 1, 0] + [1, 0] + [1] * 40)
-    left = statistics.left_out(column, label, min_rows=100)
+    left = statistics.left_out(PROBLEM, column, label, min_rows=100)
     assert left["labels of one class only"] == {"B": 120}
     assert list(left["fewer than 100 rows"].items())[:2] == [("C", 3), ("(missing)", 2)]
-    judged = statistics.by_slice(column, label, label, "roc_auc", min_rows=100)
+    judged = statistics.by_slice(PROBLEM, "roc_auc", column, label, label, min_rows=100)
     told = sum(one["rows"] for one in judged.values()) + sum(sum(rows.values()) for rows in left.values())
     assert told == len(column) and len(left["fewer than 100 rows"]) == 42
 
 
-@pytest.mark.parametrize("metric", list(statistics.METRICS))
+@pytest.mark.parametrize("metric", METRICS)
 def test_fast_enough_for_a_month_of_flights(metric: str) -> None:
     """27,000 rows, 200 resamples, 3 models take well under 4 s even on a busy core (about 1 s on an idle one)."""
     label, score = _case(rows=27_000, decimals=12)
     began = time.process_time()
-    statistics.bootstrap(label, {"a": score, "b": score[::-1].copy(), "c": score.round(2)}, metric, 200, 0)
+    statistics.bootstrap(PROBLEM, metric, label, {"a": score, "b": score[::-1].copy(), "c": score.round(2)}, 0, 200)
     assert time.process_time() - began < 4
 
 

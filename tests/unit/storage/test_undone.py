@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_mlops_provider import assets
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.monitoring.feedback import Judgement, Observation
+from airflow_mlops_provider.lifecycle.monitoring.limits import Judgement, Observation
 from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.operators import monitoring, serving

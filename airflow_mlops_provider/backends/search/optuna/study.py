@@ -49,11 +49,13 @@ class SearchStudy:
     as often as it takes. Optuna's heartbeats, which would give a dead worker's trial up, are not used.
 
     :param name: the study's name in the database.
+    :param maximize: more of the metric is better; said where the study is opened.
     :param url: SQLAlchemy URL without credentials, which come from the environment; None keeps it in memory.
     """
 
-    def __init__(self, name: str, url: str | None = None) -> None:
+    def __init__(self, name: str, url: str | None = None, *, maximize: bool = True) -> None:
         self.name = name
+        self.direction: Literal["maximize", "minimize"] = "maximize" if maximize else "minimize"
         self.url = url
         optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -68,7 +70,7 @@ class SearchStudy:
         """
         with self._database_errors():
             study = optuna.create_study(
-                storage=self.storage, study_name=self.name, direction="maximize", load_if_exists=True
+                storage=self.storage, study_name=self.name, direction=self.direction, load_if_exists=True
             )
             for key, value in (facts or {}).items():
                 study.set_user_attr(key, value)
@@ -109,7 +111,8 @@ class SearchStudy:
                 return "another worker ended it"
             if pruning is None or not _MedianOfSameAlgorithm(pruning).prune(self.study, self._frozen(slot)):
                 return None
-        return f"{value:.4f} at step {step}: below the median of its algorithm's trials there"
+        side = "below" if self.direction == "maximize" else "above"
+        return f"{value:.4f} at step {step}: {side} the median of its algorithm's trials there"
 
     def end(
         self,

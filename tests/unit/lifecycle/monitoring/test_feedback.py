@@ -1,4 +1,4 @@
-"""When a training is due, and what monitoring counts as crossed."""
+"""When a training is due."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.monitoring.feedback import Observation, Plan, crossed, plan
-from airflow_mlops_provider.lifecycle.product import Monitoring, Retraining, Windows
+from airflow_mlops_provider.lifecycle.monitoring.feedback import Plan, plan
+from airflow_mlops_provider.lifecycle.product import Retraining, Windows
 
 MONTHS = [
     Interval(start=datetime(2013, month, 1, tzinfo=UTC), end=datetime(2013, month + 1, 1, tzinfo=UTC))
@@ -74,36 +74,6 @@ def test_no_cooldown_lets_drift_ask_at_once() -> None:
     """Without a cooldown one new interval is enough for drift."""
     eager = Retraining(after_intervals=3, cooldown_intervals=0)
     assert plan(MONTHS[:4], MONTHS[2], DRIFT, False, WINDOWS, eager).cause == "drift"
-
-
-def seen(share: float = 0.0, moved: float = 0.0, metric: float | None = None) -> Observation:
-    """Return an observation of January."""
-    return Observation(interval=MONTHS[0], version=1, drift_share=share, prediction_drift=moved, metric=metric)
-
-
-LIMITS = Monitoring(drift_share=0.6, prediction_drift=0.2, min_metric=0.69)
-
-
-@pytest.mark.parametrize(
-    ("observation", "lines"),
-    [
-        (seen(), ()),
-        (seen(0.59, 0.199, 0.69), ()),
-        (seen(share=0.6), ("60% of the model's inputs drifted, limit 60%",)),
-        (seen(moved=0.2), ("predictions moved by 0.200, limit 0.2",)),
-        (seen(metric=0.6899), ("metric on arrived labels fell to 0.6899, limit 0.69",)),
-    ],
-)
-def test_each_limit_is_crossed_alone(observation: Observation, lines: tuple[str, ...]) -> None:
-    """A limit that is reached gives its own line, one that is not gives none; labels still out are no bad news."""
-    assert crossed(observation, LIMITS) == lines
-
-
-def test_all_limits_are_told() -> None:
-    """All crossed at once give a line each; a product without a least metric has one fewer."""
-    everything = seen(1.0, 1.0, 0.1)
-    assert len(crossed(everything, LIMITS)) == 3
-    assert len(crossed(everything, LIMITS.model_copy(update={"min_metric": None}))) == 2
 
 
 def test_who_asks_by_hand_gets_a_training() -> None:

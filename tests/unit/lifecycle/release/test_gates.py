@@ -8,10 +8,15 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from airflow_mlops_provider.lifecycle.product import Gates, Monitoring, Value
-from airflow_mlops_provider.lifecycle.release.gates import Estimate, Evaluation, judge
+from airflow_mlops_provider.exceptions import IntegrityError
+from airflow_mlops_provider.lifecycle.metrics import metric_of
+from airflow_mlops_provider.lifecycle.product import Gates, MLProduct, Monitoring, Value
+from airflow_mlops_provider.lifecycle.references import Report
+from airflow_mlops_provider.lifecycle.release.gates import Estimate, Evaluation, judge, judge_data
 from airflow_mlops_provider.lifecycle.search.declaration import Criteria, FloatRange
+from flight_delay.product import product
 
+ROC_AUC = metric_of("binary_classification", "roc_auc")
 GATES = Gates(min_metric=0.7, min_gain=0.01, min_slice=0.6, slice_rows=100)
 GOOD: dict[str, Any] = {
     "metric": "roc_auc",
@@ -29,7 +34,7 @@ FIRST = {"champion": None, "champion_version": None, "gain": None}
 
 def test_a_better_model_passes() -> None:
     """Above every gate, the reason is the metric, the baseline and the gain over the champion."""
-    decision = judge(Evaluation(**GOOD), GATES)
+    decision = judge(Evaluation(**GOOD), GATES, ROC_AUC)
     assert decision.passed
     assert decision.reasons == (
         "roc_auc 0.7500 [0.7300, 0.7700] over baseline 0.6000; gain 0.0300 [0.0100, 0.0500] over champion v3",
@@ -38,7 +43,7 @@ def test_a_better_model_passes() -> None:
 
 def test_the_first_model_has_no_champion_to_beat() -> None:
     """Without a champion the gate on the gain is open, and the reason says why."""
-    decision = judge(Evaluation(**{**GOOD, **FIRST}), GATES)
+    decision = judge(Evaluation(**{**GOOD, **FIRST}), GATES, ROC_AUC)
     assert decision.passed
     assert decision.reasons == ("roc_auc 0.7500 [0.7300, 0.7700] over baseline 0.6000; there is no champion yet",)
 
@@ -67,7 +72,7 @@ FAILING: dict[str, tuple[dict[str, Any], str]] = {
 def test_each_gate_stops_alone(name: str) -> None:
     """A model that misses one gate is stopped by that one, and by no other."""
     changes, reason = FAILING[name]
-    decision = judge(Evaluation(**{**GOOD, **changes}), GATES)
+    decision = judge(Evaluation(**{**GOOD, **changes}), GATES, ROC_AUC)
     assert not decision.passed
     assert decision.reasons == (reason,)
 
@@ -75,7 +80,7 @@ def test_each_gate_stops_alone(name: str) -> None:
 def test_every_failed_gate_is_named() -> None:
     """A model that misses all of them gets one reason for each."""
     bad = {**GOOD, "challenger": Estimate(value=0.5, low=0.4, high=0.6), **FAILING["gain"][0], **FAILING["slice"][0]}
-    assert len(judge(Evaluation(**bad), GATES).reasons) == 4
+    assert len(judge(Evaluation(**bad), GATES, ROC_AUC).reasons) == 4
 
 
 def test_a_value_on_the_gate_passes() -> None:
@@ -85,21 +90,21 @@ def test_a_value_on_the_gate_passes() -> None:
         "gain": Estimate(value=0.01, low=0, high=0.02),
         "slices": {"origin=JFK": {"rows": 100, "value": 0.6}},
     }
-    assert judge(Evaluation(**{**GOOD, **on}), GATES).passed
+    assert judge(Evaluation(**{**GOOD, **on}), GATES, ROC_AUC).passed
 
 
 @pytest.mark.parametrize("gates", [GATES.model_copy(update={"min_slice": None}), GATES])
 def test_a_small_slice_or_no_gate_stops_nothing(gates: Gates) -> None:
     """A bad slice counts only where there is a gate for it, and from its number of rows on."""
     slices = {"origin=JFK": {"rows": 99, "value": 0.1}}
-    assert judge(Evaluation(**{**GOOD, "slices": slices}), gates).passed
+    assert judge(Evaluation(**{**GOOD, "slices": slices}), gates, ROC_AUC).passed
 
 
 def test_a_small_loss_may_be_allowed() -> None:
     """A negative gate lets a model through that loses no more than that."""
     lost = Evaluation(**{**GOOD, "gain": Estimate(value=-0.004, low=-0.01, high=0.0)})
-    assert judge(lost, GATES.model_copy(update={"min_gain": -0.005})).passed
-    assert not judge(lost, GATES.model_copy(update={"min_gain": -0.003})).passed
+    assert judge(lost, GATES.model_copy(update={"min_gain": -0.005}), ROC_AUC).passed
+    assert not judge(lost, GATES.model_copy(update={"min_gain": -0.003}), ROC_AUC).passed
 
 
 # --- what is no value of a metric -------------------------------------------------------------------------------------
@@ -142,7 +147,7 @@ IMPOSSIBLE: dict[str, tuple[dict[str, Any], str]] = {
 def test_what_is_no_value_passes_no_gate(gates: Gates, name: str) -> None:
     """Every comparison with NaN is false, so no gate would stop it; it is stopped by name, also where all are open."""
     changes, said = IMPOSSIBLE[name]
-    decision = judge(Evaluation.model_validate({**GOOD, **changes}), gates)
+    decision = judge(Evaluation.model_validate({**GOOD, **changes}), gates, ROC_AUC)
     assert not decision.passed
     assert [reason for reason in decision.reasons if said in reason], decision.reasons
 
@@ -151,7 +156,7 @@ def test_an_evaluation_that_was_kept_with_nulls_is_read_and_refused() -> None:
     """JSON has no NaN: what was written as null is read as what it was."""
     kept = Evaluation(**{**GOOD, "challenger": around(NAN)}).model_dump_json()
     assert '"value":null' in kept
-    assert not judge(Evaluation.from_file(kept.encode()), GATES).passed
+    assert not judge(Evaluation.from_file(kept.encode()), GATES, ROC_AUC).passed
 
 
 LIMITS: dict[str, Callable[[float], Any]] = {
@@ -178,17 +183,94 @@ def test_no_number_is_no_limit(limit: str, value: float) -> None:
         LIMITS[limit](value)
 
 
-@pytest.mark.parametrize("limit", ["min_metric", "min_slice", "min_metric of monitoring", "target"])
+DECLARED: dict[str, Callable[[float], dict[str, Any]]] = {
+    "gates.min_metric": lambda value: {"gates": {"min_metric": value}},
+    "gates.min_slice": lambda value: {"gates": {"min_metric": 0.5, "min_slice": value}},
+    "monitoring.min_metric": lambda value: {"monitoring": {"min_metric": value}},
+    "search.target": lambda value: {"search": {**product.model_dump()["search"], "target": value}},
+}
+
+
+def declare(metric: str = "roc_auc", **changes: Any) -> MLProduct:
+    """Return the flight product with other limits, judged by some metric."""
+    return MLProduct.model_validate({**product.model_dump(), "metric": metric, **changes})
+
+
+@pytest.mark.parametrize("limit", DECLARED)
 @pytest.mark.parametrize("value", [-0.01, 1.01, 70])
 def test_a_limit_out_of_its_metrics_range_is_refused(limit: str, value: float) -> None:
-    """No model could be above 70, and every one is above -1: neither is a gate."""
-    with pytest.raises(ValidationError, match=limit.partition(" ")[0]):
-        LIMITS[limit](value)
+    """No model could be above 70, and every one is above -1: neither is a gate. The error says what is allowed."""
+    with pytest.raises(ValidationError, match=rf"{limit}={value:g} can't be: roc_auc lies from 0 to 1"):
+        declare(**DECLARED[limit](value))
+
+
+def test_each_metric_has_its_own_range() -> None:
+    """What no area can be, a loss may be."""
+    assert declare("log_loss", gates={"min_metric": 1.5}).gates.min_metric == 1.5
+    with pytest.raises(ValidationError, match=r"gates\.min_metric=-0\.1 can't be: log_loss lies from 0 to inf"):
+        declare("log_loss", gates={"min_metric": -0.1})
 
 
 def test_a_gain_may_be_negative_but_not_beyond_the_range() -> None:
     """A small loss may be allowed; a whole range and more is none."""
-    assert Gates(min_metric=0.5, min_gain=-0.01).min_gain == -0.01
+    assert declare(gates={"min_metric": 0.5, "min_gain": -0.01}).gates.min_gain == -0.01
     for value in (-1.01, 1.01):
-        with pytest.raises(ValidationError, match="min_gain"):
-            Gates(min_metric=0.5, min_gain=value)
+        with pytest.raises(ValidationError, match=r"gates\.min_gain"):
+            declare(gates={"min_metric": 0.5, "min_gain": value})
+
+
+# --- a metric of which less is better ---------------------------------------------------------------------------------
+
+LOG_LOSS = metric_of("binary_classification", "log_loss")
+LOSS_GATES = Gates(min_metric=0.5, min_gain=0.01, min_slice=0.6, slice_rows=100)
+LOSS: dict[str, Any] = {
+    **GOOD,
+    "metric": "log_loss",
+    "challenger": Estimate(value=0.4, low=0.38, high=0.42),
+    "baseline": Estimate(value=0.6, low=0.58, high=0.62),
+    "champion": Estimate(value=0.43, low=0.41, high=0.45),
+    "slices": {"origin=JFK": {"rows": 900, "value": 0.6}},
+}
+
+
+def test_less_is_better_where_the_metric_says_so() -> None:
+    """A loss below every limit passes; the gain is positive where the challenger's loss is the smaller."""
+    assert judge(Evaluation(**LOSS), LOSS_GATES, LOG_LOSS).passed
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"challenger": around(0.51, 0.4, 0.55)}, "log_loss 0.5100 [0.4000, 0.5500] is above the gate 0.5"),
+        ({"challenger": around(0.4, 0.3, 0.6)}, "log_loss 0.4000 [0.3000, 0.6000] does not clear the naive baseline"),
+        ({"gain": around(0.009, 0.0, 0.02)}, "gain 0.0090 [0.0000, 0.0200] over champion v3 is below 0.01"),
+        ({"slices": {"a=b": {"rows": 100, "value": 0.61}}}, "log_loss 0.6100 in slice a=b is above 0.6"),
+        ({"metric": "roc_auc"}, "it was judged by roc_auc, and the gates are for log_loss"),
+        ({"challenger": around(-0.1, 0.3, 0.6)}, "the challenger's log_loss, -0.1000"),
+    ],
+)
+def test_more_of_a_loss_is_stopped(changes: dict[str, Any], reason: str) -> None:
+    """Each gate stops what lies above it, and alone."""
+    decision = judge(Evaluation.model_validate({**LOSS, **changes}), LOSS_GATES, LOG_LOSS)
+    assert not decision.passed
+    (said,) = decision.reasons
+    assert said.startswith(reason)
+
+
+# --- the data gate ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("about", ["expectations", None])
+def test_data_that_met_its_expectations_pass(about: str | None) -> None:
+    """The report on the training data decides, also one of a release that did not say what it is about."""
+    met = Report(uri="file:///r", hash="1" * 64, about=about, passed=True, facts={"checked": 7})
+    assert judge_data(met).reasons == ("its training data met all 7 expectations",)
+    broken = met.model_copy(update={"passed": False, "broken": ("flights: a gap",)})
+    assert (judge_data(broken).passed, judge_data(broken).reasons) == (False, ("flights: a gap",))
+
+
+def test_another_report_is_no_data_gate() -> None:
+    """That drift is within its limits says nothing of training data."""
+    drift = Report(uri="file:///r", hash="1" * 64, about="drift", passed=True, facts={"checked": 7})
+    with pytest.raises(IntegrityError, match="file:///r is a report about drift, not about expectations"):
+        judge_data(drift)

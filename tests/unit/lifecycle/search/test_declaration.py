@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from airflow_mlops_provider.exceptions import UnknownNameError
+from airflow_mlops_provider.lifecycle.metrics import metric_of
 from airflow_mlops_provider.lifecycle.search.declaration import (
     Algorithm,
     Choice,
@@ -33,6 +34,9 @@ TREES = Algorithm(
         "kind": Choice(options=("gbdt", "dart")),
     },
 )
+
+ROC_AUC = metric_of("binary_classification", "roc_auc")
+LOG_LOSS = metric_of("binary_classification", "log_loss")
 
 
 def ended(*values: float | None, seconds: float = 60.0) -> list[Trial]:
@@ -71,23 +75,23 @@ def ended(*values: float | None, seconds: float = 60.0) -> list[Trial]:
 )
 def test_when_to_stop(criteria: dict[str, Any], values: tuple[float | None, ...], kind: Any, reason: Any) -> None:
     """Each criterion stops the search, with its figures in the reason; the target comes before the others."""
-    found = stop(Criteria(**criteria), ended(*values))
+    found = stop(Criteria(**criteria), ended(*values), ROC_AUC)
     assert (found.kind, found.reason) == (kind, reason) if found else kind is None
 
 
 def test_later_trials_do_not_change_the_decision() -> None:
     """Whoever asks while others still train, or after all ended, is told the same reason."""
     criteria = Criteria(patience=2, target=0.9)
-    early = stop(criteria, ended(0.5, 0.4, 0.4))
+    early = stop(criteria, ended(0.5, 0.4, 0.4), ROC_AUC)
     assert early
     assert early.after == 3
-    assert stop(criteria, ended(0.5, 0.4, 0.4, 0.95, 0.99)) == early
+    assert stop(criteria, ended(0.5, 0.4, 0.4, 0.95, 0.99), ROC_AUC) == early
 
 
 def test_only_trials_within_the_number_asked_for_count() -> None:
     """A study that once had more trials is judged by those that are asked for now; waiting ones count for nothing."""
-    assert stop(Criteria(trials=3), [*ended(0.5, 0.6), Trial(slot=2)]) is None
-    found = stop(Criteria(trials=2, target=0.7), ended(0.5, 0.6, 0.8))
+    assert stop(Criteria(trials=3), [*ended(0.5, 0.6), Trial(slot=2)], ROC_AUC) is None
+    found = stop(Criteria(trials=2, target=0.7), ended(0.5, 0.6, 0.8), ROC_AUC)
     assert found
     assert found.kind == "trials"
 
@@ -95,10 +99,10 @@ def test_only_trials_within_the_number_asked_for_count() -> None:
 def test_the_best_trial() -> None:
     """The highest value among complete trials; of equals the first; none where none is complete."""
     trials = [*ended(0.5, 0.7, 0.7), Trial(slot=9, state="pruned", value=0.99, ended=BEGAN)]
-    best = best_of(trials)
+    best = best_of(trials, ROC_AUC)
     assert best
     assert best.slot == 1
-    assert best_of(ended(None)) is None
+    assert best_of(ended(None), ROC_AUC) is None
     assert [one.slot for one in in_order(reversed(trials))] == [0, 9, 1, 2]
 
 
@@ -151,3 +155,14 @@ def test_criteria_may_be_changed() -> None:
     assert search.criteria(trials=3, target=None, minutes=5.0) == Criteria(trials=3, target=0.7, minutes=5.0)
     with pytest.raises(UnknownNameError, match="unknown algorithm 'forest'; known: trees"):
         algorithm_of(search.algorithms, "forest")
+
+
+def test_a_loss_is_searched_downwards() -> None:
+    """Where less is better, the least value wins, a target is reached from above, and a greater one is no gain."""
+    best = best_of(ended(0.6, 0.4, 0.5, 0.4), LOG_LOSS)
+    assert best is not None and best.slot == 1
+    reached = stop(Criteria(target=0.5), ended(0.6, 0.5, 0.4), LOG_LOSS)
+    assert reached is not None and reached.reason == "trial 1 reached 0.5000, the target is 0.5"
+    idle = stop(Criteria(patience=2), ended(0.4, 0.5, 0.6), LOG_LOSS)
+    assert idle is not None and idle.reason == "no gain over trial 0 with 0.4000 in 2 trials"
+    assert stop(Criteria(patience=2), ended(0.6, 0.5, 0.4), LOG_LOSS) is None

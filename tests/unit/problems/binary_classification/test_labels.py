@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from airflow_mlops_provider.exceptions import SourceDataError
-from airflow_mlops_provider.problems.labels import binary, learnable
+from airflow_mlops_provider.problems.binary_classification import PROBLEM
 
 GOOD = {
     "numbers": [0, 1, 1],
@@ -41,7 +41,7 @@ BAD = {
 def test_zero_and_one_are_labels(case: str) -> None:
     """Numbers and truth values become whole numbers, whatever they were kept in, and what is missing stays so."""
     given = pd.Series(GOOD[case], name="late")
-    found = binary(given)
+    found = PROBLEM.labels(given)
     assert found.dtype == ("Int64" if given.isna().any() else "int64")
     expected = [None if pd.isna(one) else int(one) for one in given]
     assert [None if pd.isna(one) else one for one in found] == expected
@@ -52,7 +52,7 @@ def test_anything_else_is_none(case: str) -> None:
     """Other values are refused with the column, what was found and what is allowed; no retry helps."""
     values, seen = BAD[case]
     with pytest.raises(SourceDataError, match=f"label 'late' holds .*{seen}.*a label is 0 or 1, or a truth") as raised:
-        binary(pd.Series(values, name="late"))
+        PROBLEM.labels(pd.Series(values, name="late"))
     assert not raised.value.retryable
 
 
@@ -69,10 +69,10 @@ def test_anything_else_is_none(case: str) -> None:
 def test_what_cannot_be_learnt_from_is_named(values: list[Any], said: str) -> None:
     """One class only, or a gap, is no reason to train and fail later, or not at all."""
     with pytest.raises(SourceDataError, match=said):
-        learnable(pd.Series(values, name="late"), "May")
+        PROBLEM.learnable(pd.Series(values, name="late"), "May")
 
 
 def test_good_labels_stay_as_they_are() -> None:
     """What was trained on before is trained on still, to the bit."""
     label = pd.Series([0, 1, 1], name="late", index=[5, 6, 9])
-    pd.testing.assert_series_equal(learnable(label, "May"), label)
+    pd.testing.assert_series_equal(PROBLEM.learnable(label, "May"), label)

@@ -1,0 +1,87 @@
+"""What monitoring saw of an interval, and which of a product's limits that crosses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_mlops_provider.lifecycle.frozen import Frozen
+from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.metrics import Metric
+from airflow_mlops_provider.lifecycle.product import Monitoring
+from airflow_mlops_provider.lifecycle.references import Report
+
+
+class Observation(Frozen):
+    """What monitoring saw of one data interval.
+
+    :param drift_share: share of model inputs that drifted, 0 to 1.
+    :param prediction_drift: normed Wasserstein distance of the predictions.
+    :param metric: the metric on labels that have arrived; None while there are too few.
+    """
+
+    interval: Interval
+    version: int
+    drift_share: float
+    prediction_drift: float
+    metric: float | None = None
+    evidence: dict[str, Any] = {}
+
+    @classmethod
+    def of(cls, interval: Interval, drift: Report, performance: Report | None) -> Observation:
+        """Return what the reports on an interval say, with links to them."""
+        reports = {"drift": drift, **({"performance": performance} if performance else {})}
+        pages = {name: f"{report.uri}/{report.page}" for name, report in reports.items()}
+        metric = performance.facts["metric"] if performance else None
+        return cls(
+            interval=interval,
+            version=drift.facts["version"],
+            drift_share=drift.facts["share"],
+            prediction_drift=drift.facts["prediction"],
+            metric=metric["value"] if metric else None,
+            evidence={**pages, "drifted": drift.facts.get("drifted", [])},
+        )
+
+
+class Judgement(Frozen):
+    """That monitoring has judged an interval's predictions, and how.
+
+    :param crossed: a line for each limit that the observation crosses.
+    :param predictions: hash of what was judged.
+    :param features: hash of the features, with their labels, by which it was judged.
+    """
+
+    observation: Observation
+    crossed: tuple[str, ...] = ()
+    predictions: str
+    features: str
+
+
+def reached(value: float, limit: float) -> bool:
+    """Say whether a drift, or a share of drifted inputs, is at its limit or beyond."""
+    return value >= limit
+
+
+def crossed_by_drift(share: float, prediction: float, limits: Monitoring) -> tuple[str, ...]:
+    """Return a line for each limit that drift of inputs and predictions crosses."""
+    lines = []
+    if reached(share, limits.drift_share):
+        lines.append(f"{share:.0%} of the model's inputs drifted, limit {limits.drift_share:.0%}")
+    if reached(prediction, limits.prediction_drift):
+        lines.append(f"predictions moved by {prediction:.3f}, limit {limits.prediction_drift}")
+    return tuple(lines)
+
+
+def crossed_by_metric(value: float | None, least: float | None, metric: Metric) -> tuple[str, ...]:
+    """Return a line if the metric does not meet its limit; too few labels (None) are no bad news."""
+    if value is None or least is None or metric.meets(value, least):
+        return ()
+    went = "fell" if metric.higher_is_better else "rose"
+    return (f"metric on arrived labels {went} to {value:.4f}, limit {least}",)
+
+
+def crossed(seen: Observation, limits: Monitoring, metric: Metric) -> tuple[str, ...]:
+    """Return a line for each limit that an observation crosses; none at all means all is well."""
+    return (
+        *crossed_by_drift(seen.drift_share, seen.prediction_drift, limits),
+        *crossed_by_metric(seen.metric, limits.min_metric, metric),
+    )

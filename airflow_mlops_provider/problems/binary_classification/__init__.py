@@ -1,0 +1,100 @@
+"""Binary classification: a label is 0 or 1, or a truth value; a prediction is the probability of 1."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops_provider.exceptions import SourceDataError
+from airflow_mlops_provider.lifecycle.metrics import Metric
+from airflow_mlops_provider.problems.base import Problem
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from airflow_mlops_provider.lifecycle.product import Value
+    from airflow_mlops_provider.problems.base import Floats
+
+ALLOWED = "a label is 0 or 1, or a truth value, and missing while it is not known"
+_NUMBERS = ("integer", "floating", "mixed-integer-float", "boolean", "decimal")
+
+
+class BinaryClassification(Problem):
+    """Whether something is so: the label 1 means that it is."""
+
+    metrics = (
+        Metric("roc_auc"),
+        Metric("average_precision"),
+        Metric("log_loss", higher_is_better=False, high=math.inf),
+    )
+    label_type = "int64"
+
+    def labels(self, label: pd.Series) -> pd.Series:
+        """Return labels as int64, or Int64 where some are not known yet."""
+        import numpy as np
+        from pandas.api.types import infer_dtype
+
+        values = label.astype(object).where(label.notna(), np.nan) if label.dtype.kind not in "iufb" else label
+        known = values[values.notna()]
+        if len(known) and (infer_dtype(known) not in _NUMBERS or not known.astype("float64").isin((0.0, 1.0)).all()):
+            raise SourceDataError(f"label {label.name!r} holds {_counted(known)}; {ALLOWED}: make it so in examples")
+        whole = values.astype("float64").astype("Int64")
+        return whole if whole.isna().any() else whole.astype("int64")
+
+    def learnable(self, label: pd.Series, rows: str) -> pd.Series:
+        """Return labels as int64, of both classes and none missing."""
+        labels = self.labels(label)
+        unknown = int(labels.isna().sum())
+        if unknown:
+            raise SourceDataError(f"label {label.name!r} is missing in {unknown} of {len(labels)} rows of {rows}")
+        if labels.nunique() < 2:
+            raise SourceDataError(
+                f"label {label.name!r} is {_counted(labels)} in all {len(labels)} rows of {rows}: nothing to tell "
+                "apart; take more intervals, or mend what makes it in examples"
+            )
+        return labels
+
+    def weighted(self, metric: str, label: Floats, score: Floats) -> Callable[[Floats], Floats]:
+        from airflow_mlops_provider.problems.binary_classification.metrics import weighted
+
+        return weighted(metric, label, score)
+
+    def flaw(self, label: Floats) -> Callable[[Floats], str]:
+        positives = label == 1
+
+        def counted(weight: Floats) -> str:
+            positive = float(weight[positives].sum())
+            negative = float(weight.sum()) - positive
+            counts = f"the rows hold {positive:g} positive and {negative:g} negative labels"
+            return "" if positive > 0 and negative > 0 else f"{counts}; both kinds are needed to judge by"
+
+        return counted
+
+    def unfit(self, label: Any, min_rows: int = 1) -> str:
+        return super().unfit(label, min_rows) or ("" if len(set(label)) == 2 else "labels of one class only")
+
+    def are_predictions(self, scores: Floats) -> bool:
+        return bool(((scores >= 0) & (scores <= 1)).all())
+
+    def realised_value(self, value: Value, label: pd.Series, score: pd.Series) -> dict[str, Any]:
+        """Return what alarms were worth, given wherever one pays on average."""
+        truth, alarm = label == 1, score >= value.threshold
+        hits = int((alarm & truth).sum())
+        false_alarms = int(alarm.sum()) - hits
+        return {
+            "hits": hits,
+            "recall": hits / max(1, int(truth.sum())),
+            "false_alarms": false_alarms,
+            "amount": hits * value.per_hit - false_alarms * value.per_false_alarm,
+            "currency": value.currency,
+        }
+
+
+def _counted(values: pd.Series) -> str:
+    counts = values.map(repr).value_counts()
+    shown = [f"{value:.40} ({count} times)" for value, count in counts.head(5).items()]
+    return ", ".join(shown + ([f"and {len(counts) - 5} others"] if len(counts) > 5 else []))
+
+
+PROBLEM = BinaryClassification()
