@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,8 @@ import psutil
 from airflow_mlops_provider.exceptions import DeploymentError
 from airflow_mlops_provider.serving.process.client import ask, described, what_answers
 from airflow_mlops_provider.serving.process.folders import process_file
+from airflow_mlops_provider.storage.atomic import atomic_write
+from airflow_mlops_provider.storage.locks import file_lock
 
 STOP_SECONDS = 20.0
 TAKEOVER = "--takeover"
@@ -49,7 +50,7 @@ def ensure_running(
     :raises DeploymentError: if the port is somebody else's, or the server ends or does not answer in time.
     """
     url = url_of(host, port)
-    with _alone(process_file(root, product)):
+    with _lock(root, product):
         running = _running(root, product)
         if running is not None and running["url"] != url:
             raise DeploymentError(
@@ -80,7 +81,7 @@ def stop(product: str, root: str, timeout: float = STOP_SECONDS) -> bool:
 
     :param timeout: seconds after which it is killed.
     """
-    with _alone(process_file(root, product)):
+    with _lock(root, product):
         running = _running(root, product)
         if running is not None:
             _end(psutil.Process(running["pid"]), timeout)
@@ -204,9 +205,7 @@ def _start(command: Sequence[str], url: str, log: Path, env: Mapping[str, str] |
 
 
 def _record(root: str, product: str, entry: Mapping[str, Any]) -> None:
-    temporary = process_file(root, product).with_suffix(".tmp")
-    temporary.write_text(json.dumps(entry))
-    temporary.replace(process_file(root, product))
+    atomic_write(process_file(root, product), json.dumps(entry).encode())
 
 
 def _wait_until_up(url: str, product: str, running: Mapping[str, Any], log: Path, timeout: float) -> None:
@@ -243,10 +242,6 @@ def _tail(log: Path) -> str:
     return "\n".join(line for line in lines if not re.search(r"(^|\s)INFO[\s:]", line))[-600:].strip() or "nothing"
 
 
-@contextmanager
-def _alone(file: Path) -> Iterator[None]:
-    """Hold the product's lock, so that two launchers can't start two servers; the kernel frees it if we die."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def _lock(root: str, product: str) -> AbstractContextManager[None]:
+    """Hold the product's lock, so that two launchers can't start two servers."""
+    return file_lock(process_file(root, product).with_suffix(".lock"))

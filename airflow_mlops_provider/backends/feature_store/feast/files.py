@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from airflow_mlops_provider.backends.feature_store.feast.definitions import TIME
 from airflow_mlops_provider.exceptions import SourceDataError, SourceError, UnknownNameError
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct, View
+from airflow_mlops_provider.storage.atomic import atomic_write
 
 
 class OfflineFiles:
@@ -48,7 +48,7 @@ class OfflineFiles:
             )
         ready = {name: self._fitted(self.view(name), Path(path), interval) for name, path in tables.items()}
         for name, table in ready.items():
-            _replace(self.file(name, interval), _written(table))
+            atomic_write(self.file(name, interval), _written(table))
         return {name: len(table) for name, table in ready.items()}
 
     def holds(self, interval: Interval) -> bool:
@@ -122,11 +122,3 @@ def _written(table: pa.Table) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(table, buffer)
     return buffer.getvalue()
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write so that readers see the old file or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(data)
-    temporary.replace(path)

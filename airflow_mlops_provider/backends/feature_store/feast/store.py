@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import io
 import json
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from importlib.util import find_spec
@@ -25,6 +24,8 @@ from airflow_mlops_provider.backends.telemetry import disable_telemetry, without
 from airflow_mlops_provider.exceptions import BackendError, MissingExtraError, SourceDataError, SourceError
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.storage.atomic import atomic_write
+from airflow_mlops_provider.storage.locks import file_lock
 
 _SQLITE: Mapping[str, Any] = {"type": "sqlite"}
 # Seconds that a look-up waits for Redis, which would by itself wait for ever.
@@ -55,13 +56,12 @@ class FeatureStoreBackend:
         wanted = fingerprint(self.product, self.folder, self.online_store)
         if self._registered() == wanted:
             return False
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with self._alone(), self._answering():
+        with self._lock(), self._answering():
             store = self._store  # first, for it imports Feast the quick way
             objects = definitions(self.product, self._offline.folder)
             gone = [view for view in store.list_feature_views() if view.name not in self._offline.views]
             store.apply(objects, objects_to_delete=gone, partial=not gone)
-            _write(self._marker, wanted)
+            atomic_write(self._marker, wanted.encode())
         return True
 
     def load_offline(self, interval: Interval, tables: Mapping[str, Path]) -> dict[str, int]:
@@ -99,7 +99,7 @@ class FeatureStoreBackend:
         """
         self._offline.require(interval)
         self._require_registry()
-        with self._alone(), self._answering():
+        with self._lock(), self._answering():
             mark = self.watermark()
             again = mark is not None and interval.start < mark
             end = max(mark, interval.end) if mark else interval.end
@@ -108,7 +108,7 @@ class FeatureStoreBackend:
                 # itself, Feast brings nothing online and calls it done where the registry has lost its definitions.
                 until = end - timedelta(microseconds=1)
                 self._store.materialize(_DAWN if again else interval.start, until, [*self._offline.views])
-            _write(self.folder / "watermark.json", json.dumps({"watermark": end.isoformat()}))
+            atomic_write(self.folder / "watermark.json", json.dumps({"watermark": end.isoformat()}).encode())
 
     def watermark(self) -> datetime | None:
         """Return the moment before which everything loaded is online; None before the first time."""
@@ -258,12 +258,9 @@ class FeatureStoreBackend:
         whole = pd.DataFrame(block.T, index=index, columns=floats)
         return pd.concat([whole, frame], axis=1)[list(kinds)] if others else whole
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _lock(self) -> AbstractContextManager[None]:
         """Hold the folder's lock, so that two writers can't interleave."""
-        with (self.folder / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+        return file_lock(self.folder / ".lock")
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
@@ -290,9 +287,3 @@ def _require_columns(frame: pd.DataFrame, columns: list[str]) -> None:
     missing = sorted(set(columns) - set(frame.columns))
     if missing:
         raise SourceDataError(f"rows lack {', '.join(missing)}; needed: {', '.join(columns)}")
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text)
-    temporary.replace(path)

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from airflow_mlops_provider.backends.telemetry import disable_telemetry
 from airflow_mlops_provider.exceptions import BackendError
-from airflow_mlops_provider.storage.locks import alone
+from airflow_mlops_provider.storage.locks import file_lock
 
 Result = TypeVar("Result")
 
@@ -72,7 +72,7 @@ class MlflowServer:
             database.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise BackendError(f"MLflow's database {database} cannot be made: {error}") from error
-        with alone(database.with_name(f"{database.name}.lock")):
+        with file_lock(database.with_name(f"{database.name}.lock")):
             if not database.exists():
                 self._make(database)
 
