@@ -19,6 +19,7 @@ from airflow_mlops_provider.lifecycle.records.uses import Found, Use, read_from,
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.render.terminal import console
 from airflow_mlops_provider.storage.artifacts import file_hash, open_store
+from airflow_mlops_provider.storage.layout import NAME
 from airflow_mlops_provider.storage.records import Records
 from airflow_mlops_provider.ui.lineage import counted, deciding, drawing, month
 from airflow_mlops_provider.ui.lineage_page import how, stands_at
@@ -48,7 +49,7 @@ def run(args: Namespace) -> None:
 
 def parse_version(text: str) -> tuple[str, int]:
     """Return the name and the number in ``PRODUCT@VERSION``. :raises ConfigurationError: if it is none."""
-    found = re.fullmatch(r"([a-z][a-z0-9_]{0,62})@v?(\d{1,9})", text, re.ASCII)
+    found = re.fullmatch(rf"({NAME})@v?(\d{{1,9}})", text, re.ASCII)
     if found is None:
         raise ConfigurationError(f"{text!r} is no PRODUCT@VERSION; write it as flight_delay@2")
     return found[1], int(found[2])

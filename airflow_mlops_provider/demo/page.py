@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
@@ -15,10 +14,8 @@ from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.render import timeline as drawing
 from airflow_mlops_provider.render.pages import intervals
 from airflow_mlops_provider.render.parts import NONE, card, document, facts, moves, pill, quiet, table
-from airflow_mlops_provider.storage.artifacts import MANIFEST
+from airflow_mlops_provider.storage.layout import manifest_beside
 
-# As a job's address makes it: the folder with the manifest, and below it the one named by its content.
-_RESULT = re.compile(r"(.+/[0-9a-f]{32})/[0-9a-f]{16}/")
 LEGEND = (
     "Above: the live model on labels that have arrived, with its 95 % interval, coloured by version. Below: the share "
     "of its inputs that drifted; and what each version learned from, was judged on, and served."
@@ -183,9 +180,9 @@ def _cell(text: str) -> str:
 
 def _evidence(page: str, words: str) -> str:
     """Return the link to a report's page, and to the manifest beside its result's folder."""
-    found = _RESULT.match(page)
-    manifest = f" ({_link(f'{found[1]}/{MANIFEST}', 'manifest')})" if found else ""
-    return f"{_link(page, words)}{manifest}"
+    manifest = manifest_beside(page)
+    beside = f" ({_link(manifest, 'manifest')})" if manifest else ""
+    return f"{_link(page, words)}{beside}"
 
 
 def _link(address: str, words: str) -> str:

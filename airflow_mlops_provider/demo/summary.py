@@ -12,10 +12,11 @@ from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Reference, Report
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, live_version
-from airflow_mlops_provider.runtime.runner import read_manifest
 from airflow_mlops_provider.storage.artifacts import FolderStore
 from airflow_mlops_provider.storage.intervals import current
+from airflow_mlops_provider.storage.layout import record_kind
 from airflow_mlops_provider.storage.ledger import Ledger
+from airflow_mlops_provider.storage.record_files import read_all
 
 #: The task that decides whether a training is due.
 PLAN = "features.plan"
@@ -57,9 +58,8 @@ def links(product: MLProduct) -> dict[str, str]:
 
 def manifests(store: FolderStore, product: MLProduct, job: str) -> list[Manifest]:
     """Return the manifests of a job, in the order in which they ended."""
-    keys = [key.rpartition("/")[0] for key in store.list(f"{product.name}/{job}") if key.endswith("/manifest.json")]
-    found = [manifest for key in keys if (manifest := read_manifest(store, key))]
-    return sorted(found, key=lambda manifest: manifest.ended)
+    keys = [key for key in store.list(f"{product.name}/{job}") if record_kind(key) in {"newest", "reused"}]
+    return sorted(read_all(store, keys, Manifest), key=lambda manifest: manifest.ended)
 
 
 def months(store: FolderStore, product: MLProduct) -> list[dict[str, Any]]:

@@ -27,7 +27,8 @@ from airflow_mlops_provider.serving.metrics import Metrics
 from airflow_mlops_provider.serving.prediction_log import Batch, PredictionLog
 from airflow_mlops_provider.serving.releases import Release, read_desired
 from airflow_mlops_provider.serving.request_schema import RequestError, RequestSchema, check_times
-from airflow_mlops_provider.storage.artifacts import key_below, open_store
+from airflow_mlops_provider.storage.artifacts import open_store
+from airflow_mlops_provider.storage.layout import key_below
 from airflow_mlops_provider.storage.ledger import Ledger
 
 log = logging.getLogger(__name__)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -17,8 +16,6 @@ from airflow_mlops_provider.lifecycle.frozen import digest
 from airflow_mlops_provider.storage.atomic import TEMPORARY, atomic_create, atomic_write
 
 MANIFEST = "manifest.json"
-#: As a job's address makes it: product, job, digest, and below that the folder named by its content.
-RESULT = re.compile(r"(?P<folder>[a-z][a-z0-9_]{0,62}/[a-z_]+/[0-9a-f]{32})(?:/[0-9a-f]{16})?/?$", re.ASCII)
 
 
 class ArtifactStore(Protocol):
@@ -63,7 +60,10 @@ class FolderStore:
         return self.root / checked(key)
 
     def read(self, key: str) -> bytes:
-        return self.path(key).read_bytes()
+        try:
+            return self.path(key).read_bytes()
+        except NotADirectoryError as error:  # a file lies where the key names a folder
+            raise FileNotFoundError(error.errno, "nothing lies there", f"{self.uri}/{key}") from None
 
     def write(self, key: str, data: bytes) -> None:
         atomic_write(self.path(key), data)
@@ -213,21 +213,6 @@ def checked(key: str) -> str:
     if key.startswith("/") or ".." in key.split("/"):
         raise ConfigurationError(f"{key!r} leaves the artifact root")
     return key
-
-
-def key_below(store: ArtifactStore, uri: str) -> str:
-    """Return the key of what a URI names below a root, or named before that root was moved or copied as a whole.
-
-    A result is found by its address then: product, job, digest, and the folder named by its content.
-
-    :raises ConfigurationError: if it lies outside.
-    """
-    inside = uri.removeprefix(f"{store.uri}/") if uri.startswith(f"{store.uri}/") else None
-    elsewhere = RESULT.search(uri)
-    key = inside if inside is not None else elsewhere and elsewhere[0].strip("/")
-    if not key:
-        raise ConfigurationError(f"{uri[:300]} lies outside the artifact root {store.uri}")
-    return checked(key)
 
 
 def files_of(folder: Path) -> Iterator[Path]:

@@ -11,9 +11,9 @@ from itertools import chain
 from pathlib import PurePosixPath
 from typing import TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
-from airflow_mlops_provider.exceptions import MLOpsError
+from airflow_mlops_provider.exceptions import IntegrityError, MLOpsError
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Model, ModelVersion, Report
@@ -21,15 +21,13 @@ from airflow_mlops_provider.lifecycle.release.gates import Estimate, Evaluation
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry
 from airflow_mlops_provider.runtime.registry import JOBS
 from airflow_mlops_provider.storage.change_requests import ChangeRequests
-from airflow_mlops_provider.storage.declarations import FOLDER as DECLARATIONS
 from airflow_mlops_provider.storage.intervals import Store
+from airflow_mlops_provider.storage.layout import DECLARATIONS, NAME, declaration_key, product_key, record_kind
 from airflow_mlops_provider.storage.ledger import Ledger
+from airflow_mlops_provider.storage.record_files import read_kept, read_record
 from airflow_mlops_provider.ui.record import ProductRecord, Unreadable
 
 _Kept = TypeVar("_Kept")
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
-# Where a job's address puts it, or below that by a run that found the work finished.
-_MANIFEST = re.compile(r"[^/]+/[a-z_]+/[0-9a-f]{32}(?:/reused/[0-9a-f]{16})?/manifest\.json", re.ASCII)
 
 
 class _Drift(BaseModel):
@@ -59,7 +57,7 @@ _FACTS: dict[str, type[BaseModel]] = {"drift": _Drift, "performance": _Performan
 def names(store: Store) -> list[str]:
     """Return the products that have run a job; whether anything of them may be read is another question."""
     stems = (PurePosixPath(key).stem for key in store.list(DECLARATIONS))
-    return [name for name in stems if _NAME.fullmatch(name)]
+    return [name for name in stems if re.fullmatch(NAME, name)]
 
 
 def records(store: Store, may_read: Callable[[str], bool]) -> list[ProductRecord | Unreadable]:
@@ -83,8 +81,8 @@ def record(store: Store, name: str, may_read: Callable[[str], bool]) -> ProductR
     product = _declared(store, name, troubles)
     if product is None:
         return Unreadable(name, tuple(troubles))
-    entries = _kept(f"{name}/ledger", Ledger(store, name).entries, troubles)
-    requests = _kept(f"{name}/feedback", ChangeRequests(store, name).open, troubles)
+    entries = _kept(product_key(name, "ledger"), Ledger(store, name).entries, troubles)
+    requests = _kept(product_key(name, "feedback"), ChangeRequests(store, name).open, troubles)
     makers = _makers(ended)
     readable = readable_entries(entries, lambda version: makers.get(version.hash, {""}), may_read)
     shown = tuple(one for one in requests if may_read(dag_of(one.by)))
@@ -124,12 +122,11 @@ def _makers(ended: dict[str, list[Manifest]]) -> dict[str, set[str]]:
 
 
 def _declared(store: Store, name: str, troubles: list[str]) -> MLProduct | None:
-    key = f"{DECLARATIONS}/{name}.json"
+    key = declaration_key(name)
     try:
-        return MLProduct.from_file(store.read(key))
-    except (OSError, ValueError) as error:
-        troubles.append(f"{key} is no declaration that this release reads ({type(error).__name__}); the product's next "
-                        "job writes it anew")  # fmt: skip
+        return read_record(store, key, MLProduct)
+    except (OSError, IntegrityError):
+        troubles.append(f"{key} is no declaration that this release reads; the product's next job writes it anew")
         return None
 
 
@@ -144,17 +141,16 @@ def _kept(where: str, read: Callable[[], list[_Kept]], troubles: list[str]) -> l
 
 
 def _ended(store: Store, product: str, job: str, troubles: list[str]) -> list[Manifest]:
-    found = []
+    def name(key: str, _: Exception) -> None:
+        troubles.append(f"{key} is no manifest that this release reads")
+
+    manifests = []
     for key in store.list(f"{product}/{job}"):
-        if not _MANIFEST.fullmatch(key):
-            continue
-        try:
-            manifest = Manifest.from_file(store.read(key))
-            if isinstance(manifest.result, Report) and job in _FACTS:
-                _FACTS[job].model_validate(manifest.result.facts)
-            found.append(manifest)
-        except FileNotFoundError:
-            continue  # replaced just now
-        except (OSError, ValueError) as error:
-            troubles.append(f"{key} is no manifest that this release reads ({type(error).__name__})")
-    return sorted(found, key=lambda manifest: manifest.ended)
+        if record_kind(key) in {"newest", "reused"} and (manifest := read_kept(store, key, Manifest, name)):
+            try:
+                if isinstance(manifest.result, Report) and job in _FACTS:
+                    _FACTS[job].model_validate(manifest.result.facts)
+                manifests.append(manifest)
+            except ValidationError as error:
+                name(key, error)
+    return sorted(manifests, key=lambda manifest: manifest.ended)

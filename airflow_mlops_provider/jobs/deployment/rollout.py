@@ -16,6 +16,7 @@ from airflow_mlops_provider.runtime.context import JobContext
 from airflow_mlops_provider.runtime.registry import find_job
 from airflow_mlops_provider.serving import releases
 from airflow_mlops_provider.serving.process import launcher
+from airflow_mlops_provider.storage.layout import product_key
 from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.storage.locks import store_lock
 
@@ -24,7 +25,7 @@ READY_SECONDS = 120
 
 def one_at_a_time(context: JobContext) -> AbstractContextManager[None]:
     """Wait until nobody else changes what serves of this product."""
-    return store_lock(context.store, f"{context.spec.product}/serving/deploy")
+    return store_lock(context.store, product_key(context.spec.product, "serving", "deploy"))
 
 
 def roll(context: JobContext, version: ModelVersion, before: ModelVersion | None) -> str:

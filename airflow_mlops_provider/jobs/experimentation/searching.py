@@ -15,6 +15,8 @@ from airflow_mlops_provider.runtime.address import code_hashes
 from airflow_mlops_provider.runtime.context import JobContext
 from airflow_mlops_provider.runtime.registry import find_job
 from airflow_mlops_provider.storage.intervals import Store
+from airflow_mlops_provider.storage.layout import product_key
+from airflow_mlops_provider.storage.record_files import read_record
 
 if TYPE_CHECKING:
     from airflow_mlops_provider.backends.search.optuna.study import SearchStudy
@@ -77,16 +79,16 @@ def check_code(known: dict[str, str], product: MLProduct) -> None:
 def keep_stop(store: Store, product: str, record: StopRecord) -> None:
     """Keep why a search stopped; what was kept first stands."""
     with suppress(ConflictError):  # it is the same: it follows from the trials
-        store.write_new(_key(product, record.study, record.criteria), record.model_dump_json(indent=1).encode())
+        store.write_new(_key(product, record.study, record.criteria), record.to_file())
 
 
 def kept_stop(store: Store, product: str, study: str, criteria: Criteria) -> Stop | None:
     """Return why a search stopped, as it was kept; None while it goes on."""
     try:
-        return StopRecord.model_validate_json(store.read(_key(product, study, criteria))).stop
+        return read_record(store, _key(product, study, criteria), StopRecord).stop
     except FileNotFoundError:
         return None
 
 
 def _key(product: str, study: str, criteria: Criteria) -> str:
-    return f"{product}/searches/{study}/{digest(criteria.to_json())[:16]}.json"
+    return product_key(product, "searches", study, f"{digest(criteria.to_json())[:16]}.json")

@@ -12,6 +12,7 @@ from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.places.kubernetes.decisions import identity as pod_identity
 from airflow_mlops_provider.places.kubernetes.decisions.facts import CONTAINER
 from airflow_mlops_provider.places.kubernetes.template import merge, read
+from airflow_mlops_provider.storage.layout import product_key
 
 if TYPE_CHECKING:
     from airflow_mlops_provider.places.kubernetes.place import KubernetesPod
@@ -97,7 +98,7 @@ def manifest_copy_key(spec: JobSpec, pod: str) -> str:
 
     The manifest's own address is known to the pod alone: it depends on the packages in its image.
     """
-    return f"{spec.product}/pods/{pod}"
+    return product_key(spec.product, "pods", pod)
 
 
 def refuse_unreferenced(place: KubernetesPod, environment: Mapping[str, str]) -> None:
