@@ -11,6 +11,8 @@ from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.trainer import Name
 
 Column = Annotated[str, StringConstraints(min_length=1)]
+#: The column that says when a row is predicted, in UTC: nothing later may be known to its features.
+EVENT_TIME = "event_time"
 DataType = Literal["string", "int64", "float64", "bool", "timestamp"]
 
 

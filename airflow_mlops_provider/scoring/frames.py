@@ -10,8 +10,8 @@ import pandas as pd
 
 from airflow_mlops_provider.exceptions import SourceDataError
 from airflow_mlops_provider.lifecycle.product import DataType, MLProduct
+from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 
-EVENT_TIME = "event_time"
 _DTYPES: Mapping[DataType, Any] = {
     "int64": np.dtype("int64"),
     "float64": np.dtype("float64"),

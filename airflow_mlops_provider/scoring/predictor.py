@@ -13,7 +13,7 @@ import pandas as pd
 from airflow_mlops_provider.backends.models import base as models
 from airflow_mlops_provider.exceptions import IntegrityError, JobError, SourceDataError
 from airflow_mlops_provider.lifecycle.product import DataType, MLProduct
-from airflow_mlops_provider.scoring.frames import EVENT_TIME
+from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 from airflow_mlops_provider.scoring.inputs import model_inputs
 from airflow_mlops_provider.storage.artifacts import content_hash
 

@@ -18,6 +18,7 @@ import pandas as pd
 from pydantic_core import to_json
 
 from airflow_mlops_provider.exceptions import IntegrityError
+from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 
 log = logging.getLogger(__name__)
 Record = dict[str, Any]
@@ -155,7 +156,7 @@ def read_log(folder: Path) -> pd.DataFrame:
     """
     found = [record for path in sorted(folder.glob("*.jsonl")) for record in _lines(path)]
     frame = pd.DataFrame([{**record.pop("row"), **record} for record in found])
-    for column in ("event_time", "predicted_at"):
+    for column in (EVENT_TIME, "predicted_at"):
         if column in frame:
             frame[column] = pd.to_datetime(frame[column], utc=True, format="ISO8601")
     return frame

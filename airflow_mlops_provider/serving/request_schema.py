@@ -13,7 +13,8 @@ from pydantic import AwareDatetime, ConfigDict, Field, TypeAdapter, ValidationEr
 
 from airflow_mlops_provider.exceptions import MLOpsError
 from airflow_mlops_provider.lifecycle.product import DataType, MLProduct
-from airflow_mlops_provider.scoring.frames import EVENT_TIME, request_types
+from airflow_mlops_provider.lifecycle.source import EVENT_TIME
+from airflow_mlops_provider.scoring.frames import request_types
 
 MAX_ROWS = 10_000
 MAX_TEXT = 1_000
@@ -140,7 +141,7 @@ def check_times(times: pd.Series, watermark: Any) -> None:
     if times.min() < watermark:
         late = times[times < watermark]
         raise RequestError(
-            f"row {late.index[0]}: event_time {late.iloc[0].isoformat()} is before {watermark.isoformat()}, up to "
+            f"row {late.index[0]}: {EVENT_TIME} {late.iloc[0].isoformat()} is before {watermark.isoformat()}, up to "
             f"where the online store already knows later features; ask batch prediction for the past "
             f"({len(late)} such rows)"
         )

@@ -22,6 +22,7 @@ from airflow_mlops_provider.exceptions import BackendError, DeploymentError, MLO
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.release.registry import may_serve
+from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 from airflow_mlops_provider.scoring.predictor import Predictor, Probabilities
 from airflow_mlops_provider.serving.metrics import Metrics
 from airflow_mlops_provider.serving.prediction_log import Batch, PredictionLog
@@ -213,7 +214,7 @@ class ModelServer:
             watermark = self._features.watermark()  # after the look-up: what it saw is no newer than this
         except Exception as error:
             raise BackendError(f"the feature store does not answer: {_bounded(error)}") from error
-        check_times(rows["event_time"], watermark)
+        check_times(rows[EVENT_TIME], watermark)
         return features
 
     def _inputs(self, live: Live, rows: pd.DataFrame, features: pd.DataFrame) -> pd.DataFrame:

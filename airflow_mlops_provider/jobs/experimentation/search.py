@@ -11,6 +11,7 @@ from airflow_mlops_provider.jobs.experimentation.searching import code_of, crite
 from airflow_mlops_provider.jobs.training.holdout import split_tail
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, incumbent
+from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 from airflow_mlops_provider.problems import statistics
 from airflow_mlops_provider.runtime.address import address
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TRAIN, VALIDATE = "train", "validate"
-TIME = "event_time"
 
 
 def run(context: JobContext) -> JobResult:
@@ -30,7 +30,7 @@ def run(context: JobContext) -> JobResult:
     """
     product, search = context.product, search_of(context.product)
     train, validate = split(product, context.read(context.input("training_set"), TRAIN), search.validation)
-    cut = str(validate[TIME].iloc[0])
+    cut = str(validate[EVENT_TIME].iloc[0])
     context.write(train, TRAIN)
     context.write(validate, VALIDATE)
     offered, left_out = available(search.algorithms)

@@ -15,6 +15,7 @@ from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameErr
 from airflow_mlops_provider.jobs.features.leakage import Tables, probe
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import DataType, MLProduct, View
+from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 from airflow_mlops_provider.problems.labels import binary
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 EXAMPLES = "examples"
-TIME = "event_time"
 
 
 def run(context: JobContext) -> JobResult:
@@ -84,8 +84,8 @@ def typed(context: JobContext, tables: Tables) -> dict[str, pa.Table]:
 def _typed(context: JobContext, frame: pd.DataFrame, view: View) -> pa.Table:
     what = f"view {view.name!r}"
     types: dict[str, DataType] = {key: context.product.request[key] for key in view.keys}
-    types |= {TIME: "timestamp", **view.features}
-    by = [*view.keys, TIME]
+    types |= {EVENT_TIME: "timestamp", **view.features}
+    by = [*view.keys, EVENT_TIME]
     return typed_table(_select(frame, list(types), what), types, what, by, needed=by, exact=view.features)
 
 
@@ -94,13 +94,13 @@ def shaped(table: pa.Table, view: View, context: JobContext) -> pa.Table:
 
     :raises ConfigurationError: if there are two of one.
     """
-    frame = table.select([TIME, *view.keys]).to_pandas()
-    frame = frame[(frame[TIME] >= context.interval.start) & (frame[TIME] < context.interval.end)]
+    frame = table.select([EVENT_TIME, *view.keys]).to_pandas()
+    frame = frame[(frame[EVENT_TIME] >= context.interval.start) & (frame[EVENT_TIME] < context.interval.end)]
     twice = frame.duplicated()
     if twice.any():
         example = frame[twice].iloc[0].to_dict()
         raise ConfigurationError(f"view {view.name!r} has {int(twice.sum())} entity moments twice, such as {example}")
-    return table.take(frame.sort_values([TIME, *view.keys]).index.to_numpy())
+    return table.take(frame.sort_values([EVENT_TIME, *view.keys]).index.to_numpy())
 
 
 def labelled_examples(context: JobContext, tables: Tables) -> pa.Table:
@@ -110,13 +110,13 @@ def labelled_examples(context: JobContext, tables: Tables) -> pa.Table:
     """
     product, label = context.product, context.product.label
     frame = _frame(context.call(product.examples)(tables, context.interval), product.examples)
-    types: dict[str, DataType] = {**product.request, TIME: "timestamp"}
+    types: dict[str, DataType] = {**product.request, EVENT_TIME: "timestamp"}
     types |= {label.column: "int64", label.known_at: "timestamp"}
     frame = _select(frame, list(types), EXAMPLES).reset_index(drop=True)
     frame[label.column] = binary(frame[label.column])
     # A whole number or a truth value is given with each request, so that here it may not be missing either.
-    needed = [TIME, *(name for name, kind in product.request.items() if kind in {"int64", "bool"})]
-    return typed_table(frame, types, EXAMPLES, [*product.entity_columns, TIME], needed)
+    needed = [EVENT_TIME, *(name for name, kind in product.request.items() if kind in {"int64", "bool"})]
+    return typed_table(frame, types, EXAMPLES, [*product.entity_columns, EVENT_TIME], needed)
 
 
 def _comparable(table: pa.Table) -> pd.DataFrame:
@@ -151,7 +151,7 @@ def _all_declared(product: MLProduct, computed: Any) -> None:
     if not isinstance(computed, Mapping):
         kind = type(computed).__name__
         raise ConfigurationError(f"{product.features} returned {kind}; it must return a dict of a DataFrame a view")
-    declared = {view.name: {*view.keys, TIME, *view.features} for view in product.views}
+    declared = {view.name: {*view.keys, EVENT_TIME, *view.features} for view in product.views}
     for name, frame in computed.items():
         if name not in declared:
             raise UnknownNameError(f"view from {product.features}", str(name), declared)

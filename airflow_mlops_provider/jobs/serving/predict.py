@@ -6,6 +6,7 @@ from airflow_mlops_provider.jobs.features.compute import EXAMPLES
 from airflow_mlops_provider.jobs.features.feature_store import check_loaded, feature_store
 from airflow_mlops_provider.jobs.training.train import PREDICTION
 from airflow_mlops_provider.lifecycle.references import ModelVersion
+from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.scoring.predictor import Predictor
 
@@ -20,7 +21,7 @@ def run(context: JobContext) -> JobResult:
     store = feature_store(context)
     check_loaded(context, store, [features])
     product = context.product
-    rows = context.read(features, EXAMPLES)[[*product.request, "event_time"]]
+    rows = context.read(features, EXAMPLES)[[*product.request, EVENT_TIME]]
     joined = store.historical(rows)
     predictor = Predictor.load(product, context.open(version), version.hash, version.version)
     inputs = predictor.inputs(rows, joined[list(product.feature_names)])

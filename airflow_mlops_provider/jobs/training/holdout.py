@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops_provider.exceptions import SourceDataError
 from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,9 +21,9 @@ def split_tail(product: MLProduct, frame: pd.DataFrame, share: float) -> tuple[p
     :param share: the later part's share of the rows, 0 to 1.
     :raises SourceDataError: if either part would be empty.
     """
-    ordered = frame.sort_values("event_time", kind="stable")
-    begins = ordered["event_time"].iloc[int(len(ordered) * (1 - share))]
-    later = ordered["event_time"] >= begins
+    ordered = frame.sort_values(EVENT_TIME, kind="stable")
+    begins = ordered[EVENT_TIME].iloc[int(len(ordered) * (1 - share))]
+    later = ordered[EVENT_TIME] >= begins
     earlier = ordered[~later & (ordered[product.label.known_at] < begins)]
     if earlier.empty:
         raise SourceDataError(f"no training row lies before {begins} with its label known by then; take more intervals")

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 
 from airflow_mlops_provider.lifecycle.frozen import digest
 from airflow_mlops_provider.lifecycle.product import MLProduct, View
+from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 
-TIME = "event_time"
 # Feast keeps timestamp features in whole seconds online, so offline ones are kept no finer.
 _ARROW: Mapping[str, pa.DataType] = {
     "string": pa.string(),
@@ -36,7 +36,7 @@ def schema(product: MLProduct, view: View) -> pa.Schema:
     """Return the Arrow schema of a view's rows: keys, ``event_time`` in UTC (microseconds), features."""
     keys = [pa.field(key, _ARROW[product.request[key]]) for key in view.keys]
     features = [pa.field(name, _ARROW[kind]) for name, kind in view.features.items()]
-    return pa.schema([*keys, pa.field(TIME, pa.timestamp("us", tz="UTC")), *features])
+    return pa.schema([*keys, pa.field(EVENT_TIME, pa.timestamp("us", tz="UTC")), *features])
 
 
 def definitions(product: MLProduct, offline: Path) -> list[Any]:
@@ -63,7 +63,7 @@ def _view(product: MLProduct, view: View, entities: Mapping[str, Any], types: Ma
     source = FileSource(
         name=f"{view.name}_files",
         path=str(offline / view.name / "*.parquet"),
-        timestamp_field=TIME,
+        timestamp_field=EVENT_TIME,
         file_format=ParquetFormat(),
     )
     columns = {key: product.request[key] for key in view.keys} | dict(view.features)
@@ -109,7 +109,7 @@ def conform(table: pa.Table, wanted: pa.Schema) -> pa.Table:
     :raises pyarrow.ArrowInvalid: if a value does not fit its type.
     :raises KeyError: if a column is missing.
     """
-    by = [field.name for field in list(wanted)[: wanted.get_field_index(TIME) + 1]]
+    by = [field.name for field in list(wanted)[: wanted.get_field_index(EVENT_TIME) + 1]]
     fitted = pa.table([_cast(field.name, table.column(field.name), field.type) for field in wanted], schema=wanted)
     fitted = fitted.filter(_all_known(fitted, by))
     numbered = fitted.append_column("__row", pa.array(range(len(fitted)), pa.int64()))

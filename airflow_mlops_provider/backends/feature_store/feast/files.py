@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from airflow_mlops_provider.backends.feature_store.feast.definitions import TIME, conform, schema
+from airflow_mlops_provider.backends.feature_store.feast.definitions import conform, schema
 from airflow_mlops_provider.exceptions import SourceDataError, SourceError, UnknownNameError
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct, View
+from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 from airflow_mlops_provider.storage.atomic import atomic_write
 
 
@@ -111,7 +112,7 @@ class OfflineFiles:
             table = conform(pq.read_table(path), schema(self.product, view))
         except (KeyError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise SourceDataError(f"feature rows of view {view.name!r} do not fit its declaration: {error}") from error
-        ends = pc.min_max(table.column(TIME)).as_py()
+        ends = pc.min_max(table.column(EVENT_TIME)).as_py()
         outside = [moment for moment in ends.values() if moment is not None and moment not in interval]
         if outside:
             raise SourceDataError(f"view {view.name!r} has a row at {outside[0]}, outside the interval {interval}")

@@ -12,9 +12,9 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
-from airflow_mlops_provider.backends.feature_store.feast.definitions import TIME
 from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.lifecycle.product import MLProduct, View
+from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 
 Key = tuple[Any, ...]
 # SQLite takes 32,766 values in one statement, and Feast asks for all keys in one.
@@ -145,7 +145,7 @@ def _plain_column(values: pd.Series) -> list[Any]:
 def _witnesses(view: View, mark: datetime, files: list[Path]) -> list[Key]:
     """Return a few entities that must be online: the view had rows of them before the watermark."""
     for file in reversed(files):
-        table = pq.read_table(file, columns=list(view.keys), filters=[(TIME, "<", mark)])
+        table = pq.read_table(file, columns=list(view.keys), filters=[(EVENT_TIME, "<", mark)])
         if len(table):
             return [tuple(row.values()) for row in table.slice(0, _WITNESSES).to_pylist()]
     return []

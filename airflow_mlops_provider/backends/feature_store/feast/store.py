@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from airflow_mlops_provider.backends.feature_store.feast.definitions import TIME, definitions, fingerprint, typed
+from airflow_mlops_provider.backends.feature_store.feast.definitions import definitions, fingerprint, typed
 from airflow_mlops_provider.backends.feature_store.feast.files import OfflineFiles
 from airflow_mlops_provider.backends.feature_store.feast.online import OnlineReader
 from airflow_mlops_provider.backends.telemetry import disable_telemetry, without_typeguard
 from airflow_mlops_provider.exceptions import BackendError, MissingExtraError, SourceDataError, SourceError
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 from airflow_mlops_provider.storage.atomic import atomic_write
 from airflow_mlops_provider.storage.locks import file_lock
 
@@ -123,14 +124,14 @@ class FeatureStoreBackend:
         :raises SourceDataError: if a needed column is missing or has a feature's name.
         """
         keys = list(self.product.entity_columns)
-        _require_columns(rows, [*keys, TIME])
+        _require_columns(rows, [*keys, EVENT_TIME])
         clash = sorted(set(rows.columns) & set(self.product.feature_names))
         if clash:
             raise SourceDataError(f"rows already have columns named like features: {', '.join(clash)}")
         self._require_registry()
         self._offline.require_any()
         asked = rows[keys].reset_index(drop=True)
-        asked["event_timestamp"] = pd.to_datetime(rows[TIME], utc=True).reset_index(drop=True)
+        asked["event_timestamp"] = pd.to_datetime(rows[EVENT_TIME], utc=True).reset_index(drop=True)
         asked["__row"] = range(len(asked))
         if asked.empty:
             return pd.concat([rows, self._frame({key: [] for key in self.product.feature_names}, rows.index)], axis=1)
