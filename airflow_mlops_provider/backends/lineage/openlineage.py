@@ -104,7 +104,7 @@ def _run(spec: JobSpec, manifest: Manifest | None) -> MLOpsRunFacet:
         image=made.image,
         hardware=made.hardware,
         metrics=manifest.metrics,
-        reused=None if made.run.same_task(spec.run) else f"{made.run.dag_id}/{made.run.run_id}/{made.run.task_id}",
+        reused=None if made.run.same_task(spec.run) else made.run.path,
         producer=PRODUCER,
     )
 
