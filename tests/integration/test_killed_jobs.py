@@ -156,7 +156,7 @@ def test_a_model_is_registered_once(world: World) -> None:
     version = world.survive("register", None, why, model=model, evaluation=evaluation, kills=5)
     assert version.version == 1
     assert world.mlflow.versions(NAME) == [1]
-    assert world.mlflow.version(NAME, 1)["aliases"] == ["challenger"]
+    assert world.mlflow.client.get_registered_model(NAME).aliases == {"challenger": 1}
     assert statuses(world) == ["registered"]
 
 
