@@ -11,13 +11,13 @@ import pandas as pd
 import typing_extensions
 from pydantic import AwareDatetime, ConfigDict, Field, TypeAdapter, ValidationError
 
+from airflow_mlops_provider.backends.tables.column_types import COLUMN_TYPES
 from airflow_mlops_provider.exceptions import MLOpsError
 from airflow_mlops_provider.lifecycle.product import DataType, MLProduct
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 from airflow_mlops_provider.scoring.frames import request_types
 
 MAX_ROWS = 10_000
-MAX_TEXT = 1_000
 MAX_MESSAGES = 5
 _MAX_DETAIL = 2_000
 # What pandas' nanoseconds reach: September 1677 to April 2262.
@@ -25,14 +25,6 @@ _MAX_MICROSECONDS = (2**63 - 1) // 1000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _MISSING = np.iinfo(np.int64).min  # pandas' NaT
-
-_TYPES: dict[DataType, Any] = {
-    "string": Annotated[str, Field(max_length=MAX_TEXT)] | None,
-    "int64": Annotated[int, Field(ge=-(2**63), lt=2**63)],
-    "float64": Annotated[float, Field(allow_inf_nan=False)] | None,
-    "bool": bool,
-    "timestamp": AwareDatetime | None,
-}
 
 
 class RequestError(MLOpsError):
@@ -50,7 +42,7 @@ class RequestSchema:
     def __init__(self, product: MLProduct, max_rows: int = MAX_ROWS) -> None:
         self.types = request_types(product)
         self.known = [*self.types]
-        columns = {name: _TYPES[kind] for name, kind in product.request.items()}
+        columns = {name: COLUMN_TYPES[kind].json for name, kind in product.request.items()}
         typed_dict: Any = typing_extensions.TypedDict  # made at run time, which type checkers do not follow
         strict = ConfigDict(extra="forbid", strict=True)
         row: Any = typed_dict(f"{product.name}_row", {**columns, EVENT_TIME: AwareDatetime})
@@ -112,9 +104,7 @@ def _column(name: str, kind: DataType, values: list[Any]) -> Any:
     """Return checked values as what they are cast to anyhow, so that no cast is left to do."""
     if kind == "timestamp":
         return _times(name, values)
-    if kind == "string":
-        return np.array(values, dtype=object)
-    return np.array(values, dtype=kind)
+    return np.array(values, dtype=COLUMN_TYPES[kind].frame)
 
 
 def _times(name: str, values: list[datetime | None]) -> pd.DatetimeIndex:

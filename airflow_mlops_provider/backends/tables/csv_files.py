@@ -17,6 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from airflow_mlops_provider.backends.tables.column_types import COLUMN_TYPES
 from airflow_mlops_provider.exceptions import SourceDataError
 from airflow_mlops_provider.lifecycle.source import Source
 
@@ -36,7 +37,7 @@ _FORMATS = {
     b"%PDF": "PDF",
 }
 _INTEGER = r"^[+-]?[0-9]+(\.0*)?$"  # whole numbers beside missing ones are often written as 5.0
-_UTC = pa.timestamp("ns", "UTC")
+_UTC = COLUMN_TYPES["timestamp"].arrow
 _REFUSED = (ValueError, OverflowError)  # Arrow's errors are ValueErrors
 _LONGEST = 80  # characters of a value in a message
 

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
+from airflow_mlops_provider.backends.tables.column_types import COLUMN_TYPES
 from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.lifecycle.product import MLProduct, View
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME
@@ -21,7 +22,6 @@ Key = tuple[Any, ...]
 _KEYS_AT_ONCE = 10_000
 _WITNESSES = 20
 _MOST_KNOWN = 100_000  # entities that are remembered; then all are forgotten
-_FEAST = {"string": "STRING", "int64": "INT64", "float64": "DOUBLE", "bool": "BOOL", "timestamp": "UNIX_TIMESTAMP"}
 
 
 class OnlineReader:
@@ -118,9 +118,9 @@ class OnlineReader:
         from feast.type_map import python_values_to_proto_values
         from feast.value_type import ValueType
 
+        types = [ValueType[COLUMN_TYPES[self._product.request[name]].feast] for name in view.keys]
         columns = [
-            python_values_to_proto_values([key[place] for key in known], ValueType[_FEAST[self._product.request[name]]])
-            for place, name in enumerate(view.keys)
+            python_values_to_proto_values([key[place] for key in known], kind) for place, kind in enumerate(types)
         ]
         entities = [EntityKey(join_keys=view.keys, entity_values=key) for key in zip(*columns, strict=True)]
         provider, config, features = self._store.provider, self._store.config, list(view.features)
