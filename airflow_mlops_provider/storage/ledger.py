@@ -29,8 +29,8 @@ class Ledger:
     """A product's model versions and every move they made.
 
     Each entry is a numbered object that can be created once and never written again: of two movers that read the
-    same state, one gets the number and the other looks again at what then stands. Each holds a digest of all before
-    it, and every reading checks the whole. What a chain can't show, a changed last entry or a tail that was taken
+    same state, one gets the number and the other looks again at what there is then. Each holds a digest of all before
+    it, and every reading checks the whole. What a chain can't show, a changed last entry or entries that were taken
     away, the head shows that is kept elsewhere.
     """
 
@@ -146,7 +146,7 @@ class Ledger:
             return "does not continue the entries before it: one of them, or it, was changed"
         if entry.previous and entry.was != status_of(before, number):
             return f"says that version {number} was {entry.was}, which it was not"
-        known = next((one.version for one in before if one.version.version == number), entry.version)
+        known = next((other.version for other in before if other.version.version == number), entry.version)
         if (entry.version.uri, entry.version.hash) != (known.uri, known.hash):
             return f"names another model than version {number} was registered with"
         return None

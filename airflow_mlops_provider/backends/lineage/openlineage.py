@@ -73,11 +73,11 @@ def facets(spec: JobSpec, manifest: Manifest | None) -> Facets:
     :param spec: what was asked.
     :param manifest: what came of it, of finished work that was found too; None if the job left none.
     """
-    given = [one for refs in spec.inputs.values() for one in (refs if isinstance(refs, tuple) else (refs,))]
+    given = [reference for refs in spec.inputs.values() for reference in (refs if isinstance(refs, tuple) else (refs,))]
     result = manifest.result if manifest else None
     files = result.facts.get("files", {}) if result else {}
     return Facets(
-        inputs=[*_deliveries(spec.services.landing, files), *(_input(spec, one) for one in given)],
+        inputs=[*_deliveries(spec.services.landing, files), *(_input(spec, reference) for reference in given)],
         outputs=[_output(spec, manifest, result)] if manifest and result else [],
         run={FACET: _run(spec, manifest)},
     )
@@ -117,7 +117,7 @@ def _input(spec: JobSpec, reference: Reference) -> InputDataset:
 
 def _output(spec: JobSpec, manifest: Manifest, result: Reference) -> OutputDataset:
     written = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(
-        rowCount=_rows(result), size=sum(one.bytes for one in manifest.outputs), fileCount=len(manifest.outputs)
+        rowCount=_rows(result), size=sum(output.bytes for output in manifest.outputs), fileCount=len(manifest.outputs)
     )
     columns = list(_columns(manifest))
     described = {"schema": schema_dataset.SchemaDatasetFacet(fields=columns)} if columns else {}
@@ -173,9 +173,11 @@ def _rows(reference: Reference) -> int | None:
 def _columns(manifest: Manifest) -> Iterator[schema_dataset.SchemaDatasetFacetFields]:
     """Yield what the product declares of a result's tables: the sources' columns, or the views' keys and features."""
     declared, made = manifest.declaration, manifest.spec.job
-    tables = {one["name"]: one["columns"] for one in declared.get("sources", ())} if made == "extract" else {}
+    tables = {source["name"]: source["columns"] for source in declared.get("sources", ())} if made == "extract" else {}
     if made == "compute":
-        tables = {one["name"]: {**dict.fromkeys(one["keys"]), **one["features"]} for one in declared.get("views", ())}
+        tables = {
+            view["name"]: {**dict.fromkeys(view["keys"]), **view["features"]} for view in declared.get("views", ())
+        }
     for table, columns in tables.items():
         inside = [schema_dataset.SchemaDatasetFacetFields(name=name, type=kind) for name, kind in columns.items()]
         yield schema_dataset.SchemaDatasetFacetFields(name=table, type="struct", fields=inside)

@@ -59,8 +59,8 @@ def _text(delivered: bytes, where: str) -> str:
         why = f"not text in UTF-8: line {_line(delivered, delivered.index(0))} has a zero byte"
     except UnicodeDecodeError as error:
         why = f"not text in UTF-8: line {_line(delivered, error.start)} has the byte 0x{delivered[error.start]:02x}"
-    found = next((name for magic, name in _FORMATS.items() if delivered.startswith(magic)), why)
-    raise SourceDataError(f"{where} is no readable CSV file: it is {found}; deliver it as plain text in UTF-8")
+    kind = next((name for magic, name in _FORMATS.items() if delivered.startswith(magic)), why)
+    raise SourceDataError(f"{where} is no readable CSV file: it is {kind}; deliver it as plain text in UTF-8")
 
 
 def _line(delivered: bytes, position: int) -> int:

@@ -30,7 +30,7 @@ from airflow_mlops_provider.storage.locks import file_lock
 
 _SQLITE: Mapping[str, Any] = {"type": "sqlite"}
 # Seconds that a look-up waits for Redis, which would by itself wait for ever.
-_PATIENCE = 5
+_TIMEOUT = 5
 _DAWN = datetime(1900, 1, 1, tzinfo=UTC)
 
 
@@ -47,7 +47,7 @@ class FeatureStoreBackend:
         self.folder = Path(folder).absolute()
         self.online_store = dict(online_store)
         self._offline = OfflineFiles(product, self.folder / "offline")
-        self._online = OnlineReader(product, lambda: self._open_store(_PATIENCE), self._online_file)
+        self._online = OnlineReader(product, lambda: self._open_store(_TIMEOUT), self._online_file)
 
     def apply(self) -> bool:
         """Register the product's definitions if they changed; True if they did. Without a change Feast isn't imported.
@@ -130,13 +130,13 @@ class FeatureStoreBackend:
             raise SourceDataError(f"rows already have columns named like features: {', '.join(clash)}")
         self._require_registry()
         self._offline.require_any()
-        asked = rows[keys].reset_index(drop=True)
-        asked["event_timestamp"] = pd.to_datetime(rows[EVENT_TIME], utc=True).reset_index(drop=True)
-        asked["__row"] = range(len(asked))
-        if asked.empty:
+        wanted = rows[keys].reset_index(drop=True)
+        wanted["event_timestamp"] = pd.to_datetime(rows[EVENT_TIME], utc=True).reset_index(drop=True)
+        wanted["__row"] = range(len(wanted))
+        if wanted.empty:
             return pd.concat([rows, self._frame({key: [] for key in self.product.feature_names}, rows.index)], axis=1)
-        found = self._store.get_historical_features(asked, self._service).to_arrow().sort_by("__row")
-        return pd.concat([rows, self._frame(found, rows.index)], axis=1)
+        known = self._store.get_historical_features(wanted, self._service).to_arrow().sort_by("__row")
+        return pd.concat([rows, self._frame(known, rows.index)], axis=1)
 
     def online(self, keys: pd.DataFrame) -> pd.DataFrame:
         """Return the features known last before the watermark, a row for each row of keys, typed as in ``historical``.
@@ -190,7 +190,7 @@ class FeatureStoreBackend:
     def _store(self) -> Any:
         return self._open_store()
 
-    def _open_store(self, patience: int = 0) -> Any:
+    def _open_store(self, timeout: int = 0) -> Any:
         disable_telemetry()
         with without_typeguard():
             from feast import FeatureStore, RepoConfig
@@ -207,8 +207,8 @@ class FeatureStoreBackend:
             online.setdefault("skip_dedup", True)
             # The password comes by the environment, never in a specification.
             online["connection_string"] = os.path.expandvars(online["connection_string"])
-            if patience and "socket_timeout=" not in online["connection_string"]:
-                waits = f"socket_timeout={patience},socket_connect_timeout={patience}"
+            if timeout and "socket_timeout=" not in online["connection_string"]:
+                waits = f"socket_timeout={timeout},socket_connect_timeout={timeout}"
                 online["connection_string"] = f"{online['connection_string']},{waits}"
         config = RepoConfig(
             project=self.product.name,
@@ -247,15 +247,15 @@ class FeatureStoreBackend:
         is_file = self.online_store["type"] == "sqlite"
         return Path(self.online_store.get("path") or self.folder / "online.db") if is_file else None
 
-    def _frame(self, found: Any, index: pd.Index) -> pd.DataFrame:
+    def _frame(self, values: Any, index: pd.Index) -> pd.DataFrame:
         kinds = {name: kind for view in self.product.views for name, kind in view.features.items()}
         # Of plain values, all floats are made at once: column by column, pandas takes longer than the store.
-        floats = [name for name, kind in kinds.items() if kind == "float64"] if isinstance(found, dict) else []
-        others = {name: typed(found[name], kind, index) for name, kind in kinds.items() if name not in floats}
+        floats = [name for name, kind in kinds.items() if kind == "float64"] if isinstance(values, dict) else []
+        others = {name: typed(values[name], kind, index) for name, kind in kinds.items() if name not in floats}
         frame = pd.DataFrame(others, index=index)
         if not floats:
             return frame
-        block = np.array([found[name] for name in floats], "float64").reshape(len(floats), len(index))
+        block = np.array([values[name] for name in floats], "float64").reshape(len(floats), len(index))
         whole = pd.DataFrame(block.T, index=index, columns=floats)
         return pd.concat([whole, frame], axis=1)[list(kinds)] if others else whole
 

@@ -1,4 +1,4 @@
-"""How an MLflow server or database is reached: patience, first tables, and errors that say what to do."""
+"""How an MLflow server or database is reached: retries, first tables, and errors that say what to do."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 ATTEMPTS = 3
 REACH_SECONDS = 5
-_PATIENCE = {
+_RETRIES = {
     # MLflow's own defaults make an unreachable server cost minutes; the task's retries are the place to wait.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
@@ -115,7 +115,7 @@ class MlflowServer:
     def speaking(self) -> Iterator[None]:
         """Turn what MLflow and the libraries below it raise into a :class:`BackendError` that names the server."""
         disable_telemetry()
-        for name, value in _PATIENCE.items():
+        for name, value in _RETRIES.items():
             os.environ.setdefault(name, value)
         from mlflow.exceptions import MlflowException
         from requests import RequestException
@@ -143,5 +143,5 @@ class MlflowServer:
 
 
 def is_code(error: BaseException | None, code: str) -> bool:
-    """Say whether an error is MLflow's and bears this code."""
+    """Say whether an error is MLflow's and has this code."""
     return getattr(error, "error_code", None) == code
