@@ -33,7 +33,7 @@ from airflow.sdk import DAG, task
 from airflow_mlops_provider.runtime.code import load_product
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.operators.features import RulesCleanIntervalOperator, SourceExtractIntervalOperator
-from airflow_mlops_provider.places.deferral import Elsewhere
+from airflow_mlops_provider.places.deferral import Deferred
 from airflow_mlops_provider.places.local_process import LocalProcess
 
 product = load_product("NAME")
@@ -53,7 +53,7 @@ class OnTheNext(OnOneDay):
 class AfterAWait(LocalProcess):
     def run(self, spec, secrets, log, context=None, event=None):
         if event is None:
-            raise Elsewhere("airflow.providers.standard.triggers.temporal.TimeDeltaTrigger", {"delta": timedelta(0)})
+            raise Deferred("airflow.providers.standard.triggers.temporal.TimeDeltaTrigger", {"delta": timedelta(0)})
         return super().run(spec, secrets, log)
 
 
