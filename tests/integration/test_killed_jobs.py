@@ -99,7 +99,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """The second product up to the features of its second year, which are computed but not loaded."""
     product()
     one = World(tmp_path_factory.mktemp("killed"))
-    one.mlflow.prepare()
+    one.mlflow.server.prepare()
     for number in (2012, 2013):
         interval = year(number)
         deliver(one.folder / "landing", interval)

@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow database with its tables, made once."""
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    MlflowBackend(f"sqlite:///{path}").prepare()
+    MlflowBackend(f"sqlite:///{path}").server.prepare()
     return path
 
 

@@ -76,20 +76,6 @@ class OfflineFiles:
             if self.file(name, interval).read_bytes() != _written(self._fitted(self.view(name), path, interval))
         )
 
-    def rows(self, view: str) -> int:
-        """Return how many rows a view holds."""
-        return sum(pq.read_metadata(file).num_rows for file in self.files(view))
-
-    def entities(self, view: str) -> pa.Table:
-        """Return the keys that a view has ever had rows for, each once."""
-        keys = list(self.view(view).keys)
-        empty = schema(self.product, self.view(view)).empty_table().select(keys)
-        return (
-            pa.concat_tables([empty, *(pq.read_table(file, columns=keys) for file in self.files(view))])
-            .group_by(keys)
-            .aggregate([])
-        )
-
     def require_any(self) -> None:
         """Raise unless every view holds an interval.
 

@@ -163,29 +163,6 @@ class FeatureStoreBackend:
         with self._answering():
             self._online.require(definitions, mark, self._offline.files)
 
-    def rows(self, view: str) -> int:
-        """Return how many rows a view holds offline.
-
-        :raises UnknownNameError: for an undeclared view.
-        """
-        return self._offline.rows(view)
-
-    def online_rows(self, view: str) -> int:
-        """Return how many entities of a view are online; for a look at the store, not for use while serving.
-
-        :raises UnknownNameError: for an undeclared view.
-        """
-        seen = self._offline.entities(view).to_pylist()
-        if not seen:
-            return 0
-        from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
-
-        name = next(iter(self._offline.view(view).features))
-        with self._answering():
-            answer = self._store.get_online_features([f"{view}:{name}"], entity_rows=seen).proto
-        statuses = answer.results[list(answer.metadata.feature_names.val).index(name)].statuses
-        return sum(status != FieldStatus.NOT_FOUND for status in statuses)
-
     @cached_property
     def _store(self) -> Any:
         return self._open_store()

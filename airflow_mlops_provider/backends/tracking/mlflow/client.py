@@ -40,10 +40,6 @@ class MlflowBackend:
         """The configured ``MlflowClient``. :raises BackendError: if MLflow cannot be reached."""
         return self.server.client
 
-    def prepare(self) -> None:
-        """Make an SQLite database's tables once, ahead of the first use; safe when several start at the same time."""
-        self.server.prepare()
-
     def log_training(
         self,
         *,
