@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Protocol, Self
+from typing import Self
 
 from pydantic import AwareDatetime
 
 from airflow_mlops_provider.exceptions import IntegrityError
 from airflow_mlops_provider.lifecycle.frozen import Frozen, canonical
 from airflow_mlops_provider.lifecycle.references import ModelVersion
+from airflow_mlops_provider.storage.artifacts import ArtifactStore
 from airflow_mlops_provider.storage.layout import product_key
 from airflow_mlops_provider.storage.record_files import parse_record
 
@@ -52,27 +53,17 @@ class Release(Frozen):
         return other is not None and self.model == other.model
 
 
-class Store(Protocol):
-    """The part of an artifact store that a pointer needs."""
-
-    def read(self, key: str) -> bytes:
-        """Return the bytes under a key. :raises FileNotFoundError: if there are none."""
-
-    def write(self, key: str, data: bytes) -> None:
-        """Put bytes under a key, replacing what was there in one step."""
-
-
 def release_key(product: str) -> str:
     """Return where a product's pointer lies below the artifact root."""
     return product_key(product, "serving", "desired.json")
 
 
-def request(store: Store, product: str, release: Release | None) -> None:
+def request(store: ArtifactStore, product: str, release: Release | None) -> None:
     """Ask the server for a release, or for none any more, in one step."""
     store.write(release_key(product), canonical(release.to_json()) if release else NONE)
 
 
-def read_desired(store: Store, product: str) -> Release | None:
+def read_desired(store: ArtifactStore, product: str) -> Release | None:
     """Return what the server is asked for; None if nothing. :raises IntegrityError: if the file is no release."""
     key = release_key(product)
     try:

@@ -67,16 +67,16 @@ def declaration_key(product: str) -> str:
     return f"{DECLARATIONS}/{product}.json"
 
 
-def parse_result(key: str) -> ResultKey | None:
-    """Return what the key of a result, or of its work, says; None if it is no such key."""
-    match = _RESULT.match(key)
-    return ResultKey(match[0], match[1]) if match else None
-
-
 def find_result(uri: str) -> ResultKey | None:
-    """Return the same for a URI below any root, wherever that has been moved to since."""
+    """Return what result, or work, a URI names below any root, wherever that has been moved to; None if none."""
     match = _RESULT.search(uri.rstrip("/"))
     return ResultKey(match[0], match[1]) if match else None
+
+
+def parse_result(key: str) -> ResultKey | None:
+    """Return the same for a key, which must be exactly that."""
+    result = find_result(key)
+    return result if result and result.key == key else None
 
 
 def record_kind(key: str) -> Record | None:
