@@ -189,7 +189,7 @@ def test_two_launchers_start_one_server(world: World) -> None:
     """Two processes that want the server at once get the same one."""
     launcher.stop(NAME, str(world.root))
     code = (
-        "import sys; from pathlib import Path; from airflow_mlops_provider.serving import launcher as l\n"
+        "import sys; from pathlib import Path; from airflow_mlops_provider.serving.process import launcher as l\n"
         f"log = Path({str(world.root / 'log')!r})\n"
         f"l.ensure_running({NAME!r}, {str(world.root)!r}, '127.0.0.1', {world.port}, log)\n"
         f"print(l.ask('http://127.0.0.1:{world.port}', '/version')['pid'])"
