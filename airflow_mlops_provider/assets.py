@@ -6,6 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult
 
+from airflow_mlops_provider.storage.layout import NAME
+
 if TYPE_CHECKING:
     from airflow.sdk import Asset
 
@@ -58,7 +60,7 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
     :raises ValueError: for a URI that names no product, or nothing that a product has; the message lists the kinds.
     """
     what = uri.path.strip("/")
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", uri.netloc) or what not in KINDS:
+    if not re.fullmatch(NAME, uri.netloc) or what not in KINDS:
         raise ValueError(f"{uri.geturl()!r} is no mlops://<product>/<what>; <what> is one of {', '.join(KINDS)}")
     return uri._replace(path=f"/{what}", query="", fragment="")
 

@@ -12,13 +12,13 @@ from typing import Any
 
 def versions(names: Iterable[str]) -> dict[str, str]:
     """Return the installed versions of some distributions; ``absent`` for one that is not installed."""
-    found = {}
+    known = {}
     for name in sorted(set(names)):
         try:
-            found[name] = version(name)
+            known[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "absent"
-    return found
+            known[name] = "absent"
+    return known
 
 
 def all_versions() -> dict[str, str]:
@@ -28,19 +28,19 @@ def all_versions() -> dict[str, str]:
 
 def hardware() -> dict[str, Any]:
     """Return the processor, its usable cores, the system, and the GPUs where there are any."""
-    found = gpus()
+    graphics = gpus()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "machine": platform.machine(),
         "cores": cores,
         "system": platform.platform(),
         "python": platform.python_version(),
-        **({"gpus": found} if found else {}),
+        **({"gpus": graphics} if graphics else {}),
     }
 
 
 def gpus(driver: Path = Path("/proc/driver/nvidia/gpus")) -> list[str]:
     """Return the models of the GPUs that this machine's driver offers, without loading any library for them."""
-    told = [file.read_text() for file in sorted(driver.glob("*/information"))]
-    models = [line.partition(":")[2].strip() for text in told for line in text.splitlines() if "Model" in line]
+    texts = [file.read_text() for file in sorted(driver.glob("*/information"))]
+    models = [line.partition(":")[2].strip() for text in texts for line in text.splitlines() if "Model" in line]
     return sorted(models)

@@ -32,12 +32,12 @@ def missing_extra(error: BaseException, declared: Iterable[str] = ()) -> Missing
 
     :param declared: packages that trainers declare, beside ours.
     """
-    found: BaseException | None = error
-    while found is not None and not (isinstance(found, ModuleNotFoundError) and found.name):
-        found = found.__cause__
-    if isinstance(error, MissingExtraError) or not isinstance(found, ModuleNotFoundError) or _is_there(found):
+    cause: BaseException | None = error
+    while cause is not None and not (isinstance(cause, ModuleNotFoundError) and cause.name):
+        cause = cause.__cause__
+    if isinstance(error, MissingExtraError) or not isinstance(cause, ModuleNotFoundError) or _is_there(cause):
         return None
-    name = _distribution(found.name or "")
+    name = _distribution(cause.name or "")
     line = install_line(name, declared)
     return MissingExtraError(f"{name} is not installed; run: {line}") if line else None
 
@@ -69,11 +69,11 @@ def available(algorithms: Sequence[Algorithm]) -> tuple[list[Algorithm], dict[st
 
     :raises MissingExtraError: if none is left.
     """
-    left_out = {one.name: why for one in algorithms if (why := lacking(one))}
-    offered = [one for one in algorithms if one.name not in left_out]
+    left_out = {algorithm.name: why for algorithm in algorithms if (why := lacking(algorithm))}
+    offered = [algorithm for algorithm in algorithms if algorithm.name not in left_out]
     if not offered:
-        told = "; ".join(f"algorithm {name}: {why}" for name, why in left_out.items())
-        raise MissingExtraError(f"no algorithm of this search can be tried here: {told}")
+        reasons = "; ".join(f"algorithm {name}: {why}" for name, why in left_out.items())
+        raise MissingExtraError(f"no algorithm of this search can be tried here: {reasons}")
     return offered, left_out
 
 
@@ -102,7 +102,7 @@ def _declared(name: str) -> Iterator[Requirement]:
         listed = requires(OURS) or []
     except PackageNotFoundError:
         return
-    yield from (one for one in map(Requirement, listed) if canonicalize_name(one.name) == name)
+    yield from (requirement for requirement in map(Requirement, listed) if canonicalize_name(requirement.name) == name)
 
 
 def _extra(requirement: Requirement) -> str | None:

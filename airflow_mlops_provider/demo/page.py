@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,8 @@ from airflow_mlops_provider.render import parts
 from airflow_mlops_provider.render import timeline as history
 from airflow_mlops_provider.render.charts import estimates
 from airflow_mlops_provider.render.markup import Content, Html, join, tag
-from airflow_mlops_provider.storage.artifacts import MANIFEST
+from airflow_mlops_provider.storage.layout import manifest_beside
 
-# As a job's address makes it: the folder with the manifest, and below it the one named by its content.
-_RESULT = re.compile(r"(.+/[0-9a-f]{32})/[0-9a-f]{16}/")
 LEGEND = (
     "Above: the live model on labels that have arrived, with its 95 % interval, coloured by version. Below: the share "
     "of its inputs that drifted; and what each version was trained on, judged on, and served."
@@ -182,6 +179,6 @@ def _cell(text: str) -> str | None:
 
 def _evidence(page: str, words: str) -> Html:
     """Return the link to a report's page, and to the manifest beside its result's folder."""
-    result = _RESULT.match(page)
-    manifest = (" (", parts.link(f"{result[1]}/{MANIFEST}", "manifest"), ")") if result else ()
-    return join((parts.link(page, words), *manifest))
+    manifest = manifest_beside(page)
+    beside = (" (", parts.link(manifest, "manifest"), ")") if manifest else ()
+    return join((parts.link(page, words), *beside))

@@ -14,8 +14,9 @@ from airflow_mlops_provider.lifecycle.references import Reference, Report
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, live_version
 from airflow_mlops_provider.storage.artifacts import FolderStore
 from airflow_mlops_provider.storage.intervals import current
+from airflow_mlops_provider.storage.layout import record_kind
 from airflow_mlops_provider.storage.ledger import Ledger
-from airflow_mlops_provider.storage.records import Records
+from airflow_mlops_provider.storage.record_files import read_all
 
 #: The task that decides whether a training is due.
 PLAN = "features.plan"
@@ -57,7 +58,8 @@ def links(product: MLProduct) -> dict[str, str]:
 
 def manifests(store: FolderStore, product: MLProduct, job: str) -> list[Manifest]:
     """Return the manifests of a job, in the order in which they ended."""
-    return sorted(Records(store).all(product.name, job), key=lambda manifest: manifest.ended)
+    keys = [key for key in store.list(f"{product.name}/{job}") if record_kind(key) in {"newest", "reused"}]
+    return sorted(read_all(store, keys, Manifest), key=lambda manifest: manifest.ended)
 
 
 def months(store: FolderStore, product: MLProduct) -> list[dict[str, Any]]:

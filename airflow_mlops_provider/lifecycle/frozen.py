@@ -29,7 +29,7 @@ class Frozen(BaseModel):
 
         :raises pydantic.ValidationError: if it is none.
         """
-        return cls.model_validate_json(data, extra="ignore")
+        return cls.model_validate_json(data, extra="allow" if cls.model_config.get("extra") == "allow" else "ignore")
 
 
 def canonical(value: Any) -> bytes:

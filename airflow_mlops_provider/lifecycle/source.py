@@ -12,9 +12,9 @@ from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.trainer import Name
 
-#: The column that says when a row became known, or is predicted, in UTC.
-EVENT_TIME = "event_time"
 Column = Annotated[str, StringConstraints(min_length=1)]
+#: The column that says when a row became known or is predicted, in UTC: nothing later may be known to its features.
+EVENT_TIME = "event_time"
 DataType = Literal["string", "int64", "float64", "bool", "timestamp"]
 _SOME_DAY = datetime(2024, 1, 1, tzinfo=UTC)
 

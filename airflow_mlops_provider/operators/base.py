@@ -105,7 +105,7 @@ class JobOperator(Resumable, OpenLineageMixin, BaseOperator):
             upstream=self.handed_on(context),
             root=root,
             services=addresses,
-            run=identity(context),
+            run=RunIdentity.of(context["ti"]),
             force=self.force or bool(context["params"].get(FORCE)),
         )
         self.asked, self.told = spec, None
@@ -143,13 +143,15 @@ class JobOperator(Resumable, OpenLineageMixin, BaseOperator):
 
     def handed_on(self, context: Context) -> dict[str, str]:
         """Return which task handed on each role's references, as far as the DAG says: ``dag/run/task``."""
-        run, dag = identity(context), self.get_dag()
+        run, dag = RunIdentity.of(context["ti"]), self.get_dag()
         declared = dag.get_task(self.task_id) if dag and self.task_id in dag.task_dict else self
         found = {
             role: [operator.task_id for operator, _ in XComArg.iter_xcom_references(getattr(declared, role, None))]
             for role in self.roles or self.template_fields
         }
-        return {role: f"{run.dag_id}/{run.run_id}/{', '.join(names)}" for role, names in found.items() if names}
+        return {
+            role: run.model_copy(update={"task_id": ", ".join(names)}).path for role, names in found.items() if names
+        }
 
     def params_of(self, context: Context) -> dict[str, Any]:
         """Return the job's own parameters."""
@@ -189,15 +191,3 @@ def interval_of(context: Context) -> Interval | None:
     """Return a DAG run's data interval, or None for a run that has none or an empty one."""
     start, end = context.get("data_interval_start"), context.get("data_interval_end")
     return Interval(start=start, end=end) if start and end and end > start else None
-
-
-def identity(context: Context) -> RunIdentity:
-    """Return who asks: the task instance."""
-    ti = context["ti"]
-    return RunIdentity(
-        dag_id=ti.dag_id,
-        run_id=ti.run_id,
-        task_id=ti.task_id,
-        map_index=ti.map_index if ti.map_index is not None else -1,
-        try_number=ti.try_number,
-    )

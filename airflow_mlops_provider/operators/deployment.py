@@ -98,7 +98,7 @@ def ready(product: MLProduct) -> AnyReference:
 
 def here(store: FolderStore | BucketStore, version: ModelVersion) -> ModelVersion:
     """Return a version with its model's place as of now: the root may have been moved since it was registered."""
-    from airflow_mlops_provider.storage.artifacts import key_below
+    from airflow_mlops_provider.storage.layout import key_below
 
     return version.model_copy(update={"uri": f"{store.uri}/{key_below(store, version.uri)}"})
 

@@ -12,8 +12,8 @@ from airflow_mlops_provider import assets
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.monitoring import feedback, limits
 from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
 from airflow_mlops_provider.lifecycle.references import Dataset, Report, parse_reference
-from airflow_mlops_provider.operators.base import identity
 from airflow_mlops_provider.operators.events import artifact_store
 from airflow_mlops_provider.operators.lineage import origin, stamp
 
@@ -64,7 +64,7 @@ class FeedbackSendSignalOperator(BaseOperator):
 
         rests_on = [parse_reference(one) for one in (self.predictions, self.performance, self.drift)]
         made = Records(artifact_store()).made(rests_on[-1]).manifest
-        return {**origin(rests_on, identity(context)), **(stamp(made) if made else {})}
+        return {**origin(rests_on, RunIdentity.of(context["ti"])), **(stamp(made) if made else {})}
 
     def recorded(self, value: Any) -> Report:
         """Return a report as its record has it. One whose record is gone is taken at its word: a signal only asks."""
@@ -121,13 +121,13 @@ class FeedbackRequestDataChangeOperator(BaseOperator):
             return kept.to_json()
         self.log.warning("asked %s (request %s): %s", kept.to, kept.key, kept.what)
         rests_on = [parse_reference(self.search)] if self.search else []
-        extra = {"key": kept.key, **kept.to_json(), "lineage": origin(rests_on, identity(context))}
+        extra = {"key": kept.key, **kept.to_json(), "lineage": origin(rests_on, RunIdentity.of(context["ti"]))}
         context["outlet_events"][requests(self.product.name)].add(assets.data_change(self.product), extra=extra)
         return kept.to_json()
 
     def request(self, context: Context) -> feedback.DataChangeRequest | None:
         """Return what is to be asked."""
-        report, run = Report.model_validate(self.search) if self.search else None, identity(context)
+        report, run = Report.model_validate(self.search) if self.search else None, RunIdentity.of(context["ti"])
         facts = report.facts if report else {}
         what = " ".join(str(self.what or facts.get("needs_data_change") or "").split())
         if not what:
@@ -139,7 +139,7 @@ class FeedbackRequestDataChangeOperator(BaseOperator):
             what=what,
             evidence=(*pages, *filter(None, [facts.get("page_url")])),
             study=facts.get("study"),
-            by=f"{run.dag_id}/{run.run_id}/{run.task_id}",
+            by=run.path,
             at=datetime.now(UTC),
         )
 

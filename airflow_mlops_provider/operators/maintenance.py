@@ -15,6 +15,7 @@ from airflow_mlops_provider.operators.base import JobOperator
 from airflow_mlops_provider.operators.deployment import failing, port
 from airflow_mlops_provider.operators.events import artifact_store
 from airflow_mlops_provider.places.base import GONE
+from airflow_mlops_provider.storage.layout import product_key
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -61,7 +62,7 @@ class ModelServerReconcileOperator(JobOperator):
     job = "reconcile"
 
     def execute(self, context: Context) -> dict[str, Any]:
-        if not artifact_store().list(f"{self.product.name}/ledger"):
+        if not artifact_store().list(product_key(self.product.name, "ledger")):
             raise AirflowSkipException(f"no version of {self.product.name} was ever registered")
         return super().execute(context)
 

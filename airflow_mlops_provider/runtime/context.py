@@ -108,8 +108,7 @@ class JobContext(Generic[InputsT, SettingsT, ParamsT]):
     @property
     def by(self) -> str:
         """On whose behalf this runs, as the ledger names it."""
-        run = self.spec.run
-        return f"{run.dag_id}/{run.run_id}/{run.task_id}" if run.dag_id else "a job outside Airflow"
+        return self.spec.run.path or "a job outside Airflow"
 
     def call(self, code: str) -> Callable[..., Any]:
         """Return the user's function that ``package.module:function`` names."""

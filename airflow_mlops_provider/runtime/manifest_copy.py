@@ -12,6 +12,7 @@ from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.runtime import runner
 from airflow_mlops_provider.storage.artifacts import MANIFEST, open_store
+from airflow_mlops_provider.storage.layout import product_key
 
 log = logging.getLogger("mlops.manifest_copy")
 
@@ -52,4 +53,4 @@ def find(spec: JobSpec, image: str, environment: Mapping[str, str]) -> Manifest 
 
 def image_key(spec: JobSpec, image: str) -> str:
     """Return the folder, below the artifact root, of the last manifest that a job of this kind left in an image."""
-    return f"{spec.product}/images/{digest(image)[:32]}/{spec.job}"
+    return product_key(spec.product, "images", digest(image)[:32], spec.job)

@@ -37,7 +37,7 @@ from airflow_mlops_provider.storage.artifacts import (
     open_store,
 )
 from airflow_mlops_provider.storage.intervals import publish
-from airflow_mlops_provider.storage.layout import result_key, reuse_key
+from airflow_mlops_provider.storage.layout import content_key, result_key, reuse_key
 from airflow_mlops_provider.storage.manifests import read_manifest as read_manifest  # noqa: PLC0414  # places read it here
 from airflow_mlops_provider.storage.manifests import write_manifest
 
@@ -226,7 +226,7 @@ class _Attempt:
         takes = self.job.read(self.checked)
         outcome = self.job.function(JobContext(self.spec, folder, takes, self.inputs, self.address))
         found = content_hash(folder)
-        data_key = f"{self.key}/{found[:16]}"
+        data_key = content_key(self.key, found)
         self.store.upload(folder, data_key)
         outputs = tuple(
             Output(name=file.relative_to(folder).as_posix(), sha256=file_hash(file), bytes=file.stat().st_size)

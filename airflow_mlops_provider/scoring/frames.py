@@ -5,19 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from airflow_mlops_provider.backends.tables.column_types import COLUMN_TYPES
 from airflow_mlops_provider.exceptions import SourceDataError
 from airflow_mlops_provider.lifecycle.source import DataType
-
-# NumPy's and pandas' types have no common base, hence Any.
-_DTYPES: Mapping[DataType, Any] = {
-    "int64": np.dtype("int64"),
-    "float64": np.dtype("float64"),
-    "bool": np.dtype("bool"),
-    "timestamp": pd.DatetimeTZDtype("ns", "UTC"),
-}
 
 
 def conform(frame: pd.DataFrame, types: Mapping[str, DataType]) -> pd.DataFrame:
@@ -44,7 +36,7 @@ def conform(frame: pd.DataFrame, types: Mapping[str, DataType]) -> pd.DataFrame:
 
 def _fits(frame: pd.DataFrame, name: str, kind: DataType, dtype: Any) -> bool:
     if kind != "string" or dtype.kind != "O":
-        return bool(dtype == _DTYPES.get(kind))
+        return bool(dtype == COLUMN_TYPES[kind].frame)
     values = frame[name].to_numpy()
     return all(value is None for value in values[pd.isna(values)])
 
@@ -58,7 +50,7 @@ def _column(values: pd.Series, kind: DataType) -> pd.Series:
 
 def _cast(values: pd.Series, kind: DataType) -> pd.Series:
     if kind == "timestamp":
-        return pd.to_datetime(values, utc=True).astype("datetime64[ns, UTC]")
+        return pd.to_datetime(values, utc=True).astype(COLUMN_TYPES[kind].frame)
     if kind == "string":
         return _strings(values)
     if kind == "float64":

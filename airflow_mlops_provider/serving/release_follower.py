@@ -16,7 +16,8 @@ from airflow_mlops_provider.scoring.predictor import Predictor
 from airflow_mlops_provider.serving.metrics import Metrics
 from airflow_mlops_provider.serving.releases import Release, read_desired
 from airflow_mlops_provider.serving.responses import Failure, error_text
-from airflow_mlops_provider.storage.artifacts import key_below, open_store
+from airflow_mlops_provider.storage.artifacts import open_store
+from airflow_mlops_provider.storage.layout import key_below
 from airflow_mlops_provider.storage.ledger import Ledger
 
 log = logging.getLogger(__name__)

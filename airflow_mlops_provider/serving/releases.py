@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Self
 
-from pydantic import AwareDatetime, ValidationError
+from pydantic import AwareDatetime
 
 from airflow_mlops_provider.exceptions import IntegrityError
 from airflow_mlops_provider.lifecycle.frozen import Frozen, canonical
 from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.storage.artifacts import ArtifactStore
+from airflow_mlops_provider.storage.layout import product_key
+from airflow_mlops_provider.storage.record_files import parse_record
 
 NONE = b"null"
 
@@ -53,7 +55,7 @@ class Release(Frozen):
 
 def release_key(product: str) -> str:
     """Return where a product's pointer lies below the artifact root."""
-    return f"{product}/serving/desired.json"
+    return product_key(product, "serving", "desired.json")
 
 
 def request(store: ArtifactStore, product: str, release: Release | None) -> None:
@@ -70,10 +72,7 @@ def read_desired(store: ArtifactStore, product: str) -> Release | None:
         return None
     if data == NONE:
         return None
-    try:
-        release = Release.model_validate_json(data)
-    except ValidationError as error:
-        raise IntegrityError(f"{key} is no release: {str(error)[:300]}") from None
+    release = parse_record(key, data, Release)
     if release.product != product:
         raise IntegrityError(f"{key} names product {release.product!r}, not {product!r}")
     return release

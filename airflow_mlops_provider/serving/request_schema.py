@@ -12,11 +12,11 @@ import typing_extensions
 from pydantic import AwareDatetime, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from airflow_mlops_provider.backends.tables.column_types import COLUMN_TYPES
 from airflow_mlops_provider.exceptions import MLOpsError
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME, DataType
 
 MAX_ROWS = 10_000
-MAX_TEXT = 1_000
 MAX_MESSAGES = 5
 _MAX_DETAIL = 2_000
 # What pandas' nanoseconds reach: September 1677 to April 2262.
@@ -24,14 +24,6 @@ _MAX_MICROSECONDS = (2**63 - 1) // 1000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _MISSING = np.iinfo(np.int64).min  # pandas' NaT
-
-_TYPES: dict[DataType, Any] = {
-    "string": Annotated[str, Field(max_length=MAX_TEXT)] | None,
-    "int64": Annotated[int, Field(ge=-(2**63), lt=2**63)],
-    "float64": Annotated[float, Field(allow_inf_nan=False)] | None,
-    "bool": bool,
-    "timestamp": AwareDatetime | None,
-}
 
 
 class RequestError(MLOpsError):
@@ -49,7 +41,7 @@ class RequestSchema:
 
     def __init__(self, types: Mapping[str, DataType], max_rows: int = MAX_ROWS) -> None:
         self.types, self.known = types, [*types]
-        columns = {name: _TYPES[kind] for name, kind in types.items()}
+        columns = {name: COLUMN_TYPES[kind].json for name, kind in types.items()}
         typed_dict: Any = typing_extensions.TypedDict  # made at run time, which type checkers do not follow
         strict = ConfigDict(extra="forbid", strict=True)
         row: Any = typed_dict("Row", {**columns, EVENT_TIME: AwareDatetime})
@@ -109,9 +101,7 @@ def _column(name: str, kind: DataType, values: list[Any]) -> np.ndarray | pd.Dat
     """Return checked values in the type that a frame needs, so that no cast is left to do."""
     if kind == "timestamp":
         return _times(name, values)
-    if kind == "string":
-        return np.array(values, dtype=object)
-    return np.array(values, dtype=kind)
+    return np.array(values, dtype=COLUMN_TYPES[kind].frame)
 
 
 def _times(name: str, values: list[datetime | None]) -> pd.DatetimeIndex:

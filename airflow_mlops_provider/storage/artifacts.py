@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import re
 import shutil
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
@@ -16,11 +13,9 @@ from urllib.parse import unquote
 
 from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, ConflictError
 from airflow_mlops_provider.lifecycle.frozen import digest
+from airflow_mlops_provider.storage.atomic import TEMPORARY, atomic_create, atomic_write
 
 MANIFEST = "manifest.json"
-TEMPORARY = ".tmp-"
-#: As a job's address makes it: product, job, digest, and below that the folder named by its content.
-RESULT = re.compile(r"(?P<folder>[a-z][a-z0-9_]{0,62}/[a-z_]+/[0-9a-f]{32})(?:/[0-9a-f]{16})?/?$", re.ASCII)
 
 
 class ArtifactStore(Protocol):
@@ -65,24 +60,19 @@ class FolderStore:
         return self.root / checked(key)
 
     def read(self, key: str) -> bytes:
-        return self.path(key).read_bytes()
+        try:
+            return self.path(key).read_bytes()
+        except NotADirectoryError as error:  # a file lies where the key names a folder
+            raise FileNotFoundError(error.errno, "nothing lies there", f"{self.uri}/{key}") from None
 
     def write(self, key: str, data: bytes) -> None:
-        temporary = self._temporary(key, data)
-        try:
-            temporary.replace(self.path(key))
-        except OSError:
-            temporary.unlink()
-            raise
+        atomic_write(self.path(key), data)
 
     def write_new(self, key: str, data: bytes) -> None:
-        temporary = self._temporary(key, data)
         try:
-            os.link(temporary, self.path(key))  # link fails where replace would overwrite
+            atomic_create(self.path(key), data)
         except FileExistsError:
             raise ConflictError(f"{key} exists already under {self.uri}") from None
-        finally:
-            temporary.unlink()
 
     def exists(self, key: str) -> bool:
         return self.path(key).is_file()
@@ -105,20 +95,6 @@ class FolderStore:
     def remove(self, prefix: str) -> None:
         with suppress(FileNotFoundError):
             shutil.rmtree(self.path(prefix))
-
-    def _temporary(self, key: str, data: bytes) -> Path:
-        target = self.path(key)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")  # tempfile's would be closed to other users
-        try:
-            with temporary.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        return temporary
 
 
 S3 = {
@@ -237,21 +213,6 @@ def checked(key: str) -> str:
     if key.startswith("/") or ".." in key.split("/"):
         raise ConfigurationError(f"{key!r} leaves the artifact root")
     return key
-
-
-def key_below(store: ArtifactStore, uri: str) -> str:
-    """Return the key of what a URI names below a root, or named before that root was moved or copied as a whole.
-
-    A result is found by its address then: product, job, digest, and the folder named by its content.
-
-    :raises ConfigurationError: if it lies outside.
-    """
-    inside = uri.removeprefix(f"{store.uri}/") if uri.startswith(f"{store.uri}/") else None
-    elsewhere = RESULT.search(uri)
-    key = inside if inside is not None else elsewhere and elsewhere[0].strip("/")
-    if not key:
-        raise ConfigurationError(f"{uri[:300]} lies outside the artifact root {store.uri}")
-    return checked(key)
 
 
 def files_of(folder: Path) -> Iterator[Path]:

@@ -10,7 +10,8 @@ from airflow_mlops_provider.exceptions import IntegrityError
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, DatasetList, list_hash
-from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore, key_below
+from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
+from airflow_mlops_provider.storage.layout import key_below, product_key
 
 Store = FolderStore | BucketStore
 #: So many references stand in a specification itself: a pod takes 128 KiB of arguments, and people read manifests.
@@ -58,6 +59,6 @@ def _keep(store: Store, product: str, datasets: Sequence[AnyReference]) -> Datas
     # Without their facts: those stand in the records of their making.
     bare = tuple(Dataset.model_validate({**dict(dataset), "facts": {}}) for dataset in datasets)
     content, data = list_hash(bare), _DATASETS.dump_json(bare)
-    key = f"{product}/lists/{content}.json"
+    key = product_key(product, "lists", f"{content}.json")
     store.write(key, data)
     return DatasetList(uri=f"{store.uri}/{key}", hash=content, count=len(bare))

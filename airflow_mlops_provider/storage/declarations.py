@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.storage.intervals import Store
-from airflow_mlops_provider.storage.record_files import read_kept
-
-FOLDER = "_products"  # no product's name begins with an underscore
+from airflow_mlops_provider.storage.layout import DECLARATIONS, declaration_key
+from airflow_mlops_provider.storage.record_files import read_all
 
 
 def declare(store: Store, product: MLProduct) -> None:
     """Keep a product's declaration as it now is; nothing is written if it is the one that was kept."""
-    key, data = f"{FOLDER}/{product.name}.json", product.to_file()
+    key, data = declaration_key(product.name), product.to_file()
     try:
         known = store.read(key)
     except FileNotFoundError:
@@ -25,5 +24,4 @@ def declared(store: Store) -> list[MLProduct]:
 
     The product's next job writes it anew.
     """
-    found = (read_kept(store, key, MLProduct) for key in store.list(FOLDER))
-    return [product for product in found if product]
+    return read_all(store, store.list(DECLARATIONS), MLProduct)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
-from airflow_mlops_provider.storage.record_files import read_kept
+from airflow_mlops_provider.storage.layout import product_key
+from airflow_mlops_provider.storage.record_files import read_all
 
 Store = FolderStore | BucketStore
 
@@ -13,14 +14,13 @@ Store = FolderStore | BucketStore
 def publish(store: Store, product: str, name: str, dataset: Dataset) -> None:
     """Make a dataset the current one of its interval, in one step."""
     if dataset.interval is not None:
-        key = f"{product}/current/{name}/{dataset.interval.key}.json"
+        key = product_key(product, "current", name, f"{dataset.interval.key}.json")
         store.write(key, dataset.to_file())
 
 
 def current(store: Store, product: str, name: str) -> list[Dataset]:
     """Return the current datasets of that name, oldest interval first; a pointer that can't be read is left out."""
-    found = (read_kept(store, key, Dataset) for key in store.list(f"{product}/current/{name}"))
-    return [dataset for dataset in found if dataset]
+    return read_all(store, store.list(product_key(product, "current", name)), Dataset)
 
 
 def leading_to(datasets: list[Dataset], end: Interval, count: int) -> tuple[Dataset, ...]:
@@ -36,4 +36,4 @@ def leading_to(datasets: list[Dataset], end: Interval, count: int) -> tuple[Data
 def earlier(datasets: list[Dataset], first: Dataset) -> tuple[Dataset, ...]:
     """Return the datasets of intervals that end before ``first`` begins."""
     begins = first.interval.start if first.interval else None
-    return tuple(one for one in datasets if one.interval and begins and one.interval.end <= begins)
+    return tuple(known for known in datasets if known.interval and begins and known.interval.end <= begins)

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import ValidationError
-
 from airflow_mlops_provider.exceptions import ConflictError, IntegrityError
 from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.lifecycle.release.registry import (
@@ -21,6 +19,8 @@ from airflow_mlops_provider.lifecycle.release.registry import (
     status_of,
 )
 from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
+from airflow_mlops_provider.storage.layout import product_key
+from airflow_mlops_provider.storage.record_files import parse_record
 
 TRIES = 20
 
@@ -29,15 +29,15 @@ class Ledger:
     """A product's model versions and every move they made.
 
     Each entry is a numbered object that can be created once and never written again: of two movers that read the
-    same state, one gets the number and the other looks again at what then stands. Each holds a digest of all before
-    it, and every reading checks the whole. What a chain can't show, a changed last entry or a tail that was taken
+    same state, one gets the number and the other looks again at what there is then. Each holds a digest of all before
+    it, and every reading checks the whole. What a chain can't show, a changed last entry or entries that were taken
     away, the head shows that is kept elsewhere.
     """
 
     def __init__(self, store: FolderStore | BucketStore, product: str) -> None:
         self._store = store
         self.product = product
-        self._prefix = f"{product}/ledger"
+        self._prefix = product_key(product, "ledger")
 
     def entries(self) -> list[LedgerEntry]:
         """Return all entries, oldest first.
@@ -113,7 +113,7 @@ class Ledger:
                 as_of=as_of,
             )
             try:
-                self._store.write_new(self.file(entry.sequence), entry.model_dump_json(indent=1).encode())
+                self._store.write_new(self.file(entry.sequence), entry.to_file())
             except ConflictError:
                 continue
             return entry
@@ -127,7 +127,7 @@ class Ledger:
             if key != self.file(len(entries)):
                 raise IntegrityError(f"{key} lies where the ledger's next entry, {self.file(len(entries))}, should be")
             data = self._store.read(key)
-            entry = _parsed(key, data)
+            entry = parse_record(key, data, LedgerEntry)
             flaw = self._flaw(entries, digests, entry)
             if flaw:
                 raise IntegrityError(f"{key} {flaw}")
@@ -146,7 +146,7 @@ class Ledger:
             return "does not continue the entries before it: one of them, or it, was changed"
         if entry.previous and entry.was != status_of(before, number):
             return f"says that version {number} was {entry.was}, which it was not"
-        known = next((one.version for one in before if one.version.version == number), entry.version)
+        known = next((other.version for other in before if other.version.version == number), entry.version)
         if (entry.version.uri, entry.version.hash) != (known.uri, known.hash):
             return f"names another model than version {number} was registered with"
         return None
@@ -161,12 +161,3 @@ def _digest(before: str, data: bytes) -> str:
 
 def _head(digests: Sequence[str], number: int) -> str:
     return f"{number}:{digests[number]}"
-
-
-def _parsed(key: str, data: bytes) -> LedgerEntry:
-    if not data.strip():
-        raise IntegrityError(f"{key} is empty")
-    try:
-        return LedgerEntry.model_validate_json(data)
-    except ValidationError as error:
-        raise IntegrityError(f"{key} is no ledger entry: {str(error)[:300]}") from None

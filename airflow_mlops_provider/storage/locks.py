@@ -1,4 +1,4 @@
-"""Only one at a time, among all processes of a machine, or of all that share an artifact root."""
+"""Locks: among the processes of a machine by a file, among all that share a bucket by a lease."""
 
 from __future__ import annotations
 
@@ -17,44 +17,41 @@ from airflow_mlops_provider.exceptions import ConflictError
 from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
 
 LEASE_SECONDS = 60.0
-PATIENCE_SECONDS = 600.0
+WAIT_SECONDS = 600.0
 log = logging.getLogger(__name__)
 
 
 @contextmanager
-def alone(lock: Path) -> Iterator[None]:
-    """Wait until nobody else is inside with the same lock file; who is killed inside lets the next one in."""
-    with lock.open("w") as file:
+def file_lock(path: Path) -> Iterator[None]:
+    """Wait until no other process holds a lock file, and hold it. The kernel frees the lock of a killed process."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 @contextmanager
-def held(store: FolderStore | BucketStore, key: str) -> Iterator[None]:
-    """Wait until nobody else holds a key below an artifact root, and hold it.
-
-    In a folder the kernel frees it if we die. In a bucket it is a lease, renewed while we live.
+def store_lock(store: FolderStore | BucketStore, key: str) -> Iterator[None]:
+    """Wait until nobody else holds a key below an artifact root, and hold it: by a lock file, in a bucket by a lease.
 
     :raises ConflictError: if a lease is not to be had within ten minutes.
     """
     if isinstance(store, FolderStore):
-        file = store.path(f"{key}.lock")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with alone(file):
+        with file_lock(store.path(f"{key}.lock")):
             yield
         return
     lease = Lease(store, key)
-    lease.take()
+    lease.acquire()
     try:
         yield
     finally:
-        lease.give_back()
+        lease.release()
 
 
 class Lease:
-    """A lock in a bucket: the highest of numbered objects, each of which only one can create, until it expires.
+    """A lock in a bucket: the highest of numbered objects, each of which only one process can create.
 
-    :param seconds: after so many without renewal whoever comes next takes over.
+    :param seconds: how long a lease holds without being renewed; then the next one may take it.
     """
 
     def __init__(self, store: BucketStore, key: str, seconds: float = LEASE_SECONDS) -> None:
@@ -63,23 +60,23 @@ class Lease:
         self._ending = threading.Event()
         self._holder = f"{socket.gethostname()} process {os.getpid()}"
 
-    def take(self, patience: float = PATIENCE_SECONDS) -> None:
-        """Wait for the lease, and renew it from then on. :raises ConflictError: if others hold it for too long."""
-        deadline = time.monotonic() + patience
-        while not self._taken():
+    def acquire(self, timeout: float = WAIT_SECONDS) -> None:
+        """Wait for the lease, and renew it from then on. :raises ConflictError: if others still hold it by then."""
+        deadline = time.monotonic() + timeout
+        while not self._try():
             if time.monotonic() > deadline:
                 raise ConflictError(f"somebody else holds {self._newest()} in {self._store.uri}; retry later")
             time.sleep(min(1.0, self._seconds / 10))
         self._renewing = threading.Thread(target=self._renew, name="lease", daemon=True)
         self._renewing.start()
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Let the next one in."""
         self._ending.set()
         self._renewing.join()
         self._write(0)
 
-    def _taken(self) -> bool:
+    def _try(self) -> bool:
         newest = self._newest()
         try:
             if newest and json.loads(self._store.read(newest))["until"] > time.time():

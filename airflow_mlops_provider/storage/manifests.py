@@ -8,7 +8,7 @@ from hashlib import sha256
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
 from airflow_mlops_provider.storage.artifacts import MANIFEST, BucketStore, FolderStore
-from airflow_mlops_provider.storage.layout import reuse_key
+from airflow_mlops_provider.storage.layout import replaced_key, reuse_key
 from airflow_mlops_provider.storage.record_files import read_kept
 
 log = logging.getLogger("mlops.records")
@@ -21,18 +21,18 @@ def read_manifest(store: FolderStore | BucketStore, key: str) -> Manifest | None
 
 def manifest_of_run(store: FolderStore | BucketStore, key: str, run: RunIdentity) -> Manifest | None:
     """Return the manifest by which a run that has just ended is judged: its own, or that of the work that it found."""
-    told = read_manifest(store, key)
-    if told is None or told.spec.run == run:
-        return told
+    newest = read_manifest(store, key)
+    if newest is None or newest.spec.run == run:
+        return newest
     own = read_manifest(store, reuse_key(key, run))
-    return own if own is not None and not own.reused else told
+    return own if own is not None and not own.reused else newest
 
 
 def write_manifest(store: FolderStore | BucketStore, key: str, manifest: Manifest) -> Manifest:
     """Keep the manifest of work that was done under its result folder, and return it as it was kept.
 
     Whoever made a result first stays its maker: the manifest of another task that made the very same later lies below.
-    One that told of another result is kept beside the new one: a corrected delivery leads to the same address and
+    One of another result is kept beside the new one: a corrected delivery leads to the same address and
     other rows, and models were made of the rows before. So is, under another name, what can't be read.
     """
     before = read_manifest(store, key)
@@ -43,7 +43,7 @@ def write_manifest(store: FolderStore | BucketStore, key: str, manifest: Manifes
         store.write(f"{reuse_key(key, manifest.spec.run)}/{MANIFEST}", later.to_file())
         return later
     elif before.result is not None and before.result != manifest.result:
-        store.write(f"{key}/{before.ended:%Y%m%dT%H%M%S%f}Z.json", store.read(f"{key}/{MANIFEST}"))
+        store.write(replaced_key(key, before.ended), store.read(f"{key}/{MANIFEST}"))
     store.write(f"{key}/{MANIFEST}", manifest.to_file())
     return manifest
 
@@ -55,9 +55,9 @@ def _retry(manifest: Manifest, before: Manifest) -> bool:
 def _set_aside(store: FolderStore | BucketStore, key: str) -> None:
     """Keep an unreadable manifest under a name that says what it is, so that it blocks nothing and nothing is lost."""
     try:
-        found = store.read(f"{key}/{MANIFEST}")
+        data = store.read(f"{key}/{MANIFEST}")
     except FileNotFoundError:
         return
-    name = f"{key}/{MANIFEST}.{sha256(found).hexdigest()[:12]}.unreadable"
-    store.write(name, found)
+    name = f"{key}/{MANIFEST}.{sha256(data).hexdigest()[:12]}.unreadable"
+    store.write(name, data)
     log.warning("%s/%s/%s can't be read; it is kept as %s, and the work is done anew", store.uri, key, MANIFEST, name)

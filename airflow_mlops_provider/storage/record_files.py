@@ -1,4 +1,4 @@
-"""The one way in which files of ours are read back: what can't be read is named and left out, and hides nothing else.
+"""The one way in which records of ours are read back: what can't be read is named, and hides nothing but itself.
 
 A release reads what an older or a newer one wrote; see :meth:`~..lifecycle.frozen.Frozen.from_file`.
 """
@@ -6,30 +6,69 @@ A release reads what an older or a newer one wrote; see :meth:`~..lifecycle.froz
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import TypeVar
 
 from pydantic import ValidationError
 
+from airflow_mlops_provider.exceptions import IntegrityError
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.storage.artifacts import ArtifactStore
 
 log = logging.getLogger("mlops.records")
 Kept = TypeVar("Kept", bound=Frozen)
+#: Takes the key of a file that is left out, and why.
+Report = Callable[[str, Exception], None]
 
 
-def read_kept(store: ArtifactStore, key: str, kind: type[Kept]) -> Kept | None:
-    """Return what a file holds; None if there is none, or, with a warning that names it, if it can't be read."""
+def parse_record(where: str, data: bytes, kind: type[Kept]) -> Kept:
+    """Return what a file's bytes hold. :raises IntegrityError: naming the file, and the first thing wrong with it."""
+    if not data.strip():
+        raise IntegrityError(f"{where} is empty, and no {kind.__name__}")
     try:
-        return kind.from_file(store.read(key))
+        return kind.from_file(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        raise IntegrityError(f"{where} is no {kind.__name__}: {place}: {first['msg']}") from error
+
+
+def read_record(store: ArtifactStore, key: str, kind: type[Kept]) -> Kept:
+    """Return what a file holds: for whoever can't decide without it.
+
+    :raises FileNotFoundError: if there is none.
+    :raises IntegrityError: if it can't be read; the message names it.
+    """
+    where = f"{store.uri}/{key}"
+    try:
+        return parse_record(where, store.read(key), kind)
+    except (IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        raise IntegrityError(f"{where} can't be read: {error.strerror}") from error
+
+
+def read_kept(store: ArtifactStore, key: str, kind: type[Kept], report: Report | None = None) -> Kept | None:
+    """Return what a file holds; None if there is none, or if it can't be read.
+
+    :param report: told of a file that can't be read; by default a warning names it, once a process.
+    """
+    try:
+        return read_record(store, key, kind)
     except FileNotFoundError:
         return None
-    except (ValidationError, IsADirectoryError, NotADirectoryError) as error:
-        log.warning("%s/%s is left out, it holds no %s: %s", store.uri, key, kind.__name__, _why(error))
+    except (IntegrityError, OSError) as error:
+        if report is None:
+            _warn(f"{store.uri}/{key}", str(error))
+        else:
+            report(key, error)
         return None
 
 
-def _why(error: Exception) -> str:
-    if not isinstance(error, ValidationError):
-        return type(error).__name__
-    first = error.errors(include_url=False, include_input=False)[0]
-    return f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}"
+def read_all(store: ArtifactStore, keys: Iterable[str], kind: type[Kept]) -> list[Kept]:
+    """Return what those of some files hold that can be read, in their order."""
+    return [record for key in keys if (record := read_kept(store, key, kind))]
+
+
+@lru_cache(maxsize=1024)
+def _warn(where: str, why: str) -> None:
+    log.warning("%s is left out: %s", where, why)

@@ -1,8 +1,7 @@
-"""The records that jobs left: how a result was made and from what, back to the raw data."""
+"""Reads the records that jobs left: how a result was made and from what, back to the raw data."""
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,22 +15,28 @@ from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Reference
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry
-from airflow_mlops_provider.storage.artifacts import MANIFEST, RESULT, BucketStore, FolderStore
+from airflow_mlops_provider.storage.artifacts import MANIFEST, BucketStore, FolderStore
 from airflow_mlops_provider.storage.dataset_lists import expanded
-from airflow_mlops_provider.storage.declarations import FOLDER as DECLARATIONS
+from airflow_mlops_provider.storage.layout import (
+    DECLARATIONS,
+    Record,
+    find_result,
+    parse_result,
+    product_key,
+    record_kind,
+)
 from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.storage.record_files import read_kept
 
 KEPT = 2048
-_REUSE = re.compile(r"[^/]+/[a-z_]+/[0-9a-f]{32}/reused/[0-9a-f]{16}/manifest\.json", re.ASCII)
-_RECORD = re.compile(r"[^/]+/[a-z_]+/[0-9a-f]{32}/(?:manifest|\d{8}T\d{12}Z)\.json", re.ASCII)
+OWN: tuple[Record, ...] = ("newest", "replaced")
 
 
 @dataclass(frozen=True)
 class VersionRecord:
     """A model version and the records of its making.
 
-    :param moves: its entries in the ledger, oldest first.
+    :param moves: its ledger entries, oldest first.
     :param trained: the manifest of the job that made the model.
     :param registered: the manifest of the job that registered it; None if that is gone.
     """
@@ -58,30 +63,31 @@ class Records:
     def manifest_of(self, reference: Reference) -> Manifest:
         """Return the manifest of the job that made what a reference means; a model version's is its training's.
 
-        Of several runs that made the very same, the one that told exactly this reference, else the first.
+        Of several runs that made the very same, the one whose result is exactly this reference, else the first.
 
-        :raises MissingRecordError: if none is there that tells of this content.
+        :raises MissingRecordError: if there is none of this content.
         """
-        found = [one for one in self._told(reference) if one.result and one.result.hash == reference.hash]
-        if not found:
+        manifests = _of_content(self._at(reference, *OWN), reference)
+        if not manifests:
             raise MissingRecordError(f"no record under {reference.uri} tells how {reference.hash[:12]} was made")
-        return next((one for one in found if one.result == reference), found[0])
+        return next((manifest for manifest in manifests if manifest.result == reference), manifests[0])
 
     def recorded(self, key: str, reference: Reference) -> Manifest | None:
-        """Return the manifest that tells of the result in a folder, by its key below the root; None if there is none.
+        """Return the manifest of the result in a folder, by its key below the root; None if there is none.
 
         :param reference: what is claimed of it: of several, the one that says the same is returned, else the first
             with the same content, else the first, which then says something else.
         """
-        where = RESULT.fullmatch(key)
-        if where is None or where["folder"] == key:
+        result = parse_result(key)
+        if result is None or result.work == key:
             return None
-        newest = self._read(f"{where['folder']}/{MANIFEST}")  # mostly it is this one, and nothing need be listed
-        if newest and _tells_of(newest, key) and _says(newest, reference):
+        newest = self._read(f"{result.work}/{MANIFEST}")  # mostly it is this one, and nothing need be listed
+        if newest and _is_of(newest, key) and _agrees(newest, reference):
             return newest
-        found = [one for one in self._at(where["folder"], _RECORD) if _tells_of(one, key)]
-        same = [one for one in found if one.result and one.result.hash == reference.hash]
-        return next((one for one in same if _says(one, reference)), next(iter([*same, *found]), None))
+        manifests = [manifest for manifest in self._in(result.work, *OWN) if _is_of(manifest, key)]
+        same = _of_content(manifests, reference)
+        agreeing = (manifest for manifest in same if _agrees(manifest, reference))
+        return next(agreeing, next(iter([*same, *manifests]), None))
 
     def made(self, reference: Reference, within: Manifest | None = None) -> Made:
         """Return how a result was made, or that its record is missing.
@@ -111,14 +117,12 @@ class Records:
             made = self.made(reference, within)
             yield made
             if made.manifest is not None:
-                waiting.extend((made.manifest, one) for _, one in ingredients(made.manifest))
+                waiting.extend((made.manifest, used) for _, used in ingredients(made.manifest))
 
     def reuses(self, reference: Reference) -> tuple[RunIdentity, ...]:
         """Return the runs that found a result's work finished, or made the very same again, the first first."""
-        where = RESULT.search(reference.uri)
-        found = self._at(where["folder"], _REUSE) if where else []
-        found = [one for one in found if one.result and one.result.hash == reference.hash]
-        return tuple(one.spec.run for one in sorted(found, key=lambda one: one.ended))
+        manifests = _of_content(self._at(reference, "reused"), reference)
+        return tuple(manifest.spec.run for manifest in sorted(manifests, key=lambda manifest: manifest.ended))
 
     def lineage(self, product: str, number: int) -> Lineage:
         """Return the graph of all that a model version was made of.
@@ -145,22 +149,22 @@ class Records:
     def moves(self, product: str, number: int) -> tuple[LedgerEntry, ...]:
         """Return a version's entries in the ledger, oldest first. :raises UnknownNameError: if it has none."""
         entries = self.entries(product)
-        found = tuple(entry for entry in entries if entry.version.version == number)
-        if not found:
+        moves = tuple(entry for entry in entries if entry.version.version == number)
+        if not moves:
             known = {f"{product}@{entry.version.version}" for entry in entries}
             raise UnknownNameError("model version", f"{product}@{number}", known)
-        return found
+        return moves
 
     def entries(self, product: str) -> list[LedgerEntry]:
         """Return a product's ledger. :raises UnknownNameError: if it is empty; the message lists those that are not."""
-        found = Ledger(self.store, product).entries()
-        if not found:
+        entries = Ledger(self.store, product).entries()
+        if not entries:
             raise UnknownNameError("product with model versions", product, self.products())
-        return found
+        return entries
 
     def products(self) -> list[str]:
         """Return the products that have a model version."""
-        return [name for name in self.declared() if self.store.list(f"{name}/ledger")]
+        return [name for name in self.declared() if self.store.list(product_key(name, "ledger"))]
 
     def declared(self) -> list[str]:
         """Return the products that have run a job."""
@@ -170,26 +174,26 @@ class Records:
         """Yield each manifest of a product, failed and replaced ones included: of some jobs, or of all."""
         for folder in [f"{product}/{job}" for job in jobs] or [product]:
             for key in self.store.list(folder):
-                if _RECORD.fullmatch(key) and (found := self._read(key)):
-                    yield found
+                if record_kind(key) in OWN and (manifest := self._read(key)):
+                    yield manifest
 
-    def _told(self, reference: Reference) -> Iterator[Manifest]:
-        """Yield the manifests at a reference's address, the first that ended first."""
-        where = RESULT.search(reference.uri)
-        yield from self._at(where["folder"], _RECORD) if where else ()
+    def _at(self, reference: Reference, *kinds: Record) -> list[Manifest]:
+        """Return the readable manifests at a reference's address, the first that ended first."""
+        result = find_result(reference.uri)
+        return self._in(result.work, *kinds) if result else []
 
-    def _at(self, folder: str, pattern: re.Pattern[str]) -> list[Manifest]:
-        """Return the readable manifests of a folder, the first that ended first."""
-        keys = [key for key in self.store.list(folder) if pattern.fullmatch(key)]
+    def _in(self, work: str, *kinds: Record) -> list[Manifest]:
+        keys = [key for key in self.store.list(work) if record_kind(key) in kinds]
         keys.sort(key=lambda key: (key.endswith(MANIFEST), key))
-        return [found for key in keys if (found := self._read(key))]
+        return [manifest for key in keys if (manifest := self._read(key))]
 
     def _registered(self, version: ModelVersion) -> Manifest | None:
-        def tells(manifest: Manifest) -> bool:
+        def is_its(manifest: Manifest) -> bool:
             made = manifest.result
             return isinstance(made, ModelVersion) and (made.version, made.hash) == (version.version, version.hash)
 
-        return min(filter(tells, self.all(version.name, "register")), key=lambda one: one.ended, default=None)
+        registered = filter(is_its, self.all(version.name, "register"))
+        return min(registered, key=lambda manifest: manifest.ended, default=None)
 
     def _read_anew(self, key: str) -> Manifest | None:
         manifest = read_kept(self.store, key, Manifest)
@@ -198,13 +202,18 @@ class Records:
         return manifest
 
 
-def _tells_of(manifest: Manifest, key: str) -> bool:
+def _of_content(manifests: list[Manifest], reference: Reference) -> list[Manifest]:
+    return [manifest for manifest in manifests if manifest.result and manifest.result.hash == reference.hash]
+
+
+def _is_of(manifest: Manifest, key: str) -> bool:
     """Say whether a manifest's result lies in that very folder; the root may have been another one."""
     return manifest.result is not None and f"/{manifest.result.uri.rstrip('/')}".endswith(f"/{key}")
 
 
-def _says(manifest: Manifest, reference: Reference) -> bool:
+def _agrees(manifest: Manifest, reference: Reference) -> bool:
     """Say whether a manifest says of its result what a reference claims, as far as that claims anything."""
-    told = manifest.result
-    facts = told is not None and (told.kind != reference.kind or reference.facts in ({}, told.facts))
-    return facts and told is not None and told.hash == reference.hash
+    result = manifest.result
+    if result is None or result.hash != reference.hash:
+        return False
+    return result.kind != reference.kind or reference.facts in ({}, result.facts)

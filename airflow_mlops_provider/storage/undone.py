@@ -12,12 +12,13 @@ from airflow_mlops_provider.lifecycle.monitoring.limits import Judgement
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.storage.intervals import Store, current
+from airflow_mlops_provider.storage.layout import product_key
 from airflow_mlops_provider.storage.ledger import Ledger
+from airflow_mlops_provider.storage.record_files import read_all
 
 #: A run takes this many at most, the oldest first: Airflow maps no task over more than a thousand.
 MOST = 500
 FEATURES = "features"
-JUDGED = "judged"
 OLD = ""  # predictions of an earlier release don't say of which features they are
 
 
@@ -43,19 +44,19 @@ def unpredicted(store: Store, product: str) -> list[Dataset]:
 def unjudged(store: Store, product: str) -> list[Dataset]:
     """Return the predictions, oldest first, that monitoring has not judged together with their features."""
     known = {judgement.observation.interval.start: judgement for judgement in judgements(store, product)}
-    found = [dataset for dataset in current(store, product, "predictions") if FEATURES in dataset.facts]
-    return [dataset for dataset in found if not _judged(known.get(_begins(dataset)), dataset)]
+    predictions = [dataset for dataset in current(store, product, "predictions") if FEATURES in dataset.facts]
+    return [dataset for dataset in predictions if not _judged(known.get(_begins(dataset)), dataset)]
 
 
 def judgements(store: Store, product: str) -> list[Judgement]:
-    """Return what monitoring saw of each interval last, oldest interval first."""
-    return [Judgement.model_validate_json(store.read(key)) for key in store.list(f"{product}/{JUDGED}")]
+    """Return what monitoring saw of each interval last, oldest first; one that can't be read is as if never made."""
+    return read_all(store, store.list(product_key(product, "judged")), Judgement)
 
 
 def judge(store: Store, product: str, judgement: Judgement) -> None:
     """Keep what monitoring saw of an interval, in place of what it saw before."""
-    key = f"{product}/{JUDGED}/{judgement.observation.interval.key}.json"
-    store.write(key, judgement.model_dump_json(indent=1).encode())
+    key = product_key(product, "judged", f"{judgement.observation.interval.key}.json")
+    store.write(key, judgement.to_file())
 
 
 def _judged(judgement: Judgement | None, predictions: Dataset) -> bool:

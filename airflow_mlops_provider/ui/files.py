@@ -6,8 +6,11 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from airflow_mlops_provider.exceptions import IntegrityError
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.storage.artifacts import MANIFEST, BucketStore, FolderStore
+from airflow_mlops_provider.storage.layout import parse_result
+from airflow_mlops_provider.storage.record_files import read_record
 
 TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -15,8 +18,6 @@ TYPES = {
     ".png": "image/png",
     ".txt": "text/plain; charset=utf-8",
 }
-# As a job's address makes them: product, job, digest, and below that the folder named by its content.
-_RESULT = re.compile(r"(?P<result>[a-z][a-z0-9_]{0,62}/[a-z_]{1,40}/[0-9a-f]{32})(?:/[0-9a-f]{16})?", re.ASCII)
 # No longer than file systems and buckets take; more would be an error of theirs instead of "no such file".
 _FILE = re.compile(r"(?:\w[\w.-]{0,200}/){0,3}\w[\w.-]{0,200}", re.ASCII)
 
@@ -52,14 +53,14 @@ def locate(root: str, uri: str, file: str) -> ResultFile:
     :raises NotShownError: 404 for whatever does not name a result below the root, 415 for other kinds of files.
     """
     begin = f"{root.rstrip('/')}/"
-    folder = _RESULT.fullmatch(uri[len(begin) :]) if uri.startswith(begin) else None
-    if folder is None or not _FILE.fullmatch(file):
+    result = parse_result(uri[len(begin) :]) if uri.startswith(begin) else None
+    if result is None or not _FILE.fullmatch(file):
         raise NotShownError(404, "no such result")
     kind = TYPES.get(PurePosixPath(file).suffix)
     if kind is None:
         raise NotShownError(415, f"only {', '.join(sorted(TYPES))} files are shown")
-    where = folder["result"] if file == MANIFEST else folder[0]
-    return ResultFile(folder["result"], f"{where}/{file}", kind)
+    where = result.work if file == MANIFEST else result.key
+    return ResultFile(result.work, f"{where}/{file}", kind)
 
 
 def manifest_of(store: FolderStore | BucketStore, file: ResultFile) -> Manifest:
@@ -69,12 +70,12 @@ def manifest_of(store: FolderStore | BucketStore, file: ResultFile) -> Manifest:
     """
     key = f"{file.result}/{MANIFEST}"
     try:
-        return Manifest.from_file(store.read(key))
-    except (FileNotFoundError, NotADirectoryError):
+        return read_record(store, key, Manifest)
+    except FileNotFoundError:
         raise NotShownError(404, "no such result") from None
-    except (OSError, ValueError) as error:
-        message = f"nobody can tell who may read it: {key} is no manifest of this release ({type(error).__name__})"
-        raise NotShownError(409, message) from None
+    except (OSError, IntegrityError):
+        says = f"{key} is no manifest that this release reads: nobody can tell who may read it"
+        raise NotShownError(409, says) from None
 
 
 def read(store: FolderStore | BucketStore, file: ResultFile) -> bytes:

@@ -11,24 +11,22 @@ from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 from typing import TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
-from airflow_mlops_provider.exceptions import MLOpsError
+from airflow_mlops_provider.exceptions import IntegrityError, MLOpsError
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Model, ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.gates import Estimate, Evaluation
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry
 from airflow_mlops_provider.storage.change_requests import ChangeRequests
-from airflow_mlops_provider.storage.declarations import FOLDER as DECLARATIONS
 from airflow_mlops_provider.storage.intervals import Store
+from airflow_mlops_provider.storage.layout import DECLARATIONS, NAME, declaration_key, product_key, record_kind
 from airflow_mlops_provider.storage.ledger import Ledger
+from airflow_mlops_provider.storage.record_files import read_kept, read_record
 from airflow_mlops_provider.ui.record import ProductRecord, Unreadable
 
 _Item = TypeVar("_Item")
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
-# Where a job's address puts it, or below that by a run that found the work finished.
-_MANIFEST = re.compile(r"[^/]+/[a-z_]+/[0-9a-f]{32}(?:/reused/[0-9a-f]{16})?/manifest\.json", re.ASCII)
 
 
 class _Drift(BaseModel):
@@ -58,7 +56,7 @@ _FACTS: dict[str, type[BaseModel]] = {"drift": _Drift, "performance": _Performan
 def names(store: Store) -> list[str]:
     """Return the products that have run a job; whether anything of them may be read is another question."""
     stems = (PurePosixPath(key).stem for key in store.list(DECLARATIONS))
-    return [name for name in stems if _NAME.fullmatch(name)]
+    return [name for name in stems if re.fullmatch(NAME, name)]
 
 
 def records(store: Store, may_read: Callable[[str], bool]) -> list[ProductRecord | Unreadable]:
@@ -85,8 +83,8 @@ def record(store: Store, name: str, may_read: Callable[[str], bool]) -> ProductR
     product = _declared(store, name, errors)
     if product is None:
         return Unreadable(name, tuple(errors))
-    entries = _readable(f"{name}/ledger", Ledger(store, name).entries, errors)
-    requests = _readable(f"{name}/feedback", ChangeRequests(store, name).open, errors)
+    entries = _readable(product_key(name, "ledger"), Ledger(store, name).entries, errors)
+    requests = _readable(product_key(name, "feedback"), ChangeRequests(store, name).open, errors)
     makers = _makers(ended)
     readable = readable_entries(entries, lambda version: makers.get(version.hash, {""}), may_read)
     shown = tuple(request for request in requests if may_read(dag_of(request.by)))
@@ -126,12 +124,11 @@ def _makers(ended: Iterable[Manifest]) -> dict[str, set[str]]:
 
 
 def _declared(store: Store, name: str, errors: list[str]) -> MLProduct | None:
-    key = f"{DECLARATIONS}/{name}.json"
+    key = declaration_key(name)
     try:
-        return MLProduct.from_file(store.read(key))
-    except (OSError, ValueError) as error:
-        errors.append(f"{key} is no declaration that this release reads ({type(error).__name__}); the product's next "
-                        "job writes it anew")  # fmt: skip
+        return read_record(store, key, MLProduct)
+    except (OSError, IntegrityError):
+        errors.append(f"{key} is no declaration that this release reads; the product's next job writes it anew")
         return None
 
 
@@ -146,17 +143,16 @@ def _readable(where: str, read: Callable[[], list[_Item]], errors: list[str]) ->
 
 
 def _ended(store: Store, product: str, errors: list[str]) -> list[Manifest]:
+    def name(key: str, _: Exception) -> None:
+        errors.append(f"{key} is no manifest that this release reads")
+
     manifests = []
     for key in store.list(product):
-        if not _MANIFEST.fullmatch(key):
-            continue
-        try:
-            manifest = Manifest.from_file(store.read(key))
-            if isinstance(manifest.result, Report) and manifest.spec.name in _FACTS:
-                _FACTS[manifest.spec.name].model_validate(manifest.result.facts)
-            manifests.append(manifest)
-        except FileNotFoundError:
-            continue  # replaced just now
-        except (OSError, ValueError) as error:
-            errors.append(f"{key} is no manifest that this release reads ({type(error).__name__})")
+        if record_kind(key) in {"newest", "reused"} and (manifest := read_kept(store, key, Manifest, name)):
+            try:
+                if isinstance(manifest.result, Report) and manifest.spec.name in _FACTS:
+                    _FACTS[manifest.spec.name].model_validate(manifest.result.facts)
+                manifests.append(manifest)
+            except ValidationError as error:
+                name(key, error)
     return sorted(manifests, key=lambda manifest: manifest.ended)

@@ -225,7 +225,7 @@ def test_one_version_of_one_training(survived: Survived) -> None:
     (model,) = mlflow.client.search_logged_models([experiment])
     assert (run.info.status, model.status.value) == ("FINISHED", "READY")
     assert mlflow.versions(NAME) == [1]
-    assert mlflow.version(NAME, 1)["aliases"] == ["champion"]
+    assert mlflow.client.get_registered_model(NAME).aliases == {"champion": 1}
     moves = [entry.status.value for entry in Ledger(FolderStore(survived.root), NAME).entries()]
     assert moves == ["registered", "staging", "production-ready", "live"]
 

@@ -94,9 +94,9 @@ def drift(
     score = float(results[prediction].value)
     share = sum(column["drifted"] for column in columns.values()) / len(columns) if columns else 0.0
     gone = {name: missing[name]["missing"] for name in moved}
-    found = Drift(share=share, columns=columns, prediction=score, page=PAGE, missing=gone)
-    _write(found, run, folder)
-    return found
+    drift = Drift(share=share, columns=columns, prediction=score, page=PAGE, missing=gone)
+    _write(drift, run, folder)
+    return drift
 
 
 def _comparable(reference: pd.DataFrame, current: pd.DataFrame, prediction: str) -> None:
@@ -142,8 +142,8 @@ def _missing(reference: pd.Series, current: pd.Series) -> dict[str, Any]:
     both = (before * rows[0] + now * rows[1]) / sum(rows)
     by_chance = _BY_CHANCE * math.sqrt(both * (1 - both) * (1 / rows[0] + 1 / rows[1]))
     score, threshold = abs(now - before), max(_MISSING.default_threshold, by_chance)
-    found = {"score": score, "drifted": score >= threshold, "method": _MISSING.display_name, "threshold": threshold}
-    return {**found, "missing": [before, now]}
+    drift = {"score": score, "drifted": score >= threshold, "method": _MISSING.display_name, "threshold": threshold}
+    return {**drift, "missing": [before, now]}
 
 
 def _verdict(values: dict[str, Any], missing: dict[str, Any]) -> dict[str, Any]:
@@ -206,12 +206,12 @@ def _outcome(result: MetricResult) -> dict[str, Any]:
     }
 
 
-def _write(found: Drift, run: Any, folder: Path) -> None:
+def _write(drift: Drift, run: Any, folder: Path) -> None:
     run.save_html(str(folder / PAGE))
     details = {
-        "share": found.share,
-        "prediction": found.prediction,
-        "columns": found.columns,
+        "share": drift.share,
+        "prediction": drift.prediction,
+        "columns": drift.columns,
         "evidently": json.loads(run.json()),
     }
     (folder / DETAILS).write_text(json.dumps(details, indent=1, sort_keys=True, allow_nan=False), encoding="utf-8")

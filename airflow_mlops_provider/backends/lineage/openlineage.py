@@ -73,11 +73,11 @@ def facets(spec: JobSpec, manifest: Manifest | None) -> Facets:
     :param spec: what was asked.
     :param manifest: what came of it, of finished work that was found too; None if the job left none.
     """
-    given = [one for refs in spec.inputs.values() for one in (refs if isinstance(refs, tuple) else (refs,))]
+    given = [reference for refs in spec.inputs.values() for reference in (refs if isinstance(refs, tuple) else (refs,))]
     result = manifest.result if manifest else None
     files = result.facts.get("files", {}) if result else {}
     return Facets(
-        inputs=[*_deliveries(spec.services.landing, files), *(_input(spec, one) for one in given)],
+        inputs=[*_deliveries(spec.services.landing, files), *(_input(spec, reference) for reference in given)],
         outputs=[_output(spec, manifest, result)] if manifest and result else [],
         run={FACET: _run(spec, manifest)},
     )
@@ -104,7 +104,7 @@ def _run(spec: JobSpec, manifest: Manifest | None) -> MLOpsRunFacet:
         image=made.image,
         hardware=made.hardware,
         metrics=manifest.metrics,
-        reused=None if made.run.same_task(spec.run) else f"{made.run.dag_id}/{made.run.run_id}/{made.run.task_id}",
+        reused=None if made.run.same_task(spec.run) else made.run.path,
         producer=PRODUCER,
     )
 
@@ -117,7 +117,7 @@ def _input(spec: JobSpec, reference: Reference) -> InputDataset:
 
 def _output(spec: JobSpec, manifest: Manifest, result: Reference) -> OutputDataset:
     written = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(
-        rowCount=_rows(result), size=sum(one.bytes for one in manifest.outputs), fileCount=len(manifest.outputs)
+        rowCount=_rows(result), size=sum(output.bytes for output in manifest.outputs), fileCount=len(manifest.outputs)
     )
     columns = list(_columns(manifest))
     described = {"schema": schema_dataset.SchemaDatasetFacet(fields=columns)} if columns else {}

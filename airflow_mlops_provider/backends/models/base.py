@@ -88,19 +88,19 @@ class LoadedModel:
 
         :raises ConfigurationError: if it is not; the message tells what the model gave.
         """
-        found = self.predict(frame)
-        if found.shape != (len(frame),):
+        given = self.predict(frame)
+        if given.shape != (len(frame),):
             raise ConfigurationError(
-                f"the model gives an array of shape {found.shape} for {len(frame)} rows; it must give one probability "
+                f"the model gives an array of shape {given.shape} for {len(frame)} rows; it must give one probability "
                 "a row, so let the trainer learn a binary label"
             )
-        odd = found[~((found >= 0) & (found <= 1))]
+        odd = given[~((given >= 0) & (given <= 1))]
         if len(odd):
             raise ConfigurationError(
-                f"the model gives {odd[0]} for a row, and {len(odd)} of {len(found)} rows no number from 0 to 1; let "
+                f"the model gives {odd[0]} for a row, and {len(odd)} of {len(given)} rows no number from 0 to 1; let "
                 "the trainer learn a probability, with LightGBM by the objective 'binary'"
             )
-        return found
+        return given
 
 
 def modules_of(name: str) -> tuple[str, ...]:
@@ -146,7 +146,7 @@ def save(model: Any, folder: Path, name: str, features: pd.DataFrame | None = No
     import_module(flavor.keeps).save(model, folder, features)
     loaded = load(folder)
     if features is not None:
-        for unknown in [one["name"] for one in loaded.model.inputs if one["name"] not in features.columns]:
+        for unknown in [entry["name"] for entry in loaded.model.inputs if entry["name"] not in features.columns]:
             raise UnknownNameError("input of the trained model", unknown, map(str, features.columns))
     return loaded
 

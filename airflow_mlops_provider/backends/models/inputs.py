@@ -101,7 +101,7 @@ def _check_learnable(name: str, values: pd.Series) -> None:
 
 def _check_categories(name: str, categories: pd.Index) -> None:
     kind = _kind(categories)
-    odd = [one for one in categories if not math.isfinite(one)] if kind == "number" else []
+    odd = [value for value in categories if not math.isfinite(value)] if kind == "number" else []
     if kind is None or odd:
         raise ConfigurationError(
             f"model input {name!r} has categories such as {odd[0] if odd else categories[0]!r} "

@@ -73,8 +73,8 @@ def load(folder: Path) -> Trees:
         described = json.loads((folder / INPUTS_FILE).read_text())
         text = (folder / MODEL_FILE).read_text()
         recorded, inputs = described["sha256"], tuple(described["inputs"])
-        kept = [one.get("as", one["name"]) for one in inputs]
-        categories = [one["categories"] for one in inputs if one["categories"] is not None]
+        kept = [entry.get("as", entry["name"]) for entry in inputs]
+        categories = [entry["categories"] for entry in inputs if entry["categories"] is not None]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise damaged(folder, str(error)) from error
     if _hash(text) != recorded:  # asked before LightGBM reads it: its parser may crash the process on damaged text

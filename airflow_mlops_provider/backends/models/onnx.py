@@ -85,7 +85,7 @@ def predict(model: OnnxModel, frame: pd.DataFrame) -> np.ndarray:
     numbers, codes = arrays(model.inputs, frame)
     run = model.session.run
     given = ({NUMBERS: numbers[row : row + 1], CODES: codes[row : row + 1]} for row in range(len(frame)))
-    return np.fromiter((run([PROBABILITY], one)[0][0] for one in given), dtype=np.float64, count=len(frame))
+    return np.fromiter((run([PROBABILITY], inputs)[0][0] for inputs in given), dtype=np.float64, count=len(frame))
 
 
 def arrays(inputs: Sequence[Mapping[str, Any]], frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -93,8 +93,8 @@ def arrays(inputs: Sequence[Mapping[str, Any]], frame: pd.DataFrame) -> tuple[np
     import numpy as np
 
     table = take(inputs, frame)
-    numbers = [table[one["name"]] for one in inputs if one["categories"] is None]
-    codes = [table[one["name"]] for one in inputs if one["categories"] is not None]
+    numbers = [table[entry["name"]] for entry in inputs if entry["categories"] is None]
+    codes = [table[entry["name"]] for entry in inputs if entry["categories"] is not None]
     rows = len(frame)
     with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, in training as here
         return (
@@ -104,7 +104,7 @@ def arrays(inputs: Sequence[Mapping[str, Any]], frame: pd.DataFrame) -> tuple[np
 
 
 def _widths(inputs: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    categories = sum(one["categories"] is not None for one in inputs)
+    categories = sum(entry["categories"] is not None for entry in inputs)
     return {NUMBERS: len(inputs) - categories, CODES: categories}
 
 

@@ -84,8 +84,8 @@ def _forget(message: Any) -> None:
         if field.name in _TOLD:
             message.ClearField(field.name)
         elif field.message_type is not None:
-            for one in [value] if hasattr(value, "ListFields") else value:
-                _forget(one)
+            for part in [value] if hasattr(value, "ListFields") else value:
+                _forget(part)
 
 
 @contextmanager

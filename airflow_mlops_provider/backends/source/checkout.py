@@ -44,5 +44,5 @@ def _git(*arguments: str) -> bytes:
 
 
 def _why(error: Exception) -> str:
-    told = getattr(error, "stderr", None) or b""
-    return (told.decode(errors="replace").strip().splitlines() or [str(error)])[-1][:300]
+    output = getattr(error, "stderr", None) or b""
+    return (output.decode(errors="replace").strip().splitlines() or [str(error)])[-1][:300]

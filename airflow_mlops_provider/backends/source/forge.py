@@ -66,10 +66,10 @@ class Forge:
         """Return the query for open pull requests, as narrow as the API allows."""
         raise NotImplementedError
 
-    def is_it(self, found: dict[str, Any], branch: str, base: str) -> bool:
+    def is_it(self, pull: dict[str, Any], branch: str, base: str) -> bool:
         """Say whether a pull request is that of the branch, and not of one so called in a fork."""
-        where = (found["head"].get("repo") or {}).get("full_name", "")
-        return (found["head"]["ref"], found["base"]["ref"], where.lower()) == (branch, base, self.project.lower())
+        where = (pull["head"].get("repo") or {}).get("full_name", "")
+        return (pull["head"]["ref"], pull["base"]["ref"], where.lower()) == (branch, base, self.project.lower())
 
     def form(self, branch: str, base: str, title: str, body: str) -> dict[str, Any]:
         """Return what asks for a new one."""
@@ -77,26 +77,26 @@ class Forge:
 
     def request(self, branch: str, base: str, title: str, body: str) -> PullRequest:
         """Return the open pull request of a branch, opening one if there is none."""
-        if found := self._find(branch, base):
-            return self._told(found, new=False)
+        if pull := self._find(branch, base):
+            return self._pull_request(pull, new=False)
         answer = self._ask("POST", json=self.form(branch, base, title, body))
         if answer.status_code == 201:
-            return self._told(_json(answer), new=True)
-        if answer.status_code in self.taken and (found := self._find(branch, base)):
-            return self._told(found, new=False)
+            return self._pull_request(_json(answer), new=True)
+        if answer.status_code in self.taken and (pull := self._find(branch, base)):
+            return self._pull_request(pull, new=False)
         raise self._trouble(answer)
 
     def _find(self, branch: str, base: str) -> dict[str, Any] | None:
-        return next((one for one in self._open(branch, base) if self.is_it(one, branch, base)), None)
+        return next((pull for pull in self._open(branch, base) if self.is_it(pull, branch, base)), None)
 
     def _open(self, branch: str, base: str) -> Iterator[dict[str, Any]]:
         for page in range(1, _PAGES + 1):
             answer = self._ask("GET", params={**self.search(branch, base), "page": str(page)})
             if answer.status_code != 200:
                 raise self._trouble(answer)
-            found = _json(answer)
-            yield from found
-            if not found or "next" not in answer.links:
+            pulls = _json(answer)
+            yield from pulls
+            if not pulls or "next" not in answer.links:
                 return
 
     def _ask(self, method: str, **what: Any) -> httpx.Response:
@@ -110,8 +110,8 @@ class Forge:
         """Return the place of the repository's pull requests below the API's root."""
         return self.pulls.format(project=self.project)
 
-    def _told(self, found: dict[str, Any], *, new: bool) -> PullRequest:
-        return PullRequest(number=int(found[self.number_field]), url=str(found[self.page_field]), new=new)
+    def _pull_request(self, answer: dict[str, Any], *, new: bool) -> PullRequest:
+        return PullRequest(number=int(answer[self.number_field]), url=str(answer[self.page_field]), new=new)
 
     def _trouble(self, answer: httpx.Response) -> MLOpsError:
         status, words = answer.status_code, self.credentials.hide(_message(answer))[:500]
@@ -166,9 +166,9 @@ class GitLab(Forge):
     def search(self, branch: str, base: str) -> dict[str, str]:
         return {"state": "opened", "source_branch": branch, "target_branch": base, "per_page": "100"}
 
-    def is_it(self, found: dict[str, Any], branch: str, base: str) -> bool:
-        ours = found["source_project_id"] == found["target_project_id"]
-        return ours and (found["source_branch"], found["target_branch"]) == (branch, base)
+    def is_it(self, pull: dict[str, Any], branch: str, base: str) -> bool:
+        ours = pull["source_project_id"] == pull["target_project_id"]
+        return ours and (pull["source_branch"], pull["target_branch"]) == (branch, base)
 
     def form(self, branch: str, base: str, title: str, body: str) -> dict[str, Any]:
         return {"title": title[:255], "description": body, "source_branch": branch, "target_branch": base}
@@ -211,7 +211,7 @@ def location(remote: str) -> tuple[str, str]:
         if not parts.hostname:
             raise ConfigurationError(f"{remote} is on no forge; make its kind plain, or give its address there")
     segments = path.strip("/").removesuffix(".git").split("/")
-    if len(segments) < 2 or not all(_SEGMENT.fullmatch(one) for one in segments):
+    if len(segments) < 2 or not all(_SEGMENT.fullmatch(segment) for segment in segments):
         raise ConfigurationError(f"{remote} does not name a repository as owner/name")
     return web, "/".join(segments)
 
@@ -225,11 +225,11 @@ def _json(answer: httpx.Response) -> Any:
 
 def _message(answer: httpx.Response) -> str:
     try:
-        found = answer.json()
+        body = answer.json()
     except ValueError:
         return answer.reason_phrase
-    parts = [found.get("message"), *(found.get("errors") or ())] if isinstance(found, dict) else [found]
-    return "; ".join(str(one.get("message", one) if isinstance(one, dict) else one) for one in parts if one)
+    parts = [body.get("message"), *(body.get("errors") or ())] if isinstance(body, dict) else [body]
+    return "; ".join(str(part.get("message", part) if isinstance(part, dict) else part) for part in parts if part)
 
 
 def _is_limited(answer: httpx.Response) -> bool:

@@ -49,14 +49,14 @@ class GitRemote:
     def branches(self) -> tuple[str | None, dict[str, str]]:
         """Return the remote's default branch, None if it has none, and the commit of each branch."""
         lines = self._git("ls-remote", "--symref", "--", self.url, "HEAD", "refs/heads/*").splitlines()
-        default, found = None, {}
+        default, branches = None, {}
         for line in lines:
             what, _, name = line.partition("\t")
             if what.startswith("ref: refs/heads/") and name == "HEAD":
                 default = what.removeprefix("ref: refs/heads/")
             elif name.startswith("refs/heads/"):
-                found[name.removeprefix("refs/heads/")] = what
-        return default, found
+                branches[name.removeprefix("refs/heads/")] = what
+        return default, branches
 
     def fetch(self, branch: str, commits: int = 1) -> str:
         """Bring a branch's last commits here and return its tip."""
@@ -75,9 +75,9 @@ class GitRemote:
 
     def find(self, commit: str, line: str) -> str | None:
         """Return the newest of the commits brought here whose message has a line; None if none has."""
-        for one in self._git("rev-list", f"--max-count={HISTORY}", commit, "--").split():
-            if line in self._git("cat-file", "commit", one).splitlines():
-                return one
+        for candidate in self._git("rev-list", f"--max-count={HISTORY}", commit, "--").split():
+            if line in self._git("cat-file", "commit", candidate).splitlines():
+                return candidate
         return None
 
     def commit(self, parent: str, path: str, text: str, message: str, author: Person, committer: Person) -> str:

@@ -1,27 +1,49 @@
-"""Declared types, held to when a table is written: what does not fit is named by column, row and value."""
+"""What a declared type is in a file, a frame, Feast and JSON; and tables whose values are held to their types."""
 
 from __future__ import annotations
 
 import numbers
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pandas.api.types import infer_dtype
+from pydantic import AwareDatetime, Field
 
 from airflow_mlops_provider.backends.models.inputs import EXACT
 from airflow_mlops_provider.exceptions import SourceDataError
-from airflow_mlops_provider.lifecycle.product import DataType
+from airflow_mlops_provider.lifecycle.source import DataType
 
-_ARROW: Mapping[DataType, pa.DataType] = {
-    "string": pa.string(),
-    "int64": pa.int64(),
-    "float64": pa.float64(),
-    "bool": pa.bool_(),
-    "timestamp": pa.timestamp("ns", tz="UTC"),
+MAX_TEXT = 1_000
+
+
+class ColumnType(NamedTuple):
+    """What a declared type is elsewhere.
+
+    :param frame: the dtype in a frame of rows to predict, where strings are objects with None.
+    :param feast: its name among Feast's value types.
+    :param json: what a caller's value must be, as pydantic takes it. Only int64 and bool can't be missing.
+    """
+
+    arrow: pa.DataType
+    frame: Any
+    feast: str
+    json: Any
+
+
+_UTC, _UTC_FRAME = pa.timestamp("ns", tz="UTC"), pd.DatetimeTZDtype("ns", "UTC")
+_TEXT = Annotated[str, Field(max_length=MAX_TEXT)] | None
+_INTEGER = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+_FLOAT = Annotated[float, Field(allow_inf_nan=False)] | None
+COLUMN_TYPES: Mapping[DataType, ColumnType] = {
+    "string": ColumnType(pa.string(), np.dtype(object), "STRING", _TEXT),
+    "int64": ColumnType(pa.int64(), np.dtype("int64"), "INT64", _INTEGER),
+    "float64": ColumnType(pa.float64(), np.dtype("float64"), "DOUBLE", _FLOAT),
+    "bool": ColumnType(pa.bool_(), np.dtype("bool"), "BOOL", bool),
+    "timestamp": ColumnType(_UTC, _UTC_FRAME, "UNIX_TIMESTAMP", AwareDatetime | None),
 }
 _NUMBERS = ("integer", "floating", "mixed-integer-float", "boolean", "decimal")
 
@@ -68,11 +90,11 @@ def typed_table(
 
 def _array(values: pd.Series, kind: DataType, limit: int) -> pa.Array:
     if values.isna().all():
-        return pa.nulls(len(values), _ARROW[kind])
+        return pa.nulls(len(values), COLUMN_TYPES[kind].arrow)
     if values.dtype.name == "category":
         values = values.astype(object)
     fitted = _whole(values, limit) if kind == "int64" else _CASTS[kind](values)
-    return pa.array(fitted, type=_ARROW[kind], from_pandas=True)
+    return pa.array(fitted, type=COLUMN_TYPES[kind].arrow, from_pandas=True)
 
 
 def _place(frame: pd.DataFrame, name: str, kind: DataType, unfit: _UnfitError, by: Collection[str]) -> str:
@@ -91,12 +113,12 @@ def _refuse(rows: Any, why: str) -> None:
 
 def _each(values: pd.Series, holds: Callable[[Any], bool]) -> Any:
     """Return, for each row, whether it has a value of which something does not hold."""
-    return np.array([not missing and not holds(one) for one, missing in zip(values, values.isna(), strict=True)])
+    return np.array([not missing and not holds(value) for value, missing in zip(values, values.isna(), strict=True)])
 
 
 def _text(values: pd.Series) -> pd.Series:
     if infer_dtype(values, skipna=True) != "string":
-        _refuse(_each(values, lambda one: isinstance(one, str)), "is no text")
+        _refuse(_each(values, lambda value: isinstance(value, str)), "is no text")
     return values.astype(object).where(values.notna(), None)
 
 
@@ -105,7 +127,7 @@ def _floats(values: pd.Series) -> pd.Series:
     if isinstance(values.dtype, np.dtype) and values.dtype.kind in "iufb":
         return values.astype("float64")
     if infer_dtype(values, skipna=True) not in _NUMBERS:
-        _refuse(_each(values, lambda one: isinstance(one, numbers.Number)), "is no number")
+        _refuse(_each(values, lambda value: isinstance(value, numbers.Number)), "is no number")
     return values.astype(object).where(values.notna(), np.nan).astype("float64")
 
 
@@ -122,7 +144,9 @@ def _whole(values: pd.Series, limit: int) -> pd.Series:
     _refuse(floats.notna() & (floats % 1 != 0), "is no whole number")
     _within(values, limit)
     if values.dtype == object:
-        values = pd.Series([pd.NA if missing else int(one) for one, missing in zip(values, values.isna(), strict=True)])
+        values = pd.Series(
+            [pd.NA if missing else int(value) for value, missing in zip(values, values.isna(), strict=True)]
+        )
     return values.astype("Int64")
 
 
@@ -142,14 +166,14 @@ def _truth(values: pd.Series) -> pd.Series:
 
 def _moment(values: pd.Series) -> pd.Series:
     if values.dtype.kind != "M":
-        _refuse(_each(values, lambda one: isinstance(one, datetime)), "is no moment")
-        _refuse(_each(values, lambda one: one.tzinfo is not None), "has no time zone")
-        _refuse(_each(values, lambda one: 1678 <= one.year <= 2261), "is outside the years 1678 to 2261")
-        return pd.to_datetime(values, utc=True).astype("datetime64[ns, UTC]")
+        _refuse(_each(values, lambda value: isinstance(value, datetime)), "is no moment")
+        _refuse(_each(values, lambda value: value.tzinfo is not None), "has no time zone")
+        _refuse(_each(values, lambda value: 1678 <= value.year <= 2261), "is outside the years 1678 to 2261")
+        return pd.to_datetime(values, utc=True).astype(_UTC_FRAME)
     if values.dt.tz is None:
         _refuse(values.notna(), "has no time zone")
     _refuse(values.notna() & ~values.dt.year.between(1678, 2261), "is outside the years 1678 to 2261")
-    return values.dt.tz_convert("UTC").astype("datetime64[ns, UTC]")
+    return values.dt.tz_convert("UTC").astype(_UTC_FRAME)
 
 
 _CASTS: Mapping[DataType, Callable[[pd.Series], pd.Series]] = {

@@ -17,6 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from airflow_mlops_provider.backends.tables.column_types import COLUMN_TYPES
 from airflow_mlops_provider.exceptions import SourceDataError
 from airflow_mlops_provider.lifecycle.source import Source
 
@@ -36,7 +37,7 @@ _FORMATS = {
     b"%PDF": "PDF",
 }
 _INTEGER = r"^[+-]?[0-9]+(\.0*)?$"  # whole numbers beside missing ones are often written as 5.0
-_UTC = pa.timestamp("ns", "UTC")
+_UTC = COLUMN_TYPES["timestamp"].arrow
 _REFUSED = (ValueError, OverflowError)  # Arrow's errors are ValueErrors
 _LONGEST = 80  # characters of a value in a message
 
@@ -58,8 +59,8 @@ def _text(delivered: bytes, where: str) -> str:
         why = f"not text in UTF-8: line {_line(delivered, delivered.index(0))} has a zero byte"
     except UnicodeDecodeError as error:
         why = f"not text in UTF-8: line {_line(delivered, error.start)} has the byte 0x{delivered[error.start]:02x}"
-    found = next((name for magic, name in _FORMATS.items() if delivered.startswith(magic)), why)
-    raise SourceDataError(f"{where} is no readable CSV file: it is {found}; deliver it as plain text in UTF-8")
+    kind = next((name for magic, name in _FORMATS.items() if delivered.startswith(magic)), why)
+    raise SourceDataError(f"{where} is no readable CSV file: it is {kind}; deliver it as plain text in UTF-8")
 
 
 def _line(delivered: bytes, position: int) -> int:

@@ -93,7 +93,7 @@ def validate(
         "rows": len(frame),
         "success": not broken,
         "left_out": dict(left_out or {}),
-        "results": [_details(one) for one in results],
+        "results": [_details(result) for result in results],
     }
     text = json.dumps(details, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     (folder / DETAILS).write_text(text, encoding="utf-8")
@@ -157,24 +157,24 @@ def _expected(config: Any) -> str:
 
 
 def _seen(result: Any) -> str:
-    found, reason = result.result or {}, _reason(result.exception_info)
+    details, reason = result.result or {}, _reason(result.exception_info)
     if reason:
         return f"could not be evaluated: {reason}"
-    if "unexpected_count" in found:
-        total = f" of {found['element_count']}" if "element_count" in found else ""
-        return f"{found['unexpected_count']}{total} are not"
-    mismatch = (found.get("details") or {}).get("mismatched")
+    if "unexpected_count" in details:
+        total = f" of {details['element_count']}" if "element_count" in details else ""
+        return f"{details['unexpected_count']}{total} are not"
+    mismatch = (details.get("details") or {}).get("mismatched")
     if mismatch:
         return _short(mismatch)
-    if "observed_value" in found:
-        return f"observed {_short(found['observed_value'])}"
+    if "observed_value" in details:
+        return f"observed {_short(details['observed_value'])}"
     return "it is so" if result.success else "it is not so"
 
 
 def _reason(info: Mapping[str, Any] | None) -> str:
     """Return why an expectation could not be evaluated. The reasons lie one level deeper if metrics raised them."""
-    nested = [one for one in (info or {}).values() if isinstance(one, Mapping)] or [info or {}]
-    messages = [str(one["exception_message"]) for one in nested if one.get("exception_message")]
+    nested = [details for details in (info or {}).values() if isinstance(details, Mapping)] or [info or {}]
+    messages = [str(details["exception_message"]) for details in nested if details.get("exception_message")]
     return _short(" ".join(messages[0].removeprefix("Error: ").split())) if messages else ""
 
 
@@ -202,7 +202,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _plain(one) for key, one in value.items()}
     if isinstance(value, (list, tuple, set)):
-        return [_plain(one) for one in list(value)[:_MOST]]
+        return [_plain(part) for part in list(value)[:_MOST]]
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if value is None or isinstance(value, (bool, int)):
@@ -217,7 +217,7 @@ def _short(value: Any, longest: int = _LONGEST) -> str:
     if isinstance(value, Mapping):
         text = "; ".join(f"{key} {_short(one)}" for key, one in value.items())
     elif isinstance(value, (list, tuple, set)):
-        text = ", ".join(_short(one) for one in list(value)[:_MOST])
+        text = ", ".join(_short(part) for part in list(value)[:_MOST])
     else:
         text = f"{value:.10g}" if isinstance(value, float) else str(value)
     return text if len(text) <= longest else f"{text[: longest - 1]}…"

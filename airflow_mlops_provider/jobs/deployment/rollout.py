@@ -17,15 +17,16 @@ from airflow_mlops_provider.runtime.context import AnyContext
 from airflow_mlops_provider.runtime.registry import find_job
 from airflow_mlops_provider.serving import releases
 from airflow_mlops_provider.serving.process import client, launcher
+from airflow_mlops_provider.storage.layout import product_key
 from airflow_mlops_provider.storage.ledger import Ledger
-from airflow_mlops_provider.storage.locks import held
+from airflow_mlops_provider.storage.locks import store_lock
 
 READY_SECONDS = 120
 
 
 def one_at_a_time(context: AnyContext) -> AbstractContextManager[None]:
     """Wait until nobody else changes what serves of this product."""
-    return held(context.store, f"{context.spec.product}/serving/deploy")
+    return store_lock(context.store, product_key(context.spec.product, "serving", "deploy"))
 
 
 def roll(context: AnyContext, version: ModelVersion, before: ModelVersion | None) -> str:

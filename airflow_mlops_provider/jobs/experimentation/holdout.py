@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops_provider.exceptions import SourceDataError
 from airflow_mlops_provider.lifecycle.product import LabelColumns
+from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 from airflow_mlops_provider.problems import statistics
 from airflow_mlops_provider.problems.base import Problem
 
 if TYPE_CHECKING:
     import pandas as pd
-
-TIME = "event_time"
 
 
 class Split(NamedTuple):
@@ -32,9 +31,9 @@ def split(frame: pd.DataFrame, share: float, problem: Problem, label: LabelColum
     :param share: the holdout's share of the rows, 0 to 1.
     :raises SourceDataError: if either part would be empty, or have labels that nobody can judge by.
     """
-    ordered = frame.sort_values(TIME, kind="stable")
-    begins = ordered[TIME].iloc[int(len(ordered) * (1 - share))]
-    later = ordered[TIME] >= begins
+    ordered = frame.sort_values(EVENT_TIME, kind="stable")
+    begins = ordered[EVENT_TIME].iloc[int(len(ordered) * (1 - share))]
+    later = ordered[EVENT_TIME] >= begins
     parts = Split(ordered[~later & (ordered[label.known_at] < begins)], ordered[later])
     if parts.earlier.empty:
         raise SourceDataError(f"no training row lies before {begins} with its label known by then; take more intervals")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from airflow_mlops_provider import problems
 from airflow_mlops_provider.backends.extras import available
-from airflow_mlops_provider.jobs.experimentation.holdout import TIME, measure, split
+from airflow_mlops_provider.jobs.experimentation.holdout import measure, split
 from airflow_mlops_provider.jobs.experimentation.study import (
     TRAIN,
     VALIDATE,
@@ -20,7 +20,7 @@ from airflow_mlops_provider.lifecycle.metrics import Metric
 from airflow_mlops_provider.lifecycle.product import Scoring
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Criteria, Pruning, incumbent
-from airflow_mlops_provider.lifecycle.source import Column
+from airflow_mlops_provider.lifecycle.source import EVENT_TIME, Column
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.lifecycle.trainer import Trainer
 from airflow_mlops_provider.runtime.address import address
@@ -73,7 +73,7 @@ def search(context: Context) -> JobResult:
     algorithms, left_out = available(settings.algorithms)
     for name, why in left_out.items():
         context.log.warning("algorithm %s is left out: %s", name, why)
-    current, name, cut = incumbent(algorithms, settings.trainer), study_name(context), str(validate[TIME].iloc[0])
+    current, name, cut = incumbent(algorithms, settings.trainer), study_name(context), str(validate[EVENT_TIME].iloc[0])
     naive = problem.baseline(train, validate, label.column, settings.baseline)
     opened = OpenedSearch(
         study=name,

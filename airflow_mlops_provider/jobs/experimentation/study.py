@@ -16,6 +16,8 @@ from airflow_mlops_provider.lifecycle.search.trials import Stop, stop
 from airflow_mlops_provider.runtime import code
 from airflow_mlops_provider.runtime.context import AnyContext
 from airflow_mlops_provider.storage.intervals import Store
+from airflow_mlops_provider.storage.layout import product_key
+from airflow_mlops_provider.storage.record_files import read_record
 
 if TYPE_CHECKING:
     from airflow_mlops_provider.backends.search.optuna.study import SearchStudy
@@ -108,16 +110,16 @@ def save_stop(store: Store, product: str, study: str, criteria: Criteria, decisi
     """Keep why a search stopped, for :func:`load_stop`; what was kept first is not replaced."""
     record = StopRecord(study=study, criteria=criteria, stop=decision)
     with suppress(ConflictError):  # it is the same: it follows from the trials
-        store.write_new(_key(product, study, criteria), record.model_dump_json(indent=1).encode())
+        store.write_new(_key(product, study, criteria), record.to_file())
 
 
 def load_stop(store: Store, product: str, study: str, criteria: Criteria) -> Stop | None:
     """Return why a search stopped; None while it goes on."""
     try:
-        return StopRecord.model_validate_json(store.read(_key(product, study, criteria))).stop
+        return read_record(store, _key(product, study, criteria), StopRecord).stop
     except FileNotFoundError:
         return None
 
 
 def _key(product: str, study: str, criteria: Criteria) -> str:
-    return f"{product}/searches/{study}/{digest(criteria.to_json())[:16]}.json"
+    return product_key(product, "searches", study, f"{digest(criteria.to_json())[:16]}.json")

@@ -19,7 +19,7 @@ from airflow_mlops_provider.lifecycle.code import Code
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import DataType, Shape, View
 from airflow_mlops_provider.lifecycle.references import Dataset
-from airflow_mlops_provider.lifecycle.source import Column, Source
+from airflow_mlops_provider.lifecycle.source import EVENT_TIME, Column, Source
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 EXAMPLES = "examples"
-TIME = "event_time"
 
 
 class Inputs(JobInputs):
@@ -108,8 +107,8 @@ def typed(context: Context, tables: Tables) -> dict[str, pa.Table]:
 def _typed(context: Context, frame: pd.DataFrame, view: View) -> pa.Table:
     what = f"view {view.name!r}"
     types: dict[str, DataType] = {key: context.settings.shape.request[key] for key in view.keys}
-    types |= {TIME: "timestamp", **view.features}
-    by = [*view.keys, TIME]
+    types |= {EVENT_TIME: "timestamp", **view.features}
+    by = [*view.keys, EVENT_TIME]
     return typed_table(_select(frame, list(types), what), types, what, by, needed=by, exact=view.features)
 
 
@@ -118,13 +117,13 @@ def shaped(table: pa.Table, view: View, context: Context) -> pa.Table:
 
     :raises ConfigurationError: if there are two of one.
     """
-    frame = table.select([TIME, *view.keys]).to_pandas()
-    frame = frame[(frame[TIME] >= context.interval.start) & (frame[TIME] < context.interval.end)]
+    frame = table.select([EVENT_TIME, *view.keys]).to_pandas()
+    frame = frame[(frame[EVENT_TIME] >= context.interval.start) & (frame[EVENT_TIME] < context.interval.end)]
     twice = frame.duplicated()
     if twice.any():
         example = frame[twice].iloc[0].to_dict()
         raise ConfigurationError(f"view {view.name!r} has {int(twice.sum())} entity moments twice, such as {example}")
-    return table.take(frame.sort_values([TIME, *view.keys]).index.to_numpy())
+    return table.take(frame.sort_values([EVENT_TIME, *view.keys]).index.to_numpy())
 
 
 def labelled_examples(context: Context, tables: Tables) -> pa.Table:
@@ -135,13 +134,13 @@ def labelled_examples(context: Context, tables: Tables) -> pa.Table:
     settings, label = context.settings, context.settings.shape.label
     problem = problems.find(settings.shape.problem)
     frame = _frame(context.call(settings.examples)(tables, context.interval), settings.examples)
-    types: dict[str, DataType] = {**settings.shape.request, TIME: "timestamp"}
+    types: dict[str, DataType] = {**settings.shape.request, EVENT_TIME: "timestamp"}
     types |= {label.column: problem.label_type, label.known_at: "timestamp"}
     frame = _select(frame, list(types), EXAMPLES).reset_index(drop=True)
     frame[label.column] = problem.labels(frame[label.column])
     # A whole number or a truth value is given with each request, so that here it may not be missing either.
-    needed = [TIME, *(name for name, kind in settings.shape.request.items() if kind in {"int64", "bool"})]
-    return typed_table(frame, types, EXAMPLES, [*settings.shape.entity_columns, TIME], needed)
+    needed = [EVENT_TIME, *(name for name, kind in settings.shape.request.items() if kind in {"int64", "bool"})]
+    return typed_table(frame, types, EXAMPLES, [*settings.shape.entity_columns, EVENT_TIME], needed)
 
 
 def _comparable(table: pa.Table) -> pd.DataFrame:
@@ -176,7 +175,7 @@ def _all_declared(settings: Settings, computed: Any) -> None:
     if not isinstance(computed, Mapping):
         kind = type(computed).__name__
         raise ConfigurationError(f"{settings.compute} returned {kind}; it must return a dict of a DataFrame a view")
-    declared = {view.name: {*view.keys, TIME, *view.features} for view in settings.shape.views}
+    declared = {view.name: {*view.keys, EVENT_TIME, *view.features} for view in settings.shape.views}
     for name, frame in computed.items():
         if name not in declared:
             raise UnknownNameError(f"view from {settings.compute}", str(name), declared)

@@ -12,12 +12,12 @@ from pandas.api.types import is_numeric_dtype
 
 from airflow_mlops_provider.exceptions import LeakageError
 from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 
 Tables = dict[str, pd.DataFrame]
 Compute = Callable[[Tables, Interval], Tables]
 Reveals = Mapping[str, Mapping[str, tuple[str, ...]]]
 
-_EVENT_TIME = "event_time"
 _TOLERANCE = 1e-9
 
 
@@ -71,8 +71,8 @@ def moments(interval: Interval, count: int) -> list[datetime]:
 
 
 def _known_rows(rows: pd.DataFrame, cutoff: datetime) -> pd.DataFrame:
-    known = rows[rows[_EVENT_TIME] <= cutoff]
-    keys = [column for column in known if column == _EVENT_TIME or not is_numeric_dtype(known[column])]
+    known = rows[rows[EVENT_TIME] <= cutoff]
+    keys = [column for column in known if column == EVENT_TIME or not is_numeric_dtype(known[column])]
     # Rows that share entity and moment are told apart by their order.
     return known.set_index(keys).set_index(known.groupby(keys, dropna=False).cumcount(), append=True)
 

@@ -17,7 +17,8 @@ from airflow_mlops_provider.lifecycle.release.registry import (
     live_version,
     registered,
 )
-from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore, content_hash, key_below
+from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore, content_hash
+from airflow_mlops_provider.storage.layout import key_below
 from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.storage.records import Records
 

@@ -7,6 +7,7 @@ from airflow_mlops_provider.jobs.features.feature_store import check_loaded, fea
 from airflow_mlops_provider.jobs.packages import FEAST
 from airflow_mlops_provider.lifecycle.product import Scoring
 from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion
+from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.problems.base import PREDICTION
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings
@@ -38,7 +39,7 @@ def predict(context: Context) -> JobResult:
     store = feature_store(context, context.settings.scoring)
     check_loaded(context, store, [features])
     scoring = context.settings.scoring
-    rows = context.read(features, EXAMPLES)[[*scoring.request, "event_time"]]
+    rows = context.read(features, EXAMPLES)[[*scoring.request, EVENT_TIME]]
     joined = store.historical(rows)
     predictor = Predictor.load(scoring, context.open(version), version)
     inputs = predictor.inputs(rows, joined[list(scoring.feature_names)])

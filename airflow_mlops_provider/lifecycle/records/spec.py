@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.interval import Interval
@@ -54,6 +54,17 @@ class RunIdentity(Frozen):
     task_id: str = ""
     map_index: int = -1
     try_number: int = 0
+
+    @classmethod
+    def of(cls, ti: Any) -> Self:
+        """Return who an Airflow task instance is; ``map_index`` is None for one that is not mapped."""
+        ids = {name: getattr(ti, name) for name in ("dag_id", "run_id", "task_id", "try_number")}
+        return cls(**ids, map_index=-1 if ti.map_index is None else ti.map_index)
+
+    @property
+    def path(self) -> str:
+        """``dag/run/task``, as ledger and requests name it; empty outside Airflow."""
+        return f"{self.dag_id}/{self.run_id}/{self.task_id}" if self.dag_id else ""
 
     def same_task(self, other: RunIdentity) -> bool:
         """Say whether two tries are of the same task of the same run."""

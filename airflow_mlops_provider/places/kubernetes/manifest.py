@@ -15,6 +15,7 @@ from airflow_mlops_provider.places.kubernetes.decisions.facts import CONTAINER
 from airflow_mlops_provider.places.kubernetes.settings import PodSettings
 from airflow_mlops_provider.places.kubernetes.template import merge, read
 from airflow_mlops_provider.runtime.runner import IMAGE_VARIABLE
+from airflow_mlops_provider.storage.layout import product_key
 
 GPU = "nvidia.com/gpu"
 GPU_TYPE = "nvidia.com/gpu.product"
@@ -104,7 +105,7 @@ def manifest_copy_key(spec: JobSpec, pod: str) -> str:
 
     The manifest's own address is known to the pod alone: it depends on the packages in its image.
     """
-    return f"{spec.product}/pods/{pod}"
+    return product_key(spec.product, "pods", pod)
 
 
 def refuse_unreferenced(settings: PodSettings, environment: Mapping[str, str]) -> None:

@@ -26,11 +26,7 @@ class PodTask:
     @property
     def identity(self) -> RunIdentity:
         """Who it is."""
-        if self._ti is None:
-            return RunIdentity()
-        names = ("dag_id", "run_id", "task_id", "try_number")
-        index = self._ti.map_index if self._ti.map_index is not None else -1
-        return RunIdentity(map_index=index, **{name: getattr(self._ti, name) for name in names})
+        return RunIdentity.of(self._ti) if self._ti is not None else RunIdentity()
 
     @property
     def unique(self) -> str:

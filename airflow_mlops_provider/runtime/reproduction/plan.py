@@ -19,6 +19,7 @@ from airflow_mlops_provider.runtime.address import packages
 from airflow_mlops_provider.runtime.registry import find_job
 from airflow_mlops_provider.storage.artifacts import content_hash
 from airflow_mlops_provider.storage.intervals import Store
+from airflow_mlops_provider.storage.layout import key_in
 from airflow_mlops_provider.storage.records import Records, VersionRecord
 
 #: What is made again, in the order of the data; any other input, such as the champion, is taken from the record.
@@ -56,7 +57,7 @@ class Step:
 
 def key_of(reference: Reference) -> str:
     """Return where a result lies below its artifact root, wherever that has been moved to."""
-    return "/".join(reference.uri.rstrip("/").split("/")[-4:])
+    return key_in(reference.uri)
 
 
 def begins(reference: Reference) -> str:

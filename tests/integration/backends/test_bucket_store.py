@@ -18,7 +18,7 @@ from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.runtime.checkpoints import Checkpoints
 from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore, content_hash, open_store
 from airflow_mlops_provider.storage.ledger import Ledger
-from airflow_mlops_provider.storage.locks import Lease, held
+from airflow_mlops_provider.storage.locks import Lease, store_lock
 from tests.factories.bucket import s3_server
 from tests.factories.ledger import PRODUCT, TO_READY, bring, check_unbroken, race_processes, race_threads, run_together
 
@@ -206,7 +206,7 @@ def test_a_lease_is_held_by_one(store: BucketStore) -> None:
     inside, most, rounds = [0], [0], [0]
 
     def work() -> None:
-        with held(store, "shop/serving/deploy"):
+        with store_lock(store, "shop/serving/deploy"):
             inside[0] += 1
             most[0] = max(most[0], inside[0])
             rounds[0] += 1
@@ -221,17 +221,17 @@ def test_a_lease_is_held_by_one(store: BucketStore) -> None:
 def test_a_lease_whose_holder_died_runs_out(store: BucketStore) -> None:
     """A lease that nobody renews is taken over once it has expired, one that is renewed is not."""
     dead, alive = Lease(store, "a", seconds=0.5), Lease(store, "b", seconds=0.5)
-    assert dead._taken()
-    alive.take()
+    assert dead._try()
+    alive.acquire()
     after = Lease(store, "a")
-    after.take(patience=20)
-    after.give_back()
+    after.acquire(timeout=20)
+    after.release()
     with pytest.raises(ConflictError, match=r"somebody else holds b/00000000/lease\.json"):
-        Lease(store, "b").take(patience=1.5)
-    alive.give_back()
+        Lease(store, "b").acquire(timeout=1.5)
+    alive.release()
     last = Lease(store, "b")
-    last.take(patience=5)
-    last.give_back()
+    last.acquire(timeout=5)
+    last.release()
 
 
 def test_an_object_is_a_whole_delivery(store: BucketStore) -> None:

@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow database with its tables, made once."""
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    MlflowBackend(f"sqlite:///{path}").prepare()
+    MlflowBackend(f"sqlite:///{path}").server.prepare()
     return path
 
 
@@ -169,19 +169,10 @@ def test_killed_anywhere_finishes_the_same_run(
     assert len(backend.client.get_metric_history(run_id, "seconds")) == 1
 
 
-def test_metrics_added_twice_are_there_once(backend: MlflowBackend, folder: Path) -> None:
-    """The same number logged by a retry is one entry of the metric's history."""
-    run_id = train(backend, folder, "metrics")
-    for _ in range(2):
-        backend.log_metrics(run_id, {"live": 0.5}, {"mlops.live": "yes"})
-    assert len(backend.client.get_metric_history(run_id, "live")) == 1
-    assert backend.client.get_run(run_id).data.tags["mlops.live"] == "yes"
-
-
 def test_unknown_run_is_named(backend: MlflowBackend) -> None:
     """A run that MLflow does not know is an error that names it, and that no retry helps."""
     with pytest.raises(UnknownNameError, match="f" * 32):
-        backend.log_metrics("f" * 32, {"live": 0.5})
+        backend.log_evaluation("f" * 32, {"roc_auc": 0.5}, DATASET)
 
 
 def test_same_model_is_the_same_version(backend: MlflowBackend, folder: Path) -> None:
@@ -193,14 +184,15 @@ def test_same_model_is_the_same_version(backend: MlflowBackend, folder: Path) ->
     assert backend.register(name="flights", model=model, run_id=one, tags={}) == first == 1
     assert backend.register(name="flights", model=other, run_id=two, tags={}) == 2
     assert backend.versions("flights") == [1, 2]
-    found = backend.version("flights", 1)
-    assert found["run_id"] == one
-    assert found["tags"] == {
+    assert backend.versions("never") == []
+    found = backend.client.get_model_version("flights", "1")
+    assert found.run_id == one
+    assert found.tags == {
         "mlops.stage": "registered",
         "mlops.model_hash": model.hash,
         "mlops.model_uri": model.uri,
     }
-    assert found["source"].startswith("models:/")
+    assert found.source.startswith("models:/")
 
 
 def test_registered_model_is_fetched_by_version(backend: MlflowBackend, folder: Path, tmp_path: Path) -> None:
@@ -221,19 +213,10 @@ def test_alias_moves_and_goes(backend: MlflowBackend, folder: Path) -> None:
         backend.register(name="aliased", model=Model(uri="u", hash=str(number) * 64), run_id=run_id, tags={})
     backend.set_alias("aliased", "live", 1)
     backend.set_alias("aliased", "live", 2)
-    assert [backend.version("aliased", number)["aliases"] for number in (1, 2)] == [[], ["live"]]
+    assert backend.client.get_registered_model("aliased").aliases == {"live": 2}
     backend.set_alias("aliased", "live", None)
     backend.set_alias("aliased", "live", None)
-    assert backend.version("aliased", 2)["aliases"] == []
-
-
-def test_unknown_version_lists_the_known(backend: MlflowBackend, folder: Path) -> None:
-    """A version that is not there is an error that lists those that are."""
-    run_id = train(backend, folder, "unknown")
-    backend.register(name="few", model=Model(uri="u", hash="4" * 64), run_id=run_id, tags={})
-    with pytest.raises(UnknownNameError, match="'7'; known: 1"):
-        backend.version("few", 7)
-    assert backend.versions("never") == []
+    assert backend.client.get_registered_model("aliased").aliases == {}
 
 
 def test_unknown_flavor_is_refused(backend: MlflowBackend, folder: Path) -> None:

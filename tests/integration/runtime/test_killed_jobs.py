@@ -100,7 +100,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """The second product up to the features of its second year, which are computed but not loaded."""
     product()
     one = World(tmp_path_factory.mktemp("killed"))
-    one.mlflow.prepare()
+    one.mlflow.server.prepare()
     for number in (2012, 2013):
         interval = year(number)
         deliver(one.folder / "landing", interval)
@@ -157,7 +157,7 @@ def test_a_model_is_registered_once(world: World) -> None:
     version = world.survive("register", None, why, model=model, evaluation=evaluation, kills=5)
     assert version.version == 1
     assert world.mlflow.versions(NAME) == [1]
-    assert world.mlflow.version(NAME, 1)["aliases"] == ["challenger"]
+    assert world.mlflow.client.get_registered_model(NAME).aliases == {"challenger": 1}
     assert statuses(world) == ["registered"]
 
 

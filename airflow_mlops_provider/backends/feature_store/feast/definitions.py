@@ -11,18 +11,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from airflow_mlops_provider.backends.tables.column_types import COLUMN_TYPES
 from airflow_mlops_provider.lifecycle.frozen import digest
 from airflow_mlops_provider.lifecycle.product import Shape, View
+from airflow_mlops_provider.lifecycle.source import EVENT_TIME, DataType
 
-TIME = "event_time"
 # Feast keeps timestamp features in whole seconds online, so offline ones are kept no finer.
-_ARROW: Mapping[str, pa.DataType] = {
-    "string": pa.string(),
-    "int64": pa.int64(),
-    "float64": pa.float64(),
-    "bool": pa.bool_(),
-    "timestamp": pa.timestamp("s", tz="UTC"),
-}
+_STORED = {kind: known.arrow for kind, known in COLUMN_TYPES.items()} | {"timestamp": pa.timestamp("s", tz="UTC")}
 
 
 def fingerprint(shape: Shape, folder: Path, online_store: Mapping[str, Any]) -> str:
@@ -34,17 +29,18 @@ def fingerprint(shape: Shape, folder: Path, online_store: Mapping[str, Any]) -> 
 
 def schema(shape: Shape, view: View) -> pa.Schema:
     """Return the Arrow schema of a view's rows: keys, ``event_time`` in UTC (microseconds), features."""
-    keys = [pa.field(key, _ARROW[shape.request[key]]) for key in view.keys]
-    features = [pa.field(name, _ARROW[kind]) for name, kind in view.features.items()]
-    return pa.schema([*keys, pa.field(TIME, pa.timestamp("us", tz="UTC")), *features])
+    keys = [pa.field(key, _STORED[shape.request[key]]) for key in view.keys]
+    features = [pa.field(name, _STORED[kind]) for name, kind in view.features.items()]
+    return pa.schema([*keys, pa.field(EVENT_TIME, pa.timestamp("us", tz="UTC")), *features])
 
 
 def definitions(shape: Shape, offline: Path) -> list[Any]:
     """Return Feast's objects for a product: one entity a key column, the views, and one service over all of them."""
     from feast import Entity, FeatureService
-    from feast.types import Bool, Float64, Int64, String, UnixTimestamp
+    from feast.types import from_value_type
+    from feast.value_type import ValueType
 
-    types = {"string": String, "int64": Int64, "float64": Float64, "bool": Bool, "timestamp": UnixTimestamp}
+    types = {kind: from_value_type(ValueType[known.feast]) for kind, known in COLUMN_TYPES.items()}
     entities = {
         key: Entity(name=key, join_keys=[key], value_type=types[shape.request[key]].to_value_type())
         for key in shape.entity_columns
@@ -54,14 +50,14 @@ def definitions(shape: Shape, offline: Path) -> list[Any]:
     return [*entities.values(), *views, service]
 
 
-def _view(shape: Shape, view: View, entities: Mapping[str, Any], types: Mapping[str, Any], offline: Path) -> Any:
+def _view(shape: Shape, view: View, entities: Mapping[str, Any], types: Mapping[DataType, Any], offline: Path) -> Any:
     from feast import FeatureView, Field, FileSource
     from feast.data_format import ParquetFormat
 
     source = FileSource(
         name=f"{view.name}_files",
         path=str(offline / view.name / "*.parquet"),
-        timestamp_field=TIME,
+        timestamp_field=EVENT_TIME,
         file_format=ParquetFormat(),
     )
     columns = {key: shape.request[key] for key in view.keys} | dict(view.features)
@@ -76,7 +72,7 @@ def _view(shape: Shape, view: View, entities: Mapping[str, Any], types: Mapping[
     )
 
 
-def typed(values: Any, kind: str, index: pd.Index) -> pd.Series:
+def typed(values: Any, kind: DataType, index: pd.Index) -> pd.Series:
     """Return one feature as a column whose dtype depends on its declared type alone, nulls or not.
 
     :param values: an Arrow array, or a list of plain values and None.
@@ -84,18 +80,18 @@ def typed(values: Any, kind: str, index: pd.Index) -> pd.Series:
         float64 with NaN.
     """
     array = values if isinstance(values, pa.Array | pa.ChunkedArray) else _array(values, kind)
-    array = array.cast(_ARROW[kind])
+    array = array.cast(_STORED[kind])
     if kind == "string":
         return pd.Series(array.to_pylist(), index=index, dtype=object)
     if kind == "timestamp":
-        return array.cast(pa.timestamp("ns", tz="UTC")).to_pandas().set_axis(index)
+        return array.cast(COLUMN_TYPES[kind].arrow).to_pandas().set_axis(index)
     return pd.Series(array.cast(pa.float64()).to_numpy(zero_copy_only=False), index=index, dtype="float64")
 
 
-def _array(values: list[Any], kind: str) -> pa.Array:
+def _array(values: list[Any], kind: DataType) -> pa.Array:
     if kind == "timestamp":
         return pa.Array.from_pandas(pd.to_datetime(pd.Series(values, dtype=object), utc=True))
-    return pa.array(values, type=_ARROW[kind], from_pandas=True)
+    return pa.array(values, type=_STORED[kind], from_pandas=True)
 
 
 def conform(table: pa.Table, wanted: pa.Schema) -> pa.Table:
@@ -106,7 +102,7 @@ def conform(table: pa.Table, wanted: pa.Schema) -> pa.Table:
     :raises pyarrow.ArrowInvalid: if a value does not fit its type.
     :raises KeyError: if a column is missing.
     """
-    by = [field.name for field in list(wanted)[: wanted.get_field_index(TIME) + 1]]
+    by = [field.name for field in list(wanted)[: wanted.get_field_index(EVENT_TIME) + 1]]
     fitted = pa.table([_cast(field.name, table.column(field.name), field.type) for field in wanted], schema=wanted)
     fitted = fitted.filter(_all_known(fitted, by))
     numbered = fitted.append_column("__row", pa.array(range(len(fitted)), pa.int64()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,10 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from airflow_mlops_provider.backends.feature_store.feast.definitions import TIME, conform, schema
+from airflow_mlops_provider.backends.feature_store.feast.definitions import conform, schema
 from airflow_mlops_provider.exceptions import SourceDataError, SourceError, UnknownNameError
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import Shape, View
+from airflow_mlops_provider.lifecycle.source import EVENT_TIME
+from airflow_mlops_provider.storage.atomic import atomic_write
 
 
 class OfflineFiles:
@@ -48,7 +49,7 @@ class OfflineFiles:
             )
         ready = {name: self._fitted(self.view(name), Path(path), interval) for name, path in tables.items()}
         for name, table in ready.items():
-            _replace(self.file(name, interval), _written(table))
+            atomic_write(self.file(name, interval), _written(table))
         return {name: len(table) for name, table in ready.items()}
 
     def holds(self, interval: Interval) -> bool:
@@ -75,20 +76,6 @@ class OfflineFiles:
             if self.file(name, interval).read_bytes() != _written(self._fitted(self.view(name), path, interval))
         )
 
-    def rows(self, view: str) -> int:
-        """Return how many rows a view holds."""
-        return sum(pq.read_metadata(file).num_rows for file in self.files(view))
-
-    def entities(self, view: str) -> pa.Table:
-        """Return the keys that a view has ever had rows for, each once."""
-        keys = list(self.view(view).keys)
-        empty = schema(self.shape, self.view(view)).empty_table().select(keys)
-        return (
-            pa.concat_tables([empty, *(pq.read_table(file, columns=keys) for file in self.files(view))])
-            .group_by(keys)
-            .aggregate([])
-        )
-
     def require_any(self) -> None:
         """Raise unless every view holds an interval.
 
@@ -111,7 +98,7 @@ class OfflineFiles:
             table = conform(pq.read_table(path), schema(self.shape, view))
         except (KeyError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise SourceDataError(f"feature rows of view {view.name!r} do not fit its declaration: {error}") from error
-        ends = pc.min_max(table.column(TIME)).as_py()
+        ends = pc.min_max(table.column(EVENT_TIME)).as_py()
         outside = [moment for moment in ends.values() if moment is not None and moment not in interval]
         if outside:
             raise SourceDataError(f"view {view.name!r} has a row at {outside[0]}, outside the interval {interval}")
@@ -122,11 +109,3 @@ def _written(table: pa.Table) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(table, buffer)
     return buffer.getvalue()
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write so that readers see the old file or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(data)
-    temporary.replace(path)

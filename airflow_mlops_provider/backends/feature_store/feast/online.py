@@ -12,16 +12,16 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
-from airflow_mlops_provider.backends.feature_store.feast.definitions import TIME
+from airflow_mlops_provider.backends.tables.column_types import COLUMN_TYPES
 from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.lifecycle.product import Shape, View
+from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 
 Key = tuple[Any, ...]
 # SQLite takes 32,766 values in one statement, and Feast asks for all keys in one.
 _KEYS_AT_ONCE = 10_000
 _WITNESSES = 20
 _MOST_KNOWN = 100_000  # entities that are remembered; then all are forgotten
-_FEAST = {"string": "STRING", "int64": "INT64", "float64": "DOUBLE", "bool": "BOOL", "timestamp": "UNIX_TIMESTAMP"}
 
 
 class OnlineReader:
@@ -33,7 +33,7 @@ class OnlineReader:
 
     def __init__(self, shape: Shape, open_store: Callable[[], Any], file: Path | None) -> None:
         self._shape, self._open, self._file = shape, open_store, file
-        self._alone = threading.Lock()
+        self._lock = threading.Lock()
         self._opened_for: Any = None
         self._store: Any = None
         self._views: dict[str, Any] = {}
@@ -49,14 +49,14 @@ class OnlineReader:
         :param definitions: what identifies the registered definitions; another value, and they are read again.
         :raises BackendError: if the store's file is gone.
         """
-        asked = {name: _plain_column(keys[name]) for name in keys}
-        found: dict[str, list[Any]] = {}
-        with self._alone:
+        wanted = {name: _plain_column(keys[name]) for name in keys}
+        features: dict[str, list[Any]] = {}
+        with self._lock:
             self._reopen((definitions, self._identity()))
             self._forget_what_changed()
             for view in self._shape.views:
-                found |= self._features(view, asked)
-        return found
+                features |= self._features(view, wanted)
+        return features
 
     def require(self, definitions: Any, mark: datetime | None, files: Callable[[str], list[Path]]) -> None:
         """Make sure that the store has what was brought there: one that was emptied would answer as if nobody had any.
@@ -65,7 +65,7 @@ class OnlineReader:
         :param files: gives a view's offline files, oldest first.
         :raises BackendError: if a view's entities are gone.
         """
-        with self._alone:
+        with self._lock:
             if mark is not None and mark != self._witnessed:
                 self._witnesses = {view.name: _witnesses(view, mark, files(view.name)) for view in self._shape.views}
                 self._witnessed = mark
@@ -83,10 +83,10 @@ class OnlineReader:
         if self._file is None:
             return None
         try:
-            found = self._file.stat()
+            state = self._file.stat()
         except FileNotFoundError:
             raise BackendError(f"the online store {self._file} is gone; materialize features again") from None
-        return found.st_dev, found.st_ino
+        return state.st_dev, state.st_ino
 
     def _reopen(self, wanted: Any) -> None:
         if wanted != self._opened_for:
@@ -104,13 +104,13 @@ class OnlineReader:
             self._known, self._version = {}, version
 
     def _features(self, view: View, keys: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
-        asked: list[Key] = list(zip(*(keys[name] for name in view.keys), strict=True))
+        wanted: list[Key] = list(zip(*(keys[name] for name in view.keys), strict=True))
         known, nothing = self._known.setdefault(view.name, {}), (None,) * len(view.features)
-        unread = [key for key in dict.fromkeys(asked) if key not in known and None not in key]
+        unread = [key for key in dict.fromkeys(wanted) if key not in known and None not in key]
         if unread:
             for key, (_, row) in zip(unread, self._rows(view, unread), strict=True):
                 known[key] = tuple(_plain(row.get(name)) for name in view.features) if row else nothing
-        rows = [known.get(key, nothing) for key in asked]
+        rows = [known.get(key, nothing) for key in wanted]
         return {name: [row[place] for row in rows] for place, name in enumerate(view.features)}
 
     def _rows(self, view: View, known: list[Key]) -> Iterable[tuple[datetime | None, dict[str, Any] | None]]:
@@ -118,9 +118,9 @@ class OnlineReader:
         from feast.type_map import python_values_to_proto_values
         from feast.value_type import ValueType
 
+        types = [ValueType[COLUMN_TYPES[self._shape.request[name]].feast] for name in view.keys]
         columns = [
-            python_values_to_proto_values([key[place] for key in known], ValueType[_FEAST[self._shape.request[name]]])
-            for place, name in enumerate(view.keys)
+            python_values_to_proto_values([key[place] for key in known], kind) for place, kind in enumerate(types)
         ]
         entities = [EntityKey(join_keys=view.keys, entity_values=key) for key in zip(*columns, strict=True)]
         provider, config, features = self._store.provider, self._store.config, list(view.features)
@@ -145,7 +145,7 @@ def _plain_column(values: pd.Series) -> list[Any]:
 def _witnesses(view: View, mark: datetime, files: list[Path]) -> list[Key]:
     """Return a few entities that must be online: the view had rows of them before the watermark."""
     for file in reversed(files):
-        table = pq.read_table(file, columns=list(view.keys), filters=[(TIME, "<", mark)])
+        table = pq.read_table(file, columns=list(view.keys), filters=[(EVENT_TIME, "<", mark)])
         if len(table):
             return [tuple(row.values()) for row in table.slice(0, _WITNESSES).to_pylist()]
     return []

@@ -11,6 +11,8 @@ from typing import Any
 from feast.infra.registry.file import FileRegistryStore
 from feast.utils import _utc_now
 
+from airflow_mlops_provider.storage.atomic import atomic_write
+
 CLASS_PATH = f"{__name__}.WholeFileRegistryStore"
 
 
@@ -20,10 +22,4 @@ class WholeFileRegistryStore(FileRegistryStore):  # type: ignore[misc]
     def _write_registry(self, registry_proto: Any) -> None:
         registry_proto.version_id = os.urandom(16).hex()
         registry_proto.last_updated.FromDatetime(_utc_now())
-        self._filepath.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._filepath.with_name(f"{self._filepath.name}.{os.getpid()}.tmp")
-        with temporary.open("wb") as file:
-            file.write(registry_proto.SerializeToString())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._filepath)
+        atomic_write(self._filepath, registry_proto.SerializeToString())

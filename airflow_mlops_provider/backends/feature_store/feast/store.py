@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import io
 import json
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from importlib.util import find_spec
@@ -18,17 +17,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from airflow_mlops_provider.backends.feature_store.feast.definitions import TIME, definitions, fingerprint, typed
+from airflow_mlops_provider.backends.feature_store.feast.definitions import definitions, fingerprint, typed
 from airflow_mlops_provider.backends.feature_store.feast.files import OfflineFiles
 from airflow_mlops_provider.backends.feature_store.feast.online import OnlineReader
 from airflow_mlops_provider.backends.telemetry import disable_telemetry, without_typeguard
 from airflow_mlops_provider.exceptions import BackendError, MissingExtraError, SourceDataError, SourceError
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import Shape
+from airflow_mlops_provider.lifecycle.source import EVENT_TIME
+from airflow_mlops_provider.storage.atomic import atomic_write
+from airflow_mlops_provider.storage.locks import file_lock
 
 _SQLITE: Mapping[str, Any] = {"type": "sqlite"}
 # Seconds that a look-up waits for Redis, which would by itself wait for ever.
-_PATIENCE = 5
+_TIMEOUT = 5
 _DAWN = datetime(1900, 1, 1, tzinfo=UTC)
 
 
@@ -45,7 +47,7 @@ class FeatureStoreBackend:
         self.folder = Path(folder).absolute()
         self.online_store = dict(online_store)
         self._offline = OfflineFiles(shape, self.folder / "offline")
-        self._online = OnlineReader(shape, lambda: self._open_store(_PATIENCE), self._online_file)
+        self._online = OnlineReader(shape, lambda: self._open_store(_TIMEOUT), self._online_file)
 
     def apply(self) -> bool:
         """Register the product's definitions if they changed; True if they did. Without a change Feast isn't imported.
@@ -55,13 +57,12 @@ class FeatureStoreBackend:
         wanted = fingerprint(self.shape, self.folder, self.online_store)
         if self._registered() == wanted:
             return False
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with self._alone(), self._answering():
+        with self._lock(), self._answering():
             store = self._store  # first, for it imports Feast the quick way
             objects = definitions(self.shape, self._offline.folder)
             gone = [view for view in store.list_feature_views() if view.name not in self._offline.views]
             store.apply(objects, objects_to_delete=gone, partial=not gone)
-            _write(self._marker, wanted)
+            atomic_write(self._marker, wanted.encode())
         return True
 
     def load_offline(self, interval: Interval, tables: Mapping[str, Path]) -> dict[str, int]:
@@ -99,7 +100,7 @@ class FeatureStoreBackend:
         """
         self._offline.require(interval)
         self._require_registry()
-        with self._alone(), self._answering():
+        with self._lock(), self._answering():
             mark = self.watermark()
             again = mark is not None and interval.start < mark
             end = max(mark, interval.end) if mark else interval.end
@@ -108,7 +109,7 @@ class FeatureStoreBackend:
                 # itself, Feast brings nothing online and calls it done where the registry has lost its definitions.
                 until = end - timedelta(microseconds=1)
                 self._store.materialize(_DAWN if again else interval.start, until, [*self._offline.views])
-            _write(self.folder / "watermark.json", json.dumps({"watermark": end.isoformat()}))
+            atomic_write(self.folder / "watermark.json", json.dumps({"watermark": end.isoformat()}).encode())
 
     def watermark(self) -> datetime | None:
         """Return the moment before which everything loaded is online; None before the first time."""
@@ -123,19 +124,19 @@ class FeatureStoreBackend:
         :raises SourceDataError: if a needed column is missing or has a feature's name.
         """
         keys = list(self.shape.entity_columns)
-        _require_columns(rows, [*keys, TIME])
+        _require_columns(rows, [*keys, EVENT_TIME])
         clash = sorted(set(rows.columns) & set(self.shape.feature_names))
         if clash:
             raise SourceDataError(f"rows already have columns named like features: {', '.join(clash)}")
         self._require_registry()
         self._offline.require_any()
-        asked = rows[keys].reset_index(drop=True)
-        asked["event_timestamp"] = pd.to_datetime(rows[TIME], utc=True).reset_index(drop=True)
-        asked["__row"] = range(len(asked))
-        if asked.empty:
+        wanted = rows[keys].reset_index(drop=True)
+        wanted["event_timestamp"] = pd.to_datetime(rows[EVENT_TIME], utc=True).reset_index(drop=True)
+        wanted["__row"] = range(len(wanted))
+        if wanted.empty:
             return pd.concat([rows, self._frame({key: [] for key in self.shape.feature_names}, rows.index)], axis=1)
-        found = self._store.get_historical_features(asked, self._service).to_arrow().sort_by("__row")
-        return pd.concat([rows, self._frame(found, rows.index)], axis=1)
+        known = self._store.get_historical_features(wanted, self._service).to_arrow().sort_by("__row")
+        return pd.concat([rows, self._frame(known, rows.index)], axis=1)
 
     def online(self, keys: pd.DataFrame) -> pd.DataFrame:
         """Return the features known last before the watermark, a row for each row of keys, typed as in ``historical``.
@@ -162,34 +163,11 @@ class FeatureStoreBackend:
         with self._answering():
             self._online.require(definitions, mark, self._offline.files)
 
-    def rows(self, view: str) -> int:
-        """Return how many rows a view holds offline.
-
-        :raises UnknownNameError: for an undeclared view.
-        """
-        return self._offline.rows(view)
-
-    def online_rows(self, view: str) -> int:
-        """Return how many entities of a view are online; for a look at the store, not for use while serving.
-
-        :raises UnknownNameError: for an undeclared view.
-        """
-        seen = self._offline.entities(view).to_pylist()
-        if not seen:
-            return 0
-        from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
-
-        name = next(iter(self._offline.view(view).features))
-        with self._answering():
-            answer = self._store.get_online_features([f"{view}:{name}"], entity_rows=seen).proto
-        statuses = answer.results[list(answer.metadata.feature_names.val).index(name)].statuses
-        return sum(status != FieldStatus.NOT_FOUND for status in statuses)
-
     @cached_property
     def _store(self) -> Any:
         return self._open_store()
 
-    def _open_store(self, patience: int = 0) -> Any:
+    def _open_store(self, timeout: int = 0) -> Any:
         disable_telemetry()
         with without_typeguard():
             from feast import FeatureStore, RepoConfig
@@ -206,8 +184,8 @@ class FeatureStoreBackend:
             online.setdefault("skip_dedup", True)
             # The password comes by the environment, never in a specification.
             online["connection_string"] = os.path.expandvars(online["connection_string"])
-            if patience and "socket_timeout=" not in online["connection_string"]:
-                waits = f"socket_timeout={patience},socket_connect_timeout={patience}"
+            if timeout and "socket_timeout=" not in online["connection_string"]:
+                waits = f"socket_timeout={timeout},socket_connect_timeout={timeout}"
                 online["connection_string"] = f"{online['connection_string']},{waits}"
         config = RepoConfig(
             project=self.shape.name,
@@ -244,24 +222,21 @@ class FeatureStoreBackend:
         is_file = self.online_store["type"] == "sqlite"
         return Path(self.online_store.get("path") or self.folder / "online.db") if is_file else None
 
-    def _frame(self, found: Any, index: pd.Index) -> pd.DataFrame:
+    def _frame(self, values: Any, index: pd.Index) -> pd.DataFrame:
         kinds = {name: kind for view in self.shape.views for name, kind in view.features.items()}
         # Of plain values, all floats are made at once: column by column, pandas takes longer than the store.
-        floats = [name for name, kind in kinds.items() if kind == "float64"] if isinstance(found, dict) else []
-        others = {name: typed(found[name], kind, index) for name, kind in kinds.items() if name not in floats}
+        floats = [name for name, kind in kinds.items() if kind == "float64"] if isinstance(values, dict) else []
+        others = {name: typed(values[name], kind, index) for name, kind in kinds.items() if name not in floats}
         frame = pd.DataFrame(others, index=index)
         if not floats:
             return frame
-        block = np.array([found[name] for name in floats], "float64").reshape(len(floats), len(index))
+        block = np.array([values[name] for name in floats], "float64").reshape(len(floats), len(index))
         whole = pd.DataFrame(block.T, index=index, columns=floats)
         return pd.concat([whole, frame], axis=1)[list(kinds)] if others else whole
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _lock(self) -> AbstractContextManager[None]:
         """Hold the folder's lock, so that two writers can't interleave."""
-        with (self.folder / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+        return file_lock(self.folder / ".lock")
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
@@ -288,9 +263,3 @@ def _require_columns(frame: pd.DataFrame, columns: list[str]) -> None:
     missing = sorted(set(columns) - set(frame.columns))
     if missing:
         raise SourceDataError(f"rows lack {', '.join(missing)}; needed: {', '.join(columns)}")
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text)
-    temporary.replace(path)

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
 from airflow_mlops_provider.backends.search.optuna.access import full
-from airflow_mlops_provider.storage.locks import alone
+from airflow_mlops_provider.storage.locks import file_lock
 
 LOCK_TIMEOUT_SECONDS = 60
 ATTEMPTS = 10
@@ -30,7 +30,7 @@ def database(url: str) -> RDBStorage:
         return _open(address, {"pool_pre_ping": True})
     file = Path(match["path"])
     file.parent.mkdir(parents=True, exist_ok=True)
-    with alone(file.with_name(f"{file.name}.lock")):
+    with file_lock(file.with_name(f"{file.name}.lock")):
         storage = _open(address, {"connect_args": {"timeout": LOCK_TIMEOUT_SECONDS}})
     _serialize_writers(storage.engine)
     return storage

@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from airflow_mlops_provider.backends.tracking.mlflow.data import Context, dataset_digest, dataset_input, dataset_name
 from airflow_mlops_provider.backends.tracking.mlflow.model import MODEL, pack_model
 from airflow_mlops_provider.backends.tracking.mlflow.server import MlflowServer, is_code
-from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, UnknownNameError
+from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
 from airflow_mlops_provider.lifecycle.references import Dataset, Model
-
-Result = TypeVar("Result")
 
 ADDRESS = "mlops.address"
 MODEL_HASH = "mlops.model_hash"
@@ -41,10 +39,6 @@ class MlflowBackend:
     def client(self) -> Any:
         """The configured ``MlflowClient``. :raises BackendError: if MLflow cannot be reached."""
         return self.server.client
-
-    def prepare(self) -> None:
-        """Make an SQLite database's tables once, ahead of the first use; safe when several start at the same time."""
-        self.server.prepare()
 
     def log_training(
         self,
@@ -84,15 +78,6 @@ class MlflowBackend:
 
         return self.server.call(work)
 
-    def log_metrics(self, run_id: str, metrics: Mapping[str, float], tags: Mapping[str, str] | None = None) -> None:
-        """Add numbers, and tags, to a run. The same ones again change nothing.
-
-        :raises UnknownNameError: if there is no such run.
-        """
-        self.server.call(
-            lambda: self._log(self._found("run", run_id, self.client.get_run, run_id), {}, metrics, tags or {})
-        )
-
     def log_evaluation(self, run_id: str, metrics: Mapping[str, float], dataset: Dataset) -> None:
         """Add how well a run's model did on the later part of its training set. The same again changes nothing.
 
@@ -104,7 +89,7 @@ class MlflowBackend:
         def work() -> None:
             from mlflow.entities import Metric
 
-            run = self._found("run", run_id, self.client.get_run, run_id)
+            run = self._get_run(run_id)
             self._log_dataset(run, dataset, "evaluation")
             model, when = self._logged_model(run), run.info.start_time
             on = {"dataset_name": dataset_name("evaluation"), "dataset_digest": dataset_digest(dataset)}
@@ -123,32 +108,9 @@ class MlflowBackend:
         """
         return self.server.call(lambda: self._register(name, model, run_id, tags))
 
-    def version(self, name: str, version: int) -> dict[str, Any]:
-        """Return a version's ``source``, ``run_id``, ``tags`` and ``aliases``.
-
-        :raises UnknownNameError: if there is none; the message lists those that there are.
-        """
-
-        def work() -> dict[str, Any]:
-            found = self.client.get_model_version(name, str(version))
-            return {
-                "source": found.source,
-                "run_id": found.run_id,
-                "tags": dict(found.tags),
-                "aliases": sorted(found.aliases),
-            }
-
-        try:
-            return self.server.call(work)
-        except BackendError as error:
-            if is_code(error.__cause__, "RESOURCE_DOES_NOT_EXIST"):
-                known = map(str, self.versions(name))
-                raise UnknownNameError(f"version of model {name}", str(version), known) from None
-            raise
-
     def versions(self, name: str) -> list[int]:
         """Return the numbers of all versions of a registered model, ascending; none for an unknown model."""
-        return self.server.call(lambda: sorted(int(found.version) for found in self._search(f"name = '{name}'")))
+        return self.server.call(lambda: sorted(int(version.version) for version in self._search(f"name = '{name}'")))
 
     def set_alias(self, name: str, alias: str, version: int | None) -> None:
         """Let an alias point at a version, or at none any more."""
@@ -161,37 +123,33 @@ class MlflowBackend:
         """Return the page on which a person sees a run; None where MLflow has no server."""
         if not self.server.is_http:
             return None
-        run = self.server.call(lambda: self._found("run", run_id, self.client.get_run, run_id))
+        run = self.server.call(lambda: self._get_run(run_id))
         return f"{self.server.shown}/#/experiments/{run.info.experiment_id}/runs/{run_id}"
 
-    def model_url(self, name: str, version: int) -> str | None:
-        """Return the page on which a person sees a model version; None where MLflow has no server."""
-        return f"{self.server.shown}/#/models/{name}/versions/{version}" if self.server.is_http else None
-
-    def _found(self, what: str, name: str, get: Callable[..., Result], *arguments: str) -> Result:
+    def _get_run(self, run_id: str) -> Any:
         from mlflow.exceptions import MlflowException
 
         try:
-            return get(*arguments)
+            return self.client.get_run(run_id)
         except MlflowException as error:
             if is_code(error, "RESOURCE_DOES_NOT_EXIST"):
-                raise UnknownNameError(f"MLflow {what}", name, ()) from error
+                raise UnknownNameError("MLflow run", run_id, ()) from error
             raise
 
     def _experiment(self, product: str) -> str:
         from mlflow.exceptions import MlflowException
 
-        found = self.client.get_experiment_by_name(product)
-        if found is None:
+        experiment = self.client.get_experiment_by_name(product)
+        if experiment is None:
             try:
                 return str(self.client.create_experiment(product, artifact_location=self._artifact_folder(product)))
             except MlflowException as error:
                 if not is_code(error, "RESOURCE_ALREADY_EXISTS"):
                     raise
-                found = self.client.get_experiment_by_name(product)
-        if found.lifecycle_stage != "active":
+                experiment = self.client.get_experiment_by_name(product)
+        if experiment.lifecycle_stage != "active":
             raise ConfigurationError(f"experiment {product!r} was deleted in MLflow; restore it there, or rename it")
-        return str(found.experiment_id)
+        return str(experiment.experiment_id)
 
     def _artifact_folder(self, product: str) -> str | None:
         if self.server.is_http:  # a folder of this machine means nothing to a server, which has a place of its own
@@ -212,8 +170,8 @@ class MlflowBackend:
 
     def _oldest_run(self, experiment: str, address: str) -> Any:
         order = ["attributes.start_time ASC", "attributes.run_id ASC"]
-        found = self.client.search_runs([experiment], f"tags.`{ADDRESS}` = '{address}'", max_results=1, order_by=order)
-        return found[0] if found else None
+        runs = self.client.search_runs([experiment], f"tags.`{ADDRESS}` = '{address}'", max_results=1, order_by=order)
+        return runs[0] if runs else None
 
     def _log(self, run: Any, params: Mapping[str, Any], metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
         from mlflow.entities import Metric, Param, RunTag
@@ -233,31 +191,31 @@ class MlflowBackend:
     def _log_model(self, run: Any, folder: Path, flavor: str) -> None:
         from mlflow.entities import LoggedModelOutput
 
-        run_id, found = run.info.run_id, self._logged_model(run)
-        if found is None:
-            found = self.client.create_logged_model(
+        run_id, logged = run.info.run_id, self._logged_model(run)
+        if logged is None:
+            logged = self.client.create_logged_model(
                 run.info.experiment_id, name=MODEL, source_run_id=run_id, tags=dict(run.data.tags), model_type=flavor
             )
-        if found.status.value == "READY":
+        if logged.status.value == "READY":
             return
         if not (run.outputs and run.outputs.model_outputs):
-            self.client.log_outputs(run_id, [LoggedModelOutput(found.model_id, step=0)])
+            self.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
         with tempfile.TemporaryDirectory(prefix="mlops-mlflow-") as packed:
-            pack_model(folder, Path(packed), flavor, found.model_id, run_id)
-            self.client.log_model_artifacts(found.model_id, packed)
-        self.client.finalize_logged_model(found.model_id, "READY")
+            pack_model(folder, Path(packed), flavor, logged.model_id, run_id)
+            self.client.log_model_artifacts(logged.model_id, packed)
+        self.client.finalize_logged_model(logged.model_id, "READY")
 
     def _logged_model(self, run: Any) -> Any:
-        found = self.client.search_logged_models(
+        models = self.client.search_logged_models(
             [run.info.experiment_id], f"source_run_id = '{run.info.run_id}' AND name = '{MODEL}'", max_results=1
         )
-        return found[0] if found else None
+        return models[0] if models else None
 
     def _register(self, name: str, model: Model, run_id: str, tags: Mapping[str, str]) -> int:
         import mlflow
         from mlflow.exceptions import MlflowException
 
-        run = self._found("run", run_id, self.client.get_run, run_id)
+        run = self._get_run(run_id)
         logged = self._logged_model(run)
         if logged is None:
             raise ConfigurationError(f"MLflow run {run_id} has logged no model to register as {name!r}")
@@ -284,16 +242,16 @@ class MlflowBackend:
         return first
 
     def _same(self, name: str, model: Model, run_id: str) -> list[int]:
-        found = self._search(f"name = '{name}' AND run_id = '{run_id}'")
-        return sorted(int(one.version) for one in found if one.tags.get(MODEL_HASH) == model.hash)
+        versions = self._search(f"name = '{name}' AND run_id = '{run_id}'")
+        return sorted(int(version.version) for version in versions if version.tags.get(MODEL_HASH) == model.hash)
 
     def _search(self, query: str) -> list[Any]:
         page = self.client.search_model_versions(query)
-        found = list(page)
+        versions = list(page)
         while page.token:
             page = self.client.search_model_versions(query, page_token=page.token)
-            found.extend(page)
-        return found
+            versions.extend(page)
+        return versions
 
 
 def _key(name: str) -> str:

@@ -53,12 +53,12 @@ class Mirror:
                     return None
                 raise
 
-        found = self.server.call(work)
-        if found is None:
+        model = self.server.call(work)
+        if model is None:
             return Shown()
-        deploying = found.tags.get(DEPLOYING)
-        numbers = {alias: int(number) for alias, number in found.aliases.items()}
-        return Shown(head=found.tags.get(HEAD), deploying=int(deploying) if deploying else None, aliases=numbers)
+        deploying = model.tags.get(DEPLOYING)
+        numbers = {alias: int(number) for alias, number in model.aliases.items()}
+        return Shown(head=model.tags.get(HEAD), deploying=int(deploying) if deploying else None, aliases=numbers)
 
     def announce(self, version: int) -> None:
         """Keep that a version is about to be brought into production."""
@@ -72,7 +72,7 @@ class Mirror:
         changed: list[str] = []
         while True:
             entries, head, shown = ledger.entries(), ledger.head(), self.read()
-            told = len(changed)
+            before = len(changed)
             for alias, number in aliases(entries).items():
                 if shown.aliases.get(alias) != number:
                     changed.append(f"alias {alias} of {self.product}: {shown.aliases.get(alias)} → {number}")
@@ -80,7 +80,7 @@ class Mirror:
             if head and shown.head != head:
                 changed.append(f"head of the ledger of {self.product}: {shown.head} → {head}")
                 self._tag(HEAD, head)
-            if len(changed) == told or len(changed) > 20:
+            if len(changed) == before or len(changed) > 20:
                 return changed
 
     def _tag(self, key: str, value: str) -> None:

@@ -1,4 +1,4 @@
-"""How an MLflow server or database is reached: patience, first tables, and errors that say what to do."""
+"""How an MLflow server or database is reached: retries, first tables, and errors that say what to do."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from urllib.parse import urlsplit, urlunsplit
 
 from airflow_mlops_provider.backends.telemetry import disable_telemetry
 from airflow_mlops_provider.exceptions import BackendError
-from airflow_mlops_provider.storage.locks import alone
+from airflow_mlops_provider.storage.locks import file_lock
 
 Result = TypeVar("Result")
 
 ATTEMPTS = 3
 REACH_SECONDS = 5
-_PATIENCE = {
+_RETRIES = {
     # MLflow's own defaults make an unreachable server cost minutes; the task's retries are the place to wait.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
@@ -72,7 +72,7 @@ class MlflowServer:
             database.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise BackendError(f"MLflow's database {database} cannot be made: {error}") from error
-        with alone(database.with_name(f"{database.name}.lock")):
+        with file_lock(database.with_name(f"{database.name}.lock")):
             if not database.exists():
                 self._make(database)
 
@@ -115,7 +115,7 @@ class MlflowServer:
     def speaking(self) -> Iterator[None]:
         """Turn what MLflow and the libraries below it raise into a :class:`BackendError` that names the server."""
         disable_telemetry()
-        for name, value in _PATIENCE.items():
+        for name, value in _RETRIES.items():
             os.environ.setdefault(name, value)
         from mlflow.exceptions import MlflowException
         from requests import RequestException
@@ -143,5 +143,5 @@ class MlflowServer:
 
 
 def is_code(error: BaseException | None, code: str) -> bool:
-    """Say whether an error is MLflow's and bears this code."""
+    """Say whether an error is MLflow's and has this code."""
     return getattr(error, "error_code", None) == code

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 
-from airflow_mlops_provider.backends.tables.column_types import typed_table
+from airflow_mlops_provider.backends.tables.column_types import COLUMN_TYPES, typed_table
 from airflow_mlops_provider.exceptions import SourceDataError
 from airflow_mlops_provider.lifecycle.product import DataType
 
@@ -119,3 +119,8 @@ def test_needed_values_may_not_be_missing() -> None:
         table([NOON, None, NOON], "timestamp", needed=["value"])
     with pytest.raises(SourceDataError, match=r"but None in row shop=north \(and 2 more rows\) is missing"):
         table([None, None, None], "string", needed=["value"])
+
+
+def test_each_declared_type_is_known_everywhere() -> None:
+    """A type that may be declared has its counterpart in files, frames, Feast and JSON."""
+    assert set(COLUMN_TYPES) == set(get_args(DataType))
