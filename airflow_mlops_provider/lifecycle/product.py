@@ -2,287 +2,63 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
+from pydantic import model_validator
 
-from pydantic import Field, model_validator
-
-from airflow_mlops_provider.lifecycle.code import Code
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.metrics import Metric, check_limits, metric_of
 from airflow_mlops_provider.lifecycle.search.declaration import Search
-from airflow_mlops_provider.lifecycle.search.retuning import Retuning
-from airflow_mlops_provider.lifecycle.source import EVENT_TIME, Column
+from airflow_mlops_provider.lifecycle.sections import (
+    Business,
+    Data,
+    EvaluationSettings,
+    Features,
+    Gates,
+    Kpi,
+    Label,
+    LabelColumns,
+    Monitoring,
+    Owners,
+    Retraining,
+    Schedule,
+    Scoring,
+    Serving,
+    Shape,
+    Training,
+    Value,
+    View,
+    Windows,
+    only_known,
+)
 from airflow_mlops_provider.lifecycle.source import DataType as DataType  # noqa: PLC0414  # declared with a product
 from airflow_mlops_provider.lifecycle.source import Source as Source  # noqa: PLC0414  # declared with a product
 from airflow_mlops_provider.lifecycle.trainer import Name
 from airflow_mlops_provider.lifecycle.trainer import Trainer as Trainer  # noqa: PLC0414  # declared with a product
 
-
-class Kpi(Frozen):
-    """The number by which the business judges the product.
-
-    :param target: the value that counts as success, in ``unit``.
-    """
-
-    name: str
-    target: float
-    unit: str
-
-
-class Value(Frozen):
-    """What one right alarm is worth and one false alarm costs, in ``currency``."""
-
-    per_hit: float = Field(gt=0)
-    per_false_alarm: float = Field(default=0.0, ge=0)
-    currency: str = "USD"
-
-    @property
-    def threshold(self) -> float:
-        """The probability from which an alarm pays: cost over cost plus gain (Elkan, 2001, eq. 2)."""
-        return self.per_false_alarm / (self.per_hit + self.per_false_alarm)
-
-
-class Owners(Frozen):
-    """Who answers for the product, by the seven roles of Kreuzberger et al.; each an Airflow user or a mail."""
-
-    business_stakeholder: str
-    solution_architect: str
-    data_scientist: str
-    data_engineer: str
-    software_engineer: str
-    devops_engineer: str
-    ml_engineer: str
-
-
-class View(Frozen):
-    """A table of features of one entity, one row per entity and moment at which they became known.
-
-    :param keys: the columns that name the entity.
-    :param features: feature names and their types; each row also has an ``event_time`` in UTC.
-    """
-
-    name: Name
-    keys: tuple[Column, ...]
-    features: dict[Name, DataType]
-    description: str = ""
-
-    @model_validator(mode="after")
-    def _no_overlap(self) -> View:
-        clash = set(self.keys) & set(self.features)
-        if clash or not self.keys or not self.features:
-            raise ValueError(
-                f"view {self.name!r} needs keys and features, with no name in both; in both: {sorted(clash)}"
-            )
-        return self
-
-
-class LabelColumns(Frozen):
-    """The column of the truth that is to be predicted, and the one that says when it became known."""
-
-    column: Column
-    known_at: Column
-
-
-class Label(LabelColumns):
-    """The truth that is to be predicted, and how it is found.
-
-    :param examples: ``examples(tables: dict[str, DataFrame], interval) -> DataFrame``: the rows to predict: request
-        columns, ``event_time``, label, and the time at which the label becomes known.
-    """
-
-    examples: Code
-    description: str = ""
-
-
-class Windows(Frozen):
-    """How many data intervals a model learns from, and how many later ones it is judged on."""
-
-    train: int = Field(default=3, ge=1)
-    evaluate: int = Field(default=1, ge=1)
-
-
-class Gates(Frozen):
-    """What a model version must show before production. Of a metric of which less is better, "least" means "most".
-
-    :param min_metric: the least metric on the evaluation window.
-    :param min_gain: by how much it must be better than the champion on the same window; negative allows a small loss.
-    :param min_slice: the least metric in each slice of at least ``slice_rows`` rows; None for no such gate.
-    """
-
-    min_metric: float
-    min_gain: float = 0.0
-    min_slice: float | None = None
-    slice_rows: int = 1000
-
-
-class Monitoring(Frozen):
-    """Limits beyond which the loop reacts.
-
-    :param drift_share: share of drifted model inputs, 0 to 1.
-    :param prediction_drift: distance of the predictions' distribution from the training window's (Wasserstein,
-        normed by the reference's standard deviation).
-    :param min_metric: the metric on arrived labels that the live model must reach.
-    :param sample: rows drawn from each side for the drift report.
-    """
-
-    drift_share: float = Field(default=0.5, ge=0, le=1)
-    prediction_drift: float = Field(default=0.3, ge=0)
-    min_metric: float | None = None
-    sample: int = Field(default=5000, ge=100)
-
-
-class Retraining(Frozen):
-    """When a new model is worth its cost.
-
-    :param after_intervals: new feature intervals since the last training that make one due.
-    :param cooldown_intervals: feature intervals that must pass before drift may ask again.
-    """
-
-    after_intervals: int = Field(default=3, ge=1)
-    cooldown_intervals: int = Field(default=1, ge=0)
-
-
-class Serving(Frozen):
-    """The product's model server, for the embedded default where no connection is defined."""
-
-    host: str = "127.0.0.1"
-    port: int = Field(default=8900, ge=1, le=65535)
-
-
-class Schedule(Frozen):
-    """When data intervals begin and end: a cron expression in UTC, from ``start`` until ``end`` (open if None).
-
-    The last interval is the last one that begins before ``end``.
-    """
-
-    cron: str
-    start: datetime
-    end: datetime | None = None
-
-
-class Business(Frozen):
-    """Why the product exists, what an answer is worth, and who answers for it."""
-
-    kpi: Kpi
-    value: Value
-    owners: Owners
-
-
-class Data(Frozen):
-    """Where the data comes from and what must hold of it.
-
-    :param clean: ``clean(raw: dict[str, DataFrame], interval) -> dict[str, DataFrame]``: raw sources to clean tables.
-    :param expectations: ``expectations(dataset: str) -> list``: a dataset's name to what is expected of it.
-    :param known_later: for clean tables, ``{table: {time column: columns known only from then}}``; the leakage probe
-        hides them until that time.
-    """
-
-    sources: tuple[Source, ...]
-    clean: Code
-    expectations: Code
-    known_later: dict[Name, dict[Column, tuple[Column, ...]]] = {}
-
-    @model_validator(mode="after")
-    def _names_differ(self) -> Data:
-        _unique("source", [source.name for source in self.sources])
-        return self
-
-    def source(self, name: str) -> Source:
-        """Return the source of that name.
-
-        :raises ValueError: if there is none; the message lists the known names.
-        """
-        by_name = {source.name: source for source in self.sources}
-        _only_known("source", [name], by_name)
-        return by_name[name]
-
-
-class Shape(Frozen):
-    """The columns of a row on its way to the model: what a caller gives, what the feature store adds, the truth.
-
-    :param name, problem: the product's.
-    :param request: the columns, with types, that a caller gives for each row beside ``event_time``.
-    """
-
-    name: Name
-    problem: str
-    views: tuple[View, ...]
-    request: dict[Column, DataType]
-    label: LabelColumns
-
-    @property
-    def entity_columns(self) -> tuple[str, ...]:
-        """The request columns that name an entity, in the order of the views."""
-        return tuple(dict.fromkeys(key for view in self.views for key in view.keys))
-
-    @property
-    def feature_types(self) -> dict[str, DataType]:
-        """Every stored feature with its declared type, in the order of the views."""
-        return {name: kind for view in self.views for name, kind in view.features.items()}
-
-    @property
-    def feature_names(self) -> tuple[str, ...]:
-        """Every stored feature, in the order of the views."""
-        return tuple(self.feature_types)
-
-    @property
-    def row_columns(self) -> dict[str, DataType]:
-        """The columns of a row to predict, ``event_time`` among them, and their types."""
-        return {**self.request, EVENT_TIME: "timestamp"}
-
-
-class Scoring(Shape):
-    """The same, and the function that makes the model's inputs of it."""
-
-    assemble: Code
-
-
-class Features(Frozen):
-    """What is computed of clean tables, and how a row of it becomes a model's input.
-
-    :param compute: ``compute(tables: dict[str, DataFrame], interval) -> dict[str, DataFrame]``: clean tables of this
-        interval and ``lookback`` before it, to a frame of feature rows a view, ``event_time`` within the interval.
-    :param request: the columns, with types, that a caller gives for each row beside ``event_time``.
-    :param assemble: ``assemble(rows: DataFrame) -> DataFrame``: request columns, ``event_time`` and joined features to
-        the model's inputs, row by row. The same function serves training, batch and REST.
-    :param lookback: whole earlier intervals of clean tables that features need.
-    """
-
-    compute: Code
-    views: tuple[View, ...] = Field(min_length=1)
-    request: dict[Column, DataType]
-    assemble: Code
-    lookback: int = Field(default=1, ge=0)
-
-    @model_validator(mode="after")
-    def _views_fit(self) -> Features:
-        _only_known("view key", {key for view in self.views for key in view.keys}, self.request)
-        _unique("view", [view.name for view in self.views])
-        _unique("feature", [feature for view in self.views for feature in view.features])
-        return self
-
-
-class Training(Frozen):
-    """How a model is trained, on how much, and when again."""
-
-    trainer: Trainer
-    windows: Windows = Windows()
-    retraining: Retraining = Retraining()
-    retuning: Retuning = Retuning()
-
-
-class EvaluationSettings(Frozen):
-    """How models are judged, and what they must show.
-
-    :param baseline: request column whose past label rate is the naive prediction; None for the overall rate.
-    :param slices: request columns by which the evaluation is broken down.
-    """
-
-    metric: str = "roc_auc"
-    baseline: Column | None = None
-    slices: tuple[Column, ...] = ()
-    gates: Gates
+__all__ = [
+    "Business",
+    "Data",
+    "DataType",
+    "EvaluationSettings",
+    "Features",
+    "Gates",
+    "Kpi",
+    "Label",
+    "LabelColumns",
+    "MLProduct",
+    "Monitoring",
+    "Owners",
+    "Retraining",
+    "Schedule",
+    "Scoring",
+    "Serving",
+    "Shape",
+    "Source",
+    "Trainer",
+    "Training",
+    "Value",
+    "View",
+    "Windows",
+]
 
 
 class MLProduct(Frozen):
@@ -310,8 +86,8 @@ class MLProduct(Frozen):
     @model_validator(mode="after")
     def _holds_together(self) -> MLProduct:
         request = self.features.request
-        _only_known("slice", self.evaluation.slices, request)
-        _only_known("baseline", [self.evaluation.baseline] if self.evaluation.baseline else [], request)
+        only_known("slice", self.evaluation.slices, request)
+        only_known("baseline", [self.evaluation.baseline] if self.evaluation.baseline else [], request)
         hidden = {
             column for times in self.data.known_later.values() for columns in times.values() for column in columns
         }
@@ -351,15 +127,3 @@ class MLProduct(Frozen):
     def scoring(self) -> Scoring:
         """The same, and the function that makes the model's inputs of it."""
         return Scoring(**dict(self.shape), assemble=self.features.assemble)
-
-
-def _only_known(what: str, names: Any, known: Any) -> None:
-    unknown = sorted(set(names) - set(known))
-    if unknown:
-        raise ValueError(f"unknown {what} {', '.join(map(repr, unknown))}; known: {', '.join(sorted(known))}")
-
-
-def _unique(what: str, names: list[str]) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"{what} declared twice: {', '.join(twice)}")

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
-    from airflow_mlops_provider.lifecycle.product import DataType, Value
+    from airflow_mlops_provider.lifecycle.sections import Value
+    from airflow_mlops_provider.lifecycle.source import DataType
 
     Floats = npt.NDArray[np.float64]
 

@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from airflow_mlops_provider.exceptions import ConfigurationError
-from airflow_mlops_provider.lifecycle.product import MLProduct, Trainer
+from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.trainer import Trainer
 from airflow_mlops_provider.runtime.registry import find_job
 
 

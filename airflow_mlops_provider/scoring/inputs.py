@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_mlops_provider.backends.models.inputs import assembled
-from airflow_mlops_provider.lifecycle.product import DataType, Scoring
+from airflow_mlops_provider.lifecycle.sections import Scoring
+from airflow_mlops_provider.lifecycle.source import DataType
 from airflow_mlops_provider.runtime.code import load
 from airflow_mlops_provider.scoring.frames import conform
 

@@ -25,7 +25,7 @@ from airflow_mlops_provider.demo.local_airflow import processes
 from airflow_mlops_provider.demo.local_airflow.stack import Stack
 from airflow_mlops_provider.demo.watch import Watch
 from airflow_mlops_provider.discovery import intervals
-from airflow_mlops_provider.jobs.features.compute import EXAMPLES
+from airflow_mlops_provider.jobs.tables import EXAMPLES
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.places.local_process import LocalProcess
 from airflow_mlops_provider.storage.artifacts import FolderStore

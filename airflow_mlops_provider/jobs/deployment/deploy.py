@@ -9,7 +9,6 @@ from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.jobs.deployment import rollout
 from airflow_mlops_provider.jobs.deployment.rollout import serving_code as serving_code  # noqa: PLC0414 - the command line reads it here
 from airflow_mlops_provider.jobs.registry import standing
-from airflow_mlops_provider.lifecycle.product import Scoring, Serving
 from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.lifecycle.release.registry import (
     LedgerEntry,
@@ -18,6 +17,7 @@ from airflow_mlops_provider.lifecycle.release.registry import (
     live_version,
     status_of,
 )
+from airflow_mlops_provider.lifecycle.sections import Scoring, Serving
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings
 from airflow_mlops_provider.runtime.context import JobContext, JobResult

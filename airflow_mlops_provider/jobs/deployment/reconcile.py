@@ -9,7 +9,6 @@ from airflow_mlops_provider.backends.tracking.mlflow.mirror import Mirror
 from airflow_mlops_provider.exceptions import BackendError, IntegrityError, MLOpsError
 from airflow_mlops_provider.jobs.deployment import rollout
 from airflow_mlops_provider.jobs.registry import standing
-from airflow_mlops_provider.lifecycle.product import Scoring, Serving
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.registry import (
     LedgerEntry,
@@ -19,6 +18,7 @@ from airflow_mlops_provider.lifecycle.release.registry import (
     newest_ready,
     status_of,
 )
+from airflow_mlops_provider.lifecycle.sections import Scoring, Serving
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings
 from airflow_mlops_provider.runtime.context import JobContext, JobResult

@@ -8,10 +8,10 @@ from contextlib import AbstractContextManager
 
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.frozen import digest
-from airflow_mlops_provider.lifecycle.product import Scoring
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, Services
 from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status, live_versions
+from airflow_mlops_provider.lifecycle.sections import Scoring
 from airflow_mlops_provider.runtime.address import code_hashes
 from airflow_mlops_provider.runtime.context import AnyContext
 from airflow_mlops_provider.runtime.registry import find_job

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops_provider.exceptions import SourceDataError
-from airflow_mlops_provider.lifecycle.product import LabelColumns
+from airflow_mlops_provider.lifecycle.sections import LabelColumns
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 from airflow_mlops_provider.problems import statistics
 from airflow_mlops_provider.problems.base import Problem

@@ -21,9 +21,9 @@ from airflow_mlops_provider.jobs.experimentation.study import (
 from airflow_mlops_provider.jobs.experimentation.trial_runner import Pruned, run_trial
 from airflow_mlops_provider.jobs.packages import TABLES
 from airflow_mlops_provider.lifecycle.metrics import Metric
-from airflow_mlops_provider.lifecycle.product import Scoring
 from airflow_mlops_provider.lifecycle.references import Dataset, Report
 from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Criteria, Pruning, algorithm_of
+from airflow_mlops_provider.lifecycle.sections import Scoring
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult

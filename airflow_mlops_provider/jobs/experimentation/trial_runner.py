@@ -13,7 +13,7 @@ from airflow_mlops_provider.backends.extras import missing_extra
 from airflow_mlops_provider.backends.models import base as models
 from airflow_mlops_provider.exceptions import MissingExtraError, MLOpsError
 from airflow_mlops_provider.jobs.experimentation.holdout import Split, measure
-from airflow_mlops_provider.jobs.training.train import fit
+from airflow_mlops_provider.jobs.training.fit import fit
 from airflow_mlops_provider.lifecycle.search.trials import Trial
 from airflow_mlops_provider.lifecycle.trainer import Trainer
 from airflow_mlops_provider.runtime.checkpoints import Checkpoints

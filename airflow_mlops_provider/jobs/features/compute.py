@@ -15,11 +15,12 @@ from airflow_mlops_provider.backends.tables.column_types import typed_table
 from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
 from airflow_mlops_provider.jobs.features.leakage import Tables, probe
 from airflow_mlops_provider.jobs.packages import TABLES
+from airflow_mlops_provider.jobs.tables import EXAMPLES
 from airflow_mlops_provider.lifecycle.code import Code
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.product import DataType, Shape, View
 from airflow_mlops_provider.lifecycle.references import Dataset
-from airflow_mlops_provider.lifecycle.source import EVENT_TIME, Column, Source
+from airflow_mlops_provider.lifecycle.sections import Shape, View
+from airflow_mlops_provider.lifecycle.source import EVENT_TIME, Column, DataType, Source
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
@@ -27,8 +28,6 @@ from airflow_mlops_provider.runtime.definition import job
 
 if TYPE_CHECKING:
     import pandas as pd
-
-EXAMPLES = "examples"
 
 
 class Inputs(JobInputs):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from airflow_mlops_provider.exceptions import SourceDataError
 from airflow_mlops_provider.jobs.packages import TABLES
+from airflow_mlops_provider.jobs.tables import LEFT_OUT
 from airflow_mlops_provider.lifecycle.source import Source
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from airflow_mlops_provider.lifecycle.interval import Interval
-
-#: Beside the tables, if any row was left out: how many of which source, and why.
-LEFT_OUT = "left_out.json"
 
 
 class Settings(JobSettings):

@@ -6,11 +6,10 @@ from typing import Annotated
 
 from airflow_mlops_provider.backends.drift.evidently import drift as compare
 from airflow_mlops_provider.jobs.packages import TABLES
-from airflow_mlops_provider.jobs.serving.predict import INPUTS
-from airflow_mlops_provider.jobs.training.train import REFERENCE
+from airflow_mlops_provider.jobs.tables import INPUTS, REFERENCE
 from airflow_mlops_provider.lifecycle.monitoring.limits import crossed_by_drift
-from airflow_mlops_provider.lifecycle.product import Monitoring
 from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion, Report
+from airflow_mlops_provider.lifecycle.sections import Monitoring
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.problems.base import PREDICTION
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField

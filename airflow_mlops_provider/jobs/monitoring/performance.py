@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from airflow_mlops_provider import problems
 from airflow_mlops_provider.exceptions import IntegrityError
-from airflow_mlops_provider.jobs.features.compute import EXAMPLES
 from airflow_mlops_provider.jobs.packages import TABLES
-from airflow_mlops_provider.jobs.serving.predict import PREDICTIONS
+from airflow_mlops_provider.jobs.tables import EXAMPLES, PREDICTIONS
 from airflow_mlops_provider.lifecycle.metrics import Metric
 from airflow_mlops_provider.lifecycle.monitoring.limits import crossed_by_metric
-from airflow_mlops_provider.lifecycle.product import Shape, Value
 from airflow_mlops_provider.lifecycle.references import Dataset, Report
 from airflow_mlops_provider.lifecycle.release.gates import Estimate
+from airflow_mlops_provider.lifecycle.sections import Shape, Value
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.problems import statistics
 from airflow_mlops_provider.problems.base import PREDICTION, Problem

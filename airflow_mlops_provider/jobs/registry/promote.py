@@ -9,10 +9,10 @@ from airflow_mlops_provider.backends.tracking.mlflow.mirror import Mirror
 from airflow_mlops_provider.exceptions import TransitionError
 from airflow_mlops_provider.jobs.registry import evidence, standing
 from airflow_mlops_provider.lifecycle.metrics import Metric
-from airflow_mlops_provider.lifecycle.product import Gates
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.gates import Decision, Evaluation, judge, judge_data
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status, live_version, status_of
+from airflow_mlops_provider.lifecycle.sections import Gates
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from airflow_mlops_provider.jobs.features.compute import EXAMPLES
 from airflow_mlops_provider.jobs.features.feature_store import check_loaded, feature_store
 from airflow_mlops_provider.jobs.packages import FEAST
-from airflow_mlops_provider.lifecycle.product import Scoring
+from airflow_mlops_provider.jobs.tables import EXAMPLES, INPUTS, PREDICTIONS
 from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion
+from airflow_mlops_provider.lifecycle.sections import Scoring
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.problems.base import PREDICTION
@@ -14,9 +14,6 @@ from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSe
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import job
 from airflow_mlops_provider.scoring.predictor import Predictor
-
-PREDICTIONS = "predictions"
-INPUTS = "inputs"
 
 
 class Inputs(JobInputs):

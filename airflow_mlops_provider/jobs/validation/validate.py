@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Annotated
 
-from airflow_mlops_provider.jobs.features.extract import LEFT_OUT
 from airflow_mlops_provider.jobs.packages import TABLES
+from airflow_mlops_provider.jobs.tables import LEFT_OUT
 from airflow_mlops_provider.lifecycle.code import Code
-from airflow_mlops_provider.lifecycle.product import Shape
 from airflow_mlops_provider.lifecycle.references import Dataset, Report
+from airflow_mlops_provider.lifecycle.sections import Shape
 from airflow_mlops_provider.lifecycle.source import Source
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField

@@ -8,7 +8,7 @@ from typing import Literal
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen, digest
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.product import Retraining, Windows
+from airflow_mlops_provider.lifecycle.sections import Retraining, Windows
 
 
 class Plan(Frozen):

@@ -7,8 +7,8 @@ from typing import Any
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.metrics import Metric
-from airflow_mlops_provider.lifecycle.product import Monitoring
 from airflow_mlops_provider.lifecycle.references import Report
+from airflow_mlops_provider.lifecycle.sections import Monitoring
 
 
 class Observation(Frozen):

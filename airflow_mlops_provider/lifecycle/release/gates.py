@@ -10,8 +10,8 @@ from pydantic import BeforeValidator, ConfigDict
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.metrics import Metric
-from airflow_mlops_provider.lifecycle.product import Gates
 from airflow_mlops_provider.lifecycle.references import Report
+from airflow_mlops_provider.lifecycle.sections import Gates
 
 #: What was measured, NaN and nothing at all included: the gates refuse those by name.
 Measured = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]

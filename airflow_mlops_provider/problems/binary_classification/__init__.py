@@ -13,7 +13,7 @@ from airflow_mlops_provider.problems.base import Problem
 if TYPE_CHECKING:
     import pandas as pd
 
-    from airflow_mlops_provider.lifecycle.product import Value
+    from airflow_mlops_provider.lifecycle.sections import Value
     from airflow_mlops_provider.problems.base import Floats
 
 ALLOWED = "a label is 0 or 1, or a truth value, and missing while it is not known"

@@ -14,8 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from airflow_mlops_provider.jobs.features.compute import EXAMPLES
-from airflow_mlops_provider.jobs.serving.predict import INPUTS, PREDICTIONS
+from airflow_mlops_provider.jobs.tables import EXAMPLES, INPUTS, PREDICTIONS
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.records.spec import Services
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion
