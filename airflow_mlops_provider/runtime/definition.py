@@ -19,6 +19,10 @@ from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.lifecycle.trainer import Trainer
 from airflow_mlops_provider.runtime.context import InputsT, JobContext, JobResult, ParamsT, SettingsT
 
+#: The distributions whose versions decide what many jobs make.
+TABLES = ("pandas", "pyarrow")
+FEAST = ("feast", "duckdb", *TABLES)
+
 
 @dataclass(frozen=True)
 class JobDefinition(Generic[InputsT, SettingsT, ParamsT]):

@@ -59,10 +59,7 @@ class Predictor:
         return model_inputs(self.shape, pd.concat([_numbered(request), _numbered(features)], axis=1))
 
     def score(self, inputs: pd.DataFrame) -> Probabilities:
-        """Return the probability for each row of model inputs, as float64 of shape ``(len(inputs),)``.
-
-        :raises ConfigurationError: if the model gives anything but a probability for every row.
-        """
+        """Return the probability for each row of model inputs. Shape and errors as for ``predict``."""
         return self.model.probabilities(inputs)
 
     def smoke(self) -> None:

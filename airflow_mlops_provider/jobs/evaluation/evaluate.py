@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from airflow_mlops_provider import problems
 from airflow_mlops_provider.backends.models import base as models
-from airflow_mlops_provider.jobs.packages import TABLES
 from airflow_mlops_provider.lifecycle.metrics import Metric
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.gates import Evaluation, LeftOut, short_of_baseline
@@ -19,7 +18,7 @@ from airflow_mlops_provider.problems.base import Problem
 from airflow_mlops_provider.render.reports import evaluation_page
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
-from airflow_mlops_provider.runtime.definition import job
+from airflow_mlops_provider.runtime.definition import TABLES, job
 from airflow_mlops_provider.scoring.inputs import model_inputs
 
 if TYPE_CHECKING:

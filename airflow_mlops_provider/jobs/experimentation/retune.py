@@ -12,7 +12,6 @@ from airflow_mlops_provider.backends.search.optuna.study import SearchStudy
 from airflow_mlops_provider.exceptions import JobError, SourceDataError
 from airflow_mlops_provider.jobs.experimentation.holdout import split
 from airflow_mlops_provider.jobs.experimentation.trial_runner import run_trial
-from airflow_mlops_provider.jobs.packages import TABLES
 from airflow_mlops_provider.lifecycle.frozen import digest
 from airflow_mlops_provider.lifecycle.metrics import Metric
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, ModelVersion, Report
@@ -26,7 +25,7 @@ from airflow_mlops_provider.lifecycle.trainer import Trainer
 from airflow_mlops_provider.render.parts import report, table
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
-from airflow_mlops_provider.runtime.definition import job
+from airflow_mlops_provider.runtime.definition import TABLES, job
 
 TRIES = "tries.json"
 PAGE = "retuning.html"

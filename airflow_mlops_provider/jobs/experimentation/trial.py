@@ -19,7 +19,6 @@ from airflow_mlops_provider.jobs.experimentation.study import (
     study_of,
 )
 from airflow_mlops_provider.jobs.experimentation.trial_runner import Pruned, run_trial
-from airflow_mlops_provider.jobs.packages import TABLES
 from airflow_mlops_provider.lifecycle.metrics import Metric
 from airflow_mlops_provider.lifecycle.references import Dataset, Report
 from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Criteria, Pruning, algorithm_of
@@ -27,7 +26,7 @@ from airflow_mlops_provider.lifecycle.sections import Scoring
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
-from airflow_mlops_provider.runtime.definition import job
+from airflow_mlops_provider.runtime.definition import TABLES, job
 
 if TYPE_CHECKING:
     from airflow_mlops_provider.backends.search.optuna.study import SearchStudy

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 from airflow_mlops_provider.backends.drift.evidently import drift as compare
-from airflow_mlops_provider.jobs.packages import TABLES
 from airflow_mlops_provider.jobs.tables import INPUTS, REFERENCE
 from airflow_mlops_provider.lifecycle.monitoring.limits import crossed_by_drift
 from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion, Report
@@ -14,7 +13,7 @@ from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.problems.base import PREDICTION
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
-from airflow_mlops_provider.runtime.definition import job
+from airflow_mlops_provider.runtime.definition import TABLES, job
 
 
 class Inputs(JobInputs):

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from airflow_mlops_provider import problems
 from airflow_mlops_provider.exceptions import IntegrityError
-from airflow_mlops_provider.jobs.packages import TABLES
 from airflow_mlops_provider.jobs.tables import EXAMPLES, PREDICTIONS
 from airflow_mlops_provider.lifecycle.metrics import Metric
 from airflow_mlops_provider.lifecycle.monitoring.limits import crossed_by_metric
@@ -20,7 +19,7 @@ from airflow_mlops_provider.problems.base import PREDICTION, Problem
 from airflow_mlops_provider.render.reports import performance_page
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
-from airflow_mlops_provider.runtime.definition import job
+from airflow_mlops_provider.runtime.definition import TABLES, job
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from airflow_mlops_provider.jobs.features.feature_store import check_loaded, feature_store
-from airflow_mlops_provider.jobs.packages import FEAST
 from airflow_mlops_provider.jobs.tables import EXAMPLES, INPUTS, PREDICTIONS
 from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion
 from airflow_mlops_provider.lifecycle.sections import Scoring
@@ -12,7 +11,7 @@ from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.problems.base import PREDICTION
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
-from airflow_mlops_provider.runtime.definition import job
+from airflow_mlops_provider.runtime.definition import FEAST, job
 from airflow_mlops_provider.scoring.predictor import Predictor
 
 

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 from airflow_mlops_provider import problems
 from airflow_mlops_provider.exceptions import SourceDataError
 from airflow_mlops_provider.jobs.features.feature_store import check_loaded, feature_store
-from airflow_mlops_provider.jobs.packages import FEAST
 from airflow_mlops_provider.jobs.tables import EXAMPLES
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.lifecycle.sections import Shape
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
-from airflow_mlops_provider.runtime.definition import job
+from airflow_mlops_provider.runtime.definition import FEAST, job
 
 if TYPE_CHECKING:
     import pandas as pd
