@@ -50,14 +50,16 @@ def enter(context: AnyContext, version: ModelVersion, url: str) -> LedgerEntry:
     """Enter that a version is live, and retire whatever else the ledger still calls so."""
     ledger = Ledger(context.store, version.name)
     entry = ledger.move(version, Status.LIVE, reason=f"{url} answers with it", by=context.by, evidence={"url": url})
-    for other in others_live(ledger, version):
-        ledger.move(other, Status.RETIRED, reason=f"version {version.version} took over", by=context.by)
+    retire_others(context, ledger, version)
     return entry
 
 
-def others_live(ledger: Ledger, version: ModelVersion) -> list[ModelVersion]:
-    """Return the versions that the ledger calls live beside one."""
-    return [other for other in live_versions(ledger.entries()) if other.version != version.version]
+def retire_others(context: AnyContext, ledger: Ledger, version: ModelVersion) -> list[ModelVersion]:
+    """Retire what the ledger calls live beside a version, and return it."""
+    others = [other for other in live_versions(ledger.entries()) if other.version != version.version]
+    for other in others:
+        ledger.move(other, Status.RETIRED, reason=f"version {version.version} took over", by=context.by)
+    return others
 
 
 def start(context: AnyContext) -> str:
@@ -70,16 +72,14 @@ def start(context: AnyContext) -> str:
             "this job runs in a pod, and a model server that it started would end with it: run one for itself "
             "(helm/mlops-model-server), and name it in the Airflow connection mlops_model_server"
         )
-    serving, folder = context.settings.serving, context.local("serving")
-    port = int(context.params.port or serving.port)
-    options = ("--online-store", json.dumps(context.spec.services.online_store))
+    serving = context.settings.serving
     return launcher.ensure_running(
         context.product,
         context.spec.root,
         serving.host,
-        port,
-        folder / "server.log",
-        options=options,
+        context.params.port or serving.port,
+        context.local("serving") / "server.log",
+        options=("--online-store", json.dumps(context.spec.services.online_store)),
         code=serving_code(context.settings.scoring),
     )
 
@@ -87,18 +87,13 @@ def start(context: AnyContext) -> str:
 def address(context: AnyContext) -> str:
     """Return where the product's model server is, running or not."""
     serving = context.settings.serving
-    port = int(context.params.port or serving.port)
-    return context.spec.services.model_server or client.url_of(serving.host, port)
+    local = client.url_of(serving.host, context.params.port or serving.port)
+    return context.spec.services.model_server or local
 
 
 def serving_code(scoring: Scoring) -> str:
     """Return the fingerprint of the code that makes model inputs: the server has to run the same."""
     job = find_job("predict")
-    spec = JobSpec(
-        job=job.name,
-        product=scoring.name,
-        settings={"scoring": scoring.to_json()},
-        root="",
-        services=Services(landing="", mlflow=""),
-    )
+    settings, nowhere = {"scoring": scoring.to_json()}, Services(landing="", mlflow="")
+    spec = JobSpec(job=job.name, product=scoring.name, settings=settings, root="", services=nowhere)
     return digest(code_hashes(spec, job))

@@ -7,14 +7,7 @@ from typing import Annotated
 from airflow_mlops_provider import problems
 from airflow_mlops_provider.backends.extras import available
 from airflow_mlops_provider.jobs.experimentation.holdout import measure, split
-from airflow_mlops_provider.jobs.experimentation.study import (
-    TRAIN,
-    VALIDATE,
-    OpenedSearch,
-    code_of,
-    mlflow_of,
-    study_of,
-)
+from airflow_mlops_provider.jobs.experimentation.study import TRAIN, VALIDATE, OpenedSearch, RunningSearch, code_of
 from airflow_mlops_provider.lifecycle.metrics import Metric
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Criteria, Pruning, incumbent
@@ -72,22 +65,23 @@ def search(context: Context) -> JobResult:
     algorithms, left_out = available(settings.algorithms)
     for name, why in left_out.items():
         context.log.warning("algorithm %s is left out: %s", name, why)
-    current, name, cut = incumbent(algorithms, settings.trainer), study_name(context), str(validate[EVENT_TIME].iloc[0])
+    cut = str(validate[EVENT_TIME].iloc[0])
+    current, running = incumbent(algorithms, settings.trainer), RunningSearch(context, study_name(context))
     naive = problem.baseline(train, validate, label.column, settings.baseline)
     opened = OpenedSearch(
-        study=name,
+        study=running.study.name,
         rows={TRAIN: len(train), VALIDATE: len(validate)},
         cut=cut,
         algorithms=tuple(algorithm.name for algorithm in algorithms),
         left_out=left_out,
         baseline=measure(problem, settings.metric.name, validate[label.column], naive),
         current=0 if current else None,
-        code=code_of(settings.algorithms, settings.scoring),
-        run_id=log_to_mlflow(context, name, cut),
+        code=code_of(context),
+        run_id=log_to_mlflow(context, running, cut),
     )
     slots = context.params.criteria.trials
-    study_of(context, name).open(slots, opened.to_json(), current)
-    context.log.info("study %s: %d slots; validation begins %s", name, slots, cut)
+    running.study.open(slots, opened.to_json(), current)
+    context.log.info("study %s: %d slots; validation begins %s", opened.study, slots, cut)
     facts = opened.model_dump(mode="json", exclude={"code"})
     return JobResult(facts=facts, metrics={"baseline": opened.baseline}, seed=settings.seed)
 
@@ -98,18 +92,13 @@ def study_name(context: Context) -> str:
     return f"{context.product}-{address(without_criteria)[:12]}"
 
 
-def log_to_mlflow(context: Context, study: str, cut: str) -> str:
+def log_to_mlflow(context: Context, running: RunningSearch, cut: str) -> str:
     """Make the study's run in MLflow and return its id."""
-    settings, run = context.settings, context.spec.run
+    settings = context.settings
     space = {
         algorithm.name: {name: span.to_json() for name, span in algorithm.space.items()}
         for algorithm in settings.algorithms
     }
     params = {"validation": settings.validation, "seed": settings.seed, "cut": cut, "space": space}
-    tags = {
-        "dag_id": run.dag_id,
-        "run_id": run.run_id,
-        "task_id": run.task_id,
-        "mlops.metric": context.settings.metric.name,
-    }
-    return mlflow_of(context, study).open(params, tags, context.inputs.training_set)
+    task = context.spec.run.model_dump(include={"dag_id", "run_id", "task_id"})
+    return running.mlflow.open(params, {**task, "mlops.metric": settings.metric.name}, context.inputs.training_set)

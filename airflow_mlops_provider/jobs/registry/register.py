@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from airflow_mlops_provider.backends.tracking.mlflow.client import MlflowBackend
-from airflow_mlops_provider.backends.tracking.mlflow.mirror import Mirror
-from airflow_mlops_provider.jobs.registry import standing
 from airflow_mlops_provider.jobs.registry.evidence import Training, evaluated, trained
+from airflow_mlops_provider.jobs.registry.standing import CheckedLedger
 from airflow_mlops_provider.lifecycle.metrics import Metric
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Report
@@ -16,7 +15,6 @@ from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import job
-from airflow_mlops_provider.storage.ledger import Ledger
 
 
 class Inputs(JobInputs):
@@ -44,8 +42,8 @@ def register(context: Context) -> JobResult:
     model = training.model.model_copy(update={"facts": {**training.model.facts, **retuned(context, training)}})
     mlflow, name = MlflowBackend(context.spec.services.mlflow), context.product
     run_id, training_set = str(model.facts["run_id"]), training.training_set
-    ledger, mirror = Ledger(context.store, name), Mirror(context.spec.services.mlflow, name)
-    entries = standing.entries(context.store, ledger, mirror)
+    ledger = CheckedLedger(context)
+    entries = ledger.trusted()
     mlflow.log_evaluation(run_id, {f"evaluation_{evaluation.metric}": evaluation.challenger.value}, training_set)
     number = mlflow.register(name=name, model=model, run_id=run_id, tags=tags(context, model))
     version = ModelVersion(
@@ -60,8 +58,8 @@ def register(context: Context) -> JobResult:
         evidence = {"model": model.hash}
         ledger.move(version, Status.REGISTERED, reason=f"trained because: {reason}", by=context.by, evidence=evidence)
     else:
-        standing.registered_as(context.store, entries, version)
-    mirror.follow(ledger)
+        ledger.registered_as(entries, version)
+    ledger.mirror.follow(ledger)
     context.log.info("registered %s version %d", name, number)
     return JobResult(facts=version.facts, version=version.version, of=model)
 

@@ -83,7 +83,7 @@ def evaluated(error: float, champion_error: float) -> Evaluation:
         **statistics.bootstrap(PROBLEM, ERROR, label, scores, 0),
         champion_version=1,
         gain=statistics.gain(PROBLEM, ERROR, label, scores["challenger"], scores["champion"], 0),
-        slices=statistics.by_slice(PROBLEM, ERROR, days["weather"], label, scores["challenger"], 100),
+        slices=statistics.by_slice(PROBLEM, ERROR, days["weather"], label, scores["challenger"], 100)[0],
     )
 
 
@@ -95,8 +95,9 @@ def test_its_numbers_are_those_of_its_own_metric() -> None:
     assert better.gain.value == pytest.approx(better.champion.value - better.challenger.value)  # type: ignore[union-attr]
     assert set(better.slices) == {"rain", "sun"}
     same = statistics.by_slice(PROBLEM, ERROR, ["a"] * 3, [5.0] * 3, [4.0] * 3, min_rows=3)
-    assert same == {"a": {"rows": 3, "value": 1.0}}
-    assert statistics.left_out(PROBLEM, ["a"] * 2, [5.0] * 2, min_rows=3) == {"fewer than 3 rows": {"a": 2}}
+    assert same == ({"a": {"rows": 3, "value": 1.0}}, {})
+    few = statistics.by_slice(PROBLEM, ERROR, ["a"] * 2, [5.0] * 2, [4.0] * 2, min_rows=3)
+    assert few == ({}, {"fewer than 3 rows": {"a": 2}})
     with pytest.raises(DataValidationError, match="none of 0 rows is there to judge by"):
         statistics.measure(PROBLEM, ERROR, [], [])
 
