@@ -23,11 +23,8 @@ class Settings(JobSettings):
     clean: Annotated[Code, ProductField("data.clean")]
 
 
-Context = JobContext[Inputs, Settings, JobParams]
-
-
 @job(stage=Stage.FEATURES, makes="clean data", packages=TABLES, publishes="clean")
-def clean(context: Context) -> JobResult:
+def clean(context: JobContext[Inputs, Settings, JobParams]) -> JobResult:
     """Write one clean table for each that the rules return."""
     raw = context.inputs.raw
     frames = {source.name: context.read(raw, source.name) for source in context.settings.sources}

@@ -24,11 +24,8 @@ class Settings(JobSettings):
     sources: Annotated[tuple[Source, ...], ProductField("data.sources")]
 
 
-Context = JobContext[JobInputs, Settings, JobParams]
-
-
 @job(stage=Stage.FEATURES, makes="raw data", packages=TABLES, publishes="raw", side_effects=True)
-def extract(context: Context) -> JobResult:
+def extract(context: JobContext[JobInputs, Settings, JobParams]) -> JobResult:
     """Write one table per source, with the declared columns and types; the facts tell each delivery's own hash."""
     from airflow_mlops_provider.backends.tables.csv_files import read_csv
     from airflow_mlops_provider.backends.tables.landing import Landing

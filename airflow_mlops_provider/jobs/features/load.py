@@ -19,11 +19,8 @@ class Settings(JobSettings):
     shape: Shape
 
 
-Context = JobContext[Inputs, Settings, JobParams]
-
-
 @job(stage=Stage.FEATURES, makes="loaded features", packages=FEAST, publishes="loaded", side_effects=True)
-def load(context: Context) -> JobResult:
+def load(context: JobContext[Inputs, Settings, JobParams]) -> JobResult:
     """Replace the interval's offline rows and bring the online store up to its end; facts tell what was left out."""
     import pyarrow.parquet as pq
 

@@ -24,17 +24,12 @@ class Settings(JobSettings):
     scoring: Scoring
 
 
-Context = JobContext[Inputs, Settings, JobParams]
-
-
 @job(stage=Stage.SERVING, makes="predictions", packages=FEAST, publishes="predictions", predicts=True)
-def predict(context: Context) -> JobResult:
+def predict(context: JobContext[Inputs, Settings, JobParams]) -> JobResult:
     """Write ``predictions`` (request columns, ``event_time``, prediction) and ``inputs``, what the model saw."""
-    version: ModelVersion = context.inputs.version
-    features = context.inputs.features
-    store = feature_store(context, context.settings.scoring)
+    version, features, scoring = context.inputs.version, context.inputs.features, context.settings.scoring
+    store = feature_store(context, scoring)
     check_loaded(context, store, [features])
-    scoring = context.settings.scoring
     rows = context.read(features, EXAMPLES)[[*scoring.request, EVENT_TIME]]
     joined = store.historical(rows)
     predictor = Predictor.load(scoring, context.open(version), version)
@@ -44,7 +39,5 @@ def predict(context: Context) -> JobResult:
     context.write(inputs.assign(**{PREDICTION: predictions}), INPUTS)
     mean = {"mean_prediction": float(predictions.mean())} if len(rows) else {}  # of nothing there is no mean
     context.log.info("predicted %d rows with version %d: %s", len(rows), version.version, mean)
-    return JobResult(
-        facts={"rows": len(rows), "version": version.version, "features": features.hash},
-        metrics=mean,
-    )
+    facts = {"rows": len(rows), "version": version.version, "features": features.hash}
+    return JobResult(facts=facts, metrics=mean)

@@ -60,7 +60,7 @@ def train(context: Context) -> JobResult:
     context.log.info("trained in %.1f s", seconds)
     metrics = {"train_seconds": seconds, **kept(finite, getattr(trained, "metrics", {}))}
     facts = kept(plain, dict(getattr(trained, "facts", {})), "facts")
-    run_id = tell_mlflow(context, training_set, {**trainer.settings, "seed": trainer.seed}, metrics, facts)
+    run_id = log_to_mlflow(context, metrics, facts)
     return JobResult(
         facts={"run_id": run_id, "training_set": training_set.to_json(), **({"training": facts} if facts else {})},
         metrics={"train_rows": float(len(frame)), **metrics},
@@ -68,23 +68,17 @@ def train(context: Context) -> JobResult:
     )
 
 
-def tell_mlflow(
-    context: Context,
-    training_set: Dataset,
-    params: dict[str, object],
-    metrics: dict[str, float],
-    facts: dict[str, object],
-) -> str:
+def log_to_mlflow(context: Context, metrics: dict[str, float], facts: dict[str, object]) -> str:
     """Log the training to MLflow and return its run id; a retry finds the same run again."""
-    run = context.spec.run
-    tags = {**facts, "dag_id": run.dag_id, "run_id": run.run_id, "task_id": run.task_id}
+    trainer = context.settings.trainer
+    tags = {**facts, **context.spec.run.model_dump(include={"dag_id", "run_id", "task_id"})}
     return MlflowBackend(context.spec.services.mlflow, f"{context.store.uri}/mlflow").log_training(
         product=context.product,
         address=context.address,
-        params=params,
+        params={**trainer.settings, "seed": trainer.seed},
         metrics=metrics,
-        dataset=training_set,
+        dataset=context.inputs.training_set,
         tags={name: str(value) for name, value in tags.items()},
         model_folder=context.folder,
-        flavor=context.settings.trainer.flavor,
+        flavor=trainer.flavor,
     )

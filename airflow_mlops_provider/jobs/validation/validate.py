@@ -41,18 +41,17 @@ def validate(context: Context) -> JobResult:
     """Write a page and GX's own result for each table that has expectations."""
     from airflow_mlops_provider.backends.validation.great_expectations import validate
 
-    dataset: Dataset = context.inputs.dataset
-    expectations = context.call(context.settings.expectations)
-    verdicts, lost = {}, left_out(context)
+    expectations, file = context.call(context.settings.expectations), context.open(context.inputs.dataset) / LEFT_OUT
+    left_out: dict[str, dict[str, int]] = json.loads(file.read_text()) if file.exists() else {}
+    verdicts = {}
     for name, table in tables(context).items():
-        suite = expectations(name)
-        if suite or name in lost:
-            (context.folder / name).mkdir()
-            found = verdicts[name] = validate(
-                table, suite, f"{context.product}.{name}", context.folder / name, lost.get(name, {})
-            )
-            context.log.info("%s: %s", name, "passed" if found.passed else "; ".join(found.broken))
-            for line in found.warnings:
+        suite, folder = expectations(name), context.folder / name
+        if suite or name in left_out:
+            folder.mkdir()
+            verdict = validate(table, suite, f"{context.product}.{name}", folder, left_out.get(name, {}))
+            verdicts[name] = verdict
+            context.log.info("%s: %s", name, "passed" if verdict.passed else "; ".join(verdict.broken))
+            for line in verdict.warnings:
                 context.log.warning("%s: %s", name, line)
     broken, warnings = (
         tuple(f"{name}: {line}" for name, verdict in verdicts.items() for line in getattr(verdict, kind))
@@ -61,7 +60,7 @@ def validate(context: Context) -> JobResult:
     worst = min(verdicts, key=lambda name: (verdicts[name].passed, not verdicts[name].warnings), default=None)
     return JobResult(
         facts={
-            "dataset": dataset.hash,
+            "dataset": context.inputs.dataset.hash,
             "checked": sum(verdict.checked for verdict in verdicts.values()),
             "warnings": list(warnings),
         },
@@ -77,9 +76,3 @@ def tables(context: Context) -> dict[str, pd.DataFrame]:
     if context.params.what == "training":
         return {"training": context.read(dataset, "train")}
     return {source.name: context.read(dataset, source.name) for source in context.settings.sources}
-
-
-def left_out(context: Context) -> dict[str, dict[str, int]]:
-    """Return how many rows of each source the snapshot left out, by reason."""
-    file = context.open(context.inputs.dataset) / LEFT_OUT
-    return json.loads(file.read_text()) if file.exists() else {}
