@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from airflow_mlops_provider.exceptions import BackendError, IntegrityError, MLOpsError
 from airflow_mlops_provider.jobs.deployment import rollout
 from airflow_mlops_provider.jobs.registry.standing import CheckedLedger
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
-from airflow_mlops_provider.lifecycle.release.registry import (
-    LedgerEntry,
-    Status,
-    live_version,
-    may_serve,
-    newest_ready,
-    status_of,
-)
+from airflow_mlops_provider.lifecycle.release import registry
+from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status
 from airflow_mlops_provider.lifecycle.sections import Scoring, Serving
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings
@@ -73,20 +68,24 @@ class _Truth:
         entries, begun = self._believed()
         if entries is None:
             return
-        self.live = live_version(entries)
-        pending = self._pending(entries, begun)
-        if pending and self._attempt(f"the deployment of version {pending.version}", lambda: self._finish(pending)):
-            self.live = pending
-        waiting = newest_ready(entries)
+        self.live = registry.live_version(entries)
+        if pending := self._pending(entries, begun):
+            with self._attempt(f"the deployment of version {pending.version}"):
+                self._finish(pending)
+        waiting = registry.newest_ready(entries)
         self.waiting = waiting.version if waiting and waiting != self.live else None
-        if live := self.live:
-            self._attempt(f"what serves in place of version {live.version}", lambda: self._serve(live))
+        if self.live:
+            with self._attempt(f"what serves in place of version {self.live.version}"):
+                self._serve(self.live)
         else:
-            self._attempt("what serves though nothing is live", self._serve_nothing)
+            with self._attempt("what serves though nothing is live"):
+                self._serve_nothing()
         if begun is not None:
-            if live:
-                self._attempt("what the ledger calls live", lambda: self._retire_others(live))
-            self._attempt("what MLflow shows", lambda: self.repaired.extend(self.ledger.mirror.follow(self.ledger)))
+            with self._attempt("what the ledger calls live"):
+                others = rollout.retire_others(self.context, self.ledger, self.live) if self.live else []
+                self.repaired.extend(f"version {other.version} was still called live" for other in others)
+            with self._attempt("what MLflow shows"):
+                self.repaired.extend(self.ledger.mirror.follow(self.ledger))
 
     def _believed(self) -> tuple[list[LedgerEntry] | None, int | None]:
         """Return the entries that can be believed, and the version whose deployment MLflow knows to have begun.
@@ -118,8 +117,8 @@ class _Truth:
             wanted = releases.read_desired(self.context.store, self.name)
             if wanted is None or wanted.version != begun:
                 return None
-            version = may_serve(entries, wanted.model)
-            if status_of(entries, version.version) is not Status.PRODUCTION_READY:
+            version = registry.may_serve(entries, wanted.model)
+            if registry.status_of(entries, version.version) is not Status.PRODUCTION_READY:
                 return None
             self.ledger.check_gates(entries, version)
         except MLOpsError as error:
@@ -127,17 +126,18 @@ class _Truth:
             return None
         return version
 
-    def _attempt(self, what: str, repair: Callable[[], None]) -> bool:
+    @contextmanager
+    def _attempt(self, what: str) -> Iterator[None]:
+        """Leave for a person what can't be repaired."""
         try:
-            repair()
+            yield
         except MLOpsError as error:
             self.left.append(f"{what}: {error}")
-            return False
-        return True
 
     def _finish(self, version: ModelVersion) -> None:
         url = rollout.roll(self.context, version, self.live)
         rollout.enter(self.context, version, url)
+        self.live = version
         self.repaired.append(f"finished the deployment of version {version.version}, which was begun and not ended")
 
     def _serve(self, version: ModelVersion) -> None:
@@ -145,10 +145,6 @@ class _Truth:
         if wrong := [line for line in (self._wrong_pointer(version), self._wrong_server(version)) if line]:
             rollout.roll(self.context, version, version)
             self.repaired.extend(wrong)
-
-    def _retire_others(self, live: ModelVersion) -> None:
-        for other in rollout.retire_others(self.context, self.ledger, live):
-            self.repaired.append(f"version {other.version} was still called live")
 
     def _wrong_pointer(self, version: ModelVersion | None) -> str | None:
         """Say what the pointer names in place of a version; None if it names that."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
 
 from airflow_mlops_provider import problems
 from airflow_mlops_provider.backends.models import base as models
@@ -18,10 +21,6 @@ from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSe
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import TABLES, job
 from airflow_mlops_provider.scoring.inputs import model_inputs
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
 
 PAGE = "evaluation.html"
 MOST_NAMED = 20

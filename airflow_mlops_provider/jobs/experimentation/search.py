@@ -95,10 +95,7 @@ def study_name(context: Context) -> str:
 def log_to_mlflow(context: Context, running: RunningSearch, cut: str) -> str:
     """Make the study's run in MLflow and return its id."""
     settings = context.settings
-    space = {
-        algorithm.name: {name: span.to_json() for name, span in algorithm.space.items()}
-        for algorithm in settings.algorithms
-    }
+    space = {algorithm.name: algorithm.to_json()["space"] for algorithm in settings.algorithms}
     params = {"validation": settings.validation, "seed": settings.seed, "cut": cut, "space": space}
     task = context.spec.run.model_dump(include={"dag_id", "run_id", "task_id"})
     return running.mlflow.open(params, {**task, "mlops.metric": settings.metric.name}, context.inputs.training_set)

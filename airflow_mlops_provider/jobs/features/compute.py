@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -22,9 +23,6 @@ from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import TABLES, job
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 class Inputs(JobInputs):
@@ -71,8 +69,6 @@ def gather(context: Context) -> dict[str, pd.DataFrame]:
 
     A table without rows of its own time, such as a fleet list, comes whole with every interval: the newest stands.
     """
-    import pandas as pd
-
     static = {source.name for source in context.settings.sources if source.time is None}
     parts: dict[str, list[pd.DataFrame]] = {}
     for dataset in context.inputs.clean:
@@ -160,8 +156,6 @@ def _select(frame: pd.DataFrame, columns: list[str], what: str) -> pd.DataFrame:
 
 
 def _frame(returned: Any, code: str) -> pd.DataFrame:
-    import pandas as pd
-
     if not isinstance(returned, pd.DataFrame):
         raise ConfigurationError(f"{code} returned {type(returned).__name__}; it must return a DataFrame")
     check_names(returned, code)

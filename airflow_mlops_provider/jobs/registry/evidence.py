@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -16,13 +16,8 @@ from airflow_mlops_provider.storage.ledger import Ledger
 EVALUATION = "evaluation.json"
 
 
-@dataclass(frozen=True)
-class Training:
-    """How a model was made.
-
-    :param model: the model as the record of its training has it.
-    :param training_set: what it was trained on, as that record names it.
-    """
+class Training(NamedTuple):
+    """How a model was made: the model as its training's record has it, and what that record names as training set."""
 
     model: Model
     training_set: Dataset

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 from airflow_mlops_provider.backends.tracking.mlflow.client import MlflowBackend
 from airflow_mlops_provider.jobs.registry.evidence import Training, evaluated, trained
@@ -12,7 +12,7 @@ from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.registry import Status, status_of
 from airflow_mlops_provider.lifecycle.stages import Stage
-from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
+from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import job
 
@@ -23,7 +23,7 @@ class Inputs(JobInputs):
 
 
 class Settings(JobSettings):
-    metric: Annotated[Metric, ProductField("metric")]
+    metric: Metric
 
 
 class Params(JobParams):

@@ -9,14 +9,8 @@ from pathlib import Path
 from airflow_mlops_provider.backends.tracking.mlflow.mirror import Mirror
 from airflow_mlops_provider.exceptions import IntegrityError, MissingRecordError
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
-from airflow_mlops_provider.lifecycle.release.registry import (
-    MOVES,
-    LedgerEntry,
-    Status,
-    check_same,
-    live_version,
-    registered,
-)
+from airflow_mlops_provider.lifecycle.release import registry
+from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status
 from airflow_mlops_provider.runtime.context import AnyContext
 from airflow_mlops_provider.storage.artifacts import content_hash
 from airflow_mlops_provider.storage.layout import key_below
@@ -57,9 +51,9 @@ class CheckedLedger(Ledger):
 
         :raises UnknownNameError, TransitionError: if there is none of that number, or it is another model.
         """
-        version = registered(known, claimed.version)
+        version = registry.registered(known, claimed.version)
         same_place = key_below(self._store, version.uri) == key_below(self._store, claimed.uri)
-        return check_same(version, claimed.model_copy(update={"uri": version.uri}) if same_place else claimed)
+        return registry.check_same(version, claimed.model_copy(update={"uri": version.uri}) if same_place else claimed)
 
     def check_gates(self, known: Sequence[LedgerEntry], version: ModelVersion) -> None:
         """Make sure that the report by which a version became production-ready is there as it was.
@@ -88,9 +82,9 @@ class CheckedLedger(Ledger):
             return None if deploying == number else f"no deployment of version {number} was begun"
         if entry.status in (Status.STAGING, Status.PRODUCTION_READY, Status.REJECTED):
             return self._report_flaw(entry)
-        if entry.status not in MOVES:
+        if entry.status not in registry.MOVES:
             return "this release does not know such a status"
-        return None if live_version(upto) else "no other version is live in its place"
+        return None if registry.live_version(upto) else "no other version is live in its place"
 
     def _report_flaw(self, entry: LedgerEntry) -> str | None:
         """Say why an entry's report can't be trusted: gone, changed, or of another model and other data."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from airflow_mlops_provider.backends.models import base as models
 from airflow_mlops_provider.backends.models.inputs import check_learnable
@@ -14,9 +16,6 @@ from airflow_mlops_provider.lifecycle.trainer import Trainer
 from airflow_mlops_provider.problems.base import PREDICTION, Problem
 from airflow_mlops_provider.runtime.checkpoints import Checkpoints
 from airflow_mlops_provider.runtime.code import load
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 log = logging.getLogger("mlops.train")
 
