@@ -9,9 +9,8 @@ from airflow_mlops_provider.jobs.deployment import rollout
 from airflow_mlops_provider.jobs.registry.standing import CheckedLedger
 from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status, check_move, live_version, status_of
-from airflow_mlops_provider.lifecycle.sections import Scoring, Serving
 from airflow_mlops_provider.lifecycle.stages import Stage
-from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings
+from airflow_mlops_provider.runtime.arguments import JobInputs
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import job
 
@@ -20,18 +19,12 @@ class Inputs(JobInputs):
     version: ModelVersion
 
 
-class Settings(JobSettings):
-    serving: Serving
-    scoring: Scoring
-
-
-class Params(JobParams):
-    port: int | None = None
+class Params(rollout.Params):
     explicit: bool = False
     rollback: bool = False
 
 
-Context = JobContext[Inputs, Settings, Params]
+Context = JobContext[Inputs, rollout.Settings, Params]
 
 
 @job(stage=Stage.DEPLOYMENT, makes="deployment", result=ModelVersion, side_effects=True)

@@ -11,26 +11,15 @@ from airflow_mlops_provider.jobs.registry.standing import CheckedLedger
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release import registry
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status
-from airflow_mlops_provider.lifecycle.sections import Scoring, Serving
 from airflow_mlops_provider.lifecycle.stages import Stage
-from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings
+from airflow_mlops_provider.runtime.arguments import JobInputs
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import job
 from airflow_mlops_provider.serving import releases
 from airflow_mlops_provider.serving.process import launcher
 from airflow_mlops_provider.serving.process.client import server_state
 
-
-class Settings(JobSettings):
-    serving: Serving
-    scoring: Scoring
-
-
-class Params(JobParams):
-    port: int | None = None
-
-
-Context = JobContext[JobInputs, Settings, Params]
+Context = JobContext[JobInputs, rollout.Settings, rollout.Params]
 
 
 @job(stage=Stage.DEPLOYMENT, makes="deployment", result=Report, side_effects=True)

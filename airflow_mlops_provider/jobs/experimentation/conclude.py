@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
 from airflow_mlops_provider.jobs.experimentation.search_page import SearchSummary, comparison, search_page
-from airflow_mlops_provider.jobs.experimentation.study import RunningSearch
-from airflow_mlops_provider.lifecycle.metrics import Metric
+from airflow_mlops_provider.jobs.experimentation.study import RunningSearch, SearchSettings, StudyParams
 from airflow_mlops_provider.lifecycle.references import Dataset, Report
 from airflow_mlops_provider.lifecycle.search.conclusion import Conclusion
 from airflow_mlops_provider.lifecycle.search.conclusion import conclude as concluded
-from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Criteria, algorithm_of
+from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, algorithm_of
 from airflow_mlops_provider.lifecycle.search.trials import Trial
 from airflow_mlops_provider.lifecycle.stages import Stage
-from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
+from airflow_mlops_provider.runtime.arguments import JobInputs
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import job
 
@@ -26,19 +25,11 @@ class Inputs(JobInputs):
     split: Dataset
 
 
-class Settings(JobSettings):
-    metric: Annotated[Metric, ProductField("metric")]
-    algorithms: Annotated[tuple[Algorithm, ...], ProductField("search.algorithms")]
-    seed: Annotated[int, ProductField("search.seed")]
-
-
-class Params(JobParams):
-    study: str
-    criteria: Criteria
+class Params(StudyParams):
     needs_data_change: str | None = None
 
 
-Context = JobContext[Inputs, Settings, Params]
+Context = JobContext[Inputs, SearchSettings, Params]
 
 
 @job(stage=Stage.EXPERIMENTATION, makes="search", result=Report, services=("search",), side_effects=True)

@@ -7,16 +7,16 @@ from typing import Annotated
 from airflow_mlops_provider import problems
 from airflow_mlops_provider.backends.extras import available
 from airflow_mlops_provider.jobs.experimentation.holdout import measure, split
-from airflow_mlops_provider.jobs.experimentation.study import TRAIN, VALIDATE, OpenedSearch, RunningSearch, code_of
-from airflow_mlops_provider.lifecycle.metrics import Metric
+from airflow_mlops_provider.jobs.experimentation.study import OpenedSearch, RunningSearch, SearchSettings, code_of
+from airflow_mlops_provider.jobs.tables import TRAIN, VALIDATE
 from airflow_mlops_provider.lifecycle.references import Dataset
-from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Criteria, Pruning, incumbent
+from airflow_mlops_provider.lifecycle.search.declaration import Criteria, Pruning, incumbent
 from airflow_mlops_provider.lifecycle.sections import Scoring
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME, Column
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.lifecycle.trainer import Trainer
 from airflow_mlops_provider.runtime.address import address
-from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
+from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import TABLES, job
 
@@ -25,13 +25,10 @@ class Inputs(JobInputs):
     training_set: Dataset
 
 
-class Settings(JobSettings):
+class Settings(SearchSettings):
     scoring: Scoring
     trainer: Annotated[Trainer, ProductField("training.trainer")]
-    metric: Annotated[Metric, ProductField("metric")]
     baseline: Annotated[Column | None, ProductField("evaluation.baseline")]
-    algorithms: Annotated[tuple[Algorithm, ...], ProductField("search.algorithms")]
-    seed: Annotated[int, ProductField("search.seed")]
     validation: Annotated[float, ProductField("search.validation")]
     pruning: Annotated[Pruning | None, ProductField("search.pruning")]
 

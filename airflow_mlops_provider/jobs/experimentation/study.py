@@ -4,20 +4,36 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import cached_property
+from typing import Annotated
 
 from airflow_mlops_provider.backends.tracking.mlflow.search import MlflowSearch
 from airflow_mlops_provider.exceptions import ConfigurationError, ConflictError
 from airflow_mlops_provider.lifecycle.code import named_code
 from airflow_mlops_provider.lifecycle.frozen import Frozen, digest
+from airflow_mlops_provider.lifecycle.metrics import Metric
 from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Criteria, algorithm_of
 from airflow_mlops_provider.lifecycle.search.trials import Stop, stop
 from airflow_mlops_provider.runtime import code
+from airflow_mlops_provider.runtime.arguments import JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import AnyContext
 from airflow_mlops_provider.storage.intervals import Store
 from airflow_mlops_provider.storage.layout import product_key
 from airflow_mlops_provider.storage.record_files import read_record
 
-TRAIN, VALIDATE = "train", "validate"
+
+class SearchSettings(JobSettings):
+    """What every job of a search takes of a product."""
+
+    metric: Metric
+    algorithms: Annotated[tuple[Algorithm, ...], ProductField("search.algorithms")]
+    seed: Annotated[int, ProductField("search.seed")]
+
+
+class StudyParams(JobParams):
+    """What every job on a study is given of a run."""
+
+    study: str
+    criteria: Criteria
 
 
 class OpenedSearch(Frozen):
@@ -53,7 +69,7 @@ class StopRecord(Frozen):
 class RunningSearch:
     """A search, as its jobs see it: its study in the database, and its run in MLflow.
 
-    :param context: a job's whose settings have ``metric`` and ``algorithms``, and whose params have ``criteria``.
+    :param context: a job's whose settings are :class:`SearchSettings`, and whose params have ``criteria``.
     :param name: the study's.
     :raises ConfigurationError: if the job was not given the database.
     """

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 from airflow_mlops_provider.jobs.experimentation.holdout import Split
-from airflow_mlops_provider.jobs.experimentation.study import TRAIN, VALIDATE, RunningSearch
+from airflow_mlops_provider.jobs.experimentation.study import RunningSearch, SearchSettings, StudyParams
 from airflow_mlops_provider.jobs.experimentation.trial_runner import Pruned, run_trial
-from airflow_mlops_provider.lifecycle.metrics import Metric
+from airflow_mlops_provider.jobs.tables import TRAIN, VALIDATE
 from airflow_mlops_provider.lifecycle.references import Dataset, Report
-from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Criteria, Pruning, algorithm_of
+from airflow_mlops_provider.lifecycle.search.declaration import Pruning, algorithm_of
 from airflow_mlops_provider.lifecycle.sections import Scoring
 from airflow_mlops_provider.lifecycle.stages import Stage
-from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
+from airflow_mlops_provider.runtime.arguments import JobInputs, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import TABLES, job
 
@@ -21,18 +21,13 @@ class Inputs(JobInputs):
     split: Dataset
 
 
-class Settings(JobSettings):
+class Settings(SearchSettings):
     scoring: Scoring
-    metric: Annotated[Metric, ProductField("metric")]
-    algorithms: Annotated[tuple[Algorithm, ...], ProductField("search.algorithms")]
-    seed: Annotated[int, ProductField("search.seed")]
     pruning: Annotated[Pruning | None, ProductField("search.pruning")]
 
 
-class Params(JobParams):
+class Params(StudyParams):
     slot: int
-    study: str
-    criteria: Criteria
 
 
 Context = JobContext[Inputs, Settings, Params]
