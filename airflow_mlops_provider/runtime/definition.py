@@ -22,6 +22,7 @@ from airflow_mlops_provider.runtime.context import InputsT, JobContext, JobResul
 #: The distributions whose versions decide what many jobs make.
 TABLES = ("pandas", "pyarrow")
 FEAST = ("feast", "duckdb", *TABLES)
+OPTUNA = ("optuna", "numpy", *TABLES)
 
 
 @dataclass(frozen=True)

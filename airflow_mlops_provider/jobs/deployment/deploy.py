@@ -48,7 +48,7 @@ def deploy(context: Context) -> JobResult:
             return _result(live, Status.LIVE, "")
         _prepare(context, ledger, entries, version)
         url = rollout.roll(context, version, live)
-        entry = rollout.enter(context, version, url)
+        entry = rollout.enter(context, ledger, version, url)
         context.log.info("version %d is live at %s", version.version, url)
         return _result(version, entry.status, url, **_show(context, ledger))
 

@@ -125,7 +125,7 @@ class _Truth:
 
     def _finish(self, version: ModelVersion) -> None:
         url = rollout.roll(self.context, version, self.live)
-        rollout.enter(self.context, version, url)
+        rollout.enter(self.context, self.ledger, version, url)
         self.live = version
         self.repaired.append(f"finished the deployment of version {version.version}, which was begun and not ended")
 

@@ -60,9 +60,8 @@ def roll(context: Context, version: ModelVersion, before: ModelVersion | None) -
     return url
 
 
-def enter(context: Context, version: ModelVersion, url: str) -> LedgerEntry:
+def enter(context: Context, ledger: Ledger, version: ModelVersion, url: str) -> LedgerEntry:
     """Enter that a version is live, and retire whatever else the ledger still calls so."""
-    ledger = Ledger(context.store, version.name)
     entry = ledger.move(version, Status.LIVE, reason=f"{url} answers with it", by=context.by, evidence={"url": url})
     retire_others(context, ledger, version)
     return entry

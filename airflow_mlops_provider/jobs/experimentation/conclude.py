@@ -46,19 +46,13 @@ def conclude(context: Context) -> JobResult:
     running.decide()
     running.study.note("stopped", {"kind": conclusion.kind, "reason": conclusion.stopped})
     facts = facts_of(context, running, conclusion)
-    best = {metric.name: facts["best"]["value"]} if facts["best"] else {}
     log_to_mlflow(context, running, facts)
     context.log.info("%s stopped: %s", running.study.name, conclusion.stopped)
     for line in conclusion.broken:
         context.log.warning("nothing to export: %s", line)
-    return JobResult(
-        facts=facts,
-        metrics={"trials": float(conclusion.ended), **best},
-        passed=not conclusion.broken,
-        broken=conclusion.broken,
-        page=PAGE,
-        seed=context.settings.seed,
-    )
+    best = {metric.name: facts["best"]["value"]} if facts["best"] else {}
+    metrics, broken, seed = {"trials": float(conclusion.ended), **best}, conclusion.broken, context.settings.seed
+    return JobResult(facts=facts, metrics=metrics, passed=not broken, broken=broken, page=PAGE, seed=seed)
 
 
 def facts_of(context: Context, running: RunningSearch, conclusion: Conclusion) -> dict[str, Any]:

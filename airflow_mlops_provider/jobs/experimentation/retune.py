@@ -25,7 +25,7 @@ from airflow_mlops_provider.lifecycle.trainer import Trainer
 from airflow_mlops_provider.render.parts import report, table
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
-from airflow_mlops_provider.runtime.definition import TABLES, job
+from airflow_mlops_provider.runtime.definition import OPTUNA, job
 
 TRIES, PAGE = "tries.json", "retuning.html"
 #: What the job that evaluates takes of the product.
@@ -53,7 +53,7 @@ class Settings(JobSettings):
 Context = JobContext[Inputs, Settings, JobParams]
 
 
-@job(stage=Stage.EVALUATION, makes="retuning", result=Report, packages=("numpy", "optuna", *TABLES), predicts=True)
+@job(stage=Stage.EVALUATION, makes="retuning", result=Report, packages=OPTUNA, predicts=True)
 def retune(context: Context) -> JobResult:
     """Write ``tries.json`` and a page; the report passes if other settings are better than the fixed ones.
 

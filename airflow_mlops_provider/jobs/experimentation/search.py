@@ -18,7 +18,7 @@ from airflow_mlops_provider.lifecycle.trainer import Trainer
 from airflow_mlops_provider.runtime.address import address
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
-from airflow_mlops_provider.runtime.definition import TABLES, job
+from airflow_mlops_provider.runtime.definition import OPTUNA, job
 
 
 class Inputs(JobInputs):
@@ -40,13 +40,7 @@ class Params(JobParams):
 Context = JobContext[Inputs, Settings, Params]
 
 
-@job(
-    stage=Stage.EXPERIMENTATION,
-    makes="split",
-    packages=("optuna", "numpy", *TABLES),
-    services=("search",),
-    side_effects=True,
-)
+@job(stage=Stage.EXPERIMENTATION, makes="split", packages=OPTUNA, services=("search",), side_effects=True)
 def search(context: Context) -> JobResult:
     """Write ``train`` and ``validate``, rows of the training part alone: the evaluation window is not looked at.
 

@@ -14,7 +14,7 @@ from airflow_mlops_provider.lifecycle.sections import Scoring
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.runtime.arguments import JobInputs, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
-from airflow_mlops_provider.runtime.definition import TABLES, job
+from airflow_mlops_provider.runtime.definition import OPTUNA, job
 
 
 class Inputs(JobInputs):
@@ -33,14 +33,7 @@ class Params(StudyParams):
 Context = JobContext[Inputs, Settings, Params]
 
 
-@job(
-    stage=Stage.EXPERIMENTATION,
-    makes="trial",
-    result=Report,
-    packages=("optuna", "numpy", *TABLES),
-    services=("search",),
-    predicts=True,
-)
+@job(stage=Stage.EXPERIMENTATION, makes="trial", result=Report, packages=OPTUNA, services=("search",), predicts=True)
 def trial(context: Context) -> JobResult:
     """Write ``trial.json``. A trial that has ended is not trained again; none begins once the search has stopped."""
     slot, running = context.params.slot, RunningSearch(context, context.params.study)

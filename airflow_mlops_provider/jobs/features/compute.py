@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 import pandas as pd
@@ -103,10 +103,10 @@ def _typed(context: Context, returned: Any, view: View) -> pa.Table:
     code, what, by = context.settings.compute, f"view {view.name!r}", [*view.keys, EVENT_TIME]
     types: dict[str, DataType] = {key: context.settings.shape.request[key] for key in view.keys}
     types |= {EVENT_TIME: "timestamp", **view.features}
-    frame = _frame(returned, f"{code}, {what},")
+    frame = _frame(returned, f"{code}, {what},", types, what)
     if strays := sorted(set(frame.columns) - types.keys()):
         raise UnknownNameError(f"feature from {code} in {what}", ", ".join(strays), types)
-    return typed_table(_select(frame, list(types), what), types, what, by, needed=by, exact=view.features)
+    return typed_table(frame, types, what, by, needed=by, exact=view.features)
 
 
 def shaped(table: pa.Table, view: View, context: Context) -> pa.Table:
@@ -130,10 +130,10 @@ def labelled_examples(context: Context, tables: Tables) -> pa.Table:
     """
     settings, label = context.settings, context.settings.shape.label
     problem = problems.find(settings.shape.problem)
-    frame = _frame(context.call(settings.examples)(tables, context.interval), settings.examples)
     types: dict[str, DataType] = {**settings.shape.request, EVENT_TIME: "timestamp"}
     types |= {label.column: problem.label_type, label.known_at: "timestamp"}
-    frame = _select(frame, list(types), EXAMPLES).reset_index(drop=True)
+    returned = context.call(settings.examples)(tables, context.interval)
+    frame = _frame(returned, settings.examples, types, EXAMPLES).reset_index(drop=True)
     frame[label.column] = problem.labels(frame[label.column])
     # A whole number or a truth value is given with each request, so that here it may not be missing either.
     needed = [EVENT_TIME, *(name for name, kind in settings.shape.request.items() if kind in {"int64", "bool"})]
@@ -149,14 +149,11 @@ def _comparable(views: Mapping[str, pa.Table]) -> Tables:
     return frames
 
 
-def _select(frame: pd.DataFrame, columns: list[str], what: str) -> pd.DataFrame:
-    if missing := [column for column in columns if column not in frame.columns]:
-        raise UnknownNameError(f"column of {what}", ", ".join(missing), frame.columns)
-    return frame[columns]
-
-
-def _frame(returned: Any, code: str) -> pd.DataFrame:
+def _frame(returned: Any, code: str, columns: Iterable[str], what: str) -> pd.DataFrame:
+    """Return what a user's function returned, if it is a frame that has some columns."""
     if not isinstance(returned, pd.DataFrame):
         raise ConfigurationError(f"{code} returned {type(returned).__name__}; it must return a DataFrame")
     check_names(returned, code)
+    if missing := [column for column in columns if column not in returned.columns]:
+        raise UnknownNameError(f"column of {what}", ", ".join(missing), returned.columns)
     return returned

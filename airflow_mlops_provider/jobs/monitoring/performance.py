@@ -63,16 +63,9 @@ def performance(context: Context) -> JobResult:
     page = performance_page(context.product, metric.name, str(context.interval), figures)
     (context.folder / PAGE).write_text(page, "utf-8")
     context.log.info("%s on %d arrived labels: %s", metric.name, len(arrived), estimate)
-    value = estimate.value if estimate else None
-    crossed = crossed_by_metric(value, settings.min_metric, metric)
-    return JobResult(
-        facts=figures,
-        metrics={metric.name: value} if value is not None else {},
-        passed=not crossed,
-        broken=crossed,
-        page=PAGE,
-        seed=settings.seed,
-    )
+    crossed = crossed_by_metric(estimate.value if estimate else None, settings.min_metric, metric)
+    metrics, seed = {metric.name: estimate.value} if estimate else {}, settings.seed
+    return JobResult(facts=figures, metrics=metrics, passed=not crossed, broken=crossed, page=PAGE, seed=seed)
 
 
 def with_truth(context: Context) -> pd.DataFrame:

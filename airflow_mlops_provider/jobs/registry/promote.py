@@ -43,7 +43,7 @@ def promote(context: Context) -> JobResult:
         there is no record of its making.
     :raises IntegrityError: if a report, or what it is of, is not what was recorded.
     """
-    version: ModelVersion = context.inputs.version
+    version = context.inputs.version
     training = evidence.trained(context, version)
     validation = evidence.validated(context, context.inputs.validation, training)
     evaluation = evidence.evaluated(context, context.inputs.evaluation, training)
@@ -55,11 +55,8 @@ def promote(context: Context) -> JobResult:
         decide(context, ledger, version, validation, evaluation)
     ledger.mirror.follow(ledger)
     last = last_entries(ledger.entries())[version.version]
-    return JobResult(
-        facts={**version.facts, "status": last.status.value, "reason": last.reason},
-        version=version.version,
-        of=version,
-    )
+    facts = {**version.facts, "status": last.status.value, "reason": last.reason}
+    return JobResult(facts=facts, version=version.version, of=version)
 
 
 def decide(

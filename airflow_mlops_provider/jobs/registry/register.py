@@ -46,13 +46,8 @@ def register(context: Context) -> JobResult:
     entries = ledger.trusted()
     mlflow.log_evaluation(run_id, {f"evaluation_{evaluation.metric}": evaluation.challenger.value}, training_set)
     number = mlflow.register(name=name, model=model, run_id=run_id, tags=tags(context, model))
-    version = ModelVersion(
-        name=name,
-        version=number,
-        uri=model.uri,
-        hash=model.hash,
-        facts={**model.facts, "as_of": evaluation.window, "cause": context.params.cause},
-    )
+    facts = {**model.facts, "as_of": evaluation.window, "cause": context.params.cause}
+    version = ModelVersion(name=name, version=number, uri=model.uri, hash=model.hash, facts=facts)
     reason = context.params.reason or "a training run asked for it"
     if status_of(entries, number) is None:
         evidence = {"model": model.hash}
@@ -61,7 +56,7 @@ def register(context: Context) -> JobResult:
         ledger.registered_as(entries, version)
     ledger.mirror.follow(ledger)
     context.log.info("registered %s version %d", name, number)
-    return JobResult(facts=version.facts, version=version.version, of=model)
+    return JobResult(facts=facts, version=number, of=model)
 
 
 def retuned(context: Context, training: Training) -> dict[str, Any]:

@@ -46,7 +46,11 @@ def fit(
     log.info("training on %d rows, %d inputs, settings %s", *features.shape, trainer.settings)
     check_learnable(features, PREDICTION)
     label = problem.learnable(label, "the rows to learn from")
-    features = _prepared(features, trainer.flavor)
+    prepared = models.prepared(features, trainer.flavor)
+    renamed = {old: new for old, new in zip(features.columns, prepared.columns, strict=True) if old != new}
+    if renamed:
+        log.info("the trainer is given some inputs under other names, which its library takes: %s", renamed)
+    features = prepared.copy(deep=False)  # what a trainer does to its columns is not done to the model's inputs
     if "validation" in further:
         further["validation"] = (models.prepared(further["validation"][0], trainer.flavor), further["validation"][1])
     takes = inspect.signature(function).parameters
@@ -61,12 +65,3 @@ def fit(
                 f"{trainer.code} failed in {trainer.flavor}: {error}; settings were {trainer.settings}"
             ) from error
         raise
-
-
-def _prepared(features: pd.DataFrame, flavor: str) -> pd.DataFrame:
-    """Return the inputs under names that the flavor's library takes, and log those that it does not."""
-    prepared = models.prepared(features, flavor)
-    renamed = {old: new for old, new in zip(features.columns, prepared.columns, strict=True) if old != new}
-    if renamed:
-        log.info("the trainer is given some inputs under other names, which its library takes: %s", renamed)
-    return prepared.copy(deep=False)  # what a trainer does to the frame's columns is not done to the model's inputs

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 from airflow_mlops_provider.jobs.tables import LEFT_OUT
 from airflow_mlops_provider.lifecycle.code import Code
 from airflow_mlops_provider.lifecycle.references import Dataset, Report
-from airflow_mlops_provider.lifecycle.sections import Shape
 from airflow_mlops_provider.lifecycle.source import Source
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
@@ -25,7 +24,6 @@ class Inputs(JobInputs):
 
 class Settings(JobSettings):
     sources: Annotated[tuple[Source, ...], ProductField("data.sources")]
-    shape: Shape
     expectations: Annotated[Code, ProductField("data.expectations")]
 
 
@@ -58,16 +56,10 @@ def validate(context: Context) -> JobResult:
         for kind in ("broken", "warnings")
     )
     worst = min(verdicts, key=lambda name: (verdicts[name].passed, not verdicts[name].warnings), default=None)
-    return JobResult(
-        facts={
-            "dataset": context.inputs.dataset.hash,
-            "checked": sum(verdict.checked for verdict in verdicts.values()),
-            "warnings": list(warnings),
-        },
-        passed=not broken,
-        broken=broken,
-        page=f"{worst}/{verdicts[worst].page}" if worst else None,
-    )
+    checked = sum(verdict.checked for verdict in verdicts.values())
+    facts = {"dataset": context.inputs.dataset.hash, "checked": checked, "warnings": list(warnings)}
+    page = f"{worst}/{verdicts[worst].page}" if worst else None
+    return JobResult(facts=facts, passed=not broken, broken=broken, page=page)
 
 
 def tables(context: Context) -> dict[str, pd.DataFrame]:
