@@ -99,14 +99,14 @@ def start(context: Context) -> str:
 
 def address(context: Context) -> str:
     """Return where the product's model server is, running or not."""
-    serving = context.settings.serving
-    local = client.url_of(serving.host, context.params.port or serving.port)
-    return context.spec.services.model_server or local
+    serving, remote = context.settings.serving, context.spec.services.model_server
+    return remote or client.url_of(serving.host, context.params.port or serving.port)
 
 
 def serving_code(scoring: Scoring) -> str:
     """Return the fingerprint of the code that makes model inputs: the server has to run the same."""
     job = find_job("predict")
-    settings, nowhere = {"scoring": scoring.to_json()}, Services(landing="", mlflow="")
+    settings = {"scoring": scoring.to_json()}
+    nowhere = Services(landing="", mlflow="")
     spec = JobSpec(job=job.name, product=scoring.name, settings=settings, root="", services=nowhere)
     return digest(code_hashes(spec, job))

@@ -51,7 +51,8 @@ def conclude(context: Context) -> JobResult:
     for line in conclusion.broken:
         context.log.warning("nothing to export: %s", line)
     best = {metric.name: facts["best"]["value"]} if facts["best"] else {}
-    metrics, broken, seed = {"trials": float(conclusion.ended), **best}, conclusion.broken, context.settings.seed
+    metrics = {"trials": float(conclusion.ended), **best}
+    broken, seed = conclusion.broken, context.settings.seed
     return JobResult(facts=facts, metrics=metrics, passed=not broken, broken=broken, page=PAGE, seed=seed)
 
 

@@ -57,7 +57,8 @@ def search(context: Context) -> JobResult:
     for name, why in left_out.items():
         context.log.warning("algorithm %s is left out: %s", name, why)
     cut = str(validate[EVENT_TIME].iloc[0])
-    current, running = incumbent(algorithms, settings.trainer), RunningSearch(context, study_name(context))
+    current = incumbent(algorithms, settings.trainer)
+    running = RunningSearch(context, study_name(context))
     naive = problem.baseline(train, validate, label.column, settings.baseline)
     opened = OpenedSearch(
         study=running.study.name,

@@ -68,10 +68,8 @@ def attempt(context: Context, running: RunningSearch, slot: int) -> JobResult:
     context.log.info("trial %d is %s: %s", slot, trial.state, trial.reason or trial.value)
     running.mlflow.end(trial, run_id, metric)
     (context.folder / "trial.json").write_text(trial.model_dump_json(indent=1))
-    return JobResult(
-        facts={**trial.to_json(), "study": study.name, "mlflow_run": run_id},
-        metrics={metric: trial.value} if trial.value is not None else {},
-        passed=trial.state != "failed",
-        broken=(trial.reason,) if trial.state == "failed" and trial.reason else (),
-        seed=trainer.seed,
-    )
+    failed = trial.state == "failed"
+    facts = {**trial.to_json(), "study": study.name, "mlflow_run": run_id}
+    metrics = {metric: trial.value} if trial.value is not None else {}
+    broken = (trial.reason,) if failed and trial.reason else ()
+    return JobResult(facts=facts, metrics=metrics, passed=not failed, broken=broken, seed=trainer.seed)

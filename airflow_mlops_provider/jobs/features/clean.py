@@ -26,8 +26,7 @@ class Settings(JobSettings):
 @job(stage=Stage.FEATURES, makes="clean data", packages=TABLES, publishes="clean")
 def clean(context: JobContext[Inputs, Settings, JobParams]) -> JobResult:
     """Write one clean table for each that the rules return."""
-    raw = context.inputs.raw
-    frames = {source.name: context.read(raw, source.name) for source in context.settings.sources}
+    frames = {source.name: context.read(context.inputs.raw, source.name) for source in context.settings.sources}
     before = {name: len(frame) for name, frame in frames.items()}  # rules may change what they are given
     tables = context.call(context.settings.clean)(frames, context.interval)
     for name, table in tables.items():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from airflow_mlops_provider.exceptions import SourceDataError
 from airflow_mlops_provider.jobs.tables import LEFT_OUT
+from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.source import Source
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
@@ -16,8 +17,6 @@ from airflow_mlops_provider.runtime.definition import TABLES, job
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from airflow_mlops_provider.lifecycle.interval import Interval
 
 
 class Settings(JobSettings):
@@ -34,9 +33,8 @@ def extract(context: JobContext[JobInputs, Settings, JobParams]) -> JobResult:
     rows, files, left_out = {}, {}, {}
     for source in context.settings.sources:
         key = source.delivery(context.interval)
-        where = f"{landing.uri}/{key}"
         delivered = landing.read(key, source.settle_seconds)
-        frame = read_csv(delivered, where, source)
+        frame = read_csv(delivered, f"{landing.uri}/{key}", source)
         kept, reasons = within(frame, source, context.interval)
         context.write(kept, source.name)
         rows[source.name], files[key] = len(kept), hashlib.sha256(delivered).hexdigest()

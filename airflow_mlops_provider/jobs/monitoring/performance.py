@@ -64,8 +64,8 @@ def performance(context: Context) -> JobResult:
     (context.folder / PAGE).write_text(page, "utf-8")
     context.log.info("%s on %d arrived labels: %s", metric.name, len(arrived), estimate)
     crossed = crossed_by_metric(estimate.value if estimate else None, settings.min_metric, metric)
-    metrics, seed = {metric.name: estimate.value} if estimate else {}, settings.seed
-    return JobResult(facts=figures, metrics=metrics, passed=not crossed, broken=crossed, page=PAGE, seed=seed)
+    metrics = {metric.name: estimate.value} if estimate else {}
+    return JobResult(facts=figures, metrics=metrics, passed=not crossed, broken=crossed, page=PAGE, seed=settings.seed)
 
 
 def with_truth(context: Context) -> pd.DataFrame:

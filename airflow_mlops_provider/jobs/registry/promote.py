@@ -18,8 +18,6 @@ from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSe
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import job
 
-UNDECIDED = {Status.REGISTERED, Status.STAGING}
-
 
 class Inputs(JobInputs):
     version: ModelVersion
@@ -50,7 +48,7 @@ def promote(context: Context) -> JobResult:
     ledger = CheckedLedger(context)
     entries = ledger.trusted()
     # Taken once: a retry, or a rerun that trained the same model again, keeps the decision.
-    if status_of(entries, version.version) in UNDECIDED:
+    if status_of(entries, version.version) in (Status.REGISTERED, Status.STAGING):
         check_current(entries, version, evaluation)
         decide(context, ledger, version, validation, evaluation)
     ledger.mirror.follow(ledger)

@@ -8,7 +8,6 @@ from airflow_mlops_provider.backends.tracking.mlflow.client import MlflowBackend
 from airflow_mlops_provider.jobs.registry.evidence import Training, evaluated, trained
 from airflow_mlops_provider.jobs.registry.standing import CheckedLedger
 from airflow_mlops_provider.lifecycle.metrics import Metric
-from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.registry import Status, status_of
 from airflow_mlops_provider.lifecycle.stages import Stage
@@ -61,11 +60,11 @@ def register(context: Context) -> JobResult:
 
 def retuned(context: Context, training: Training) -> dict[str, Any]:
     """Return the result of the retuning from which this model comes; nothing if there was none."""
-    reports = [
-        record.result
-        for record in context.records.all(context.product, "retune")
-        if record.result and _trained_on(record) == training.training_set.hash
-    ]
+    reports = []
+    for record in context.records.all(context.product, "retune"):
+        given = record.spec.inputs.get("training_set")
+        if record.result and isinstance(given, Dataset) and given.hash == training.training_set.hash:
+            reports.append(record.result)
     by_model = {(report.facts.get("model") or {}).get("hash"): report for report in reversed(reports)}
     # The one that made this model; else one that found nothing better than it.
     report = by_model.get(training.model.hash) or by_model.get(None)
@@ -73,11 +72,6 @@ def retuned(context: Context, training: Training) -> dict[str, Any]:
         return {}
     facts = {name: value for name, value in report.facts.items() if name not in {"model", "evaluation"}}
     return {"retuning": {**facts, "report": report.uri}}
-
-
-def _trained_on(record: Manifest) -> str | None:
-    given = record.spec.inputs.get("training_set")
-    return given.hash if isinstance(given, Dataset) else None
 
 
 def tags(context: Context, model: Model) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Annotated
 
-from airflow_mlops_provider.jobs.tables import LEFT_OUT
+from airflow_mlops_provider.jobs.tables import LEFT_OUT, TRAIN
 from airflow_mlops_provider.lifecycle.code import Code
 from airflow_mlops_provider.lifecycle.references import Dataset, Report
 from airflow_mlops_provider.lifecycle.source import Source
@@ -39,15 +39,17 @@ def validate(context: Context) -> JobResult:
     """Write a page and GX's own result for each table that has expectations."""
     from airflow_mlops_provider.backends.validation.great_expectations import validate
 
-    expectations, file = context.call(context.settings.expectations), context.open(context.inputs.dataset) / LEFT_OUT
+    expectations = context.call(context.settings.expectations)
+    file = context.open(context.inputs.dataset) / LEFT_OUT
     left_out: dict[str, dict[str, int]] = json.loads(file.read_text()) if file.exists() else {}
     verdicts = {}
     for name, table in tables(context).items():
         suite, folder = expectations(name), context.folder / name
         if suite or name in left_out:
             folder.mkdir()
-            verdict = validate(table, suite, f"{context.product}.{name}", folder, left_out.get(name, {}))
-            verdicts[name] = verdict
+            verdict = verdicts[name] = validate(
+                table, suite, f"{context.product}.{name}", folder, left_out.get(name, {})
+            )
             context.log.info("%s: %s", name, "passed" if verdict.passed else "; ".join(verdict.broken))
             for line in verdict.warnings:
                 context.log.warning("%s: %s", name, line)
@@ -64,7 +66,6 @@ def validate(context: Context) -> JobResult:
 
 def tables(context: Context) -> dict[str, pd.DataFrame]:
     """Return the tables to check, by the name under which the product's expectations know them."""
-    dataset = context.inputs.dataset
     if context.params.what == "training":
-        return {"training": context.read(dataset, "train")}
-    return {source.name: context.read(dataset, source.name) for source in context.settings.sources}
+        return {"training": context.read(context.inputs.dataset, TRAIN)}
+    return {source.name: context.read(context.inputs.dataset, source.name) for source in context.settings.sources}
