@@ -101,9 +101,8 @@ class RunningSearch:
         known, now = self.opened.code, code_of(self.context)
         changed = sorted(module for module in known.keys() | now.keys() if known.get(module) != now.get(module))
         if changed:
-            names = ", ".join(changed)
             raise ConfigurationError(
-                f"{names} changed since this search was opened: its trials can't be compared; start another"
+                f"{', '.join(changed)} changed since this search was opened: its trials can't be compared; start another"
             )
 
     def decide(self) -> Stop | None:

@@ -47,9 +47,8 @@ def validate(context: Context) -> JobResult:
         suite, folder = expectations(name), context.folder / name
         if suite or name in left_out:
             folder.mkdir()
-            verdict = verdicts[name] = validate(
-                table, suite, f"{context.product}.{name}", folder, left_out.get(name, {})
-            )
+            verdicts[name] = validate(table, suite, f"{context.product}.{name}", folder, left_out.get(name, {}))
+            verdict = verdicts[name]
             context.log.info("%s: %s", name, "passed" if verdict.passed else "; ".join(verdict.broken))
             for line in verdict.warnings:
                 context.log.warning("%s: %s", name, line)
