@@ -102,7 +102,7 @@ class RunningSearch:
         changed = sorted(module for module in known.keys() | now.keys() if known.get(module) != now.get(module))
         if changed:
             raise ConfigurationError(
-                f"{', '.join(changed)} changed since this search was opened: its trials can't be compared; start another"
+                f"{', '.join(changed)} changed since this search was opened: its trials can't be compared; open another"
             )
 
     def decide(self) -> Stop | None:
