@@ -7,13 +7,12 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from airflow_mlops_provider.lifecycle.code import Code
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.search.retuning import Retuning
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME, Column
 from airflow_mlops_provider.lifecycle.source import DataType as DataType  # noqa: PLC0414  # declared with a product
 from airflow_mlops_provider.lifecycle.source import Source as Source  # noqa: PLC0414  # declared with a product
-from airflow_mlops_provider.lifecycle.trainer import Name
+from airflow_mlops_provider.lifecycle.trainer import Code, Name
 from airflow_mlops_provider.lifecycle.trainer import Trainer as Trainer  # noqa: PLC0414  # declared with a product
 
 

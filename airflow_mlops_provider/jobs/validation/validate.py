@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from airflow_mlops_provider.jobs.packages import TABLES
 from airflow_mlops_provider.jobs.tables import LEFT_OUT
-from airflow_mlops_provider.lifecycle.code import Code
 from airflow_mlops_provider.lifecycle.references import Dataset, Report
 from airflow_mlops_provider.lifecycle.sections import Shape
 from airflow_mlops_provider.lifecycle.source import Source
 from airflow_mlops_provider.lifecycle.stages import Stage
+from airflow_mlops_provider.lifecycle.trainer import Code
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import job

@@ -12,8 +12,8 @@ import pytest
 from pydantic import ValidationError
 
 from airflow_mlops_provider.exceptions import ConfigurationError
-from airflow_mlops_provider.lifecycle.product import Trainer
 from airflow_mlops_provider.lifecycle.records.spec import Services
+from airflow_mlops_provider.lifecycle.sections import Trainer
 from airflow_mlops_provider.lifecycle.settings import (
     FILE,
     Provenance,

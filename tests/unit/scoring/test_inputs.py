@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from airflow_mlops_provider.lifecycle.product import Scoring
+from airflow_mlops_provider.lifecycle.sections import Scoring
 from airflow_mlops_provider.scoring import inputs
 from airflow_mlops_provider.scoring.inputs import model_inputs
 from tests.factories.serving import StandInFeatures, make_rows

@@ -8,7 +8,7 @@ import pytest
 
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.monitoring.feedback import Plan, plan
-from airflow_mlops_provider.lifecycle.product import Retraining, Windows
+from airflow_mlops_provider.lifecycle.sections import Retraining, Windows
 
 MONTHS = [
     Interval(start=datetime(2013, month, 1, tzinfo=UTC), end=datetime(2013, month + 1, 1, tzinfo=UTC))
