@@ -93,7 +93,7 @@ def _record(context: AnyContext, reference: Reference, job: str) -> Manifest:
 def _champion(context: AnyContext, record: Manifest, evaluation: Evaluation) -> None:
     """Make sure that what a challenger was compared with is the version whose number the evaluation names."""
     number = evaluation.champion_version
-    for given in _references(record, "champion"):
+    for given in record.spec.given("champion"):
         entries = Ledger(context.store, context.product).entries()
         if given.hash not in {entry.version.hash for entry in entries if entry.version.version == number}:
             raise TransitionError(f"the evaluation's champion {given.hash} is not version {number}")
@@ -107,15 +107,10 @@ def _same(record: Manifest, role: str, wanted: Reference) -> None:
 
 
 def _given(record: Manifest, role: str) -> tuple[Reference, ...]:
-    given = _references(record, role)
+    given = record.spec.given(role)
     if len(given) != 1:
         raise TransitionError(f"the record of {record.spec.job} {record.address} names {len(given)} of {role!r}, not 1")
     return given
-
-
-def _references(record: Manifest, role: str) -> tuple[Reference, ...]:
-    given = record.spec.inputs.get(role, ())
-    return given if isinstance(given, tuple) else (given,)
 
 
 def _read(context: AnyContext, report: Report) -> Evaluation:

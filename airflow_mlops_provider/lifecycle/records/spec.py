@@ -104,6 +104,16 @@ class JobSpec(Frozen):
         """The job's name, and that of the folder of its results."""
         return self.job.rpartition(":")[2]
 
+    def given(self, role: str) -> tuple[AnyReference, ...]:
+        """Return the references that a role was given; none for a role without one."""
+        given = self.inputs.get(role, ())
+        return given if isinstance(given, tuple) else (given,)
+
+    @property
+    def references(self) -> tuple[AnyReference, ...]:
+        """The references of all roles."""
+        return tuple(reference for role in self.inputs for reference in self.given(role))
+
     def identity(self) -> dict[str, Any]:
         """Return what decides the result: everything but where it lies, who asked, and where backends are."""
         inputs = {

@@ -100,10 +100,8 @@ def _recorded(records: Records, reference: Reference) -> Manifest | None:
 def needed(manifest: Manifest) -> list[AnyReference]:
     """Return the inputs that a job opened: all but the features that its join never saw."""
     unseen = set(manifest.result.facts.get("not_loaded", ())) if manifest.result else set()
-    given = [
-        one for value in manifest.spec.inputs.values() for one in (value if isinstance(value, tuple) else (value,))
-    ]
-    return [one for one in given if not (isinstance(one, Dataset) and str(one.interval) in unseen)]
+    given = manifest.spec.references
+    return [each for each in given if not (isinstance(each, Dataset) and str(each.interval) in unseen)]
 
 
 def loads(manifest: Manifest) -> list[Dataset]:
