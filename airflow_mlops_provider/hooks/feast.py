@@ -9,7 +9,6 @@ from airflow_mlops_provider.backends import probes
 from airflow_mlops_provider.hooks.base import ServiceHook
 
 PASSWORD_VARIABLE = "MLOPS_ONLINE_STORE_PASSWORD"  # noqa: S105 - the variable's name
-STORES = ("sqlite", "redis")
 
 
 class FeastHook(ServiceHook):
@@ -27,7 +26,7 @@ class FeastHook(ServiceHook):
     def settings(self) -> dict[str, Any]:
         """Return Feast's online store settings; a password is in them by its variable's name."""
         kind = self.extra.get("online_store") or ("redis" if self.connection and self.connection.host else "sqlite")
-        if kind not in STORES:
+        if kind not in ("redis", "sqlite"):
             raise self.error(f"unknown online store {kind!r}; known: redis, sqlite")
         return {"type": kind, **self._options(), **({"connection_string": self._redis()} if kind == "redis" else {})}
 

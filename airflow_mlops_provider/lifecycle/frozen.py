@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
@@ -40,3 +42,17 @@ def canonical(value: Any) -> bytes:
 def digest(value: Any) -> str:
     """Return the SHA-256 of a JSON value's canonical bytes, as 64 hex digits."""
     return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def only_known(what: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """Make sure that all names are known. :raises ValueError: listing those that are not, and those that are."""
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise ValueError(f"unknown {what} {', '.join(map(repr, unknown))}; known: {', '.join(sorted(known))}")
+
+
+def unique(what: str, names: Iterable[str]) -> None:
+    """Make sure that no name comes twice. :raises ValueError: listing those that do."""
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
+    if twice:
+        raise ValueError(f"{what} twice: {', '.join(twice)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import model_validator
 
-from airflow_mlops_provider.lifecycle.frozen import Frozen
+from airflow_mlops_provider.lifecycle.frozen import Frozen, only_known
 from airflow_mlops_provider.lifecycle.metrics import Metric, check_limits, metric_of
 from airflow_mlops_provider.lifecycle.search.declaration import Search
 from airflow_mlops_provider.lifecycle.sections import (
@@ -20,7 +20,6 @@ from airflow_mlops_provider.lifecycle.sections import (
     Serving,
     Shape,
     Training,
-    only_known,
 )
 from airflow_mlops_provider.lifecycle.trainer import Name
 

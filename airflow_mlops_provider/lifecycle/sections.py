@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from pydantic import Field, model_validator
 
-from airflow_mlops_provider.lifecycle.frozen import Frozen
+from airflow_mlops_provider.lifecycle.frozen import Frozen, only_known, unique
 from airflow_mlops_provider.lifecycle.search.retuning import Retuning
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME, Column
 from airflow_mlops_provider.lifecycle.source import DataType as DataType  # noqa: PLC0414  # declared with a product
 from airflow_mlops_provider.lifecycle.source import Source as Source  # noqa: PLC0414  # declared with a product
 from airflow_mlops_provider.lifecycle.trainer import Code, Name
 from airflow_mlops_provider.lifecycle.trainer import Trainer as Trainer  # noqa: PLC0414  # declared with a product
-
-
-def only_known(what: str, names: Any, known: Any) -> None:
-    """Make sure that all names are known. :raises ValueError: listing those that are not, and those that are."""
-    unknown = sorted(set(names) - set(known))
-    if unknown:
-        raise ValueError(f"unknown {what} {', '.join(map(repr, unknown))}; known: {', '.join(sorted(known))}")
-
-
-def unique(what: str, names: list[str]) -> None:
-    """Make sure that no name comes twice. :raises ValueError: listing those that do."""
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"{what} declared twice: {', '.join(twice)}")
 
 
 class Kpi(Frozen):
@@ -196,7 +181,7 @@ class Data(Frozen):
 
     @model_validator(mode="after")
     def _names_differ(self) -> Data:
-        unique("source", [source.name for source in self.sources])
+        unique("source declared", [source.name for source in self.sources])
         return self
 
     def source(self, name: str) -> Source:
@@ -269,8 +254,8 @@ class Features(Frozen):
     @model_validator(mode="after")
     def _views_fit(self) -> Features:
         only_known("view key", {key for view in self.views for key in view.keys}, self.request)
-        unique("view", [view.name for view in self.views])
-        unique("feature", [feature for view in self.views for feature in view.features])
+        unique("view declared", [view.name for view in self.views])
+        unique("feature declared", [feature for view in self.views for feature in view.features])
         return self
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from airflow_mlops_provider.exceptions import UnknownNameError
-from airflow_mlops_provider.lifecycle.frozen import Frozen
+from airflow_mlops_provider.lifecycle.frozen import Frozen, unique
 from airflow_mlops_provider.lifecycle.trainer import Name, Trainer
 
 Plain = str | int | float | bool
@@ -153,10 +153,7 @@ class Search(Criteria):
 
     @model_validator(mode="after")
     def _names_once(self) -> Search:
-        names = [algorithm.name for algorithm in self.algorithms]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"algorithm declared twice: {', '.join(twice)}")
+        unique("algorithm declared", [algorithm.name for algorithm in self.algorithms])
         return self
 
     def criteria(self, **changes: Any) -> Criteria:

@@ -70,7 +70,7 @@ BAD = {
     "a seed beyond all": ('{"code": "a:b", "seed": 2147483648}', "seed: Input should be less than 2147483648"),
     "a seed that is text": ('{"code": "a:b", "seed": "13"}', "seed: Input should be a valid integer"),
     "too great": ('{"code": "a:b", "settings": {"rate": 1e999}}', "setting 'rate' is inf, which is no JSON"),
-    "twice": ('{"code": "a:b", "seed": 1, "seed": 2}', "seed given twice"),
+    "twice": ('{"code": "a:b", "seed": 1, "seed": 2}', "given twice: seed"),
     "half a provenance": ('{"code": "a:b", "provenance": {"study": "s"}}', r"provenance\.trial: Field required"),
 }
 
