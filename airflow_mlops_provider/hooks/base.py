@@ -17,13 +17,10 @@ from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, 
 class ServiceHook(BaseHook):
     """One service of the loop, as an Airflow connection describes it. Nothing is read before it is used.
 
-    A subclass says how the service is configured (:meth:`settings`), how it is tried (:meth:`probe`), and through which
-    environment variables a job gets its credentials.
-
     :param conn_id: the connection. Where the default one is not defined, the embedded default serves; any other must
         be there.
-    :cvar login_variable, password_variable: for user name and password.
-    :cvar token_variable: for a password without a user name, if that is another variable.
+    :cvar login_variable, password_variable: environment variables through which a job gets user name and password.
+    :cvar token_variable: that for a password without a user name, if it is another one.
     """
 
     conn_name_attr = "conn_id"
@@ -48,10 +45,7 @@ class ServiceHook(BaseHook):
         return cls()
 
     def settings(self) -> dict[str, Any]:
-        """Return what a job may know and a manifest may show: addresses, never a secret.
-
-        :raises ConfigurationError: if the connection cannot work as it is filled in.
-        """
+        """Return what a job may know and a manifest may show. :raises ConfigurationError: if that cannot work."""
         return {"url": self.url}
 
     def secrets(self) -> dict[str, str]:
@@ -74,18 +68,12 @@ class ServiceHook(BaseHook):
             return False, str(missing_extra(error) or error)
 
     def probe(self) -> str:
-        """Use the service once, and return what answered.
-
-        :raises BackendError: if it cannot be used.
-        """
+        """Use the service once, and return what answered. :raises BackendError: if it cannot be used."""
         raise NotImplementedError
 
     @cached_property
     def connection(self) -> Connection | None:
-        """The connection; None where the default one is not defined.
-
-        :raises AirflowNotFoundException: if another one is not defined.
-        """
+        """The connection; None where the default one is not defined. For any other that is an error."""
         try:
             return self.get_connection(self.conn_id)
         except AirflowNotFoundException:
@@ -103,10 +91,7 @@ class ServiceHook(BaseHook):
 
     @property
     def url(self) -> str | None:
-        """The connection's address as a URL without credentials; None if it has no host.
-
-        :raises ConfigurationError: if user name or password are part of the host.
-        """
+        """The connection's address as a URL; None if it has no host. One with user name or password is refused."""
         conn = self.connection
         if conn is None or not conn.host:
             return None

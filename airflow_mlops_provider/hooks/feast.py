@@ -42,22 +42,22 @@ class FeastHook(ServiceHook):
         settings = self.settings()
         if settings["type"] == "sqlite":
             return "Feast's SQLite store needs no server"
-        nodes, _, _ = settings["connection_string"].partition(",")
+        nodes, _, options = settings["connection_string"].partition(",")
         host, _, port = nodes.partition(":")
         conn = self.connection
         login, password = (conn.login, conn.password) if conn else (None, None)
-        probes.redis(host, int(port or 6379), login, password, tls="ssl=true" in settings["connection_string"].lower())
+        probes.redis(host, int(port or 6379), login, password, tls="ssl=true" in options.lower())
         return f"Redis answers at {nodes}"
 
     def _redis(self) -> str:
         conn = self.connection
-        given = self.extra.get("connection_string")
-        if given and "password=" in given:
-            raise self.error("put the password in its own field")
-        if not given and not (conn and conn.host):
+        host = f"{conn.host}:{conn.port or 6379}" if conn and conn.host else None
+        given = self.extra.get("connection_string") or host
+        if not given:
             raise self.error("a Redis online store needs a host")
-        parts = [given or f"{conn.host}:{conn.port or 6379}"]  # type: ignore[union-attr]
-        parts += [f"username={conn.login}"] if conn and conn.login else []
+        if "password=" in given:
+            raise self.error("put the password in its own field")
+        parts = [given, *([f"username={conn.login}"] if conn and conn.login else [])]
         # Only the variable's name travels: settings are shown in manifests, the value reaches the job alone.
         parts += [f"password=${{{PASSWORD_VARIABLE}}}"] if conn and conn.password else []
         return ",".join(parts)

@@ -10,6 +10,8 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
+from airflow_mlops_provider.exceptions import UnknownNameError
+
 
 class Frozen(BaseModel):
     """An immutable value that refuses unknown fields, NaN and infinities, and round-trips through JSON."""
@@ -45,10 +47,10 @@ def digest(value: Any) -> str:
 
 
 def only_known(what: str, names: Iterable[str], known: Iterable[str]) -> None:
-    """Make sure that all names are known. :raises ValueError: listing those that are not, and those that are."""
+    """Make sure that all names are known. :raises UnknownNameError: listing those that are not, and those that are."""
     unknown = sorted(set(names) - set(known))
     if unknown:
-        raise ValueError(f"unknown {what} {', '.join(map(repr, unknown))}; known: {', '.join(sorted(known))}")
+        raise UnknownNameError(what, ", ".join(unknown), known)
 
 
 def unique(what: str, names: Iterable[str]) -> None:

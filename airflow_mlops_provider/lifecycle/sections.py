@@ -185,10 +185,7 @@ class Data(Frozen):
         return self
 
     def source(self, name: str) -> Source:
-        """Return the source of that name.
-
-        :raises ValueError: if there is none; the message lists the known names.
-        """
+        """Return the source of that name. :raises UnknownNameError: if there is none; lists the known ones."""
         by_name = {source.name: source for source in self.sources}
         only_known("source", [name], by_name)
         return by_name[name]

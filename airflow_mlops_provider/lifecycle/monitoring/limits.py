@@ -12,10 +12,8 @@ from airflow_mlops_provider.lifecycle.sections import Monitoring
 
 
 class Observation(Frozen):
-    """What monitoring saw of one data interval.
+    """What monitoring saw of one data interval; the figures are as the limits in :class:`Monitoring`.
 
-    :param drift_share: share of model inputs that drifted, 0 to 1.
-    :param prediction_drift: normed Wasserstein distance of the predictions.
     :param metric: the metric on labels that have arrived; None while there are too few.
     """
 
@@ -29,8 +27,8 @@ class Observation(Frozen):
     @classmethod
     def of(cls, interval: Interval, drift: Report, performance: Report | None) -> Observation:
         """Return what the reports on an interval say, with links to them."""
-        reports = {"drift": drift, **({"performance": performance} if performance else {})}
-        pages = {name: f"{report.uri}/{report.page}" for name, report in reports.items()}
+        reports = {"drift": drift, "performance": performance}
+        pages = {name: f"{report.uri}/{report.page}" for name, report in reports.items() if report}
         metric = performance.facts["metric"] if performance else None
         return cls(
             interval=interval,
@@ -43,9 +41,8 @@ class Observation(Frozen):
 
 
 class Judgement(Frozen):
-    """That monitoring has judged an interval's predictions, and how.
+    """That monitoring has judged an interval's predictions, and which limits were crossed.
 
-    :param crossed: a line for each limit that the observation crosses.
     :param predictions: hash of what was judged.
     :param features: hash of the features, with their labels, by which it was judged.
     """

@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from airflow_mlops_provider.exceptions import UnknownNameError
-from airflow_mlops_provider.lifecycle.frozen import Frozen, unique
+from airflow_mlops_provider.lifecycle.frozen import Frozen, only_known, unique
 from airflow_mlops_provider.lifecycle.trainer import Name, Trainer
 
 Plain = str | int | float | bool
@@ -29,30 +28,24 @@ class _Range(Frozen):
         return self
 
     def holds(self, value: Any) -> bool:
-        """Say whether a value is in the space."""
+        """Say whether a value lies in it."""
         return isinstance(value, int | float) and not isinstance(value, bool) and self.low <= value <= self.high
 
 
 class IntRange(_Range):
-    """Whole numbers from ``low`` to ``high``, both included.
-
-    :param log: sampled on a logarithmic scale.
-    """
+    """Whole numbers from ``low`` to ``high``, both included; with ``log``, sampled on a logarithmic scale."""
 
     kind: Literal["int"] = "int"
     low: int
     high: int
 
     def holds(self, value: Any) -> bool:
-        """Say whether a value is in the space."""
+        """Say whether a value lies in it."""
         return isinstance(value, int) and super().holds(value)
 
 
 class FloatRange(_Range):
-    """Real numbers from ``low`` to ``high``, both included.
-
-    :param log: sampled on a logarithmic scale.
-    """
+    """Real numbers from ``low`` to ``high``, both included; with ``log``, sampled on a logarithmic scale."""
 
     kind: Literal["float"] = "float"
 
@@ -64,7 +57,7 @@ class Choice(Frozen):
     options: tuple[Plain, ...] = Field(min_length=1)
 
     def holds(self, value: Any) -> bool:
-        """Say whether a value is in the space."""
+        """Say whether a value is one of them."""
         return value in self.options
 
 
@@ -89,12 +82,8 @@ class Algorithm(Trainer):
         return self
 
     def trainer(self, params: dict[str, Any]) -> Trainer:
-        """Return the trainer that this algorithm is with some params.
-
-        :raises UnknownNameError: for a setting that is not searched.
-        """
-        for name in params.keys() - self.space.keys():
-            raise UnknownNameError(f"searched setting of {self.name}", name, self.space)
+        """Return the trainer that this is with some params. :raises UnknownNameError: for what is not searched."""
+        only_known(f"searched setting of {self.name}", params, self.space)
         fields = {name: getattr(self, name) for name in Trainer.model_fields}
         return Trainer(**{**fields, "settings": {**self.settings, **params}})
 
@@ -157,10 +146,7 @@ class Search(Criteria):
         return self
 
     def criteria(self, **changes: Any) -> Criteria:
-        """Return when to stop: as declared, but for what is changed; None leaves a criterion as it is.
-
-        :raises pydantic.ValidationError: for a value that can't be.
-        """
+        """Return when to stop: as declared, but for what is changed; None leaves a criterion as it is."""
         declared = {name: getattr(self, name) for name in Criteria.model_fields}
         return Criteria(**{**declared, **{name: value for name, value in changes.items() if value is not None}})
 
@@ -168,8 +154,7 @@ class Search(Criteria):
 def algorithm_of(algorithms: Iterable[Algorithm], name: str) -> Algorithm:
     """Return the algorithm of that name. :raises UnknownNameError: if there is none; lists the known ones."""
     by_name = {algorithm.name: algorithm for algorithm in algorithms}
-    if name not in by_name:
-        raise UnknownNameError("algorithm", name, by_name)
+    only_known("algorithm", [name], by_name)
     return by_name[name]
 
 
@@ -178,5 +163,7 @@ def incumbent(algorithms: Sequence[Algorithm], trainer: Trainer) -> tuple[Algori
 
     It is tried first: a winner is worth something only against the current settings.
     """
-    matches = ((algorithm, algorithm.params_of(trainer)) for algorithm in algorithms)
-    return next(((algorithm, params) for algorithm, params in matches if params is not None), None)
+    for algorithm in algorithms:
+        if (params := algorithm.params_of(trainer)) is not None:
+            return algorithm, params
+    return None

@@ -22,7 +22,6 @@ class Trial(Frozen):
     :param params: the searched settings' values.
     :param value: the metric on the validation rows; of a pruned trial the last one that it reported.
     :param values: what it reported on its way, by step.
-    :param seconds: how long it trained.
     :param reason: why it was pruned or failed.
     """
 
@@ -38,10 +37,7 @@ class Trial(Frozen):
 
 
 class Stop(Frozen):
-    """Why a search takes no further trial.
-
-    :param after: how many trials had ended when it was decided.
-    """
+    """Why a search takes no further trial, and after how many."""
 
     kind: Kind
     reason: str
@@ -51,8 +47,8 @@ class Stop(Frozen):
 def stop(criteria: Criteria, trials: Iterable[Trial], metric: Metric) -> Stop | None:
     """Decide whether a search takes no further trial, and say why; None if it goes on.
 
-    It is decided in the order in which the trials ended. Trials that end later do not change it, so that every worker
-    comes to the same decision, whenever it looks.
+    It goes by the order in which the trials ended: those that end later do not change it, so that every worker comes
+    to the same decision, whenever it looks.
     """
     best: Trial | None = None
     gained, spent = 0, 0.0

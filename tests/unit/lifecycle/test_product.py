@@ -65,7 +65,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         {"features.views": [{**VIEW, "keys": ["airport"]}]},
         "unknown view key 'airport'; known: carrier, dest, distance",
     ),
-    "slice": ({"evaluation.slices": ["airline", "city"]}, "unknown slice 'airline', 'city'; known: carrier, dest"),
+    "slice": ({"evaluation.slices": ["airline", "city"]}, "unknown slice 'airline, city'; known: carrier, dest"),
     "baseline": ({"evaluation.baseline": "dep_delay"}, "unknown baseline 'dep_delay'; known: carrier"),
     "revealed later": (
         {"features.request": {**REQUEST, "dep_delay": "float64"}},
