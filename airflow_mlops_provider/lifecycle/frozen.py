@@ -29,10 +29,7 @@ class Frozen(BaseModel):
 
     @classmethod
     def from_file(cls, data: bytes) -> Self:
-        """Return the value that a file of ours holds. Fields that a newer release added are no reason to refuse it.
-
-        :raises pydantic.ValidationError: if it is none.
-        """
+        """Return the value that a file of ours holds. Fields that a newer release added are no reason to refuse it."""
         return cls.model_validate_json(data, extra="allow" if cls.model_config.get("extra") == "allow" else "ignore")
 
 

@@ -20,9 +20,9 @@ def plain(value: Any, name: str) -> Any:
     """
     value = _unwrapped(value)
     if isinstance(value, Mapping):
-        return {_key(key, name): plain(one, f"{name}.{key}") for key, one in value.items()}
+        return {_key(key, name): plain(inner, f"{name}.{key}") for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(one, f"{name}[{number}]") for number, one in enumerate(value)]
+        return [plain(inner, f"{name}[{number}]") for number, inner in enumerate(value)]
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):

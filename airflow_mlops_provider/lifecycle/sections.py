@@ -16,10 +16,7 @@ from airflow_mlops_provider.lifecycle.trainer import Trainer as Trainer  # noqa:
 
 
 class Kpi(Frozen):
-    """The number by which the business judges the product.
-
-    :param target: the value that counts as success, in ``unit``.
-    """
+    """The number by which the business judges the product: from ``target`` on, in ``unit``, it is a success."""
 
     name: str
     target: float
@@ -59,17 +56,13 @@ class View(Frozen):
     """
 
     name: Name
-    keys: tuple[Column, ...]
-    features: dict[Name, DataType]
+    keys: tuple[Column, ...] = Field(min_length=1)
+    features: dict[Name, DataType] = Field(min_length=1)
     description: str = ""
 
     @model_validator(mode="after")
     def _no_overlap(self) -> View:
-        clash = set(self.keys) & set(self.features)
-        if clash or not self.keys or not self.features:
-            raise ValueError(
-                f"view {self.name!r} needs keys and features, with no name in both; in both: {sorted(clash)}"
-            )
+        unique(f"view {self.name!r}: key or feature declared", [*self.keys, *self.features])
         return self
 
 

@@ -102,10 +102,7 @@ def branch_of(product: str, study: str) -> str:
 
 
 def checked_branch(name: str) -> str:
-    """Return a branch's name if it is valid. Stricter than ``git check-ref-format``: plain characters only.
-
-    :raises ConfigurationError: if it is not.
-    """
+    """Return a branch's name. :raises ConfigurationError: if it is none, or has other than plain characters."""
     parts = name.split("/")
     if not _BRANCH.fullmatch(name) or ".." in name or any(part.endswith((".lock", ".")) for part in parts):
         raise ConfigurationError(

@@ -38,7 +38,6 @@ class Failure(Frozen):
 class Manifest(Frozen):
     """What a job did, on success and on failure alike.
 
-    :param spec: what was asked, inputs and parameters included.
     :param result: the reference to hand on; None on failure.
     :param metrics: numbers worth comparing between runs.
     :param original: the folder with the manifest of the run that made this very result first; None for that run.

@@ -115,15 +115,10 @@ def packages(names: tuple[str, ...], recorded: Mapping[str, str], present: Mappi
 
 
 def role_of(module: str, functions: Mapping[str, str]) -> str:
-    """Return in words what a module is to a product: ``rule shop.rules:clean``, or what a named function imports.
-
-    :param functions: what the job calls, ``package.module:function``, by the field that names it.
-    """
-    for field, noun in ROLES.items():
-        function = functions.get(field, "")
-        if function.partition(":")[0] == module:
-            return f"{noun} {function}"
-    return f"module {module}"
+    """Return what a module is to a product, whose functions come by field: ``rule shop.rules:clean``, or a module."""
+    named = ((noun, functions.get(field, "")) for field, noun in ROLES.items())
+    roles = (f"{noun} {function}" for noun, function in named if function.partition(":")[0] == module)
+    return next(roles, f"module {module}")
 
 
 def result(name: str, recorded: Manifest, rebuilt: Manifest) -> Iterator[Finding]:

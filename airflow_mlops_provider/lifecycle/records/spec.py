@@ -11,12 +11,10 @@ from airflow_mlops_provider.lifecycle.references import AnyReference, list_hash
 
 
 class Repository(Frozen):
-    """The git repository that a product's code is kept in. An address only, as all services are.
+    """The git repository that a product's code is kept in, ``path`` in it. An address only, as all services are.
 
-    :param remote: where it is, as git takes it, without credentials.
     :param forge: whose API opens pull requests there; ``plain`` for a remote that only speaks git.
     :param base: the branch that production follows; None for the remote's own default.
-    :param path: the product's folder in it.
     :param api: root of the forge's API; None for where that forge has it.
     """
 
@@ -31,11 +29,10 @@ class Services(Frozen):
     """Where the backends are. Addresses only: credentials reach the job through its environment.
 
     :param landing: root below which sources deliver.
-    :param mlflow: MLflow tracking and registry URI.
-    :param online_store: Feast online store settings, ``{"type": "sqlite"}`` by default.
-    :param model_server: base URL of the product's model server.
-    :param source: the product's repository; told only to the jobs that write to it.
-    :param search: SQLAlchemy URL of the database of searches; told only to the jobs that work on them.
+    :param mlflow: tracking and registry URI.
+    :param online_store: Feast's settings of it.
+    :param source: the product's repository; only in what the jobs get that write to it.
+    :param search: SQLAlchemy URL of the database of searches; only in what the jobs get that work on them.
     """
 
     landing: str

@@ -43,8 +43,7 @@ class Use(Frozen):
 def with_hash(items: Collection[Item], prefix: str) -> list[Found]:
     """Return the dataset or model whose hash begins so: several only where steps made the very same bytes.
 
-    :raises UnknownNameError: if there is none; the message lists what there is.
-    :raises ConfigurationError: if there are several, or if it is no beginning of a hash.
+    :raises UnknownNameError, ConfigurationError: if there is none, or if it may mean several or is no hash.
     """
     if not _HASH.fullmatch(prefix):
         raise ConfigurationError(f"{prefix!r} is no hash; give 6 to 64 hexadecimal digits of it, in small letters")
@@ -62,8 +61,7 @@ def read_from(items: Iterable[Item], what: str, sha256: str | None = None) -> li
     :param what: its key, the end of its key, or the beginning of its SHA-256; just a name for people if ``sha256`` is
         given.
     :param sha256: the file's own, where the file itself is at hand.
-    :raises UnknownNameError: if none was; the message lists files that were.
-    :raises ConfigurationError: if several files may be meant.
+    :raises UnknownNameError, ConfigurationError: if none was, or if several files may be meant.
     """
     read = [Found(item=item, file=key, sha256=digest) for item in items for key, digest in item.files.items()]
     if sha256 or _HASH.fullmatch(what):

@@ -14,10 +14,10 @@ class Conclusion(Frozen):
     """The end of a search.
 
     :param stop: why it took no further trial; None if trials are left that nobody ended.
-    :param unfinished: slots that were begun and not ended.
+    :param ended, unfinished: how many trials ended, and the slots that were begun and did not.
     :param current: what the pipeline's settings reached in it; None where they were not tried to the end.
-    :param broken: why the winner is not worth exporting; empty if it is.
-    :param needs_data_change: what points at the data rather than at the settings; None if nothing does.
+    :param broken: why the winner is not worth exporting.
+    :param needs_data_change: what points at the data rather than at the settings.
     """
 
     stop: Stop | None
@@ -45,11 +45,7 @@ class Conclusion(Frozen):
 def conclude(
     criteria: Criteria, trials: Sequence[Trial], baseline: float, current: int | None, metric: Metric
 ) -> Conclusion:
-    """Return the conclusion of a search.
-
-    :param baseline: the metric of the naive prediction on the validation rows.
-    :param current: the slot that tried the pipeline's own settings; None if none did.
-    """
+    """Return the conclusion of a search. Slot ``current`` tried the pipeline's own settings, if that is not None."""
     best = best_of(trials, metric)
     incumbent = next((trial for trial in trials if trial.slot == current and trial.state == "complete"), None)
     return Conclusion(

@@ -10,7 +10,6 @@ from pydantic import Field, model_validator
 from airflow_mlops_provider.lifecycle.frozen import Frozen, only_known, unique
 from airflow_mlops_provider.lifecycle.trainer import Name, Trainer
 
-Plain = str | int | float | bool
 MOST_TRIALS = 1000
 
 
@@ -54,7 +53,7 @@ class Choice(Frozen):
     """One of some values."""
 
     kind: Literal["choice"] = "choice"
-    options: tuple[Plain, ...] = Field(min_length=1)
+    options: tuple[str | int | float | bool, ...] = Field(min_length=1)
 
     def holds(self, value: Any) -> bool:
         """Say whether a value is one of them."""
@@ -159,10 +158,7 @@ def algorithm_of(algorithms: Iterable[Algorithm], name: str) -> Algorithm:
 
 
 def incumbent(algorithms: Sequence[Algorithm], trainer: Trainer) -> tuple[Algorithm, dict[str, Any]] | None:
-    """Return the algorithm and the params that make the pipeline's trainer; None if the search does not cover it.
-
-    It is tried first: a winner is worth something only against the current settings.
-    """
+    """Return the algorithm and the params that make the pipeline's trainer; None if the search does not cover it."""
     for algorithm in algorithms:
         if (params := algorithm.params_of(trainer)) is not None:
             return algorithm, params

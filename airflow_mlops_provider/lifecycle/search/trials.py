@@ -45,11 +45,8 @@ class Stop(Frozen):
 
 
 def stop(criteria: Criteria, trials: Iterable[Trial], metric: Metric) -> Stop | None:
-    """Decide whether a search takes no further trial, and say why; None if it goes on.
-
-    It goes by the order in which the trials ended: those that end later do not change it, so that every worker comes
-    to the same decision, whenever it looks.
-    """
+    """Decide whether a search takes no further trial, and say why; None if it goes on."""
+    # In the order in which they ended: what ends later changes nothing, so every worker decides the same.
     best: Trial | None = None
     gained, spent = 0, 0.0
     for count, trial in enumerate(in_order(trial for trial in trials if trial.slot < criteria.trials), 1):

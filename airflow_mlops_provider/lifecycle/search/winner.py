@@ -68,10 +68,7 @@ class Winner(Frozen):
         return f"{self.product}: {words}"[:100]
 
     def body(self, current: Trainer | None) -> str:
-        """Return what a reviewer should know: what won, how, and what it changes.
-
-        :param current: how production trains; None if it has no settings file that can be read.
-        """
+        """Return what a reviewer should know: what won, how, and what that changes in how production now trains."""
         origin = self.provenance
         reached = f"{origin.metric} {origin.value:.4f} with {_line(self.algorithm)}"
         differing = changes(current, self.settings.trainer())
