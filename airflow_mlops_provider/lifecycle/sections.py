@@ -7,7 +7,7 @@ from datetime import datetime
 from pydantic import Field, model_validator
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen, only_known, unique
-from airflow_mlops_provider.lifecycle.search.retuning import Retuning
+from airflow_mlops_provider.lifecycle.search.retuning import Retuning as Retuning  # noqa: PLC0414  # declared with a product
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME, Column
 from airflow_mlops_provider.lifecycle.source import DataType as DataType  # noqa: PLC0414  # declared with a product
 from airflow_mlops_provider.lifecycle.source import Source as Source  # noqa: PLC0414  # declared with a product

@@ -79,7 +79,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "source twice": ({"data.sources": [SOURCE, SOURCE]}, "source declared twice: flights"),
     "source's time": ({"data.sources": [{**SOURCE, "time": "when"}]}, "time column 'when' is not among .*'time_hour'"),
-    "key as feature": ({"features.views": [{**VIEW, "features": {"origin": "string"}}]}, "'origin_traffic': key or feature declared twice: origin"),
+    "key as feature": (
+        {"features.views": [{**VIEW, "features": {"origin": "string"}}]},
+        "'origin_traffic': key or feature declared twice: origin",
+    ),
     "view without keys": ({"features.views": [{**VIEW, "keys": []}]}, "at least 1 item"),
     "code": ({"data.clean": "flight_delay.rules.clean"}, r"data\.clean\n.*pattern.*flight_delay\.rules\.clean"),
     "name": ({"name": "Flight Delay"}, r"name\n.*pattern.*'Flight Delay'"),
