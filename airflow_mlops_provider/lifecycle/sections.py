@@ -49,9 +49,8 @@ class Owners(Frozen):
 
 
 class View(Frozen):
-    """A table of features of one entity, one row per entity and moment at which they became known.
+    """A table of features of an entity that ``keys`` name: a row for each and each time when something became known.
 
-    :param keys: the columns that name the entity.
     :param features: feature names and their types; each row also has an ``event_time`` in UTC.
     """
 
@@ -140,10 +139,7 @@ class Serving(Frozen):
 
 
 class Schedule(Frozen):
-    """When data intervals begin and end: a cron expression in UTC, from ``start`` until ``end`` (open if None).
-
-    The last interval is the last one that begins before ``end``.
-    """
+    """When data intervals begin and end: a cron expression in UTC; the last begins before ``end`` (open if None)."""
 
     cron: str
     start: datetime
@@ -185,11 +181,7 @@ class Data(Frozen):
 
 
 class Shape(Frozen):
-    """The columns of a row on its way to the model: what a caller gives, what the feature store adds, the truth.
-
-    :param name, problem: the product's.
-    :param request: the columns, with types, that a caller gives for each row beside ``event_time``.
-    """
+    """The columns of a row on its way to the model: the caller's ``request``, those of the feature store, the truth."""
 
     name: Name
     problem: str
@@ -206,11 +198,6 @@ class Shape(Frozen):
     def feature_types(self) -> dict[str, DataType]:
         """Every stored feature with its declared type, in the order of the views."""
         return {name: kind for view in self.views for name, kind in view.features.items()}
-
-    @property
-    def feature_names(self) -> tuple[str, ...]:
-        """Every stored feature, in the order of the views."""
-        return tuple(self.feature_types)
 
     @property
     def row_columns(self) -> dict[str, DataType]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -25,10 +25,8 @@ NOT_READABLE = "made by a DAG that you may not read"
 
 @dataclass(frozen=True)
 class Made:
-    """A result and how it was made.
+    """A result, as what used it or the ledger names it, and how it was made.
 
-    :param reference: the result, as the one that used it, or the ledger, names it.
-    :param manifest: the record of its making; None if that is gone.
     :param missing: why there is no record; empty if there is one.
     :param reused: the runs that found this work finished, or did the very same again.
     :param external: no job of ours made it.
@@ -146,16 +144,15 @@ class Lineage(Frozen):
 
 
 def lineage(
-    version: ModelVersion, moves: Sequence[LedgerEntry], made: Iterable[Made], by: RunIdentity | None
+    version: ModelVersion, moves: Sequence[LedgerEntry], made: Sequence[Made], by: RunIdentity | None
 ) -> Lineage:
     """Return a version's graph, of the model and what it was made of, nearest first; ``by`` is who registered it."""
-    known = tuple(made)
-    manifests = [each.manifest for each in known if each.manifest]
+    manifests = [each.manifest for each in made if each.manifest]
     return Lineage(
         version=version,
         moves=tuple(moves),
         registered=by,
-        items=tuple(map(item_of, known)),
+        items=tuple(map(item_of, made)),
         links=tuple(link for manifest in manifests for link in _links(manifest)),
         environments={digest(manifest.packages): manifest.packages for manifest in manifests},
     )

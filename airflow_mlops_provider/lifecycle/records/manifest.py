@@ -45,7 +45,6 @@ class Manifest(Frozen):
     :param external: inputs that no job of ours made, by URI, and who handed them on.
     :param stage: the stage of the loop that the job belongs to; empty if it could not even be found.
     :param makes: what the job makes, in a reader's words.
-    :param started, ended: UTC.
     """
 
     schema_version: int = 1

@@ -13,14 +13,6 @@ from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 #: Formats whose bytes are the same for the same model. Of others, the predictions on the kept sample decide.
 STABLE_FORMATS = ("lightgbm",)
 SAMPLE = "reference.parquet"
-RESULTS = {
-    "extract": "raw tables",
-    "clean": "clean tables",
-    "compute": "features",
-    "training_set": "training set",
-    "train": "model",
-    "evaluate": "evaluation",
-}
 ROLES = {
     "clean": "rule",
     "compute": "feature code",
@@ -28,8 +20,6 @@ ROLES = {
     "assemble": "input code",
     "trainer": "trainer",
 }
-IDENTICAL = "identical"
-DURATION = "_seconds"
 GONE = "gone"
 LONGEST = 80
 
@@ -78,7 +68,7 @@ class Comparison:
     def verdict(self) -> str:
         """``identical``, or what differs first."""
         first = self.first_difference
-        return f"differs: {first.differs}" if first else IDENTICAL
+        return f"differs: {first.differs}" if first else "identical"
 
 
 def compared(what: str, recorded: str, found: str, now: str = "now") -> Finding:
@@ -132,7 +122,7 @@ def metrics(recorded: Manifest, rebuilt: Manifest) -> Iterator[Finding]:
     """Yield a finding for each number, equal to the last digit; how long something took is named, not compared."""
     for name in sorted(recorded.metrics.keys() | rebuilt.metrics.keys()):
         was, now = (repr(side.metrics[name]) if name in side.metrics else "none" for side in (recorded, rebuilt))
-        if name.endswith(DURATION):
+        if name.endswith("_seconds"):
             yield Finding(what=f"metric {name}", recorded=was, found=now, note="a duration: not compared")
         else:
             yield compared(f"metric {name}", was, now)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from airflow_mlops_provider.lifecycle.frozen import Frozen
+from airflow_mlops_provider.lifecycle.frozen import Frozen, Params
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.plain import Params
 from airflow_mlops_provider.lifecycle.references import AnyReference, list_hash
 
 
@@ -74,12 +73,10 @@ class JobSpec(Frozen):
     :param job: the name of a job of ours, or ``package.module:function`` of another.
     :param product: the name under which results, records and versions are kept.
     :param inputs: references by role; where a role takes several, a tuple, or one reference to a list of them.
-    :param settings: what the product declares for this job, by value, plain JSON.
-    :param params: what this run asks for, plain JSON.
+    :param settings, params: what the product declares for this job, and what this run asks for, as plain JSON.
     :param requires: distributions that the product's trainers declare: of one that is missing, the error tells the line
         that installs it.
     :param upstream: the task that handed on a role's references, ``dag/run/task``.
-    :param root: URI of the artifact root.
     :param force: run even if finished work is found.
     """
 

@@ -64,11 +64,7 @@ Span = Annotated[IntRange | FloatRange | Choice, Field(discriminator="kind")]
 
 
 class Algorithm(Trainer):
-    """A trainer that a search may choose, and which of its settings are searched.
-
-    :param settings: those that stay as they are.
-    :param space: those that are searched, and where.
-    """
+    """A trainer that a search may choose: its ``settings`` stay as they are, those in ``space`` are searched."""
 
     name: Name
     space: dict[str, Span] = {}

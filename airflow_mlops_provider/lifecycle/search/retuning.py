@@ -14,7 +14,6 @@ from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Choic
 from airflow_mlops_provider.lifecycle.search.trials import Trial, best_of
 from airflow_mlops_provider.lifecycle.trainer import Trainer
 
-NAME = "fixed"
 #: The share of the training rows, the latest ones, on which tries are compared. The evaluation window is never seen.
 HOLDOUT = 0.25
 
@@ -60,7 +59,7 @@ def around(fixed: Trainer, spread: float, algorithms: Sequence[Algorithm] = ()) 
     spans = {name: _span(value, spread, known.get(name)) for name, value in fixed.settings.items()}
     space = {name: span for name, span in spans.items() if span}
     settings = {name: value for name, value in fixed.settings.items() if name not in space}
-    return Algorithm(**{**fixed.model_dump(), "settings": settings}, name=NAME, space=space) if space else None
+    return Algorithm(**{**fixed.model_dump(), "settings": settings}, name="fixed", space=space) if space else None
 
 
 def conclude_retuning(fixed: Mapping[str, Any], metric: Metric, trials: Iterable[Trial], stopped: str) -> Retuned:

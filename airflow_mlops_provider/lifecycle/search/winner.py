@@ -14,11 +14,8 @@ from airflow_mlops_provider.lifecycle.trainer import Trainer
 
 
 class Winner(Frozen):
-    """A search's best trial.
+    """A search's best trial of so many, the settings file that would fix it, and why the search stopped.
 
-    :param settings: the file that would fix it.
-    :param trials: how many trials it was the best of.
-    :param stopped: why the search stopped.
     :param page: where its trials can be looked at; None if nowhere.
     """
 

@@ -12,7 +12,7 @@ from airflow_mlops_provider.backends import environment
 from airflow_mlops_provider.exceptions import IntegrityError, MissingRecordError
 from airflow_mlops_provider.lifecycle.records import reproduction
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
-from airflow_mlops_provider.lifecycle.records.reproduction import RESULTS, Finding
+from airflow_mlops_provider.lifecycle.records.reproduction import Finding
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity, Services
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, ModelVersion, Reference
 from airflow_mlops_provider.runtime.address import packages
@@ -48,11 +48,11 @@ class Step:
 
     @property
     def name(self) -> str:
-        """What it is, and of which interval: ``clean tables 2013-02-01``."""
+        """What it is, and of which interval: ``clean data 2013-02-01``."""
         if isinstance(self.reference, ModelVersion):
             return f"champion {self.reference.name}@{self.reference.version}"
-        told = self.recorded.spec.job if self.recorded else self.reference.kind
-        return f"{RESULTS.get(told, told)} {begins(self.reference) if told != 'training_set' else ''}".rstrip()
+        what = (self.recorded.makes or self.recorded.spec.job) if self.recorded else self.reference.kind
+        return f"{what} {begins(self.reference) if self.job != 'training_set' else ''}".rstrip()
 
 
 def key_of(reference: Reference) -> str:

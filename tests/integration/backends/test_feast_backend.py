@@ -133,7 +133,7 @@ def online_as_of_watermark(store: FeatureStoreBackend, rows: pd.DataFrame) -> pd
     mark = store.watermark()
     assert mark is not None
     moved = rows.assign(event_time=mark - timedelta(microseconds=1))
-    return store.historical(moved)[list(store.shape.feature_names)]
+    return store.historical(moved)[list(store.shape.feature_types)]
 
 
 @pytest.fixture

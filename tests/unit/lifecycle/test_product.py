@@ -25,9 +25,9 @@ def test_a_declaration_survives_json() -> None:
 def test_what_is_derived_keeps_the_views_order() -> None:
     """Entities come once each, features one view after another."""
     assert product.shape.entity_columns == ("origin", "carrier", "dest", "tailnum")
-    assert product.shape.feature_names[0] == "origin_delay_3h"
-    assert product.shape.feature_names[-1] == "aircraft_seats"
-    assert len(product.shape.feature_names) == sum(len(view.features) for view in product.features.views)
+    features = [*product.shape.feature_types]
+    assert (features[0], features[-1]) == ("origin_delay_3h", "aircraft_seats")
+    assert len(features) == sum(len(view.features) for view in product.features.views)
 
 
 def test_deliveries_follow_the_interval() -> None:
