@@ -25,8 +25,8 @@ class ArtifactStoreHook(ServiceHook):
 
     def settings(self) -> dict[str, Any]:
         """Return the root's URI, and where its bucket is."""
-        root = self.extra.get("root") or (self.connection.host if self.connection else None)
-        if self.connection is not None and not root:
+        root = self.extra.get("root") or self.connection.host
+        if self.defined and not root:
             raise self.error("has no root; give a folder or s3://bucket/prefix")
         further = {name: self.extra.get(name) for name in ("endpoint_url", "region")}
         return {"root": open_store(root or defaults.option("artifact_root") or str(defaults.home())).uri, **further}

@@ -13,6 +13,8 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow_mlops_provider.backends.extras import missing_extra
 from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, MLOpsError
 
+EMBEDDED = "embedded default"
+
 
 class ServiceHook(BaseHook):
     """One service of the loop, as an Airflow connection describes it. Nothing is read before it is used.
@@ -40,7 +42,7 @@ class ServiceHook(BaseHook):
         """Return the hook of a product's own connection, ``<default>_<product>``, if there is one, else the default."""
         own = cls(f"{cls.default_conn_name}_{product}")
         with suppress(AirflowNotFoundException):
-            if own.connection:
+            if own.defined:
                 return own
         return cls()
 
@@ -51,13 +53,9 @@ class ServiceHook(BaseHook):
     def secrets(self) -> dict[str, str]:
         """Return the environment variables through which credentials reach a job; none without a connection."""
         conn = self.connection
-        if conn is None:
-            return {}
         only_token = self.token_variable and not conn.login
-        named = {
-            self.login_variable: conn.login,
-            self.token_variable if only_token else self.password_variable: conn.password,
-        }
+        password_variable = self.token_variable if only_token else self.password_variable
+        named = {self.login_variable: conn.login, password_variable: conn.password}
         return {name: value for name, value in named.items() if name and value}
 
     def test_connection(self) -> tuple[bool, str]:
@@ -72,28 +70,32 @@ class ServiceHook(BaseHook):
         raise NotImplementedError
 
     @cached_property
-    def connection(self) -> Connection | None:
-        """The connection; None where the default one is not defined. For any other that is an error."""
+    def connection(self) -> Connection:
+        """The connection, with nothing filled in where the default one is not defined; any other must be."""
         try:
             return self.get_connection(self.conn_id)
         except AirflowNotFoundException:
             if self.conn_id == self.default_conn_name:
-                return None
+                return Connection(conn_id=self.conn_id, conn_type=EMBEDDED)
             raise AirflowNotFoundException(
                 f"Airflow connection {self.conn_id!r} (type {self.conn_type!r}) isn't defined; add it, or name another"
             ) from None
 
     @property
+    def defined(self) -> bool:
+        """Whether there is a connection, or the embedded default serves."""
+        return self.connection.conn_type != EMBEDDED
+
+    @property
     def extra(self) -> dict[str, Any]:
         """The connection's further fields that were filled in."""
-        fields = self.connection.extra_dejson if self.connection else {}
-        return {name: value for name, value in fields.items() if value not in (None, "")}
+        return {name: value for name, value in self.connection.extra_dejson.items() if value not in (None, "")}
 
     @property
     def url(self) -> str | None:
         """The connection's address as a URL; None if it has no host. One with user name or password is refused."""
         conn = self.connection
-        if conn is None or not conn.host:
+        if not conn.host:
             return None
         parts = urlsplit(conn.host if "://" in conn.host else f"{conn.schema or 'http'}://{conn.host}")
         if "@" in parts.netloc:
@@ -106,13 +108,13 @@ class ServiceHook(BaseHook):
     def credentials(self) -> tuple[str, str] | None:
         """The connection's user name and password; None if it has no user name."""
         conn = self.connection
-        return (conn.login, conn.password or "") if conn and conn.login else None
+        return (conn.login, conn.password or "") if conn.login else None
 
     @property
     def token(self) -> str | None:
         """The connection's password where it has no user name: a token."""
         conn = self.connection
-        return conn.password if conn and conn.password and not conn.login else None
+        return None if conn.login else conn.password
 
     def required_url(self) -> str:
         """Return the address. :raises BackendError: if there is none to try."""

@@ -25,15 +25,14 @@ class FeastHook(ServiceHook):
 
     def settings(self) -> dict[str, Any]:
         """Return Feast's online store settings; a password is in them by its variable's name."""
-        kind = self.extra.get("online_store") or ("redis" if self.connection and self.connection.host else "sqlite")
+        kind = self.extra.get("online_store") or ("redis" if self.connection.host else "sqlite")
         if kind not in ("redis", "sqlite"):
             raise self.error(f"unknown online store {kind!r}; known: redis, sqlite")
         return {"type": kind, **self._options(), **({"connection_string": self._redis()} if kind == "redis" else {})}
 
     def secrets(self) -> dict[str, str]:
         """Return the online store's password."""
-        password = self.connection.password if self.connection else None
-        if password and "," in password:
+        if "," in (self.connection.password or ""):
             raise self.error("Feast cannot take a password with a comma in it")
         return super().secrets()
 
@@ -44,22 +43,21 @@ class FeastHook(ServiceHook):
             return "Feast's SQLite store needs no server"
         nodes, _, options = settings["connection_string"].partition(",")
         host, _, port = nodes.partition(":")
-        conn = self.connection
-        login, password = (conn.login, conn.password) if conn else (None, None)
-        probes.redis(host, int(port or 6379), login, password, tls="ssl=true" in options.lower())
+        conn, tls = self.connection, "ssl=true" in options.lower()
+        probes.redis(host, int(port or 6379), conn.login, conn.password, tls=tls)
         return f"Redis answers at {nodes}"
 
     def _redis(self) -> str:
         conn = self.connection
-        host = f"{conn.host}:{conn.port or 6379}" if conn and conn.host else None
+        host = f"{conn.host}:{conn.port or 6379}" if conn.host else None
         given = self.extra.get("connection_string") or host
         if not given:
             raise self.error("a Redis online store needs a host")
         if "password=" in given:
             raise self.error("put the password in its own field")
-        parts = [given, *([f"username={conn.login}"] if conn and conn.login else [])]
+        parts = [given, *([f"username={conn.login}"] if conn.login else [])]
         # Only the variable's name travels: settings are shown in manifests, the value reaches the job alone.
-        parts += [f"password=${{{PASSWORD_VARIABLE}}}"] if conn and conn.password else []
+        parts += [f"password=${{{PASSWORD_VARIABLE}}}"] if conn.password else []
         return ",".join(parts)
 
     def _options(self) -> dict[str, Any]:

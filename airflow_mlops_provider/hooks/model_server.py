@@ -19,6 +19,6 @@ class ModelServerHook(ServiceHook):
 
     def probe(self) -> str:
         """Read the server's health."""
-        url, conn = self.required_url(), self.connection
-        probes.http(f"{url}/health", None, conn.password if conn else None)
+        url = self.required_url()
+        probes.http(f"{url}/health", None, self.connection.password)
         return f"the model server answers at {url}"

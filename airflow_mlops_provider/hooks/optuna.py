@@ -26,7 +26,7 @@ class OptunaHook(ServiceHook):
     def settings(self) -> dict[str, Any]:
         """Return the database's URL, without credentials."""
         conn = self.connection
-        if conn is None:
+        if not self.defined:
             url = defaults.option("search_storage") or f"sqlite:///{artifact_folder()}/optuna.db"
             return {"url": search_access.checked(url)}
         if not conn.host or not conn.schema:

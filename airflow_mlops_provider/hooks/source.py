@@ -40,12 +40,12 @@ class SourceHook(ServiceHook):
         kept = own_repository(source_file(f"{product}.product").parent)
         path = self.extra.get("path", "").replace("{product}", product) or (kept[1] if kept else None)
         if path is None:
-            what = "fill in path, the product's folder there" if self.connection else "say where it is kept"
+            what = "fill in path, the product's folder there" if self.defined else "say where it is kept"
             raise ConfigurationError(
                 f"the code of {product} lies in no git repository here; {what}, in the connection {self.conn_id!r} "
                 f"(type {self.conn_type!r})"
             )
-        if self.connection is None and kept:
+        if not self.defined and kept:
             return Repository(remote=kept[0].as_uri(), path=path)
         return Repository(**self.settings(), path=checked_path(path))
 
@@ -63,7 +63,7 @@ class SourceHook(ServiceHook):
 
     def probe(self) -> str:
         """List the remote's branches, and look for the base among them."""
-        if self.connection is None:
+        if not self.defined:
             return "no connection: each product's own repository gets the branch, and nothing leaves this machine"
         settings, credentials = self.settings(), Credentials.of(self.secrets())
         with tempfile.TemporaryDirectory(prefix="mlops-git-") as folder:

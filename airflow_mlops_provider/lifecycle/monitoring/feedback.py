@@ -71,8 +71,7 @@ def _due(new: int, drift: Sequence[str], by_time: bool, policy: Retraining) -> t
 class DataChangeRequest(Frozen):
     """What those who experiment ask of data engineering: that the data change, and why.
 
-    :param what: what is missing or wrong in the data, and how that shows.
-    :param evidence: links to what it rests on.
+    :param what: what is missing or wrong in the data, and how that shows; ``evidence``: links to what it rests on.
     :param study: the search that came upon it, if it was one.
     :param by: the Airflow task, as ``dag/run/task``, or the person, that asks.
     :param answer: what became of it; None while it is open.

@@ -12,10 +12,7 @@ from airflow_mlops_provider.lifecycle.sections import Monitoring
 
 
 class Observation(Frozen):
-    """What monitoring saw of one data interval; the figures are as the limits in :class:`Monitoring`.
-
-    :param metric: the metric on labels that have arrived; None while there are too few.
-    """
+    """What monitoring saw of one data interval: what :class:`Monitoring` limits; no metric while labels are few."""
 
     interval: Interval
     version: int

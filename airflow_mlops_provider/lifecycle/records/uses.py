@@ -58,9 +58,7 @@ def with_hash(items: Collection[Item], prefix: str) -> list[Found]:
 def read_from(items: Iterable[Item], what: str, sha256: str | None = None) -> list[Found]:
     """Return the datasets that were read from a delivered file.
 
-    :param what: its key, the end of its key, or the beginning of its SHA-256; just a name for people if ``sha256`` is
-        given.
-    :param sha256: the file's own, where the file itself is at hand.
+    :param what: its key, or the end of that, or the beginning of its SHA-256; just a name where ``sha256`` is known.
     :raises UnknownNameError, ConfigurationError: if none was, or if several files may be meant.
     """
     read = [Found(item=item, file=key, sha256=digest) for item in items for key, digest in item.files.items()]

@@ -19,7 +19,6 @@ class Trial(Frozen):
     """One trial, as far as it has come.
 
     :param slot: its place in the search, from 0; a task that is run again comes back to the same one.
-    :param params: the searched settings' values.
     :param value: the metric on the validation rows; of a pruned trial the last one that it reported.
     :param values: what it reported on its way, by step.
     :param reason: why it was pruned or failed.

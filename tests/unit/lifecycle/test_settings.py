@@ -65,7 +65,7 @@ BAD = {
     "unknown field": ('{"code": "a:b", "settngs": {}}', "settngs: Extra inputs are not permitted"),
     "unknown flavor": ('{"code": "a:b", "flavor": "pickle"}', "flavor: Input should be 'lightgbm'"),
     "settings that are a list": ('{"code": "a:b", "settings": []}', "settings: Input should be a valid dictionary"),
-    "no number": ('{"code": "a:b", "settings": {"rate": NaN}}', "no valid JSON: NaN is not allowed"),
+    "no number": ('{"code": "a:b", "settings": {"rate": NaN}}', "settings: .*setting 'rate' is nan, which is no JSON"),
     "a seed that is none": ('{"code": "a:b", "seed": -1}', "seed: Input should be greater than or equal to 0"),
     "a seed beyond all": ('{"code": "a:b", "seed": 2147483648}', "seed: Input should be less than 2147483648"),
     "a seed that is text": ('{"code": "a:b", "seed": "13"}', "seed: Input should be a valid integer"),
