@@ -19,8 +19,7 @@ EMBEDDED = "embedded default"
 class ServiceHook(BaseHook):
     """One service of the loop, as an Airflow connection describes it. Nothing is read before it is used.
 
-    :param conn_id: the connection. Where the default one is not defined, the embedded default serves; any other must
-        be there.
+    :param conn_id: the connection; where the default one is not defined, the embedded default serves.
     :cvar login_variable, password_variable: environment variables through which a job gets user name and password.
     :cvar token_variable: that for a password without a user name, if it is another one.
     """

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_mlops_provider.backends import probes
-from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.hooks import defaults
 from airflow_mlops_provider.hooks.artifact_store import artifact_folder
 from airflow_mlops_provider.hooks.base import ServiceHook
@@ -28,9 +27,9 @@ class MlflowHook(ServiceHook):
         """Return the tracking and registry URI."""
         uri = self.url or defaults.option("mlflow_uri") or f"sqlite:///{artifact_folder()}/mlflow.db"
         if "@" in uri.partition("://")[2].partition("/")[0]:
-            raise ConfigurationError(
+            raise self.error(
                 "MLflow's URI has a password in it, which every manifest would show; run an MLflow server in front of "
-                f"that database, and name the server in the connection {self.conn_id!r}"
+                "that database, and name the server here"
             )
         return {"uri": uri}
 

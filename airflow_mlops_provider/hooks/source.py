@@ -26,8 +26,7 @@ class SourceHook(ServiceHook):
     the machine's own keys and the token serves the forge alone.
 
     Without a connection, the repository in which the product's own code lies is the remote: it gets a branch, its work
-    tree stays as it is, and nothing leaves the machine. That is so with an ``origin`` too: only a connection
-    allows a push to another place.
+    tree stays as it is, and nothing leaves the machine, whatever its ``origin``.
     """
 
     default_conn_name = "mlops_source"

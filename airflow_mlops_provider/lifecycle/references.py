@@ -67,7 +67,7 @@ class Report(Reference):
 
     :param about: what is judged, of ours one of ``About``; None in reports of releases that didn't say.
     :param passed: what it says; who acts on it takes it from :meth:`verdict`.
-    :param broken: one short line for each thing that did not hold.
+    :param broken: a short line for each thing that did not hold.
     :param page: file name of the page that a person reads, inside ``uri``.
     """
 

@@ -1,7 +1,4 @@
-"""The file that fixes how a product trains: kept beside its ``product.py``, changed by whoever merges another.
-
-It is part of the declaration, and read where that is made: the one file that this package's values come from.
-"""
+"""The file that fixes how a product trains: a part of its declaration, kept beside it, changed by merging another."""
 
 from __future__ import annotations
 
@@ -19,15 +16,13 @@ from airflow_mlops_provider.lifecycle.frozen import Frozen, digest, unique
 from airflow_mlops_provider.lifecycle.trainer import Trainer
 
 FILE = "settings.json"
-_NOT_IN_A_BRANCH = re.compile(r"[^A-Za-z0-9._-]+")
 _BRANCH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+@=-]*(/[A-Za-z0-9_][A-Za-z0-9._+@=-]*)*")
 
 
 class Provenance(Frozen):
     """Where some settings come from. It decides nothing: another origin of the same settings trains nothing anew.
 
-    :param study, trial: the search, and the trial in it, that found them.
-    :param metric, value: what they reached there.
+    :param study, trial: the search, and the trial in it, that found them, and what they reached there.
     :param by: the Airflow run, or the person, that wrote the file.
     """
 
@@ -42,8 +37,7 @@ class Provenance(Frozen):
 class TrainerSettings(Trainer):
     """A product's trainer as a file: the declaration's fields, and where they come from.
 
-    A product that keeps one declares
-    ``trainer=TrainerSettings.read(Path(__file__).with_name("settings.json")).trainer()``.
+    A product declares ``trainer=TrainerSettings.read(Path(__file__).with_name("settings.json")).trainer()``.
     """
 
     provenance: Provenance | None = None
@@ -91,11 +85,9 @@ def changes(old: Trainer | None, new: Trainer) -> list[tuple[str, Any, Any]]:
 
 
 def branch_of(product: str, study: str) -> str:
-    """Return the branch on which a study's winner is committed: the same for the same study, valid in any git.
-
-    A study's name that had to be changed for it ends in a digest of itself, so that no two share a branch.
-    """
-    plain = re.sub(r"\.+", ".", _NOT_IN_A_BRANCH.sub("-", study)).strip("-.")[:80].strip("-.")
+    """Return the branch on which a study's winner is committed: the same for the same study, valid in any git."""
+    plain = re.sub(r"\.+", ".", re.sub(r"[^A-Za-z0-9._-]+", "-", study)).strip("-.")[:80].strip("-.")
+    # A name that had to be changed ends in a digest of itself, so that no two studies share a branch.
     if not plain or plain != study or plain.endswith(".lock"):
         plain = f"{plain.removesuffix('.lock') or 'study'}-{hashlib.sha256(study.encode()).hexdigest()[:8]}"
     return checked_branch(f"mlops/{product}/{plain}")

@@ -24,7 +24,6 @@ class Source(Frozen):
 
     :param path: where a delivery lies below the landing root; ``{start:%Y-%m}`` and the like take the interval.
         Without a placeholder the source is static and read whole each time.
-    :param columns: the columns that must be there, and their types.
     :param time: the column that says which interval a row belongs to; None for a static source.
     :param missing: texts that mean a missing value, such as ``NA``. An empty field, quoted or not, always means one.
     :param time_zone: the zone of times that name none, such as ``Europe/Berlin``; None if each time names its own.

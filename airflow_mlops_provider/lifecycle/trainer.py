@@ -27,7 +27,6 @@ class Trainer(Frozen):
     :param code: a plain function ``(features: DataFrame, label: Series, settings: dict, seed: int) -> model``. It may
         also have, with a default, a parameter ``checkpoints``, to go on where a killed try ended; and for searches
         ``validation``, inputs and labels of later rows, and ``report(step, value)``, to be told whether to go on.
-    :param flavor: the format in which the model is kept.
     :param requires: distributions whose versions the result depends on.
     """
 
@@ -62,9 +61,6 @@ def named_code(value: Any, field: str = "") -> Iterator[tuple[str, str]]:
                 yield where, inner
             else:
                 yield from named_code(inner, where)
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from named_code(inner, field)
-    elif isinstance(value, tuple | list):
-        for inner in value:
+    elif isinstance(value, Mapping | tuple | list):
+        for inner in value.values() if isinstance(value, Mapping) else value:
             yield from named_code(inner, field)

@@ -38,11 +38,7 @@ class Observation(Frozen):
 
 
 class Judgement(Frozen):
-    """That monitoring has judged an interval's predictions, and which limits were crossed.
-
-    :param predictions: hash of what was judged.
-    :param features: hash of the features, with their labels, by which it was judged.
-    """
+    """That monitoring judged an interval, which limits were crossed, and the hashes of the data that it judged."""
 
     observation: Observation
     crossed: tuple[str, ...] = ()

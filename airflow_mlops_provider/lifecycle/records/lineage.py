@@ -95,9 +95,8 @@ class Link(Frozen):
 
 
 class Lineage(Frozen):
-    """A model version and all that it was made of.
+    """A model version, its moves in the ledger, oldest first, and all that it was made of.
 
-    :param moves: its entries in the ledger, oldest first.
     :param registered: who registered it; None if that record is gone.
     :param items: the model first, then what it was made of, nearest first.
     :param environments: the package versions behind each environment's digest.

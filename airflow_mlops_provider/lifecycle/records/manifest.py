@@ -39,7 +39,6 @@ class Manifest(Frozen):
     """What a job did, on success and on failure alike.
 
     :param result: the reference to hand on; None on failure.
-    :param metrics: numbers worth comparing between runs.
     :param original: the folder with the manifest of the run that made this very result first; None for that run.
     :param reused: that work was found finished, and not done again: result, outputs, metrics and seed are its own.
     :param external: inputs that no job of ours made, by URI, and who handed them on.

@@ -27,7 +27,6 @@ LONGEST = 80
 class Finding(Frozen):
     """One thing, compared with its record.
 
-    :param what: the thing, such as ``raw file flights/2013-02.csv``.
     :param recorded, found: both sides, in short.
     :param differs: the difference in words; empty if there is none.
     :param note: what a reader should know although nothing differs.
@@ -170,14 +169,10 @@ def _content(name: str, recorded: Manifest, rebuilt: Manifest) -> Finding:
     if flavor not in STABLE_FORMATS and SAMPLE in outputs and outputs[SAMPLE] == others.get(SAMPLE):
         note = f"{flavor} files differ from run to run; the predictions on the kept sample are equal"
         return Finding(**sides, note=note)
-    return Finding(**sides, differs=_which(name, outputs, others), note=_cause(recorded, rebuilt))
-
-
-def _which(name: str, outputs: Mapping[str, str], others: Mapping[str, str]) -> str:
-    """Return the first file that differs, in words."""
-    file = min(name for name in outputs.keys() | others.keys() if outputs.get(name) != others.get(name))
+    file = min(file for file in outputs.keys() | others.keys() if outputs.get(file) != others.get(file))
     was, now = (short(side[file]) if file in side else "none" for side in (outputs, others))
-    return f"{name}, file {file} (recorded {was}, made again {now})"
+    differs = f"{name}, file {file} (recorded {was}, made again {now})"
+    return Finding(**sides, differs=differs, note=_cause(recorded, rebuilt))
 
 
 def _cause(recorded: Manifest, rebuilt: Manifest) -> str:

@@ -74,8 +74,7 @@ class JobSpec(Frozen):
     :param product: the name under which results, records and versions are kept.
     :param inputs: references by role; where a role takes several, a tuple, or one reference to a list of them.
     :param settings, params: what the product declares for this job, and what this run asks for, as plain JSON.
-    :param requires: distributions that the product's trainers declare: of one that is missing, the error tells the line
-        that installs it.
+    :param requires: what the product's trainers require: of one that is missing, the error tells how to install it.
     :param upstream: the task that handed on a role's references, ``dag/run/task``.
     :param force: run even if finished work is found.
     """

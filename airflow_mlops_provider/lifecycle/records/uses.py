@@ -25,9 +25,8 @@ class Found(Frozen):
 
 
 class Use(Frozen):
-    """A model version that was made of what was asked for.
+    """A model version that was made of some data, and since when it has its status.
 
-    :param since: when it came to stand where it stands.
     :param through: one shortest way from the data to the model, as what each result went into the next.
     """
 
@@ -81,9 +80,9 @@ def read_from(items: Iterable[Item], what: str, sha256: str | None = None) -> li
     return matching
 
 
-def use(graph: Lineage, found: Iterable[Found]) -> Use | None:
+def use(graph: Lineage, data: Iterable[Found]) -> Use | None:
     """Return how a version was made of any of some datasets; None if it was not."""
-    meant = {each.item.id for each in found}
+    meant = {each.item.id for each in data}
     kinds = {item.id: item.kind for item in graph.items}
     # Items come nearest first: the first that is hit has the shortest way.
     hit = next((item for item in graph.items if item.id in meant), None)

@@ -55,7 +55,6 @@ class LeftOut(Frozen):
 class Evaluation(Frozen):
     """A challenger, the champion and a naive baseline on the same later window.
 
-    :param window: the window's data intervals, as text.
     :param rows: examples in it whose truth is known.
     :param gain: by how much the challenger is better than the champion, paired on the same resamples; None without one.
     :param slices: for each slice, such as ``origin=JFK``, its rows and the challenger's metric.

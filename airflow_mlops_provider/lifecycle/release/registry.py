@@ -53,7 +53,6 @@ class LedgerEntry(Frozen):
 
     :param sequence: the entry's number in the product's ledger, from 0 without gaps.
     :param previous: SHA-256 over all entries before this one; None in entries of releases that did not chain them.
-    :param reason: one sentence for a person.
     :param evidence: references and figures that the move rests on.
     :param by: the Airflow run, or the person, that made the move.
     :param as_of: the moment in the product's data up to which was known; differs from ``at`` in a replay.

@@ -47,26 +47,26 @@ def conclude(
 ) -> Conclusion:
     """Return the conclusion of a search. Slot ``current`` tried the pipeline's own settings, if that is not None."""
     best = best_of(trials, metric)
-    incumbent = next((trial for trial in trials if trial.slot == current and trial.state == "complete"), None)
+    reached = next((trial.value for trial in trials if trial.slot == current and trial.state == "complete"), None)
     return Conclusion(
         stop=stop(criteria, trials, metric),
         ended=len(in_order(trials)),
         unfinished=tuple(trial.slot for trial in trials if trial.state == "running"),
         best=best,
-        current=incumbent.value if incumbent else None,
-        broken=tuple(_shortcomings(best, baseline, incumbent, metric)),
+        current=reached,
+        broken=tuple(_shortcomings(best, baseline, reached, metric)),
         needs_data_change=_data_problem(criteria, best, baseline, metric),
     )
 
 
-def _shortcomings(best: Trial | None, baseline: float, incumbent: Trial | None, metric: Metric) -> Iterator[str]:
+def _shortcomings(best: Trial | None, baseline: float, current: float | None, metric: Metric) -> Iterator[str]:
     if best is None or best.value is None:
         yield "no trial was complete"
         return
     if not metric.better(best.value, baseline):
         yield f"the best trial reached {best.value:.4f}, the naive baseline {baseline:.4f}"
-    if incumbent and incumbent.value is not None and not metric.better(best.value, incumbent.value):
-        yield f"no trial beats the current settings, which reached {incumbent.value:.4f}"
+    if current is not None and not metric.better(best.value, current):
+        yield f"no trial beats the current settings, which reached {current:.4f}"
 
 
 def _data_problem(criteria: Criteria, best: Trial | None, baseline: float, metric: Metric) -> str | None:

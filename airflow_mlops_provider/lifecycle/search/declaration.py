@@ -103,7 +103,6 @@ class Pruning(Frozen):
 class Criteria(Frozen):
     """When a search stops; whichever comes first.
 
-    :param trials: how many trials at most.
     :param target: a value of the product's metric that is good enough.
     :param patience: trials in a row without a gain.
     :param min_gain: what counts as a gain, in the metric's unit.

@@ -32,9 +32,8 @@ class Retuning(Frozen):
 
 
 class Retuned(Frozen):
-    """The result of a retuning, and all of it in a sentence.
+    """The result of a retuning, how many tries it took, and all of it in a sentence.
 
-    :param tries: how many others were tried.
     :param fixed, best: the metric of the fixed settings, and of the best of all, on the holdout; None where they could
         not be judged.
     :param settings: those that the best one changes; empty if the fixed ones are kept.
@@ -48,9 +47,7 @@ class Retuned(Frozen):
 
 
 def around(fixed: Trainer, spread: float, algorithms: Sequence[Algorithm] = ()) -> Algorithm | None:
-    """Return what may be tried around the fixed settings; None if there is no number to vary.
-
-    Words, switches, zero and below stay as they are.
+    """Return what may be tried around the fixed settings: numbers above 0; None if there are none to vary.
 
     :param algorithms: those of the product's experiments; the ranges that they declare are not left.
     """
@@ -63,18 +60,15 @@ def around(fixed: Trainer, spread: float, algorithms: Sequence[Algorithm] = ()) 
 
 
 def conclude_retuning(fixed: Mapping[str, Any], metric: Metric, trials: Iterable[Trial], stopped: str) -> Retuned:
-    """Return what the trials say; the first one is of the fixed settings, which only a better one replaces.
-
-    :param stopped: what ended the tries before there were as many as allowed; empty if nothing did.
-    """
+    """Return what the trials say, the first of which is of the fixed settings; ``stopped`` is what ended them early."""
     ended = [trial for trial in trials if trial.ended]
     first, best = next((trial for trial in ended if trial.slot == 0), None), best_of(ended, metric)
     tries = max(len(ended) - 1, 0)
-    if first is None or first.value is None or first.state != "complete":
+    if first is None or first.value is None or first.state != "complete" or best is None:
         why = first.reason if first else stopped
         return Retuned(tries=tries, fixed=None, best=None, summary=f"settings kept: {why}")
     where = f"on the last {HOLDOUT:.0%} of the training rows"
-    if best is None or best.value is None or not metric.better(best.value, first.value):
+    if best is first:  # of equals that of the lowest slot is the best: only a better one replaces it
         summary = f"settings kept: none of {tries} tries was better than {metric.name} {first.value:.4f} {where}"
         summary = f"{summary}; {stopped}" if stopped else summary
         return Retuned(tries=tries, fixed=first.value, best=first.value, summary=summary)

@@ -14,10 +14,7 @@ from airflow_mlops_provider.lifecycle.trainer import Trainer
 
 
 class Winner(Frozen):
-    """A search's best trial of so many, the settings file that would fix it, and why the search stopped.
-
-    :param page: where its trials can be looked at; None if nowhere.
-    """
+    """A search's best trial of so many, the settings file that would fix it, and the ``page`` that shows them all."""
 
     product: str
     settings: TrainerSettings
