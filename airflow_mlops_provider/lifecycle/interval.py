@@ -33,5 +33,8 @@ class Interval(Frozen):
         """The name under which this interval's data is filed: its start, sortable as text."""
         return self.start.strftime("%Y%m%dT%H%M%SZ")
 
+    def __contains__(self, moment: datetime) -> bool:
+        return self.start <= moment < self.end
+
     def __str__(self) -> str:
         return f"{self.start:%Y-%m-%d %H:%M}/{self.end:%Y-%m-%d %H:%M}"

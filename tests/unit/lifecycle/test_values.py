@@ -33,6 +33,14 @@ def test_a_verdict_is_of_what_was_meant() -> None:
         drift.verdict("expectations")
 
 
+def test_an_interval_is_half_open() -> None:
+    """Its start lies in it, its end does not, and so does nothing outside."""
+    assert START in MONTH
+    assert END - timedelta(microseconds=1) in MONTH
+    assert END not in MONTH
+    assert START - timedelta(microseconds=1) not in MONTH
+
+
 def test_an_interval_is_in_utc() -> None:
     """The same span written in another zone is the same value, under the same name."""
     there = timezone(timedelta(hours=-5))
