@@ -35,10 +35,7 @@ class Estimate(Frozen):
 
 
 class LeftOut(Frozen):
-    """Values of a column that were not judged as slices: how many there are, and on how many examples (``rows``).
-
-    :param largest: rows by value, of those with the most rows.
-    """
+    """Values of a column that were no slices: how many, on how many rows, and the rows of the ``largest``, by value."""
 
     column: str
     why: str
