@@ -15,11 +15,11 @@ from airflow_mlops_provider.backends.tables.column_types import typed_table
 from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
 from airflow_mlops_provider.jobs.features.leakage import Tables, probe
 from airflow_mlops_provider.jobs.tables import EXAMPLES
-from airflow_mlops_provider.lifecycle.code import Code
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.lifecycle.sections import Shape, View
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME, Column, DataType, Source
 from airflow_mlops_provider.lifecycle.stages import Stage
+from airflow_mlops_provider.lifecycle.trainer import Code
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import TABLES, job

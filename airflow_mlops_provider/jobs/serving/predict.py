@@ -33,7 +33,7 @@ def predict(context: JobContext[Inputs, Settings, JobParams]) -> JobResult:
     rows = context.read(features, EXAMPLES)[[*scoring.request, EVENT_TIME]]
     joined = store.historical(rows)
     predictor = Predictor.load(scoring, context.open(version), version)
-    inputs = predictor.inputs(rows, joined[list(scoring.feature_names)])
+    inputs = predictor.inputs(rows, joined[list(scoring.feature_types)])
     predictions = predictor.score(inputs)
     context.write(rows.assign(**{PREDICTION: predictions, "version": version.version}), PREDICTIONS)
     context.write(inputs.assign(**{PREDICTION: predictions}), INPUTS)

@@ -10,7 +10,7 @@ from airflow_mlops_provider.backends.models import base as models
 from airflow_mlops_provider.backends.tracking.mlflow.client import MlflowBackend
 from airflow_mlops_provider.jobs.tables import REFERENCE
 from airflow_mlops_provider.jobs.training.fit import fit
-from airflow_mlops_provider.lifecycle.plain import finite, plain
+from airflow_mlops_provider.lifecycle.frozen import finite, plain
 from airflow_mlops_provider.lifecycle.references import Dataset, Model
 from airflow_mlops_provider.lifecycle.sections import Scoring
 from airflow_mlops_provider.lifecycle.stages import Stage

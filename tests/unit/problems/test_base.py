@@ -17,8 +17,8 @@ from airflow_mlops_provider import extensions, problems
 from airflow_mlops_provider.exceptions import ConfigurationError, DataValidationError, UnknownNameError
 from airflow_mlops_provider.lifecycle.metrics import Metric, metric_of
 from airflow_mlops_provider.lifecycle.monitoring.limits import crossed_by_metric
-from airflow_mlops_provider.lifecycle.product import Gates
 from airflow_mlops_provider.lifecycle.release.gates import Evaluation, judge, short_of_baseline
+from airflow_mlops_provider.lifecycle.sections import Gates
 from airflow_mlops_provider.problems import statistics
 from airflow_mlops_provider.problems.base import Problem
 from flight_delay.product import product
