@@ -7,7 +7,6 @@ from typing import Any
 from airflow_mlops_provider.lifecycle.stages import STAGES
 
 PACKAGE = "airflow_mlops_provider"
-SINCE = "0.1.0"
 INTEGRATIONS = {
     "MLOps": "https://doi.org/10.1109/ACCESS.2023.3262138",
     "Feast": "https://docs.feast.dev/",
@@ -18,8 +17,6 @@ INTEGRATIONS = {
     "Prometheus": "https://prometheus.io/docs/",
     "Git": "https://git-scm.com/doc",
 }
-SENSORS = ("features",)
-TRIGGERS = ("deliveries", "pods", "runs")
 HOOKS = {
     "artifact_store": "MLOps",
     "feast": "Feast",
@@ -42,8 +39,8 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": name, "external-doc-url": url, "tags": ["ml"]} for name, url in INTEGRATIONS.items()
         ],
         "operators": [_modules("MLOps", "operators", (*STAGES, "maintenance"))],
-        "sensors": [_modules("MLOps", "sensors", SENSORS)],
-        "triggers": [_modules("MLOps", "triggers", TRIGGERS)],
+        "sensors": [_modules("MLOps", "sensors", ("features",))],
+        "triggers": [_modules("MLOps", "triggers", ("deliveries", "pods", "runs"))],
         "hooks": [_modules(integration, "hooks", (file,)) for file, integration in HOOKS.items()],
         "connection-types": _connection_types(),
         "asset-uris": [{"schemes": ["mlops"], "handler": f"{PACKAGE}.assets.sanitize_uri"}],
@@ -58,7 +55,7 @@ def _modules(integration: str, folder: str, files: tuple[str, ...]) -> dict[str,
 
 
 def _connection_types() -> list[dict[str, Any]]:
-    server = {"host": "localhost", "port": "443", "schema": "https"}
+    web = {"schema": "Scheme", "password": "Password, or a token without login"}
     return [
         _connection(
             "mlops_artifact_store",
@@ -89,19 +86,17 @@ def _connection_types() -> list[dict[str, Any]]:
             "mlflow",
             "mlflow.MlflowHook",
             "MLflow",
-            {},
             hidden=("extra",),
-            labels={"schema": "Scheme", "password": "Password, or a token without login"},
-            examples={**server, "host": "mlflow.example.org"},
+            labels=web,
+            examples={"host": "mlflow.example.org", "port": "443", "schema": "https"},
         ),
         _connection(
             "mlops_model_server",
             "model_server.ModelServerHook",
             "MLOps model server",
-            {},
             hidden=("login", "extra"),
             labels={"schema": "Scheme", "password": "Token"},
-            examples={**server, "port": "8900", "schema": "http"},
+            examples={"host": "localhost", "port": "8900", "schema": "http"},
         ),
         _connection(
             "optuna",
@@ -116,10 +111,9 @@ def _connection_types() -> list[dict[str, Any]]:
             "prometheus",
             "prometheus.PrometheusHook",
             "Prometheus",
-            {},
             hidden=("extra",),
-            labels={"schema": "Scheme", "password": "Password, or a token without login"},
-            examples={**server, "port": "9090", "schema": "http"},
+            labels=web,
+            examples={"host": "localhost", "port": "9090", "schema": "http"},
         ),
         _connection(
             "mlops_source",
@@ -145,7 +139,7 @@ def _connection(
     kind: str,
     hook: str,
     name: str,
-    fields: dict[str, Any],
+    fields: dict[str, Any] | None = None,
     *,
     hidden: tuple[str, ...],
     examples: dict[str, str],
@@ -155,12 +149,8 @@ def _connection(
         "connection-type": kind,
         "hook-class-name": f"{PACKAGE}.hooks.{hook}",
         "hook-name": name,
-        "conn-fields": fields,
-        "ui-field-behaviour": {
-            "hidden-fields": list(hidden),
-            "relabeling": labels or {},
-            "placeholders": examples,
-        },
+        "conn-fields": fields or {},
+        "ui-field-behaviour": {"hidden-fields": list(hidden), "relabeling": labels or {}, "placeholders": examples},
     }
 
 
@@ -205,10 +195,7 @@ def _options() -> dict[str, Any]:
             "http://mlflow:5000",
         ),
         "poke_seconds": _option(
-            "How long the delivery sensor waits between two checks, in seconds.",
-            "300",
-            "30",
-            "float",
+            "How long the delivery sensor waits between two checks, in seconds.", "300", "30", "float"
         ),
         "products_folders": _option(
             "Further folders in which products are found, each a package with a product.py, beside the "
@@ -221,12 +208,7 @@ def _options() -> dict[str, Any]:
             "30",
             "integer",
         ),
-        "search_parallel": _option(
-            "How many trials of one search may run at the same time.",
-            "8",
-            "2",
-            "integer",
-        ),
+        "search_parallel": _option("How many trials of one search may run at the same time.", "8", "2", "integer"),
         "search_storage": _option(
             "SQLAlchemy URL, without credentials, of the database in which searches keep their trials. By default an "
             "SQLite file in the artifact root. The connection mlops_optuna takes precedence.",
@@ -243,7 +225,7 @@ def _options() -> dict[str, Any]:
 def _option(description: str, example: str, default: str | None = None, kind: str = "string") -> dict[str, Any]:
     return {
         "description": description + "\n",
-        "version_added": SINCE,
+        "version_added": "0.1.0",
         "type": kind,
         "example": example,
         "default": default,
