@@ -25,7 +25,7 @@ from airflow_mlops_provider.runtime.code import (
 )
 
 if TYPE_CHECKING:
-    from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
+    from airflow_mlops_provider.storage.artifacts import ArtifactStore
 
 LOCAL_BUNDLE = "LocalDagBundle"
 
@@ -139,13 +139,12 @@ def _configured_dag_folders() -> Iterator[Path]:
             yield Path(path).expanduser().absolute()
 
 
-def known_product(store: FolderStore | BucketStore, name: str) -> MLProduct:
+def known_product(store: ArtifactStore, name: str) -> MLProduct:
     """Return a product as its last job read it or, before its first job, as its code declares it.
 
     :raises UnknownNameError: if there is none of that name; the message lists those there are.
     """
-    from airflow_mlops_provider.storage.declarations import declared
-    from airflow_mlops_provider.storage.records import Records
+    from airflow_mlops_provider.storage.records import Records, declared
 
     folders = product_folders()
     names = {*(file.parent.name for file in product_files(folders)), *Records(store).declared()}

@@ -11,7 +11,7 @@ from airflow_mlops_provider.lifecycle.frozen import digest
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.runtime import code
-from airflow_mlops_provider.runtime.registry import AnyJob, find_job
+from airflow_mlops_provider.runtime.definition import AnyJob, find_job
 
 
 @dataclass(frozen=True)

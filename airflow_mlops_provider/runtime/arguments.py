@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import reduce
 from typing import Any, Self, Union, get_args, get_origin
 
@@ -13,6 +13,7 @@ from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import Reference
+from airflow_mlops_provider.lifecycle.trainer import Trainer
 
 
 class JobInputs(Frozen):
@@ -73,6 +74,30 @@ class JobSettings(Frozen):
 
 class JobParams(Frozen):
     """What a run asks of a job; by itself, a job without parameters of its own."""
+
+
+def with_trainer_override(product: MLProduct, params: Mapping[str, Any]) -> MLProduct:
+    """Return the product as a job is to see it, its trainer as the parameters of a run want it.
+
+    ``params["trainer"]`` is a whole trainer (code, flavor, settings, seed, requires) in place of the declared one;
+    ``params["settings"]`` changes some of its settings.
+
+    :raises ConfigurationError: if what is given is no trainer.
+    """
+    changes = {name: params[name] for name in ("trainer", "settings") if name in params}
+    if not changes:
+        return product
+    settings = changes.get("settings", {})
+    if not isinstance(settings, Mapping):
+        raise ConfigurationError(f"the parameter 'settings' is {settings!r:.200}; give a dict of name to value")
+    try:
+        trainer = Trainer.model_validate(changes.get("trainer", product.training.trainer))
+        fields = {name: getattr(trainer, name) for name in Trainer.model_fields}
+        trainer = Trainer.model_validate({**fields, "settings": {**trainer.settings, **settings}})
+    except ValidationError as error:
+        name = " or ".join(repr(name) for name in changes)
+        raise ConfigurationError(f"the parameter {name} describes no trainer: {error}") from None
+    return product.model_copy(update={"training": product.training.model_copy(update={"trainer": trainer})})
 
 
 def _part(whole: Any, name: str) -> Any:

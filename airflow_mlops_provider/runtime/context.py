@@ -19,7 +19,7 @@ from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSe
 from airflow_mlops_provider.runtime.checkpoints import Checkpoints
 from airflow_mlops_provider.runtime.code import load
 from airflow_mlops_provider.runtime.inputs import Inputs
-from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
+from airflow_mlops_provider.storage.artifacts import ArtifactStore, FolderStore
 from airflow_mlops_provider.storage.layout import result_key
 from airflow_mlops_provider.storage.records import Records
 
@@ -89,7 +89,7 @@ class JobContext(Generic[InputsT, SettingsT, ParamsT]):
         return self.spec.product
 
     @property
-    def store(self) -> FolderStore | BucketStore:
+    def store(self) -> ArtifactStore:
         """The artifact root."""
         return self._given.store
 

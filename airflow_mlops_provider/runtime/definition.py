@@ -1,15 +1,21 @@
-"""What a job is: said once, in its own file, by a decorator on its function; nothing else lists jobs by name."""
+"""What a job is: said once, in its own file, by a decorator on its function; nothing else lists jobs by name.
+
+Ours is found by the file that is called so, another's by its import path.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import importlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from inspect import signature
+from pathlib import Path
 from typing import Any, Generic, get_args, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 
-from airflow_mlops_provider.exceptions import ConfigurationError
+from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
 from airflow_mlops_provider.lifecycle.code import named_code
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
@@ -17,7 +23,11 @@ from airflow_mlops_provider.lifecycle.references import Dataset, Reference
 from airflow_mlops_provider.lifecycle.sections import Shape
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.lifecycle.trainer import Trainer
+from airflow_mlops_provider.runtime.arguments import with_trainer_override
 from airflow_mlops_provider.runtime.context import InputsT, JobContext, JobResult, ParamsT, SettingsT
+
+JOBS = "airflow_mlops_provider.jobs"
+Work = Callable[[JobContext[InputsT, SettingsT, ParamsT]], JobResult]
 
 
 @dataclass(frozen=True)
@@ -39,7 +49,7 @@ class JobDefinition(Generic[InputsT, SettingsT, ParamsT]):
 
     name: str
     stage: Stage
-    function: Callable[[JobContext[InputsT, SettingsT, ParamsT]], JobResult]
+    function: Work[InputsT, SettingsT, ParamsT]
     inputs: type[InputsT]
     settings: type[SettingsT]
     params: type[ParamsT]
@@ -56,9 +66,14 @@ class JobDefinition(Generic[InputsT, SettingsT, ParamsT]):
         """Where its code is."""
         return self.function.__module__
 
-    def settings_of(self, product: MLProduct) -> dict[str, Any]:
-        """Return a product's settings for the job, as a specification carries them."""
-        return self.settings.of(product).to_json()
+    def parts_of(self, product: MLProduct, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a specification says of a product: settings, parameters, and what the trainers require.
+
+        :param params: what the run asks for; ``trainer`` and ``settings`` change the settings, see
+            :func:`.with_trainer_override`.
+        """
+        declared = with_trainer_override(product, params)
+        return {"settings": self.settings.of(declared).to_json(), "params": dict(params), "requires": declared.requires}
 
     def read(self, spec: JobSpec) -> tuple[InputsT, SettingsT, ParamsT]:
         """Return what a specification gives the job, typed.
@@ -90,7 +105,7 @@ class JobDefinition(Generic[InputsT, SettingsT, ParamsT]):
         try:
             return kind.model_validate(given)
         except ValidationError as error:
-            lines = (f"{what} {'.'.join(map(str, one['loc']))!r}: {one['msg']}" for one in error.errors())
+            lines = (f"{what} {'.'.join(map(str, line['loc']))!r}: {line['msg']}" for line in error.errors())
             takes = ", ".join(kind.model_fields) or "none"
             raise ConfigurationError(f"job {self.name!r}: {'; '.join(lines)}; it takes the {what}s {takes}") from None
 
@@ -105,17 +120,13 @@ def job(
     publishes: str | None = None,
     side_effects: bool = False,
     predicts: bool = False,
-) -> Callable[
-    [Callable[[JobContext[InputsT, SettingsT, ParamsT]], JobResult]], JobDefinition[InputsT, SettingsT, ParamsT]
-]:
+) -> Callable[[Work[InputsT, SettingsT, ParamsT]], JobDefinition[InputsT, SettingsT, ParamsT]]:
     """Make a job of a function ``name(context: JobContext[Inputs, Settings, Params]) -> JobResult``.
 
     The job's name is the function's; it stands in a module of that name. See :class:`JobDefinition`.
     """
 
-    def define(
-        function: Callable[[JobContext[InputsT, SettingsT, ParamsT]], JobResult],
-    ) -> JobDefinition[InputsT, SettingsT, ParamsT]:
+    def define(function: Work[InputsT, SettingsT, ParamsT]) -> JobDefinition[InputsT, SettingsT, ParamsT]:
         inputs, settings, params = _takes(function)
         return JobDefinition(
             name=function.__name__,
@@ -134,6 +145,38 @@ def job(
         )
 
     return define
+
+
+AnyJob = JobDefinition[Any, Any, Any]
+
+
+def find_job(name: str) -> AnyJob:
+    """Return the job of that name: ``clean``, or ``package.module:function`` for one that is not ours.
+
+    :raises UnknownNameError: if there is none; the message lists the known ones.
+    """
+    module, _, function = name.rpartition(":")
+    if not module:
+        module, function = _modules().get(name, ""), name
+    found = getattr(importlib.import_module(module), function, None) if module else None
+    if not isinstance(found, JobDefinition):
+        raise UnknownNameError("job", name, sorted(all_jobs()))
+    return found
+
+
+@cache
+def all_jobs() -> dict[str, AnyJob]:
+    """Return our own jobs, by name, stage by stage."""
+    found = {name: getattr(importlib.import_module(module), name, None) for name, module in _modules().items()}
+    jobs = [job for job in found.values() if isinstance(job, JobDefinition)]
+    return {job.name: job for job in sorted(jobs, key=lambda job: [*Stage].index(job.stage))}
+
+
+@cache
+def _modules() -> dict[str, str]:
+    """Return the modules in which a job may be, by its name: ``jobs/<stage>/<name>.py``."""
+    (folder,) = importlib.import_module(JOBS).__path__
+    return {file.stem: f"{JOBS}.{file.parent.name}.{file.stem}" for file in sorted(Path(folder).glob("*/[!_]*.py"))}
 
 
 def _takes(function: Callable[..., JobResult]) -> tuple[type[Any], type[Any], type[Any]]:

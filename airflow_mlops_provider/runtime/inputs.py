@@ -28,7 +28,7 @@ from airflow_mlops_provider.lifecycle.references import (
     Reference,
     Report,
 )
-from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore, content_hash
+from airflow_mlops_provider.storage.artifacts import ArtifactStore, BucketStore, FolderStore, content_hash
 from airflow_mlops_provider.storage.dataset_lists import members
 from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.storage.records import Records
@@ -46,7 +46,7 @@ class Inputs:
     :param store: the artifact root.
     """
 
-    def __init__(self, store: FolderStore | BucketStore) -> None:
+    def __init__(self, store: ArtifactStore) -> None:
         self.store, self.records = store, Records(store)
         #: Inputs that no job of ours made, by URI, and who handed them on.
         self.external: dict[str, str] = {}
@@ -180,7 +180,7 @@ class Inputs:
         return self._looked[key]
 
 
-def inside(store: FolderStore | BucketStore, uri: str) -> str:
+def inside(store: ArtifactStore, uri: str) -> str:
     """Return the key of what a URI names. :raises ConfigurationError: if it lies outside the artifact root."""
     below = uri.removeprefix(f"{store.uri}/").rstrip("/") if uri.startswith(f"{store.uri}/") else ""
     key = unquote(below) if isinstance(store, FolderStore) else below

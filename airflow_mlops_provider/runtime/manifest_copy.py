@@ -11,8 +11,10 @@ from airflow_mlops_provider.lifecycle.frozen import digest
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.runtime import runner
+from airflow_mlops_provider.runtime.failures import failed
 from airflow_mlops_provider.storage.artifacts import MANIFEST, open_store
 from airflow_mlops_provider.storage.layout import product_key
+from airflow_mlops_provider.storage.manifests import read_manifest
 
 log = logging.getLogger("mlops.manifest_copy")
 
@@ -29,10 +31,7 @@ def run(spec: JobSpec, key: str) -> Manifest:
         manifest = runner.run(spec)
     except Exception as error:  # whatever keeps a job from its work, whoever asked must learn of it
         log.exception("%s could not begin", spec.job)
-        failure = runner.describe(error)
-        manifest = Manifest(
-            state="failed", spec=spec, address="", failure=failure, started=began, ended=datetime.now(UTC)
-        )
+        manifest = failed(spec, "", error, began)
     keys = [key]
     if manifest.image and manifest.image == os.environ.get(runner.IMAGE_VARIABLE):  # else found: made in another one
         keys.append(image_key(spec, manifest.image))
@@ -47,8 +46,8 @@ def find(spec: JobSpec, image: str, environment: Mapping[str, str]) -> Manifest 
     :param image: the image's digest.
     :param environment: credentials of the artifact root.
     """
-    before = runner.read_manifest(open_store(spec.root, environment), image_key(spec, image))
-    return runner.find(spec, environment, before) if before else None
+    before = read_manifest(open_store(spec.root, environment), image_key(spec, image))
+    return runner.look(spec, environment, before)[0] if before else None
 
 
 def image_key(spec: JobSpec, image: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow_mlops_provider.exceptions import ConflictError, UnknownNameError
 from airflow_mlops_provider.lifecycle.monitoring.feedback import DataChangeRequest
-from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
+from airflow_mlops_provider.storage.artifacts import ArtifactStore
 from airflow_mlops_provider.storage.layout import product_key
 from airflow_mlops_provider.storage.record_files import read_all, read_record
 
@@ -12,7 +12,7 @@ from airflow_mlops_provider.storage.record_files import read_all, read_record
 class ChangeRequests:
     """The requests of a product, a file each."""
 
-    def __init__(self, store: FolderStore | BucketStore, product: str) -> None:
+    def __init__(self, store: ArtifactStore, product: str) -> None:
         self._store = store
         self._prefix = product_key(product, "feedback")
 

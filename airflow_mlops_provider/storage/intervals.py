@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.references import Dataset
-from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
+from airflow_mlops_provider.storage.artifacts import ArtifactStore
 from airflow_mlops_provider.storage.layout import product_key
 from airflow_mlops_provider.storage.record_files import read_all
 
-Store = FolderStore | BucketStore
 
-
-def publish(store: Store, product: str, name: str, dataset: Dataset) -> None:
+def publish(store: ArtifactStore, product: str, name: str, dataset: Dataset) -> None:
     """Make a dataset the current one of its interval, in one step."""
     if dataset.interval is not None:
         key = product_key(product, "current", name, f"{dataset.interval.key}.json")
         store.write(key, dataset.to_file())
 
 
-def current(store: Store, product: str, name: str) -> list[Dataset]:
+def current(store: ArtifactStore, product: str, name: str) -> list[Dataset]:
     """Return the current datasets of that name, oldest interval first; a pointer that can't be read is left out."""
     return read_all(store, store.list(product_key(product, "current", name)), Dataset)
 

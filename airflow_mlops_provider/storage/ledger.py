@@ -18,7 +18,7 @@ from airflow_mlops_provider.lifecycle.release.registry import (
     registered,
     status_of,
 )
-from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
+from airflow_mlops_provider.storage.artifacts import ArtifactStore
 from airflow_mlops_provider.storage.layout import product_key
 from airflow_mlops_provider.storage.record_files import parse_record
 
@@ -34,7 +34,7 @@ class Ledger:
     away, the head shows that is kept elsewhere.
     """
 
-    def __init__(self, store: FolderStore | BucketStore, product: str) -> None:
+    def __init__(self, store: ArtifactStore, product: str) -> None:
         self._store = store
         self.product = product
         self._prefix = product_key(product, "ledger")

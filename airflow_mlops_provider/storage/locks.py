@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from airflow_mlops_provider.exceptions import ConflictError
-from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
+from airflow_mlops_provider.storage.artifacts import ArtifactStore, BucketStore, FolderStore
 
 LEASE_SECONDS = 60.0
 WAIT_SECONDS = 600.0
@@ -31,7 +31,7 @@ def file_lock(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def store_lock(store: FolderStore | BucketStore, key: str) -> Iterator[None]:
+def store_lock(store: ArtifactStore, key: str) -> Iterator[None]:
     """Wait until nobody else holds a key below an artifact root, and hold it: by a lock file, in a bucket by a lease.
 
     :raises ConflictError: if a lease is not to be had within ten minutes.

@@ -1,4 +1,7 @@
-"""Reads the records that jobs left: how a result was made and from what, back to the raw data."""
+"""The records that jobs left: how a result was made and from what, back to the raw data.
+
+Each product's declaration is kept beside its results: who reads those need not run the product's code.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +13,25 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 
 from airflow_mlops_provider.exceptions import IntegrityError, MissingRecordError, UnknownNameError
+from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.lineage import Lineage, Made, ingredients, key_of, lineage
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Reference
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry
-from airflow_mlops_provider.storage.artifacts import MANIFEST, BucketStore, FolderStore
+from airflow_mlops_provider.storage.artifacts import MANIFEST, ArtifactStore
 from airflow_mlops_provider.storage.dataset_lists import expanded
 from airflow_mlops_provider.storage.layout import (
     DECLARATIONS,
     Record,
+    declaration_key,
     find_result,
     parse_result,
     product_key,
     record_kind,
 )
 from airflow_mlops_provider.storage.ledger import Ledger
-from airflow_mlops_provider.storage.record_files import read_kept
+from airflow_mlops_provider.storage.record_files import read_all, read_kept
 
 KEPT = 2048
 OWN: tuple[Record, ...] = ("newest", "replaced")
@@ -56,7 +61,7 @@ class Records:
     :param store: the artifact root.
     """
 
-    def __init__(self, store: FolderStore | BucketStore) -> None:
+    def __init__(self, store: ArtifactStore) -> None:
         self.store = store
         self._read = lru_cache(maxsize=KEPT)(self._read_anew)
 
@@ -200,6 +205,22 @@ class Records:
         with suppress(IntegrityError):  # a list that is gone leaves the rest of the record
             return manifest and expanded(self.store, manifest)
         return manifest
+
+
+def declare(store: ArtifactStore, product: MLProduct) -> None:
+    """Keep a product's declaration as it now is; nothing is written if it is the one that was kept."""
+    key, data = declaration_key(product.name), product.to_file()
+    try:
+        known = store.read(key)
+    except FileNotFoundError:
+        known = b""
+    if known != data:
+        store.write(key, data)
+
+
+def declared(store: ArtifactStore) -> list[MLProduct]:
+    """Return the products that have run a job, by name; one that can't be read is left out, its next job writes it."""
+    return read_all(store, store.list(DECLARATIONS), MLProduct)
 
 
 def _of_content(manifests: list[Manifest], reference: Reference) -> list[Manifest]:

@@ -11,7 +11,8 @@ from datetime import datetime
 from airflow_mlops_provider.lifecycle.monitoring.limits import Judgement
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.lifecycle.release.registry import Status
-from airflow_mlops_provider.storage.intervals import Store, current
+from airflow_mlops_provider.storage.artifacts import ArtifactStore
+from airflow_mlops_provider.storage.intervals import current
 from airflow_mlops_provider.storage.layout import product_key
 from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.storage.record_files import read_all
@@ -22,7 +23,7 @@ FEATURES = "features"
 OLD = ""  # predictions of an earlier release don't say of which features they are
 
 
-def unpredicted(store: Store, product: str) -> list[Dataset]:
+def unpredicted(store: ArtifactStore, product: str) -> list[Dataset]:
     """Return the features, oldest first, that are in the feature store and of which no prediction exists.
 
     Those count that lie behind what the first live version was made with: it learned from the others.
@@ -41,19 +42,19 @@ def unpredicted(store: Store, product: str) -> list[Dataset]:
     ]
 
 
-def unjudged(store: Store, product: str) -> list[Dataset]:
+def unjudged(store: ArtifactStore, product: str) -> list[Dataset]:
     """Return the predictions, oldest first, that monitoring has not judged together with their features."""
     known = {judgement.observation.interval.start: judgement for judgement in judgements(store, product)}
     predictions = [dataset for dataset in current(store, product, "predictions") if FEATURES in dataset.facts]
     return [dataset for dataset in predictions if not _judged(known.get(_begins(dataset)), dataset)]
 
 
-def judgements(store: Store, product: str) -> list[Judgement]:
+def judgements(store: ArtifactStore, product: str) -> list[Judgement]:
     """Return what monitoring saw of each interval last, oldest first; one that can't be read is as if never made."""
     return read_all(store, store.list(product_key(product, "judged")), Judgement)
 
 
-def judge(store: Store, product: str, judgement: Judgement) -> None:
+def judge(store: ArtifactStore, product: str, judgement: Judgement) -> None:
     """Keep what monitoring saw of an interval, in place of what it saw before."""
     key = product_key(product, "judged", f"{judgement.observation.interval.key}.json")
     store.write(key, judgement.to_file())
@@ -73,7 +74,7 @@ def _begins(dataset: Dataset) -> datetime:
     return dataset.interval.start
 
 
-def _went_live(store: Store, product: str) -> datetime | None:
+def _went_live(store: ArtifactStore, product: str) -> datetime | None:
     """Return where the data of the first version that ever went live end; None before that."""
     live = [entry for entry in Ledger(store, product).entries() if entry.status is Status.LIVE]
     if not live:

@@ -24,8 +24,7 @@ from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset
 from airflow_mlops_provider.render.terminal import console, table
 from airflow_mlops_provider.runtime.code import load_product
 from airflow_mlops_provider.runtime.reproduction import plan, recorded_code
-from airflow_mlops_provider.storage.artifacts import open_store
-from airflow_mlops_provider.storage.intervals import Store
+from airflow_mlops_provider.storage.artifacts import ArtifactStore, open_store
 from airflow_mlops_provider.storage.records import Records, VersionRecord
 
 CODE, REBUILT = "code and settings", "made again"
@@ -158,7 +157,9 @@ class Reproduction:
             if not same:
                 return  # whatever is made of it would differ, too
 
-    def _rebuild(self, recorded: Manifest, known: dict[str, AnyReference], root: Store, bench: Workbench) -> Manifest:
+    def _rebuild(
+        self, recorded: Manifest, known: dict[str, AnyReference], root: ArtifactStore, bench: Workbench
+    ) -> Manifest:
         # The newest commit first: what an older one made was often made by the very same code.
         commits = [job.code.commit for job in reversed(self._jobs) if job.code.commit]
         process = bench.process(recorded, commits)

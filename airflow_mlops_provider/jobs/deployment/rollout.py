@@ -14,7 +14,7 @@ from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Statu
 from airflow_mlops_provider.lifecycle.sections import Scoring
 from airflow_mlops_provider.runtime.address import code_hashes
 from airflow_mlops_provider.runtime.context import AnyContext
-from airflow_mlops_provider.runtime.registry import find_job
+from airflow_mlops_provider.runtime.definition import find_job
 from airflow_mlops_provider.serving import releases
 from airflow_mlops_provider.serving.process import client, launcher
 from airflow_mlops_provider.storage.layout import product_key

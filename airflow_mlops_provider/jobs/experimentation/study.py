@@ -15,7 +15,7 @@ from airflow_mlops_provider.lifecycle.search.trials import Stop, stop
 from airflow_mlops_provider.lifecycle.sections import Scoring
 from airflow_mlops_provider.runtime import code
 from airflow_mlops_provider.runtime.context import AnyContext
-from airflow_mlops_provider.storage.intervals import Store
+from airflow_mlops_provider.storage.artifacts import ArtifactStore
 from airflow_mlops_provider.storage.layout import product_key
 from airflow_mlops_provider.storage.record_files import read_record
 
@@ -106,14 +106,14 @@ def decide(context: AnyContext, study: SearchStudy) -> Stop | None:
     return decision
 
 
-def save_stop(store: Store, product: str, study: str, criteria: Criteria, decision: Stop) -> None:
+def save_stop(store: ArtifactStore, product: str, study: str, criteria: Criteria, decision: Stop) -> None:
     """Keep why a search stopped, for :func:`load_stop`; what was kept first is not replaced."""
     record = StopRecord(study=study, criteria=criteria, stop=decision)
     with suppress(ConflictError):  # it is the same: it follows from the trials
         store.write_new(_key(product, study, criteria), record.to_file())
 
 
-def load_stop(store: Store, product: str, study: str, criteria: Criteria) -> Stop | None:
+def load_stop(store: ArtifactStore, product: str, study: str, criteria: Criteria) -> Stop | None:
     """Return why a search stopped; None while it goes on."""
     try:
         return read_record(store, _key(product, study, criteria), StopRecord).stop

@@ -16,9 +16,8 @@ from airflow_mlops_provider.lifecycle.records.reproduction import RESULTS, Findi
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity, Services
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, ModelVersion, Reference
 from airflow_mlops_provider.runtime.address import packages
-from airflow_mlops_provider.runtime.registry import find_job
-from airflow_mlops_provider.storage.artifacts import content_hash
-from airflow_mlops_provider.storage.intervals import Store
+from airflow_mlops_provider.runtime.definition import find_job
+from airflow_mlops_provider.storage.artifacts import ArtifactStore, content_hash
 from airflow_mlops_provider.storage.layout import key_in
 from airflow_mlops_provider.storage.records import Records, VersionRecord
 
@@ -138,7 +137,7 @@ def loading(features: Dataset, like: JobSpec) -> JobSpec:
     return like.model_copy(update=changed)
 
 
-def take(reference: AnyReference, source: Store, target: Store) -> AnyReference:
+def take(reference: AnyReference, source: ArtifactStore, target: ArtifactStore) -> AnyReference:
     """Copy a recorded result into another artifact root, and return the reference to it there.
 
     :raises IntegrityError: if it is gone, or is not what was recorded.
@@ -155,7 +154,7 @@ def take(reference: AnyReference, source: Store, target: Store) -> AnyReference:
     return reference.model_copy(update={"uri": f"{target.uri}/{key}"})
 
 
-def kept(step: Step, source: Store) -> Finding:
+def kept(step: Step, source: ArtifactStore) -> Finding:
     """Compare the stored bytes of a result with its record."""
     with tempfile.TemporaryDirectory(prefix="mlops-kept-") as folder:
         try:
@@ -166,7 +165,9 @@ def kept(step: Step, source: Store) -> Finding:
     return reproduction.compared(f"kept {step.name}", was, now)
 
 
-def deliveries(raw: Iterable[Step], landing: Callable[[Step], Store]) -> dict[str, dict[str, tuple[str, str | None]]]:
+def deliveries(
+    raw: Iterable[Step], landing: Callable[[Step], ArtifactStore]
+) -> dict[str, dict[str, tuple[str, str | None]]]:
     """Return, for each raw snapshot, the files it was read from: the hash on record and that now, None for one gone.
 
     :param landing: gives the landing root of a snapshot.
@@ -182,7 +183,7 @@ def deliveries(raw: Iterable[Step], landing: Callable[[Step], Store]) -> dict[st
     return found
 
 
-def _hash_in(store: Store, key: str) -> str | None:
+def _hash_in(store: ArtifactStore, key: str) -> str | None:
     try:
         return hashlib.sha256(store.read(key)).hexdigest()
     except FileNotFoundError:

@@ -17,8 +17,7 @@ from airflow_mlops_provider.lifecycle.records.reproduction import Finding
 from airflow_mlops_provider.lifecycle.records.source_change import first_change
 from airflow_mlops_provider.runtime import code
 from airflow_mlops_provider.runtime.address import code_hashes
-from airflow_mlops_provider.runtime.registry import find_job
-from airflow_mlops_provider.runtime.specification import with_trainer_override
+from airflow_mlops_provider.runtime.definition import find_job
 from airflow_mlops_provider.storage.artifacts import file_hash
 
 PROVIDER = airflow_mlops_provider.__name__
@@ -78,7 +77,7 @@ def module_file(module: str, folder: Path) -> Path | None:
 def findings(recorded: Manifest, present: MLProduct) -> Iterator[Finding]:
     """Compare the declaration that a recorded job read, and its code, with those that stand here now."""
     job = find_job(recorded.spec.job)
-    settings = job.settings_of(with_trainer_override(present, recorded.spec.params))
+    settings = job.parts_of(present, recorded.spec.params)["settings"]
     here = recorded.spec.model_copy(update={"settings": settings})
     declared, now = job.code(here), code_hashes(here, job)
     # A setting that names other code comes first: it explains why other modules are compared.

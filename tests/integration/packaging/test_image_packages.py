@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, Services
 from airflow_mlops_provider.lifecycle.references import Dataset
-from airflow_mlops_provider.runtime.registry import find_job
+from airflow_mlops_provider.runtime.definition import find_job
 from airflow_mlops_provider.storage.artifacts import content_hash, open_store
 from tests.factories.rain import NAME, PRODUCTS, product, year
 

@@ -12,8 +12,9 @@ import pytest
 from airflow_mlops_provider.exceptions import ConfigurationError, ConflictError
 from airflow_mlops_provider.jobs.features import clean
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
-from airflow_mlops_provider.runtime.registry import all_jobs
-from airflow_mlops_provider.runtime.runner import describe, run
+from airflow_mlops_provider.runtime.definition import all_jobs
+from airflow_mlops_provider.runtime.failures import describe
+from airflow_mlops_provider.runtime.runner import run
 from airflow_mlops_provider.storage.artifacts import file_hash, open_store
 from airflow_mlops_provider.storage.intervals import current
 from tests.factories.tiny import DAY, DELIVERY, TinyWorld, manifests
