@@ -1,7 +1,8 @@
 """``python -m airflow_mlops_provider.runtime``: run the job whose specification comes as one line of JSON on its input.
 
-Standard input stays open as long as whoever asked is alive. When it closes early, nobody waits for the result any
-more, and the job ends at once: a killed task leaves no orphan. Exit status: 0 success, 1 failed, 2 no such job.
+Standard input stays open as long as whoever wants the result is alive. When it closes early, nobody waits for the
+result any more, and the job ends at once: a killed task leaves no orphan. Exit status: 0 success, 1 failed, 2 no such
+job.
 
 In a pod nobody holds the input: there the specification comes as ``--spec JSON``, the pod's deletion ends the job, and
 a copy of its manifest is left in the folder below the artifact root that ``--manifest-copy`` names.
@@ -22,7 +23,7 @@ from airflow_mlops_provider.runtime import masks
 ORPHANED = 3
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main() -> int:
     """Read the specification, run the job, and return the exit status."""
     masks.mask_output()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
@@ -31,8 +32,13 @@ def main(arguments: list[str] | None = None) -> int:
     from airflow_mlops_provider.lifecycle.records.spec import JobSpec
     from airflow_mlops_provider.runtime import manifest_copy, runner
 
-    given = _parser().parse_args(arguments)
-    line, parent = (given.spec, None) if given.spec else _asked()
+    parser = argparse.ArgumentParser(prog="python -m airflow_mlops_provider.runtime", description="Run one job.")
+    parser.add_argument("--spec", metavar="JSON", help="the job's specification; by default a line on standard input")
+    parser.add_argument(
+        "--manifest-copy", metavar="KEY", help="folder below the artifact root for a copy of the manifest"
+    )
+    given = parser.parse_args()
+    line, parent = (given.spec, None) if given.spec else _read_line()
     spec = JobSpec.model_validate_json(line)
     if parent is not None:
         threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
@@ -40,17 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
     return 0 if manifest.state == "success" else 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m airflow_mlops_provider.runtime", description="Run one job.")
-    parser.add_argument("--spec", metavar="JSON", help="the job's specification; by default a line on standard input")
-    parser.add_argument(
-        "--manifest-copy", metavar="KEY", help="folder below the artifact root for a copy of the manifest"
-    )
-    return parser
-
-
-def _asked() -> tuple[bytes, int]:
-    """Return the specification, and the descriptor that stays open as long as whoever asked is alive.
+def _read_line() -> tuple[bytes, int]:
+    """Return the specification, and the descriptor that stays open as long as whoever wants the result is alive.
 
     For all else standard input is empty from then on.
 

@@ -97,9 +97,9 @@ def _spec(module_name: str) -> ModuleSpec | None:
     return spec
 
 
-def source_hash(module_name: str) -> str:
-    """Return the SHA-256 of a module's source."""
-    return file_hash(source_file(module_name))
+def source_hashes(module_names: Iterable[str]) -> dict[str, str]:
+    """Return the SHA-256 of the source of some modules and of all that they import, by module. See :func:`closure`."""
+    return {name: file_hash(source_file(name)) for name in sorted(set().union(*map(closure, module_names)))}
 
 
 def closure(module_name: str) -> set[str]:
@@ -166,13 +166,9 @@ def _has_source(module_name: str) -> bool:
 
 def roots(modules: Iterable[str]) -> list[Path]:
     """Return the folders from which some modules are imported, as far as they are found, each once."""
-    found: dict[Path, None] = {}
-    for module in modules:
-        spec = _spec(module.partition(".")[0])
-        if spec is not None and spec.origin:
-            file = Path(spec.origin)
-            found.setdefault(file.parent.parent if file.name == "__init__.py" else file.parent)
-    return list(found)
+    specs = filter(None, (_spec(module.partition(".")[0]) for module in modules))
+    files = [Path(spec.origin) for spec in specs if spec.origin]
+    return list(dict.fromkeys(file.parents[1] if file.name == "__init__.py" else file.parent for file in files))
 
 
 def commit_of(module_name: str) -> Commit:

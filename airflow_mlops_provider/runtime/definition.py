@@ -30,12 +30,10 @@ JOBS = "airflow_mlops_provider.jobs"
 Work = Callable[[JobContext[InputsT, SettingsT, ParamsT]], JobResult]
 
 
-@dataclass(frozen=True)
-class JobDefinition(Generic[InputsT, SettingsT, ParamsT]):
-    """A job: its function, what that takes and gives, and what decides its result.
+@dataclass(frozen=True, kw_only=True)
+class JobOptions:
+    """What a job says of itself, beside its function.
 
-    :param name: names the folder of its results, too.
-    :param function: the work itself.
     :param result: the kind of reference that it hands on.
     :param makes: what it makes, in a reader's words.
     :param packages: distributions whose versions its result depends on.
@@ -47,19 +45,29 @@ class JobDefinition(Generic[InputsT, SettingsT, ParamsT]):
     :param predicts: it applies models of any flavor.
     """
 
-    name: str
     stage: Stage
+    makes: str
+    result: type[Reference] = Dataset
+    packages: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    publishes: str | None = None
+    side_effects: bool = False
+    predicts: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobDefinition(JobOptions, Generic[InputsT, SettingsT, ParamsT]):
+    """A job: its function, what that takes and gives, and what decides its result."""
+
     function: Work[InputsT, SettingsT, ParamsT]
     inputs: type[InputsT]
     settings: type[SettingsT]
     params: type[ParamsT]
-    result: type[Reference]
-    makes: str
-    packages: tuple[str, ...] = ()
-    services: frozenset[str] = frozenset()
-    publishes: str | None = None
-    side_effects: bool = False
-    predicts: bool = False
+
+    @property
+    def name(self) -> str:
+        """Its function's name, also that of the module in which it stands and of the folder of its results."""
+        return self.function.__name__
 
     @property
     def module(self) -> str:
@@ -110,41 +118,13 @@ class JobDefinition(Generic[InputsT, SettingsT, ParamsT]):
             raise ConfigurationError(f"job {self.name!r}: {'; '.join(lines)}; it takes the {what}s {takes}") from None
 
 
-def job(
-    *,
-    stage: Stage,
-    makes: str,
-    result: type[Reference] = Dataset,
-    packages: tuple[str, ...] = (),
-    services: tuple[str, ...] = (),
-    publishes: str | None = None,
-    side_effects: bool = False,
-    predicts: bool = False,
-) -> Callable[[Work[InputsT, SettingsT, ParamsT]], JobDefinition[InputsT, SettingsT, ParamsT]]:
-    """Make a job of a function ``name(context: JobContext[Inputs, Settings, Params]) -> JobResult``.
+class job(JobOptions):  # noqa: N801  # a decorator
+    """Makes a job of a function ``name(context: JobContext[Inputs, Settings, Params]) -> JobResult``."""
 
-    The job's name is the function's; it stands in a module of that name. See :class:`JobDefinition`.
-    """
-
-    def define(function: Work[InputsT, SettingsT, ParamsT]) -> JobDefinition[InputsT, SettingsT, ParamsT]:
-        inputs, settings, params = _takes(function)
-        return JobDefinition(
-            name=function.__name__,
-            stage=stage,
-            function=function,
-            inputs=inputs,
-            settings=settings,
-            params=params,
-            result=result,
-            makes=makes,
-            packages=packages,
-            services=frozenset(services),
-            publishes=publishes,
-            side_effects=side_effects,
-            predicts=predicts,
-        )
-
-    return define
+    def __call__(self, function: Work[InputsT, SettingsT, ParamsT]) -> JobDefinition[InputsT, SettingsT, ParamsT]:
+        (name, *_) = signature(function).parameters
+        inputs, settings, params = get_args(get_type_hints(function)[name])
+        return JobDefinition(function=function, inputs=inputs, settings=settings, params=params, **vars(self))
 
 
 AnyJob = JobDefinition[Any, Any, Any]
@@ -158,18 +138,18 @@ def find_job(name: str) -> AnyJob:
     module, _, function = name.rpartition(":")
     if not module:
         module, function = _modules().get(name, ""), name
-    found = getattr(importlib.import_module(module), function, None) if module else None
-    if not isinstance(found, JobDefinition):
-        raise UnknownNameError("job", name, sorted(all_jobs()))
-    return found
+    known = getattr(importlib.import_module(module), function, None) if module else None
+    if not isinstance(known, JobDefinition):
+        raise UnknownNameError("job", name, all_jobs())
+    return known
 
 
 @cache
 def all_jobs() -> dict[str, AnyJob]:
     """Return our own jobs, by name, stage by stage."""
-    found = {name: getattr(importlib.import_module(module), name, None) for name, module in _modules().items()}
-    jobs = [job for job in found.values() if isinstance(job, JobDefinition)]
-    return {job.name: job for job in sorted(jobs, key=lambda job: [*Stage].index(job.stage))}
+    candidates = (getattr(importlib.import_module(module), name, None) for name, module in _modules().items())
+    jobs = [candidate for candidate in candidates if isinstance(candidate, JobDefinition)]
+    return {known.name: known for known in sorted(jobs, key=lambda known: [*Stage].index(known.stage))}
 
 
 @cache
@@ -177,13 +157,6 @@ def _modules() -> dict[str, str]:
     """Return the modules in which a job may be, by its name: ``jobs/<stage>/<name>.py``."""
     (folder,) = importlib.import_module(JOBS).__path__
     return {file.stem: f"{JOBS}.{file.parent.name}.{file.stem}" for file in sorted(Path(folder).glob("*/[!_]*.py"))}
-
-
-def _takes(function: Callable[..., JobResult]) -> tuple[type[Any], type[Any], type[Any]]:
-    """Return the classes of inputs, settings and parameters that a job's function names in its one annotation."""
-    (name, *_) = signature(function).parameters
-    inputs, settings, params = get_args(get_type_hints(function)[name])
-    return inputs, settings, params
 
 
 def _trainers(value: Any) -> Iterator[Trainer]:

@@ -80,14 +80,7 @@ class Ledger:
         return f"{self._prefix}/{number:08d}.json"
 
     def move(
-        self,
-        version: ModelVersion,
-        to: Status,
-        *,
-        reason: str,
-        by: str,
-        evidence: dict[str, Any] | None = None,
-        as_of: datetime | None = None,
+        self, version: ModelVersion, to: Status, *, reason: str, by: str, evidence: dict[str, Any] | None = None
     ) -> LedgerEntry:
         """Move a version and return the entry that says so; a version that stands there already stays.
 
@@ -110,7 +103,6 @@ class Ledger:
                 evidence=evidence or {},
                 by=by,
                 at=datetime.now(UTC),
-                as_of=as_of,
             )
             try:
                 self._store.write_new(self.file(entry.sequence), entry.to_file())

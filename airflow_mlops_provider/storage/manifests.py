@@ -38,18 +38,14 @@ def write_manifest(store: ArtifactStore, key: str, manifest: Manifest) -> Manife
     before = read_manifest(store, key)
     if before is None:
         _set_aside(store, key)
-    elif before.result is not None and before.result == manifest.result and not _retry(manifest, before):
+    elif before.result is not None and before.result != manifest.result:
+        store.write(replaced_key(key, before.ended), store.read(f"{key}/{MANIFEST}"))
+    elif before.result is not None and not manifest.spec.run.same_task(before.spec.run):
         later = manifest.model_copy(update={"original": f"{store.uri}/{key}"})
         store.write(f"{reuse_key(key, manifest.spec.run)}/{MANIFEST}", later.to_file())
         return later
-    elif before.result is not None and before.result != manifest.result:
-        store.write(replaced_key(key, before.ended), store.read(f"{key}/{MANIFEST}"))
     store.write(f"{key}/{MANIFEST}", manifest.to_file())
     return manifest
-
-
-def _retry(manifest: Manifest, before: Manifest) -> bool:
-    return manifest.spec.run.same_task(before.spec.run)
 
 
 def _set_aside(store: ArtifactStore, key: str) -> None:

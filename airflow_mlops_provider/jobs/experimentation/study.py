@@ -81,8 +81,7 @@ def mlflow_of(context: AnyContext, study: str) -> MlflowSearch:
 
 def code_of(algorithms: Sequence[Algorithm], scoring: Scoring) -> dict[str, str]:
     """Return the hash of each of the user's source files that decides what the trials of a search give."""
-    modules = {name.partition(":")[0] for _, name in named_code((algorithms, scoring))}
-    return {module: code.source_hash(module) for module in sorted(set().union(*map(code.closure, modules)))}
+    return code.source_hashes({name.partition(":")[0] for _, name in named_code((algorithms, scoring))})
 
 
 def check_code(known: dict[str, str], now: dict[str, str]) -> None:

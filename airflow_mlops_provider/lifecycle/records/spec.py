@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal, Self
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
@@ -103,6 +104,11 @@ class JobSpec(Frozen):
     def name(self) -> str:
         """The job's name, and that of the folder of its results."""
         return self.job.rpartition(":")[2]
+
+    def references(self) -> Iterator[AnyReference]:
+        """Yield all inputs, those of a tuple each by itself."""
+        for given in self.inputs.values():
+            yield from given if isinstance(given, tuple) else (given,)
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the result: everything but where it lies, who asked, and where backends are."""

@@ -58,7 +58,6 @@ class LedgerEntry(Frozen):
     :param reason: one sentence for a person.
     :param evidence: references and figures that the move rests on.
     :param by: the Airflow run, or the person, that made the move.
-    :param as_of: the moment in the product's data up to which was known; differs from ``at`` in a replay.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -72,7 +71,6 @@ class LedgerEntry(Frozen):
     evidence: dict[str, Any] = {}
     by: str
     at: datetime
-    as_of: datetime | None = None
 
 
 def status_of(entries: Sequence[LedgerEntry], version: int) -> Status | None:

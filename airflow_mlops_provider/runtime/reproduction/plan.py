@@ -38,7 +38,7 @@ class Step:
     @property
     def key(self) -> str:
         """Where it lies below the artifact root."""
-        return key_of(self.reference)
+        return key_in(self.reference.uri)
 
     @property
     def job(self) -> str:
@@ -54,11 +54,6 @@ class Step:
         return f"{RESULTS.get(told, told)} {begins(self.reference) if told != 'training_set' else ''}".rstrip()
 
 
-def key_of(reference: Reference) -> str:
-    """Return where a result lies below its artifact root, wherever that has been moved to."""
-    return key_in(reference.uri)
-
-
 def begins(reference: Reference) -> str:
     """Return when a dataset's interval begins, to the day if that is exact; empty for what has none."""
     interval = reference.interval if isinstance(reference, Dataset) else None
@@ -70,15 +65,15 @@ def steps(records: Records, version: VersionRecord) -> list[Step]:
 
     :raises MissingRecordError: if there is no record of which evaluation that is.
     """
-    found: dict[str, Step] = {}
+    known: dict[str, Step] = {}
 
     def visit(reference: AnyReference) -> None:
-        if key_of(reference) not in found:
+        if key_in(reference.uri) not in known:
             # A champion is a version itself, made again by asking for it; here its kept bytes are what counts.
-            recorded = None if isinstance(reference, ModelVersion) else _recorded(records, reference)
-            step = found[key_of(reference)] = Step(reference, recorded)
-            for one in needed(recorded) if recorded and step.job else ():
-                visit(one)
+            recorded = None if isinstance(reference, ModelVersion) else records.made(reference).manifest
+            step = known[key_in(reference.uri)] = Step(reference, recorded)
+            for used in needed(recorded) if recorded and step.job else ():
+                visit(used)
 
     if version.registered is None:
         raise MissingRecordError(
@@ -86,30 +81,21 @@ def steps(records: Records, version: VersionRecord) -> list[Step]:
             "without it nobody can say which evaluation was its own"
         )
     visit(version.registered.spec.inputs["evaluation"])  # type: ignore[arg-type]  # the operator gives exactly one
-    return sorted(found.values(), key=lambda step: (ORDER.index(step.job) if step.job else -1, begins(step.reference)))
-
-
-def _recorded(records: Records, reference: Reference) -> Manifest | None:
-    try:
-        return records.manifest_of(reference)
-    except MissingRecordError:
-        return None
+    return sorted(known.values(), key=lambda step: (ORDER.index(step.job) if step.job else -1, begins(step.reference)))
 
 
 def needed(manifest: Manifest) -> list[AnyReference]:
     """Return the inputs that a job opened: all but the features that its join never saw."""
     unseen = set(manifest.result.facts.get("not_loaded", ())) if manifest.result else set()
-    given = [
-        one for value in manifest.spec.inputs.values() for one in (value if isinstance(value, tuple) else (value,))
-    ]
-    return [one for one in given if not (isinstance(one, Dataset) and str(one.interval) in unseen)]
+    given = manifest.spec.references()
+    return [used for used in given if not (isinstance(used, Dataset) and str(used.interval) in unseen)]
 
 
 def loads(manifest: Manifest) -> list[Dataset]:
     """Return the features that have to be in the feature store before a job is run again."""
     if manifest.spec.job != "training_set":
         return []
-    return sorted((one for one in needed(manifest) if isinstance(one, Dataset)), key=begins)
+    return sorted((used for used in needed(manifest) if isinstance(used, Dataset)), key=begins)
 
 
 def again(manifest: Manifest, known: Mapping[str, AnyReference], root: str, services: Services) -> JobSpec:
@@ -117,14 +103,16 @@ def again(manifest: Manifest, known: Mapping[str, AnyReference], root: str, serv
 
     What its join never saw is left out: it is not there, and a job holds all that it is given against its root.
     """
-    seen = {key_of(one) for one in needed(manifest)}
+    seen = {key_in(used.uri) for used in needed(manifest)}
 
     def moved(reference: AnyReference) -> AnyReference:
-        made = known.get(key_of(reference), reference)
+        made = known.get(key_in(reference.uri), reference)
         return reference.model_copy(update={"uri": made.uri, "hash": made.hash})
 
     inputs = {
-        role: tuple(moved(one) for one in given if key_of(one) in seen) if isinstance(given, tuple) else moved(given)
+        role: tuple(moved(each) for each in given if key_in(each.uri) in seen)
+        if isinstance(given, tuple)
+        else moved(given)
         for role, given in manifest.spec.inputs.items()
     }
     changed = {"inputs": inputs, "root": root, "services": services, "run": RunIdentity(), "force": False}
@@ -142,7 +130,7 @@ def take(reference: AnyReference, source: ArtifactStore, target: ArtifactStore) 
 
     :raises IntegrityError: if it is gone, or is not what was recorded.
     """
-    key = key_of(reference)
+    key = key_in(reference.uri)
     with tempfile.TemporaryDirectory(prefix="mlops-take-") as folder:
         try:
             local = source.download(key, Path(folder))
@@ -158,10 +146,10 @@ def kept(step: Step, source: ArtifactStore) -> Finding:
     """Compare the stored bytes of a result with its record."""
     with tempfile.TemporaryDirectory(prefix="mlops-kept-") as folder:
         try:
-            found = content_hash(source.download(key_of(step.reference), Path(folder)))
+            content = content_hash(source.download(step.key, Path(folder)))
         except FileNotFoundError:
-            found = reproduction.GONE
-    was, now = reproduction.short(step.reference.hash), reproduction.short(found)
+            content = reproduction.GONE
+    was, now = reproduction.short(step.reference.hash), reproduction.short(content)
     return reproduction.compared(f"kept {step.name}", was, now)
 
 
@@ -173,14 +161,14 @@ def deliveries(
     :param landing: gives the landing root of a snapshot.
     """
     now: dict[tuple[str, str], str | None] = {}
-    found: dict[str, dict[str, tuple[str, str | None]]] = {}
+    read: dict[str, dict[str, tuple[str, str | None]]] = {}
     for step in raw:
         told, store = step.reference.facts.get("files", {}), landing(step)
         for key in told:
             if (store.uri, key) not in now:
                 now[store.uri, key] = _hash_in(store, key)
-        found[step.key] = {key: (was, now[store.uri, key]) for key, was in told.items()}
-    return found
+        read[step.key] = {key: (was, now[store.uri, key]) for key, was in told.items()}
+    return read
 
 
 def _hash_in(store: ArtifactStore, key: str) -> str | None:

@@ -47,8 +47,8 @@ class Code:
 def code_in(tree: Path, manifest: Manifest) -> Code | None:
     """Return where in a tree of files a recorded job's code lies; None unless every module is there as recorded."""
     declared = sorted(tree.rglob(f"{manifest.spec.product}/product.py"))
-    found = (Code(file.parent.parent, provider) for provider in (PROVIDER_FOLDER, tree) for file in declared)
-    return next((one for one in found if one.runs(manifest)), None)
+    candidates = (Code(file.parents[1], provider) for provider in (PROVIDER_FOLDER, tree) for file in declared)
+    return next((candidate for candidate in candidates if candidate.runs(manifest)), None)
 
 
 def code_here(manifest: Manifest) -> Code | None:
@@ -107,8 +107,8 @@ def _moved(module: str, was: str, recorded: Commit, product: str) -> str:
         return f"(recorded {reproduction.short(was)}, here {reproduction.short(file_hash(file))})"
     path, text = file.relative_to(top).as_posix(), file.read_bytes()
     before = _before(path, recorded, here)
-    first = first_change(*(one.decode(errors="replace") for one in (before, text))) if before else None
-    old = _named(recorded, clean=before is None or _sha256(before) == was)
+    first = first_change(*(side.decode(errors="replace") for side in (before, text))) if before else None
+    old = _named(recorded, clean=before is None or hashlib.sha256(before).hexdigest() == was)
     new = _named(here, clean=checkout.file_at(str(top), here.commit or "", path) == text)
     place, said = (f", {first.where}", f": {first}") if first else ("", "")
     return f"({path}{place}) differs between {old} and {new}{said}"
@@ -116,17 +116,11 @@ def _moved(module: str, was: str, recorded: Commit, product: str) -> str:
 
 def _before(path: str, recorded: Commit, here: Commit) -> bytes | None:
     """Return a file as of the recorded commit, from where it was recorded or, failing that, from here."""
-    for repository in filter(None, (recorded.repository, here.repository)):
-        found = checkout.file_at(repository, recorded.commit or "", path)
-        if found is not None:
-            return found
-    return None
+    repositories = filter(None, (recorded.repository, here.repository))
+    files = (checkout.file_at(repository, recorded.commit or "", path) for repository in repositories)
+    return next((file for file in files if file is not None), None)
 
 
 def _named(commit: Commit, *, clean: bool) -> str:
     named = f"commit {commit.commit[:12]}" if commit.commit else "code without a commit"
     return named if clean else f"{named} with uncommitted changes"
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
