@@ -17,15 +17,6 @@ INTEGRATIONS = {
     "Prometheus": "https://prometheus.io/docs/",
     "Git": "https://git-scm.com/doc",
 }
-HOOKS = {
-    "artifact_store": "MLOps",
-    "feast": "Feast",
-    "mlflow": "MLflow",
-    "model_server": "MLOps",
-    "optuna": "Optuna",
-    "prometheus": "Prometheus",
-    "source": "Git",
-}
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -41,7 +32,11 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [_modules("MLOps", "operators", (*STAGES, "maintenance"))],
         "sensors": [_modules("MLOps", "sensors", ("features",))],
         "triggers": [_modules("MLOps", "triggers", ("deliveries", "pods", "runs"))],
-        "hooks": [_modules(integration, "hooks", (file,)) for file, integration in HOOKS.items()],
+        "hooks": [
+            _modules("MLOps", "hooks", ("artifact_store", "model_server")),
+            _modules("Git", "hooks", ("source",)),
+            *(_modules(name, "hooks", (name.lower(),)) for name in ("Feast", "MLflow", "Optuna", "Prometheus")),
+        ],
         "connection-types": _connection_types(),
         "asset-uris": [{"schemes": ["mlops"], "handler": f"{PACKAGE}.assets.sanitize_uri"}],
         "extra-links": [f"{PACKAGE}.operators.links.ManifestLink", f"{PACKAGE}.operators.links.ReportLink"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import reduce
 from typing import Any, Self, Union, get_args, get_origin
 
@@ -38,11 +39,11 @@ class JobInputs(Frozen):
         return tuple(_kinds(field.annotation)) if field else ()
 
 
+@dataclass(frozen=True)
 class ProductField:
     """Marks a field of a job's settings with where it stands in the product's declaration, such as ``data.sources``."""
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    path: str
 
 
 class JobSettings(Frozen):
@@ -54,22 +55,18 @@ class JobSettings(Frozen):
 
         :raises ConfigurationError: if the product leaves out a section that the job needs.
         """
-        taken = {name: reduce(_part, path.split("."), product) for name, path in cls.fields().items()}
-        try:
-            return cls.model_validate(taken, from_attributes=True)
-        except ValidationError as error:
-            missing = [cls.fields()[str(line["loc"][0])] for line in error.errors() if line["input"] is None]
-            if not missing:
-                raise
-            raise ConfigurationError(f"product {product.name!r} declares no {', '.join(missing)}") from None
-
-    @classmethod
-    def fields(cls) -> dict[str, str]:
-        """Return where each field stands in a product's declaration."""
-        return {
+        places = {
             name: next((mark.path for mark in field.metadata if isinstance(mark, ProductField)), name)
             for name, field in cls.model_fields.items()
         }
+        taken = {name: reduce(_part, place.split("."), product) for name, place in places.items()}
+        try:
+            return cls.model_validate(taken, from_attributes=True)
+        except ValidationError as error:
+            missing = [places[str(line["loc"][0])] for line in error.errors() if line["input"] is None]
+            if not missing:
+                raise
+            raise ConfigurationError(f"product {product.name!r} declares no {', '.join(missing)}") from None
 
 
 class JobParams(Frozen):

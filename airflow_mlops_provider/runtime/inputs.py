@@ -21,14 +21,13 @@ from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.lifecycle.references import (
     AnyReference,
     Dataset,
-    DatasetList,
     Model,
     ModelVersion,
     Reference,
     Report,
 )
 from airflow_mlops_provider.storage.artifacts import ArtifactStore, BucketStore, FolderStore, content_hash
-from airflow_mlops_provider.storage.dataset_lists import members
+from airflow_mlops_provider.storage.dataset_lists import expanded
 from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.storage.records import Records
 
@@ -60,8 +59,8 @@ class Inputs:
         :raises ConfigurationError: for a reference of the wrong kind, or one that leads out of the artifact root.
         :raises IntegrityError: for a reference that claims what is not so.
         """
-        spec = spec.model_copy(update={"inputs": {role: self._named(given) for role, given in spec.inputs.items()}})
-        if not download and isinstance(self.store, BucketStore) and any(map(self._unrecorded, spec.references())):
+        spec = expanded(self.store, spec)
+        if not download and isinstance(self.store, BucketStore) and not all(map(self._record, spec.references())):
             return None
         inputs = {
             role: tuple(self._resolved(spec, role, reference, takes(role)) for reference in given)
@@ -102,30 +101,33 @@ class Inputs:
         self, spec: JobSpec, role: str, reference: AnyReference, wanted: tuple[type[Reference], ...]
     ) -> AnyReference:
         if not isinstance(reference, wanted):
-            kinds = " or a ".join(map(_kind, wanted)) or "nothing"
+            kinds = " or a ".join(kind.model_fields["kind"].default for kind in wanted) or "nothing"
             raise ConfigurationError(
                 f"job {spec.job!r} takes a {kinds} as {role!r}, not the {reference.kind} {reference.uri}"
             )
-        record = self.records.recorded(inside(self.store, reference.uri), reference)
-        told = self._recorded(reference, record) if record else self._own(spec, role, reference)
-        return self._registered(spec, role, told) if isinstance(told, ModelVersion) else told
+        record = self._record(reference)
+        known = self._recorded(reference, record) if record else self._own(spec, role, reference)
+        return self._registered(spec, role, known) if isinstance(known, ModelVersion) else known
+
+    def _record(self, reference: AnyReference) -> Manifest | None:
+        return self.records.recorded(inside(self.store, reference.uri), reference)
 
     def _recorded(self, reference: AnyReference, record: Manifest) -> AnyReference:
         """Return a reference with what the record of its making says, as far as it says anything."""
-        told = record.result
-        assert told is not None
-        if told.hash != reference.hash:
+        made = record.result
+        assert made is not None
+        if made.hash != reference.hash:
             raise IntegrityError(
-                f"{reference.uri} is not what the reference claims: claimed {reference.hash}, found {told.hash}"
+                f"{reference.uri} is not what the reference claims: claimed {reference.hash}, found {made.hash}"
             )
-        if isinstance(reference, ModelVersion) and isinstance(told, Model):
+        if isinstance(reference, ModelVersion) and isinstance(made, Model):
             return reference  # what is to be said of a version stands in the ledger
-        if told.kind != reference.kind:
-            raise ConfigurationError(f"{reference.uri} is a {told.kind}, not a {reference.kind}")
-        if isinstance(reference, Dataset) and isinstance(told, Dataset) and told.interval != reference.interval:
-            raise IntegrityError(f"{reference.uri} is of {told.interval}, not of {reference.interval} as claimed")
-        facts = told.facts if reference.facts else {}  # some travel without, to be short
-        return told.model_copy(update={"uri": reference.uri, "facts": facts})
+        if made.kind != reference.kind:
+            raise ConfigurationError(f"{reference.uri} is a {made.kind}, not a {reference.kind}")
+        if isinstance(reference, Dataset) and isinstance(made, Dataset) and made.interval != reference.interval:
+            raise IntegrityError(f"{reference.uri} is of {made.interval}, not of {reference.interval} as claimed")
+        facts = made.facts if reference.facts else {}  # some travel without, to be short
+        return made.model_copy(update={"uri": reference.uri, "facts": facts})
 
     def _own(self, spec: JobSpec, role: str, reference: AnyReference) -> AnyReference:
         """Return a reference that no record of ours tells of, if its bytes can speak for it."""
@@ -158,13 +160,6 @@ class Inputs:
         where = known.uri if known.uri.startswith(f"{self.store.uri}/") else version.uri  # of a root that was moved
         return version.model_copy(update={"facts": known.facts, "uri": where})
 
-    def _named(self, given: AnyReference | tuple[AnyReference, ...]) -> AnyReference | tuple[AnyReference, ...]:
-        """Return the datasets of a list in place of the one reference to it."""
-        return members(self.store, given) if isinstance(given, DatasetList) else given
-
-    def _unrecorded(self, reference: Reference) -> bool:
-        return self.records.recorded(inside(self.store, reference.uri), reference) is None
-
     def _look(self, uri: str) -> tuple[Path, str]:
         """Return where an input's files are on this machine, and their hash: that of nothing where there are none."""
         key = inside(self.store, uri)
@@ -194,7 +189,3 @@ def _check_links(store: FolderStore, folder: Path, uri: str) -> None:
     for path in (folder, *folder.rglob("*")):
         if not path.resolve().is_relative_to(root) or (path.is_symlink() and path.is_dir()):
             raise ConfigurationError(f"{uri} lies outside the artifact root {store.uri}: {path} is a link out of it")
-
-
-def _kind(wanted: type[Reference]) -> str:
-    return str(wanted.model_fields["kind"].default)

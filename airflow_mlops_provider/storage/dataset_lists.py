@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pydantic import TypeAdapter, ValidationError
 
 from airflow_mlops_provider.exceptions import IntegrityError
-from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, DatasetList, list_hash
 from airflow_mlops_provider.storage.artifacts import ArtifactStore
@@ -42,16 +41,12 @@ def members(store: ArtifactStore, reference: DatasetList) -> tuple[Dataset, ...]
     return datasets
 
 
-def expanded(store: ArtifactStore, manifest: Manifest) -> Manifest:
-    """Return a manifest whose inputs name each dataset, as its job was given them."""
+def expanded(store: ArtifactStore, spec: JobSpec) -> JobSpec:
+    """Return a specification whose inputs name each dataset. :raises IntegrityError: see :func:`members`."""
     inputs = {
-        role: members(store, given) if isinstance(given, DatasetList) else given
-        for role, given in manifest.spec.inputs.items()
+        role: members(store, given) if isinstance(given, DatasetList) else given for role, given in spec.inputs.items()
     }
-    if inputs == manifest.spec.inputs:
-        return manifest
-    spec: JobSpec = manifest.spec.model_copy(update={"inputs": inputs})
-    return manifest.model_copy(update={"spec": spec})
+    return spec.model_copy(update={"inputs": inputs})
 
 
 def _keep(store: ArtifactStore, product: str, datasets: Sequence[AnyReference]) -> DatasetList:

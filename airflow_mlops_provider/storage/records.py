@@ -41,13 +41,11 @@ OWN: tuple[Record, ...] = ("newest", "replaced")
 class VersionRecord:
     """A model version and the records of its making.
 
-    :param moves: its ledger entries, oldest first.
     :param trained: the manifest of the job that made the model.
     :param registered: the manifest of the job that registered it; None if that is gone.
     """
 
     version: ModelVersion
-    moves: tuple[LedgerEntry, ...]
     trained: Manifest
     registered: Manifest | None
 
@@ -147,9 +145,8 @@ class Records:
         :raises UnknownNameError: if there is no such version; the message lists those there are.
         :raises MissingRecordError: if the training's record is gone.
         """
-        moves = self.moves(product, number)
-        version = moves[0].version
-        return VersionRecord(version, moves, self.manifest_of(version), self._registered(version))
+        version = self.moves(product, number)[0].version
+        return VersionRecord(version, self.manifest_of(version), self._registered(version))
 
     def moves(self, product: str, number: int) -> tuple[LedgerEntry, ...]:
         """Return a version's entries in the ledger, oldest first. :raises UnknownNameError: if it has none."""
@@ -203,7 +200,7 @@ class Records:
     def _read_anew(self, key: str) -> Manifest | None:
         manifest = read_kept(self.store, key, Manifest)
         with suppress(IntegrityError):  # a list that is gone leaves the rest of the record
-            return manifest and expanded(self.store, manifest)
+            return manifest and manifest.model_copy(update={"spec": expanded(self.store, manifest.spec)})
         return manifest
 
 

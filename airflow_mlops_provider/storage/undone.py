@@ -34,7 +34,10 @@ def unpredicted(store: ArtifactStore, product: str) -> list[Dataset]:
     features = [dataset for dataset in current(store, product, "features") if _begins(dataset) >= since]
     if not features:
         return []
-    loaded, predicted = (_features_by_interval(current(store, product, name)) for name in ("loaded", "predictions"))
+    loaded, predicted = (
+        {_begins(dataset): dataset.facts.get(FEATURES, OLD) for dataset in current(store, product, name)}
+        for name in ("loaded", "predictions")
+    )
     return [
         dataset
         for dataset in features
@@ -63,10 +66,6 @@ def judge(store: ArtifactStore, product: str, judgement: Judgement) -> None:
 def _judged(judgement: Judgement | None, predictions: Dataset) -> bool:
     of = (predictions.hash, predictions.facts[FEATURES])
     return judgement is not None and (judgement.predictions, judgement.features) == of
-
-
-def _features_by_interval(datasets: list[Dataset]) -> dict[datetime, str]:
-    return {_begins(dataset): dataset.facts.get(FEATURES, OLD) for dataset in datasets}
 
 
 def _begins(dataset: Dataset) -> datetime:
