@@ -102,10 +102,7 @@ def reference_dags() -> Path:
 
 
 def dag_folder(named: Path | None) -> Path:
-    """Return the folder of DAG files that was named, or the reference bundle, with its products importable.
-
-    :raises ConfigurationError: if the one named is not there.
-    """
+    """Return the folder named, or the reference bundle, importable. :raises ConfigurationError: if it is not there."""
     if named and not named.is_dir():
         raise ConfigurationError(f"there is no folder {named} of DAG files; name one with --dags")
     chosen = named.resolve() if named else reference_dags()
@@ -140,10 +137,7 @@ def _configured_dag_folders() -> Iterator[Path]:
 
 
 def known_product(store: ArtifactStore, name: str) -> MLProduct:
-    """Return a product as its last job read it or, before its first job, as its code declares it.
-
-    :raises UnknownNameError: if there is none of that name; the message lists those there are.
-    """
+    """Return a product as a job read it last, else as declared. :raises UnknownNameError: naming those there are."""
     from airflow_mlops_provider.storage.records import Records, declared
 
     folders = product_folders()
@@ -155,10 +149,7 @@ def known_product(store: ArtifactStore, name: str) -> MLProduct:
 
 
 def where_to_look(root: str, named: Path | None = None) -> str:
-    """Return where products and records were looked for, and what to set so that others are found.
-
-    :param root: the artifact root.
-    """
+    """Return where products, and records below an artifact root, were looked for, and what to set to find others."""
     return (
         f"Looked for records in {root} and for products in {', '.join(map(str, product_folders(named)))}: set "
         "AIRFLOW_HOME to the home of the Airflow that made them, or AIRFLOW__MLOPS__ARTIFACT_ROOT and "

@@ -61,9 +61,9 @@ def _connection_types() -> list[dict[str, Any]]:
                 "endpoint_url": _field("Endpoint URL", "Only for a bucket that is not AWS's own."),
                 "region": _field("Region", "The bucket's region."),
             },
-            hidden=("host", "port", "schema", "extra"),
-            labels={"login": "Access key ID", "password": "Secret access key"},
-            examples={"root": "s3://models/mlops", "region": "eu-central-1"},
+            hidden_fields=["host", "port", "schema", "extra"],
+            relabeling={"login": "Access key ID", "password": "Secret access key"},
+            placeholders={"root": "s3://models/mlops", "region": "eu-central-1"},
         ),
         _connection(
             "feast",
@@ -74,41 +74,44 @@ def _connection_types() -> list[dict[str, Any]]:
                 "connection_string": _field("Connection string", "Redis only, in place of host and port; no password."),
                 "options": _field("Options (JSON)", "Further settings of that store, as Feast names them."),
             },
-            hidden=("schema", "extra"),
-            examples={"host": "redis", "port": "6379", "connection_string": "redis:6379,db=1,ssl=true"},
+            hidden_fields=["schema", "extra"],
+            placeholders={"host": "redis", "port": "6379", "connection_string": "redis:6379,db=1,ssl=true"},
         ),
         _connection(
             "mlflow",
             "mlflow.MlflowHook",
             "MLflow",
-            hidden=("extra",),
-            labels=web,
-            examples={"host": "mlflow.example.org", "port": "443", "schema": "https"},
+            {},
+            hidden_fields=["extra"],
+            relabeling=web,
+            placeholders={"host": "mlflow.example.org", "port": "443", "schema": "https"},
         ),
         _connection(
             "mlops_model_server",
             "model_server.ModelServerHook",
             "MLOps model server",
-            hidden=("login", "extra"),
-            labels={"schema": "Scheme", "password": "Token"},
-            examples={"host": "localhost", "port": "8900", "schema": "http"},
+            {},
+            hidden_fields=["login", "extra"],
+            relabeling={"schema": "Scheme", "password": "Token"},
+            placeholders={"host": "localhost", "port": "8900", "schema": "http"},
         ),
         _connection(
             "optuna",
             "optuna.OptunaHook",
             "Optuna",
             {"driver": _field("Driver", "SQLAlchemy's dialect and driver; postgresql+psycopg2 if left empty.")},
-            hidden=("extra",),
-            labels={"schema": "Database"},
-            examples={"host": "postgres", "port": "5432", "schema": "optuna", "driver": "mysql+pymysql"},
+            hidden_fields=["extra"],
+            relabeling={"schema": "Database"},
+            placeholders={"host": "postgres", "port": "5432", "schema": "optuna", "driver": "mysql+pymysql"},
         ),
         _connection(
             "prometheus",
             "prometheus.PrometheusHook",
             "Prometheus",
-            hidden=("extra",),
-            labels=web,
-            examples={"host": "localhost", "port": "9090", "schema": "http"},
+            {},
+            hidden_fields=["extra"],
+            relabeling=web,
+            placeholders={"host": "localhost", "port": "9090", "schema": "http"},
         ),
         _connection(
             "mlops_source",
@@ -123,29 +126,24 @@ def _connection_types() -> list[dict[str, Any]]:
                 "path": _field("Path", "The product's folder in the repository; {product} is replaced by its name."),
                 "api": _field("API root", "Only for a forge whose API is not where it usually is."),
             },
-            hidden=("host", "port", "schema", "extra"),
-            labels={"login": "User", "password": "Token"},
-            examples={"remote": "https://github.com/team/models.git", "base": "main", "path": "dags/{product}"},
+            hidden_fields=["host", "port", "schema", "extra"],
+            relabeling={"login": "User", "password": "Token"},
+            placeholders={"remote": "https://github.com/team/models.git", "base": "main", "path": "dags/{product}"},
         ),
     ]
 
 
-def _connection(
-    kind: str,
-    hook: str,
-    name: str,
-    fields: dict[str, Any] | None = None,
-    *,
-    hidden: tuple[str, ...],
-    examples: dict[str, str],
-    labels: dict[str, str] | None = None,
-) -> dict[str, Any]:
+def _connection(kind: str, hook: str, name: str, fields: dict[str, Any], **behaviour: Any) -> dict[str, Any]:
+    """Return a connection's form.
+
+    :param behaviour: what it hides, calls otherwise and shows as examples of the fields that every connection has.
+    """
     return {
         "connection-type": kind,
         "hook-class-name": f"{PACKAGE}.hooks.{hook}",
         "hook-name": name,
-        "conn-fields": fields or {},
-        "ui-field-behaviour": {"hidden-fields": list(hidden), "relabeling": labels or {}, "placeholders": examples},
+        "conn-fields": fields,
+        "ui-field-behaviour": {"relabeling": {}} | {key.replace("_", "-"): value for key, value in behaviour.items()},
     }
 
 
@@ -218,10 +216,5 @@ def _options() -> dict[str, Any]:
 
 
 def _option(description: str, example: str, default: str | None = None, kind: str = "string") -> dict[str, Any]:
-    return {
-        "description": description + "\n",
-        "version_added": "0.1.0",
-        "type": kind,
-        "example": example,
-        "default": default,
-    }
+    option = {"description": f"{description}\n", "example": example, "default": default}
+    return option | {"type": kind, "version_added": "0.1.0"}

@@ -16,9 +16,15 @@ import os
 import signal
 import sys
 import threading
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from airflow_mlops_provider.backends.telemetry import disable_telemetry
 from airflow_mlops_provider.runtime import masks
+
+if TYPE_CHECKING:
+    from airflow_mlops_provider.lifecycle.records.manifest import Manifest
+    from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 
 ORPHANED = 3
 
@@ -30,7 +36,7 @@ def main() -> int:
     logging.getLogger("botocore").setLevel(logging.WARNING)  # it tells each time where it found its credentials
     disable_telemetry()
     from airflow_mlops_provider.lifecycle.records.spec import JobSpec
-    from airflow_mlops_provider.runtime import manifest_copy, runner
+    from airflow_mlops_provider.runtime.runner import run
 
     parser = argparse.ArgumentParser(prog="python -m airflow_mlops_provider.runtime", description="Run one job.")
     parser.add_argument("--spec", metavar="JSON", help="the job's specification; by default a line on standard input")
@@ -42,8 +48,33 @@ def main() -> int:
     spec = JobSpec.model_validate_json(line)
     if parent is not None:
         threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
-    manifest = manifest_copy.run(spec, given.manifest_copy) if given.manifest_copy else runner.run(spec)
+    manifest = _run_and_copy(spec, given.manifest_copy) if given.manifest_copy else run(spec)
     return 0 if manifest.state == "success" else 1
+
+
+def _run_and_copy(spec: JobSpec, key: str) -> Manifest:
+    """Run a job to its very end, then leave a copy of its manifest in a folder below the artifact root.
+
+    A pod's place cannot see where the manifest will lie. What fails before there could be one (the product is not in
+    the image, a package is missing) is told, too.
+    """
+    from airflow_mlops_provider.runtime.failures import failed
+    from airflow_mlops_provider.runtime.runner import IMAGE_VARIABLE, run
+    from airflow_mlops_provider.storage.artifacts import MANIFEST, open_store
+    from airflow_mlops_provider.storage.layout import image_key
+
+    began = datetime.now(UTC)
+    try:
+        manifest = run(spec)
+    except Exception as error:  # whatever keeps a job from its work, the place must learn of it
+        logging.getLogger("mlops.manifest_copy").exception("%s could not begin", spec.job)
+        manifest = failed(spec, "", error, began)
+    keys = [key]
+    if manifest.image and manifest.image == os.environ.get(IMAGE_VARIABLE):  # else reused: made in another one
+        keys.append(image_key(spec, manifest.image))
+    for folder in reversed(keys):
+        open_store(spec.root).write(f"{folder}/{MANIFEST}", manifest.to_file())
+    return manifest
 
 
 def _read_line() -> tuple[bytes, int]:

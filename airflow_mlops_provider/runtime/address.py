@@ -57,7 +57,7 @@ def code_hashes(spec: JobSpec, job: AnyJob) -> dict[str, str]:
     """Return the hash of each source file that decides a job's result."""
     users = {name.partition(":")[0] for name in job.code(spec).values()}
     flavors = [*models.FLAVORS] if job.predicts else [trainer.flavor for trainer in job.trainers(spec)]
-    begin = {job.module, *users, *(module for name in flavors for module in models.modules_of(name))}
+    begin = {job.function.__module__, *users, *(module for name in flavors for module in models.modules_of(name))}
     problem = job.problem(spec)
     if problem and any(problems.__name__ in code.closure(module) for module in begin):  # found by name, not imported
         begin.add(type(problems.find(problem)).__module__)

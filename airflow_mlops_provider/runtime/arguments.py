@@ -51,10 +51,7 @@ class JobSettings(Frozen):
 
     @classmethod
     def of(cls, product: MLProduct) -> Self:
-        """Return a product's settings for the job.
-
-        :raises ConfigurationError: if the product leaves out a section that the job needs.
-        """
+        """Return a product's settings for the job. :raises ConfigurationError: naming the sections that it lacks."""
         places = {
             name: next((mark.path for mark in field.metadata if isinstance(mark, ProductField)), name)
             for name, field in cls.model_fields.items()

@@ -39,10 +39,7 @@ class Checkpoints:
         return None
 
     def save(self, epoch: int, write: Callable[[Path], object]) -> None:
-        """Keep an epoch, and the one before it; older ones are taken away.
-
-        :param write: writes the files into the empty folder that it is given.
-        """
+        """Keep an epoch, whose files ``write`` puts into an empty folder, and the one before; remove older ones."""
         with tempfile.TemporaryDirectory(prefix="mlops-checkpoint-") as folder:
             write(Path(folder))
             name = f"{epoch:06d}-{content_hash(Path(folder))}"

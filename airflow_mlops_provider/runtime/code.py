@@ -45,10 +45,7 @@ def is_importable(product: str) -> bool:
 
 
 def load_product(name: str) -> MLProduct:
-    """Return the product that the package of that name declares as ``product`` in its ``product.py``.
-
-    :raises UnknownNameError: if there is no such package; the message lists those in reach.
-    """
+    """Return what a package's ``product.py`` declares as ``product``. :raises UnknownNameError: naming those known."""
     if not is_importable(name):
         known = {file.parent.name for file in product_files(map(Path, filter(None, sys.path)))}
         raise UnknownNameError("product", name, known)
@@ -61,10 +58,7 @@ def load_product(name: str) -> MLProduct:
 
 
 def load(code: str) -> Callable[..., Any]:
-    """Return the function that ``package.module:function`` names.
-
-    :raises UnknownNameError: if the module has no such function; the message lists those that it has.
-    """
+    """Return the function that ``package.module:function`` names. :raises UnknownNameError: naming those there are."""
     module_name, _, function_name = code.partition(":")
     module = importlib.import_module(module_name)
     function = getattr(module, function_name, None)

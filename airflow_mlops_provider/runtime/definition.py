@@ -69,25 +69,16 @@ class JobDefinition(JobOptions, Generic[InputsT, SettingsT, ParamsT]):
         """Its function's name, also that of the module in which it stands and of the folder of its results."""
         return self.function.__name__
 
-    @property
-    def module(self) -> str:
-        """Where its code is."""
-        return self.function.__module__
-
     def parts_of(self, product: MLProduct, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return what a specification says of a product: settings, parameters, and what the trainers require.
 
-        :param params: what the run asks for; ``trainer`` and ``settings`` change the settings, see
-            :func:`.with_trainer_override`.
+        :param params: what the run asks for; two of them change the settings, see :func:`.with_trainer_override`.
         """
         declared = with_trainer_override(product, params)
         return {"settings": self.settings.of(declared).to_json(), "params": dict(params), "requires": declared.requires}
 
     def read(self, spec: JobSpec) -> tuple[InputsT, SettingsT, ParamsT]:
-        """Return what a specification gives the job, typed.
-
-        :raises ConfigurationError: naming what is missing, or is not what the job takes.
-        """
+        """Return what a specification gives the job, typed. :raises ConfigurationError: naming what it doesn't take."""
         given = dict(spec.inputs)
         return (
             self._read(self.inputs, given, "input"),
@@ -131,10 +122,7 @@ AnyJob = JobDefinition[Any, Any, Any]
 
 
 def find_job(name: str) -> AnyJob:
-    """Return the job of that name: ``clean``, or ``package.module:function`` for one that is not ours.
-
-    :raises UnknownNameError: if there is none; the message lists the known ones.
-    """
+    """Return a job: ``clean``, or another's ``package.module:function``. :raises UnknownNameError: naming our own."""
     module, _, function = name.rpartition(":")
     if not module:
         module, function = _modules().get(name, ""), name

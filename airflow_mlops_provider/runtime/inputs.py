@@ -39,10 +39,7 @@ AGAIN = "run the job that made it again, with force"
 
 
 class Inputs:
-    """Looks at a job's inputs, each once: what has been downloaded and hashed is not downloaded and hashed again.
-
-    :param store: the artifact root.
-    """
+    """Looks at a job's inputs, each once: what has been downloaded and hashed is not downloaded and hashed again."""
 
     def __init__(self, store: ArtifactStore) -> None:
         self.store, self.records = store, Records(store)

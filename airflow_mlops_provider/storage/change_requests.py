@@ -35,10 +35,7 @@ class ChangeRequests:
         return [request for request in self.all() if request.state == "open"]
 
     def close(self, key: str, answer: str) -> DataChangeRequest:
-        """Answer a request and return it as it then is.
-
-        :raises UnknownNameError: if no open one has that key; the message lists those there are.
-        """
+        """Answer a request and return it as it then is. :raises UnknownNameError: if it is none of the open ones."""
         waiting = {request.key: request for request in self.open()}
         if key not in waiting:
             raise UnknownNameError("open request", key, waiting)

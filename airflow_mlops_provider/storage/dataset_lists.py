@@ -28,10 +28,7 @@ def shortened(
 
 
 def members(store: ArtifactStore, reference: DatasetList) -> tuple[Dataset, ...]:
-    """Return the datasets of a list.
-
-    :raises IntegrityError: if it is gone, or is not what the reference says.
-    """
+    """Return the datasets of a list. :raises IntegrityError: if it is gone, or is not what the reference says."""
     try:
         datasets = _DATASETS.validate_json(store.read(key_below(store, reference.uri)))
     except (OSError, ValidationError) as error:

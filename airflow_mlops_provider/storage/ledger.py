@@ -40,10 +40,7 @@ class Ledger:
         self._prefix = product_key(product, "ledger")
 
     def entries(self) -> list[LedgerEntry]:
-        """Return all entries, oldest first.
-
-        :raises IntegrityError: if a file is missing, empty, changed or no entry; the message names it.
-        """
+        """Return all entries, oldest first. :raises IntegrityError: naming the file that is missing or was changed."""
         return self._read()[0]
 
     def live(self) -> ModelVersion | None:

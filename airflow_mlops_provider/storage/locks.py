@@ -16,8 +16,6 @@ from pathlib import Path
 from airflow_mlops_provider.exceptions import ConflictError
 from airflow_mlops_provider.storage.artifacts import ArtifactStore, BucketStore, FolderStore
 
-LEASE_SECONDS = 60.0
-WAIT_SECONDS = 600.0
 log = logging.getLogger(__name__)
 
 
@@ -54,13 +52,13 @@ class Lease:
     :param seconds: how long a lease holds without being renewed; then the next one may take it.
     """
 
-    def __init__(self, store: BucketStore, key: str, seconds: float = LEASE_SECONDS) -> None:
+    def __init__(self, store: BucketStore, key: str, seconds: float = 60.0) -> None:
         self._store, self._key, self._seconds = store, key, seconds
         self._mine = ""
         self._ending = threading.Event()
         self._holder = f"{socket.gethostname()} process {os.getpid()}"
 
-    def acquire(self, timeout: float = WAIT_SECONDS) -> None:
+    def acquire(self, timeout: float = 600.0) -> None:
         """Wait for the lease, and renew it from then on. :raises ConflictError: if others still hold it by then."""
         deadline = time.monotonic() + timeout
         while not self._try():

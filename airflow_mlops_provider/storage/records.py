@@ -55,8 +55,6 @@ class Records:
 
     A root that was moved or copied reads the same: a result is found by its address, not by its whole URI, and is taken
     for what a reference means only if its hash is the reference's.
-
-    :param store: the artifact root.
     """
 
     def __init__(self, store: ArtifactStore) -> None:
@@ -128,10 +126,7 @@ class Records:
         return tuple(manifest.spec.run for manifest in sorted(manifests, key=lambda manifest: manifest.ended))
 
     def lineage(self, product: str, number: int) -> Lineage:
-        """Return the graph of all that a model version was made of.
-
-        :raises UnknownNameError: if there is no such version; the message lists those there are.
-        """
+        """Return the graph of all that a model version was made of. :raises UnknownNameError: if there is none such."""
         moves = self.moves(product, number)
         version = moves[0].version
         made, registered = [self.made(version)], self._registered(version)
@@ -140,11 +135,7 @@ class Records:
         return lineage(version, moves, made, registered.spec.run if registered else None)
 
     def version(self, product: str, number: int) -> VersionRecord:
-        """Return a model version with the records of its making.
-
-        :raises UnknownNameError: if there is no such version; the message lists those there are.
-        :raises MissingRecordError: if the training's record is gone.
-        """
+        """Return a version with the records of its making. :raises MissingRecordError: if the training's is gone."""
         version = self.moves(product, number)[0].version
         return VersionRecord(version, self.manifest_of(version), self._registered(version))
 

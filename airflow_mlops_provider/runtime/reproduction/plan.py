@@ -27,10 +27,7 @@ ORDER = ("extract", "clean", "compute", "training_set", "train", "evaluate")
 
 @dataclass(frozen=True)
 class Step:
-    """One recorded result on the way to a version.
-
-    :param recorded: the record of its making; None if that is gone.
-    """
+    """One recorded result on the way to a version, and the record of its making; None if that is gone."""
 
     reference: AnyReference
     recorded: Manifest | None
@@ -126,10 +123,7 @@ def loading(features: Dataset, like: JobSpec) -> JobSpec:
 
 
 def take(reference: AnyReference, source: ArtifactStore, target: ArtifactStore) -> AnyReference:
-    """Copy a recorded result into another artifact root, and return the reference to it there.
-
-    :raises IntegrityError: if it is gone, or is not what was recorded.
-    """
+    """Copy a result into another root and return it as it is there. :raises IntegrityError: if it isn't as recorded."""
     key = key_in(reference.uri)
     with tempfile.TemporaryDirectory(prefix="mlops-take-") as folder:
         try:

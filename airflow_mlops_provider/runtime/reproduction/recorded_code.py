@@ -40,8 +40,10 @@ class Code:
         return all(self._hash(module) == was for module, was in manifest.code_hashes.items())
 
     def _hash(self, module: str) -> str | None:
-        file = module_file(module, self.provider if module.startswith(f"{PROVIDER}.") else self.products)
-        return file_hash(file) if file else None
+        folder = self.provider if module.startswith(f"{PROVIDER}.") else self.products
+        base = folder.joinpath(*module.split("."))
+        files = (base / "__init__.py", base.with_name(f"{base.name}.py"))
+        return next((file_hash(file) for file in files if file.is_file()), None)
 
 
 def code_in(tree: Path, manifest: Manifest) -> Code | None:
@@ -66,12 +68,6 @@ def repository_here(product: str) -> str | None:
         return code.commit_of(f"{product}.product").repository
     except ConfigurationError:
         return None
-
-
-def module_file(module: str, folder: Path) -> Path | None:
-    """Return a module's file below a folder that is on the path; None if there is none."""
-    base = folder.joinpath(*module.split("."))
-    return next((file for file in (base / "__init__.py", base.with_name(f"{base.name}.py")) if file.is_file()), None)
 
 
 def findings(recorded: Manifest, present: MLProduct) -> Iterator[Finding]:

@@ -108,7 +108,7 @@ def test_every_job_around_training_can_be_loaded(absent: str) -> None:
     more = {canonicalize_name(Requirement(one).name) for one in listed("more", "torch")}  # installed or not
     assert {canonicalize_name(name) for name in named} <= closure(listed("training")) | more
     modules = [
-        *(find_job(job).module for job in AROUND_TRAINING),
+        *(find_job(job).function.__module__ for job in AROUND_TRAINING),
         "airflow_mlops_provider.backends.search.optuna.study",
     ]
     text = "import importlib, sys\nfor name in sys.argv[2:]: importlib.import_module(name)"

@@ -62,7 +62,7 @@ class Page(HTMLParser):
 
 def test_every_job_belongs_to_one_stage() -> None:
     """The page's stages are the loop's, and no job is left out or counted twice."""
-    folders = {name: find_job(name).module.split(".")[-2] for name in all_jobs()}
+    folders = {name: find_job(name).function.__module__.split(".")[-2] for name in all_jobs()}
     assert set(STAGES) - set(folders.values()) == {"feedback"}  # which has no job
     assert {job.stage.value for job in all_jobs().values()} == set(folders.values())
 
