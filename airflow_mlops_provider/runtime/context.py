@@ -72,7 +72,7 @@ class JobContext(Generic[InputsT, SettingsT, ParamsT]):
     """
 
     def __init__(
-        self, spec: JobSpec, folder: Path, takes: tuple[InputsT, SettingsT, ParamsT], given: Inputs, address: str
+        self, spec: JobSpec, folder: Path, takes: tuple[InputsT, SettingsT, ParamsT], given: Inputs, address: str = ""
     ) -> None:
         self.spec, self.folder, self.address = spec, folder, address
         self.inputs, self.settings, self.params = takes

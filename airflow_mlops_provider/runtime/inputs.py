@@ -85,12 +85,12 @@ class Inputs:
 
         :raises IntegrityError: if the bytes are not those that were recorded, or are gone.
         """
-        folder, found = self._look(reference.uri)
-        if found == NOTHING != reference.hash:
+        folder, content = self._look(reference.uri)
+        if content == NOTHING != reference.hash:
             raise IntegrityError(f"{reference.uri} is gone; {AGAIN}")
-        if found != reference.hash:
+        if content != reference.hash:
             raise IntegrityError(
-                f"{reference.uri} is not what was recorded; {AGAIN} (claimed {reference.hash}, found {found})"
+                f"{reference.uri} is not what was recorded; {AGAIN} (claimed {reference.hash}, found {content})"
             )
         return folder
 
@@ -130,8 +130,8 @@ class Inputs:
         """Return a reference that no record of ours tells of, if its bytes can speak for it."""
         if isinstance(reference, Report):
             raise IntegrityError(f"no record tells of the report {reference.uri}; only one that a job left counts")
-        _, found = self._look(reference.uri)
-        if found == NOTHING:
+        _, content = self._look(reference.uri)
+        if content == NOTHING:
             raise IntegrityError(f"{reference.uri} is gone; {AGAIN}")
         if not isinstance(reference, Dataset):
             self.open(reference)
@@ -139,9 +139,9 @@ class Inputs:
         by = spec.upstream.get(role, "a task that is not known")
         self.external[reference.uri] = by
         log.info("%s was made by no job of ours; it was handed on by %s and is used as it is", reference.uri, by)
-        if found != reference.hash:
-            log.warning("%s holds %s, not %s as claimed: what it holds counts", reference.uri, found, reference.hash)
-        return reference.model_copy(update={"hash": found})
+        if content != reference.hash:
+            log.warning("%s holds %s, not %s as claimed: what it holds counts", reference.uri, content, reference.hash)
+        return reference.model_copy(update={"hash": content})
 
     def _registered(self, spec: JobSpec, role: str, version: ModelVersion) -> ModelVersion:
         """Return a version as the ledger registered it; one that was only compared with may be of another root."""

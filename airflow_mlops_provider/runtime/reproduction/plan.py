@@ -47,8 +47,8 @@ class Step:
         """What it is, and of which interval: ``clean tables 2013-02-01``."""
         if isinstance(self.reference, ModelVersion):
             return f"champion {self.reference.name}@{self.reference.version}"
-        told = self.recorded.spec.job if self.recorded else self.reference.kind
-        return f"{RESULTS.get(told, told)} {begins(self.reference) if told != 'training_set' else ''}".rstrip()
+        kind = self.recorded.spec.job if self.recorded else self.reference.kind
+        return f"{RESULTS.get(kind, kind)} {begins(self.reference) if kind != 'training_set' else ''}".rstrip()
 
 
 def begins(reference: Reference) -> str:
@@ -157,11 +157,11 @@ def deliveries(
     now: dict[tuple[str, str], str | None] = {}
     read: dict[str, dict[str, tuple[str, str | None]]] = {}
     for step in raw:
-        told, store = step.reference.facts.get("files", {}), landing(step)
-        for key in told:
+        files, store = step.reference.facts.get("files", {}), landing(step)
+        for key in files:
             if (store.uri, key) not in now:
                 now[store.uri, key] = _hash_in(store, key)
-        read[step.key] = {key: (was, now[store.uri, key]) for key, was in told.items()}
+        read[step.key] = {key: (was, now[store.uri, key]) for key, was in files.items()}
     return read
 
 
@@ -180,5 +180,5 @@ def package_findings(manifest: Manifest) -> Iterator[Finding]:
 
 def taken(step: Step) -> Finding:
     """Return what is said of a result that was not made again."""
-    told = reproduction.short(step.reference.hash)
-    return Finding(what=step.name, recorded=told, found=told, note="taken as it was kept, its hash checked")
+    content = reproduction.short(step.reference.hash)
+    return Finding(what=step.name, recorded=content, found=content, note="taken as it was kept, its hash checked")
