@@ -66,7 +66,7 @@ class TrainingPlanRunOperator(BaseOperator):
         Those of the newest interval count without an event, which may have got lost; what the last training has seen
         does not count any more.
         """
-        from airflow_mlops_provider.storage.undone import judgements
+        from airflow_mlops_provider.storage.intervals import judgements
 
         named = [extra.get("interval") for extra in extras(context, assets.drift(self.product))]
         return [

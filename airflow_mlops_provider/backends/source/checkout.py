@@ -23,8 +23,8 @@ def clone_at(repository: str, commit: str, folder: Path) -> Path:
     """
     try:
         # Objects are shared, not copied, so that a commit which no branch leads to any more is found as well.
-        _git("clone", "--quiet", "--shared", "--no-checkout", "--template=", repository, str(folder))
-        _git("-C", str(folder), "checkout", "--quiet", "--detach", commit)
+        git("clone", "--quiet", "--shared", "--no-checkout", "--template=", repository, str(folder))
+        git("-C", str(folder), "checkout", "--quiet", "--detach", commit)
     except (OSError, subprocess.SubprocessError) as error:
         raise ConfigurationError(f"{repository} does not give commit {commit[:12]}: {_why(error)}") from None
     return folder
@@ -33,12 +33,13 @@ def clone_at(repository: str, commit: str, folder: Path) -> Path:
 def file_at(repository: str, commit: str, path: str) -> bytes | None:
     """Return a file as of a commit; None if the repository, the commit or the file is not there."""
     try:
-        return _git("-C", repository, "show", f"{commit}:{path}")
+        return git("-C", repository, "show", f"{commit}:{path}")
     except (OSError, subprocess.SubprocessError):
         return None
 
 
-def _git(*arguments: str) -> bytes:
+def git(*arguments: str) -> bytes:
+    """Return what a git command prints. :raises SubprocessError: if it fails, or takes minutes."""
     env = {name: value for name, value in os.environ.items() if name not in _ELSEWHERE} | {"GIT_TERMINAL_PROMPT": "0"}
     return subprocess.run(["git", *arguments], capture_output=True, check=True, timeout=SECONDS, env=env).stdout
 

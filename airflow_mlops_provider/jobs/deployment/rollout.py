@@ -16,7 +16,7 @@ from airflow_mlops_provider.lifecycle.sections import Scoring, Serving
 from airflow_mlops_provider.runtime.address import code_hashes
 from airflow_mlops_provider.runtime.arguments import JobParams, JobSettings
 from airflow_mlops_provider.runtime.context import JobContext
-from airflow_mlops_provider.runtime.registry import find_job
+from airflow_mlops_provider.runtime.definition import find_job
 from airflow_mlops_provider.serving import releases
 from airflow_mlops_provider.serving.process import client, launcher
 from airflow_mlops_provider.storage.layout import product_key

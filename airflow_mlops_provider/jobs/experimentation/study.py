@@ -16,7 +16,7 @@ from airflow_mlops_provider.lifecycle.trainer import named_code
 from airflow_mlops_provider.runtime import code
 from airflow_mlops_provider.runtime.arguments import JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import AnyContext
-from airflow_mlops_provider.storage.intervals import Store
+from airflow_mlops_provider.storage.artifacts import ArtifactStore
 from airflow_mlops_provider.storage.layout import product_key
 from airflow_mlops_provider.storage.record_files import read_record
 
@@ -117,18 +117,17 @@ class RunningSearch:
 def code_of(context: AnyContext) -> dict[str, str]:
     """Return the hash of each of the user's source files that decides what the trials of a search give."""
     deciding = context.settings.algorithms, context.settings.scoring
-    modules = {name.partition(":")[0] for _, name in named_code(deciding)}
-    return {module: code.source_hash(module) for module in sorted(set().union(*map(code.closure, modules)))}
+    return code.source_hashes({name.partition(":")[0] for _, name in named_code(deciding)})
 
 
-def save_stop(store: Store, product: str, study: str, criteria: Criteria, decision: Stop) -> None:
+def save_stop(store: ArtifactStore, product: str, study: str, criteria: Criteria, decision: Stop) -> None:
     """Keep why a search stopped, for :func:`load_stop`; what was kept first is not replaced."""
     record = StopRecord(study=study, criteria=criteria, stop=decision)
     with suppress(ConflictError):  # it is the same: it follows from the trials
         store.write_new(_key(product, study, criteria), record.to_file())
 
 
-def load_stop(store: Store, product: str, study: str, criteria: Criteria) -> Stop | None:
+def load_stop(store: ArtifactStore, product: str, study: str, criteria: Criteria) -> Stop | None:
     """Return why a search stopped; None while it goes on."""
     try:
         return read_record(store, _key(product, study, criteria), StopRecord).stop

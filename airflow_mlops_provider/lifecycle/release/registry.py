@@ -55,7 +55,6 @@ class LedgerEntry(Frozen):
     :param previous: SHA-256 over all entries before this one; None in entries of releases that did not chain them.
     :param evidence: references and figures that the move rests on.
     :param by: the Airflow run, or the person, that made the move.
-    :param as_of: the moment in the product's data up to which was known; differs from ``at`` in a replay.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -69,7 +68,6 @@ class LedgerEntry(Frozen):
     evidence: dict[str, Any] = {}
     by: str
     at: datetime
-    as_of: datetime | None = None
 
 
 def status_of(entries: Sequence[LedgerEntry], version: int) -> Status | None:

@@ -153,8 +153,8 @@ def test_whatever_is_raised_takes_the_pointer_back(
     """Any exception between the wish and the server's answer leaves the pointer at what was live before."""
     from airflow_mlops_provider.jobs.deployment import rollout
     from airflow_mlops_provider.runtime.context import JobContext
+    from airflow_mlops_provider.runtime.definition import find_job
     from airflow_mlops_provider.runtime.inputs import Inputs
-    from airflow_mlops_provider.runtime.registry import find_job
 
     def fail(*_: Any, **__: Any) -> None:
         raise error

@@ -24,7 +24,7 @@ from airflow_mlops_provider.lifecycle.settings import (
     checked_path,
 )
 from airflow_mlops_provider.runtime.address import address
-from airflow_mlops_provider.runtime.registry import all_jobs
+from airflow_mlops_provider.runtime.definition import all_jobs
 from flight_delay import product as flights
 from tests.factories.declared import changed, specify
 from tests.factories.tiny import TinyWorld

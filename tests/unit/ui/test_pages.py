@@ -16,10 +16,10 @@ from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.places.base import decide
 from airflow_mlops_provider.render.style import STYLE
-from airflow_mlops_provider.runtime.registry import all_jobs, find_job
-from airflow_mlops_provider.runtime.runner import read_manifest
+from airflow_mlops_provider.runtime.definition import all_jobs, find_job
 from airflow_mlops_provider.storage.artifacts import FolderStore
-from airflow_mlops_provider.storage.declarations import declare, declared
+from airflow_mlops_provider.storage.manifests import read_manifest
+from airflow_mlops_provider.storage.records import declare, declared
 from airflow_mlops_provider.ui import files, index, pages, reading, report_page
 from airflow_mlops_provider.ui.reading import records
 from airflow_mlops_provider.ui.record import ProductRecord
@@ -62,7 +62,7 @@ class Page(HTMLParser):
 
 def test_every_job_belongs_to_one_stage() -> None:
     """The page's stages are the loop's, and no job is left out or counted twice."""
-    folders = {name: find_job(name).module.split(".")[-2] for name in all_jobs()}
+    folders = {name: find_job(name).function.__module__.split(".")[-2] for name in all_jobs()}
     assert set(Stage) - set(folders.values()) == {"feedback"}  # which has no job
     assert {job.stage.value for job in all_jobs().values()} == set(folders.values())
 
