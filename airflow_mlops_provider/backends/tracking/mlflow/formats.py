@@ -1,17 +1,45 @@
-"""The form in which MLflow keeps and loads a model."""
+"""The forms in which MLflow keeps what we give it: training sets as its datasets, model folders as its models."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from airflow_mlops_provider.exceptions import UnknownNameError
+from airflow_mlops_provider.lifecycle.references import Dataset
 
 MODEL = "model"
+_LONGEST_DIGEST = 36
+#: Which part of a training set is used as what.
+_PARTS = {"training": "train", "evaluation": "evaluate"}
 #: What MLflow needs to load a model of each flavor.
 _PACKAGES = {"lightgbm": ("lightgbm", "numpy", "pandas"), "torch": ("onnx", "onnxruntime", "numpy", "pandas")}
+
+
+def dataset_input(dataset: Dataset, context: Literal["training", "evaluation"]) -> Any:
+    """Return a part of a training set as an MLflow ``DatasetInput``, whose source MLflow's own loaders open.
+
+    Within an experiment, name and digest are one dataset; the digest is as much of the hash as MLflow takes.
+    """
+    from mlflow.entities import Dataset as MlflowDataset
+    from mlflow.entities import DatasetInput, InputTag
+
+    part, rows = _PARTS[context], dataset.facts.get("rows")
+    profile = {
+        "num_rows": rows.get(part) if isinstance(rows, dict) else rows,
+        "intervals": dataset.facts.get(part, []),
+    }
+    entry = MlflowDataset(
+        f"training_set/{part}",
+        dataset.hash[:_LONGEST_DIGEST],
+        "s3" if dataset.uri.startswith("s3://") else "local",
+        json.dumps({"uri": dataset.uri}),
+        profile=json.dumps(profile),
+    )
+    return DatasetInput(entry, [InputTag("mlflow.data.context", context), InputTag("sha256", dataset.hash)])
 
 
 def pack_model(folder: Path, target: Path, flavor: str, model_id: str, run_id: str) -> None:
