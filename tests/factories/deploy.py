@@ -59,7 +59,7 @@ class DeployWorld:
         rows.to_parquet(table)
         day = Interval(start=datetime(2020, 1, 1, tzinfo=UTC), end=WATERMARK)
         features.apply()
-        features.load_offline(day, {"customer": table})
+        features.offline.load(day, {"customer": table})
         features.materialize(day)
 
     def ready(self, model: int = 0, upto: Status = Status.PRODUCTION_READY) -> ModelVersion:

@@ -124,7 +124,7 @@ def lose_task(one: Survived) -> None:
     """Kill a task and its worker in the midst of loading: only its missing heartbeats tell Airflow."""
     victim = find(one, "features.load")
     victim.runner.suspend()  # so that it can't have reported success when the kill comes
-    until(lambda: one.features._offline.file("aircraft", MONTHS[1]).exists())
+    until(lambda: one.features.offline.file("aircraft", MONTHS[1]).exists())
     kill(victim.worker, victim.runner)
     gone_by_itself(victim.job)
 

@@ -50,7 +50,7 @@ def training_set(context: Context) -> JobResult:
     later = context.params.evaluate
     store = feature_store(context, context.settings.shape)
     history = context.inputs.history
-    loaded = [dataset for dataset in history if dataset.interval and store.holds(dataset.interval)]
+    loaded = [dataset for dataset in history if dataset.interval and store.offline.holds(dataset.interval)]
     check_loaded(context, store, (*loaded, *features))
     parts = {"train": features[:-later], "evaluate": features[-later:]}
     rows = {}

@@ -7,7 +7,6 @@ product of the two. The ASOF join walks both in time order and keeps one match a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 import ibis
@@ -32,28 +31,10 @@ class PointInTimeDuckDBOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
     """Feast's DuckDB store, with an ASOF join for history and files of differing age read by column name."""
 
     @staticmethod
-    def pull_all_from_table_or_query(
-        config: Any,
-        data_source: Any,
-        join_key_columns: list[str],
-        feature_name_columns: list[str],
-        timestamp_field: str,
-        created_timestamp_column: str | None = None,
-        start_date: datetime | None = None,
-        end_date: datetime | None = None,
-    ) -> RetrievalJob:
+    def pull_all_from_table_or_query(**given: Any) -> RetrievalJob:
         """Return the rows between two moments, both included; Feast's materialization reads through this."""
         return pull_all_from_table_or_query_ibis(
-            config=config,
-            data_source=data_source,
-            join_key_columns=join_key_columns,
-            feature_name_columns=feature_name_columns,
-            timestamp_field=timestamp_field,
-            created_timestamp_column=created_timestamp_column,
-            start_date=start_date,
-            end_date=end_date,
-            data_source_reader=_read,
-            data_source_writer=_write_data_source,
+            **given, data_source_reader=_read, data_source_writer=_write_data_source
         )
 
     @staticmethod
