@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,6 +29,34 @@ def take(inputs: Sequence[Mapping[str, Any]], frame: pd.DataFrame) -> dict[str, 
     if missing:
         raise SourceDataError(f"the model needs columns that are not there: {', '.join(missing)}")
     return {entry["name"]: _column(frame[entry["name"]], entry["categories"]) for entry in inputs}
+
+
+def write_model(folder: Path, file: str, data: bytes, inputs: Sequence[Mapping[str, Any]], **further: Any) -> None:
+    """Write a model's file, and beside it ``model.json``: the file's SHA-256, and what the model takes.
+
+    :param folder: made if it is not there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / file).write_bytes(data)
+    described = {"format": 1, "sha256": hashlib.sha256(data).hexdigest(), "inputs": [*inputs], **further}
+    (folder / INPUTS_FILE).write_text(json.dumps(described, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_model(folder: Path, file: str) -> tuple[bytes, tuple[dict[str, Any], ...]]:
+    """Return the bytes of a model's file, and what the model takes.
+
+    :raises IntegrityError: if a file is missing, cut short or damaged.
+    """
+    try:
+        described = json.loads((folder / INPUTS_FILE).read_text())
+        data = (folder / file).read_bytes()
+        recorded, inputs = described["sha256"], tuple(described["inputs"])
+        whole = all({"name", "categories"} <= entry.keys() for entry in inputs)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise damaged(folder, str(error)) from error
+    if hashlib.sha256(data).hexdigest() != recorded or not whole:
+        raise damaged(folder, f"{file} is not what was saved")
+    return data, inputs
 
 
 def damaged(folder: Path, why: str) -> IntegrityError:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops_provider.backends.models.inputs import INPUTS_FILE, damaged, take
+from airflow_mlops_provider.backends.models.inputs import INPUTS_FILE, damaged, read_model, take, write_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,18 +36,11 @@ def save(graph: bytes, inputs: Mapping[str, Sequence[Any] | None], folder: Path)
         unknown category and n the nth; gives ``probability``, a number a row.
     :param inputs: each column's categories, None for a number; numbers and codes come in this order.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / MODEL_FILE).write_bytes(graph)
-    described = {
-        "format": 1,
-        "flavor": "torch",
-        "sha256": hashlib.sha256(graph).hexdigest(),
-        "inputs": [
-            {"name": name, "dtype": "float64" if known is None else "category", "categories": known}
-            for name, known in inputs.items()
-        ],
-    }
-    (folder / INPUTS_FILE).write_text(json.dumps(described, indent=2, sort_keys=True, allow_nan=False) + "\n")
+    described = [
+        {"name": name, "dtype": "float64" if known is None else "category", "categories": known}
+        for name, known in inputs.items()
+    ]
+    write_model(folder, MODEL_FILE, graph, described, flavor="torch")
 
 
 def load(folder: Path) -> OnnxModel:
@@ -57,14 +48,7 @@ def load(folder: Path) -> OnnxModel:
 
     :raises IntegrityError: if a file is missing, cut short or damaged.
     """
-    try:
-        described = json.loads((folder / INPUTS_FILE).read_text())
-        graph = (folder / MODEL_FILE).read_bytes()
-        recorded, inputs = described["sha256"], tuple(described["inputs"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise damaged(folder, str(error)) from error
-    if hashlib.sha256(graph).hexdigest() != recorded:
-        raise damaged(folder, f"{MODEL_FILE} is not what was saved")
+    graph, inputs = read_model(folder, MODEL_FILE)
     session = _session(graph)
     if _widths(inputs) != {given.name: given.shape[1] for given in session.get_inputs()}:
         raise damaged(folder, f"{MODEL_FILE} and {INPUTS_FILE} name different inputs")
