@@ -47,21 +47,13 @@ _TROUBLE: tuple[tuple[str, _Kind, str], ...] = (
         ConflictError,
         "somebody else moved that branch first; a retry looks again",
     ),
-    (
-        r"\[remote rejected\]",
-        ConfigurationError,
-        "the remote does not allow it; see its rules for branches",
-    ),
+    (r"\[remote rejected\]", ConfigurationError, "the remote does not allow it; see its rules for branches"),
     (
         r"dubious ownership",
         ConfigurationError,
         "the repository belongs to another user; name its remote in a connection of type mlops_source",
     ),
-    (
-        r"from redirection|error: 30[1278]",
-        ConfigurationError,
-        "the remote has moved; give its new address",
-    ),
+    (r"from redirection|error: 30[1278]", ConfigurationError, "the remote has moved; give its new address"),
     (
         r"insufficient permission|Permission denied|Read-only file system|unable to create temporary",
         ConfigurationError,

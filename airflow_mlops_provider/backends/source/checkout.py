@@ -1,4 +1,4 @@
-"""Git, as far as it takes to get code as it stood at a commit: clean, in a folder of its own."""
+"""Repositories on this machine: which one keeps a folder, and its code as it stood at a commit."""
 
 from __future__ import annotations
 
@@ -36,6 +36,19 @@ def file_at(repository: str, commit: str, path: str) -> bytes | None:
         return _git("-C", repository, "show", f"{commit}:{path}")
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def own_repository(folder: Path) -> tuple[Path, str] | None:
+    """Return the top of the repository that keeps a folder's ``product.py``, and the folder's path in it.
+
+    None if there is none: a copy that merely lies below some repository, such as an installed one, is not kept by it.
+    """
+    try:
+        _git("-C", str(folder), "ls-files", "--error-unmatch", "--", "product.py")
+        top, path = _git("-C", str(folder), "rev-parse", "--show-toplevel", "--show-prefix").decode().split("\n")[:2]
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return Path(top), path.strip("/")
 
 
 def _git(*arguments: str) -> bytes:

@@ -108,7 +108,7 @@ class Forge:
 
     def address(self) -> str:
         """Return the place of the repository's pull requests below the API's root."""
-        return self.pulls.format(project=self.project)
+        return self.pulls.format(project=self.project, quoted=quote(self.project, safe=""))
 
     def _pull_request(self, answer: dict[str, Any], *, new: bool) -> PullRequest:
         return PullRequest(number=int(answer[self.number_field]), url=str(answer[self.page_field]), new=new)
@@ -150,15 +150,12 @@ class GitHub(Forge):
 class GitLab(Forge):
     """GitLab, with groups as deep as they come."""
 
-    pulls = "/projects/{project}/merge_requests"
+    pulls = "/projects/{quoted}/merge_requests"
     page_field = "web_url"
     number_field = "iid"
 
     def default_api(self) -> str:
         return f"{self.web}/api/v4"
-
-    def address(self) -> str:
-        return self.pulls.format(project=quote(self.project, safe=""))
 
     def headers(self) -> dict[str, str]:
         return {"PRIVATE-TOKEN": self.credentials.token}

@@ -139,22 +139,3 @@ def known_branch(name: str, branches: Mapping[str, str]) -> str:
     if name not in branches:
         raise UnknownNameError("branch", name, sorted(branches)[:20])
     return branches[name]
-
-
-def own_repository(folder: Path) -> tuple[Path, str] | None:
-    """Return the top of the repository that keeps a folder's ``product.py``, and the folder's path in it.
-
-    None if there is none: a copy that merely lies below some repository, such as an installed one, is not kept by it.
-    """
-
-    def git(*arguments: str) -> str:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=20
-        )
-        return done.stdout.rstrip("\n")
-
-    try:
-        git("ls-files", "--error-unmatch", "--", "product.py")
-        return Path(git("rev-parse", "--show-toplevel")), git("rev-parse", "--show-prefix").strip("/")
-    except (OSError, subprocess.SubprocessError):
-        return None
