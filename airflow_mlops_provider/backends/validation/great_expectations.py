@@ -43,14 +43,12 @@ class Verdict:
 
     :param broken: one line for each critical expectation that does not hold, or could not be evaluated.
     :param checked: how many expectations were evaluated.
-    :param page: file name of the page that a person reads.
     :param warnings: such lines of expectations whose severity is ``warning`` or ``info``: told, and no reason to stop.
     """
 
     passed: bool
     broken: tuple[str, ...]
     checked: int
-    page: str
     warnings: tuple[str, ...] = ()
 
 
@@ -98,7 +96,7 @@ def validate(
     text = json.dumps(details, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     (folder / DETAILS).write_text(text, encoding="utf-8")
     warnings = tuple(line for line, critical in lines if not critical)
-    return Verdict(not broken, broken, len(findings), PAGE, warnings)
+    return Verdict(not broken, broken, len(findings), warnings)
 
 
 def _left_out(counts: Mapping[str, int]) -> list[_Finding]:

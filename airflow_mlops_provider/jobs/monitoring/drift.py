@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from airflow_mlops_provider.backends.drift.evidently import PAGE
 from airflow_mlops_provider.backends.drift.evidently import drift as compare
 from airflow_mlops_provider.jobs.packages import TABLES
 from airflow_mlops_provider.jobs.tables import INPUTS, REFERENCE
@@ -56,5 +57,5 @@ def drift(context: Context) -> JobResult:
         metrics={"drift_share": measured.share, "prediction_drift": measured.prediction},
         passed=not crossed,
         broken=crossed,
-        page=measured.page,
+        page=PAGE,
     )

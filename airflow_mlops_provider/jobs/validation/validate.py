@@ -40,7 +40,7 @@ Context = JobContext[Inputs, Settings, Params]
 @job(stage=Stage.VALIDATION, makes="expectations", result=Report, packages=("great-expectations", *TABLES))
 def validate(context: Context) -> JobResult:
     """Write a page and GX's own result for each table that has expectations."""
-    from airflow_mlops_provider.backends.validation.great_expectations import validate
+    from airflow_mlops_provider.backends.validation.great_expectations import PAGE, validate
 
     dataset: Dataset = context.inputs.dataset
     expectations = context.call(context.settings.expectations)
@@ -68,7 +68,7 @@ def validate(context: Context) -> JobResult:
         },
         passed=not broken,
         broken=broken,
-        page=f"{worst}/{verdicts[worst].page}" if worst else None,
+        page=f"{worst}/{PAGE}" if worst else None,
     )
 
 

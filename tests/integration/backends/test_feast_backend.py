@@ -161,7 +161,8 @@ def test_apply_follows_the_definitions(tmp_path: Path) -> None:
     fewer = FeatureStoreBackend(product(CLIMATE).shape, tmp_path)
     assert fewer.apply()
     assert [view.name for view in fewer._store.list_feature_views()] == ["climate"]
-    assert [view.name for view in fewer._service.feature_view_projections] == ["climate"]
+    service = fewer._store.get_feature_service(fewer.shape.name)
+    assert [view.name for view in service.feature_view_projections] == ["climate"]
 
 
 def test_history_is_point_in_time(store: FeatureStoreBackend) -> None:
