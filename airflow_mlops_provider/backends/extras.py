@@ -65,10 +65,7 @@ def lacking(trainer: Trainer) -> str | None:
 
 
 def available(algorithms: Sequence[Algorithm]) -> tuple[list[Algorithm], dict[str, str]]:
-    """Return the algorithms whose packages are installed here, and why the others are left out.
-
-    :raises MissingExtraError: if none is left.
-    """
+    """Return the algorithms that can be tried here, and why others can't. :raises MissingExtraError: if none can."""
     left_out = {algorithm.name: why for algorithm in algorithms if (why := lacking(algorithm))}
     offered = [algorithm for algorithm in algorithms if algorithm.name not in left_out]
     if not offered:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -62,9 +62,9 @@ class MLOpsRunFacet(RunFacet):
 class Facets:
     """What OpenLineage is told of one task."""
 
-    inputs: list[InputDataset] = field(default_factory=list)
-    outputs: list[OutputDataset] = field(default_factory=list)
-    run: dict[str, RunFacet] = field(default_factory=dict)
+    inputs: list[InputDataset]
+    outputs: list[OutputDataset]
+    run: dict[str, RunFacet]
 
 
 def facets(spec: JobSpec, manifest: Manifest | None) -> Facets:
@@ -85,14 +85,13 @@ def facets(spec: JobSpec, manifest: Manifest | None) -> Facets:
 
 def _run(spec: JobSpec, manifest: Manifest | None) -> MLOpsRunFacet:
     interval = str(spec.interval) if spec.interval else None
+    facet = MLOpsRunFacet(product=spec.product, job=spec.job, interval=interval, producer=PRODUCER)
     if manifest is None:
-        return MLOpsRunFacet(product=spec.product, job=spec.job, interval=interval, producer=PRODUCER)
+        return facet
     made = process(manifest)
-    return MLOpsRunFacet(
-        product=spec.product,
-        job=spec.job,
+    return attr.evolve(
+        facet,
         address=made.address,
-        interval=interval,
         commit=made.commit.commit,
         dirty=made.commit.dirty,
         repository=made.commit.repository,
@@ -105,7 +104,6 @@ def _run(spec: JobSpec, manifest: Manifest | None) -> MLOpsRunFacet:
         hardware=made.hardware,
         metrics=manifest.metrics,
         reused=None if made.run.same_task(spec.run) else made.run.path,
-        producer=PRODUCER,
     )
 
 

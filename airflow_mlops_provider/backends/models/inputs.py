@@ -32,10 +32,7 @@ def take(inputs: Sequence[Mapping[str, Any]], frame: pd.DataFrame) -> dict[str, 
 
 
 def write_model(folder: Path, file: str, data: bytes, inputs: Sequence[Mapping[str, Any]], **further: Any) -> None:
-    """Write a model's file, and beside it ``model.json``: the file's SHA-256, and what the model takes.
-
-    :param folder: made if it is not there.
-    """
+    """Write a model's file into a folder, and beside it ``model.json``: its SHA-256, and what the model takes."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / file).write_bytes(data)
     described = {"format": 1, "sha256": hashlib.sha256(data).hexdigest(), "inputs": [*inputs], **further}
@@ -43,10 +40,7 @@ def write_model(folder: Path, file: str, data: bytes, inputs: Sequence[Mapping[s
 
 
 def read_model(folder: Path, file: str) -> tuple[bytes, tuple[dict[str, Any], ...]]:
-    """Return the bytes of a model's file, and what the model takes.
-
-    :raises IntegrityError: if a file is missing, cut short or damaged.
-    """
+    """Return the bytes of a model's file, and what the model takes. :raises IntegrityError: if either is damaged."""
     try:
         described = json.loads((folder / INPUTS_FILE).read_text())
         data = (folder / file).read_bytes()
@@ -84,10 +78,7 @@ def assembled(frame: Any, rows: pd.Index, code: str) -> pd.DataFrame:
 
 
 def check_names(frame: pd.DataFrame, code: str) -> None:
-    """Make sure that each column of what a function returned has a name, and one of its own.
-
-    :raises ConfigurationError: naming the column.
-    """
+    """Make sure that each column of a frame has a name of its own. :raises ConfigurationError: naming the one."""
     odd = [name for name in frame.columns if not isinstance(name, str)]
     if odd:
         raise ConfigurationError(f"{code} returned a column named {odd[0]!r}; names must be text")

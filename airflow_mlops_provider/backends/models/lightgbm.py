@@ -56,10 +56,7 @@ def save(model: Any, folder: Path, features: pd.DataFrame | None = None) -> None
 
 
 def load(folder: Path) -> Trees:
-    """Return the model that a folder holds.
-
-    :raises IntegrityError: if a file is missing, cut short or damaged.
-    """
+    """Return the model that a folder holds. :raises IntegrityError: if a file is missing, cut short or damaged."""
     import lightgbm as lgb
 
     text, inputs = read_model(folder, MODEL_FILE)  # checked before LightGBM's parser, which may crash on damaged text

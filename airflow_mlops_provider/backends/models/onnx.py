@@ -44,10 +44,7 @@ def save(graph: bytes, inputs: Mapping[str, Sequence[Any] | None], folder: Path)
 
 
 def load(folder: Path) -> OnnxModel:
-    """Return the model that a folder holds.
-
-    :raises IntegrityError: if a file is missing, cut short or damaged.
-    """
+    """Return the model that a folder holds. :raises IntegrityError: if a file is missing, cut short or damaged."""
     graph, inputs = read_model(folder, MODEL_FILE)
     session = _session(graph)
     if _widths(inputs) != {given.name: given.shape[1] for given in session.get_inputs()}:

@@ -56,10 +56,7 @@ class OfflineFiles:
         return all(self.file(name, interval).exists() for name in self.views)
 
     def require(self, interval: Interval) -> None:
-        """Raise unless every view holds an interval.
-
-        :raises SourceError: naming the views that don't.
-        """
+        """Make sure that every view holds an interval. :raises SourceError: naming those that don't."""
         absent = [name for name in sorted(self.views) if not self.file(name, interval).exists()]
         if absent:
             raise SourceError(
@@ -79,10 +76,7 @@ class OfflineFiles:
         )
 
     def require_any(self) -> None:
-        """Raise unless every view holds an interval.
-
-        :raises SourceError: naming the views that don't.
-        """
+        """Make sure that every view holds some interval. :raises SourceError: naming those that hold none."""
         empty = sorted(name for name in self.views if not self.files(name))
         if empty:
             raise SourceError(f"view {', '.join(empty)} holds no rows yet; run the product's feature engineering first")

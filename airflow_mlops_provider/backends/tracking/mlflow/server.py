@@ -43,10 +43,7 @@ class MlflowServer:
 
     @cached_property
     def client(self) -> Any:
-        """The configured ``MlflowClient``.
-
-        :raises BackendError: if the server or database cannot be reached.
-        """
+        """The configured ``MlflowClient``. :raises BackendError: if the server or database cannot be reached."""
         self._check_reachable()
         self.prepare()
         with self.speaking():
