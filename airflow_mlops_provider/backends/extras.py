@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, requires
 from importlib.util import find_spec
 
@@ -44,9 +44,9 @@ def missing_extra(error: BaseException, declared: Iterable[str] = ()) -> Missing
 
 def install_line(name: str, also: Iterable[str] = ()) -> str | None:
     """Return the pip line that installs a distribution: our extra that brings it, else itself; None if undeclared."""
-    declared = list(_declared(canonicalize_name(name)))
+    declared = _declared(canonicalize_name(name))
     for requirement in declared:
-        extra = _extra(requirement)
+        extra = str(requirement.marker or "").partition("extra == ")[2].strip("\"'")
         if extra and extra != "dev":
             return f"pip install '{OURS}[{extra}]'"
     if declared:
@@ -94,15 +94,10 @@ def _distribution(module: str) -> str:
     return next((DISTRIBUTIONS[name] for name in around if name in DISTRIBUTIONS), canonicalize_name(parts[0]))
 
 
-def _declared(name: str) -> Iterator[Requirement]:
+def _declared(name: str) -> list[Requirement]:
+    """Return our requirements of a distribution."""
     try:
         listed = requires(OURS) or []
     except PackageNotFoundError:
-        return
-    yield from (requirement for requirement in map(Requirement, listed) if canonicalize_name(requirement.name) == name)
-
-
-def _extra(requirement: Requirement) -> str | None:
-    """Return the extra that a requirement belongs to."""
-    marker = str(requirement.marker or "")
-    return marker.partition("extra == ")[2].strip("\"'") or None
+        return []
+    return [requirement for requirement in map(Requirement, listed) if canonicalize_name(requirement.name) == name]

@@ -75,9 +75,11 @@ def facets(spec: JobSpec, manifest: Manifest | None) -> Facets:
     """
     given = [reference for refs in spec.inputs.values() for reference in (refs if isinstance(refs, tuple) else (refs,))]
     result = manifest.result if manifest else None
-    files = result.facts.get("files", {}) if result else {}
+    files = result.facts.get("files", {}) if result else {}  # the deliveries that a snapshot was read from
+    landing = open_store(spec.services.landing).uri
+    read = [InputDataset(*_place(f"{landing}/{key}"), facets=_version(sha256)) for key, sha256 in files.items()]
     return Facets(
-        inputs=[*_deliveries(spec.services.landing, files), *(_input(spec, reference) for reference in given)],
+        inputs=[*read, *(_input(spec, reference) for reference in given)],
         outputs=[_output(spec, manifest, result)] if manifest and result else [],
         run={FACET: _run(spec, manifest)},
     )
@@ -124,13 +126,6 @@ def _output(spec: JobSpec, manifest: Manifest, result: Reference) -> OutputDatas
     )
 
 
-def _deliveries(landing: str, files: dict[str, str]) -> Iterator[InputDataset]:
-    """Yield the delivered files that a snapshot was read from."""
-    root = open_store(landing).uri
-    for key, sha256 in files.items():
-        yield InputDataset(*_place(f"{root}/{key}"), facets={"version": _version(sha256)})
-
-
 def _name(spec: JobSpec, reference: Reference) -> tuple[str, str]:
     """Return a dataset's namespace and name: the same for each version of it, that is its folder without the address.
 
@@ -153,14 +148,14 @@ def _facets(reference: Reference) -> dict[str, Any]:
     version = str(reference.version) if isinstance(reference, ModelVersion) else reference.hash
     kind = "MODEL" if isinstance(reference, Model | ModelVersion) else "FILE"
     return {
-        "version": _version(version),
+        **_version(version),
         "datasetType": dataset_type_dataset.DatasetTypeDatasetFacet(datasetType=kind, subType=reference.kind.upper()),
         "dataSource": datasource_dataset.DatasourceDatasetFacet(name=_place(reference.uri)[0], uri=reference.uri),
     }
 
 
-def _version(version: str) -> dataset_version_dataset.DatasetVersionDatasetFacet:
-    return dataset_version_dataset.DatasetVersionDatasetFacet(datasetVersion=version)
+def _version(version: str) -> dict[str, Any]:
+    return {"version": dataset_version_dataset.DatasetVersionDatasetFacet(datasetVersion=version)}
 
 
 def _rows(reference: Reference) -> int | None:

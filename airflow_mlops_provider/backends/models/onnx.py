@@ -47,7 +47,9 @@ def load(folder: Path) -> OnnxModel:
     """Return the model that a folder holds. :raises IntegrityError: if a file is missing, cut short or damaged."""
     graph, inputs = read_model(folder, MODEL_FILE)
     session = _session(graph)
-    if _widths(inputs) != {given.name: given.shape[1] for given in session.get_inputs()}:
+    categories = sum(entry["categories"] is not None for entry in inputs)
+    widths = {NUMBERS: len(inputs) - categories, CODES: categories}
+    if widths != {given.name: given.shape[1] for given in session.get_inputs()}:
         raise damaged(folder, f"{MODEL_FILE} and {INPUTS_FILE} name different inputs")
     return OnnxModel(session, inputs)
 
@@ -82,11 +84,6 @@ def arrays(inputs: Sequence[Mapping[str, Any]], frame: pd.DataFrame) -> tuple[np
             np.array(numbers, dtype="float32").reshape(len(numbers), rows).T.copy(),
             np.array(codes, dtype="int64").reshape(len(codes), rows).T + 1,
         )
-
-
-def _widths(inputs: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    categories = sum(entry["categories"] is not None for entry in inputs)
-    return {NUMBERS: len(inputs) - categories, CODES: categories}
 
 
 def _session(graph: bytes) -> onnxruntime.InferenceSession:

@@ -26,7 +26,9 @@ def clone_at(repository: str, commit: str, folder: Path) -> Path:
         _git("clone", "--quiet", "--shared", "--no-checkout", "--template=", repository, str(folder))
         _git("-C", str(folder), "checkout", "--quiet", "--detach", commit)
     except (OSError, subprocess.SubprocessError) as error:
-        raise ConfigurationError(f"{repository} does not give commit {commit[:12]}: {_why(error)}") from None
+        said = (getattr(error, "stderr", None) or b"").decode(errors="replace").strip() or str(error)
+        why = said.splitlines()[-1][:300]
+        raise ConfigurationError(f"{repository} does not give commit {commit[:12]}: {why}") from None
     return folder
 
 
@@ -54,8 +56,3 @@ def own_repository(folder: Path) -> tuple[Path, str] | None:
 def _git(*arguments: str) -> bytes:
     env = {name: value for name, value in os.environ.items() if name not in _ELSEWHERE} | {"GIT_TERMINAL_PROMPT": "0"}
     return subprocess.run(["git", *arguments], capture_output=True, check=True, timeout=SECONDS, env=env).stdout
-
-
-def _why(error: Exception) -> str:
-    output = getattr(error, "stderr", None) or b""
-    return (output.decode(errors="replace").strip().splitlines() or [str(error)])[-1][:300]

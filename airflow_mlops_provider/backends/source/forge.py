@@ -42,7 +42,7 @@ def pull_request(
 class Forge:
     """What the three have in common: look first, then ask, and look again if somebody asked in between."""
 
-    pulls: ClassVar[str]
+    pulls: ClassVar[str] = "/repos/{project}/pulls"
     page_field: ClassVar[str] = "html_url"
     number_field: ClassVar[str] = "number"
     taken: ClassVar[tuple[int, ...]] = (409,)
@@ -116,7 +116,8 @@ class Forge:
     def _trouble(self, answer: httpx.Response) -> MLOpsError:
         status, words = answer.status_code, self.credentials.hide(_message(answer))[:500]
         said = f"{self.api}{self.address()} answers with status {status} ({words})"
-        if status in {408, 429} or status >= 500 or _is_limited(answer):
+        limited = answer.headers.get("x-ratelimit-remaining") == "0" or "retry-after" in answer.headers
+        if status in {408, 429} or status >= 500 or (status == 403 and limited):
             return BackendError(f"{said}; a retry may help")
         if status in {401, 403, 404}:
             return ConfigurationError(f"{said}: give a token that may see this repository and open pull requests")
@@ -130,7 +131,6 @@ class Forge:
 class GitHub(Forge):
     """GitHub, or GitHub Enterprise Server on a host of its own."""
 
-    pulls = "/repos/{project}/pulls"
     taken = (422,)
 
     def default_api(self) -> str:
@@ -173,8 +173,6 @@ class GitLab(Forge):
 
 class Gitea(Forge):
     """Gitea and Forgejo; not necessarily at the top of their host."""
-
-    pulls = "/repos/{project}/pulls"
 
     def __init__(self, repository: Repository, credentials: Credentials) -> None:
         super().__init__(repository, credentials)
@@ -227,9 +225,3 @@ def _message(answer: httpx.Response) -> str:
         return answer.reason_phrase
     parts = [body.get("message"), *(body.get("errors") or ())] if isinstance(body, dict) else [body]
     return "; ".join(str(part.get("message", part) if isinstance(part, dict) else part) for part in parts if part)
-
-
-def _is_limited(answer: httpx.Response) -> bool:
-    return answer.status_code == 403 and (
-        answer.headers.get("x-ratelimit-remaining") == "0" or "retry-after" in answer.headers
-    )

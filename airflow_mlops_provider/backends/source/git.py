@@ -22,15 +22,14 @@ class Person:
 
     owner: str
 
-    @property
-    def name(self) -> str:
-        """The name; characters in which git's format has a meaning are left out."""
-        return re.sub(r"[\x00-\x1f<>\x7f]", "", self.owner.partition("@")[0]).strip(" .,:;'\"\\") or "mlops"
+    def variables(self, role: str) -> dict[str, str]:
+        """Return what tells git who the ``AUTHOR`` or ``COMMITTER`` is.
 
-    @property
-    def mail(self) -> str:
-        """The mail; empty where the owner is a user's name."""
-        return re.sub(r"[\x00-\x20<>\x7f]", "", self.owner) if "@" in self.owner else ""
+        Characters in which git's format has a meaning are left out; the mail of a mere user's name is empty.
+        """
+        name = re.sub(r"[\x00-\x1f<>\x7f]", "", self.owner.partition("@")[0]).strip(" .,:;'\"\\") or "mlops"
+        mail = re.sub(r"[\x00-\x20<>\x7f]", "", self.owner) if "@" in self.owner else ""
+        return {f"GIT_{role}_NAME": name, f"GIT_{role}_EMAIL": mail}
 
 
 @dataclass
@@ -86,7 +85,8 @@ class GitRemote:
         self._git("read-tree", parent)
         self._git("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}")
         tree = self._git("write-tree").strip()
-        return self._git("commit-tree", tree, "-p", parent, stdin=message, env=_who(author, committer)).strip()
+        people = {**author.variables("AUTHOR"), **committer.variables("COMMITTER")}
+        return self._git("commit-tree", tree, "-p", parent, stdin=message, env=people).strip()
 
     def push(self, commit: str, branch: str) -> None:
         """Make a commit the tip of a branch, new or not. :raises ConflictError: if it has moved on elsewhere."""
@@ -96,9 +96,8 @@ class GitRemote:
         """Make this repository anew, bare, and a commit on ``main`` that holds a folder's files as they lie there."""
         self._git("init", "--quiet", "--bare", "--initial-branch=main", str(self.folder))
         self._git(f"--work-tree={folder.parent}", "add", "--", folder.name, ":(exclude)**/__pycache__/**")
-        commit = self._git(
-            "commit-tree", self._git("write-tree").strip(), stdin=f"{folder.name} as it is\n", env=_who(author, author)
-        )
+        tree, person = self._git("write-tree").strip(), {**author.variables("AUTHOR"), **author.variables("COMMITTER")}
+        commit = self._git("commit-tree", tree, stdin=f"{folder.name} as it is\n", env=person)
         self._git("update-ref", "refs/heads/main", commit.strip())
 
     def _git(self, *arguments: str, stdin: str | None = None, env: Mapping[str, str] | None = None) -> str:
@@ -121,14 +120,6 @@ class GitRemote:
         if done.returncode:
             raise trouble(self.url, arguments, f"{said}\n{output}" if arguments[0] == "push" else said)
         return output
-
-
-def _who(author: Person, committer: Person) -> dict[str, str]:
-    return {
-        f"GIT_{role}_{part}": getattr(person, attribute)
-        for role, person in (("AUTHOR", author), ("COMMITTER", committer))
-        for part, attribute in (("NAME", "name"), ("EMAIL", "mail"))
-    }
 
 
 def known_branch(name: str, branches: Mapping[str, str]) -> str:

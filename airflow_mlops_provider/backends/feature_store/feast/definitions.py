@@ -79,19 +79,14 @@ def typed(values: Any, kind: DataType, index: pd.Index) -> pd.Series:
     :param kind: ``string`` gives objects with None; ``timestamp`` UTC nanoseconds with NaT; numbers and booleans
         float64 with NaN.
     """
-    array = values if isinstance(values, pa.Array | pa.ChunkedArray) else _array(values, kind)
-    array = array.cast(_STORED[kind])
+    if isinstance(values, list):
+        values = pa.array(values, type=_STORED[kind], from_pandas=True)
+    array = values.cast(_STORED[kind])
     if kind == "string":
         return pd.Series(array.to_pylist(), index=index, dtype=object)
     if kind == "timestamp":
         return array.cast(COLUMN_TYPES[kind].arrow).to_pandas().set_axis(index)
     return pd.Series(array.cast(pa.float64()).to_numpy(zero_copy_only=False), index=index, dtype="float64")
-
-
-def _array(values: list[Any], kind: DataType) -> pa.Array:
-    if kind == "timestamp":
-        return pa.Array.from_pandas(pd.to_datetime(pd.Series(values, dtype=object), utc=True))
-    return pa.array(values, type=_STORED[kind], from_pandas=True)
 
 
 def conform(table: pa.Table, wanted: pa.Schema) -> pa.Table:

@@ -152,8 +152,7 @@ class FeatureStoreBackend:
             from feast import FeatureStore, RepoConfig
             from feast.repo_config import RegistryConfig
 
-            from airflow_mlops_provider.backends.feature_store.feast.duckdb import CLASS_PATH
-            from airflow_mlops_provider.backends.feature_store.feast.registry import CLASS_PATH as REGISTRY_PATH
+            from airflow_mlops_provider.backends.feature_store.feast import custom_stores
 
         online = dict(self.online_store)
         if online["type"] == "sqlite":
@@ -170,9 +169,11 @@ class FeatureStoreBackend:
             project=self.shape.name,
             provider="local",
             registry=RegistryConfig(
-                path=str(self.folder / "registry.db"), registry_store_type=REGISTRY_PATH, cache_ttl_seconds=0
+                path=str(self.folder / "registry.db"),
+                registry_store_type=custom_stores.REGISTRY_STORE,
+                cache_ttl_seconds=0,
             ),
-            offline_store={"type": CLASS_PATH},
+            offline_store={"type": custom_stores.OFFLINE_STORE},
             online_store=online,
             entity_key_serialization_version=3,
         )

@@ -50,6 +50,7 @@ def pack_model(folder: Path, target: Path, flavor: str, model_id: str, run_id: s
 
     :raises UnknownNameError: for a flavor that has no such form.
     """
+    from mlflow import pyfunc
     from mlflow.models import Model as MlflowModel
 
     if flavor not in _PACKAGES:
@@ -58,23 +59,12 @@ def pack_model(folder: Path, target: Path, flavor: str, model_id: str, run_id: s
     packages = [f"{name}=={version(name)}" for name in ("mlflow", *_PACKAGES[flavor])]
     (target / "requirements.txt").write_text("\n".join(packages) + "\n")
     packed = MlflowModel(run_id=run_id, model_uuid=model_id, model_id=model_id, artifact_path=MODEL)
-    _add_lightgbm(packed) if flavor == "lightgbm" else _add_onnx(packed)
+    if flavor == "lightgbm":
+        data, booster = "model.lgb", "lightgbm.basic.Booster"
+        pyfunc.add_to_model(packed, loader_module="mlflow.lightgbm", data=data)
+        packed.add_flavor("lightgbm", lgb_version=version("lightgbm"), data=data, model_class=booster)
+    else:  # the graph takes ``numbers`` and ``codes``, as ``model.json`` describes them
+        data, providers = "model.onnx", ["CPUExecutionProvider"]
+        pyfunc.add_to_model(packed, loader_module="mlflow.onnx", data=data, providers=providers)
+        packed.add_flavor("onnx", onnx_version=version("onnx"), data=data, providers=providers)
     packed.save(str(target / "MLmodel"))
-
-
-def _add_lightgbm(packed: Any) -> None:
-    from mlflow import pyfunc
-
-    pyfunc.add_to_model(packed, loader_module="mlflow.lightgbm", data="model.lgb")
-    packed.add_flavor(
-        "lightgbm", lgb_version=version("lightgbm"), data="model.lgb", model_class="lightgbm.basic.Booster"
-    )
-
-
-def _add_onnx(packed: Any) -> None:
-    """Name the graph as MLflow's ONNX model: it takes ``numbers`` and ``codes``, as ``model.json`` describes them."""
-    from mlflow import pyfunc
-
-    providers, data = ["CPUExecutionProvider"], "model.onnx"
-    pyfunc.add_to_model(packed, loader_module="mlflow.onnx", data=data, providers=providers)
-    packed.add_flavor("onnx", onnx_version=version("onnx"), data=data, providers=providers)
