@@ -74,9 +74,7 @@ def drift(
     :raises DataValidationError: if a side is empty, the current side lacks a column, or has no numeric predictions.
     """
     _comparable(reference, current, prediction)
-    reference, current = (
-        _finite(_sample(side, sample, seed)[list(reference.columns)]) for side in (reference, current)
-    )
+    reference, current = (_sampled(side[[*reference.columns]], sample, seed) for side in (reference, current))
     inputs = [name for name in reference.columns if name != prediction]
     missing = {name: _missing(reference[name], current[name]) for name in inputs}
     measured = [name for name in inputs if 1.0 not in missing[name]["missing"]]
@@ -108,14 +106,10 @@ def _comparable(reference: pd.DataFrame, current: pd.DataFrame, prediction: str)
         raise DataValidationError(f"the current data lacks {', '.join(missing)}, which the reference data has")
 
 
-def _sample(frame: pd.DataFrame, rows: int, seed: int) -> pd.DataFrame:
-    return frame if len(frame) <= rows else frame.sample(n=rows, random_state=seed)
-
-
-def _finite(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame whose infinities are missing, as Evidently leaves them out too."""
+def _sampled(frame: pd.DataFrame, rows: int, seed: int) -> pd.DataFrame:
+    """Return at most so many rows; their infinities are missing, as Evidently leaves them out too."""
+    frame = (frame.sample(n=rows, random_state=seed) if len(frame) > rows else frame).copy()
     numeric = [name for name in frame if _is_number(frame[name])]
-    frame = frame.copy()
     frame[numeric] = frame[numeric].replace([math.inf, -math.inf], math.nan)
     return frame
 
@@ -132,11 +126,8 @@ def _missing(reference: pd.Series, current: pd.Series) -> dict[str, Any]:
 
 
 def _verdict(result: MetricResult | None, missing: dict[str, Any]) -> dict[str, Any]:
-    """Return what is told of an input: how its values moved, else how many are missing.
-
-    :param result: Evidently's; None for an input without any value on a side.
-    """
-    if result is None:
+    """Return what is told of an input: how its values moved, else how many are missing."""
+    if result is None:  # a side has no value at all
         drifted = missing["missing"].count(1.0) == 1
         values = {"score": float(drifted), "drifted": drifted, "method": _PRESENCE, "threshold": 1.0}
     else:

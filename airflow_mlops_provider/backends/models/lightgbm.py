@@ -69,13 +69,10 @@ def load(folder: Path) -> Trees:
 
 
 def predict(trees: Trees, frame: pd.DataFrame) -> np.ndarray:
-    """Return one prediction a row, float64, in the frame's order.
+    """Return predictions, as :meth:`~.base.LoadedModel.predict` describes them.
 
     A row's prediction is the same to the bit alone or among others: one thread, and each row's trees are summed in
-    the same order. Columns are taken by name, so their order does not matter and further ones are ignored.
-
-    :param frame: the trees' inputs; a category that training never saw counts as missing.
-    :raises SourceDataError: if an input is missing or of a type that the model cannot take.
+    the same order.
     """
     import numpy as np
 

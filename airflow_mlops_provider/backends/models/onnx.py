@@ -20,10 +20,7 @@ NUMBERS, CODES, PROBABILITY = "numbers", "codes", "probability"
 
 @dataclass(frozen=True)
 class OnnxModel:
-    """A graph, ready to run, and the columns that it takes.
-
-    :param inputs: ``name`` and ``categories`` (None for a number) of each.
-    """
+    """A graph, ready to run, and the inputs that it takes, as :func:`take` has them."""
 
     session: onnxruntime.InferenceSession
     inputs: tuple[dict[str, Any], ...]
@@ -55,13 +52,10 @@ def load(folder: Path) -> OnnxModel:
 
 
 def predict(model: OnnxModel, frame: pd.DataFrame) -> np.ndarray:
-    """Return one prediction a row, float64, in the frame's order.
+    """Return predictions, as :meth:`~.base.LoadedModel.predict` describes them.
 
     A row's prediction is the same to the bit alone or among others, as each is computed alone, in one thread: which
     kernel a matrix product takes, and so its last bits, may depend on the number of rows. That costs some 30 µs a row.
-
-    :param frame: the model's inputs, taken by name; a category that training never saw counts as missing.
-    :raises SourceDataError: if an input is missing or of a type that the model cannot take.
     """
     import numpy as np
 

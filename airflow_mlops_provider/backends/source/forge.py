@@ -77,14 +77,17 @@ class Forge:
 
     def request(self, branch: str, base: str, title: str, body: str) -> PullRequest:
         """Return the open pull request of a branch, opening one if there is none."""
-        if pull := self._find(branch, base):
-            return self._pull_request(pull, new=False)
-        answer = self._ask("POST", json=self.form(branch, base, title, body))
-        if answer.status_code == 201:
-            return self._pull_request(_json(answer), new=True)
-        if answer.status_code in self.taken and (pull := self._find(branch, base)):
-            return self._pull_request(pull, new=False)
-        raise self._trouble(answer)
+        pull, new = self._find(branch, base), False
+        if pull is None:
+            answer = self._ask("POST", json=self.form(branch, base, title, body))
+            new = answer.status_code == 201
+            if new:
+                pull = _json(answer)
+            elif answer.status_code in self.taken:
+                pull = self._find(branch, base)
+            if pull is None:
+                raise self._trouble(answer)
+        return PullRequest(number=int(pull[self.number_field]), url=str(pull[self.page_field]), new=new)
 
     def _find(self, branch: str, base: str) -> dict[str, Any] | None:
         return next((pull for pull in self._open(branch, base) if self.is_it(pull, branch, base)), None)
@@ -109,9 +112,6 @@ class Forge:
     def address(self) -> str:
         """Return the place of the repository's pull requests below the API's root."""
         return self.pulls.format(project=self.project, quoted=quote(self.project, safe=""))
-
-    def _pull_request(self, answer: dict[str, Any], *, new: bool) -> PullRequest:
-        return PullRequest(number=int(answer[self.number_field]), url=str(answer[self.page_field]), new=new)
 
     def _trouble(self, answer: httpx.Response) -> MLOpsError:
         status, words = answer.status_code, self.credentials.hide(_message(answer))[:500]
@@ -192,10 +192,7 @@ FORGES: dict[str, type[Forge]] = {"github": GitHub, "gitlab": GitLab, "gitea": G
 
 
 def location(remote: str) -> tuple[str, str]:
-    """Return the web address of a remote's host, and the repository's path there without ``.git``.
-
-    :raises ConfigurationError: if the remote is not on a host, or its path is not that of a repository.
-    """
+    """Return the web address of a remote's host, and the path there. :raises ConfigurationError: if it has none."""
     if "://" not in remote:  # user@host:path
         host, _, path = remote.partition("@")[2].partition(":")
         web = f"https://{host}"

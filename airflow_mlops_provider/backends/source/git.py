@@ -16,22 +16,6 @@ SECONDS = 120
 HISTORY = 30
 
 
-@dataclass(frozen=True)
-class Person:
-    """An author or committer, as an owner is named: a mail, or an Airflow user."""
-
-    owner: str
-
-    def variables(self, role: str) -> dict[str, str]:
-        """Return what tells git who the ``AUTHOR`` or ``COMMITTER`` is.
-
-        Characters in which git's format has a meaning are left out; the mail of a mere user's name is empty.
-        """
-        name = re.sub(r"[\x00-\x1f<>\x7f]", "", self.owner.partition("@")[0]).strip(" .,:;'\"\\") or "mlops"
-        mail = re.sub(r"[\x00-\x20<>\x7f]", "", self.owner) if "@" in self.owner else ""
-        return {f"GIT_{role}_NAME": name, f"GIT_{role}_EMAIL": mail}
-
-
 @dataclass
 class GitRemote:
     """One remote, spoken to from a scratch repository that is nobody's: no hooks, no configuration, no work tree.
@@ -79,25 +63,27 @@ class GitRemote:
                 return candidate
         return None
 
-    def commit(self, parent: str, path: str, text: str, message: str, author: Person, committer: Person) -> str:
-        """Make a commit that sets one file to a text and return it; nothing but that file is touched."""
+    def commit(self, parent: str, path: str, text: str, message: str, author: str, committer: str) -> str:
+        """Make a commit that sets one file to a text and return it; nothing but that file is touched.
+
+        :param author, committer: owners: a mail each, or the name of an Airflow user.
+        """
         blob = self._git("hash-object", "-w", "--stdin", stdin=text).strip()
         self._git("read-tree", parent)
         self._git("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}")
         tree = self._git("write-tree").strip()
-        people = {**author.variables("AUTHOR"), **committer.variables("COMMITTER")}
-        return self._git("commit-tree", tree, "-p", parent, stdin=message, env=people).strip()
+        return self._git("commit-tree", tree, "-p", parent, stdin=message, env=_people(author, committer)).strip()
 
     def push(self, commit: str, branch: str) -> None:
         """Make a commit the tip of a branch, new or not. :raises ConflictError: if it has moved on elsewhere."""
         self._git("push", "--quiet", "--porcelain", "--", self.url, f"{commit}:refs/heads/{branch}")
 
-    def begin(self, folder: Path, author: Person) -> None:
+    def begin(self, folder: Path, author: str) -> None:
         """Make this repository anew, bare, and a commit on ``main`` that holds a folder's files as they lie there."""
         self._git("init", "--quiet", "--bare", "--initial-branch=main", str(self.folder))
         self._git(f"--work-tree={folder.parent}", "add", "--", folder.name, ":(exclude)**/__pycache__/**")
-        tree, person = self._git("write-tree").strip(), {**author.variables("AUTHOR"), **author.variables("COMMITTER")}
-        commit = self._git("commit-tree", tree, stdin=f"{folder.name} as it is\n", env=person)
+        tree, message = self._git("write-tree").strip(), f"{folder.name} as it is\n"
+        commit = self._git("commit-tree", tree, stdin=message, env=_people(author, author))
         self._git("update-ref", "refs/heads/main", commit.strip())
 
     def _git(self, *arguments: str, stdin: str | None = None, env: Mapping[str, str] | None = None) -> str:
@@ -120,6 +106,16 @@ class GitRemote:
         if done.returncode:
             raise trouble(self.url, arguments, f"{said}\n{output}" if arguments[0] == "push" else said)
         return output
+
+
+def _people(author: str, committer: str) -> dict[str, str]:
+    """Return what tells git who they are; characters in which its format has a meaning are left out."""
+    variables = {}
+    for role, owner in (("AUTHOR", author), ("COMMITTER", committer)):
+        name = re.sub(r"[\x00-\x1f<>\x7f]", "", owner.partition("@")[0]).strip(" .,:;'\"\\")
+        variables[f"GIT_{role}_NAME"] = name or "mlops"
+        variables[f"GIT_{role}_EMAIL"] = re.sub(r"[\x00-\x20<>\x7f]", "", owner) if "@" in owner else ""
+    return variables
 
 
 def known_branch(name: str, branches: Mapping[str, str]) -> str:

@@ -19,10 +19,7 @@ from airflow_mlops_provider.storage.atomic import atomic_write
 
 
 class OfflineFiles:
-    """A product's feature rows on disk.
-
-    :param folder: holds ``<view>/<interval>.parquet``.
-    """
+    """A product's feature rows on disk: ``<folder>/<view>/<interval>.parquet``."""
 
     def __init__(self, shape: Shape, folder: Path) -> None:
         self.shape = shape

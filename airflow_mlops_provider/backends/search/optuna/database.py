@@ -6,7 +6,6 @@ Its URL is passed on without credentials; they come from the environment. Optuna
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,10 +29,7 @@ ATTEMPTS = 10
 
 
 def checked(url: str) -> str:
-    """Return a SQLAlchemy URL that may be shown.
-
-    :raises ConfigurationError: if it is not one, or has a user name or password in it.
-    """
+    """Return a SQLAlchemy URL. :raises ConfigurationError: if it is not one, or has credentials in it."""
     scheme, separator, rest = url.partition("://")
     if not scheme or not separator:
         raise ConfigurationError(f"{url!r} is no database URL; give dialect+driver://host:port/database")
@@ -75,15 +71,12 @@ def database_errors(url: str | None) -> Iterator[None]:
 
 
 def database(url: str) -> RDBStorage:
-    """Return the storage at a URL, its tables made if they are not there.
-
-    :param url: SQLAlchemy URL without credentials, which come from the environment.
-    """
-    address = _full(url, os.environ).render_as_string(hide_password=False)
-    match = re.fullmatch(r"sqlite:///(?P<path>[^?]+)", url)
-    if match is None:
+    """Return the storage at a URL, its tables made if they are not there."""
+    full = _full(url, os.environ)
+    address = full.render_as_string(hide_password=False)
+    if full.get_backend_name() != "sqlite" or not full.database:
         return _open(address, {"pool_pre_ping": True})
-    file = Path(match["path"])
+    file = Path(full.database)
     file.parent.mkdir(parents=True, exist_ok=True)
     with file_lock(file.with_name(f"{file.name}.lock")):
         storage = _open(address, {"connect_args": {"timeout": LOCK_TIMEOUT_SECONDS}})
@@ -95,14 +88,14 @@ def _open(url: str, settings: dict[str, Any]) -> RDBStorage:
     """Return the storage. Another process may make the tables at the same moment: then try again, and use those."""
     from optuna.storages import RDBStorage
 
-    for attempts_left in reversed(range(ATTEMPTS)):
+    for _ in range(ATTEMPTS - 1):
         try:
             return RDBStorage(url, engine_kwargs=dict(settings))
         except (IntegrityError, OperationalError, ProgrammingError) as error:
-            if not attempts_left or (isinstance(error, OperationalError) and "exist" not in str(error)):
+            if isinstance(error, OperationalError) and "exist" not in str(error):
                 raise
             time.sleep(0.2)
-    raise AssertionError("unreachable")
+    return RDBStorage(url, engine_kwargs=dict(settings))
 
 
 def _serialize_writers(engine: Engine) -> None:

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any, Literal
 
 import optuna
-from optuna.pruners import BasePruner, MedianPruner
+from optuna.pruners import MedianPruner
 from optuna.samplers import TPESampler
 from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.study import Study
@@ -107,7 +107,7 @@ class SearchStudy:
                 self.storage.set_trial_intermediate_value(self._id(slot), step, float(value))
             except optuna.exceptions.UpdateFinishedTrialError:
                 return "another worker ended it"
-            if pruning is None or not _MedianOfSameAlgorithm(pruning).prune(self.study, self._frozen(slot)):
+            if pruning is None or not _is_behind(pruning, self.study, self._frozen(slot)):
                 return None
         side = "below" if self.direction == "maximize" else "above"
         return f"{value:.4f} at step {step}: {side} the median of its algorithm's trials there"
@@ -174,17 +174,13 @@ class SearchStudy:
         return self.storage.get_trial(self._id(slot))
 
 
-class _MedianOfSameAlgorithm(BasePruner):
-    """The median rule among trials of the same algorithm: another one's steps mean something else."""
-
-    def __init__(self, pruning: Pruning) -> None:
-        self._rule = MedianPruner(n_startup_trials=pruning.after_trials, n_warmup_steps=pruning.from_step)
-
-    def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        own = [other for other in complete if other.params.get(ALGORITHM) == trial.params.get(ALGORITHM)]
-        peers: Any = SimpleNamespace(get_trials=lambda **_: own, direction=study.direction)
-        return self._rule.prune(peers, trial)
+def _is_behind(pruning: Pruning, study: Study, trial: FrozenTrial) -> bool:
+    """Apply the median rule among trials of the same algorithm: another one's steps mean something else."""
+    rule = MedianPruner(n_startup_trials=pruning.after_trials, n_warmup_steps=pruning.from_step)
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    own = [other for other in complete if other.params.get(ALGORITHM) == trial.params.get(ALGORITHM)]
+    peers: Any = SimpleNamespace(get_trials=lambda **_: own, direction=study.direction)
+    return rule.prune(peers, trial)
 
 
 def _optuna_params(algorithm: Algorithm, params: Mapping[str, Any]) -> dict[str, Any]:

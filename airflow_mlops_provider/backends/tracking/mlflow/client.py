@@ -23,8 +23,7 @@ class MlflowBackend(MlflowServer):
 
     Every call is idempotent: after a kill or a failed call, making it again finishes what was begun.
 
-    :param uri: tracking and registry URI: ``sqlite:////folder/mlflow.db``, ``http(s)://host:port``, a database URL.
-        Credentials come from the environment (``MLFLOW_TRACKING_USERNAME``, ``MLFLOW_TRACKING_TOKEN``, …).
+    :param uri: as for :class:`MlflowServer`; credentials come from the environment (``MLFLOW_TRACKING_USERNAME``, …).
     :param artifacts: folder URI below which experiments made here keep files. By default a folder beside an SQLite
         file; not for a server, which keeps them where it was told to.
     """

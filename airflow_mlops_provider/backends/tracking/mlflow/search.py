@@ -19,10 +19,7 @@ _STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 
 
 class MlflowSearch(MlflowBackend):
-    """One study in MLflow: there is one run a slot.
-
-    :param study: the study's name, which is also its run's.
-    """
+    """One study in MLflow: a run of its own name, and below it one run a slot."""
 
     def __init__(self, uri: str, artifacts: str | None, product: str, study: str) -> None:
         super().__init__(uri, artifacts)

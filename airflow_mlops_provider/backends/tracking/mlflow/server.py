@@ -6,7 +6,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, wraps
 from pathlib import Path
@@ -33,10 +33,7 @@ _RETRIES = {
 
 
 class MlflowServer:
-    """One MLflow tracking and registry URI.
-
-    :param uri: ``sqlite:////folder/mlflow.db``, ``http(s)://host:port`` or a database URL.
-    """
+    """One tracking and registry URI: ``sqlite:////folder/mlflow.db``, ``http(s)://host:port`` or a database URL."""
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
@@ -149,13 +146,10 @@ def speaks(method: Callable[Concatenate[Server, Given], Result]) -> Callable[Con
 
 
 @dataclass
-class Allowing:
+class Allowing(AbstractContextManager[Any]):
     """Goes on behind its block if MLflow refuses what is in it with this code."""
 
     code: str
-
-    def __enter__(self) -> None:
-        """Nothing to begin."""
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
         return getattr(error, "error_code", None) == self.code
