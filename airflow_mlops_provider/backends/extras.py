@@ -57,7 +57,7 @@ def install_line(name: str, also: Iterable[str] = ()) -> str | None:
 def lacking(trainer: Trainer) -> str | None:
     """Return what a trainer and its flavor need that is not installed here, with the line for it; None if all is."""
     absent = [name for name, version in environment.versions(trainer.requires).items() if version == "absent"]
-    absent += [name for name in models.flavor_of(trainer.flavor).to_train if name not in absent and not _found(name)]
+    absent += [name for name in models.flavor_of(trainer.flavor).to_train if name not in absent and not _exists(name)]
     if not absent:
         return None
     lines = dict.fromkeys(filter(None, (install_line(name, absent) for name in absent)))
@@ -78,10 +78,10 @@ def _is_there(error: ModuleNotFoundError) -> bool:
     """Say whether the package is installed, and only a module in it is missing: no installation mends that."""
     if isinstance(error, PackageNotFoundError) or error.name in DISTRIBUTIONS:
         return False
-    return error.name is not None and "." in error.name and _found(error.name.partition(".")[0])
+    return error.name is not None and "." in error.name and _exists(error.name.partition(".")[0])
 
 
-def _found(module: str) -> bool:
+def _exists(module: str) -> bool:
     try:
         return find_spec(module) is not None
     except ModuleNotFoundError:

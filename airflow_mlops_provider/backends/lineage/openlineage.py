@@ -166,12 +166,12 @@ def _rows(reference: Reference) -> int | None:
 def _columns(manifest: Manifest) -> Iterator[schema_dataset.SchemaDatasetFacetFields]:
     """Yield what the product declares of a result's tables: the sources' columns, or the views' keys and features."""
     declared, made = manifest.spec.settings, manifest.spec.job
-    tables = {one["name"]: one["columns"] for one in declared.get("sources", ())} if made == "extract" else {}
-    if made == "compute":
-        tables = {
-            one["name"]: {**dict.fromkeys(one["keys"]), **one["features"]}
-            for one in declared.get("shape", {}).get("views", ())
-        }
+    tables: dict[str, dict[str, Any]] = {}
+    if made == "extract":
+        tables = {source["name"]: source["columns"] for source in declared.get("sources", ())}
+    elif made == "compute":
+        views = declared.get("shape", {}).get("views", ())
+        tables = {view["name"]: {**dict.fromkeys(view["keys"]), **view["features"]} for view in views}
     for table, columns in tables.items():
         inside = [schema_dataset.SchemaDatasetFacetFields(name=name, type=kind) for name, kind in columns.items()]
         yield schema_dataset.SchemaDatasetFacetFields(name=table, type="struct", fields=inside)

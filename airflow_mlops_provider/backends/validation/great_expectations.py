@@ -198,7 +198,7 @@ def _details(result: Any) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {str(key): _plain(part) for key, part in value.items()}
     if isinstance(value, (list, tuple, set)):
         return [_plain(part) for part in list(value)[:_MOST]]
     if isinstance(value, float):
@@ -213,7 +213,7 @@ def _plain(value: Any) -> Any:
 def _short(value: Any, longest: int = _LONGEST) -> str:
     """Return any value as a text for a person: no types, no long tails."""
     if isinstance(value, Mapping):
-        text = "; ".join(f"{key} {_short(one)}" for key, one in value.items())
+        text = "; ".join(f"{key} {_short(part)}" for key, part in value.items())
     elif isinstance(value, (list, tuple, set)):
         text = ", ".join(_short(part) for part in list(value)[:_MOST])
     else:
