@@ -31,8 +31,8 @@ def http(url: str, credentials: tuple[str, str] | None, token: str | None) -> by
     import httpx
 
     headers = {"Authorization": f"Bearer {token}"} if token and not credentials else {}
-    client = httpx.Client(auth=credentials, headers=headers, timeout=SECONDS, follow_redirects=True)
     try:
+        client = httpx.Client(auth=credentials, headers=headers, timeout=SECONDS, follow_redirects=True)
         with client, client.stream("GET", url) as answer:
             start = next(answer.iter_bytes(10_000), b"")
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:

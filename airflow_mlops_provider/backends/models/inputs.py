@@ -48,8 +48,10 @@ def read_model(folder: Path, file: str) -> tuple[bytes, tuple[dict[str, Any], ..
         whole = all({"name", "categories"} <= entry.keys() for entry in inputs)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise damaged(folder, str(error)) from error
-    if hashlib.sha256(data).hexdigest() != recorded or not whole:
+    if hashlib.sha256(data).hexdigest() != recorded:
         raise damaged(folder, f"{file} is not what was saved")
+    if not whole:
+        raise damaged(folder, f"{INPUTS_FILE} does not say what the model takes")
     return data, inputs
 
 

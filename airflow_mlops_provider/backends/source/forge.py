@@ -192,7 +192,10 @@ FORGES: dict[str, type[Forge]] = {"github": GitHub, "gitlab": GitLab, "gitea": G
 
 
 def location(remote: str) -> tuple[str, str]:
-    """Return the web address of a remote's host, and the path there. :raises ConfigurationError: if it has none."""
+    """Return the web address of a remote's host, and the repository's path there without ``.git``.
+
+    :raises ConfigurationError: if the remote is not on a host, or its path is not that of a repository.
+    """
     if "://" not in remote:  # user@host:path
         host, _, path = remote.partition("@")[2].partition(":")
         web = f"https://{host}"

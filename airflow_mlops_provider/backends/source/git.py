@@ -75,7 +75,7 @@ class GitRemote:
         return self._git("commit-tree", tree, "-p", parent, stdin=message, env=_people(author, committer)).strip()
 
     def push(self, commit: str, branch: str) -> None:
-        """Make a commit the tip of a branch, new or not. :raises ConflictError: if it has moved on elsewhere."""
+        """Make a commit the tip of a branch, new or not, never by force. :raises ConflictError: if it has moved on."""
         self._git("push", "--quiet", "--porcelain", "--", self.url, f"{commit}:refs/heads/{branch}")
 
     def begin(self, folder: Path, author: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_mlops_provider.backends.tracking.mlflow.formats import MODEL, dataset_input, pack_model
-from airflow_mlops_provider.backends.tracking.mlflow.server import Allowing, MlflowServer, speaks
+from airflow_mlops_provider.backends.tracking.mlflow.server import Allowing, MlflowServer, mlflow_call
 from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
 from airflow_mlops_provider.lifecycle.references import Dataset, Model
 
@@ -32,7 +32,7 @@ class MlflowBackend(MlflowServer):
         super().__init__(uri)
         self.artifacts = artifacts
 
-    @speaks
+    @mlflow_call
     def log_training(
         self,
         *,
@@ -66,7 +66,7 @@ class MlflowBackend(MlflowServer):
         self.client.set_terminated(run.info.run_id, "FINISHED")
         return str(run.info.run_id)
 
-    @speaks
+    @mlflow_call
     def log_evaluation(self, run_id: str, metrics: Mapping[str, float], dataset: Dataset) -> None:
         """Add how well a run's model did on the later part of its training set. The same again changes nothing.
 
@@ -84,7 +84,7 @@ class MlflowBackend(MlflowServer):
         numbers = [Metric(_key(name), float(value), when, 0, **of, **on) for name, value in metrics.items()]
         self.client.log_batch(run_id, metrics=numbers)
 
-    @speaks
+    @mlflow_call
     def register(self, *, name: str, model: Model, run_id: str, tags: Mapping[str, str]) -> int:
         """Make a run's model a version of a registered model, and return its number.
 
@@ -117,7 +117,7 @@ class MlflowBackend(MlflowServer):
             self.client.delete_model_version(name, made.version)
         return first
 
-    @speaks
+    @mlflow_call
     def set_alias(self, name: str, alias: str, version: int | None) -> None:
         """Let an alias point at a version, or at none any more."""
         if version is None:
@@ -125,7 +125,7 @@ class MlflowBackend(MlflowServer):
         else:
             self.client.set_registered_model_alias(name, alias, str(version))
 
-    @speaks
+    @mlflow_call
     def url(self, run_id: str) -> str | None:
         """Return the page on which a person sees a run; None where MLflow has no server."""
         if not self.is_http:

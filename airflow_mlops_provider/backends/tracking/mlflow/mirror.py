@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow_mlops_provider.backends.tracking.mlflow.client import MlflowBackend
-from airflow_mlops_provider.backends.tracking.mlflow.server import Allowing, speaks
+from airflow_mlops_provider.backends.tracking.mlflow.server import Allowing, mlflow_call
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.release.registry import aliases
 from airflow_mlops_provider.storage.ledger import Ledger
@@ -38,7 +38,7 @@ class Mirror(MlflowBackend):
         super().__init__(uri)
         self.product = product
 
-    @speaks
+    @mlflow_call
     def read(self) -> Shown:
         """Return what is shown; nothing if no version was registered yet."""
         with Allowing("RESOURCE_DOES_NOT_EXIST"):
@@ -69,6 +69,6 @@ class Mirror(MlflowBackend):
             if len(changed) == before or len(changed) > 20:
                 return changed
 
-    @speaks
+    @mlflow_call
     def _tag(self, key: str, value: str) -> None:
         self.client.set_registered_model_tag(self.product, key, value)

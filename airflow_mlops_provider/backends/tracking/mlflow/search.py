@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_mlops_provider.backends.tracking.mlflow.client import MlflowBackend
 from airflow_mlops_provider.backends.tracking.mlflow.formats import dataset_input
-from airflow_mlops_provider.backends.tracking.mlflow.server import speaks
+from airflow_mlops_provider.backends.tracking.mlflow.server import mlflow_call
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.lifecycle.search.trials import Trial
 
@@ -26,7 +26,7 @@ class MlflowSearch(MlflowBackend):
         self.product = product
         self.study = study
 
-    @speaks
+    @mlflow_call
     def open(self, params: Mapping[str, Any], tags: Mapping[str, str], dataset: Dataset) -> str:
         """Make the study's run, and return its id."""
         run = self._run(self.study, self.study, {})
@@ -34,14 +34,14 @@ class MlflowSearch(MlflowBackend):
         self.client.log_inputs(run.info.run_id, datasets=[dataset_input(dataset, "training")])
         return str(run.info.run_id)
 
-    @speaks
+    @mlflow_call
     def begin(self, trial: Trial, parent: str, params: Mapping[str, Any]) -> str:
         """Make a trial's run below the study's, and return its id."""
         run = self._run(f"{self.study}/{trial.slot}", f"trial {trial.slot}", {PARENT: parent})
         self._log(run, {"algorithm": trial.algorithm, **trial.params, **params}, {}, {STATE: trial.state})
         return str(run.info.run_id)
 
-    @speaks
+    @mlflow_call
     def end(self, trial: Trial, run_id: str, metric: str) -> None:
         """Log how a trial ended: its values by step under ``reported``, the last one under the metric's name."""
         from mlflow.entities import Metric
@@ -56,7 +56,7 @@ class MlflowSearch(MlflowBackend):
         if run.info.status != _STATUS[trial.state]:
             self.client.set_terminated(run_id, _STATUS[trial.state])
 
-    @speaks
+    @mlflow_call
     def conclude(self, parent: str, tags: Mapping[str, str], best: Mapping[str, float], files: Sequence[Path]) -> None:
         """Keep a search's end with its run: why it stopped, what was best, and the report's files."""
         self._log(self.client.get_run(parent), {}, best, tags)

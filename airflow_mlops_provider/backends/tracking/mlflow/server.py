@@ -124,14 +124,14 @@ class MlflowServer:
             raise BackendError(f"MLflow at {self.shown}: {str(error)[:500]}") from error
 
 
-def speaks(method: Callable[Concatenate[Server, Given], Result]) -> Callable[Concatenate[Server, Given], Result]:
+def mlflow_call(method: Callable[Concatenate[Server, Given], Result]) -> Callable[Concatenate[Server, Given], Result]:
     """Let a method raise :class:`BackendError` if MLflow does not answer or refuses.
 
     It is run again where SQLite was locked, so running it twice must do no harm.
     """
 
     @wraps(method)
-    def spoken(server: Server, /, *args: Given.args, **kwargs: Given.kwargs) -> Result:
+    def call(server: Server, /, *args: Given.args, **kwargs: Given.kwargs) -> Result:
         # A locked SQLite file outlasts MLflow's 20 s wait only under heavy load.
         for left in reversed(range(ATTEMPTS)):
             try:
@@ -142,7 +142,7 @@ def speaks(method: Callable[Concatenate[Server, Given], Result]) -> Callable[Con
                     raise
         raise AssertionError("unreachable")
 
-    return spoken
+    return call
 
 
 @dataclass
