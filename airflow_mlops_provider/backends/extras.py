@@ -95,7 +95,6 @@ def _distribution(module: str) -> str:
 
 
 def _declared(name: str) -> list[Requirement]:
-    """Return our requirements of a distribution."""
     try:
         listed = requires(OURS) or []
     except PackageNotFoundError:

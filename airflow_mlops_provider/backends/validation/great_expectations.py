@@ -225,9 +225,8 @@ def _page(name: str, frame: pd.DataFrame, findings: list[_Finding]) -> Html:
     """Return the page: broken expectations first."""
     broken = sum(not finding.passed and finding.critical for finding in findings)
     warnings = sum(not finding.passed for finding in findings) - broken
-    verdict = f"{broken} of {len(findings)} expectations broken"
-    if not broken:
-        verdict = f"all {len(findings) - warnings} expectations held"
+    every = len(findings)
+    verdict = f"{broken} of {every} expectations broken" if broken else f"all {every - warnings} expectations held"
     verdict += f", {warnings} to be looked at" if warnings else ""
     passed = badge("failed", "not passed") if broken else badge("held", "passed")
     rows = map(_row, sorted(findings, key=lambda finding: (finding.passed, not finding.critical)))

@@ -45,8 +45,7 @@ def definitions(shape: Shape, offline: Path) -> list[Any]:
         key: Entity(name=key, join_keys=[key], value_type=types[shape.request[key]]) for key in shape.entity_columns
     }
     views = [_view(shape, view, entities, types, offline) for view in shape.views]
-    service = FeatureService(name=shape.name, features=views)
-    return [*entities.values(), *views, service]
+    return [*entities.values(), *views, FeatureService(name=shape.name, features=views)]
 
 
 def _view(shape: Shape, view: View, entities: Mapping[str, Any], types: Mapping[DataType, Any], offline: Path) -> Any:
