@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from airflow_mlops_provider.backends.source.access import TOKEN_VARIABLE, USER_VARIABLE, Credentials, checked_remote
-from airflow_mlops_provider.backends.source.git import GitRemote, known_branch, own_repository
+from airflow_mlops_provider.backends.source.checkout import own_repository
+from airflow_mlops_provider.backends.source.git import GitRemote, known_branch
 from airflow_mlops_provider.exceptions import BackendError, ConfigurationError
 from airflow_mlops_provider.hooks.base import ServiceHook
 from airflow_mlops_provider.lifecycle.records.spec import Repository

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
 from airflow_mlops_provider.backends.source.access import Credentials, checked_remote
-from airflow_mlops_provider.backends.source.git import HISTORY, GitRemote, Person, known_branch
+from airflow_mlops_provider.backends.source.git import HISTORY, GitRemote, known_branch
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.records.spec import Repository
 from airflow_mlops_provider.lifecycle.references import Report
@@ -122,7 +122,7 @@ def deliver(context: Context, remote: GitRemote, base: Base, file: str, winner: 
         if earlier := remote.find(parent, winner.trailer):
             context.log.info("nothing to commit: %s on %s has it already", earlier[:12], winner.branch)
             return Delivery("found", earlier, remote.show(earlier, file) or text)
-    people = Person(context.settings.data_scientist), Person(context.settings.ml_engineer)
+    people = context.settings.data_scientist, context.settings.ml_engineer
     commit = remote.commit(parent, file, text, winner.message(base.trainer), *people)
     remote.push(commit, winner.branch)
     context.log.info("committed %s on %s of %s", commit[:12], winner.branch, remote.url)

@@ -29,7 +29,7 @@ def load(context: JobContext[Inputs, Settings, JobParams]) -> JobResult:
     changed = store.apply()
     context.log.info("feature definitions %s", "registered" if changed else "unchanged")
     files = view_files(context, store.shape, features)
-    rows = store.load_offline(context.interval, files)
+    rows = store.offline.load(context.interval, files)
     given = {view: pq.read_metadata(file).num_rows for view, file in files.items()}
     left_out = {view: given[view] - count for view, count in rows.items() if given[view] != count}
     if left_out:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from airflow_mlops_provider.backends.drift.evidently import PAGE
 from airflow_mlops_provider.backends.drift.evidently import drift as compare
 from airflow_mlops_provider.jobs.tables import INPUTS, REFERENCE
 from airflow_mlops_provider.lifecycle.monitoring.limits import crossed_by_drift
@@ -51,5 +52,5 @@ def drift(context: JobContext[Inputs, Settings, JobParams]) -> JobResult:
         metrics={"drift_share": measured.share, "prediction_drift": measured.prediction},
         passed=not crossed,
         broken=crossed,
-        page=measured.page,
+        page=PAGE,
     )

@@ -47,7 +47,7 @@ def training_set(context: Context) -> JobResult:
     """
     features, history, later = context.inputs.features, context.inputs.history, context.params.evaluate
     store = feature_store(context, context.settings.shape)
-    loaded = [dataset for dataset in history if dataset.interval and store.holds(dataset.interval)]
+    loaded = [dataset for dataset in history if dataset.interval and store.offline.holds(dataset.interval)]
     check_loaded(context, store, (*loaded, *features))
     label, rows = context.settings.shape.label.column, {}
     for name, datasets in {"train": features[:-later], "evaluate": features[-later:]}.items():

@@ -37,7 +37,7 @@ Context = JobContext[Inputs, Settings, Params]
 @job(stage=Stage.VALIDATION, makes="expectations", result=Report, packages=("great-expectations", *TABLES))
 def validate(context: Context) -> JobResult:
     """Write a page and GX's own result for each table that has expectations."""
-    from airflow_mlops_provider.backends.validation.great_expectations import validate
+    from airflow_mlops_provider.backends.validation.great_expectations import PAGE, validate
 
     expectations = context.call(context.settings.expectations)
     file = context.open(context.inputs.dataset) / LEFT_OUT
@@ -59,7 +59,7 @@ def validate(context: Context) -> JobResult:
     worst = min(verdicts, key=lambda name: (verdicts[name].passed, not verdicts[name].warnings), default=None)
     checked = sum(verdict.checked for verdict in verdicts.values())
     facts = {"dataset": context.inputs.dataset.hash, "checked": checked, "warnings": list(warnings)}
-    page = f"{worst}/{verdicts[worst].page}" if worst else None
+    page = f"{worst}/{PAGE}" if worst else None
     return JobResult(facts=facts, passed=not broken, broken=broken, page=page)
 
 

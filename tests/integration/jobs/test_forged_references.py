@@ -357,7 +357,7 @@ def shop(made: Shop, tmp_path: Path) -> Iterator[Shop]:
     shutil.rmtree(made.root / "mine", ignore_errors=True)
     mirror = Mirror(f"sqlite:///{made.root}/mlflow.db", made.name)
     if mirror.read().head:  # of a ledger that is gone with the rest
-        mirror.server.client.delete_registered_model_tag(made.name, HEAD)
+        mirror.client.delete_registered_model_tag(made.name, HEAD)
 
 
 def invented(report: Report, **figures: Any) -> Report:

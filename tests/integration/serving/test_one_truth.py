@@ -235,7 +235,7 @@ def test_a_pointer_written_by_hand_is_put_right(world: DeployWorld) -> None:
 def test_a_moved_alias_is_put_right(world: DeployWorld) -> None:
     """An alias that was moved by hand is moved back, and said."""
     other = world.ready(1)
-    world.mirror.backend.set_alias(NAME, "champion", other.version)
+    world.mirror.set_alias(NAME, "champion", other.version)
     report = world.reconcile()
     assert report.passed and any("alias champion" in line for line in report.facts["repaired"])
     assert world.truth() != other.version

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops_provider.backends.search.optuna.access import PASSWORD_VARIABLE, USER_VARIABLE
+from airflow_mlops_provider.backends.search.optuna.database import PASSWORD_VARIABLE, USER_VARIABLE
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.hooks.optuna import OptunaHook
 from airflow_mlops_provider.hooks.services import services
