@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_mlops_provider import assets
-from airflow_mlops_provider.exceptions import MLOpsError
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import AnyReference, ModelVersion, parse_reference
 from airflow_mlops_provider.lifecycle.release.registry import newest_ready, registered
-from airflow_mlops_provider.operators.base import JobOperator
-from airflow_mlops_provider.operators.events import artifact_store
+from airflow_mlops_provider.operators.base import JobOperator, artifact_store
 from airflow_mlops_provider.operators.lineage import event_extra
 
 if TYPE_CHECKING:
@@ -80,8 +77,7 @@ def chosen(product: MLProduct, version: Any) -> AnyReference:
     except ValueError:
         raise AirflowFailException(f"version is a number or a reference, not {version!r}") from None
     store = artifact_store()
-    with failing():
-        return here(store, registered(Ledger(store, product.name).entries(), number))
+    return here(store, registered(Ledger(store, product.name).entries(), number))
 
 
 def ready(product: MLProduct) -> AnyReference:
@@ -89,11 +85,10 @@ def ready(product: MLProduct) -> AnyReference:
     from airflow_mlops_provider.storage.ledger import Ledger
 
     store = artifact_store()
-    with failing():
-        newest = newest_ready(Ledger(store, product.name).entries())
-        if newest is not None:
-            return here(store, newest)
-    raise AirflowSkipException(f"no version of {product.name} stands production-ready and newer than the live one")
+    newest = newest_ready(Ledger(store, product.name).entries())
+    if newest is None:
+        raise AirflowSkipException(f"no version of {product.name} stands production-ready and newer than the live one")
+    return here(store, newest)
 
 
 def here(store: FolderStore | BucketStore, version: ModelVersion) -> ModelVersion:
@@ -101,14 +96,3 @@ def here(store: FolderStore | BucketStore, version: ModelVersion) -> ModelVersio
     from airflow_mlops_provider.storage.layout import key_below
 
     return version.model_copy(update={"uri": f"{store.uri}/{key_below(store, version.uri)}"})
-
-
-@contextmanager
-def failing() -> Iterator[None]:
-    """Turn an error that no retry mends into one that Airflow does not retry."""
-    try:
-        yield
-    except MLOpsError as error:
-        if error.retryable:
-            raise
-        raise AirflowFailException(f"{type(error).__name__}: {error}") from None

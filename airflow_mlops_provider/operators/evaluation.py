@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.exceptions import AirflowFailException
-
-from airflow_mlops_provider.exceptions import MissingRecordError
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import AnyReference, ModelVersion, Report, parse_reference
 from airflow_mlops_provider.lifecycle.release.gates import Evaluation, judge
-from airflow_mlops_provider.operators.base import JobOperator
-from airflow_mlops_provider.operators.events import artifact_store
+from airflow_mlops_provider.operators.base import JobOperator, artifact_store
 from airflow_mlops_provider.operators.links import ReportLink
+from airflow_mlops_provider.places.retry_policy import final_failures
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -79,6 +76,7 @@ class ModelRetuneOperator(JobOperator):
         context["ti"].xcom_push(key="model", value=model)
         return report
 
+    @final_failures()
     def recorded(self) -> Evaluation:
         """Return the evaluation as its record has it: nobody decides by what travels.
 
@@ -86,22 +84,19 @@ class ModelRetuneOperator(JobOperator):
         """
         from airflow_mlops_provider.storage.records import Records
 
-        try:
-            found = Records(artifact_store()).manifest_of(parse_reference(self.evaluation)).result
-        except MissingRecordError as error:
-            raise AirflowFailException(f"{type(error).__name__}: {error}") from None
-        return Evaluation.model_validate(found.facts["evaluation"] if found else None, extra="ignore")
+        report = Records(artifact_store()).manifest_of(parse_reference(self.evaluation)).result
+        return Evaluation.model_validate(report.facts["evaluation"] if report else None, extra="ignore")
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
         return {**super().inputs(context), **champion(self.product)}
 
     def retuned(self, context: Context) -> tuple[dict[str, Any], dict[str, Any]]:
         """Search, and return the references to the model and the evaluation that come of it."""
-        found = self.run_job(context).result
-        assert isinstance(found, Report)
-        told = {name: value for name, value in found.facts.items() if name not in {"model", "evaluation"}}
-        model, report = found.facts["model"] or self.model, found.facts["evaluation"] or self.evaluation
-        return {**model, "facts": {**model["facts"], "retuning": {**told, "report": found.uri}}}, report
+        result = self.run_job(context).result
+        assert isinstance(result, Report)
+        changes = {name: value for name, value in result.facts.items() if name not in {"model", "evaluation"}}
+        model, report = result.facts["model"] or self.model, result.facts["evaluation"] or self.evaluation
+        return {**model, "facts": {**model["facts"], "retuning": {**changes, "report": result.uri}}}, report
 
 
 def champion(product: MLProduct) -> dict[str, ModelVersion]:

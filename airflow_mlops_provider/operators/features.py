@@ -9,8 +9,7 @@ from airflow_mlops_provider import assets
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, parse_reference
-from airflow_mlops_provider.operators.base import JobOperator
-from airflow_mlops_provider.operators.events import artifact_store
+from airflow_mlops_provider.operators.base import JobOperator, artifact_store
 from airflow_mlops_provider.operators.lineage import event_extra
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ class FeaturesComputeIntervalOperator(JobOperator):
         interval = self.interval(context)
         assert interval is not None
         # What was handed on counts for its interval: a task in between may have changed the tables.
-        tables = [given if one.interval == interval and isinstance(given, Dataset) else one for one in known]
+        tables = [given if table.interval == interval and isinstance(given, Dataset) else table for table in known]
         return {"clean": leading_to(tables, interval, self.product.features.lookback + 1)}
 
 
@@ -75,16 +74,14 @@ class FeastLoadIntervalOperator(JobOperator):
     template_fields: Sequence[str] = ("features",)
 
     def __init__(self, *, features: Any, **kwargs: Any) -> None:
-        asset = assets.features(kwargs["product"])
-        super().__init__(sends=[asset], **kwargs)
+        super().__init__(sends=[assets.features(kwargs["product"])], **kwargs)
         self.features = features
 
     def finish(self, manifest: Manifest, context: Context) -> dict[str, Any]:
-        asset = assets.features(self.product)
         # As the job found it: what was handed on is a claim.
         features = manifest.spec.inputs["features"]
         assert isinstance(features, Dataset)
-        context["outlet_events"][asset].extra = event_extra(manifest, features.to_json())
+        context["outlet_events"][assets.features(self.product)].extra = event_extra(manifest, features.to_json())
         return super().finish(manifest, context)
 
 

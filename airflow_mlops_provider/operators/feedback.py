@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow.sdk import AssetAlias, BaseOperator
+from airflow.sdk import AssetAlias, Context
 
 from airflow_mlops_provider import assets
 from airflow_mlops_provider.lifecycle.interval import Interval
@@ -14,17 +14,13 @@ from airflow_mlops_provider.lifecycle.monitoring import feedback, limits
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
 from airflow_mlops_provider.lifecycle.references import Dataset, Report, parse_reference
-from airflow_mlops_provider.operators.events import artifact_store
+from airflow_mlops_provider.operators.base import ProductOperator, artifact_store
 from airflow_mlops_provider.operators.lineage import origin, stamp
 
-if TYPE_CHECKING:
-    from airflow.sdk import Context
 
-
-class FeedbackSendSignalOperator(BaseOperator):
+class FeedbackSendSignalOperator(ProductOperator):
     """Sends the ``drift`` asset event, with its evidence, if monitoring crossed a limit; otherwise stays silent.
 
-    :param product: the product's declaration.
     :param drift: reference to the drift report.
     :param performance: reference to the performance report.
     :param predictions: reference to the predictions they are about.
@@ -33,8 +29,7 @@ class FeedbackSendSignalOperator(BaseOperator):
     template_fields: Sequence[str] = ("drift", "performance", "predictions")
 
     def __init__(self, *, product: MLProduct, drift: Any, performance: Any, predictions: Any, **kwargs: Any) -> None:
-        super().__init__(outlets=[alias(product.name)], **kwargs)
-        self.product = product
+        super().__init__(product=product, outlets=[alias(product.name)], **kwargs)
         self.drift = drift
         self.performance = performance
         self.predictions = predictions
@@ -62,7 +57,7 @@ class FeedbackSendSignalOperator(BaseOperator):
         """Return what the signal rests on, and with what the drift report was made."""
         from airflow_mlops_provider.storage.records import Records
 
-        rests_on = [parse_reference(one) for one in (self.predictions, self.performance, self.drift)]
+        rests_on = [parse_reference(given) for given in (self.predictions, self.performance, self.drift)]
         made = Records(artifact_store()).made(rests_on[-1]).manifest
         return {**origin(rests_on, RunIdentity.of(context["ti"])), **(stamp(made) if made else {})}
 
@@ -88,7 +83,7 @@ def alias(product: str) -> AssetAlias:
     return AssetAlias(f"{product}.feedback")
 
 
-class FeedbackRequestDataChangeOperator(BaseOperator):
+class FeedbackRequestDataChangeOperator(ProductOperator):
     """Asks data engineering for a change of the data, with the evidence; stays silent where there is nothing to ask.
 
     The request is kept in the artifact root, once however often the task is tried, and sent as the ``data_change``
@@ -102,8 +97,7 @@ class FeedbackRequestDataChangeOperator(BaseOperator):
     template_fields: Sequence[str] = ("search", "what")
 
     def __init__(self, *, product: MLProduct, search: Any = None, what: Any = None, **kwargs: Any) -> None:
-        super().__init__(outlets=[requests(product.name)], **kwargs)
-        self.product = product
+        super().__init__(product=product, outlets=[requests(product.name)], **kwargs)
         self.search = search
         self.what = what
 

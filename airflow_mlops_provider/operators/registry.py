@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow.sdk import AssetAlias
+from airflow.sdk import AssetAlias, Context
 
 from airflow_mlops_provider import assets
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
@@ -13,9 +13,6 @@ from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.operators.base import JobOperator
 from airflow_mlops_provider.operators.lineage import event_extra
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
 
 
 class MlflowRegisterModelOperator(JobOperator):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_mlops_provider import assets
@@ -13,26 +13,17 @@ from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.monitoring import feedback
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import Dataset
-from airflow_mlops_provider.operators.base import JobOperator
-from airflow_mlops_provider.operators.events import artifact_store, extras
+from airflow_mlops_provider.operators.base import JobOperator, ProductOperator, artifact_store
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
-
     from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
 
 
-class TrainingPlanRunOperator(BaseOperator):
+class TrainingPlanRunOperator(ProductOperator):
     """Decides whether a training is due and on which features; if none is, the run is skipped with the reason.
 
     It hands on the references to the features to train on; cause and reason are in the XComs of those names.
-
-    :param product: the product's declaration.
     """
-
-    def __init__(self, *, product: MLProduct, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.product = product
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Return the references to train on. :raises AirflowSkipException: if no training is due, saying why."""
@@ -68,7 +59,8 @@ class TrainingPlanRunOperator(BaseOperator):
         """
         from airflow_mlops_provider.storage.undone import judgements
 
-        named = [extra.get("interval") for extra in extras(context, assets.drift(self.product))]
+        events = (context.get("triggering_asset_events") or {}).get(assets.drift(self.product), ())
+        named = [event.extra.get("interval") for event in events if event.extra]
         return [
             line
             for judgement in judgements(store, self.product.name)

@@ -17,10 +17,8 @@ from airflow_mlops_provider.places.deferral import Deferred, Resumable
 from airflow_mlops_provider.places.kubernetes.api import PodApi
 from airflow_mlops_provider.places.kubernetes.decisions import identity
 from airflow_mlops_provider.places.kubernetes.decisions.ends import Timeouts
-from airflow_mlops_provider.places.kubernetes.log import LogBounds
-from airflow_mlops_provider.places.kubernetes.run import PodRun
-from airflow_mlops_provider.places.kubernetes.task import PodTask
-from airflow_mlops_provider.places.kubernetes.watch import Keep, Watch
+from airflow_mlops_provider.places.kubernetes.run import PodRun, PodTask
+from airflow_mlops_provider.places.kubernetes.watch import Keep, LogBounds, Watch
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

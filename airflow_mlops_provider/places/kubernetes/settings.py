@@ -9,8 +9,7 @@ from pydantic import ConfigDict, Field, StringConstraints, field_validator, mode
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.places.kubernetes.decisions.ends import Timeouts
-from airflow_mlops_provider.places.kubernetes.log import LogBounds
-from airflow_mlops_provider.places.kubernetes.watch import Keep, Watch
+from airflow_mlops_provider.places.kubernetes.watch import Keep, LogBounds, Watch
 from airflow_mlops_provider.runtime.masks import CREDENTIAL
 
 USUAL_CAP = 4
