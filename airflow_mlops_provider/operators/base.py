@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from airflow.sdk import BaseOperator, Context, XComArg
+from airflow.sdk import AssetAlias, BaseOperator, BaseOperatorLink, Context, XComArg
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_mlops_provider.exceptions import MLOpsError
@@ -18,16 +17,10 @@ from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, parse_reference
 from airflow_mlops_provider.operators.lineage import OpenLineageMixin, failure_manifest
 from airflow_mlops_provider.operators.links import MANIFEST_KEY, ManifestLink
+from airflow_mlops_provider.places.base import Place, record_of
 from airflow_mlops_provider.places.deferral import Deferred, Resumable
 from airflow_mlops_provider.places.retry_policy import final_failures
-
-if TYPE_CHECKING:
-    from airflow.sdk import BaseOperatorLink
-
-    from airflow_mlops_provider.places.base import Place
-    from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
-
-log = logging.getLogger(__name__)
+from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore, open_store
 
 FORCE = "force"
 
@@ -38,6 +31,28 @@ class ProductOperator(BaseOperator):
     def __init__(self, *, product: MLProduct, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.product = product
+
+    def work_list(
+        self, context: Context, name: str, undone: Callable[[FolderStore | BucketStore, str], list[Dataset]]
+    ) -> list[Dataset]:
+        """Return the datasets of some name that a run is to do: those undone, so many at once as Airflow takes.
+
+        A run started by hand with nothing left to do takes the newest again.
+
+        :raises AirflowSkipException: if there is nothing to do.
+        """
+        from airflow_mlops_provider.storage.intervals import current
+        from airflow_mlops_provider.storage.undone import MOST
+
+        store, product = artifact_store(), self.product.name
+        waiting = undone(store, product)
+        if not waiting and context["dag_run"].run_type == "manual":
+            waiting = current(store, product, name)[-1:]
+        if not waiting:
+            raise AirflowSkipException("nothing is left to do: no interval waits")
+        if len(waiting) > MOST:
+            self.log.warning("%d intervals wait: the next %d are done, and the next run goes on", len(waiting), MOST)
+        return waiting[:MOST]
 
 
 class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
@@ -86,10 +101,8 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
         :raises AirflowFailException: if the job failed in a way that no retry can mend.
         """
         from airflow_mlops_provider.hooks.services import services
-        from airflow_mlops_provider.places.base import record_of
         from airflow_mlops_provider.runtime.registry import find_job
         from airflow_mlops_provider.runtime.specification import parts_of
-        from airflow_mlops_provider.storage.artifacts import open_store
         from airflow_mlops_provider.storage.dataset_lists import shortened
         from airflow_mlops_provider.storage.declarations import declare
 
@@ -157,7 +170,6 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
         return manifest.result.to_json()
 
     def on_kill(self) -> None:
-        """End the job with the task."""
         self._place.stop()
 
     def _given(self, declared: Any) -> dict[str, Any]:
@@ -175,6 +187,11 @@ def label(context: Context, text: str) -> None:
     mapped = context.get("map_index_template")
     raw = f"{{% raw %}}{text}{{% endraw %}}"
     context["map_index_template"] = f"{mapped}: {raw}" if mapped else raw
+
+
+def alias(product: MLProduct, name: str) -> AssetAlias:
+    """Return an alias through which a task may send an asset event, or stay silent."""
+    return AssetAlias(f"{product.name}.{name}")
 
 
 def parse_references(value: Any) -> AnyReference | tuple[AnyReference, ...]:
@@ -195,25 +212,3 @@ def artifact_store() -> FolderStore | BucketStore:
     from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
 
     return ArtifactStoreHook().store()
-
-
-def work_list(
-    context: Context, product: str, name: str, undone: Callable[[FolderStore | BucketStore, str], list[Dataset]]
-) -> list[Dataset]:
-    """Return what a run is to work on: what is undone, so many at once as Airflow takes; by hand at least the newest.
-
-    :param name: of the datasets.
-    :raises AirflowSkipException: if there is nothing to do.
-    """
-    from airflow_mlops_provider.storage.intervals import current
-    from airflow_mlops_provider.storage.undone import MOST
-
-    store = artifact_store()
-    waiting = undone(store, product)
-    if not waiting and context["dag_run"].run_type == "manual":
-        waiting = current(store, product, name)[-1:]
-    if not waiting:
-        raise AirflowSkipException("nothing is left to do: no interval waits")
-    if len(waiting) > MOST:
-        log.warning("of %d intervals that wait, the next %d are done; the next run goes on", len(waiting), MOST)
-    return waiting[:MOST]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_mlops_provider import assets
@@ -14,11 +15,7 @@ from airflow_mlops_provider.lifecycle.references import AnyReference, ModelVersi
 from airflow_mlops_provider.lifecycle.release.registry import newest_ready, registered
 from airflow_mlops_provider.operators.base import JobOperator, artifact_store
 from airflow_mlops_provider.operators.lineage import event_extra
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
-
-    from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
+from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
 
 
 class ModelServerDeployVersionOperator(JobOperator):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from airflow.sdk import Context
 
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import AnyReference, ModelVersion, Report, parse_reference
@@ -12,16 +14,9 @@ from airflow_mlops_provider.operators.base import JobOperator, artifact_store
 from airflow_mlops_provider.operators.links import ReportLink
 from airflow_mlops_provider.places.retry_policy import final_failures
 
-if TYPE_CHECKING:
-    from airflow.sdk import Context
-
 
 class ModelEvaluateOperator(JobOperator):
-    """Evaluates a model against the version that is live, if one is, and the naive baseline.
-
-    :param model: reference to the challenger.
-    :param training_set: reference to the training set; its later part is the window.
-    """
+    """Evaluates a model against the live version, if there is one, and the naive baseline, on a training set's end."""
 
     job = "evaluate"
     template_fields: Sequence[str] = ("model", "training_set")
@@ -44,10 +39,6 @@ class ModelRetuneOperator(JobOperator):
     Whether that is enough is for the gates to say: there is no second search.
 
     It hands on the evaluation; the model that this is of is in the XCom ``model``, and says what was changed.
-
-    :param model: reference to the model.
-    :param training_set: reference to what it was trained on.
-    :param evaluation: reference to its evaluation.
     """
 
     job = "retune"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from airflow.sdk import Context
 
 from airflow_mlops_provider import assets
 from airflow_mlops_provider.lifecycle.interval import Interval
@@ -11,9 +13,6 @@ from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, parse_reference
 from airflow_mlops_provider.operators.base import JobOperator, artifact_store
 from airflow_mlops_provider.operators.lineage import event_extra
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
 
 
 class SourceExtractIntervalOperator(JobOperator):
@@ -23,10 +22,7 @@ class SourceExtractIntervalOperator(JobOperator):
 
 
 class RulesCleanIntervalOperator(JobOperator):
-    """Applies the product's cleaning rules to a raw snapshot.
-
-    :param raw: reference to the snapshot.
-    """
+    """Applies the product's cleaning rules to a raw snapshot."""
 
     job = "clean"
     template_fields: Sequence[str] = ("raw",)
@@ -37,11 +33,9 @@ class RulesCleanIntervalOperator(JobOperator):
 
 
 class FeaturesComputeIntervalOperator(JobOperator):
-    """Computes the interval's features and examples, and probes them for leakage.
+    """Computes features and examples of an interval's clean tables, and probes them for leakage.
 
     The earlier clean intervals that features look back on are found by themselves.
-
-    :param clean: reference to the interval's clean tables.
     """
 
     job = "compute"
@@ -66,8 +60,6 @@ class FeastLoadIntervalOperator(JobOperator):
     """Registers the feature definitions, replaces the interval's offline rows, and brings the online store up to date.
 
     Its task is where the ``features`` asset event comes from.
-
-    :param features: reference to the interval's features.
     """
 
     job = "load"

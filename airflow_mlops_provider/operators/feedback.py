@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow.sdk import AssetAlias, Context
+from airflow.sdk import Context
 
 from airflow_mlops_provider import assets
 from airflow_mlops_provider.lifecycle.interval import Interval
@@ -14,22 +14,19 @@ from airflow_mlops_provider.lifecycle.monitoring import feedback, limits
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
 from airflow_mlops_provider.lifecycle.references import Dataset, Report, parse_reference
-from airflow_mlops_provider.operators.base import ProductOperator, artifact_store
+from airflow_mlops_provider.operators.base import ProductOperator, alias, artifact_store
 from airflow_mlops_provider.operators.lineage import origin, stamp
+
+SIGNAL, REQUESTS = "feedback", "data_change_requests"
 
 
 class FeedbackSendSignalOperator(ProductOperator):
-    """Sends the ``drift`` asset event, with its evidence, if monitoring crossed a limit; otherwise stays silent.
-
-    :param drift: reference to the drift report.
-    :param performance: reference to the performance report.
-    :param predictions: reference to the predictions they are about.
-    """
+    """Sends the ``drift`` asset event, with its evidence, if monitoring crossed a limit; otherwise stays silent."""
 
     template_fields: Sequence[str] = ("drift", "performance", "predictions")
 
     def __init__(self, *, product: MLProduct, drift: Any, performance: Any, predictions: Any, **kwargs: Any) -> None:
-        super().__init__(product=product, outlets=[alias(product.name)], **kwargs)
+        super().__init__(product=product, outlets=[alias(product, SIGNAL)], **kwargs)
         self.drift = drift
         self.performance = performance
         self.predictions = predictions
@@ -38,9 +35,9 @@ class FeedbackSendSignalOperator(ProductOperator):
         """Keep and return the observation and the limits that it crosses, if any."""
         from airflow_mlops_provider.storage.undone import judge
 
-        seen = self.observation()
-        metric = self.product.metric
-        lines = limits.crossed(seen, self.product.monitoring, metric)
+        interval = Interval.model_validate(self.predictions["interval"])
+        seen = limits.Observation.of(interval, self.recorded(self.drift), self.recorded(self.performance))
+        lines = limits.crossed(seen, self.product.monitoring, self.product.metric)
         extra = {**seen.to_json(), "crossed": list(lines), "lineage": self.lineage(context)}
         # Kept before the event is sent: who is woken by it looks there, and takes no event's word.
         predictions = Dataset.model_validate(self.predictions)
@@ -48,7 +45,7 @@ class FeedbackSendSignalOperator(ProductOperator):
         judge(artifact_store(), self.product.name, limits.Judgement(observation=seen, crossed=lines, **of))
         if lines:
             self.log.warning("limits crossed in %s: %s", seen.interval, "; ".join(lines))
-            context["outlet_events"][alias(self.product.name)].add(assets.drift(self.product), extra=extra)
+            context["outlet_events"][alias(self.product, SIGNAL)].add(assets.drift(self.product), extra=extra)
         else:
             self.log.info("all limits held in %s", seen.interval)
         return extra
@@ -72,16 +69,6 @@ class FeedbackSendSignalOperator(ProductOperator):
         self.log.warning("%s", made.missing)
         return report
 
-    def observation(self) -> limits.Observation:
-        """Return what the two reports saw, with links to them."""
-        interval = Interval.model_validate(self.predictions["interval"])
-        return limits.Observation.of(interval, self.recorded(self.drift), self.recorded(self.performance))
-
-
-def alias(product: str) -> AssetAlias:
-    """Return the alias through which monitoring may send its signal, or stay silent."""
-    return AssetAlias(f"{product}.feedback")
-
 
 class FeedbackRequestDataChangeOperator(ProductOperator):
     """Asks data engineering for a change of the data, with the evidence; stays silent where there is nothing to ask.
@@ -97,7 +84,7 @@ class FeedbackRequestDataChangeOperator(ProductOperator):
     template_fields: Sequence[str] = ("search", "what")
 
     def __init__(self, *, product: MLProduct, search: Any = None, what: Any = None, **kwargs: Any) -> None:
-        super().__init__(product=product, outlets=[requests(product.name)], **kwargs)
+        super().__init__(product=product, outlets=[alias(product, REQUESTS)], **kwargs)
         self.search = search
         self.what = what
 
@@ -116,7 +103,7 @@ class FeedbackRequestDataChangeOperator(ProductOperator):
         self.log.warning("asked %s (request %s): %s", kept.to, kept.key, kept.what)
         rests_on = [parse_reference(self.search)] if self.search else []
         extra = {"key": kept.key, **kept.to_json(), "lineage": origin(rests_on, RunIdentity.of(context["ti"]))}
-        context["outlet_events"][requests(self.product.name)].add(assets.data_change(self.product), extra=extra)
+        context["outlet_events"][alias(self.product, REQUESTS)].add(assets.data_change(self.product), extra=extra)
         return kept.to_json()
 
     def request(self, context: Context) -> feedback.DataChangeRequest | None:
@@ -136,8 +123,3 @@ class FeedbackRequestDataChangeOperator(ProductOperator):
             by=run.path,
             at=datetime.now(UTC),
         )
-
-
-def requests(product: str) -> AssetAlias:
-    """Return the alias through which a request to data engineering may be sent, or not."""
-    return AssetAlias(f"{product}.data_change_requests")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.types import RuntimeTaskInstanceProtocol
 
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
@@ -13,14 +14,9 @@ from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
 from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.operators.base import JobOperator, artifact_store
 from airflow_mlops_provider.operators.deployment import port
-from airflow_mlops_provider.places.base import GONE
+from airflow_mlops_provider.places.base import GONE, Place
 from airflow_mlops_provider.places.retry_policy import final_failures
 from airflow_mlops_provider.storage.layout import product_key
-
-if TYPE_CHECKING:
-    from airflow.sdk.types import RuntimeTaskInstanceProtocol
-
-    from airflow_mlops_provider.places.base import Place
 
 
 class PlaceRemoveOrphansOperator(BaseOperator):

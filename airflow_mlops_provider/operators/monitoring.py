@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.sdk import Context
 
-from airflow_mlops_provider.operators.base import JobOperator, ProductOperator, artifact_store, work_list
+from airflow_mlops_provider.lifecycle.records.spec import JobSpec
+from airflow_mlops_provider.lifecycle.references import Dataset
+from airflow_mlops_provider.operators.base import JobOperator, ProductOperator, artifact_store
 from airflow_mlops_provider.operators.links import ReportLink
-
-if TYPE_CHECKING:
-    from airflow_mlops_provider.lifecycle.records.spec import JobSpec
-    from airflow_mlops_provider.lifecycle.references import Dataset
 
 
 class PredictionsListNewOperator(ProductOperator):
@@ -28,7 +26,7 @@ class PredictionsListNewOperator(ProductOperator):
         from airflow_mlops_provider.storage.undone import unjudged
 
         records, references = Records(artifact_store()), []
-        for predictions in work_list(context, self.product.name, "predictions", unjudged):
+        for predictions in self.work_list(context, "predictions", unjudged):
             made = records.made(predictions)
             if made.manifest is None:
                 self.log.error("left out: %s", made.missing)
@@ -44,11 +42,7 @@ class PredictionsListNewOperator(ProductOperator):
 
 
 class EvidentlyCompareIntervalOperator(JobOperator):
-    """Compares an interval's model inputs and predictions with the model's training window.
-
-    :param predictions: reference to the interval's predictions.
-    :param version: reference to the version that made them.
-    """
+    """Compares an interval's model inputs and predictions with the training window of the version that made them."""
 
     job = "drift"
     template_fields: Sequence[str] = ("predictions", "version")
@@ -61,11 +55,7 @@ class EvidentlyCompareIntervalOperator(JobOperator):
 
 
 class LabelsJudgePredictionsOperator(JobOperator):
-    """Judges an interval's predictions by the labels that have arrived, and says what they were worth.
-
-    :param predictions: reference to the interval's predictions.
-    :param features: reference to the interval's features, which hold its labels.
-    """
+    """Judges an interval's predictions by the labels that its features now hold, and says what they were worth."""
 
     job = "performance"
     template_fields: Sequence[str] = ("predictions", "features")

@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow_mlops_provider import assets
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
-from airflow_mlops_provider.operators.base import JobOperator, ProductOperator, artifact_store, work_list
+from airflow_mlops_provider.operators.base import JobOperator, ProductOperator, artifact_store
 from airflow_mlops_provider.operators.lineage import event_extra
 
 
@@ -39,7 +39,7 @@ class FeaturesListNewOperator(ProductOperator):
         """Return references to features, one per interval. :raises AirflowSkipException: if there are none."""
         from airflow_mlops_provider.storage.undone import unpredicted
 
-        return [dataset.to_json() for dataset in work_list(context, self.product.name, "features", unpredicted)]
+        return [dataset.to_json() for dataset in self.work_list(context, "features", unpredicted)]
 
 
 class ModelPredictIntervalOperator(JobOperator):
@@ -47,9 +47,6 @@ class ModelPredictIntervalOperator(JobOperator):
 
     Mapped over several intervals, it needs that asset as ``outlets`` in ``partial`` too: Airflow reads a mapped task's
     outlets there alone.
-
-    :param features: reference to the interval's features.
-    :param version: reference to the model version.
     """
 
     job = "predict"

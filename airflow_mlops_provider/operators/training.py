@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
@@ -14,9 +14,7 @@ from airflow_mlops_provider.lifecycle.monitoring import feedback
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.operators.base import JobOperator, ProductOperator, artifact_store
-
-if TYPE_CHECKING:
-    from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
+from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
 
 
 class TrainingPlanRunOperator(ProductOperator):
@@ -80,10 +78,7 @@ def last_trained(store: FolderStore | BucketStore, product: MLProduct) -> Interv
 
 
 class ModelTrainOperator(JobOperator):
-    """Trains a model with the product's own function and tells MLflow of it.
-
-    :param training_set: reference to the training set.
-    """
+    """Trains a model with the product's own function and tells MLflow of it."""
 
     job = "train"
     template_fields: Sequence[str] = ("training_set",)

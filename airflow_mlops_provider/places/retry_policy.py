@@ -60,7 +60,6 @@ class JobRetryPolicy(RetryPolicy):
     def evaluate(
         self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
     ) -> RetryDecision:
-        """Decide on one failure."""
         name = type(exception).__name__
         if extra := missing_extra(exception):
             return RetryDecision.fail(f"{type(extra).__name__}: {extra}")
@@ -76,10 +75,8 @@ class JobRetryPolicy(RetryPolicy):
         return RetryDecision.default()
 
     def serialize(self) -> dict[str, Any]:
-        """Return this policy as plain JSON."""
         return {"__type": f"{type(self).__module__}.{type(self).__name__}", "delay": self.delay.total_seconds()}
 
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> JobRetryPolicy:
-        """Return the policy that :meth:`serialize` made plain."""
         return cls(timedelta(seconds=data["delay"]))

@@ -39,7 +39,6 @@ class PodTrigger(BaseTrigger):
         self.observer = PodObserver(Watch.model_validate(watch), {"passed": passed})
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the import path and arguments from which to make this trigger again."""
         return f"{type(self).__module__}.{type(self).__name__}", {
             "access": self.access,
             "namespace": self.namespace,

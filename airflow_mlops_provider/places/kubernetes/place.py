@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 from pydantic import PrivateAttr, ValidationError
 
@@ -22,9 +23,6 @@ from airflow_mlops_provider.places.kubernetes.run import PodRun, PodTask
 from airflow_mlops_provider.places.kubernetes.settings import PodSettings
 from airflow_mlops_provider.runtime import manifest_copy
 from airflow_mlops_provider.storage.artifacts import MANIFEST, BucketStore, FolderStore, open_store
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
 
 LOG = "log.txt"
 
@@ -51,7 +49,6 @@ class KubernetesPod(PodSettings, Place):
         return self._pod.result()
 
     def stop(self) -> None:
-        """Delete the pod, whatever it does."""
         if self._pod is not None:
             self._pod.stop()
 
@@ -123,7 +120,6 @@ class JobPod(PodRun):
         return mutated(pod, self.api)
 
     def manifest_state(self, name: str) -> ManifestState:
-        """Return what the manifest says that a pod has left."""
         try:
             manifest = self._manifest(name)
         except ValidationError:

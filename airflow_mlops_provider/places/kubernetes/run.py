@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from airflow.sdk import Context
 
 from airflow_mlops_provider.exceptions import BackendError, MLOpsError
 from airflow_mlops_provider.hooks.defaults import option
@@ -15,9 +17,6 @@ from airflow_mlops_provider.places.kubernetes.api import PodApi
 from airflow_mlops_provider.places.kubernetes.decisions import identity
 from airflow_mlops_provider.places.kubernetes.decisions.table import ManifestState, PodVerdict
 from airflow_mlops_provider.places.kubernetes.watch import PodObserver, Watch, wants_events
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
 
 TRIGGER = "airflow_mlops_provider.triggers.pods.PodTrigger"
 POD_KEY = "mlops_pod"
@@ -39,7 +38,6 @@ class PodTask:
 
     @property
     def identity(self) -> RunIdentity:
-        """Who it is."""
         return RunIdentity.of(self._ti) if self._ti is not None else RunIdentity()
 
     @property
@@ -61,7 +59,6 @@ class PodTask:
         return most if self.deadline is None else max(1, min(most, int(self.deadline - time.time()) + 1))
 
     def recall(self, key: str) -> Any:
-        """Return what this task, now or in an earlier try, has remembered."""
         return self._store.get(key) if self._store is not None else None
 
     def remember(self, key: str, value: Any) -> None:
@@ -121,8 +118,6 @@ class PodRun:
         except MLOpsError as error:  # its own deadline ends it
             self.log.warning("the pod could not be deleted: %s", error)
 
-    # --- what differs from one kind of pod to another -----------------------------------------------------------------
-
     def build_pod(self) -> dict[str, Any]:
         """Return the pod to create, as the API's JSON."""
         raise NotImplementedError
@@ -143,8 +138,6 @@ class PodRun:
         """Return what to raise for a pod that did not end well."""
         assert verdict.error is not None  # a manifest is not expected, so the pod's end is the error
         return verdict.error
-
-    # --- finding and making it ----------------------------------------------------------------------------------------
 
     def _find(self) -> bool:
         """Look for the pod that an earlier try has made, if that is still to be decided."""
@@ -179,8 +172,6 @@ class PodRun:
         self.log.info("created pod %s in namespace %s", self.name, self.api.namespace)
         if self.observer.stopped:
             self.stop()
-
-    # --- watching and ending it ---------------------------------------------------------------------------------------
 
     def _look(self) -> tuple[PodVerdict, bool]:
         """Return what to do about the pod now, and whether it still goes on as far as the pod itself says."""
