@@ -81,13 +81,13 @@ class ExperimentPlanDataOperator(ProductOperator):
 
         windows, known = self.product.training.windows, current(artifact_store(), self.product.name, "features")
         wanted = windows.train + windows.evaluate
-        found = leading_to(known, known[-1].interval, wanted) if known and known[-1].interval else ()
-        if len(found) < wanted:
+        latest = leading_to(known, known[-1].interval, wanted) if known and known[-1].interval else ()
+        if len(latest) < wanted:
             raise AirflowFailException(
-                f"{len(found)} of the {wanted} feature intervals that a training takes are there"
+                f"{len(latest)} of the {wanted} feature intervals that a training takes are there"
             )
-        self.log.info("experimenting on the features of %s to %s", found[0].interval, found[-1].interval)
-        return [dataset.to_json() for dataset in found]
+        self.log.info("experimenting on the features of %s to %s", latest[0].interval, latest[-1].interval)
+        return [dataset.to_json() for dataset in latest]
 
 
 class ExperimentPlanTrialsOperator(ProductOperator):
