@@ -22,8 +22,6 @@ from airflow_mlops_provider.places.deferral import Deferred, Resumable
 from airflow_mlops_provider.places.retry_policy import final_failures
 from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore, open_store
 
-FORCE = "force"
-
 
 class ProductOperator(BaseOperator):
     """Does something for a product in the task itself. :param product: the product's declaration."""
@@ -70,12 +68,7 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
     ui_color = "#dcecf5"
 
     def __init__(
-        self,
-        *,
-        place: Place | None = None,
-        force: bool = False,
-        sends: Sequence[Any] = (),
-        **kwargs: Any,
+        self, *, place: Place | None = None, force: bool = False, sends: Sequence[Any] = (), **kwargs: Any
     ) -> None:
         # A mapped task is always made with the outlets that partial() had, so they may name an asset again. They are no
         # parameter here: its default would become a mapped task's outlets, and Airflow wants a list there.
@@ -95,7 +88,7 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
         return self.execute(context)
 
     @final_failures()
-    def run_job(self, context: Context, **params: Any) -> Manifest:
+    def run_job(self, context: Context) -> Manifest:
         """Run the job and return its manifest.
 
         :raises AirflowFailException: if the job failed in a way that no retry can mend.
@@ -114,12 +107,12 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
             product=self.product.name,
             interval=self.interval(context),
             inputs=shortened(store, self.product.name, self.inputs(context)),
-            **parts_of(self.job, self.product, {**self.params_of(context), **params}),
+            **parts_of(self.job, self.product, self.params_of(context)),
             upstream=self.handed_on(context),
             root=root,
             services=addresses,
             run=RunIdentity.of(context["ti"]),
-            force=self.force or bool(context["params"].get(FORCE)),
+            force=self.force or bool(context["params"].get("force")),
         )
         self.spec, self.manifest = spec, None
         try:

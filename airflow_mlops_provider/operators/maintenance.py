@@ -82,10 +82,7 @@ def state_of(ti: RuntimeTaskInstanceProtocol, run: RunIdentity) -> str | None:
     """
     mapped = run.map_index >= 0
     by_run = ti.get_task_states(
-        dag_id=run.dag_id,
-        map_index=run.map_index if mapped else None,
-        task_ids=[run.task_id],
-        run_ids=[run.run_id],
+        dag_id=run.dag_id, map_index=run.map_index if mapped else None, task_ids=[run.task_id], run_ids=[run.run_id]
     )
     states: dict[str, str | None] = by_run.get(run.run_id, {})
     return states.get(f"{run.task_id}_{run.map_index}" if mapped else run.task_id, GONE)
