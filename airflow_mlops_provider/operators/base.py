@@ -10,6 +10,7 @@ from airflow.sdk import AssetAlias, BaseOperator, BaseOperatorLink, Context, XCo
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_mlops_provider.exceptions import MLOpsError
+from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
@@ -21,6 +22,12 @@ from airflow_mlops_provider.places.base import Place, record_of
 from airflow_mlops_provider.places.deferral import Deferred, Resumable
 from airflow_mlops_provider.places.retry_policy import final_failures
 from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore, open_store
+from airflow_mlops_provider.storage.dataset_lists import shortened
+from airflow_mlops_provider.storage.declarations import declare
+from airflow_mlops_provider.storage.intervals import current
+
+#: A run takes this many intervals at most, the oldest first: Airflow maps no task over more than a thousand.
+MOST = 500
 
 
 class ProductOperator(BaseOperator):
@@ -39,9 +46,6 @@ class ProductOperator(BaseOperator):
 
         :raises AirflowSkipException: if there is nothing to do.
         """
-        from airflow_mlops_provider.storage.intervals import current
-        from airflow_mlops_provider.storage.undone import MOST
-
         store, product = artifact_store(), self.product.name
         waiting = undone(store, product)
         if not waiting and context["dag_run"].run_type == "manual":
@@ -96,8 +100,6 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
         from airflow_mlops_provider.hooks.services import services
         from airflow_mlops_provider.runtime.registry import find_job
         from airflow_mlops_provider.runtime.specification import parts_of
-        from airflow_mlops_provider.storage.dataset_lists import shortened
-        from airflow_mlops_provider.storage.declarations import declare
 
         addresses, root, secrets = services(self.product.name, find_job(self.job).services)
         store = open_store(root, secrets)
@@ -120,7 +122,7 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
         except Deferred as waiting:
             self.defer(trigger=waiting.trigger(), method_name="resume")
         except MLOpsError as error:
-            self.manifest = failure_manifest(error, root, secrets)
+            self.manifest = failure_manifest(error, store)
             if error.result:
                 context["ti"].xcom_push(key=MANIFEST_KEY, value=error.result)
             raise
@@ -202,6 +204,4 @@ def interval_of(context: Context) -> Interval | None:
 
 def artifact_store() -> FolderStore | BucketStore:
     """Return the artifact root that the connections point to."""
-    from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
-
     return ArtifactStoreHook().store()

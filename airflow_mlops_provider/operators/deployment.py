@@ -9,6 +9,7 @@ from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_mlops_provider import assets
+from airflow_mlops_provider.hooks.defaults import option
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import AnyReference, ModelVersion, parse_reference
@@ -16,6 +17,8 @@ from airflow_mlops_provider.lifecycle.release.registry import newest_ready, regi
 from airflow_mlops_provider.operators.base import JobOperator, artifact_store
 from airflow_mlops_provider.operators.lineage import event_extra
 from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
+from airflow_mlops_provider.storage.layout import key_below
+from airflow_mlops_provider.storage.ledger import Ledger
 
 
 class ModelServerDeployVersionOperator(JobOperator):
@@ -52,8 +55,6 @@ class ModelServerDeployVersionOperator(JobOperator):
 
 def port() -> dict[str, int]:
     """Return the local model server's port as a job's parameter, where the configuration has one."""
-    from airflow_mlops_provider.hooks.defaults import option
-
     said = option("serving_port")
     return {"port": int(said)} if said else {}
 
@@ -65,8 +66,6 @@ def given(value: Any) -> bool:
 
 def chosen(product: MLProduct, version: Any) -> AnyReference:
     """Return the version that a number or a reference names."""
-    from airflow_mlops_provider.storage.ledger import Ledger
-
     if isinstance(version, dict):
         return parse_reference(version)
     try:
@@ -79,8 +78,6 @@ def chosen(product: MLProduct, version: Any) -> AnyReference:
 
 def ready(product: MLProduct) -> AnyReference:
     """Return the newest version that stands production-ready. :raises AirflowSkipException: if none does."""
-    from airflow_mlops_provider.storage.ledger import Ledger
-
     store = artifact_store()
     newest = newest_ready(Ledger(store, product.name).entries())
     if newest is None:
@@ -90,6 +87,4 @@ def ready(product: MLProduct) -> AnyReference:
 
 def here(store: FolderStore | BucketStore, version: ModelVersion) -> ModelVersion:
     """Return a version with its model's place as of now: the root may have been moved since it was registered."""
-    from airflow_mlops_provider.storage.layout import key_below
-
     return version.model_copy(update={"uri": f"{store.uri}/{key_below(store, version.uri)}"})

@@ -13,6 +13,8 @@ from airflow_mlops_provider.lifecycle.release.gates import Evaluation, judge
 from airflow_mlops_provider.operators.base import JobOperator, artifact_store
 from airflow_mlops_provider.operators.links import ReportLink
 from airflow_mlops_provider.places.retry_policy import final_failures
+from airflow_mlops_provider.storage.ledger import Ledger
+from airflow_mlops_provider.storage.records import Records
 
 
 class ModelEvaluateOperator(JobOperator):
@@ -73,8 +75,6 @@ class ModelRetuneOperator(JobOperator):
 
         :raises AirflowFailException: if there is no record of it.
         """
-        from airflow_mlops_provider.storage.records import Records
-
         report = Records(artifact_store()).manifest_of(parse_reference(self.evaluation)).result
         return Evaluation.model_validate(report.facts["evaluation"] if report else None, extra="ignore")
 
@@ -92,7 +92,5 @@ class ModelRetuneOperator(JobOperator):
 
 def champion(product: MLProduct) -> dict[str, ModelVersion]:
     """Return the version that is live as a job's further input; nothing if none is."""
-    from airflow_mlops_provider.storage.ledger import Ledger
-
     live = Ledger(artifact_store(), product.name).live()
     return {"champion": live} if live else {}

@@ -16,6 +16,7 @@ from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.lifecycle.search.declaration import MOST_TRIALS, Algorithm, Criteria
 from airflow_mlops_provider.operators.base import JobOperator, ProductOperator, artifact_store
 from airflow_mlops_provider.operators.links import ReportLink
+from airflow_mlops_provider.storage.intervals import current, leading_to
 
 FORM = ("trials", "target", "patience", "min_gain", "minutes")
 NOTE = "needs_data_change"
@@ -77,8 +78,6 @@ class ExperimentPlanDataOperator(ProductOperator):
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Return the references. :raises AirflowFailException: if too few intervals are there, saying how many."""
-        from airflow_mlops_provider.storage.intervals import current, leading_to
-
         windows, known = self.product.training.windows, current(artifact_store(), self.product.name, "features")
         wanted = windows.train + windows.evaluate
         latest = leading_to(known, known[-1].interval, wanted) if known and known[-1].interval else ()

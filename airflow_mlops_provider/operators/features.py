@@ -13,6 +13,7 @@ from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, parse_reference
 from airflow_mlops_provider.operators.base import JobOperator, artifact_store
 from airflow_mlops_provider.operators.lineage import event_extra
+from airflow_mlops_provider.storage.intervals import current, earlier, leading_to
 
 
 class SourceExtractIntervalOperator(JobOperator):
@@ -46,8 +47,6 @@ class FeaturesComputeIntervalOperator(JobOperator):
         self.clean = clean
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
-        from airflow_mlops_provider.storage.intervals import current, leading_to
-
         given, known = parse_reference(self.clean), current(artifact_store(), self.product.name, "clean")
         interval = self.interval(context)
         assert interval is not None
@@ -100,8 +99,6 @@ class FeastBuildTrainingSetOperator(JobOperator):
         return newest.interval
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
-        from airflow_mlops_provider.storage.intervals import current, earlier
-
         known = current(artifact_store(), self.product.name, "features")
         oldest = parse_reference(self.features[0])
         assert isinstance(oldest, Dataset)

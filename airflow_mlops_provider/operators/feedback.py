@@ -16,6 +16,9 @@ from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
 from airflow_mlops_provider.lifecycle.references import Dataset, Report, parse_reference
 from airflow_mlops_provider.operators.base import ProductOperator, alias, artifact_store
 from airflow_mlops_provider.operators.lineage import origin, stamp
+from airflow_mlops_provider.storage.change_requests import ChangeRequests
+from airflow_mlops_provider.storage.records import Records
+from airflow_mlops_provider.storage.undone import judge
 
 SIGNAL, REQUESTS = "feedback", "data_change_requests"
 
@@ -33,8 +36,6 @@ class FeedbackSendSignalOperator(ProductOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Keep and return the observation and the limits that it crosses, if any."""
-        from airflow_mlops_provider.storage.undone import judge
-
         interval = Interval.model_validate(self.predictions["interval"])
         seen = limits.Observation.of(interval, self.recorded(self.drift), self.recorded(self.performance))
         lines = limits.crossed(seen, self.product.monitoring, self.product.metric)
@@ -52,16 +53,12 @@ class FeedbackSendSignalOperator(ProductOperator):
 
     def lineage(self, context: Context) -> dict[str, Any]:
         """Return what the signal rests on, and with what the drift report was made."""
-        from airflow_mlops_provider.storage.records import Records
-
         rests_on = [parse_reference(given) for given in (self.predictions, self.performance, self.drift)]
         made = Records(artifact_store()).made(rests_on[-1]).manifest
         return {**origin(rests_on, RunIdentity.of(context["ti"])), **(stamp(made) if made else {})}
 
     def recorded(self, value: Any) -> Report:
         """Return a report as its record has it. One whose record is gone is taken at its word: a signal only asks."""
-        from airflow_mlops_provider.storage.records import Records
-
         report = Report.model_validate(value)
         made = Records(artifact_store()).made(report)
         if made.manifest and isinstance(made.manifest.result, Report):
@@ -90,8 +87,6 @@ class FeedbackRequestDataChangeOperator(ProductOperator):
 
     def execute(self, context: Context) -> dict[str, Any] | None:
         """Return the request; None if nothing is asked."""
-        from airflow_mlops_provider.storage.change_requests import ChangeRequests
-
         request = self.request(context)
         if request is None:
             self.log.info("nothing is asked of data engineering")

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from airflow_mlops_provider.exceptions import MLOpsError
 from airflow_mlops_provider.lifecycle.records.lineage import ingredients, process
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
+from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity
 from airflow_mlops_provider.lifecycle.references import Reference
+from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
+from airflow_mlops_provider.storage.manifests import read_manifest
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
-
-    from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity
 
 #: An event's ``extra`` is a row of Airflow's database, and read by every consumer: of many inputs the last are named.
 MOST_INPUTS = 24
@@ -44,12 +45,8 @@ class OpenLineageMixin:
     get_openlineage_facets_on_failure = get_openlineage_facets_on_complete
 
 
-def failure_manifest(error: MLOpsError, root: str, secrets: dict[str, str]) -> Manifest | None:
+def failure_manifest(error: MLOpsError, store: FolderStore | BucketStore) -> Manifest | None:
     """Return the manifest of a job that failed; None if it left none."""
-    from airflow_mlops_provider.storage.artifacts import open_store
-    from airflow_mlops_provider.storage.manifests import read_manifest
-
-    store = open_store(root, secrets)
     if error.result is None or not error.result.startswith(f"{store.uri}/"):
         return None
     with suppress(Exception):  # the job's own error counts, not that its record cannot be read
@@ -62,7 +59,7 @@ def event_extra(manifest: Manifest, reference: Any, **further: Any) -> dict[str,
 
     :param reference: what consumers go on with, as JSON.
     """
-    inputs = [reference for _, reference in ingredients(manifest)]
+    inputs = [given for _, given in ingredients(manifest)]
     return {"reference": reference, **further, "lineage": {**origin(inputs, manifest.spec.run), **stamp(manifest)}}
 
 

@@ -37,7 +37,6 @@ class PlaceRemoveOrphansOperator(BaseOperator):
 
     @final_failures()
     def execute(self, context: Context) -> list[str]:
-        """Let the place remove the orphans."""
         from airflow_mlops_provider.places.default import default_orphan_place
 
         ti = context["ti"]

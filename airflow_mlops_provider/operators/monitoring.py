@@ -11,6 +11,8 @@ from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.operators.base import JobOperator, ProductOperator, artifact_store
 from airflow_mlops_provider.operators.links import ReportLink
+from airflow_mlops_provider.storage.records import Records
+from airflow_mlops_provider.storage.undone import unjudged
 
 
 class PredictionsListNewOperator(ProductOperator):
@@ -22,9 +24,6 @@ class PredictionsListNewOperator(ProductOperator):
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Return a set of references per interval. :raises AirflowSkipException: if there are none."""
-        from airflow_mlops_provider.storage.records import Records
-        from airflow_mlops_provider.storage.undone import unjudged
-
         records, references = Records(artifact_store()), []
         for predictions in self.work_list(context, "predictions", unjudged):
             made = records.made(predictions)

@@ -13,6 +13,8 @@ from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.operators.base import JobOperator, ProductOperator, artifact_store
 from airflow_mlops_provider.operators.lineage import event_extra
+from airflow_mlops_provider.storage.ledger import Ledger
+from airflow_mlops_provider.storage.undone import unpredicted
 
 
 class ModelFindLiveVersionOperator(ProductOperator):
@@ -20,8 +22,6 @@ class ModelFindLiveVersionOperator(ProductOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the reference to the live version. :raises AirflowSkipException: if there is none."""
-        from airflow_mlops_provider.storage.ledger import Ledger
-
         live = Ledger(artifact_store(), self.product.name).live()
         if live is None:
             raise AirflowSkipException(f"no version of {self.product.name} is live yet")
@@ -37,8 +37,6 @@ class FeaturesListNewOperator(ProductOperator):
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Return references to features, one per interval. :raises AirflowSkipException: if there are none."""
-        from airflow_mlops_provider.storage.undone import unpredicted
-
         return [dataset.to_json() for dataset in self.work_list(context, "features", unpredicted)]
 
 

@@ -15,6 +15,9 @@ from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.operators.base import JobOperator, ProductOperator, artifact_store
 from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
+from airflow_mlops_provider.storage.intervals import current, leading_to
+from airflow_mlops_provider.storage.ledger import Ledger
+from airflow_mlops_provider.storage.undone import judgements
 
 
 class TrainingPlanRunOperator(ProductOperator):
@@ -25,8 +28,6 @@ class TrainingPlanRunOperator(ProductOperator):
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Return the references to train on. :raises AirflowSkipException: if no training is due, saying why."""
-        from airflow_mlops_provider.storage.intervals import current, leading_to
-
         store, product = artifact_store(), self.product
         known = current(store, product.name, "features")
         available = leading_to(known, known[-1].interval, len(known)) if known and known[-1].interval else ()
@@ -55,8 +56,6 @@ class TrainingPlanRunOperator(ProductOperator):
         Those of the newest interval count without an event, which may have got lost; what the last training has seen
         does not count any more.
         """
-        from airflow_mlops_provider.storage.undone import judgements
-
         events = (context.get("triggering_asset_events") or {}).get(assets.drift(self.product), ())
         named = [event.extra.get("interval") for event in events if event.extra]
         return [
@@ -70,8 +69,6 @@ class TrainingPlanRunOperator(ProductOperator):
 
 def last_trained(store: FolderStore | BucketStore, product: MLProduct) -> Interval | None:
     """Return the last feature interval that the newest registered version was made with; None before the first."""
-    from airflow_mlops_provider.storage.ledger import Ledger
-
     seen = [Dataset.model_validate(e.version.facts["training_set"]) for e in Ledger(store, product.name).entries()]
     intervals = [dataset.interval for dataset in seen if dataset.interval]
     return max(intervals, key=lambda interval: interval.end) if intervals else None

@@ -58,7 +58,6 @@ class PodTrigger(BaseTrigger):
         yield TriggerEvent({"name": self.name, **self.observer.to_event()})
 
     async def on_kill(self) -> None:
-        """Delete the pod: the task was stopped."""
         self.log.info("deleting pod %s: the task was stopped", self.name)
         await self._hook.delete_pod(self.name, self.namespace)
 

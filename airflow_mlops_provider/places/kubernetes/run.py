@@ -109,7 +109,6 @@ class PodRun:
             raise self.error(verdict)
 
     def stop(self) -> None:
-        """Delete the pod: the task was stopped."""
         self.observer.stopped = True
         try:
             if self.name and (pod := self.api.read(self.name)):

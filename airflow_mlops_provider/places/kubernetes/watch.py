@@ -133,7 +133,6 @@ class PodObserver:
         self._waited = self.facts.waited(datetime.now(UTC))
 
     def miss(self) -> None:
-        """Take in that the API did not answer."""
         self.facts, self._waited = UNSEEN, time.monotonic() - self._answered
 
     def verdict(self, manifest: ManifestState = "not_expected") -> PodVerdict:
