@@ -19,7 +19,7 @@ INTEGRATIONS = {
     "Git": "https://git-scm.com/doc",
 }
 SENSORS = ("features",)
-TRIGGERS = ("deliveries", "pods", "runs")
+TRIGGERS = ("deliveries", "pods")
 HOOKS = {
     "artifact_store": "MLOps",
     "feast": "Feast",
