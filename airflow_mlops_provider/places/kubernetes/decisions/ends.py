@@ -136,7 +136,7 @@ def _exited(facts: PodFacts) -> End:
     if disrupted := _disrupted(facts):
         return disrupted
     if reason == "ContainerStatusUnknown":
-        return End("NodeLostError", f"{pod}: the node cannot tell how its container ended", OTHER_NODE)
+        return End("NodeLostError", f"{pod}: the node does not know how its container ended", OTHER_NODE)
     if reason in CANNOT_RUN:
         return End("PodSpecError", f"{pod}: its command cannot run{_quote(reason, facts.container_message)}", CORRECT)
     if facts.signal is None:
