@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_mlops_provider.lifecycle.stages import STAGES
+from airflow_mlops_provider.lifecycle.stages import Stage
 
 PACKAGE = "airflow_mlops_provider"
 SINCE = "0.1.0"
@@ -41,7 +41,7 @@ def get_provider_info() -> dict[str, Any]:
         "integrations": [
             {"integration-name": name, "external-doc-url": url, "tags": ["ml"]} for name, url in INTEGRATIONS.items()
         ],
-        "operators": [_modules("MLOps", "operators", (*STAGES, "maintenance"))],
+        "operators": [_modules("MLOps", "operators", (*Stage, "maintenance"))],
         "sensors": [_modules("MLOps", "sensors", SENSORS)],
         "triggers": [_modules("MLOps", "triggers", TRIGGERS)],
         "hooks": [_modules(integration, "hooks", (file,)) for file, integration in HOOKS.items()],

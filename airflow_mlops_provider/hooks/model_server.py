@@ -5,8 +5,6 @@ from __future__ import annotations
 from airflow_mlops_provider.backends import probes
 from airflow_mlops_provider.hooks.base import ServiceHook
 
-TOKEN_VARIABLE = "MLOPS_SERVING_TOKEN"  # noqa: S105 - the variable's name
-
 
 class ModelServerHook(ServiceHook):
     """A model server that runs elsewhere; by default one is started beside Airflow where the product declares it.
@@ -17,10 +15,10 @@ class ModelServerHook(ServiceHook):
     default_conn_name = "mlops_model_server"
     conn_type = "mlops_model_server"
     hook_name = "MLOps model server"
-    password_variable = TOKEN_VARIABLE
+    password_variable = "MLOPS_SERVING_TOKEN"  # noqa: S105 - the variable's name
 
     def probe(self) -> str:
         """Read the server's health."""
         url = self.required_url()
-        probes.http(f"{url}/health", None, self.secrets().get(TOKEN_VARIABLE))
+        probes.http(f"{url}/health", None, self.connection.password)
         return f"the model server answers at {url}"

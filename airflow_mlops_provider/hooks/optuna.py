@@ -7,10 +7,8 @@ from typing import Any
 from airflow_mlops_provider.backends import probes
 from airflow_mlops_provider.backends.search.optuna import access as search_access
 from airflow_mlops_provider.hooks import defaults
-from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
+from airflow_mlops_provider.hooks.artifact_store import artifact_folder
 from airflow_mlops_provider.hooks.base import ServiceHook
-
-DRIVER = "postgresql+psycopg2"
 
 
 class OptunaHook(ServiceHook):
@@ -28,18 +26,19 @@ class OptunaHook(ServiceHook):
     def settings(self) -> dict[str, Any]:
         """Return the database's URL, without credentials."""
         conn = self.connection
-        if conn is None:
-            return {"url": search_access.checked(defaults.search_storage(ArtifactStoreHook().settings()["root"]))}
+        if not self.defined:
+            url = defaults.option("search_storage") or f"sqlite:///{artifact_folder()}/optuna.db"
+            return {"url": search_access.checked(url)}
         if not conn.host or not conn.schema:
             raise self.error("it needs a host, and the database's name as schema")
         port = f":{conn.port}" if conn.port else ""
-        driver = self.extra.get("driver") or DRIVER
+        driver = self.extra.get("driver") or "postgresql+psycopg2"
         return {"url": search_access.checked(f"{driver}://{conn.host}{port}/{conn.schema}")}
 
     def probe(self) -> str:
         """Query the database, or look at the folder of its file."""
         url = self.settings()["url"]
         if url.startswith("sqlite:///"):
-            probes.folder(defaults.folder_of(ArtifactStoreHook().settings()["root"]))
+            probes.folder(artifact_folder())
             return f"{url} lies in a folder that can be written"
         return search_access.probe(url, self.secrets())

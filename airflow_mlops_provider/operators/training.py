@@ -41,10 +41,10 @@ class TrainingPlanRunOperator(ProductOperator):
             policy=product.training.retraining,
             by_hand=context["dag_run"].run_type == "manual",
         )
-        self.log.info("train=%s: %s", decision.train, decision.reason)
+        self.log.info("train=%s: %s", decision.cause is not None, decision.reason)
         for key in ("cause", "reason"):
             context["ti"].xcom_push(key=key, value=getattr(decision, key))
-        if not decision.train:
+        if decision.cause is None:
             raise AirflowSkipException(decision.reason)
         return [dataset.to_json() for dataset in available[-decision.intervals :]]
 

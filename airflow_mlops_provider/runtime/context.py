@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 from pydantic import BeforeValidator
 
 from airflow_mlops_provider.exceptions import ConfigurationError, ResultError
-from airflow_mlops_provider.lifecycle.frozen import Frozen
+from airflow_mlops_provider.lifecycle.frozen import Frozen, finite, plain
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.plain import finite, plain
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.lifecycle.references import Model, ModelVersion, Reference
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings

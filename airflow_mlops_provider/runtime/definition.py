@@ -10,14 +10,18 @@ from typing import Any, Generic, get_args, get_type_hints
 from pydantic import BaseModel, ValidationError
 
 from airflow_mlops_provider.exceptions import ConfigurationError
-from airflow_mlops_provider.lifecycle.code import named_code
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.lifecycle.references import Dataset, Reference
 from airflow_mlops_provider.lifecycle.sections import Shape
 from airflow_mlops_provider.lifecycle.stages import Stage
-from airflow_mlops_provider.lifecycle.trainer import Trainer
+from airflow_mlops_provider.lifecycle.trainer import Trainer, named_code
 from airflow_mlops_provider.runtime.context import InputsT, JobContext, JobResult, ParamsT, SettingsT
+
+#: The distributions whose versions decide what many jobs make.
+TABLES = ("pandas", "pyarrow")
+FEAST = ("feast", "duckdb", *TABLES)
+OPTUNA = ("optuna", "numpy", *TABLES)
 
 
 @dataclass(frozen=True)

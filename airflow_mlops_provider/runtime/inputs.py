@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 from airflow_mlops_provider.exceptions import ConfigurationError, IntegrityError
@@ -62,7 +61,7 @@ class Inputs:
         :raises IntegrityError: for a reference that claims what is not so.
         """
         spec = spec.model_copy(update={"inputs": {role: self._named(one) for role, one in spec.inputs.items()}})
-        if not download and isinstance(self.store, BucketStore) and any(map(self._unrecorded, _all(spec))):
+        if not download and isinstance(self.store, BucketStore) and any(map(self._unrecorded, spec.references)):
             return None
         inputs = {
             role: tuple(self._resolved(spec, role, reference, takes(role)) for reference in given)
@@ -81,7 +80,7 @@ class Inputs:
         :raises IntegrityError: naming the input that is not what was recorded.
         """
         if isinstance(self.store, FolderStore):
-            for reference in _all(spec):
+            for reference in spec.references:
                 if self.store.path(inside(self.store, reference.uri)).is_dir():
                     self.open(reference)
 
@@ -195,11 +194,6 @@ def _check_links(store: FolderStore, folder: Path, uri: str) -> None:
     for path in (folder, *folder.rglob("*")):
         if not path.resolve().is_relative_to(root) or (path.is_symlink() and path.is_dir()):
             raise ConfigurationError(f"{uri} lies outside the artifact root {store.uri}: {path} is a link out of it")
-
-
-def _all(spec: JobSpec) -> Iterator[Any]:
-    for given in spec.inputs.values():
-        yield from given if isinstance(given, tuple) else (given,)
 
 
 def _kind(wanted: type[Reference]) -> str:

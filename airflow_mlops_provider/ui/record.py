@@ -147,7 +147,7 @@ class ProductRecord:
         return next((made for made in manifests if made.result and made.result.hash == version.hash), None)
 
     def _validation(self, trained: Manifest | None) -> Report | None:
-        inputs = set(_hashes(trained)) if trained else set()
+        inputs = _hashes(trained) if trained else set()
         of_inputs = [made for made in self.manifests.get("validate", []) if not inputs.isdisjoint(_hashes(made))]
         return next(reversed(_reports(of_inputs)), None)
 
@@ -163,9 +163,8 @@ class ProductRecord:
         return Monitored(interval, drift, performance, crossed)
 
 
-def _hashes(manifest: Manifest) -> Iterable[str]:
-    for reference in manifest.spec.inputs.values():
-        yield from (item.hash for item in (reference if isinstance(reference, tuple) else (reference,)))
+def _hashes(manifest: Manifest) -> set[str]:
+    return {reference.hash for reference in manifest.spec.references}
 
 
 def _reports(manifests: Iterable[Manifest]) -> list[Report]:

@@ -38,7 +38,8 @@ _FUNCTIONS = {
 }
 _PRODUCT = """
 from datetime import UTC, datetime
-from airflow_mlops_provider.lifecycle.product import *
+from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.sections import *
 
 product = MLProduct(
     name="{name}",

@@ -250,8 +250,8 @@ def test_both_stores_agree(survived: Survived) -> None:
     flights = pq.read_table(Path(last.uri.removeprefix("file://")) / f"{EXAMPLES}.parquet").to_pandas().tail(1000)
     asked = flights[list(product.shape.entity_columns)].reset_index(drop=True)
     asked["event_time"] = MONTHS[-1].end - timedelta(microseconds=1)
-    offline = survived.features.historical(asked)[list(product.shape.feature_names)]
-    assert offline.equals(survived.features.online(asked)[list(product.shape.feature_names)])
+    offline = survived.features.historical(asked)[list(product.shape.feature_types)]
+    assert offline.equals(survived.features.online(asked)[list(product.shape.feature_types)])
     assert offline.notna().any().all()
 
 

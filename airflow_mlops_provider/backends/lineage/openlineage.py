@@ -73,11 +73,10 @@ def facets(spec: JobSpec, manifest: Manifest | None) -> Facets:
     :param spec: what was asked.
     :param manifest: what came of it, of finished work that was found too; None if the job left none.
     """
-    given = [reference for refs in spec.inputs.values() for reference in (refs if isinstance(refs, tuple) else (refs,))]
     result = manifest.result if manifest else None
     files = result.facts.get("files", {}) if result else {}
     return Facets(
-        inputs=[*_deliveries(spec.services.landing, files), *(_input(spec, reference) for reference in given)],
+        inputs=[*_deliveries(spec.services.landing, files), *(_input(spec, each) for each in spec.references)],
         outputs=[_output(spec, manifest, result)] if manifest and result else [],
         run={FACET: _run(spec, manifest)},
     )

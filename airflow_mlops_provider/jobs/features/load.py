@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from airflow_mlops_provider.jobs.features.feature_store import feature_store, view_files
-from airflow_mlops_provider.jobs.packages import FEAST
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.lifecycle.sections import Shape
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
-from airflow_mlops_provider.runtime.definition import job
+from airflow_mlops_provider.runtime.definition import FEAST, job
 
 
 class Inputs(JobInputs):
@@ -20,11 +19,8 @@ class Settings(JobSettings):
     shape: Shape
 
 
-Context = JobContext[Inputs, Settings, JobParams]
-
-
 @job(stage=Stage.FEATURES, makes="loaded features", packages=FEAST, publishes="loaded", side_effects=True)
-def load(context: Context) -> JobResult:
+def load(context: JobContext[Inputs, Settings, JobParams]) -> JobResult:
     """Replace the interval's offline rows and bring the online store up to its end; facts tell what was left out."""
     import pyarrow.parquet as pq
 

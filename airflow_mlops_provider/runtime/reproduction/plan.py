@@ -12,7 +12,7 @@ from airflow_mlops_provider.backends import environment
 from airflow_mlops_provider.exceptions import IntegrityError, MissingRecordError
 from airflow_mlops_provider.lifecycle.records import reproduction
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
-from airflow_mlops_provider.lifecycle.records.reproduction import RESULTS, Finding
+from airflow_mlops_provider.lifecycle.records.reproduction import Finding
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity, Services
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, ModelVersion, Reference
 from airflow_mlops_provider.runtime.address import packages
@@ -48,11 +48,11 @@ class Step:
 
     @property
     def name(self) -> str:
-        """What it is, and of which interval: ``clean tables 2013-02-01``."""
+        """What it is, and of which interval: ``clean data 2013-02-01``."""
         if isinstance(self.reference, ModelVersion):
             return f"champion {self.reference.name}@{self.reference.version}"
-        told = self.recorded.spec.job if self.recorded else self.reference.kind
-        return f"{RESULTS.get(told, told)} {begins(self.reference) if told != 'training_set' else ''}".rstrip()
+        what = (self.recorded.makes or self.recorded.spec.job) if self.recorded else self.reference.kind
+        return f"{what} {begins(self.reference) if self.job != 'training_set' else ''}".rstrip()
 
 
 def key_of(reference: Reference) -> str:
@@ -100,10 +100,8 @@ def _recorded(records: Records, reference: Reference) -> Manifest | None:
 def needed(manifest: Manifest) -> list[AnyReference]:
     """Return the inputs that a job opened: all but the features that its join never saw."""
     unseen = set(manifest.result.facts.get("not_loaded", ())) if manifest.result else set()
-    given = [
-        one for value in manifest.spec.inputs.values() for one in (value if isinstance(value, tuple) else (value,))
-    ]
-    return [one for one in given if not (isinstance(one, Dataset) and str(one.interval) in unseen)]
+    given = manifest.spec.references
+    return [each for each in given if not (isinstance(each, Dataset) and str(each.interval) in unseen)]
 
 
 def loads(manifest: Manifest) -> list[Dataset]:

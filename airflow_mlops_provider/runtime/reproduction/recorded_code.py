@@ -13,8 +13,7 @@ from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records import reproduction
 from airflow_mlops_provider.lifecycle.records.manifest import Commit, Manifest
-from airflow_mlops_provider.lifecycle.records.reproduction import Finding
-from airflow_mlops_provider.lifecycle.records.source_change import first_change
+from airflow_mlops_provider.lifecycle.records.reproduction import Finding, first_change
 from airflow_mlops_provider.runtime import code
 from airflow_mlops_provider.runtime.address import code_hashes
 from airflow_mlops_provider.runtime.registry import find_job
@@ -111,7 +110,7 @@ def _moved(module: str, was: str, recorded: Commit, product: str) -> str:
     first = first_change(*(one.decode(errors="replace") for one in (before, text))) if before else None
     old = _named(recorded, clean=before is None or _sha256(before) == was)
     new = _named(here, clean=checkout.file_at(str(top), here.commit or "", path) == text)
-    place, said = (f", {first.where}", f": {first}") if first else ("", "")
+    place, said = (f", {first[0]}", f": {first[1]}") if first else ("", "")
     return f"({path}{place}) differs between {old} and {new}{said}"
 
 

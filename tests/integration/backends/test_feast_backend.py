@@ -24,7 +24,8 @@ from airflow_mlops_provider.backends.feature_store.feast import store as feast
 from airflow_mlops_provider.backends.feature_store.feast.store import FeatureStoreBackend
 from airflow_mlops_provider.exceptions import BackendError, SourceDataError, SourceError, UnknownNameError
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.product import (
+from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.sections import (
     Business,
     Data,
     EvaluationSettings,
@@ -32,7 +33,6 @@ from airflow_mlops_provider.lifecycle.product import (
     Gates,
     Kpi,
     Label,
-    MLProduct,
     Owners,
     Schedule,
     Trainer,
@@ -133,7 +133,7 @@ def online_as_of_watermark(store: FeatureStoreBackend, rows: pd.DataFrame) -> pd
     mark = store.watermark()
     assert mark is not None
     moved = rows.assign(event_time=mark - timedelta(microseconds=1))
-    return store.historical(moved)[list(store.shape.feature_names)]
+    return store.historical(moved)[list(store.shape.feature_types)]
 
 
 @pytest.fixture

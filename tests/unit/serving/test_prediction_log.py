@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from airflow_mlops_provider.exceptions import IntegrityError
-from airflow_mlops_provider.lifecycle.product import Scoring
+from airflow_mlops_provider.lifecycle.sections import Scoring
 from airflow_mlops_provider.serving.prediction_log import Batch, PredictionLog, read_log
 from airflow_mlops_provider.serving.request_schema import RequestSchema
 from tests.factories.serving import make_rows

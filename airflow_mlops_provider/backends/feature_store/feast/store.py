@@ -125,7 +125,7 @@ class FeatureStoreBackend:
         """
         keys = list(self.shape.entity_columns)
         _require_columns(rows, [*keys, EVENT_TIME])
-        clash = sorted(set(rows.columns) & set(self.shape.feature_names))
+        clash = sorted(set(rows.columns) & set(self.shape.feature_types))
         if clash:
             raise SourceDataError(f"rows already have columns named like features: {', '.join(clash)}")
         self._require_registry()
@@ -134,7 +134,7 @@ class FeatureStoreBackend:
         wanted["event_timestamp"] = pd.to_datetime(rows[EVENT_TIME], utc=True).reset_index(drop=True)
         wanted["__row"] = range(len(wanted))
         if wanted.empty:
-            return pd.concat([rows, self._frame({key: [] for key in self.shape.feature_names}, rows.index)], axis=1)
+            return pd.concat([rows, self._frame({key: [] for key in self.shape.feature_types}, rows.index)], axis=1)
         known = self._store.get_historical_features(wanted, self._service).to_arrow().sort_by("__row")
         return pd.concat([rows, self._frame(known, rows.index)], axis=1)
 
