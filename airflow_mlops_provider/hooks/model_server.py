@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from airflow_mlops_provider.backends import probes
 from airflow_mlops_provider.hooks.base import ServiceHook
-
-TOKEN_VARIABLE = "MLOPS_SERVING_TOKEN"  # noqa: S105 - the variable's name
+from airflow_mlops_provider.serving.process.client import TOKEN_VARIABLE
 
 
 class ModelServerHook(ServiceHook):

@@ -1,21 +1,22 @@
-"""A product's server processes on this machine: started, found by their command lines, ended."""
+"""A product's server processes on this machine: started, found by their command lines, ended; and their folder."""
 
 from __future__ import annotations
 
-import fcntl
+import hashlib
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 
 from airflow_mlops_provider.serving.process.client import url_of
-from airflow_mlops_provider.serving.process.paths import product_folder
+from airflow_mlops_provider.storage.artifacts import FolderStore, open_store
+from airflow_mlops_provider.storage.locks import file_lock
 
 STOP_SECONDS = 20.0
 # A launcher outlives its servers' start only in tests and notebooks; there an unreaped child would look alive.
@@ -31,6 +32,15 @@ class ServerProcess(NamedTuple):
     pid: int
     url: str
     code: str
+
+
+def product_folder(root: str, product: str) -> Path:
+    """Return where servers keep what must be on this machine: below an artifact root or, of a bucket, in our cache."""
+    store = open_store(root)
+    if isinstance(store, FolderStore):
+        return store.path(product)
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return caches / "airflow-mlops" / hashlib.sha256(root.rstrip("/").encode()).hexdigest()[:16] / product
 
 
 def command(product: str, root: str, host: str, port: int, code: str) -> list[str]:
@@ -100,11 +110,6 @@ def has_ended(pid: int, timeout: float) -> bool:
         time.sleep(0.05)
 
 
-@contextmanager
-def lock(root: str, product: str) -> Iterator[None]:
-    """Hold the product's lock, so that two launchers can't start two servers; the kernel frees it if we die."""
-    file = product_folder(root, product) / "serving" / "server.lock"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        yield
+def lock(root: str, product: str) -> AbstractContextManager[None]:
+    """Hold the product's lock, so that two launchers can't start two servers."""
+    return file_lock(product_folder(root, product) / "serving" / "server.lock")
