@@ -20,10 +20,8 @@ from airflow_mlops_provider.render.formats import interval as format_interval
 from airflow_mlops_provider.render.terminal import console, table
 from airflow_mlops_provider.storage.artifacts import file_hash, open_store
 from airflow_mlops_provider.storage.records import Records
-from airflow_mlops_provider.ui.lineage import drawing, product_code, rows_of
-from airflow_mlops_provider.ui.lineage_page import commit_of, training_facts
+from airflow_mlops_provider.ui.lineage import SHORT, commit_of, drawing, product_code, rows_of, training_facts
 
-SHORT = 12
 MAX_INTERVALS = 3
 NOTHING = "-"
 

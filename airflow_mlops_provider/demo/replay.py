@@ -19,7 +19,7 @@ from typing import Any
 from rich.console import Console
 
 from airflow_mlops_provider.demo import home as demo_home
-from airflow_mlops_provider.demo.local_airflow.stack import Stack, StackConfig
+from airflow_mlops_provider.demo.local_airflow.stack import Stack
 from airflow_mlops_provider.demo.page import write_page
 from airflow_mlops_provider.demo.report import show
 from airflow_mlops_provider.demo.summary import summarise
@@ -63,7 +63,7 @@ def replayed(
     demo_home.make_anew(home)
     product = load_product(PRODUCT)
     env = {**demo_home.environment(home, serving_port), **demo_home.own_repository(home, product)}
-    stack = Stack(StackConfig(home=home, dags=dags, api_port=port, env=env))
+    stack = Stack(home, dags, port, env)
     threading.Thread(target=demo_home.prepare_mlflow, args=(home,), daemon=True).start()
     with stack:
         stack.start(lambda line: console.print(f"[dim]{line}[/]"))

@@ -43,7 +43,7 @@ class Watch:
                 return
             if now > deadline:
                 raise BackendError(
-                    f"the loop did not come to rest within {timeout:.0f} s; look at {self.stack.config.url}"
+                    f"the loop did not come to rest within {timeout:.0f} s; look at {self.stack.api.url}"
                 )
             time.sleep(LOOK_SECONDS)
 

@@ -18,8 +18,8 @@ from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
 from airflow_mlops_provider.storage.records import Records
-from airflow_mlops_provider.ui import files, index, lineage_page, pages, reading, report_page
-from airflow_mlops_provider.ui.unreadable import log
+from airflow_mlops_provider.ui import evidence, files, index, pages, reading
+from airflow_mlops_provider.ui.lineage import page as lineage_page
 
 _COMMON = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "private, no-cache"}
 _NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
@@ -66,20 +66,20 @@ def lineage(product: ProductName, version: VersionNumber, user: GetUserDep) -> R
     except UnknownNameError:
         raise HTTPException(404, "no such model version") from None
     except (MLOpsError, ValueError) as error:
-        log.exception("the lineage of %s@%s can't be shown", product, version)
+        evidence.log.exception("the lineage of %s@%s can't be shown", product, version)
         raise HTTPException(409, f"a record of {product}@{version} can't be read ({type(error).__name__})") from None
     may_read, made = reader(user), graph.items[0].made
     maker = made.run.dag_id if made else ""
     if not reading.readable_entries(graph.moves, lambda _: {maker}, may_read):
         raise HTTPException(404, "no such model version")  # not even that it is there
-    return _page(lineage_page.page(graph.shown_to(may_read)))
+    return _page(lineage_page(graph.shown_to(may_read)))
 
 
 @app.get("/report")
 def report(uri: str, file: str, user: GetUserDep) -> HTMLResponse:
     """Show a file of a result below a bar that leads back, under the same conditions as the file alone."""
     manifest, _, _ = _file(uri, file, user)
-    return _page(report_page.page(manifest, uri, file), _FRAMING)
+    return _page(evidence.report_page(manifest, uri, file), _FRAMING)
 
 
 @app.get("/artifact")

@@ -9,9 +9,8 @@ from airflow_mlops_provider.lifecycle.release.registry import live_version
 from airflow_mlops_provider.render.formats import interval, moment, title
 from airflow_mlops_provider.render.markup import Content, Html, join, tag
 from airflow_mlops_provider.render.parts import badge, breadcrumbs, document, link, links, table
-from airflow_mlops_provider.ui.evidence import limits, lineage_link, outcome, product_address, report_link, since
+from airflow_mlops_provider.ui.evidence import limits, lineage_link, log, outcome, product_address, report_link, since
 from airflow_mlops_provider.ui.record import ProductRecord, Unreadable
-from airflow_mlops_provider.ui.unreadable import log
 
 _EMPTY = (
     "A product appears here as soon as one of its jobs has ended: start its feature engineering pipeline. "

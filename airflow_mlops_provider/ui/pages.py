@@ -12,7 +12,6 @@ from airflow_mlops_provider.render import charts, formats, parts
 from airflow_mlops_provider.render.markup import Content, Html, tag
 from airflow_mlops_provider.ui import evidence
 from airflow_mlops_provider.ui.record import Monitored, ProductRecord, StageState, Unreadable, Version
-from airflow_mlops_provider.ui.unreadable import guarded, unreadable
 
 MOST_VERSIONS = 12
 MOST_COMPARED = 8
@@ -22,17 +21,17 @@ MOST_RUNS = 15
 
 def product(record: ProductRecord | Unreadable) -> Html:
     """Return a product's page."""
-    way, errors = parts.breadcrumbs(("MLOps", "./"), (record.name, "")), unreadable(record.errors)
+    way, errors = parts.breadcrumbs(("MLOps", "./"), (record.name, "")), evidence.unreadable(record.errors)
     if isinstance(record, Unreadable):
         return parts.document(record.name, way, tag("h1", formats.title(record.name)), errors)
-    cards = (guarded(name, partial(part, record)) for name, part in _PARTS)
+    cards = (evidence.guarded(name, partial(part, record)) for name, part in _PARTS)
     return parts.document(record.name, way, *_head(record), errors, *cards)
 
 
 def _head(record: ProductRecord) -> Iterator[Html]:
-    what, latest = record.product, record.latest()
-    if latest:
-        yield tag("span", f"last job {formats.moment(latest)}", class_="right")
+    what, runs = record.product, record.runs()
+    if runs:
+        yield tag("span", f"last job {formats.moment(runs[0].ended)}", class_="right")
     yield tag("h1", formats.title(what.name))
     yield tag("p", what.goal, class_="lead")
     worth = f"{what.business.value.per_hit:,.0f} {what.business.value.currency} a hit"

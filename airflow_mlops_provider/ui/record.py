@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import chain
 from typing import Literal
 
@@ -86,7 +85,6 @@ class ProductRecord:
 
     @property
     def name(self) -> str:
-        """The product's name."""
         return self.product.name
 
     def runs(self) -> list[Manifest]:
@@ -112,10 +110,6 @@ class ProductRecord:
             self._monitored(interval, drift.get(interval), performance.get(interval))
             for interval in sorted({*drift, *performance}, key=lambda interval: interval.start)
         ]
-
-    def latest(self) -> datetime | None:
-        """Return when the last of its jobs ended."""
-        return max((manifest.ended for manifest in chain.from_iterable(self.manifests.values())), default=None)
 
     def _stage(self, name: str) -> StageState:
         last = next((manifest for manifest in self.runs() if manifest.stage == name), None)

@@ -80,7 +80,7 @@ def test_the_same_pipelines_train_and_serve_it(rain: Stack, artifacts: Path, tmp
 
 def ask(stack: Stack, when: str) -> Any:
     """Ask the product's model server for one evening."""
-    url = f"http://127.0.0.1:{stack.config.env['AIRFLOW__MLOPS__SERVING_PORT']}/predict"
+    url = f"http://127.0.0.1:{stack.env['AIRFLOW__MLOPS__SERVING_PORT']}/predict"
     body = json.dumps({"rows": [{"station": "Seattle", "month": 1, "event_time": when}]}).encode()
     with urllib.request.urlopen(urllib.request.Request(url, body), timeout=30) as answer:
         return json.load(answer)

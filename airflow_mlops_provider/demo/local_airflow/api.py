@@ -47,15 +47,12 @@ class AirflowApi:
         return answer.json() if answer.content else None
 
     def get(self, path: str, **params: Any) -> Any:
-        """Read; see :meth:`call` for errors."""
         return self.call("GET", path, params=params)
 
     def post(self, path: str, body: Any = None) -> Any:
-        """Create."""
         return self.call("POST", path, body={} if body is None else body)
 
     def patch(self, path: str, body: Any) -> Any:
-        """Change."""
         return self.call("PATCH", path, body=body)
 
     def rows(self, path: str, key: str, **params: Any) -> list[Row]:

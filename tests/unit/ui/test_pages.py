@@ -20,7 +20,8 @@ from airflow_mlops_provider.runtime.registry import all_jobs, find_job
 from airflow_mlops_provider.runtime.runner import read_manifest
 from airflow_mlops_provider.storage.artifacts import FolderStore
 from airflow_mlops_provider.storage.declarations import declare, declared
-from airflow_mlops_provider.ui import files, index, pages, reading, report_page
+from airflow_mlops_provider.ui import files, index, pages, reading
+from airflow_mlops_provider.ui.evidence import report_page
 from airflow_mlops_provider.ui.reading import records
 from airflow_mlops_provider.ui.record import ProductRecord
 from flight_delay.product import product
@@ -187,7 +188,7 @@ def test_report_has_a_way_back(world: World) -> None:
     """Above a report stand the entry, its product and its manifest; the report itself is in a frame, untouched."""
     report = world.job("drift", 9, kind=Report, month=9, passed=True, page="drift.html")
     found = files.locate(world.store.uri, report.uri, "drift.html")
-    html = report_page.page(files.manifest_of(world.store, found), report.uri, "drift.html")
+    html = report_page(files.manifest_of(world.store, found), report.uri, "drift.html")
     links, frames = Page(html).links, [attrs for tag, attrs in Page(html).tags if tag == "iframe"]
     assert links[:2] == ["./", "product?name=flight_delay"] and "file=manifest.json" in links[2]
     assert [frame["src"] for frame in frames] == [links[-1]] and links[-1].startswith("artifact?")
