@@ -34,19 +34,12 @@ ARG_OWN_DAGS = Arg(
 )
 ARG_PORT = Arg(
     ("--port",),
-    help=f"port of Airflow's API and pages, on 127.0.0.1 (default: {AIRFLOW_PORT})",
+    help="port of Airflow's API and pages, on 127.0.0.1 (default: %(default)s)",
     default=AIRFLOW_PORT,
     type=_port,
 )
 ARG_SERVING_PORT = Arg(("--serving-port",), help="port of the model server (default: the product's)", type=_port)
 ARG_PRODUCT = Arg(("product",), help="the product's name")
-REPRODUCE = (
-    "First it compares the present with the record: delivered files, code and settings of each step, packages, kept "
-    "results. If all is the same, it makes raw tables, features, training set, model and evaluation again: with the "
-    "code of the recorded commit, in a clean environment, in a new artifact root with a feature store and an MLflow "
-    "of its own, and each job at the configured place. It stops at the first thing that differs. The last line is "
-    "`identical` (exit status 0) or `differs: ...` with that thing (1)."
-)
 ARG_ROOT = Arg(("--root",), help="artifact root with the records (default: the configured one)")
 ARG_JSON = Arg(("--json",), help="print JSON instead of a table", action="store_true")
 
@@ -111,11 +104,7 @@ _ALL = (
             metavar="HASH",
             help="instead, any dataset on record (raw, clean, features, training set, ...), by the start of its hash",
         ),
-        Arg(
-            ("--file",),
-            metavar="FILE",
-            help="instead, a delivered file: the file itself, its name, or the start of its SHA-256",
-        ),
+        Arg(("--file",), help="instead, a delivered file: the file itself, its name, or the start of its SHA-256"),
         ARG_ROOT,
         Arg(("--graph",), metavar="FILE", help="draw the version into this SVG file", type=Path),
         ARG_JSON,
@@ -137,9 +126,7 @@ _ALL = (
         ),
         ARG_ROOT,
         Arg(("--landing",), help="landing root with the deliveries (default: the recorded one)"),
-        Arg(
-            ("--repository",), help="path or URL of a repository with the recorded commit (default: the one on record)"
-        ),
+        Arg(("--repository",), help="path or URL of a repository with the recorded commit (default: that on record)"),
         ARG_OWN_DAGS,
         Arg(
             ("--work",),
@@ -148,7 +135,11 @@ _ALL = (
         ),
         Arg(("--keep",), help="keep what was made, and the jobs' log", action="store_true"),
         ARG_JSON,
-        more=REPRODUCE,
+        more="First it compares the present with the record: delivered files, code and settings of each step, "
+        "packages, kept results. If all is the same, it makes raw tables, features, training set, model and evaluation "
+        "again: with the code of the recorded commit, in a clean environment, in a new artifact root with a feature "
+        "store and an MLflow of its own, and each job at the configured place. It stops at the first thing that "
+        "differs. The last line is `identical` (exit status 0) or `differs: ...` with that thing (1).",
         examples=(f"AIRFLOW_HOME={HOME} airflow mlops reproduce flight_delay@2 --at recorded",),
     ),
     _command(
@@ -169,9 +160,7 @@ _ALL = (
         ARG_HOME,
         ARG_DAGS,
         ARG_PORT,
-        Arg(
-            ("--mlflow-port",), help=f"port of MLflow's pages (default: {MLFLOW_PORT})", default=MLFLOW_PORT, type=_port
-        ),
+        Arg(("--mlflow-port",), help="port of MLflow's pages (default: %(default)s)", default=MLFLOW_PORT, type=_port),
         ARG_SERVING_PORT,
         more="It takes any folder of DAG files and products; more products are found in "
         "AIRFLOW__MLOPS__PRODUCTS_FOLDERS. Ports, password and folders are printed at the end.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from argparse import Namespace
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rich.markup import escape
@@ -163,7 +163,10 @@ def uses(records: Records, dataset: str | None, file: str | None) -> tuple[list[
         for product in records.products()
         for number in sorted({entry.version.version for entry in records.entries(product)})
     ]
-    items = [item for graph in graphs for item in graph.items] + list(_datasets(records))
+    items = [item for graph in graphs for item in graph.items]
+    # And every dataset on record, whatever job made it: also those that no version was made of.
+    every = (manifest for product in records.declared() for manifest in records.all(product))
+    items += [item_of(Made(made.result, made)) for made in every if isinstance(made.result, Dataset) and made.outputs]
     known = list({item.id: item for item in items}.values())
     if dataset:
         data = with_hash(known, dataset)
@@ -171,14 +174,6 @@ def uses(records: Records, dataset: str | None, file: str | None) -> tuple[list[
         path = Path(str(file))
         data = read_from(known, str(file), file_hash(path) if path.is_file() else None)
     return data, [made for graph in graphs if (made := use(graph, data))]
-
-
-def _datasets(records: Records) -> Iterator[Item]:
-    """Yield every dataset on record, whatever job made it: also those that no version was made of."""
-    for product in records.declared():
-        for manifest in records.all(product):
-            if isinstance(manifest.result, Dataset) and manifest.outputs:
-                yield item_of(Made(manifest.result, manifest))
 
 
 def show_uses(data: Sequence[Found], versions: Sequence[Use], as_json: bool) -> None:

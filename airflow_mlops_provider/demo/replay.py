@@ -39,10 +39,7 @@ EXPERIMENT = {"trials": 6, "minutes": 3}
 
 
 def run(home: Path, dags: Path, port: int, serving_port: int | None, months: int) -> None:
-    """Replay some months and write ``summary.json`` and ``summary.html`` into the home.
-
-    :raises MLOpsError: if a run fails or the stack does not come up; what was started is stopped.
-    """
+    """Replay some months, as :func:`replayed` does, and show what happened."""
     with replayed(home, dags, port, serving_port, months) as (_, summary):
         pass  # nothing more is needed of the stack
     show(terminal.console(), summary, home)
@@ -52,7 +49,7 @@ def run(home: Path, dags: Path, port: int, serving_port: int | None, months: int
 def replayed(
     home: Path, dags: Path, port: int, serving_port: int | None, months: int
 ) -> Iterator[tuple[Stack, dict[str, Any]]]:
-    """Replay some months, write the record, and give the stack, still running, with the record; then stop it.
+    """Replay some months, write ``summary.json`` and ``.html``, give the stack, still running, and the record; stop it.
 
     :param home: made anew: what an earlier demo left there is removed.
     :param serving_port: the model server's; None for the product's own.

@@ -48,7 +48,9 @@ def start_and_leave(home: Path, dags: Path, port: int, mlflow_port: int, serving
         demo_home.make_anew(home)
     stack.start(lambda line: console.print(f"[dim]{line}[/]"))
     demo_home.prepare_mlflow(home)
-    processes.start("mlflow", mlflow_command(home, mlflow_port), stack.env, stack.log("mlflow"), stack.home)
+    options = ["--backend-store-uri", demo_home.mlflow_uri(home), "--host", "127.0.0.1", "--port", str(mlflow_port)]
+    command = [sys.executable, "-m", "mlflow", "server", *options, "--workers", "1"]
+    processes.start("mlflow", command, stack.env, stack.log("mlflow"), stack.home)
     for product in products:
         if Ledger(FolderStore(home / demo_home.ARTIFACTS), product.name).live():
             serve(product, home, stack.env, serving_port)
@@ -118,12 +120,6 @@ def serve(product: MLProduct, home: Path, env: Mapping[str, str], port: int | No
     paths = {**env, "PYTHONPATH": os.pathsep.join(filter(None, [folder, env.get("PYTHONPATH")]))}
     root, code = str((home / demo_home.ARTIFACTS).resolve()), serving_code(product.scoring)
     ensure_running(product.name, root, product.serving.host, port or product.serving.port, log, paths, code=code)
-
-
-def mlflow_command(home: Path, port: int) -> list[str]:
-    """Return the command that serves MLflow's pages over a home's records."""
-    options = ["--backend-store-uri", demo_home.mlflow_uri(home), "--host", "127.0.0.1", "--port", str(port)]
-    return [sys.executable, "-m", "mlflow", "server", *options, "--workers", "1"]
 
 
 def addresses(stack: Stack, products: Sequence[MLProduct], mlflow_port: int, serving_port: int | None) -> Table:

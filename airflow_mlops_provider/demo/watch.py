@@ -42,9 +42,8 @@ class Watch:
             if still_since is not None and now - still_since >= REST_SECONDS:
                 return
             if now > deadline:
-                raise BackendError(
-                    f"the loop did not come to rest within {timeout:.0f} s; look at {self.stack.api.url}"
-                )
+                url = self.stack.api.url
+                raise BackendError(f"the loop did not come to rest within {timeout:.0f} s; look at {url}")
             time.sleep(LOOK_SECONDS)
 
     def runs(self) -> list[Row]:
@@ -52,10 +51,7 @@ class Watch:
         return self._own(self.stack.api.dag_runs(dag_id_pattern=f"{self.product}_%"))
 
     def tasks(self, ended_since: str | None = None) -> list[Row]:
-        """Return every task instance of the product's pipelines, in the order in which they ended.
-
-        :param ended_since: only those that ended at or after this moment.
-        """
+        """Return the pipelines' task instances, all or those ended since a moment, in the order in which they ended."""
         return self._own(self.stack.api.task_instances(**({"end_date_gte": ended_since} if ended_since else {})))
 
     def _own(self, rows: list[Row]) -> list[Row]:

@@ -19,7 +19,7 @@ from airflow_mlops_provider.serving.app import create_app
 from airflow_mlops_provider.serving.listener import bind_socket, uvicorn_config
 from airflow_mlops_provider.serving.prediction_service import FeatureStore
 from airflow_mlops_provider.serving.process.client import TOKEN_VARIABLE
-from airflow_mlops_provider.serving.process.processes import product_folder
+from airflow_mlops_provider.serving.process.launcher import product_folder
 from airflow_mlops_provider.serving.server import ModelServer
 
 TAKEOVER_SECONDS = 100.0

@@ -90,7 +90,7 @@ def _add_probes(app: FastAPI, server: ModelServer, expected: str) -> None:
     @app.get("/ready")
     async def ready(request: Request) -> JSONResponse:
         """Say whether model and features answer: 200, or 503; with the reason for callers who have the token."""
-        reason = server.not_ready()
+        reason = server.predictions.not_ready()
         details = {"reason": reason} if _allowed(request, expected) else {}
         return JSONResponse({"ready": reason is None, **details}, 503 if reason else 200)
 
@@ -129,7 +129,7 @@ def _index_page(server: ModelServer) -> Html:
     columns = ", ".join(f'"{name}": …' for name in server.schema.known)
     state = (
         ("Live version", f"{live.release.version}, since {live.since:%Y-%m-%d %H:%M:%S} UTC" if live else "none"),
-        ("State", server.not_ready() or "ready"),
+        ("State", server.predictions.not_ready() or "ready"),
         ("Features known up to", f"{watermark:%Y-%m-%d %H:%M:%S} UTC" if watermark else "nothing yet"),
         ("Last failure", f"version {failure.version}: {failure.error}" if failure else "none"),
     )

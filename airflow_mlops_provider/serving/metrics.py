@@ -52,12 +52,10 @@ class Metrics:
         self._live: Release | None = None
 
     def request(self, status: int, seconds: float) -> None:
-        """Count a call, answered with an HTTP status after some seconds."""
         self._requests.labels(self.product, str(status)).inc()
         self._seconds.labels(self.product).observe(seconds)
 
     def predicted(self, predictions: Probabilities) -> None:
-        """Count predicted probabilities."""
         self._rows.inc(len(predictions))
         histogram = self._predictions.labels(self.product)
         for value in predictions.tolist():
@@ -79,5 +77,4 @@ class Metrics:
             self._age.labels(self.product).set(time.time() - watermark.timestamp())
 
     def text(self) -> bytes:
-        """Return everything in Prometheus' text format."""
         return generate_latest(self.registry)

@@ -89,7 +89,6 @@ class ServerState(Frozen):
 
     @property
     def version(self) -> int | None:
-        """The number of the live version."""
         return self.live.version if self.live else None
 
 

@@ -16,9 +16,8 @@ from fastapi.responses import HTMLResponse, Response
 from airflow_mlops_provider.exceptions import MLOpsError, UnknownNameError
 from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
-from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
 from airflow_mlops_provider.storage.records import Records
-from airflow_mlops_provider.ui import evidence, files, index, pages, reading
+from airflow_mlops_provider.ui import evidence, files, pages, reading
 from airflow_mlops_provider.ui.lineage import page as lineage_page
 
 _COMMON = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "private, no-cache"}
@@ -45,13 +44,13 @@ app = FastAPI(
 @app.get("/")
 def overview(user: GetUserDep) -> HTMLResponse:
     """List the products of which the user may read at least one result."""
-    return _page(index.index(reading.records(artifact_store(), reader(user))))
+    return _page(pages.index(reading.records(ArtifactStoreHook().store(), reader(user))))
 
 
 @app.get("/product")
 def product(name: ProductName, user: GetUserDep) -> HTMLResponse:
     """Show a product, as far as the user may read the DAGs that made its results."""
-    store = artifact_store()
+    store = ArtifactStoreHook().store()
     record = reading.record(store, name, reader(user)) if name in reading.names(store) else None
     if record is None:
         raise HTTPException(404, "no such product")
@@ -62,7 +61,7 @@ def product(name: ProductName, user: GetUserDep) -> HTMLResponse:
 def lineage(product: ProductName, version: VersionNumber, user: GetUserDep) -> Response:
     """Show what a model version was made of, as far as the user may read the DAGs that made it."""
     try:
-        graph = Records(artifact_store()).lineage(product, version)
+        graph = Records(ArtifactStoreHook().store()).lineage(product, version)
     except UnknownNameError:
         raise HTTPException(404, "no such model version") from None
     except (MLOpsError, ValueError) as error:
@@ -91,24 +90,16 @@ def artifact(uri: str, file: str, user: GetUserDep) -> Response:
 
 
 def _file(uri: str, file: str, user: BaseUser) -> tuple[Manifest, files.ResultFile, bytes]:
-    store = artifact_store()
-    try:
-        located = files.locate(store.uri, uri, file)
-        manifest = files.manifest_of(store, located)
-        if not reader(user)(manifest.spec.run.dag_id):
-            raise HTTPException(403, "Forbidden")
-        return manifest, located, files.read(store, located)
-    except files.NotShownError as error:
-        raise HTTPException(error.status, str(error)) from None
+    store = ArtifactStoreHook().store()
+    located = files.locate(store.uri, uri, file)
+    manifest = files.manifest_of(store, located)
+    if not reader(user)(manifest.spec.run.dag_id):
+        raise HTTPException(403, "Forbidden")
+    return manifest, located, files.read(store, located)
 
 
 def _page(html: str, policy: str = _STYLED) -> HTMLResponse:
     return HTMLResponse(html, headers={**_COMMON, "Content-Security-Policy": policy})
-
-
-def artifact_store() -> FolderStore | BucketStore:
-    """Return the artifact root that tasks write to, as connection or configuration name it."""
-    return ArtifactStoreHook().store()
 
 
 def reader(user: BaseUser) -> Callable[[str], bool]:

@@ -106,10 +106,7 @@ def guarded(title: str, build: Callable[[], Html | None]) -> Html | None:
 
 
 def report_page(manifest: Manifest, uri: str, file: str) -> Html:
-    """Return the page of a report or manifest: a bar that leads back, and the file itself in a frame of its own.
-
-    :param uri: the result's folder, as the link named it.
-    """
+    """Return the page of a report or manifest: a bar that leads back, and the file itself in a frame of its own."""
     spec, name = manifest.spec, file if file != MANIFEST else "manifest"
     job = " ".join((spec.job.replace("_", " "), interval(spec.interval) if spec.interval else "")).strip()
     way = breadcrumbs(("MLOps", "./"), (spec.product, product_address(spec.product)), (job, ""), (name, ""))

@@ -42,10 +42,7 @@ def page(graph: Lineage) -> Html:
 
 
 def drawing(graph: Lineage, alone: bool = False) -> Html:
-    """Return the graph as an SVG element.
-
-    :param alone: it is to be a file of its own, not part of a page with its style sheet.
-    """
+    """Return the graph as an SVG element; ``alone``, as a file of its own with its style sheet."""
     placed = places(graph, box_height)
     return svg(
         placed.width + 14,

@@ -88,10 +88,7 @@ class Stack:
         progress(f"Airflow is ready at {self.api.url}")
 
     def prepare(self, progress: Callable[[str], None] = lambda _: None) -> None:
-        """Write the settings, and make or bring up to date the database; all that can be done before the start.
-
-        :raises BackendError: if Airflow can't make its database; with its log's last lines.
-        """
+        """Write the settings, and bring the database up to date. :raises BackendError: with its log's last lines."""
         (self.home / "logs").mkdir(parents=True, exist_ok=True)
         settings.write(self.home, self.dags, self.port, self.env)
         stamp, now = self.home / MIGRATED, version("apache-airflow-core")

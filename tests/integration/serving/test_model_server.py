@@ -25,7 +25,7 @@ from airflow_mlops_provider.exceptions import DeploymentError
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.scoring.predictor import Predictor
-from airflow_mlops_provider.serving.process import client, launcher, processes
+from airflow_mlops_provider.serving.process import client, launcher
 from airflow_mlops_provider.serving.releases import Release
 from tests.factories.ports import free_port
 from tests.factories.serving import NAME, WATERMARK, make_product, make_release, make_rows, read_log, request_release
@@ -227,7 +227,7 @@ def test_changed_code_fails_no_request(serving: World) -> None:
         assert not any(calls)
     assert serving.pid() != before
     assert set(seen) == {(200, 1)}
-    assert len(processes.running(str(serving.root), NAME)) == 1
+    assert len(launcher.running(str(serving.root), NAME)) == 1
 
 
 def test_new_code_that_cannot_predict_leaves_the_old_server(serving: World) -> None:
@@ -244,7 +244,7 @@ def test_new_code_that_cannot_predict_leaves_the_old_server(serving: World) -> N
             code.write_text(whole)
         assert serving.pid() == before
         assert serving.predict(make_rows(1)).status_code == 200
-        assert [server.pid for server in processes.running(str(serving.root), NAME)] == [before]
+        assert [server.pid for server in launcher.running(str(serving.root), NAME)] == [before]
 
 
 def test_a_killed_server_is_started_again(world: World) -> None:

@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from airflow_mlops_provider.jobs.evaluation.evaluate import MOST_NAMED, left_out
+from airflow_mlops_provider.jobs.evaluation.evaluate import MOST_NAMED, evaluation_page, left_out
 from airflow_mlops_provider.lifecycle.release.gates import Evaluation, LeftOut
 from airflow_mlops_provider.problems.binary_classification import PROBLEM
-from airflow_mlops_provider.render.reports import evaluation_page
 from flight_delay.product import product
 from tests.factories.ui import around
 
