@@ -17,10 +17,7 @@ ENDED = {"success", "failed", "skipped"}
 
 
 class Watch:
-    """Follows the pipelines of one product.
-
-    :param progress: takes one line for each task that ended.
-    """
+    """Follows the pipelines of one product; ``progress`` takes a line for each task that ended."""
 
     def __init__(self, stack: Stack, product: str, progress: Callable[[str], None]) -> None:
         self.stack = stack

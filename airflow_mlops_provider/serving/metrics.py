@@ -39,16 +39,13 @@ class Metrics:
         self._age = gauge("mlops_serving_feature_age_seconds", "Time since that watermark", label)
         # With their label from the start, so that an alert on them sees a zero and not nothing.
         self._rows = counter("mlops_serving_rows", "Rows predicted", label).labels(product)
-        self._version = gauge(
-            "mlops_serving_model_version", "Number of the live model version; 0 for none", label
-        ).labels(product)
-        self.failures = counter("mlops_serving_load_failures", "Model versions that could not be loaded", label).labels(
-            product
-        )
+        version = gauge("mlops_serving_model_version", "Number of the live model version; 0 for none", label)
+        self._version = version.labels(product)
+        failures = counter("mlops_serving_load_failures", "Model versions that could not be loaded", label)
+        self.failures = failures.labels(product)
         self.ready = gauge("mlops_serving_ready", "1 if model and features answer", label).labels(product)
-        self.dropped = counter("mlops_serving_log_dropped_rows", "Predictions that were not recorded", label).labels(
-            product
-        )
+        dropped = counter("mlops_serving_log_dropped_rows", "Predictions that were not recorded", label)
+        self.dropped = dropped.labels(product)
         self._live: Release | None = None
 
     def request(self, status: int, seconds: float) -> None:

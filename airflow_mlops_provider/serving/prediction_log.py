@@ -22,10 +22,7 @@ MAX_WAITING = 128 * 1024 * 1024
 
 
 class Batch(NamedTuple):
-    """One request's rows, in a frame with their ``event_time``, and what was predicted for each of them.
-
-    :param size: bytes of the request that brought them.
-    """
+    """A request's rows with their ``event_time``, what was predicted for each, and the request's size in bytes."""
 
     rows: pd.DataFrame
     predictions: list[float]
@@ -38,7 +35,6 @@ class Batch(NamedTuple):
 class PredictionLog:
     """Appends predictions in a thread of its own, which the first of them starts.
 
-    :param folder: where the files go.
     :param limit: rows that may wait; beyond it, or with more than ``MAX_WAITING`` bytes of requests, a batch is
         dropped, and ``on_drop`` is called with their number.
     :param part: bytes after which a file is followed by another.

@@ -23,9 +23,7 @@ from airflow_mlops_provider.serving.responses import LiveRelease, ServerState
 class ModelServer:
     """Serves one product and follows its release pointer.
 
-    :param root: URI of the artifact root.
     :param open_features: makes the feature store; called in the background, again after a failure.
-    :param log_folder: where predictions are recorded.
     :param poll: seconds between two looks at the pointer.
     :param retry: seconds until a version that could not be loaded is tried again.
     :param ready_within: seconds within which it must be able to predict what is wanted, or its start fails; None if

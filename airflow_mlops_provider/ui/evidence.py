@@ -94,14 +94,12 @@ def unreadable(lines: Sequence[str]) -> Html | None:
 
 
 def guarded(title: str, build: Callable[[], Html | None]) -> Html | None:
-    """Return a part of a page; where its record holds what this release does not know, a part that says so.
-
-    What the record holds is not repeated: not everybody may read it.
-    """
+    """Return a part of a page; where its record holds what this release does not know, a part that says so."""
     try:
         return build()
     except Exception as error:
         log.exception("%s can't be shown", title)
+        # What the record holds is not repeated: not everybody may read it.
         return unreadable([f"{title} can't be shown: a record holds something unexpected ({type(error).__name__})"])
 
 

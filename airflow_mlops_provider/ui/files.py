@@ -30,7 +30,6 @@ class ResultFile:
 
     :param result: key of the folder in which the result's manifest lies.
     :param key: the file's own key.
-    :param media_type: what it is to the browser.
     """
 
     result: str
@@ -41,9 +40,7 @@ class ResultFile:
 def locate(root: str, uri: str, file: str) -> ResultFile:
     """Return the file of a result that a link names; names are matched against what we write, never repaired.
 
-    :param root: the artifact root's URI.
     :param uri: the result's folder, or the one above it that holds the manifest.
-    :param file: the file's name in it.
     :raises HTTPException: 404 for whatever does not name a result below the root, 415 for other kinds of files.
     """
     begin = f"{root.rstrip('/')}/"

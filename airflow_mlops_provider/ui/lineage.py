@@ -157,14 +157,10 @@ def _links(links: Sequence[Link], placed: Places) -> Iterator[Html]:
     for link in links:
         source, target = placed.boxes.get(link.source), placed.boxes.get(link.target)
         if source and target:
-            bend = _bend((source.x + WIDE, source.middle), (target.x, target.middle))
+            x, y, to_x, to_y = source.x + WIDE, source.middle, target.x, target.middle
+            half = max(30.0, (to_x - x) / 2)
+            bend = f"M{x},{y:.1f} C{x + half:.1f},{y:.1f} {to_x - half:.1f},{to_y:.1f} {to_x},{to_y:.1f}"
             yield tag("path", tag("title", link.role), class_=LINKS.get(link.role, "link"), d=bend)
-
-
-def _bend(begin: tuple[float, float], end: tuple[float, float]) -> str:
-    (x, y), (to_x, to_y) = begin, end
-    half = max(30.0, (to_x - x) / 2)
-    return f"M{x},{y:.1f} C{x + half:.1f},{y:.1f} {to_x - half:.1f},{to_y:.1f} {to_x},{to_y:.1f}"
 
 
 def _legend(graph: Lineage, y: float) -> Iterator[Html]:

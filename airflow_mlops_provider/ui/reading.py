@@ -68,10 +68,7 @@ def records(store: Store, may_read: Callable[[str], bool]) -> list[ProductRecord
 
 
 def record(store: Store, name: str, may_read: Callable[[str], bool]) -> ProductRecord | Unreadable | None:
-    """Return one product, None if there is none of that name or nothing of it may be read. See :func:`records`.
-
-    A file that can't be read is named among its errors, and hides nothing but itself.
-    """
+    """Return one product, None if there is none of that name or nothing of it may be read. See :func:`records`."""
     errors: list[str] = []
     ended = _ended(store, name, errors)
     manifests: dict[str, list[Manifest]] = defaultdict(list)

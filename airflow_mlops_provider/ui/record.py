@@ -10,6 +10,7 @@ from typing import Literal
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.monitoring import feedback, limits
 from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.records.lineage import ingredients
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.gates import Evaluation
@@ -69,10 +70,8 @@ class Unreadable:
 class ProductRecord:
     """One product with all that is known of it.
 
-    :param root: the artifact root's URI.
     :param manifests: by job, each in the order in which they ended.
     :param entries: the ledger of the versions that may be shown.
-    :param requests: open requests to data engineering.
     :param errors: a line for each file that can't be read, with its name.
     """
 
@@ -141,8 +140,9 @@ class ProductRecord:
         return next((made for made in manifests if made.result and made.result.hash == version.hash), None)
 
     def _validation(self, trained: Manifest | None) -> Report | None:
-        inputs = set(_hashes(trained)) if trained else set()
-        of_inputs = [made for made in self.manifests.get("validate", []) if not inputs.isdisjoint(_hashes(made))]
+        inputs = {used.hash for _, used in ingredients(trained)} if trained else set()
+        validated = self.manifests.get("validate", [])
+        of_inputs = [made for made in validated if any(used.hash in inputs for _, used in ingredients(made))]
         return next(reversed(_reports(of_inputs)), None)
 
     def _by_interval(self, job: str) -> dict[Interval, Report]:
@@ -155,11 +155,6 @@ class ProductRecord:
         observation = limits.Observation.of(interval, drift, performance)
         crossed = limits.crossed(observation, self.product.monitoring, self.product.metric)
         return Monitored(interval, drift, performance, crossed)
-
-
-def _hashes(manifest: Manifest) -> Iterable[str]:
-    for reference in manifest.spec.inputs.values():
-        yield from (item.hash for item in (reference if isinstance(reference, tuple) else (reference,)))
 
 
 def _reports(manifests: Iterable[Manifest]) -> list[Report]:

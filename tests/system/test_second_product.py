@@ -48,7 +48,7 @@ def rain(stack_factory: Callable[..., Stack], free_port: Callable[[], int], tmp_
         assert time.monotonic() < deadline, stack.api.get("importErrors")
         time.sleep(0.5)
     for dag_id in PIPELINES:
-        stack.api.patch(f"dags/{dag_id}", {"is_paused": False})
+        stack.api.call("PATCH", f"dags/{dag_id}", body={"is_paused": False})
     return stack
 
 

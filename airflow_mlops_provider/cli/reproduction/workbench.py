@@ -50,7 +50,9 @@ class Workbench:
         """
         own = manifest.code.commit
         for commit in dict.fromkeys(filter(None, (*commits, own))):
-            tree = self._tree(commit, manifest)
+            if commit not in self._trees:
+                self._trees[commit] = self._clone(commit, manifest)
+            tree = self._trees[commit]
             code = code_in(tree, manifest) if tree else None
             if code:
                 return code
@@ -62,11 +64,6 @@ class Workbench:
             f"the code that {manifest.spec.job} ran is not to be found: {where}, and the code here is another. Name a "
             "repository that holds it with --repository; what ran uncommitted and was changed since is lost"
         )
-
-    def _tree(self, commit: str, manifest: Manifest) -> Path | None:
-        if commit not in self._trees:
-            self._trees[commit] = self._clone(commit, manifest)
-        return self._trees[commit]
 
     def _clone(self, commit: str, manifest: Manifest) -> Path | None:
         recorded = (manifest.code.repository, repository_here(manifest.spec.product))

@@ -16,11 +16,7 @@ Row = dict[str, Any]
 
 
 class AirflowApi:
-    """Authenticated calls to ``/api/v2``.
-
-    :param url: the API server, ``http://127.0.0.1:8080``.
-    :param home: the stack's home, which holds the password.
-    """
+    """Authenticated calls to ``/api/v2`` of an API server, ``http://127.0.0.1:8080``; its home holds the password."""
 
     def __init__(self, url: str, home: Path) -> None:
         self.url = url
@@ -48,9 +44,6 @@ class AirflowApi:
 
     def post(self, path: str, body: Any = None) -> Any:
         return self.call("POST", path, body={} if body is None else body)
-
-    def patch(self, path: str, body: Any) -> Any:
-        return self.call("PATCH", path, body=body)
 
     def rows(self, path: str, key: str, **params: Any) -> list[Row]:
         """Return a whole listing, page by page; an answer has its rows under ``key``."""

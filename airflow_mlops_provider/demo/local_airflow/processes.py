@@ -93,14 +93,6 @@ def stop(first: Sequence[Started], mark: str, grace: float) -> list[int]:
     return [process.pid for process in marked(mark)]
 
 
-def wait_or_kill(process: psutil.Process, seconds: float) -> None:
-    """Wait until a process that got SIGTERM has ended; kill it if it takes longer than ``seconds``."""
-    _wait([process], seconds)
-    if _lives(process):
-        _send([process], signal.SIGKILL)
-        _wait([process], 5)
-
-
 def last_lines(log: Path, lines: int = 25) -> str:
     """Return the last lines of a log, or a note that there is none."""
     if not log.exists():

@@ -97,10 +97,8 @@ def password(home: Path) -> str:
 
 
 def environment(home: Path, extra: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of the stack's processes: ours, without settings of another Airflow.
-
-    Connections and variables (``AIRFLOW_CONN_…``, ``AIRFLOW_VAR_…``) stay: they are the user's.
-    """
+    """Return the environment of the stack's processes: ours, without another Airflow's settings."""
+    # Connections and variables (AIRFLOW_CONN_…, AIRFLOW_VAR_…) stay: they are the user's.
     env = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW__", "AIRFLOW_CONFIG"))}
     env |= {
         "AIRFLOW_HOME": str(home),

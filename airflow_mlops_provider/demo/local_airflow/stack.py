@@ -60,11 +60,10 @@ class Stack:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def start(self, progress: Callable[[str], None] = lambda _: None, timeout: float = 120) -> None:
+    def start(self, progress: Callable[[str], None] = lambda _: None) -> None:
         """Start every component and wait until all are healthy; on any failure stop what was started.
 
         :param progress: takes one short line for each step.
-        :param timeout: seconds until all must be healthy.
         :raises ConfigurationError: if the port is taken, or this home's stack already runs.
         :raises BackendError: if a component does not come up; the message ends with its log's last lines.
         """
@@ -80,7 +79,7 @@ class Stack:
             for name in COMMANDS:
                 self._launch(name)
             progress(f"starting {', '.join(COMMANDS)}")
-            self.wait_until_ready(timeout)
+            self.wait_until_ready()
             self.api.warm_up()
         except BaseException:
             self.stop()
@@ -113,18 +112,6 @@ class Stack:
         """Let the stack outlive this process; ``stop_running`` ends it."""
         atexit.unregister(self.stop)
         self._started.clear()
-
-    def restart(self, component: str, timeout: float = 60) -> None:
-        """Stop one component if it runs, start it, and wait until it is healthy."""
-        process = self._started[component].process()
-        if process:
-            process.terminate()
-            processes.wait_or_kill(process, seconds=10)
-        self._launch(component)
-        self.wait_until_ready(timeout)
-
-    def pids(self) -> dict[str, int]:
-        return {name: started.pid for name, started in self._started.items() if started.process()}
 
     def log(self, component: str) -> Path:
         """Return the file into which a component writes."""

@@ -32,10 +32,7 @@ _CHILDREN: list[subprocess.Popen[bytes]] = []
 
 
 class ServerProcess(NamedTuple):
-    """A running server.
-
-    :param code: fingerprint of the product's code that it runs.
-    """
+    """A running server; ``code`` is the fingerprint of the product's code that it runs."""
 
     pid: int
     url: str

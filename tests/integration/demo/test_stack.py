@@ -20,6 +20,7 @@ from airflow_mlops_provider.demo.local_airflow.processes import Started
 from airflow_mlops_provider.demo.local_airflow.stack import Stack, recorded, stop_running
 from airflow_mlops_provider.exceptions import BackendError, ConfigurationError
 from tests.factories.ports import free_port
+from tests.factories.stack import pids, restart
 
 DAGS = """
 import subprocess
@@ -100,17 +101,17 @@ def test_a_second_start_from_the_same_home_is_refused(live: Stack) -> None:
     """Two schedulers on one SQLite would corrupt each other's work; the message names what runs."""
     with pytest.raises(ConfigurationError, match="scheduler"):
         Stack(home=live.home, dags=live.dags, port=free_port()).start()
-    assert len(live.pids()) == 4
+    assert len(pids(live)) == 4
 
 
 @pytest.mark.system
 def test_a_killed_scheduler_is_noticed_and_restarted(live: Stack) -> None:
     """After SIGKILL the stack says which component is gone; restarted, it runs tasks again."""
-    psutil.Process(live.pids()["scheduler"]).kill()
-    _until(lambda: "scheduler" not in live.pids())
+    psutil.Process(pids(live)["scheduler"]).kill()
+    _until(lambda: "scheduler" not in pids(live))
     with pytest.raises(BackendError, match="scheduler ended"):
         live.wait_until_ready(5)
-    live.restart("scheduler")
+    restart(live, "scheduler")
     before = len(live.api.dag_runs("second"))
     live.api.trigger("first")
     _until(lambda: _succeeded(live, "second", before + 1))
