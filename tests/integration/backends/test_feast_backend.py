@@ -146,7 +146,8 @@ def store(tmp_path: Path) -> FeatureStoreBackend:
 def test_making_one_costs_nothing(tmp_path: Path) -> None:
     """The constructor touches no file and loads no Feast, so it may run while a DAG file is parsed."""
     code = (
-        "import sys; from pathlib import Path; from airflow_mlops_provider.backends.feature_store.feast.store import *;"
+        "import sys; from pathlib import Path; from airflow_mlops_provider.lifecycle.product import MLProduct;"
+        "from airflow_mlops_provider.backends.feature_store.feast.store import FeatureStoreBackend;"
         "FeatureStoreBackend(MLProduct.model_validate_json(sys.argv[1]).shape, Path(sys.argv[2]));"
         "assert 'feast' not in sys.modules"
     )

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from airflow_mlops_provider import problems
 from airflow_mlops_provider.exceptions import SourceDataError
 from airflow_mlops_provider.jobs.experimentation.holdout import split
 from airflow_mlops_provider.lifecycle.product import MLProduct
@@ -297,7 +298,8 @@ def test_what_says_nothing_of_the_settings_fails_the_job(make: Any, line: str, e
     shop.write("trainer.py", TRAINER.replace("    checkpoints.save", f"    {line}\n    checkpoints.save"))
     declared = (shop.package / "product.py").read_text()
     shop.write("product.py", declared.replace('requires=("lightgbm",', 'requires=("no-such-library", "lightgbm",'))
-    del sys.modules[f"{shop.name}.product"]
+    for module in ("product", "trainer"):
+        sys.modules.pop(f"{shop.name}.{module}", None)
     failure = runner.run(shop.spec("retune", inputs={"training_set": shop.training_set()})).failure
     assert failure is not None
     assert (failure.error, failure.retryable) == (error, retryable), failure.message
@@ -309,22 +311,21 @@ def test_rows_that_cannot_judge_keep_the_settings(make: Any) -> None:
     rows = shop.rows()
     rows.loc[600:899, "much"] = 1
     report = shop.done("retune", training_set=shop.training_set("one label", rows))
-    assert (
-        report.facts["summary"] == "settings kept: the holdout would be 225 rows of one label only; take more intervals"
-    )
+    why = "the holdout would be 225 rows with labels of one class only; take more intervals"
+    assert report.facts["summary"] == f"settings kept: {why}"
     assert (report.passed, report.facts["tries"]) == (False, 0)
 
 
 def test_the_holdout_is_later_and_was_not_known(moved: Ended) -> None:
     """No earlier row reaches into the later part: neither its time nor the moment at which its label became known."""
     product, rows = moved.shop.product, moved.shop.rows()
-    columns = {"label": product.label.column, "known_at": product.label.known_at}
-    earlier, later = split(rows.sample(frac=1, random_state=1), 0.25, **columns)
+    judged = problems.find(product.problem), product.label
+    earlier, later = split(rows.sample(frac=1, random_state=1), 0.25, *judged)
     assert earlier["event_time"].max() < later["event_time"].min()
     assert earlier["known_at"].max() < later["event_time"].min()
     assert (len(earlier), len(later)) == (HOURS * 0.75 - 2, HOURS * 0.25)
     with pytest.raises(SourceDataError, match="take more intervals"):
-        split(rows[:3], 0.5, **columns)
+        split(rows[:3], 0.5, *judged)
 
 
 def test_the_pipeline_registers_what_retuning_hands_on() -> None:

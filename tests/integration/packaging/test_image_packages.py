@@ -16,10 +16,11 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from airflow_mlops_provider.lifecycle.records.spec import JobSpec, Services
+from airflow_mlops_provider.lifecycle.records.spec import Services
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.runtime.registry import find_job
 from airflow_mlops_provider.storage.artifacts import content_hash, open_store
+from tests.factories.declared import specify
 from tests.factories.rain import NAME, PRODUCTS, product, year
 
 CHECKOUT = Path(__file__).parents[3]
@@ -152,10 +153,10 @@ def training_set(root: Path) -> Dataset:
 def run(absent: str, folder: Path, job: str, **inputs: object) -> dict[str, object]:
     """Run one job in a process that has only the trainer's packages, and return its result."""
     services = Services(landing=str(folder), mlflow=f"sqlite:///{folder}/mlflow.db")
-    given = {"job": job, "product": NAME, "root": str(folder / "artifacts"), "inputs": inputs, "services": services}
+    spec = specify(job, product(), root=str(folder / "artifacts"), inputs=inputs, services=services)
     done = subprocess.run(
         [sys.executable, "-c", CHILD, absent],
-        input=JobSpec.model_validate(given).model_dump_json(),
+        input=spec.model_dump_json(),
         env=os.environ | {"PYTHONPATH": f"{CHECKOUT}{os.pathsep}{PRODUCTS}"},
         cwd=folder, capture_output=True, text=True, check=False,
     )  # fmt: skip

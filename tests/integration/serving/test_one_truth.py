@@ -98,7 +98,7 @@ def test_a_server_whose_launcher_died_is_found(world: DeployWorld) -> None:
     root = str(world.root)
     launcher.stop(NAME, root)
     path = os.pathsep.join((str(REPOSITORY), str(world.code)))
-    command = launcher.command(NAME, root, "127.0.0.1", world.port, serving_code(world.product))
+    command = launcher.command(NAME, root, "127.0.0.1", world.port, serving_code(world.product.scoring))
     begun = launcher.spawn(command, world.root.parent / "by-hand.log", {**os.environ, "PYTHONPATH": path})
     version = world.ready(1)
     assert world.deploy(version).state == "success"
@@ -153,14 +153,17 @@ def test_whatever_is_raised_takes_the_pointer_back(
     """Any exception between the wish and the server's answer leaves the pointer at what was live before."""
     from airflow_mlops_provider.jobs.deployment import rollout
     from airflow_mlops_provider.runtime.context import JobContext
+    from airflow_mlops_provider.runtime.inputs import Inputs
+    from airflow_mlops_provider.runtime.registry import find_job
 
     def fail(*_: Any, **__: Any) -> None:
         raise error
 
     version, before = world.ready(2), world.ledger.live()
     monkeypatch.setattr(client, "wait_for_version", fail)
+    spec = world.spec("deploy", version=version)
     with pytest.raises(type(error)):
-        rollout.roll(JobContext(world.spec("deploy", version=version), world.root), version, before)
+        rollout.roll(JobContext(spec, world.root, find_job(spec.job).read(spec), Inputs(world.store)), version, before)
     pointer = releases.read_desired(world.store, NAME)
     assert before is not None and pointer is not None and pointer.model == before.model_copy(update={"facts": {}})
 
@@ -246,7 +249,7 @@ def test_a_forged_ledger_stops_everything(world: DeployWorld, what: str) -> None
     """Whatever was done to its files: nothing is deployed, the reconciliation fails and names the file."""
     before, version = world.truth(), world.ready(2)
     folder = world.root / NAME / "ledger"
-    kept = {file: file.read_bytes() for file in folder.iterdir()}
+    kept = {file: file.read_bytes() for file in folder.glob("*.json")}
     last, end = max(kept), len(kept)
     try:
         named = forge(world, what, last, end)
@@ -269,7 +272,7 @@ def forge(world: DeployWorld, what: str, last: Path, end: int) -> str:
         last.write_text(json.dumps({**json.loads(last.read_text()), "reason": "of course"}, indent=1))
         return last.name
     if what == "removed":
-        sorted(last.parent.iterdir())[1].unlink()
+        sorted(last.parent.glob("*.json"))[1].unlink()
         return "00000001.json"
     if what == "tail removed":
         last.unlink()

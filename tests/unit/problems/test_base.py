@@ -17,11 +17,12 @@ from airflow_mlops_provider import extensions, problems
 from airflow_mlops_provider.exceptions import ConfigurationError, DataValidationError, UnknownNameError
 from airflow_mlops_provider.lifecycle.metrics import Metric, metric_of
 from airflow_mlops_provider.lifecycle.monitoring.limits import crossed_by_metric
-from airflow_mlops_provider.lifecycle.product import Gates, MLProduct
+from airflow_mlops_provider.lifecycle.product import Gates
 from airflow_mlops_provider.lifecycle.release.gates import Evaluation, judge, short_of_baseline
 from airflow_mlops_provider.problems import statistics
 from airflow_mlops_provider.problems.base import Problem
 from flight_delay.product import product
+from tests.factories.declared import changed
 
 if TYPE_CHECKING:
     from airflow_mlops_provider.problems.base import Floats
@@ -139,15 +140,15 @@ def test_monitoring_follows_its_direction() -> None:
 
 def test_a_product_may_declare_it() -> None:
     """An import path is enough: metric and limits are held to what that problem says."""
-    declared = {**product.model_dump(), "problem": HERE, "metric": ERROR, "monitoring": {"min_metric": 40}}
-    declared |= {"search": None, "gates": {"min_metric": 25, "min_gain": -2}}
-    assert problems.find(MLProduct.model_validate(declared).problem) is PROBLEM
+    declared = {"problem": HERE, "evaluation.metric": ERROR, "monitoring.min_metric": 40, "search": None}
+    declared |= {"evaluation.gates": Gates(min_metric=25, min_gain=-2)}
+    assert problems.find(changed(product, declared).problem) is PROBLEM
     for changes, said in (
-        ({"metric": "roc_auc"}, f"unknown metric 'roc_auc'; known: {ERROR}"),
-        ({"gates": {"min_metric": -1}}, rf"gates\.min_metric=-1 can't be: {ERROR} lies from 0 to 1e\+06"),
+        ({"evaluation.metric": "roc_auc"}, f"unknown metric 'roc_auc'; known: {ERROR}"),
+        ({"evaluation.gates.min_metric": -1}, rf"gates\.min_metric=-1 can't be: {ERROR} lies from 0 to 1e\+06"),
     ):
         with pytest.raises(ValueError, match=said):
-            MLProduct.model_validate({**declared, **changes})
+            changed(product, {**declared, **changes})
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ ENDS = {
     "tainted node": Case("NodeLostError", pod("Failed", "running", **target("DeletionByTaintManager")), "another node"),
     "orphaned": Case("NodeLostError", pod("Failed", "running", **target("DeletionByPodGC"))),
     "node lost": Case("NodeLostError", pod("Failed", "running", reason="NodeLost"), "NodeLost"),
-    "node forgot": Case("NodeLostError", pod("Failed", ended(137, "ContainerStatusUnknown")), "cannot tell"),
+    "node forgot": Case("NodeLostError", pod("Failed", ended(137, "ContainerStatusUnknown")), "does not know how"),
     "node silent": Case("NodeLostError", pod("Running", "running", deleting=True), "does not answer"),
     "deadline": Case("JobTimeoutError", pod("Failed", ended(143, ""), reason="DeadlineExceeded"), "active_deadline"),
     "node full": Case("PodStartError", pod("Failed", reason="OutOfmemory"), "refused by its node (OutOfmemory)"),
