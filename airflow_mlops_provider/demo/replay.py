@@ -21,7 +21,6 @@ from rich.console import Console
 from airflow_mlops_provider.demo import home as demo_home
 from airflow_mlops_provider.demo.local_airflow.stack import Stack
 from airflow_mlops_provider.demo.page import write_page
-from airflow_mlops_provider.demo.report import show
 from airflow_mlops_provider.demo.summary import summarise
 from airflow_mlops_provider.demo.watch import Watch
 from airflow_mlops_provider.discovery import intervals
@@ -36,13 +35,6 @@ MONTH_SECONDS = 900
 SUMMARY = "summary.json"
 #: What is filled into the form of the experiment: enough to find something, and over in a minute or two.
 EXPERIMENT = {"trials": 6, "minutes": 3}
-
-
-def run(home: Path, dags: Path, port: int, serving_port: int | None, months: int) -> None:
-    """Replay some months, as :func:`replayed` does, and show what happened."""
-    with replayed(home, dags, port, serving_port, months) as (_, summary):
-        pass  # nothing more is needed of the stack
-    show(terminal.console(), summary, home)
 
 
 @contextmanager

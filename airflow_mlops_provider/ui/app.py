@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Annotated
 
 from airflow.api_fastapi.app import get_auth_manager
@@ -104,14 +105,12 @@ def _page(html: str, policy: str = _STYLED) -> HTMLResponse:
 
 def reader(user: BaseUser) -> Callable[[str], bool]:
     """Return a check whether a user may read the XComs of a DAG; each DAG is looked up once."""
-    known: dict[str, bool] = {}
 
+    @cache
     def may_read(dag_id: str) -> bool:
-        if dag_id not in known:
-            details = DagDetails(id=dag_id or None, team_name=DagModel.get_team_name(dag_id) if dag_id else None)
-            known[dag_id] = get_auth_manager().is_authorized_dag(
-                method="GET", access_entity=DagAccessEntity.XCOM, details=details, user=user
-            )
-        return known[dag_id]
+        details = DagDetails(id=dag_id or None, team_name=DagModel.get_team_name(dag_id) if dag_id else None)
+        return get_auth_manager().is_authorized_dag(
+            method="GET", access_entity=DagAccessEntity.XCOM, details=details, user=user
+        )
 
     return may_read
