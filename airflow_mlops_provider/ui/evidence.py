@@ -112,13 +112,13 @@ def report_page(manifest: Manifest, uri: str, file: str) -> Html:
     run = f"{spec.run.dag_id} {spec.run.run_id}".strip() or "outside Airflow"
     return document(
         f"{spec.product}: {name}",
-        tag("nav", way, tag("span", _other(manifest, uri, file), link(address, "file alone")), tag("small", run)),
+        tag("nav", way, tag("span", _counterpart(manifest, uri, file), link(address, "file alone")), tag("small", run)),
         tag("iframe", src=address, title=name),
         kind="framed",
     )
 
 
-def _other(manifest: Manifest, uri: str, file: str) -> Html | None:
+def _counterpart(manifest: Manifest, uri: str, file: str) -> Html | None:
     """Return the link from a report to its manifest, or from a manifest to its report."""
     if file != MANIFEST:
         return manifest_link(uri)
