@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from airflow_mlops_provider.backends import probes
 from airflow_mlops_provider.hooks.base import ServiceHook
+from airflow_mlops_provider.serving.process.client import TOKEN_VARIABLE
 
 
 class ModelServerHook(ServiceHook):
@@ -15,7 +16,7 @@ class ModelServerHook(ServiceHook):
     default_conn_name = "mlops_model_server"
     conn_type = "mlops_model_server"
     hook_name = "MLOps model server"
-    password_variable = "MLOPS_SERVING_TOKEN"  # noqa: S105 - the variable's name
+    password_variable = TOKEN_VARIABLE
 
     def probe(self) -> str:
         """Read the server's health."""

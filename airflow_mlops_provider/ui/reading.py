@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from pathlib import PurePosixPath
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -21,9 +20,10 @@ from airflow_mlops_provider.lifecycle.release.gates import Estimate, Evaluation
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry
 from airflow_mlops_provider.storage.artifacts import ArtifactStore
 from airflow_mlops_provider.storage.change_requests import ChangeRequests
-from airflow_mlops_provider.storage.layout import DECLARATIONS, NAME, declaration_key, product_key, record_kind
+from airflow_mlops_provider.storage.layout import NAME, declaration_key, product_key, record_kind
 from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.storage.record_files import read_kept, read_record
+from airflow_mlops_provider.storage.records import Records
 from airflow_mlops_provider.ui.record import ProductRecord, Unreadable
 
 _Item = TypeVar("_Item")
@@ -55,8 +55,7 @@ _FACTS: dict[str, type[BaseModel]] = {"drift": _Drift, "performance": _Performan
 
 def names(store: ArtifactStore) -> list[str]:
     """Return the products that have run a job; whether anything of them may be read is another question."""
-    stems = (PurePosixPath(key).stem for key in store.list(DECLARATIONS))
-    return [name for name in stems if re.fullmatch(NAME, name)]
+    return [name for name in Records(store).declared() if re.fullmatch(NAME, name)]
 
 
 def records(store: ArtifactStore, may_read: Callable[[str], bool]) -> list[ProductRecord | Unreadable]:
@@ -68,10 +67,7 @@ def records(store: ArtifactStore, may_read: Callable[[str], bool]) -> list[Produ
 
 
 def record(store: ArtifactStore, name: str, may_read: Callable[[str], bool]) -> ProductRecord | Unreadable | None:
-    """Return one product, None if there is none of that name or nothing of it may be read. See :func:`records`.
-
-    A file that can't be read is named among its errors, and hides nothing but itself.
-    """
+    """Return one product, None if there is none of that name or nothing of it may be read. See :func:`records`."""
     errors: list[str] = []
     ended = _ended(store, name, errors)
     manifests: dict[str, list[Manifest]] = defaultdict(list)

@@ -24,7 +24,6 @@ from airflow_mlops_provider.runtime.code import load_product
 from airflow_mlops_provider.serving import releases
 from airflow_mlops_provider.serving.process import launcher
 from airflow_mlops_provider.serving.process.client import server_state, url_of
-from airflow_mlops_provider.serving.process.paths import feature_folder
 from airflow_mlops_provider.storage.artifacts import content_hash, open_store
 from airflow_mlops_provider.storage.ledger import Ledger
 from tests.factories.declared import specify
@@ -53,7 +52,7 @@ class DeployWorld:
         times = [datetime(2020, 1, 1, hour % 24, tzinfo=UTC) for hour in range(40)]
         rows = rows.assign(event_time=times, mean_price=np.random.default_rng(5).normal(size=40))
         features, table = (
-            FeatureStoreBackend(self.product.shape, feature_folder(str(self.root), NAME)),
+            FeatureStoreBackend(self.product.shape, self.root / NAME / "feast"),
             self.code / "rows",
         )
         rows.to_parquet(table)

@@ -34,6 +34,7 @@ from airflow_mlops_provider.storage.ledger import Ledger
 from flight_delay.product import product
 from flight_delay.replay import deliver
 from tests.factories.ports import free_port
+from tests.factories.stack import pids, restart
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
 DAGS = Path(__file__).parents[2] / "dags"
@@ -117,7 +118,7 @@ def lose_scheduler(one: Survived) -> None:
     victim = find(one, "validation.validate_raw")
     kill(victim.scheduler)
     assert victim.job.is_running()
-    one.stack.restart("scheduler", timeout=120)
+    restart(one.stack, "scheduler", timeout=120)
 
 
 def lose_task(one: Survived) -> None:
@@ -144,7 +145,7 @@ def lose_scheduler_and_workers(one: Survived) -> None:
     workers = victim.scheduler.children()
     kill(victim.scheduler, *workers, victim.runner)
     gone_by_itself(victim.job)
-    one.stack.restart("scheduler", timeout=120)
+    restart(one.stack, "scheduler", timeout=120)
 
 
 def find(one: Survived, task_id: str) -> Victim:
@@ -158,7 +159,7 @@ def find(one: Survived, task_id: str) -> Victim:
 
     found = until(job, 240)
     victim = Victim(found, *found.parents()[:3])
-    assert victim.scheduler.pid == one.stack.pids()["scheduler"]
+    assert victim.scheduler.pid == pids(one.stack)["scheduler"]
     return victim
 
 

@@ -15,6 +15,7 @@ from airflow_mlops_provider.demo.local_airflow.stack import Stack
 from tests.factories.kube.node import Life
 from tests.factories.kube.steps import work
 from tests.factories.kube.world import KubeWorld
+from tests.factories.stack import pids, restart
 from tests.factories.tiny import TinyWorld
 
 pytestmark = pytest.mark.system
@@ -106,8 +107,8 @@ def run(stack_factory: Callable[..., Stack], tmp_path_factory: pytest.TempPathFa
     path = f"dags/pods/dagRuns/{one.run_id}/taskInstances/stopped"
     stack.api.call("PATCH", path, body={"new_state": "failed"})
     one.until(lambda: not [name for name in kube.names() if "stopped" in name])
-    psutil.Process(stack.pids()["triggerer"]).kill()
-    stack.restart("triggerer")
+    psutil.Process(pids(stack)["triggerer"]).kill()
+    restart(stack, "triggerer")
     one.until(lambda: stack.api.dag_runs("pods")[0]["state"] == "failed")
     yield one
     kube.close()

@@ -16,7 +16,9 @@ from airflow_mlops_provider.lifecycle.sections import Scoring
 from airflow_mlops_provider.lifecycle.source import Column
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.problems import statistics
-from airflow_mlops_provider.render.reports import evaluation_page
+from airflow_mlops_provider.render.charts import estimates
+from airflow_mlops_provider.render.markup import Html
+from airflow_mlops_provider.render.parts import card, muted, report, table
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import TABLES, job
@@ -113,3 +115,16 @@ def sliced(
             rows = sum(values.values())
             left_out.append(LeftOut(column=column, why=why, count=len(values), rows=rows, largest=largest))
     return slices, left_out
+
+
+def evaluation_page(product: str, evaluation: Evaluation) -> Html:
+    """Return the page of one evaluation."""
+    gain = muted(f"Gain over champion v{evaluation.champion_version}: {evaluation.gain}") if evaluation.gain else None
+    parts = [(name, int(part["rows"]), part["value"]) for name, part in evaluation.slices.items()]
+    slices = table(("slice", "#rows", f"#{evaluation.metric}"), parts)
+    return report(
+        f"{product}: evaluation",
+        f"{evaluation.metric} on {evaluation.rows:,} examples of {evaluation.window}, with 95 % bootstrap intervals",
+        card("Compared", estimates(evaluation.contenders), gain),
+        card("Slices", slices, *(muted(f"Not judged: {skipped}") for skipped in evaluation.left_out)),
+    )

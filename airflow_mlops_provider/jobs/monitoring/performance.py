@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from airflow_mlops_provider import problems
 from airflow_mlops_provider.exceptions import IntegrityError
@@ -16,7 +16,9 @@ from airflow_mlops_provider.lifecycle.sections import Shape, Value
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.problems import statistics
 from airflow_mlops_provider.problems.base import PREDICTION, Problem
-from airflow_mlops_provider.render.reports import performance_page
+from airflow_mlops_provider.render.charts import estimates
+from airflow_mlops_provider.render.markup import Html
+from airflow_mlops_provider.render.parts import card, muted, report, table
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import TABLES, job
@@ -85,3 +87,13 @@ def measured(problem: Problem, metric: str, label: pd.Series, score: pd.Series, 
         return None
     scores = {"live": score.loc[known.index].to_numpy()}
     return statistics.bootstrap(problem, metric, known.to_numpy(), scores, seed)["live"]
+
+
+def performance_page(product: str, metric: str, window: str, figures: dict[str, Any]) -> Html:
+    """Return the page of the live model's performance in one data interval."""
+    estimate, value = figures["metric"], figures["value"]
+    counts = f"{figures['arrived']:,} labels that arrived in {window}; {figures['pending']:,} still to come"
+    chart = estimates({"live": Estimate(**estimate)}) if estimate else muted("Too few labels have arrived.")
+    head = ("#right alarms", "#false alarms", f"#realised value, {value['currency']}")
+    worth = table(head, [(value["hits"], value["false_alarms"], f"{value['amount']:,.0f}")])
+    return report(f"{product}: performance", f"{metric} on {counts}", card("Performance", chart), card("Value", worth))

@@ -16,7 +16,7 @@ from airflow_mlops_provider.jobs.deployment.rollout import serving_code
 from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.serving import releases
-from airflow_mlops_provider.serving.process import client, launcher, processes
+from airflow_mlops_provider.serving.process import client, launcher
 from airflow_mlops_provider.serving.responses import ServerState
 from tests.factories.deploy import REPOSITORY, DeployWorld
 from tests.factories.serving import NAME
@@ -98,8 +98,8 @@ def test_a_server_whose_launcher_died_is_found(world: DeployWorld) -> None:
     root = str(world.root)
     launcher.stop(NAME, root)
     path = os.pathsep.join((str(REPOSITORY), str(world.code)))
-    command = processes.command(NAME, root, "127.0.0.1", world.port, serving_code(world.product.scoring))
-    begun = processes.spawn(command, world.root.parent / "by-hand.log", {**os.environ, "PYTHONPATH": path})
+    command = launcher.command(NAME, root, "127.0.0.1", world.port, serving_code(world.product.scoring))
+    begun = launcher.spawn(command, world.root.parent / "by-hand.log", {**os.environ, "PYTHONPATH": path})
     version = world.ready(1)
     assert world.deploy(version).state == "success"
     assert world.truth() == version.version

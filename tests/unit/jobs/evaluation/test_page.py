@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from airflow_mlops_provider.jobs.evaluation.evaluate import MOST_NAMED, Settings, sliced
+from airflow_mlops_provider.jobs.evaluation.evaluate import MOST_NAMED, Settings, evaluation_page, sliced
 from airflow_mlops_provider.lifecycle.release.gates import Evaluation, LeftOut
-from airflow_mlops_provider.render.reports import evaluation_page
 from flight_delay.product import product
 from tests.factories.ui import around
 
