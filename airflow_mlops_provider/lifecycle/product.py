@@ -7,7 +7,6 @@ from pydantic import model_validator
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.metrics import Metric, check_limits, metric_of
 from airflow_mlops_provider.lifecycle.search.declaration import Search
-from airflow_mlops_provider.lifecycle.search.retuning import Retuning as Retuning  # noqa: PLC0414  # declared with a product
 from airflow_mlops_provider.lifecycle.sections import (
     Business,
     Data,
@@ -20,6 +19,7 @@ from airflow_mlops_provider.lifecycle.sections import (
     Monitoring,
     Owners,
     Retraining,
+    Retuning,
     Schedule,
     Scoring,
     Serving,
