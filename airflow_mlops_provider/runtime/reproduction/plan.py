@@ -10,6 +10,7 @@ from pathlib import Path
 
 from airflow_mlops_provider.backends import environment
 from airflow_mlops_provider.exceptions import IntegrityError, MissingRecordError
+from airflow_mlops_provider.lifecycle.interval import is_in
 from airflow_mlops_provider.lifecycle.records import reproduction
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.reproduction import RESULTS, Finding
@@ -99,11 +100,11 @@ def _recorded(records: Records, reference: Reference) -> Manifest | None:
 
 def needed(manifest: Manifest) -> list[AnyReference]:
     """Return the inputs that a job opened: all but the features that its join never saw."""
-    unseen = set(manifest.result.facts.get("not_loaded", ())) if manifest.result else set()
+    unseen = manifest.result.facts.get("not_loaded", ()) if manifest.result else ()
     given = [
         one for value in manifest.spec.inputs.values() for one in (value if isinstance(value, tuple) else (value,))
     ]
-    return [one for one in given if not (isinstance(one, Dataset) and str(one.interval) in unseen)]
+    return [one for one in given if not (isinstance(one, Dataset) and one.interval and is_in(one.interval, unseen))]
 
 
 def loads(manifest: Manifest) -> list[Dataset]:
