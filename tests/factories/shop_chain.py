@@ -28,7 +28,7 @@ STEPS = {"clean": 2, "compute": 2, "training_set": 1, "train": 1, "evaluate": 1,
 
 
 def place(shop: ShopWorld, run_id: str) -> str:
-    """Return what the program is told of a shop."""
+    """Return what the program is to know of a shop."""
     folders = {name: str(getattr(shop, name)) for name in ("products", "landing", "root")}
     return json.dumps({"name": shop.name, **folders, "run_id": run_id}) + "\n"
 

@@ -69,7 +69,7 @@ def training_set(context: Context) -> JobResult:
             "rows": rows,
             "train": spans(window[:-later]),
             "evaluate": spans(window[-later:]),
-            "not_loaded": spans([one for dataset in history if (one := dataset.interval) and one not in present]),
+            "not_loaded": spans([span for dataset in history if (span := dataset.interval) and span not in present]),
             "as_of": str(features[-1].interval),
         },
         metrics={f"{name}_rows": float(count) for name, count in rows.items()},
