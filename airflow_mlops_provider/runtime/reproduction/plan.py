@@ -10,6 +10,7 @@ from pathlib import Path
 
 from airflow_mlops_provider.backends import environment
 from airflow_mlops_provider.exceptions import IntegrityError, MissingRecordError
+from airflow_mlops_provider.lifecycle.interval import is_in
 from airflow_mlops_provider.lifecycle.records import reproduction
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.reproduction import Finding
@@ -83,9 +84,11 @@ def steps(records: Records, version: VersionRecord) -> list[Step]:
 
 def needed(manifest: Manifest) -> list[AnyReference]:
     """Return the inputs that a job opened: all but the features that its join never saw."""
-    unseen = set(manifest.result.facts.get("not_loaded", ())) if manifest.result else set()
+    unseen = manifest.result.facts.get("not_loaded", ()) if manifest.result else ()
     given = manifest.spec.references
-    return [each for each in given if not (isinstance(each, Dataset) and str(each.interval) in unseen)]
+    return [
+        each for each in given if not (isinstance(each, Dataset) and each.interval and is_in(each.interval, unseen))
+    ]
 
 
 def loads(manifest: Manifest) -> list[Dataset]:
