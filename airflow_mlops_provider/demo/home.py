@@ -59,11 +59,11 @@ def environment(home: Path, serving_port: int | None = None) -> dict[str, str]:
 def own_repository(home: Path, product: MLProduct) -> dict[str, str]:
     """Make a repository that keeps the product's code, and return the connection that has experiments commit there."""
     from airflow_mlops_provider.backends.source.access import Credentials
-    from airflow_mlops_provider.backends.source.git import GitRemote, Person
+    from airflow_mlops_provider.backends.source.git import GitRemote
 
     bare, code = (home / SOURCE).resolve(), source_file(f"{product.name}.product").parent
     bare.mkdir(parents=True)
-    GitRemote(bare.as_uri(), bare, Credentials()).begin(code, Person(product.business.owners.ml_engineer))
+    GitRemote(bare.as_uri(), bare, Credentials()).begin(code, product.business.owners.ml_engineer)
     connection = {"conn_type": "mlops_source", "extra": {"remote": bare.as_uri(), "path": code.name}}
     return {f"AIRFLOW_CONN_MLOPS_SOURCE_{product.name.upper()}": json.dumps(connection)}
 

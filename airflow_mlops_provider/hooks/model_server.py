@@ -21,5 +21,5 @@ class ModelServerHook(ServiceHook):
     def probe(self) -> str:
         """Read the server's health."""
         url = self.required_url()
-        probes.http(f"{url}/health", None, self.secrets().get(TOKEN_VARIABLE))
+        probes.http(f"{url}/health", None, self.connection.password)
         return f"the model server answers at {url}"

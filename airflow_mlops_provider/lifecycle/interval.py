@@ -10,11 +10,7 @@ from airflow_mlops_provider.lifecycle.frozen import Frozen
 
 
 class Interval(Frozen):
-    """A half-open span ``[start, end)`` in UTC.
-
-    :param start: first moment inside.
-    :param end: first moment after; later than ``start``.
-    """
+    """A half-open span ``[start, end)`` in UTC."""
 
     start: datetime
     end: datetime

@@ -87,13 +87,13 @@ class JobOperator(Resumable, OpenLineageMixin, BaseOperator):
     def _run_job(self, context: Context, **params: Any) -> Manifest:
         from airflow_mlops_provider.hooks.services import services
         from airflow_mlops_provider.places.base import record_of
-        from airflow_mlops_provider.runtime.registry import find_job
-        from airflow_mlops_provider.runtime.specification import parts_of
+        from airflow_mlops_provider.runtime.definition import find_job
         from airflow_mlops_provider.storage.artifacts import open_store
         from airflow_mlops_provider.storage.dataset_lists import shortened
-        from airflow_mlops_provider.storage.declarations import declare
+        from airflow_mlops_provider.storage.records import declare
 
-        addresses, root, secrets = services(self.product.name, find_job(self.job).services)
+        job = find_job(self.job)
+        addresses, root, secrets = services(self.product.name, job.services)
         store = open_store(root, secrets)
         declare(store, self.product)
         spec = JobSpec(
@@ -101,7 +101,7 @@ class JobOperator(Resumable, OpenLineageMixin, BaseOperator):
             product=self.product.name,
             interval=self.interval(context),
             inputs=shortened(store, self.product.name, self.inputs(context)),
-            **parts_of(self.job, self.product, {**self.params_of(context), **params}),
+            **job.parts_of(self.product, {**self.params_of(context), **params}),
             upstream=self.handed_on(context),
             root=root,
             services=addresses,

@@ -41,7 +41,7 @@ def work_list(context: Context, undone: list[Dataset], all_there: Callable[[], l
 
     :raises AirflowSkipException: if there is nothing to do.
     """
-    from airflow_mlops_provider.storage.undone import MOST
+    from airflow_mlops_provider.storage.intervals import MOST
 
     if not undone and context["dag_run"].run_type == "manual":
         undone = all_there()[-1:]

@@ -41,7 +41,7 @@ class FeedbackSendSignalOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Keep and return the observation and the limits that it crosses, if any."""
-        from airflow_mlops_provider.storage.undone import judge
+        from airflow_mlops_provider.storage.intervals import judge
 
         seen = self.observation()
         metric = self.product.metric

@@ -34,9 +34,8 @@ class PredictionsListNewOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Return a set of references per interval. :raises AirflowSkipException: if there are none."""
-        from airflow_mlops_provider.storage.intervals import current
+        from airflow_mlops_provider.storage.intervals import current, unjudged
         from airflow_mlops_provider.storage.records import Records
-        from airflow_mlops_provider.storage.undone import unjudged
 
         store, name = artifact_store(), self.product.name
         found = work_list(context, unjudged(store, name), lambda: current(store, name, "predictions"))

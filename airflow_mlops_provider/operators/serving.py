@@ -54,8 +54,7 @@ class FeaturesListNewOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Return references to features, one per interval. :raises AirflowSkipException: if there are none."""
-        from airflow_mlops_provider.storage.intervals import current
-        from airflow_mlops_provider.storage.undone import unpredicted
+        from airflow_mlops_provider.storage.intervals import current, unpredicted
 
         store, name = artifact_store(), self.product.name
         found = work_list(context, unpredicted(store, name), lambda: current(store, name, "features"))

@@ -51,10 +51,10 @@ class TrainingPlanRunOperator(BaseOperator):
             policy=product.training.retraining,
             by_hand=context["dag_run"].run_type == "manual",
         )
-        self.log.info("train=%s: %s", decision.train, decision.reason)
+        self.log.info("train=%s: %s", decision.cause is not None, decision.reason)
         for key in ("cause", "reason"):
             context["ti"].xcom_push(key=key, value=getattr(decision, key))
-        if not decision.train:
+        if decision.cause is None:
             raise AirflowSkipException(decision.reason)
         return [dataset.to_json() for dataset in available[-decision.intervals :]]
 
@@ -66,7 +66,7 @@ class TrainingPlanRunOperator(BaseOperator):
         Those of the newest interval count without an event, which may have got lost; what the last training has seen
         does not count any more.
         """
-        from airflow_mlops_provider.storage.undone import judgements
+        from airflow_mlops_provider.storage.intervals import judgements
 
         named = [extra.get("interval") for extra in extras(context, assets.drift(self.product))]
         return [

@@ -18,7 +18,7 @@ from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.places.base import Log, Place, decide
 from airflow_mlops_provider.runtime.code import roots
-from airflow_mlops_provider.runtime.registry import find_job
+from airflow_mlops_provider.runtime.definition import find_job
 from airflow_mlops_provider.runtime.runner import look
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.manifests import manifest_of_run

@@ -10,7 +10,6 @@ from typing import Literal
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.monitoring import feedback, limits
 from airflow_mlops_provider.lifecycle.product import MLProduct
-from airflow_mlops_provider.lifecycle.records.lineage import ingredients
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.gates import Evaluation
@@ -140,9 +139,9 @@ class ProductRecord:
         return next((made for made in manifests if made.result and made.result.hash == version.hash), None)
 
     def _validation(self, trained: Manifest | None) -> Report | None:
-        inputs = {used.hash for _, used in ingredients(trained)} if trained else set()
+        inputs = {used.hash for used in trained.spec.references} if trained else set()
         validated = self.manifests.get("validate", [])
-        of_inputs = [made for made in validated if any(used.hash in inputs for _, used in ingredients(made))]
+        of_inputs = [made for made in validated if any(used.hash in inputs for used in made.spec.references)]
         return next(reversed(_reports(of_inputs)), None)
 
     def _by_interval(self, job: str) -> dict[Interval, Report]:

@@ -24,7 +24,8 @@ NAME = "tiny_shop"
 WATERMARK = datetime(2020, 1, 2, tzinfo=UTC)
 PRODUCT = """
 from datetime import datetime, timezone
-from airflow_mlops_provider.lifecycle.product import *
+from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.sections import *
 
 RULE = "tiny_shop.code:assemble"
 product = MLProduct(

@@ -14,10 +14,10 @@ from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity, 
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Reference, Report
 from airflow_mlops_provider.lifecycle.release.gates import Estimate, Evaluation
 from airflow_mlops_provider.lifecycle.release.registry import Status
-from airflow_mlops_provider.runtime.registry import all_jobs
+from airflow_mlops_provider.runtime.definition import all_jobs
 from airflow_mlops_provider.storage.artifacts import FolderStore
-from airflow_mlops_provider.storage.declarations import declare
 from airflow_mlops_provider.storage.ledger import Ledger
+from airflow_mlops_provider.storage.records import declare
 
 START = datetime(2026, 3, 1, 9, tzinfo=UTC)
 HTML = b"<!doctype html><title>report</title><p id='drawn'></p><script>drawn.textContent = 'drawn'</script>"

@@ -111,7 +111,7 @@ def experiment(
     folder = tmp_path_factory.mktemp("experiment")
     world = SearchWorld(folder, nap=0.05)
     world.featured()
-    world.mlflow.server.prepare()
+    world.mlflow.prepare()
     files = {f"shops/{world.name}/{one.name}": one.read_text() for one in world.package.glob("*.*")}
     remote = bare(repository(folder / "checkout", files), folder / "remote.git")
     (folder / "dags").mkdir()

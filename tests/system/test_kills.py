@@ -125,7 +125,7 @@ def lose_task(one: Survived) -> None:
     """Kill a task and its worker in the midst of loading: only its missing heartbeats tell Airflow."""
     victim = find(one, "features.load")
     victim.runner.suspend()  # so that it can't have reported success when the kill comes
-    until(lambda: one.features._offline.file("aircraft", MONTHS[1]).exists())
+    until(lambda: one.features.offline.file("aircraft", MONTHS[1]).exists())
     kill(victim.worker, victim.runner)
     gone_by_itself(victim.job)
 
@@ -225,7 +225,8 @@ def test_one_version_of_one_training(survived: Survived) -> None:
     (run,) = mlflow.client.search_runs([experiment])
     (model,) = mlflow.client.search_logged_models([experiment])
     assert (run.info.status, model.status.value) == ("FINISHED", "READY")
-    assert mlflow.versions(NAME) == [1]
+    (only,) = mlflow.client.search_model_versions(f"name = '{NAME}'")
+    assert int(only.version) == 1
     assert mlflow.client.get_registered_model(NAME).aliases == {"champion": 1}
     moves = [entry.status.value for entry in Ledger(FolderStore(survived.root), NAME).entries()]
     assert moves == ["registered", "staging", "production-ready", "live"]
@@ -251,8 +252,8 @@ def test_both_stores_agree(survived: Survived) -> None:
     flights = pq.read_table(Path(last.uri.removeprefix("file://")) / f"{EXAMPLES}.parquet").to_pandas().tail(1000)
     asked = flights[list(product.shape.entity_columns)].reset_index(drop=True)
     asked["event_time"] = MONTHS[-1].end - timedelta(microseconds=1)
-    offline = survived.features.historical(asked)[list(product.shape.feature_names)]
-    assert offline.equals(survived.features.online(asked)[list(product.shape.feature_names)])
+    offline = survived.features.historical(asked)[list(product.shape.feature_types)]
+    assert offline.equals(survived.features.online(asked)[list(product.shape.feature_types)])
     assert offline.notna().any().all()
 
 

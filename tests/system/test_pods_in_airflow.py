@@ -23,14 +23,14 @@ DAG = """
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from airflow.sdk import DAG, CronDataIntervalTimetable
-from airflow_mlops_provider.runtime.code import find_products
+from airflow_mlops_provider.discovery import products
 from airflow_mlops_provider.operators.features import FeaturesComputeIntervalOperator, RulesCleanIntervalOperator
 from airflow_mlops_provider.operators.features import SourceExtractIntervalOperator
 from airflow_mlops_provider.places.kubernetes.place import KubernetesPod
 from airflow_mlops_provider.places.kubernetes.settings import Volume
 from airflow_mlops_provider.places.retry_policy import JobRetryPolicy
 
-(product,) = find_products(Path({products!r}))
+(product,) = products([Path({products!r})], [])
 pod = KubernetesPod(image="jobs", memory="1Gi", poll_seconds=0.3, termination_grace_seconds=1,
                     volumes=(Volume(path={root!r}, host_path={root!r}),))
 retries = {{"retries": 2, "retry_delay": timedelta(minutes=9), "retry_policy": JobRetryPolicy(timedelta(seconds=1))}}

@@ -24,8 +24,8 @@ from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset
 from airflow_mlops_provider.render.terminal import console, table
 from airflow_mlops_provider.runtime.code import load_product
 from airflow_mlops_provider.runtime.reproduction import plan, recorded_code
-from airflow_mlops_provider.storage.artifacts import open_store
-from airflow_mlops_provider.storage.intervals import Store
+from airflow_mlops_provider.storage.artifacts import ArtifactStore, open_store
+from airflow_mlops_provider.storage.layout import key_in
 from airflow_mlops_provider.storage.records import Records, VersionRecord
 
 CODE, REBUILT = "code and settings", "made again"
@@ -116,7 +116,7 @@ class Reproduction:
             present = load_product(self.product)
             self._note(CODE, (finding for job in self._jobs for finding in recorded_code.findings(job, present)))
         self._note("packages", (finding for job in self._jobs for finding in plan.package_findings(job)))
-        learned = {plan.key_of(reference) for reference in (self.version.version, *plan.needed(self.version.trained))}
+        learned = {key_in(reference.uri) for reference in (self.version.version, *plan.needed(self.version.trained))}
         self._note("what was kept", (plan.kept(step, self._store) for step in self.steps if step.key in learned))
         self._gone = {key for key, read in delivered.items() if any(now is None for _, now in read.values())}
 
@@ -147,14 +147,16 @@ class Reproduction:
             if not same:
                 return  # whatever is made of it would differ, too
 
-    def _rebuild(self, recorded: Manifest, known: dict[str, AnyReference], root: Store, bench: Workbench) -> Manifest:
+    def _rebuild(
+        self, recorded: Manifest, known: dict[str, AnyReference], root: ArtifactStore, bench: Workbench
+    ) -> Manifest:
         # The newest commit first: what an older one made was often made by the very same code.
         commits = [job.code.commit for job in reversed(self._jobs) if job.code.commit]
         process = bench.process(recorded, commits)
         services = Services(landing=self._landing(recorded), mlflow=f"sqlite:///{bench.folder}/artifacts/mlflow.db")
         spec = plan.again(recorded, known, root.uri, services)
         for features in plan.loads(recorded):
-            rebuilt = known[plan.key_of(features)]
+            rebuilt = known[key_in(features.uri)]
             assert isinstance(rebuilt, Dataset)
             process.run(plan.loading(rebuilt, spec))
             self.progress(f"    loaded features {plan.begins(features)} into a new feature store")

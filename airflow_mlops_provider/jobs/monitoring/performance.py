@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from airflow_mlops_provider import problems
 from airflow_mlops_provider.exceptions import IntegrityError
-from airflow_mlops_provider.jobs.packages import TABLES
 from airflow_mlops_provider.jobs.tables import EXAMPLES, PREDICTIONS
 from airflow_mlops_provider.lifecycle.metrics import Metric
 from airflow_mlops_provider.lifecycle.monitoring.limits import crossed_by_metric
@@ -22,7 +21,7 @@ from airflow_mlops_provider.render.markup import Html
 from airflow_mlops_provider.render.parts import card, muted, report, table
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
-from airflow_mlops_provider.runtime.definition import job
+from airflow_mlops_provider.runtime.definition import TABLES, job
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,16 +65,9 @@ def performance(context: Context) -> JobResult:
     page = performance_page(context.product, metric.name, str(context.interval), figures)
     (context.folder / PAGE).write_text(page, "utf-8")
     context.log.info("%s on %d arrived labels: %s", metric.name, len(arrived), estimate)
-    value = estimate.value if estimate else None
-    crossed = crossed_by_metric(value, settings.min_metric, metric)
-    return JobResult(
-        facts=figures,
-        metrics={metric.name: value} if value is not None else {},
-        passed=not crossed,
-        broken=crossed,
-        page=PAGE,
-        seed=settings.seed,
-    )
+    crossed = crossed_by_metric(estimate.value if estimate else None, settings.min_metric, metric)
+    metrics = {metric.name: estimate.value} if estimate else {}
+    return JobResult(facts=figures, metrics=metrics, passed=not crossed, broken=crossed, page=PAGE, seed=settings.seed)
 
 
 def with_truth(context: Context) -> pd.DataFrame:

@@ -18,8 +18,10 @@ from airflow_mlops_provider.places.kubernetes.manifest import job_container, man
 from airflow_mlops_provider.places.kubernetes.run import PodRun
 from airflow_mlops_provider.places.kubernetes.settings import PodSettings
 from airflow_mlops_provider.places.kubernetes.task import PodTask
-from airflow_mlops_provider.runtime import manifest_copy
+from airflow_mlops_provider.runtime.runner import look
 from airflow_mlops_provider.storage.artifacts import MANIFEST, BucketStore, FolderStore, open_store
+from airflow_mlops_provider.storage.layout import image_key
+from airflow_mlops_provider.storage.manifests import read_manifest
 
 LOG = "log.txt"
 
@@ -65,7 +67,9 @@ class JobPod(PodRun):
         :raises _ReusedManifest: if the image is named by its digest, and its work is known to be finished.
         """
         image = self.settings.image.partition("@")[2]
-        if image and (finished := manifest_copy.find(self.spec, image, self.environment)):
+        before = read_manifest(self._store, image_key(self.spec, image)) if image else None
+        finished = look(self.spec, self.environment, before)[0] if before else None
+        if finished:
             raise _ReusedManifest(finished)
         pod = pod_manifest(
             self.settings,

@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 
 from airflow_mlops_provider.lifecycle.records.spec import Services
 from airflow_mlops_provider.lifecycle.references import Dataset
-from airflow_mlops_provider.runtime.registry import find_job
+from airflow_mlops_provider.runtime.definition import find_job
 from airflow_mlops_provider.storage.artifacts import content_hash, open_store
 from tests.factories.declared import specify
 from tests.factories.rain import NAME, PRODUCTS, product, year
@@ -109,7 +109,7 @@ def test_every_job_around_training_can_be_loaded(absent: str) -> None:
     more = {canonicalize_name(Requirement(one).name) for one in listed("more", "torch")}  # installed or not
     assert {canonicalize_name(name) for name in named} <= closure(listed("training")) | more
     modules = [
-        *(find_job(job).module for job in AROUND_TRAINING),
+        *(find_job(job).function.__module__ for job in AROUND_TRAINING),
         "airflow_mlops_provider.backends.search.optuna.study",
     ]
     text = "import importlib, sys\nfor name in sys.argv[2:]: importlib.import_module(name)"

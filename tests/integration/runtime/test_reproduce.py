@@ -79,9 +79,9 @@ def test_identical_from_the_record_alone(world: ShopWorld, tmp_path: Path) -> No
     assert again.run().verdict == "identical"
     told = {one.what: one for found in again.compared.sections.values() for one in found}
     assert "kept snapshot" in told[RAW].note
-    assert "as it was kept" in told["raw tables 2024-01-02"].note
-    assert told["raw tables 2024-01-01"].note == ""
-    assert {"clean tables 2024-01-02", "features 2024-01-02", "training set", "model"} <= told.keys()
+    assert "as it was kept" in told["raw data 2024-01-02"].note
+    assert told["raw data 2024-01-01"].note == ""
+    assert {"clean data 2024-01-02", "features 2024-01-02", "training set", "model"} <= told.keys()
     assert "not compared" in told["metric train_seconds"].note
     metric = told["metric challenger_roc_auc"]
     assert metric.recorded == metric.found

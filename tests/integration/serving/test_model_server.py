@@ -53,7 +53,7 @@ class World:
         rows = rows.assign(orders=range(40), mean_price=rng.normal(size=40))
         rows.to_parquet(self.root.parent / "rows.parquet")
         self.store.apply()
-        self.store.load_offline(DAY, {"customer": self.root.parent / "rows.parquet"})
+        self.store.offline.load(DAY, {"customer": self.root.parent / "rows.parquet"})
         self.store.materialize(DAY)
 
     def start(self, code: str = "") -> str:

@@ -153,8 +153,8 @@ def test_whatever_is_raised_takes_the_pointer_back(
     """Any exception between the wish and the server's answer leaves the pointer at what was live before."""
     from airflow_mlops_provider.jobs.deployment import rollout
     from airflow_mlops_provider.runtime.context import JobContext
+    from airflow_mlops_provider.runtime.definition import find_job
     from airflow_mlops_provider.runtime.inputs import Inputs
-    from airflow_mlops_provider.runtime.registry import find_job
 
     def fail(*_: Any, **__: Any) -> None:
         raise error
@@ -235,7 +235,7 @@ def test_a_pointer_written_by_hand_is_put_right(world: DeployWorld) -> None:
 def test_a_moved_alias_is_put_right(world: DeployWorld) -> None:
     """An alias that was moved by hand is moved back, and said."""
     other = world.ready(1)
-    world.mirror.backend.set_alias(NAME, "champion", other.version)
+    world.mirror.set_alias(NAME, "champion", other.version)
     report = world.reconcile()
     assert report.passed and any("alias champion" in line for line in report.facts["repaired"])
     assert world.truth() != other.version

@@ -13,8 +13,8 @@ from airflow_mlops_provider.lifecycle.frozen import digest
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.search.declaration import Criteria
 from airflow_mlops_provider.storage.artifacts import FolderStore
+from airflow_mlops_provider.storage.intervals import judgements
 from airflow_mlops_provider.storage.record_files import read_all, read_kept, read_record
-from airflow_mlops_provider.storage.undone import judgements
 
 WHOLE = Interval(start=datetime(2024, 1, 1, tzinfo=UTC), end=datetime(2024, 2, 1, tzinfo=UTC))
 DAMAGED = {"empty": b"", "cut": WHOLE.to_file()[:20], "bytes": b"\xff\xfe", "other": b'{"start": "2024-01-01"}'}

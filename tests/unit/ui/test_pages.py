@@ -13,13 +13,13 @@ from airflow_mlops_provider.exceptions import LeakageError
 from airflow_mlops_provider.lifecycle.records.manifest import Failure
 from airflow_mlops_provider.lifecycle.references import Model, ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.registry import Status
-from airflow_mlops_provider.lifecycle.stages import STAGES
+from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.places.base import decide
 from airflow_mlops_provider.render.style import STYLE
-from airflow_mlops_provider.runtime.registry import all_jobs, find_job
-from airflow_mlops_provider.runtime.runner import read_manifest
+from airflow_mlops_provider.runtime.definition import all_jobs, find_job
 from airflow_mlops_provider.storage.artifacts import FolderStore
-from airflow_mlops_provider.storage.declarations import declare, declared
+from airflow_mlops_provider.storage.manifests import read_manifest
+from airflow_mlops_provider.storage.records import declare, declared
 from airflow_mlops_provider.ui import files, pages, reading
 from airflow_mlops_provider.ui.evidence import report_page
 from airflow_mlops_provider.ui.reading import records
@@ -63,15 +63,15 @@ class Page(HTMLParser):
 
 def test_every_job_belongs_to_one_stage() -> None:
     """The page's stages are the loop's, and no job is left out or counted twice."""
-    folders = {name: find_job(name).module.split(".")[-2] for name in all_jobs()}
-    assert set(STAGES) - set(folders.values()) == {"feedback"}  # which has no job
+    folders = {name: find_job(name).function.__module__.split(".")[-2] for name in all_jobs()}
+    assert set(Stage) - set(folders.values()) == {"feedback"}  # which has no job
     assert {job.stage.value for job in all_jobs().values()} == set(folders.values())
 
 
 def test_stages_stand_in_order_with_their_states(world: World) -> None:
     """A finished replay shows all ten stages, done, in the loop's order."""
     html = pages.product(record(world))
-    assert re.findall(r"<li class='done'><b>(\w+)</b>", html) == list(STAGES)
+    assert re.findall(r"<li class='done'><b>(\w+)</b>", html) == list(Stage)
 
 
 def test_failure_and_crossed_limit_are_seen(world: World) -> None:
@@ -197,8 +197,8 @@ def test_report_has_a_way_back(world: World) -> None:
 @pytest.mark.parametrize("columns", re.findall(r"\.loop\{[^}]*?repeat\((\d+),", STYLE))
 def test_experimentation_stands_beside_training(columns: str) -> None:
     """However many stages a row takes, these two are in the same one, and no row is cut short."""
-    at = [STAGES.index(name) // int(columns) for name in ("experimentation", "training")]
-    assert at[0] == at[1] and len(STAGES) % int(columns) == 0
+    at = [list(Stage).index(Stage(name)) // int(columns) for name in ("experimentation", "training")]
+    assert at[0] == at[1] and len(Stage) % int(columns) == 0
 
 
 SPOILED = {

@@ -10,10 +10,11 @@ from pydantic import ValidationError
 
 from airflow_mlops_provider.exceptions import IntegrityError
 from airflow_mlops_provider.lifecycle.metrics import metric_of
-from airflow_mlops_provider.lifecycle.product import Gates, MLProduct, Monitoring, Value
+from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.lifecycle.release.gates import Estimate, Evaluation, judge, judge_data
 from airflow_mlops_provider.lifecycle.search.declaration import Criteria, FloatRange
+from airflow_mlops_provider.lifecycle.sections import Gates, Monitoring, Value
 from flight_delay.product import product
 from tests.factories.declared import changed
 
