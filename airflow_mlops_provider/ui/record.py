@@ -139,8 +139,9 @@ class ProductRecord:
         return next((made for made in manifests if made.result and made.result.hash == version.hash), None)
 
     def _validation(self, trained: Manifest | None) -> Report | None:
-        inputs = _hashes(trained) if trained else set()
-        of_inputs = [made for made in self.manifests.get("validate", []) if not inputs.isdisjoint(_hashes(made))]
+        inputs = {used.hash for used in trained.spec.references} if trained else set()
+        validated = self.manifests.get("validate", [])
+        of_inputs = [made for made in validated if any(used.hash in inputs for used in made.spec.references)]
         return next(reversed(_reports(of_inputs)), None)
 
     def _by_interval(self, job: str) -> dict[Interval, Report]:
@@ -153,10 +154,6 @@ class ProductRecord:
         observation = limits.Observation.of(interval, drift, performance)
         crossed = limits.crossed(observation, self.product.monitoring, self.product.metric)
         return Monitored(interval, drift, performance, crossed)
-
-
-def _hashes(manifest: Manifest) -> set[str]:
-    return {reference.hash for reference in manifest.spec.references}
 
 
 def _reports(manifests: Iterable[Manifest]) -> list[Report]:
