@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult
 
@@ -24,34 +25,20 @@ KINDS = {
 }
 
 
-def features(product: MLProduct) -> Asset:
-    """Return the asset that new features update."""
-    return _asset(product, "features")
+def _asset(what: str, product: MLProduct) -> Asset:
+    from airflow.sdk import Asset
+
+    extra: dict[str, Any] = {"product": product.name, "what": KINDS[what]}
+    return Asset(name=f"{product.name}.{what}", uri=f"{SCHEME}://{product.name}/{what}", extra=extra)
 
 
-def production_ready(product: MLProduct) -> Asset:
-    """Return the asset that a model version updates once it may go into production."""
-    return _asset(product, "production_ready")
-
-
-def drift(product: MLProduct) -> Asset:
-    """Return the asset that monitoring updates when limits are crossed."""
-    return _asset(product, "drift")
-
-
-def data_change(product: MLProduct) -> Asset:
-    """Return the asset that a request to data engineering updates."""
-    return _asset(product, "data_change")
-
-
-def predictions(product: MLProduct) -> Asset:
-    """Return the asset that batch predictions update."""
-    return _asset(product, "predictions")
-
-
-def live(product: MLProduct) -> Asset:
-    """Return the asset that a deployment updates."""
-    return _asset(product, "live")
+# Each takes a product, and returns its asset of that kind.
+features = partial(_asset, "features")
+production_ready = partial(_asset, "production_ready")
+drift = partial(_asset, "drift")
+data_change = partial(_asset, "data_change")
+predictions = partial(_asset, "predictions")
+live = partial(_asset, "live")
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:
@@ -63,10 +50,3 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
     if not re.fullmatch(NAME, uri.netloc) or what not in KINDS:
         raise ValueError(f"{uri.geturl()!r} is no mlops://<product>/<what>; <what> is one of {', '.join(KINDS)}")
     return uri._replace(path=f"/{what}", query="", fragment="")
-
-
-def _asset(product: MLProduct, what: str) -> Asset:
-    from airflow.sdk import Asset
-
-    extra: dict[str, Any] = {"product": product.name, "what": KINDS[what]}
-    return Asset(name=f"{product.name}.{what}", uri=f"{SCHEME}://{product.name}/{what}", extra=extra)

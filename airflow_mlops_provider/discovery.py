@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import ast
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +17,7 @@ from airflow_mlops_provider.hooks import defaults
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.runtime.code import (
-    find_products,
+    is_importable,
     load_product,
     make_importable,
     product_files,
@@ -22,36 +25,73 @@ from airflow_mlops_provider.runtime.code import (
 )
 
 if TYPE_CHECKING:
-    from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
+    from airflow_mlops_provider.storage.artifacts import ArtifactStore
 
 LOCAL_BUNDLE = "LocalDagBundle"
 
 
-def products(folders: Sequence[Path], errors: list[str]) -> list[MLProduct]:
-    """Return the products below some folders that Airflow can run, by name.
+def products(folders: Iterable[Path], errors: list[str]) -> list[MLProduct]:
+    """Return the products below some folders that Airflow can run, by name: each a package with a ``product.py``.
 
     :param errors: takes a line for each other product, with file and line; it hides none of those returned.
     """
+    files = product_files(folders)
+    make_importable(dict.fromkeys(file.parents[1] for file in files))
     usable = []
-    for product in find_products(*folders, errors=errors):
-        problem = _schedule_problem(product)
-        if problem:
-            errors.append(problem)
+    for file in sorted(set(map(Path.resolve, files)), key=lambda file: (file.parent.name, file)):
+        try:
+            product = _declared_in(file)
+            _check_schedule(product, file)
+        except ConfigurationError as error:
+            errors.append(str(error))
         else:
             usable.append(product)
     return usable
 
 
-def _schedule_problem(product: MLProduct) -> str | None:
-    """Return why Airflow would refuse a product's schedule, and all other DAGs of the file with it."""
+def _declared_in(file: Path) -> MLProduct:
+    """Return the product that a ``product.py`` declares. :raises ConfigurationError: naming file and line."""
+    name = file.parent.name
+    if not is_importable(name):
+        needs = "a product's folder needs a name that Python can import and no other package has"
+        raise ConfigurationError(f"{file}:{_declaration(file)}: {needs}, not {name!r}")
+    try:
+        product = load_product(name)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - it is the user's code: whatever it raises, others go on
+        kind = "" if isinstance(error, ConfigurationError) else f"{type(error).__name__}: "
+        raise ConfigurationError(f"{_line(error, file)}: {kind}{error}") from None
+    loaded = source_file(f"{name}.product").resolve()
+    if loaded != file:
+        raise ConfigurationError(f"{file}:1: there is a product {name!r} in {loaded} already; rename one of them")
+    return product
+
+
+def _line(error: BaseException, file: Path) -> str:
+    """Return where in a product an error comes from, as ``file:line``; where it declares itself if that is unknown."""
+    places = [(frame.f_code.co_filename, number) for frame, number in traceback.walk_tb(error.__traceback__)]
+    if isinstance(error, SyntaxError):
+        places.append((error.filename or "", error.lineno or 1))
+    within = [f"{name}:{number}" for name, number in places if Path(name).resolve().is_relative_to(file.parent)]
+    return within[-1] if within else f"{file}:{_declaration(file)}"
+
+
+def _declaration(file: Path) -> int:
+    with suppress(SyntaxError, ValueError):
+        for node in ast.parse(file.read_bytes()).body:
+            if isinstance(node, ast.Assign | ast.AnnAssign) and ast.unparse(node).startswith("product"):
+                return node.lineno
+    return 1
+
+
+def _check_schedule(product: MLProduct, file: Path) -> None:
+    """Refuse a schedule that Airflow would refuse, and all other DAGs of the file with it."""
     from airflow.exceptions import AirflowTimetableInvalid
     from airflow.timetables.interval import CronDataIntervalTimetable
 
     try:
         CronDataIntervalTimetable(product.schedule.cron, timezone="UTC").validate()
     except AirflowTimetableInvalid as error:
-        return f"{source_file(f'{product.name}.product')}: schedule.cron {product.schedule.cron!r}: {error}"
-    return None
+        raise ConfigurationError(f"{file}: schedule.cron {product.schedule.cron!r}: {error}") from None
 
 
 def reference_dags() -> Path:
@@ -62,10 +102,7 @@ def reference_dags() -> Path:
 
 
 def dag_folder(named: Path | None) -> Path:
-    """Return the folder of DAG files that was named, or the reference bundle, with its products importable.
-
-    :raises ConfigurationError: if the one named is not there.
-    """
+    """Return the folder named, or the reference bundle, importable. :raises ConfigurationError: if it is not there."""
     if named and not named.is_dir():
         raise ConfigurationError(f"there is no folder {named} of DAG files; name one with --dags")
     chosen = named.resolve() if named else reference_dags()
@@ -99,13 +136,9 @@ def _configured_dag_folders() -> Iterator[Path]:
             yield Path(path).expanduser().absolute()
 
 
-def known_product(store: FolderStore | BucketStore, name: str) -> MLProduct:
-    """Return a product as its last job read it or, before its first job, as its code declares it.
-
-    :raises UnknownNameError: if there is none of that name; the message lists those there are.
-    """
-    from airflow_mlops_provider.storage.declarations import declared
-    from airflow_mlops_provider.storage.records import Records
+def known_product(store: ArtifactStore, name: str) -> MLProduct:
+    """Return a product as a job read it last, else as declared. :raises UnknownNameError: naming those there are."""
+    from airflow_mlops_provider.storage.records import Records, declared
 
     folders = product_folders()
     names = {*(file.parent.name for file in product_files(folders)), *Records(store).declared()}
@@ -116,10 +149,7 @@ def known_product(store: FolderStore | BucketStore, name: str) -> MLProduct:
 
 
 def where_to_look(root: str, named: Path | None = None) -> str:
-    """Return where products and records were looked for, and what to set so that others are found.
-
-    :param root: the artifact root.
-    """
+    """Return where products, and records below an artifact root, were looked for, and what to set to find others."""
     return (
         f"Looked for records in {root} and for products in {', '.join(map(str, product_folders(named)))}: set "
         "AIRFLOW_HOME to the home of the Airflow that made them, or AIRFLOW__MLOPS__ARTIFACT_ROOT and "

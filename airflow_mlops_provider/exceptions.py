@@ -15,59 +15,49 @@ class MLOpsError(Exception):
     result: str | None = None
 
 
-class UnknownNameError(MLOpsError, ValueError):  # a ValueError, so that a declaration with such a name is refused
-    """A product, feature, metric, job or model that nobody declared. A retry does not help."""
+class PermanentError(MLOpsError):
+    """Base of the errors that no retry mends."""
 
     retryable = False
+
+
+class UnknownNameError(PermanentError, ValueError):  # a ValueError, so that a declaration with such a name is refused
+    """A product, feature, metric, job or model that nobody declared. A retry does not help."""
 
     def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
         super().__init__(f"unknown {what} {name!r}; known: {', '.join(sorted(known)) or 'none'}")
 
 
-class ConfigurationError(MLOpsError):
+class ConfigurationError(PermanentError):
     """A setting that cannot work. A retry does not help until it is changed."""
 
-    retryable = False
 
-
-class MissingExtraError(MLOpsError):
+class MissingExtraError(PermanentError):
     """A library that this step needs is not installed. A retry does not help until it is."""
-
-    retryable = False
 
 
 class SourceError(MLOpsError):
     """A source that is not there yet or cannot be reached. A retry helps once it is."""
 
 
-class SourceDataError(MLOpsError):
+class SourceDataError(PermanentError):
     """A source whose data is unusable: corrupt, empty, or without a declared column. A retry does not help."""
 
-    retryable = False
 
-
-class LeakageError(MLOpsError):
+class LeakageError(PermanentError):
     """A feature that used what was not known at its time. A retry does not help: change the feature."""
 
-    retryable = False
 
-
-class DataValidationError(MLOpsError):
+class DataValidationError(PermanentError):
     """Data that broke its expectations; the report is published first. A retry does not help."""
 
-    retryable = False
 
-
-class IntegrityError(MLOpsError):
+class IntegrityError(PermanentError):
     """Stored bytes are not those that were recorded. A retry does not help: run the producing step again."""
 
-    retryable = False
 
-
-class ResultError(MLOpsError):
+class ResultError(PermanentError):
     """What code handed back cannot be kept: a metric that is no number, a fact that JSON can't hold. No retry helps."""
-
-    retryable = False
 
 
 class BackendError(MLOpsError):
@@ -98,10 +88,8 @@ class JobTimeoutError(JobLostError):
     """A job took longer than it may. A retry resumes it where it keeps checkpoints; else give it more time."""
 
 
-class JobKilledError(MLOpsError):
+class JobKilledError(PermanentError):
     """Somebody stopped a job. Nothing is retried; clear the task to go on."""
-
-    retryable = False
 
 
 class UnschedulableError(MLOpsError):
@@ -120,16 +108,12 @@ class PodSpecError(ConfigurationError):
     """A pod that the cluster does not accept, or that names what is not there. A retry does not help."""
 
 
-class MissingRecordError(MLOpsError):
+class MissingRecordError(PermanentError):
     """No manifest tells how a result was made: it was deleted or replaced. A retry does not help."""
 
-    retryable = False
 
-
-class TransitionError(MLOpsError):
+class TransitionError(PermanentError):
     """A model version cannot move that way from where it stands. A retry does not help."""
-
-    retryable = False
 
 
 class ConflictError(MLOpsError):

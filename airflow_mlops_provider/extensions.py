@@ -28,12 +28,9 @@ class ExtensionPoint:
     helpers: tuple[str, ...] = ("base",)
 
     def find(self, name: str) -> Any:
-        """Return the part of that name.
-
-        :raises UnknownNameError: if there is none; the message lists the known names.
-        :raises ValueError: if it can't be loaded.
-        """
-        builtin = {module: f"{self.package}.{module}:{self.attribute}" for module in self._modules()}
+        """Return the part of that name. :raises UnknownNameError: naming those known. :raises ValueError: if broken."""
+        modules = (module.name for module in pkgutil.iter_modules(importlib.import_module(self.package).__path__))
+        builtin = {name: f"{self.package}.{name}:{self.attribute}" for name in modules if name not in self.helpers}
         where = name if ":" in name else builtin.get(name) or _elsewhere(self.group).get(name)
         if where is None:
             raise UnknownNameError(self.kind, name, [*builtin, *_elsewhere(self.group)])
@@ -41,10 +38,6 @@ class ExtensionPoint:
             return EntryPoint(name, where, self.group).load()
         except Exception as error:  # it may be others' code: whatever it raises, what names it can't be used
             raise ValueError(f"{self.kind} {name!r} can't be loaded: {type(error).__name__}: {error}") from error
-
-    def _modules(self) -> list[str]:
-        modules = pkgutil.iter_modules(importlib.import_module(self.package).__path__)
-        return [module.name for module in modules if module.name not in self.helpers]
 
 
 @cache  # it reads the metadata of all that is installed

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_mlops_provider.lifecycle.stages import STAGES
+from airflow_mlops_provider.lifecycle.stages import Stage
 
 PACKAGE = "airflow_mlops_provider"
-SINCE = "0.1.0"
 INTEGRATIONS = {
     "MLOps": "https://doi.org/10.1109/ACCESS.2023.3262138",
     "Feast": "https://docs.feast.dev/",
@@ -17,17 +16,6 @@ INTEGRATIONS = {
     "Evidently": "https://docs.evidentlyai.com/",
     "Prometheus": "https://prometheus.io/docs/",
     "Git": "https://git-scm.com/doc",
-}
-SENSORS = ("features",)
-TRIGGERS = ("deliveries", "pods", "runs")
-HOOKS = {
-    "artifact_store": "MLOps",
-    "feast": "Feast",
-    "mlflow": "MLflow",
-    "model_server": "MLOps",
-    "optuna": "Optuna",
-    "prometheus": "Prometheus",
-    "source": "Git",
 }
 
 
@@ -41,10 +29,14 @@ def get_provider_info() -> dict[str, Any]:
         "integrations": [
             {"integration-name": name, "external-doc-url": url, "tags": ["ml"]} for name, url in INTEGRATIONS.items()
         ],
-        "operators": [_modules("MLOps", "operators", (*STAGES, "maintenance"))],
-        "sensors": [_modules("MLOps", "sensors", SENSORS)],
-        "triggers": [_modules("MLOps", "triggers", TRIGGERS)],
-        "hooks": [_modules(integration, "hooks", (file,)) for file, integration in HOOKS.items()],
+        "operators": [_modules("MLOps", "operators", (*Stage, "maintenance"))],
+        "sensors": [_modules("MLOps", "sensors", ("features",))],
+        "triggers": [_modules("MLOps", "triggers", ("deliveries", "pods"))],
+        "hooks": [
+            _modules("MLOps", "hooks", ("artifact_store", "model_server")),
+            _modules("Git", "hooks", ("source",)),
+            *(_modules(name, "hooks", (name.lower(),)) for name in ("Feast", "MLflow", "Optuna", "Prometheus")),
+        ],
         "connection-types": _connection_types(),
         "asset-uris": [{"schemes": ["mlops"], "handler": f"{PACKAGE}.assets.sanitize_uri"}],
         "extra-links": [f"{PACKAGE}.operators.links.ManifestLink", f"{PACKAGE}.operators.links.ReportLink"],
@@ -58,7 +50,7 @@ def _modules(integration: str, folder: str, files: tuple[str, ...]) -> dict[str,
 
 
 def _connection_types() -> list[dict[str, Any]]:
-    server = {"host": "localhost", "port": "443", "schema": "https"}
+    web = {"schema": "Scheme", "password": "Password, or a token without login"}
     return [
         _connection(
             "mlops_artifact_store",
@@ -69,9 +61,9 @@ def _connection_types() -> list[dict[str, Any]]:
                 "endpoint_url": _field("Endpoint URL", "Only for a bucket that is not AWS's own."),
                 "region": _field("Region", "The bucket's region."),
             },
-            hidden=("host", "port", "schema", "extra"),
-            labels={"login": "Access key ID", "password": "Secret access key"},
-            examples={"root": "s3://models/mlops", "region": "eu-central-1"},
+            hidden_fields=["host", "port", "schema", "extra"],
+            relabeling={"login": "Access key ID", "password": "Secret access key"},
+            placeholders={"root": "s3://models/mlops", "region": "eu-central-1"},
         ),
         _connection(
             "feast",
@@ -82,44 +74,44 @@ def _connection_types() -> list[dict[str, Any]]:
                 "connection_string": _field("Connection string", "Redis only, in place of host and port; no password."),
                 "options": _field("Options (JSON)", "Further settings of that store, as Feast names them."),
             },
-            hidden=("schema", "extra"),
-            examples={"host": "redis", "port": "6379", "connection_string": "redis:6379,db=1,ssl=true"},
+            hidden_fields=["schema", "extra"],
+            placeholders={"host": "redis", "port": "6379", "connection_string": "redis:6379,db=1,ssl=true"},
         ),
         _connection(
             "mlflow",
             "mlflow.MlflowHook",
             "MLflow",
             {},
-            hidden=("extra",),
-            labels={"schema": "Scheme", "password": "Password, or a token without login"},
-            examples={**server, "host": "mlflow.example.org"},
+            hidden_fields=["extra"],
+            relabeling=web,
+            placeholders={"host": "mlflow.example.org", "port": "443", "schema": "https"},
         ),
         _connection(
             "mlops_model_server",
             "model_server.ModelServerHook",
             "MLOps model server",
             {},
-            hidden=("login", "extra"),
-            labels={"schema": "Scheme", "password": "Token"},
-            examples={**server, "port": "8900", "schema": "http"},
+            hidden_fields=["login", "extra"],
+            relabeling={"schema": "Scheme", "password": "Token"},
+            placeholders={"host": "localhost", "port": "8900", "schema": "http"},
         ),
         _connection(
             "optuna",
             "optuna.OptunaHook",
             "Optuna",
             {"driver": _field("Driver", "SQLAlchemy's dialect and driver; postgresql+psycopg2 if left empty.")},
-            hidden=("extra",),
-            labels={"schema": "Database"},
-            examples={"host": "postgres", "port": "5432", "schema": "optuna", "driver": "mysql+pymysql"},
+            hidden_fields=["extra"],
+            relabeling={"schema": "Database"},
+            placeholders={"host": "postgres", "port": "5432", "schema": "optuna", "driver": "mysql+pymysql"},
         ),
         _connection(
             "prometheus",
             "prometheus.PrometheusHook",
             "Prometheus",
             {},
-            hidden=("extra",),
-            labels={"schema": "Scheme", "password": "Password, or a token without login"},
-            examples={**server, "port": "9090", "schema": "http"},
+            hidden_fields=["extra"],
+            relabeling=web,
+            placeholders={"host": "localhost", "port": "9090", "schema": "http"},
         ),
         _connection(
             "mlops_source",
@@ -134,33 +126,24 @@ def _connection_types() -> list[dict[str, Any]]:
                 "path": _field("Path", "The product's folder in the repository; {product} is replaced by its name."),
                 "api": _field("API root", "Only for a forge whose API is not where it usually is."),
             },
-            hidden=("host", "port", "schema", "extra"),
-            labels={"login": "User", "password": "Token"},
-            examples={"remote": "https://github.com/team/models.git", "base": "main", "path": "dags/{product}"},
+            hidden_fields=["host", "port", "schema", "extra"],
+            relabeling={"login": "User", "password": "Token"},
+            placeholders={"remote": "https://github.com/team/models.git", "base": "main", "path": "dags/{product}"},
         ),
     ]
 
 
-def _connection(
-    kind: str,
-    hook: str,
-    name: str,
-    fields: dict[str, Any],
-    *,
-    hidden: tuple[str, ...],
-    examples: dict[str, str],
-    labels: dict[str, str] | None = None,
-) -> dict[str, Any]:
+def _connection(kind: str, hook: str, name: str, fields: dict[str, Any], **behaviour: Any) -> dict[str, Any]:
+    """Return a connection's form.
+
+    :param behaviour: what it hides, calls otherwise and shows as examples of the fields that every connection has.
+    """
     return {
         "connection-type": kind,
         "hook-class-name": f"{PACKAGE}.hooks.{hook}",
         "hook-name": name,
         "conn-fields": fields,
-        "ui-field-behaviour": {
-            "hidden-fields": list(hidden),
-            "relabeling": labels or {},
-            "placeholders": examples,
-        },
+        "ui-field-behaviour": {"relabeling": {}} | {key.replace("_", "-"): value for key, value in behaviour.items()},
     }
 
 
@@ -205,10 +188,7 @@ def _options() -> dict[str, Any]:
             "http://mlflow:5000",
         ),
         "poke_seconds": _option(
-            "How long the delivery sensor waits between two checks, in seconds.",
-            "300",
-            "30",
-            "float",
+            "How long the delivery sensor waits between two checks, in seconds.", "300", "30", "float"
         ),
         "products_folders": _option(
             "Further folders in which products are found, each a package with a product.py, beside the "
@@ -221,12 +201,7 @@ def _options() -> dict[str, Any]:
             "30",
             "integer",
         ),
-        "search_parallel": _option(
-            "How many trials of one search may run at the same time.",
-            "8",
-            "2",
-            "integer",
-        ),
+        "search_parallel": _option("How many trials of one search may run at the same time.", "8", "2", "integer"),
         "search_storage": _option(
             "SQLAlchemy URL, without credentials, of the database in which searches keep their trials. By default an "
             "SQLite file in the artifact root. The connection mlops_optuna takes precedence.",
@@ -241,10 +216,5 @@ def _options() -> dict[str, Any]:
 
 
 def _option(description: str, example: str, default: str | None = None, kind: str = "string") -> dict[str, Any]:
-    return {
-        "description": description + "\n",
-        "version_added": SINCE,
-        "type": kind,
-        "example": example,
-        "default": default,
-    }
+    option = {"description": f"{description}\n", "example": example, "default": default}
+    return option | {"type": kind, "version_added": "0.1.0"}

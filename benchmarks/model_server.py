@@ -53,7 +53,6 @@ from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, Services
 from airflow_mlops_provider.scoring.predictor import Predictor
 from airflow_mlops_provider.serving import releases
-from airflow_mlops_provider.serving.process.paths import feature_folder
 from flight_delay import replay
 from flight_delay.examples import examples
 from flight_delay.product import product
@@ -91,7 +90,7 @@ rows = examples(tables, march).sample(count, random_state=7).reset_index(drop=Tr
 rows = rows[rows["event_time"] >= march.start][[*product.features.request, "event_time"]]
 rows = pd.concat([rows, rows])[:count].reset_index(drop=True)
 predictor = Predictor.load(product.scoring, Path(model.uri.removeprefix("file://")), version)
-backend = FeatureStoreBackend(product, feature_folder(root, product.name))
+backend = FeatureStoreBackend(product, Path(root) / product.name / "feast")
 inputs = predictor.inputs(rows, backend.online(rows))
 for name in inputs.select_dtypes("category"):
     inputs[name] = inputs[name].cat.codes.astype("float64").where(inputs[name].notna())

@@ -77,13 +77,13 @@ def free_port() -> Callable[[], int]:
 @pytest.fixture(scope="session")
 def prepared_home(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
     """Return a function that gives a new Airflow home whose database is ready: made once, then copied."""
-    from airflow_mlops_provider.demo.local_airflow.stack import MIGRATED, Stack, StackConfig
+    from airflow_mlops_provider.demo.local_airflow.stack import MIGRATED, Stack
 
     template = tmp_path_factory.mktemp("template")
 
     def make() -> Path:
         if not (template / MIGRATED).exists():
-            Stack(StackConfig(home=template, dags=template)).prepare()
+            Stack(template, template, 0).prepare()
         home = tmp_path_factory.mktemp("airflow")
         for name in ("airflow.db", MIGRATED):
             shutil.copy(template / name, home)
@@ -96,17 +96,17 @@ def prepared_home(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path
 def stack_factory(prepared_home: Callable[[], Path]) -> Iterator[Callable[..., Any]]:
     """Return a function that starts a real Airflow on a folder of DAGs; all are stopped with the module's last test.
 
-    ``stack = stack_factory(dags, env={…})``; keywords as in ``StackConfig``. Starting takes some 20 seconds: share one
+    ``stack = stack_factory(dags, env={…})``; keywords as in ``Stack``. Starting takes some 20 seconds: share one
     per module by a module-scoped fixture of your own.
     """
-    from airflow_mlops_provider.demo.local_airflow.stack import Stack, StackConfig
+    from airflow_mlops_provider.demo.local_airflow.stack import Stack
     from tests.factories.ports import free_port as find_port
 
     started: list[Stack] = []
 
     def start(dags: Path, **settings: Any) -> Stack:
-        settings = {"home": settings.pop("home", None) or prepared_home(), "api_port": find_port(), **settings}
-        stack = Stack(StackConfig(dags=dags, **settings))
+        settings = {"home": settings.pop("home", None) or prepared_home(), "port": find_port(), **settings}
+        stack = Stack(dags=dags, **settings)
         started.append(stack)
         stack.start()
         return stack

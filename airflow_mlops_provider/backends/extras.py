@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, requires
 from importlib.util import find_spec
 
@@ -44,9 +44,9 @@ def missing_extra(error: BaseException, declared: Iterable[str] = ()) -> Missing
 
 def install_line(name: str, also: Iterable[str] = ()) -> str | None:
     """Return the pip line that installs a distribution: our extra that brings it, else itself; None if undeclared."""
-    declared = list(_declared(canonicalize_name(name)))
+    declared = _declared(canonicalize_name(name))
     for requirement in declared:
-        extra = _extra(requirement)
+        extra = str(requirement.marker or "").partition("extra == ")[2].strip("\"'")
         if extra and extra != "dev":
             return f"pip install '{OURS}[{extra}]'"
     if declared:
@@ -57,7 +57,7 @@ def install_line(name: str, also: Iterable[str] = ()) -> str | None:
 def lacking(trainer: Trainer) -> str | None:
     """Return what a trainer and its flavor need that is not installed here, with the line for it; None if all is."""
     absent = [name for name, version in environment.versions(trainer.requires).items() if version == "absent"]
-    absent += [name for name in models.flavor_of(trainer.flavor).to_train if name not in absent and not _found(name)]
+    absent += [name for name in models.flavor_of(trainer.flavor).to_train if name not in absent and not _exists(name)]
     if not absent:
         return None
     lines = dict.fromkeys(filter(None, (install_line(name, absent) for name in absent)))
@@ -65,10 +65,7 @@ def lacking(trainer: Trainer) -> str | None:
 
 
 def available(algorithms: Sequence[Algorithm]) -> tuple[list[Algorithm], dict[str, str]]:
-    """Return the algorithms whose packages are installed here, and why the others are left out.
-
-    :raises MissingExtraError: if none is left.
-    """
+    """Return the algorithms that can be tried here, and why others can't. :raises MissingExtraError: if none can."""
     left_out = {algorithm.name: why for algorithm in algorithms if (why := lacking(algorithm))}
     offered = [algorithm for algorithm in algorithms if algorithm.name not in left_out]
     if not offered:
@@ -81,10 +78,10 @@ def _is_there(error: ModuleNotFoundError) -> bool:
     """Say whether the package is installed, and only a module in it is missing: no installation mends that."""
     if isinstance(error, PackageNotFoundError) or error.name in DISTRIBUTIONS:
         return False
-    return error.name is not None and "." in error.name and _found(error.name.partition(".")[0])
+    return error.name is not None and "." in error.name and _exists(error.name.partition(".")[0])
 
 
-def _found(module: str) -> bool:
+def _exists(module: str) -> bool:
     try:
         return find_spec(module) is not None
     except ModuleNotFoundError:
@@ -97,15 +94,9 @@ def _distribution(module: str) -> str:
     return next((DISTRIBUTIONS[name] for name in around if name in DISTRIBUTIONS), canonicalize_name(parts[0]))
 
 
-def _declared(name: str) -> Iterator[Requirement]:
+def _declared(name: str) -> list[Requirement]:
     try:
         listed = requires(OURS) or []
     except PackageNotFoundError:
-        return
-    yield from (requirement for requirement in map(Requirement, listed) if canonicalize_name(requirement.name) == name)
-
-
-def _extra(requirement: Requirement) -> str | None:
-    """Return the extra that a requirement belongs to."""
-    marker = str(requirement.marker or "")
-    return marker.partition("extra == ")[2].strip("\"'") or None
+        return []
+    return [requirement for requirement in map(Requirement, listed) if canonicalize_name(requirement.name) == name]

@@ -1,14 +1,14 @@
-"""Trying a service once, quickly: what the test button of an Airflow connection does."""
+"""Trying a service once, quickly: what the test button of an Airflow connection does.
+
+Each function raises :class:`BackendError` if its service can't be used, and says why.
+"""
 
 from __future__ import annotations
 
-import base64
 import socket
 import sqlite3
 import ssl
 import tempfile
-import urllib.error
-import urllib.request
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,36 +21,29 @@ PROBE = ".mlops-probe"
 
 
 def expect(held: bool, otherwise: str) -> None:
-    """Go on if something held. :raises BackendError: if it did not."""
+    """Go on if something held."""
     if not held:
         raise BackendError(otherwise)
 
 
 def http(url: str, credentials: tuple[str, str] | None, token: str | None) -> bytes:
-    """Return the first bytes of a page.
+    """Return the first bytes of a page."""
+    import httpx
 
-    :raises BackendError: if it cannot be had; credentials that were refused are said to be that.
-    """
-    request = urllib.request.Request(url)  # noqa: S310 - the operator's own address
-    if credentials:
-        request.add_header("Authorization", "Basic " + base64.b64encode(":".join(credentials).encode()).decode())
-    elif token:
-        request.add_header("Authorization", f"Bearer {token}")
+    headers = {"Authorization": f"Bearer {token}"} if token and not credentials else {}
     try:
-        with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310 - see above
-            return bytes(answer.read(10_000))
-    except urllib.error.HTTPError as error:
-        refused = "; user name, password or token was refused" if error.code in {401, 403} else ""
-        raise BackendError(f"{url} answers with status {error.code}{refused}") from None
-    except (OSError, ValueError) as error:
-        raise BackendError(f"{url} does not answer: {getattr(error, 'reason', error)}") from None
+        client = httpx.Client(auth=credentials, headers=headers, timeout=SECONDS, follow_redirects=True)
+        with client, client.stream("GET", url) as answer:
+            start = next(answer.iter_bytes(10_000), b"")
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        raise BackendError(f"{url} does not answer: {error}") from None
+    refused = "; user name, password or token was refused" if answer.status_code in {401, 403} else ""
+    expect(answer.is_success, f"{url} answers with status {answer.status_code}{refused}")
+    return start
 
 
 def sqlite_file(path: str) -> str:
-    """Say what lies at an SQLite database's place, or that it will be made there.
-
-    :raises BackendError: if it is no database, or its folder cannot be written.
-    """
+    """Say what lies at the place of MLflow's SQLite file, or that it will be made there."""
     file = Path(path)
     if not file.exists():
         folder(file.parent)
@@ -65,10 +58,7 @@ def sqlite_file(path: str) -> str:
 
 
 def folder(path: Path) -> None:
-    """Make a folder if it is not there, and write, read and delete a file in it.
-
-    :raises BackendError: if that fails.
-    """
+    """Make a folder if it is not there, and write, read and delete a file in it."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(prefix=".tmp-", dir=path) as file:
@@ -78,10 +68,7 @@ def folder(path: Path) -> None:
 
 
 def bucket(uri: str, endpoint: str | None, region: str | None, keys: tuple[str, str] | None) -> None:
-    """Write, read and delete a small object below a bucket's prefix.
-
-    :raises BackendError: if that fails.
-    """
+    """Write, read and delete a small object below a bucket's prefix."""
     import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
@@ -107,10 +94,7 @@ def bucket(uri: str, endpoint: str | None, region: str | None, keys: tuple[str, 
 
 
 def redis(host: str, port: int, login: str | None, password: str | None, tls: bool = False) -> None:
-    """Ask a Redis server whether it is there, in its own protocol and without its client library.
-
-    :raises BackendError: if it does not answer, or refuses the password.
-    """
+    """Ask a Redis server whether it is there, in its own protocol and without its client library."""
     words = [["AUTH", *([login] if login else []), password]] if password else []
     try:
         with socket.create_connection((host, port), SECONDS) as plain:

@@ -144,9 +144,13 @@ def feedback(args: Namespace) -> None:
 @_plainly
 def demo(args: Namespace) -> None:
     """Replay the reference product's months."""
-    from airflow_mlops_provider.demo.replay import run
+    from airflow_mlops_provider.demo.replay import replayed
+    from airflow_mlops_provider.demo.report import show
 
-    run(args.home, discovery.dag_folder(args.dags), args.port, args.serving_port, args.months)
+    dags = discovery.dag_folder(args.dags)
+    with replayed(args.home, dags, args.port, args.serving_port, args.months) as (_, summary):
+        pass  # nothing more is needed of the stack
+    show(console(), summary, args.home)
 
 
 @_plainly

@@ -28,68 +28,19 @@ def _integer(least: int, most: int) -> Callable[[str], int]:
 _port = _integer(1, 65535)
 
 ARG_HOME = Arg(("--home",), help=f"folder for everything it writes (default: {HOME})", default=HOME, type=Path)
-ARG_RUNNING_HOME = Arg(
-    ("--home",), help=f"the --home that `up` was given (default: $AIRFLOW_HOME or {HOME})", default=None, type=Path
-)
-ARG_DAGS = Arg(("--dags",), help="folder of DAG files (default: the reference bundle)", default=None, type=Path)
+ARG_DAGS = Arg(("--dags",), help="folder of DAG files (default: the reference bundle)", type=Path)
 ARG_OWN_DAGS = Arg(
     ("--dags",), help="folder of products (default: the configured DAG folders and products folders)", type=Path
 )
 ARG_PORT = Arg(
     ("--port",),
-    help=f"port of Airflow's API and pages, on 127.0.0.1 (default: {AIRFLOW_PORT})",
+    help="port of Airflow's API and pages, on 127.0.0.1 (default: %(default)s)",
     default=AIRFLOW_PORT,
     type=_port,
 )
-ARG_SERVING_PORT = Arg(
-    ("--serving-port",), help="port of the model server (default: the product's)", default=None, type=_port
-)
-ARG_MLFLOW_PORT = Arg(
-    ("--mlflow-port",), help=f"port of MLflow's pages (default: {MLFLOW_PORT})", default=MLFLOW_PORT, type=_port
-)
-ARG_MONTHS = Arg(("--months",), help="data intervals to replay (default: 7)", default=7, type=_integer(1, MAX_MONTHS))
+ARG_SERVING_PORT = Arg(("--serving-port",), help="port of the model server (default: the product's)", type=_port)
 ARG_PRODUCT = Arg(("product",), help="the product's name")
-REPRODUCE = (
-    "First it compares the present with the record: delivered files, code and settings of each step, packages, kept "
-    "results. If all is the same, it makes raw tables, features, training set, model and evaluation again: with the "
-    "code of the recorded commit, in a clean environment, in a new artifact root with a feature store and an MLflow "
-    "of its own, and each job at the configured place. It stops at the first thing that differs. The last line is "
-    "`identical` (exit status 0) or `differs: ...` with that thing (1)."
-)
-ARG_VERSION = Arg(("version",), metavar="PRODUCT@VERSION", help="a model version, such as flight_delay@1")
-ARG_ROOT = Arg(("--root",), help="artifact root with the records (default: the configured one)", default=None)
-ARG_LANDING = Arg(("--landing",), help="landing root with the deliveries (default: the recorded one)", default=None)
-ARG_REPOSITORY = Arg(
-    ("--repository",), help="path or URL of a repository with the recorded commit (default: the one on record)"
-)
-ARG_AT = Arg(
-    ("--at",),
-    choices=(HERE, RECORDED),
-    default=HERE,
-    help=f"{HERE}: stop if the code or settings here differ from the record; "
-    f"{RECORDED}: ignore those here and use the recorded ones (default: {HERE})",
-)
-ARG_WORK = Arg(
-    ("--work",),
-    help="folder below which everything is made; every place that runs jobs must reach it (default: temporary)",
-    default=None,
-    type=Path,
-)
-ARG_KEEP = Arg(("--keep",), help="keep what was made, and the jobs' log", action="store_true")
-ARG_MODEL = Arg(("model",), nargs="?", metavar="PRODUCT@VERSION", help="a model version, such as flight_delay@1")
-ARG_DATASET = Arg(
-    ("--dataset",),
-    metavar="HASH",
-    help="instead, any dataset on record (raw, clean, features, training set, ...), by the start of its hash",
-)
-ARG_FILE = Arg(
-    ("--file",),
-    metavar="FILE",
-    help="instead, a delivered file: the file itself, its name, or the start of its SHA-256",
-)
-ARG_GRAPH = Arg(("--graph",), metavar="FILE", help="draw the version into this SVG file", default=None, type=Path)
-ARG_CLOSE = Arg(("--close",), metavar="REQUEST", help="answer this request, which takes it off the list")
-ARG_ANSWER = Arg(("--answer",), help="with --close: what was done, such as a commit (default: done)")
+ARG_ROOT = Arg(("--root",), help="artifact root with the records (default: the configured one)")
 ARG_JSON = Arg(("--json",), help="print JSON instead of a table", action="store_true")
 
 
@@ -135,8 +86,8 @@ _ALL = (
         "feedback",
         "Show the open requests to a product's data engineer, or answer one",
         ARG_PRODUCT,
-        ARG_CLOSE,
-        ARG_ANSWER,
+        Arg(("--close",), metavar="REQUEST", help="answer this request, which takes it off the list"),
+        Arg(("--answer",), help="with --close: what was done, such as a commit (default: done)"),
         ARG_JSON,
         more="Requests come from experiments: a person's, by the pipeline's form, and those of a search itself.",
         examples=(
@@ -147,11 +98,15 @@ _ALL = (
     _command(
         "lineage",
         "Show all that a model version was made of, or the versions that some data was used for",
-        ARG_MODEL,
-        ARG_DATASET,
-        ARG_FILE,
+        Arg(("model",), nargs="?", metavar="PRODUCT@VERSION", help="a model version, such as flight_delay@1"),
+        Arg(
+            ("--dataset",),
+            metavar="HASH",
+            help="instead, any dataset on record (raw, clean, features, training set, ...), by the start of its hash",
+        ),
+        Arg(("--file",), help="instead, a delivered file: the file itself, its name, or the start of its SHA-256"),
         ARG_ROOT,
-        ARG_GRAPH,
+        Arg(("--graph",), metavar="FILE", help="draw the version into this SVG file", type=Path),
         ARG_JSON,
         examples=(
             f"AIRFLOW_HOME={HOME} airflow mlops lineage flight_delay@2 --graph lineage.svg",
@@ -161,16 +116,30 @@ _ALL = (
     _command(
         "reproduce",
         "Make a model version again from its record: identical, or what differs first",
-        ARG_VERSION,
-        ARG_AT,
+        Arg(("version",), metavar="PRODUCT@VERSION", help="a model version, such as flight_delay@1"),
+        Arg(
+            ("--at",),
+            choices=(HERE, RECORDED),
+            default=HERE,
+            help=f"{HERE}: stop if the code or settings here differ from the record; "
+            f"{RECORDED}: ignore those here and use the recorded ones (default: {HERE})",
+        ),
         ARG_ROOT,
-        ARG_LANDING,
-        ARG_REPOSITORY,
+        Arg(("--landing",), help="landing root with the deliveries (default: the recorded one)"),
+        Arg(("--repository",), help="path or URL of a repository with the recorded commit (default: that on record)"),
         ARG_OWN_DAGS,
-        ARG_WORK,
-        ARG_KEEP,
+        Arg(
+            ("--work",),
+            help="folder below which everything is made; every place that runs jobs must reach it (default: temporary)",
+            type=Path,
+        ),
+        Arg(("--keep",), help="keep what was made, and the jobs' log", action="store_true"),
         ARG_JSON,
-        more=REPRODUCE,
+        more="First it compares the present with the record: delivered files, code and settings of each step, "
+        "packages, kept results. If all is the same, it makes raw tables, features, training set, model and evaluation "
+        "again: with the code of the recorded commit, in a clean environment, in a new artifact root with a feature "
+        "store and an MLflow of its own, and each job at the configured place. It stops at the first thing that "
+        "differs. The last line is `identical` (exit status 0) or `differs: ...` with that thing (1).",
         examples=(f"AIRFLOW_HOME={HOME} airflow mlops reproduce flight_delay@2 --at recorded",),
     ),
     _command(
@@ -180,7 +149,7 @@ _ALL = (
         ARG_DAGS,
         ARG_PORT,
         ARG_SERVING_PORT,
-        ARG_MONTHS,
+        Arg(("--months",), help="data intervals to replay (default: 7)", default=7, type=_integer(1, MAX_MONTHS)),
         more="It takes some minutes, stops everything at its end, and leaves summary.html and all results in its home; "
         "`airflow mlops up` shows them. The home is emptied first if an earlier demo made it, else refused.",
         examples=("airflow mlops demo", "airflow mlops demo --home /tmp/demo --port 8081 --months 5"),
@@ -191,7 +160,7 @@ _ALL = (
         ARG_HOME,
         ARG_DAGS,
         ARG_PORT,
-        ARG_MLFLOW_PORT,
+        Arg(("--mlflow-port",), help="port of MLflow's pages (default: %(default)s)", default=MLFLOW_PORT, type=_port),
         ARG_SERVING_PORT,
         more="It takes any folder of DAG files and products; more products are found in "
         "AIRFLOW__MLOPS__PRODUCTS_FOLDERS. Ports, password and folders are printed at the end.",
@@ -200,7 +169,7 @@ _ALL = (
     _command(
         "down",
         "Stop what `up` started, and everything its tasks started",
-        ARG_RUNNING_HOME,
+        Arg(("--home",), help=f"the --home that `up` was given (default: $AIRFLOW_HOME or {HOME})", type=Path),
         examples=("airflow mlops down", "airflow mlops down --home my/home"),
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from argparse import Namespace
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rich.markup import escape
@@ -20,10 +20,8 @@ from airflow_mlops_provider.render.formats import interval as format_interval
 from airflow_mlops_provider.render.terminal import console, table
 from airflow_mlops_provider.storage.artifacts import file_hash, open_store
 from airflow_mlops_provider.storage.records import Records
-from airflow_mlops_provider.ui.lineage import drawing, product_code, rows_of
-from airflow_mlops_provider.ui.lineage_page import commit_of, training_facts
+from airflow_mlops_provider.ui.lineage import SHORT, commit_of, drawing, product_code, rows_of, training_facts
 
-SHORT = 12
 MAX_INTERVALS = 3
 NOTHING = "-"
 
@@ -165,7 +163,10 @@ def uses(records: Records, dataset: str | None, file: str | None) -> tuple[list[
         for product in records.products()
         for number in sorted({entry.version.version for entry in records.entries(product)})
     ]
-    items = [item for graph in graphs for item in graph.items] + list(_datasets(records))
+    items = [item for graph in graphs for item in graph.items]
+    # And every dataset on record, whatever job made it: also those that no version was made of.
+    every = (manifest for product in records.declared() for manifest in records.all(product))
+    items += [item_of(Made(made.result, made)) for made in every if isinstance(made.result, Dataset) and made.outputs]
     known = list({item.id: item for item in items}.values())
     if dataset:
         data = with_hash(known, dataset)
@@ -173,14 +174,6 @@ def uses(records: Records, dataset: str | None, file: str | None) -> tuple[list[
         path = Path(str(file))
         data = read_from(known, str(file), file_hash(path) if path.is_file() else None)
     return data, [made for graph in graphs if (made := use(graph, data))]
-
-
-def _datasets(records: Records) -> Iterator[Item]:
-    """Yield every dataset on record, whatever job made it: also those that no version was made of."""
-    for product in records.declared():
-        for manifest in records.all(product):
-            if isinstance(manifest.result, Dataset) and manifest.outputs:
-                yield item_of(Made(manifest.result, manifest))
 
 
 def show_uses(data: Sequence[Found], versions: Sequence[Use], as_json: bool) -> None:

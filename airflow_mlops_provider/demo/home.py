@@ -20,10 +20,7 @@ SOURCE = "source.git"
 
 
 def make_anew(home: Path) -> None:
-    """Stop what runs from a demo's home and empty it; what no demo has made is never touched.
-
-    :raises ConfigurationError: if the folder holds something and no demo has made it.
-    """
+    """Stop what runs from a demo's home, and empty it. :raises ConfigurationError: if no demo made what it holds."""
     if home.exists() and any(home.iterdir()) and not (home / MARKER).exists():
         raise ConfigurationError(
             f"{home} is not empty and no demo has made it, so it is left as it is; name another folder with --home"
@@ -35,10 +32,7 @@ def make_anew(home: Path) -> None:
 
 
 def check(home: Path) -> None:
-    """Refuse a folder whose files are not those of a local Airflow of ours: its ``airflow.cfg`` would be replaced.
-
-    :raises ConfigurationError: if it is one, or no folder at all.
-    """
+    """Refuse a folder of somebody else's (:class:`ConfigurationError`): its ``airflow.cfg`` would be replaced."""
     if home.exists() and not home.is_dir():
         raise ConfigurationError(f"{home} is no folder; name another one with --home")
     ours = any((home / name).exists() for name in (MARKER, PASSWORDS))
@@ -65,11 +59,11 @@ def environment(home: Path, serving_port: int | None = None) -> dict[str, str]:
 def own_repository(home: Path, product: MLProduct) -> dict[str, str]:
     """Make a repository that keeps the product's code, and return the connection that has experiments commit there."""
     from airflow_mlops_provider.backends.source.access import Credentials
-    from airflow_mlops_provider.backends.source.git import GitRemote, Person
+    from airflow_mlops_provider.backends.source.git import GitRemote
 
     bare, code = (home / SOURCE).resolve(), source_file(f"{product.name}.product").parent
     bare.mkdir(parents=True)
-    GitRemote(bare.as_uri(), bare, Credentials()).begin(code, Person(product.business.owners.ml_engineer))
+    GitRemote(bare.as_uri(), bare, Credentials()).begin(code, product.business.owners.ml_engineer)
     connection = {"conn_type": "mlops_source", "extra": {"remote": bare.as_uri(), "path": code.name}}
     return {f"AIRFLOW_CONN_MLOPS_SOURCE_{product.name.upper()}": json.dumps(connection)}
 

@@ -19,9 +19,8 @@ from typing import Any
 from rich.console import Console
 
 from airflow_mlops_provider.demo import home as demo_home
-from airflow_mlops_provider.demo.local_airflow.stack import Stack, StackConfig
+from airflow_mlops_provider.demo.local_airflow.stack import Stack
 from airflow_mlops_provider.demo.page import write_page
-from airflow_mlops_provider.demo.report import show
 from airflow_mlops_provider.demo.summary import summarise
 from airflow_mlops_provider.demo.watch import Watch
 from airflow_mlops_provider.discovery import intervals
@@ -38,21 +37,11 @@ SUMMARY = "summary.json"
 EXPERIMENT = {"trials": 6, "minutes": 3}
 
 
-def run(home: Path, dags: Path, port: int, serving_port: int | None, months: int) -> None:
-    """Replay some months and write ``summary.json`` and ``summary.html`` into the home.
-
-    :raises MLOpsError: if a run fails or the stack does not come up; what was started is stopped.
-    """
-    with replayed(home, dags, port, serving_port, months) as (_, summary):
-        pass  # nothing more is needed of the stack
-    show(terminal.console(), summary, home)
-
-
 @contextmanager
 def replayed(
     home: Path, dags: Path, port: int, serving_port: int | None, months: int
 ) -> Iterator[tuple[Stack, dict[str, Any]]]:
-    """Replay some months, write the record, and give the stack, still running, with the record; then stop it.
+    """Replay some months, write ``summary.json`` and ``.html``, give the stack, still running, and the record; stop it.
 
     :param home: made anew: what an earlier demo left there is removed.
     :param serving_port: the model server's; None for the product's own.
@@ -63,7 +52,7 @@ def replayed(
     demo_home.make_anew(home)
     product = load_product(PRODUCT)
     env = {**demo_home.environment(home, serving_port), **demo_home.own_repository(home, product)}
-    stack = Stack(StackConfig(home=home, dags=dags, api_port=port, env=env))
+    stack = Stack(home, dags, port, env)
     threading.Thread(target=demo_home.prepare_mlflow, args=(home,), daemon=True).start()
     with stack:
         stack.start(lambda line: console.print(f"[dim]{line}[/]"))

@@ -14,7 +14,7 @@ from airflow_mlops_provider import discovery
 from airflow_mlops_provider.demo import home as demo_home
 from airflow_mlops_provider.demo.local_airflow import processes
 from airflow_mlops_provider.demo.local_airflow.settings import USER, password
-from airflow_mlops_provider.demo.local_airflow.stack import Stack, StackConfig
+from airflow_mlops_provider.demo.local_airflow.stack import Stack
 from airflow_mlops_provider.demo.replay import MONTHS, PRODUCT
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.product import MLProduct
@@ -42,13 +42,15 @@ def start_and_leave(home: Path, dags: Path, port: int, mlflow_port: int, serving
     check_ports(products, serving_port)
     further = ",".join(map(str, discovery.further_folders()))
     environment = {**demo_home.environment(home, serving_port), "AIRFLOW__MLOPS__PRODUCTS_FOLDERS": further}
-    stack = Stack(StackConfig(home=home, dags=dags, api_port=port, env=environment))
+    stack = Stack(home, dags, port, environment)
     processes.check_port(mlflow_port)
     if [product.name for product in products] == [PRODUCT] and not any(home.glob("*")):
         demo_home.make_anew(home)
     stack.start(lambda line: console.print(f"[dim]{line}[/]"))
     demo_home.prepare_mlflow(home)
-    processes.start("mlflow", mlflow_command(home, mlflow_port), stack.env, stack.log("mlflow"), stack.home)
+    options = ["--backend-store-uri", demo_home.mlflow_uri(home), "--host", "127.0.0.1", "--port", str(mlflow_port)]
+    command = [sys.executable, "-m", "mlflow", "server", *options, "--workers", "1"]
+    processes.start("mlflow", command, stack.env, stack.log("mlflow"), stack.home)
     for product in products:
         if Ledger(FolderStore(home / demo_home.ARTIFACTS), product.name).live():
             serve(product, home, stack.env, serving_port)
@@ -110,7 +112,7 @@ def deliver_first(products: Sequence[MLProduct], landing: Path) -> list[str]:
 
 def serve(product: MLProduct, home: Path, env: Mapping[str, str], port: int | None) -> None:
     """Start a product's model server again; it loads the version that was live."""
-    from airflow_mlops_provider.jobs.deployment.deploy import serving_code
+    from airflow_mlops_provider.jobs.deployment.rollout import serving_code
     from airflow_mlops_provider.serving.process.launcher import ensure_running
 
     log = home / "logs" / f"model-server-{product.name}.log"
@@ -120,22 +122,16 @@ def serve(product: MLProduct, home: Path, env: Mapping[str, str], port: int | No
     ensure_running(product.name, root, product.serving.host, port or product.serving.port, log, paths, code=code)
 
 
-def mlflow_command(home: Path, port: int) -> list[str]:
-    """Return the command that serves MLflow's pages over a home's records."""
-    options = ["--backend-store-uri", demo_home.mlflow_uri(home), "--host", "127.0.0.1", "--port", str(port)]
-    return [sys.executable, "-m", "mlflow", "server", *options, "--workers", "1"]
-
-
 def addresses(stack: Stack, products: Sequence[MLProduct], mlflow_port: int, serving_port: int | None) -> Table:
     """Return where everything is found."""
     table = Table.grid(padding=(0, 2))
-    table.add_row("Airflow", stack.config.url, f"user {USER}, password {password(stack.home)}")
-    table.add_row("MLOps page", f"{stack.config.url}/mlops/", "every product, once its first job has ended")
+    table.add_row("Airflow", stack.api.url, f"user {USER}, password {password(stack.home)}")
+    table.add_row("MLOps page", f"{stack.api.url}/mlops/", "every product, once its first job has ended")
     table.add_row("MLflow", f"http://127.0.0.1:{mlflow_port}")
     for product in products:
         where = f"http://{product.serving.host}:{serving_port or product.serving.port}"
         table.add_row("model server", where, f"{product.name}, once a version is live")
     table.add_row("deliveries", str(stack.home / demo_home.LANDING), "as `path` of each product's sources says")
     table.add_row("commands", f"AIRFLOW_HOME={stack.home}", "airflow mlops products, versions, lineage, …")
-    table.add_row("stop with", "airflow mlops down", f"--home {stack.config.home}")
+    table.add_row("stop with", "airflow mlops down", f"--home {stack.home}")
     return table

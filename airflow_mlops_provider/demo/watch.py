@@ -17,10 +17,7 @@ ENDED = {"success", "failed", "skipped"}
 
 
 class Watch:
-    """Follows the pipelines of one product.
-
-    :param progress: takes one line for each task that ended.
-    """
+    """Follows the pipelines of one product; ``progress`` takes a line for each task that ended."""
 
     def __init__(self, stack: Stack, product: str, progress: Callable[[str], None]) -> None:
         self.stack = stack
@@ -42,9 +39,8 @@ class Watch:
             if still_since is not None and now - still_since >= REST_SECONDS:
                 return
             if now > deadline:
-                raise BackendError(
-                    f"the loop did not come to rest within {timeout:.0f} s; look at {self.stack.config.url}"
-                )
+                url = self.stack.api.url
+                raise BackendError(f"the loop did not come to rest within {timeout:.0f} s; look at {url}")
             time.sleep(LOOK_SECONDS)
 
     def runs(self) -> list[Row]:
@@ -52,10 +48,7 @@ class Watch:
         return self._own(self.stack.api.dag_runs(dag_id_pattern=f"{self.product}_%"))
 
     def tasks(self, ended_since: str | None = None) -> list[Row]:
-        """Return every task instance of the product's pipelines, in the order in which they ended.
-
-        :param ended_since: only those that ended at or after this moment.
-        """
+        """Return the pipelines' task instances, all or those ended since a moment, in the order in which they ended."""
         return self._own(self.stack.api.task_instances(**({"end_date_gte": ended_since} if ended_since else {})))
 
     def _own(self, rows: list[Row]) -> list[Row]:

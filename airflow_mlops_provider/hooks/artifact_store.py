@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from airflow_mlops_provider.backends import probes
@@ -24,11 +25,11 @@ class ArtifactStoreHook(ServiceHook):
 
     def settings(self) -> dict[str, Any]:
         """Return the root's URI, and where its bucket is."""
-        root = self.extra.get("root") or (self.connection.host if self.connection else None)
-        if self.connection is not None and not root:
+        root = self.extra.get("root") or self.connection.host
+        if self.defined and not root:
             raise self.error("has no root; give a folder or s3://bucket/prefix")
         further = {name: self.extra.get(name) for name in ("endpoint_url", "region")}
-        return {"root": open_store(root or defaults.artifact_root()).uri, **further}
+        return {"root": open_store(root or defaults.option("artifact_root") or str(defaults.home())).uri, **further}
 
     def secrets(self) -> dict[str, str]:
         """Return the access keys, and the bucket's place, as boto3 and MLflow read them."""
@@ -53,3 +54,8 @@ class ArtifactStoreHook(ServiceHook):
         else:
             probes.folder(defaults.folder_of(settings["root"]))
         return f"{settings['root']} can be written and read"
+
+
+def artifact_folder() -> Path:
+    """Return the folder in which embedded defaults keep their files: the artifact root, if that is one."""
+    return defaults.folder_of(ArtifactStoreHook().settings()["root"])

@@ -13,17 +13,15 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow_mlops_provider.backends.extras import missing_extra
 from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, MLOpsError
 
+EMBEDDED = "embedded default"
+
 
 class ServiceHook(BaseHook):
     """One service of the loop, as an Airflow connection describes it. Nothing is read before it is used.
 
-    A subclass says how the service is configured (:meth:`settings`), how it is tried (:meth:`probe`), and through which
-    environment variables a job gets its credentials.
-
-    :param conn_id: the connection. Where the default one is not defined, the embedded default serves; any other must
-        be there.
-    :cvar login_variable, password_variable: for user name and password.
-    :cvar token_variable: for a password without a user name, if that is another variable.
+    :param conn_id: the connection; where the default one is not defined, the embedded default serves.
+    :cvar login_variable, password_variable: environment variables through which a job gets user name and password.
+    :cvar token_variable: that for a password without a user name, if it is another one.
     """
 
     conn_name_attr = "conn_id"
@@ -43,27 +41,20 @@ class ServiceHook(BaseHook):
         """Return the hook of a product's own connection, ``<default>_<product>``, if there is one, else the default."""
         own = cls(f"{cls.default_conn_name}_{product}")
         with suppress(AirflowNotFoundException):
-            if own.connection:
+            if own.defined:
                 return own
         return cls()
 
     def settings(self) -> dict[str, Any]:
-        """Return what a job may know and a manifest may show: addresses, never a secret.
-
-        :raises ConfigurationError: if the connection cannot work as it is filled in.
-        """
+        """Return what a job may know and a manifest may show. :raises ConfigurationError: if that cannot work."""
         return {"url": self.url}
 
     def secrets(self) -> dict[str, str]:
         """Return the environment variables through which credentials reach a job; none without a connection."""
         conn = self.connection
-        if conn is None:
-            return {}
         only_token = self.token_variable and not conn.login
-        named = {
-            self.login_variable: conn.login,
-            self.token_variable if only_token else self.password_variable: conn.password,
-        }
+        password_variable = self.token_variable if only_token else self.password_variable
+        named = {self.login_variable: conn.login, password_variable: conn.password}
         return {name: value for name, value in named.items() if name and value}
 
     def test_connection(self) -> tuple[bool, str]:
@@ -74,41 +65,36 @@ class ServiceHook(BaseHook):
             return False, str(missing_extra(error) or error)
 
     def probe(self) -> str:
-        """Use the service once, and return what answered.
-
-        :raises BackendError: if it cannot be used.
-        """
+        """Use the service once, and return what answered. :raises BackendError: if it cannot be used."""
         raise NotImplementedError
 
     @cached_property
-    def connection(self) -> Connection | None:
-        """The connection; None where the default one is not defined.
-
-        :raises AirflowNotFoundException: if another one is not defined.
-        """
+    def connection(self) -> Connection:
+        """The connection, with nothing filled in where the default one is not defined; any other must be."""
         try:
             return self.get_connection(self.conn_id)
         except AirflowNotFoundException:
             if self.conn_id == self.default_conn_name:
-                return None
+                return Connection(conn_id=self.conn_id, conn_type=EMBEDDED)
             raise AirflowNotFoundException(
                 f"Airflow connection {self.conn_id!r} (type {self.conn_type!r}) isn't defined; add it, or name another"
             ) from None
 
     @property
+    def defined(self) -> bool:
+        """Whether there is a connection, or the embedded default serves."""
+        return self.connection.conn_type != EMBEDDED
+
+    @property
     def extra(self) -> dict[str, Any]:
         """The connection's further fields that were filled in."""
-        fields = self.connection.extra_dejson if self.connection else {}
-        return {name: value for name, value in fields.items() if value not in (None, "")}
+        return {name: value for name, value in self.connection.extra_dejson.items() if value not in (None, "")}
 
     @property
     def url(self) -> str | None:
-        """The connection's address as a URL without credentials; None if it has no host.
-
-        :raises ConfigurationError: if user name or password are part of the host.
-        """
+        """The connection's address as a URL; None if it has no host. One with user name or password is refused."""
         conn = self.connection
-        if conn is None or not conn.host:
+        if not conn.host:
             return None
         parts = urlsplit(conn.host if "://" in conn.host else f"{conn.schema or 'http'}://{conn.host}")
         if "@" in parts.netloc:
@@ -121,13 +107,13 @@ class ServiceHook(BaseHook):
     def credentials(self) -> tuple[str, str] | None:
         """The connection's user name and password; None if it has no user name."""
         conn = self.connection
-        return (conn.login, conn.password or "") if conn and conn.login else None
+        return (conn.login, conn.password or "") if conn.login else None
 
     @property
     def token(self) -> str | None:
         """The connection's password where it has no user name: a token."""
         conn = self.connection
-        return conn.password if conn and conn.password and not conn.login else None
+        return None if conn.login else conn.password
 
     def required_url(self) -> str:
         """Return the address. :raises BackendError: if there is none to try."""

@@ -1,4 +1,4 @@
-"""Where things lie when no connection says otherwise: in a folder below Airflow's home."""
+"""Where things lie when no connection says otherwise: in a folder below Airflow's home, or where an option says."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from urllib.parse import unquote, urlsplit
 
 from airflow.sdk import conf
 
-SECTION = "mlops"
-
 
 def home() -> Path:
     """Return the folder of the embedded defaults: ``$AIRFLOW_HOME/mlops``."""
@@ -18,32 +16,11 @@ def home() -> Path:
 
 def option(name: str) -> str | None:
     """Return an option of the ``[mlops]`` section; None if it is unset or empty."""
-    return conf.get(SECTION, name, fallback=None) or None
-
-
-def artifact_root() -> str:
-    """Return the artifact root where no connection names one."""
-    return option("artifact_root") or str(home())
-
-
-def mlflow_uri(root: str) -> str:
-    """Return MLflow's URI where no connection names one: a file below the artifact root, if that is a folder.
-
-    :param root: the artifact root's URI.
-    """
-    return option("mlflow_uri") or f"sqlite:///{folder_of(root)}/mlflow.db"
-
-
-def search_storage(root: str) -> str:
-    """Return where searches keep their trials where no connection says so: a file below the artifact root.
-
-    :param root: the artifact root's URI.
-    """
-    return option("search_storage") or f"sqlite:///{folder_of(root)}/optuna.db"
+    return conf.get("mlops", name, fallback=None) or None
 
 
 def landing_root(root: str) -> str:
-    """Return where sources deliver."""
+    """Return where sources deliver, for an artifact root's URI."""
     return option("landing_root") or str(folder_of(root) / "landing")
 
 

@@ -9,7 +9,6 @@ from airflow_mlops_provider.backends import probes
 from airflow_mlops_provider.hooks.base import ServiceHook
 
 PASSWORD_VARIABLE = "MLOPS_ONLINE_STORE_PASSWORD"  # noqa: S105 - the variable's name
-STORES = ("sqlite", "redis")
 
 
 class FeastHook(ServiceHook):
@@ -26,15 +25,14 @@ class FeastHook(ServiceHook):
 
     def settings(self) -> dict[str, Any]:
         """Return Feast's online store settings; a password is in them by its variable's name."""
-        kind = self.extra.get("online_store") or ("redis" if self.connection and self.connection.host else "sqlite")
-        if kind not in STORES:
+        kind = self.extra.get("online_store") or ("redis" if self.connection.host else "sqlite")
+        if kind not in ("redis", "sqlite"):
             raise self.error(f"unknown online store {kind!r}; known: redis, sqlite")
         return {"type": kind, **self._options(), **({"connection_string": self._redis()} if kind == "redis" else {})}
 
     def secrets(self) -> dict[str, str]:
         """Return the online store's password."""
-        password = self.connection.password if self.connection else None
-        if password and "," in password:
+        if "," in (self.connection.password or ""):
             raise self.error("Feast cannot take a password with a comma in it")
         return super().secrets()
 
@@ -43,24 +41,23 @@ class FeastHook(ServiceHook):
         settings = self.settings()
         if settings["type"] == "sqlite":
             return "Feast's SQLite store needs no server"
-        nodes, _, _ = settings["connection_string"].partition(",")
+        nodes, _, options = settings["connection_string"].partition(",")
         host, _, port = nodes.partition(":")
-        conn = self.connection
-        login, password = (conn.login, conn.password) if conn else (None, None)
-        probes.redis(host, int(port or 6379), login, password, tls="ssl=true" in settings["connection_string"].lower())
+        conn, tls = self.connection, "ssl=true" in options.lower()
+        probes.redis(host, int(port or 6379), conn.login, conn.password, tls=tls)
         return f"Redis answers at {nodes}"
 
     def _redis(self) -> str:
         conn = self.connection
-        given = self.extra.get("connection_string")
-        if given and "password=" in given:
-            raise self.error("put the password in its own field")
-        if not given and not (conn and conn.host):
+        host = f"{conn.host}:{conn.port or 6379}" if conn.host else None
+        given = self.extra.get("connection_string") or host
+        if not given:
             raise self.error("a Redis online store needs a host")
-        parts = [given or f"{conn.host}:{conn.port or 6379}"]  # type: ignore[union-attr]
-        parts += [f"username={conn.login}"] if conn and conn.login else []
+        if "password=" in given:
+            raise self.error("put the password in its own field")
+        parts = [given, *([f"username={conn.login}"] if conn.login else [])]
         # Only the variable's name travels: settings are shown in manifests, the value reaches the job alone.
-        parts += [f"password=${{{PASSWORD_VARIABLE}}}"] if conn and conn.password else []
+        parts += [f"password=${{{PASSWORD_VARIABLE}}}"] if conn.password else []
         return ",".join(parts)
 
     def _options(self) -> dict[str, Any]:

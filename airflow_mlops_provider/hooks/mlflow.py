@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_mlops_provider.backends import probes
-from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.hooks import defaults
-from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
+from airflow_mlops_provider.hooks.artifact_store import artifact_folder
 from airflow_mlops_provider.hooks.base import ServiceHook
 
 
@@ -26,11 +25,11 @@ class MlflowHook(ServiceHook):
 
     def settings(self) -> dict[str, Any]:
         """Return the tracking and registry URI."""
-        uri = self.url or defaults.mlflow_uri(ArtifactStoreHook().settings()["root"])
+        uri = self.url or defaults.option("mlflow_uri") or f"sqlite:///{artifact_folder()}/mlflow.db"
         if "@" in uri.partition("://")[2].partition("/")[0]:
-            raise ConfigurationError(
+            raise self.error(
                 "MLflow's URI has a password in it, which every manifest would show; run an MLflow server in front of "
-                f"that database, and name the server in the connection {self.conn_id!r}"
+                "that database, and name the server here"
             )
         return {"uri": uri}
 
@@ -38,8 +37,7 @@ class MlflowHook(ServiceHook):
         """Search MLflow's experiments, or look into its file."""
         uri = self.settings()["uri"]
         if uri.startswith("http"):
-            page = f"{uri}/api/2.0/mlflow/experiments/search?max_results=1"
-            probes.http(page, self.credentials, self.token)
+            probes.http(f"{uri}/api/2.0/mlflow/experiments/search?max_results=1", self.credentials, self.token)
             return f"MLflow answers at {uri}"
         if uri.startswith("sqlite:///"):
             return probes.sqlite_file(uri.removeprefix("sqlite:///"))

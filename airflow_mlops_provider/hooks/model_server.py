@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from airflow_mlops_provider.backends import probes
 from airflow_mlops_provider.hooks.base import ServiceHook
-
-TOKEN_VARIABLE = "MLOPS_SERVING_TOKEN"  # noqa: S105 - the variable's name
+from airflow_mlops_provider.serving.process.client import TOKEN_VARIABLE
 
 
 class ModelServerHook(ServiceHook):
@@ -22,5 +21,5 @@ class ModelServerHook(ServiceHook):
     def probe(self) -> str:
         """Read the server's health."""
         url = self.required_url()
-        probes.http(f"{url}/health", None, self.secrets().get(TOKEN_VARIABLE))
+        probes.http(f"{url}/health", None, self.connection.password)
         return f"the model server answers at {url}"

@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_mlops_provider.backends import probes
-from airflow_mlops_provider.backends.search.optuna import access as search_access
+from airflow_mlops_provider.backends.search.optuna import database as search_database
 from airflow_mlops_provider.hooks import defaults
-from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
+from airflow_mlops_provider.hooks.artifact_store import artifact_folder
 from airflow_mlops_provider.hooks.base import ServiceHook
-
-DRIVER = "postgresql+psycopg2"
 
 
 class OptunaHook(ServiceHook):
@@ -23,23 +21,24 @@ class OptunaHook(ServiceHook):
     default_conn_name = "mlops_optuna"
     conn_type = "optuna"
     hook_name = "Optuna"
-    login_variable, password_variable = search_access.USER_VARIABLE, search_access.PASSWORD_VARIABLE
+    login_variable, password_variable = search_database.USER_VARIABLE, search_database.PASSWORD_VARIABLE
 
     def settings(self) -> dict[str, Any]:
         """Return the database's URL, without credentials."""
         conn = self.connection
-        if conn is None:
-            return {"url": search_access.checked(defaults.search_storage(ArtifactStoreHook().settings()["root"]))}
+        if not self.defined:
+            url = defaults.option("search_storage") or f"sqlite:///{artifact_folder()}/optuna.db"
+            return {"url": search_database.checked(url)}
         if not conn.host or not conn.schema:
             raise self.error("it needs a host, and the database's name as schema")
         port = f":{conn.port}" if conn.port else ""
-        driver = self.extra.get("driver") or DRIVER
-        return {"url": search_access.checked(f"{driver}://{conn.host}{port}/{conn.schema}")}
+        driver = self.extra.get("driver") or "postgresql+psycopg2"
+        return {"url": search_database.checked(f"{driver}://{conn.host}{port}/{conn.schema}")}
 
     def probe(self) -> str:
         """Query the database, or look at the folder of its file."""
         url = self.settings()["url"]
         if url.startswith("sqlite:///"):
-            probes.folder(defaults.folder_of(ArtifactStoreHook().settings()["root"]))
+            probes.folder(artifact_folder())
             return f"{url} lies in a folder that can be written"
-        return search_access.probe(url, self.secrets())
+        return search_database.probe(url, self.secrets())

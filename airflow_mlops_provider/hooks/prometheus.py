@@ -7,10 +7,9 @@ from airflow_mlops_provider.hooks.base import ServiceHook
 
 
 class PrometheusHook(ServiceHook):
-    """A Prometheus server; without one, monitoring reads what serving itself recorded.
+    """A Prometheus server, for checks of your own.
 
-    Host, port and schema give its address. Login and password, or a password alone as a token, where a proxy asks for
-    them.
+    Host, port and schema give its address; login and password, or a password alone as a token, what a proxy wants.
     """
 
     default_conn_name = "mlops_prometheus"

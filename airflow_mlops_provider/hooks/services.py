@@ -21,13 +21,11 @@ def services(product: str, guarded: Collection[str] = ()) -> tuple[Services, str
     with a model server or repository of its own has the connection ``mlops_model_server_<product>`` or
     ``mlops_source_<product>``.
 
-    :param product: the product's name.
     :param guarded: which of the guarded services a job may see: ``source``, the product's repository and its token, and
         ``search``, the database of searches and its password. No other job is told of them.
     :raises ConfigurationError: if a connection cannot work as it is filled in.
     """
-    store, mlflow, feast = ArtifactStoreHook(), MlflowHook(), FeastHook()
-    server = ModelServerHook.of_product(product)
+    store, mlflow, feast, server = ArtifactStoreHook(), MlflowHook(), FeastHook(), ModelServerHook.of_product(product)
     source = SourceHook.of_product(product) if "source" in guarded else None
     search = OptunaHook() if "search" in guarded else None
     root = store.settings()["root"]
@@ -39,7 +37,7 @@ def services(product: str, guarded: Collection[str] = ()) -> tuple[Services, str
         source=source.repository(product) if source else None,
         search=search.settings()["url"] if search else None,
     )
-    secrets = {**store.secrets(), **mlflow.secrets(), **feast.secrets(), **server.secrets()}
-    for hook in filter(None, (source, search)):
+    secrets: dict[str, str] = {}
+    for hook in filter(None, (store, mlflow, feast, server, source, search)):
         secrets |= hook.secrets()
     return addresses, root, secrets

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from airflow_mlops_provider.backends.source.access import TOKEN_VARIABLE, USER_VARIABLE, Credentials, checked_remote
-from airflow_mlops_provider.backends.source.git import GitRemote, known_branch, own_repository
+from airflow_mlops_provider.backends.source.checkout import own_repository
+from airflow_mlops_provider.backends.source.git import GitRemote, known_branch
 from airflow_mlops_provider.exceptions import BackendError, ConfigurationError
 from airflow_mlops_provider.hooks.base import ServiceHook
 from airflow_mlops_provider.lifecycle.records.spec import Repository
@@ -15,7 +16,6 @@ from airflow_mlops_provider.lifecycle.settings import checked_branch, checked_pa
 from airflow_mlops_provider.runtime.code import source_file
 
 KINDS = ("plain", "github", "gitlab", "gitea")
-PROBE_SECONDS = 20
 
 
 class SourceHook(ServiceHook):
@@ -27,8 +27,7 @@ class SourceHook(ServiceHook):
     the machine's own keys and the token serves the forge alone.
 
     Without a connection, the repository in which the product's own code lies is the remote: it gets a branch, its work
-    tree stays as it is, and nothing leaves the machine. That is so with an ``origin`` too: only a connection
-    allows a push to another place.
+    tree stays as it is, and nothing leaves the machine, whatever its ``origin``.
     """
 
     default_conn_name = "mlops_source"
@@ -37,45 +36,38 @@ class SourceHook(ServiceHook):
     login_variable, password_variable = USER_VARIABLE, TOKEN_VARIABLE
 
     def repository(self, product: str) -> Repository:
-        """Return the repository of a product.
-
-        :raises ConfigurationError: if the connection cannot work, or there is none and the code is in no repository.
-        """
+        """Return a product's repository. :raises ConfigurationError: if there is none, or the connection can't work."""
         kept = own_repository(source_file(f"{product}.product").parent)
         path = self.extra.get("path", "").replace("{product}", product) or (kept[1] if kept else None)
         if path is None:
-            what = "fill in path, the product's folder there" if self.connection else "say where it is kept"
+            what = "fill in path, the product's folder there" if self.defined else "say where it is kept"
             raise ConfigurationError(
                 f"the code of {product} lies in no git repository here; {what}, in the connection {self.conn_id!r} "
                 f"(type {self.conn_type!r})"
             )
-        if self.connection is None and kept:
+        if not self.defined and kept:
             return Repository(remote=kept[0].as_uri(), path=path)
         return Repository(**self.settings(), path=checked_path(path))
 
     def settings(self) -> dict[str, Any]:
         """Return everything but the product's folder."""
-        forge, base, remote = (self.extra.get(name) for name in ("forge", "base", "remote"))
+        remote, forge, base = self.extra.get("remote"), self.extra.get("forge", "plain"), self.extra.get("base")
         if not remote:
             raise self.error("has no remote; give its address")
-        if (forge or "plain") not in KINDS:
+        if forge not in KINDS:
             raise self.error(f"unknown forge {forge!r}; known: {', '.join(KINDS)}")
-        if forge not in (None, "plain") and not self.secrets().get(TOKEN_VARIABLE):
+        if forge != "plain" and not self.secrets().get(TOKEN_VARIABLE):
             raise self.error(f"{forge} wants a token; put it in the password")
-        return {
-            "remote": checked_remote(remote),
-            "forge": forge or "plain",
-            "base": checked_branch(base) if base else None,
-            "api": self.extra.get("api"),
-        }
+        base = checked_branch(base) if base else None
+        return {"remote": checked_remote(remote), "forge": forge, "base": base, "api": self.extra.get("api")}
 
     def probe(self) -> str:
         """List the remote's branches, and look for the base among them."""
-        if self.connection is None:
+        if not self.defined:
             return "no connection: each product's own repository gets the branch, and nothing leaves this machine"
         settings, credentials = self.settings(), Credentials.of(self.secrets())
         with tempfile.TemporaryDirectory(prefix="mlops-git-") as folder:
-            remote = GitRemote(settings["remote"], Path(folder), credentials, PROBE_SECONDS)
+            remote = GitRemote(settings["remote"], Path(folder), credentials, seconds=20)
             default, branches = remote.branches()
         base = settings["base"] or default
         if base is None:

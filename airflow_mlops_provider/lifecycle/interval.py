@@ -14,11 +14,7 @@ MOST_NAMED = 16
 
 
 class Interval(Frozen):
-    """A half-open span ``[start, end)`` in UTC.
-
-    :param start: first moment inside.
-    :param end: first moment after; later than ``start``.
-    """
+    """A half-open span ``[start, end)`` in UTC."""
 
     start: datetime
     end: datetime

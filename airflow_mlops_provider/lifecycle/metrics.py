@@ -52,10 +52,7 @@ def metric_of(problem: str, name: str) -> Metric:
 
 
 def check_limits(metric: Metric, limits: Mapping[str, float | None], gains: Mapping[str, float]) -> None:
-    """Make sure that some declared limits lie within the metric's range; None is no limit.
-
-    :raises ValueError: naming the limits that no value could meet, or none could miss.
-    """
+    """Make sure that limits, None for none, lie in the metric's range. :raises ValueError: naming those that don't."""
     wrong = {field: limit for field, limit in limits.items() if limit is not None and not metric.allows(limit)}
     wrong |= {field: gain for field, gain in gains.items() if not metric.allows_gain(gain)}
     if wrong:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import model_validator
 
-from airflow_mlops_provider.lifecycle.frozen import Frozen
+from airflow_mlops_provider.lifecycle.frozen import Frozen, only_known
 from airflow_mlops_provider.lifecycle.metrics import Metric, check_limits, metric_of
 from airflow_mlops_provider.lifecycle.search.declaration import Search
 from airflow_mlops_provider.lifecycle.sections import (
@@ -12,55 +12,16 @@ from airflow_mlops_provider.lifecycle.sections import (
     Data,
     EvaluationSettings,
     Features,
-    Gates,
-    Kpi,
     Label,
     LabelColumns,
     Monitoring,
-    Owners,
-    Retraining,
-    Retuning,
     Schedule,
     Scoring,
     Serving,
     Shape,
     Training,
-    Value,
-    View,
-    Windows,
-    only_known,
 )
-from airflow_mlops_provider.lifecycle.source import DataType as DataType  # noqa: PLC0414  # declared with a product
-from airflow_mlops_provider.lifecycle.source import Source as Source  # noqa: PLC0414  # declared with a product
 from airflow_mlops_provider.lifecycle.trainer import Name
-from airflow_mlops_provider.lifecycle.trainer import Trainer as Trainer  # noqa: PLC0414  # declared with a product
-
-__all__ = [
-    "Business",
-    "Data",
-    "DataType",
-    "EvaluationSettings",
-    "Features",
-    "Gates",
-    "Kpi",
-    "Label",
-    "LabelColumns",
-    "MLProduct",
-    "Monitoring",
-    "Owners",
-    "Retraining",
-    "Retuning",
-    "Schedule",
-    "Scoring",
-    "Serving",
-    "Shape",
-    "Source",
-    "Trainer",
-    "Training",
-    "Value",
-    "View",
-    "Windows",
-]
 
 
 class MLProduct(Frozen):

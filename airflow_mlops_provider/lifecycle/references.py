@@ -8,9 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from airflow_mlops_provider.exceptions import IntegrityError
-from airflow_mlops_provider.lifecycle.frozen import Frozen, digest
+from airflow_mlops_provider.lifecycle.frozen import Frozen, Json, digest
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.plain import Json
 
 
 class Reference(Frozen):
@@ -67,8 +66,8 @@ class Report(Reference):
     """A judgement with its evidence.
 
     :param about: what is judged, of ours one of ``About``; None in reports of releases that didn't say.
-    :param passed: what the judgement says. Who acts on it takes it from :meth:`verdict`.
-    :param broken: one short line for each thing that did not hold.
+    :param passed: what it says; who acts on it takes it from :meth:`verdict`.
+    :param broken: a short line for each thing that did not hold.
     :param page: file name of the page that a person reads, inside ``uri``.
     """
 
@@ -86,14 +85,11 @@ class Report(Reference):
 
 
 AnyReference = Annotated[Dataset | DatasetList | Model | ModelVersion | Report, Field(discriminator="kind")]
-_ADAPTER: TypeAdapter[Dataset | DatasetList | Model | ModelVersion | Report] = TypeAdapter(AnyReference)
+_ADAPTER: TypeAdapter[AnyReference] = TypeAdapter(AnyReference)
 
 
-def parse_reference(value: Any) -> Dataset | DatasetList | Model | ModelVersion | Report:
-    """Return the reference that a JSON value (an XCom, a manifest's field) describes.
-
-    :raises pydantic.ValidationError: if it is none; the message lists the known kinds.
-    """
+def parse_reference(value: Any) -> AnyReference:
+    """Return the reference that a JSON value (an XCom, a manifest's field) describes; anything else is an error."""
     return _ADAPTER.validate_python(value)
 
 

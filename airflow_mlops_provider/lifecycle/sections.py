@@ -3,38 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from pydantic import Field, model_validator
 
-from airflow_mlops_provider.lifecycle.code import Code
-from airflow_mlops_provider.lifecycle.frozen import Frozen
+from airflow_mlops_provider.lifecycle.frozen import Frozen, only_known, unique
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME, Column
 from airflow_mlops_provider.lifecycle.source import DataType as DataType  # noqa: PLC0414  # declared with a product
 from airflow_mlops_provider.lifecycle.source import Source as Source  # noqa: PLC0414  # declared with a product
-from airflow_mlops_provider.lifecycle.trainer import Name
+from airflow_mlops_provider.lifecycle.trainer import Code, Name
 from airflow_mlops_provider.lifecycle.trainer import Trainer as Trainer  # noqa: PLC0414  # declared with a product
 
 
-def only_known(what: str, names: Any, known: Any) -> None:
-    """Make sure that all names are known. :raises ValueError: listing those that are not, and those that are."""
-    unknown = sorted(set(names) - set(known))
-    if unknown:
-        raise ValueError(f"unknown {what} {', '.join(map(repr, unknown))}; known: {', '.join(sorted(known))}")
-
-
-def unique(what: str, names: list[str]) -> None:
-    """Make sure that no name comes twice. :raises ValueError: listing those that do."""
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"{what} declared twice: {', '.join(twice)}")
-
-
 class Kpi(Frozen):
-    """The number by which the business judges the product.
-
-    :param target: the value that counts as success, in ``unit``.
-    """
+    """The number by which the business judges the product: from ``target`` on, in ``unit``, it is a success."""
 
     name: str
     target: float
@@ -67,24 +48,19 @@ class Owners(Frozen):
 
 
 class View(Frozen):
-    """A table of features of one entity, one row per entity and moment at which they became known.
+    """A table of features of an entity that ``keys`` name: a row for each and each time when something became known.
 
-    :param keys: the columns that name the entity.
     :param features: feature names and their types; each row also has an ``event_time`` in UTC.
     """
 
     name: Name
-    keys: tuple[Column, ...]
-    features: dict[Name, DataType]
+    keys: tuple[Column, ...] = Field(min_length=1)
+    features: dict[Name, DataType] = Field(min_length=1)
     description: str = ""
 
     @model_validator(mode="after")
     def _no_overlap(self) -> View:
-        clash = set(self.keys) & set(self.features)
-        if clash or not self.keys or not self.features:
-            raise ValueError(
-                f"view {self.name!r} needs keys and features, with no name in both; in both: {sorted(clash)}"
-            )
+        unique(f"view {self.name!r}: key or feature declared", [*self.keys, *self.features])
         return self
 
 
@@ -175,10 +151,7 @@ class Serving(Frozen):
 
 
 class Schedule(Frozen):
-    """When data intervals begin and end: a cron expression in UTC, from ``start`` until ``end`` (open if None).
-
-    The last interval is the last one that begins before ``end``.
-    """
+    """When data intervals begin and end: a cron expression in UTC; the last begins before ``end`` (open if None)."""
 
     cron: str
     start: datetime
@@ -209,25 +182,18 @@ class Data(Frozen):
 
     @model_validator(mode="after")
     def _names_differ(self) -> Data:
-        unique("source", [source.name for source in self.sources])
+        unique("source declared", [source.name for source in self.sources])
         return self
 
     def source(self, name: str) -> Source:
-        """Return the source of that name.
-
-        :raises ValueError: if there is none; the message lists the known names.
-        """
+        """Return the source of that name. :raises UnknownNameError: if there is none; lists the known ones."""
         by_name = {source.name: source for source in self.sources}
         only_known("source", [name], by_name)
         return by_name[name]
 
 
 class Shape(Frozen):
-    """The columns of a row on its way to the model: what a caller gives, what the feature store adds, the truth.
-
-    :param name, problem: the product's.
-    :param request: the columns, with types, that a caller gives for each row beside ``event_time``.
-    """
+    """The columns of a row on its way to the model: the caller's ``request``, those of the feature store, the truth."""
 
     name: Name
     problem: str
@@ -244,11 +210,6 @@ class Shape(Frozen):
     def feature_types(self) -> dict[str, DataType]:
         """Every stored feature with its declared type, in the order of the views."""
         return {name: kind for view in self.views for name, kind in view.features.items()}
-
-    @property
-    def feature_names(self) -> tuple[str, ...]:
-        """Every stored feature, in the order of the views."""
-        return tuple(self.feature_types)
 
     @property
     def row_columns(self) -> dict[str, DataType]:
@@ -282,8 +243,8 @@ class Features(Frozen):
     @model_validator(mode="after")
     def _views_fit(self) -> Features:
         only_known("view key", {key for view in self.views for key in view.keys}, self.request)
-        unique("view", [view.name for view in self.views])
-        unique("feature", [feature for view in self.views for feature in view.features])
+        unique("view declared", [view.name for view in self.views])
+        unique("feature declared", [feature for view in self.views for feature in view.features])
         return self
 
 

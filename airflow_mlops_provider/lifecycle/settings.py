@@ -1,7 +1,4 @@
-"""The file that fixes how a product trains: kept beside its ``product.py``, changed by whoever merges another.
-
-It is part of the declaration, and read where that is made: the one file that this package's values come from.
-"""
+"""The file that fixes how a product trains: a part of its declaration, kept beside it, changed by merging another."""
 
 from __future__ import annotations
 
@@ -15,20 +12,17 @@ from typing import Any
 from pydantic import ValidationError
 
 from airflow_mlops_provider.exceptions import ConfigurationError
-from airflow_mlops_provider.lifecycle.frozen import Frozen, digest
+from airflow_mlops_provider.lifecycle.frozen import Frozen, digest, unique
 from airflow_mlops_provider.lifecycle.trainer import Trainer
 
 FILE = "settings.json"
-_NOT_IN_A_BRANCH = re.compile(r"[^A-Za-z0-9._-]+")
 _BRANCH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+@=-]*(/[A-Za-z0-9_][A-Za-z0-9._+@=-]*)*")
-_LONGEST_STUDY = 80
 
 
 class Provenance(Frozen):
     """Where some settings come from. It decides nothing: another origin of the same settings trains nothing anew.
 
-    :param study, trial: the search, and the trial in it, that found them.
-    :param metric, value: what they reached there.
+    :param study, trial: the search, and the trial in it, that found them, and what they reached there.
     :param by: the Airflow run, or the person, that wrote the file.
     """
 
@@ -43,18 +37,14 @@ class Provenance(Frozen):
 class TrainerSettings(Trainer):
     """A product's trainer as a file: the declaration's fields, and where they come from.
 
-    A product that keeps one declares
-    ``trainer=TrainerSettings.read(Path(__file__).with_name("settings.json")).trainer()``.
+    A product declares ``trainer=TrainerSettings.read(Path(__file__).with_name("settings.json")).trainer()``.
     """
 
     provenance: Provenance | None = None
 
     @classmethod
     def read(cls, file: Path) -> TrainerSettings:
-        """Return what a file holds.
-
-        :raises ConfigurationError: naming the file, the field and what is wrong with it.
-        """
+        """Return what a file holds. :raises ConfigurationError: naming file, field and what is wrong with it."""
         try:
             text = file.read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
@@ -63,12 +53,9 @@ class TrainerSettings(Trainer):
 
     @classmethod
     def parse(cls, text: str, name: str = FILE) -> TrainerSettings:
-        """Return what a file's text says. :raises ConfigurationError: as :meth:`read`.
-
-        :param name: what the messages call the file.
-        """
+        """Return what a file's text says; messages call the file ``name``. :raises ConfigurationError: as above."""
         try:
-            return cls.model_validate(json.loads(text, parse_constant=_refuse, object_pairs_hook=_once))
+            return cls.model_validate(json.loads(text, object_pairs_hook=_once))
         except ValidationError as error:
             lines = [f"{'.'.join(map(str, line['loc'])) or 'the file'}: {line['msg']}" for line in error.errors()]
             raise ConfigurationError(f"{name}: {'; '.join(lines)[:1000]}") from None
@@ -85,7 +72,7 @@ class TrainerSettings(Trainer):
 
     @property
     def fingerprint(self) -> str:
-        """Tells an export from any other: the same for the same trainer, found by the same try."""
+        """Tells an export from any other: the same for the same trainer, from the same trial."""
         origin = [self.provenance.study, self.provenance.trial] if self.provenance else []
         return digest([self.trainer().to_json(), origin])[:16]
 
@@ -93,29 +80,21 @@ class TrainerSettings(Trainer):
 def changes(old: Trainer | None, new: Trainer) -> list[tuple[str, Any, Any]]:
     """Return name, old and new value of each field and setting that differs; None where one side has none."""
     before, after = (_flat(old) if old else {}), _flat(new)
-    return [
-        (name, before.get(name), after.get(name))
-        for name in sorted(before.keys() | after.keys())
-        if before.get(name) != after.get(name)
-    ]
+    values = ((name, before.get(name), after.get(name)) for name in sorted(before.keys() | after.keys()))
+    return [(name, was, now) for name, was, now in values if was != now]
 
 
 def branch_of(product: str, study: str) -> str:
-    """Return the branch on which a study's winner is committed: the same for the same study, valid in any git.
-
-    A study's name that had to be changed for it ends in a digest of itself, so that no two share a branch.
-    """
-    plain = re.sub(r"\.+", ".", _NOT_IN_A_BRANCH.sub("-", study)).strip("-.")[:_LONGEST_STUDY].strip("-.")
+    """Return the branch on which a study's winner is committed: the same for the same study, valid in any git."""
+    plain = re.sub(r"\.+", ".", re.sub(r"[^A-Za-z0-9._-]+", "-", study)).strip("-.")[:80].strip("-.")
+    # A name that had to be changed ends in a digest of itself, so that no two studies share a branch.
     if not plain or plain != study or plain.endswith(".lock"):
         plain = f"{plain.removesuffix('.lock') or 'study'}-{hashlib.sha256(study.encode()).hexdigest()[:8]}"
     return checked_branch(f"mlops/{product}/{plain}")
 
 
 def checked_branch(name: str) -> str:
-    """Return a branch's name if it is valid. Stricter than ``git check-ref-format``: plain characters only.
-
-    :raises ConfigurationError: if it is not.
-    """
+    """Return a branch's name. :raises ConfigurationError: if it is none, or has other than plain characters."""
     parts = name.split("/")
     if not _BRANCH.fullmatch(name) or ".." in name or any(part.endswith((".lock", ".")) for part in parts):
         raise ConfigurationError(
@@ -130,10 +109,8 @@ def checked_path(path: str) -> str:
     :raises ConfigurationError: if it would leave the repository or enter git's own folder.
     """
     parts = PurePosixPath(path.strip("/")).parts
-    refused = [
-        part for part in parts if part == ".." or part.lower() == ".git" or not part.isprintable() or "\\" in part
-    ]
-    if refused or ":" in path:
+    plain = path.isprintable() and not {":", "\\"} & {*path}
+    if not plain or any(part.lower() in ("..", ".git") for part in parts):
         raise ConfigurationError(f"{path[:200]!r} is no folder inside a repository")
     return "/".join(part for part in parts if part != ".")
 
@@ -144,13 +121,6 @@ def _flat(trainer: Trainer) -> dict[str, Any]:
     return {**fields, **{f"settings.{name}": value for name, value in settings.items()}}
 
 
-def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is not allowed")
-
-
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"{', '.join(twice)} given twice")
+    unique("given", [name for name, _ in pairs])
     return dict(pairs)

@@ -24,7 +24,6 @@ class Source(Frozen):
 
     :param path: where a delivery lies below the landing root; ``{start:%Y-%m}`` and the like take the interval.
         Without a placeholder the source is static and read whole each time.
-    :param columns: the columns that must be there, and their types.
     :param time: the column that says which interval a row belongs to; None for a static source.
     :param missing: texts that mean a missing value, such as ``NA``. An empty field, quoted or not, always means one.
     :param time_zone: the zone of times that name none, such as ``Europe/Berlin``; None if each time names its own.
@@ -55,17 +54,20 @@ class Source(Frozen):
             raise ValueError(f"path {path!r} can't be filled in ({type(error).__name__}: {error}); {what}") from None
         return path
 
+    @field_validator("time_zone")
+    @classmethod
+    def _is_known(cls, name: str | None) -> str | None:
+        try:
+            ZoneInfo("UTC" if name is None else name)
+        except (KeyError, ValueError, OSError):  # that a name is a folder of zones is an OSError
+            raise ValueError(f"unknown time zone {name!r}; give an IANA name, such as Europe/Berlin or UTC") from None
+        return name
+
     @model_validator(mode="after")
     def _has_its_time(self) -> Source:
         if self.time is not None and self.columns.get(self.time) != "timestamp":
             times = sorted(name for name, kind in self.columns.items() if kind == "timestamp")
             raise ValueError(f"source {self.name!r}: time column {self.time!r} is not among its timestamps, {times}")
-        return self
-
-    @model_validator(mode="after")
-    def _tells_the_zone(self) -> Source:
-        if self.time_zone is not None:
-            _zone(self.time_zone)
         if self.time_format is None:
             return self
         if "%" not in self.time_format or "%Z" in self.time_format:
@@ -79,10 +81,3 @@ class Source(Frozen):
     def delivery(self, interval: Interval) -> str:
         """Return where the delivery for an interval lies, below the landing root."""
         return self.path.format(start=interval.start, end=interval.end)
-
-
-def _zone(name: str) -> None:
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError):  # that a name is a folder of zones is an OSError
-        raise ValueError(f"unknown time zone {name!r}; give an IANA name, such as Europe/Berlin or UTC") from None

@@ -18,6 +18,3 @@ class Stage(StrEnum):
     SERVING = "serving"
     MONITORING = "monitoring"
     FEEDBACK = "feedback"
-
-
-STAGES: tuple[str, ...] = tuple(stage.value for stage in Stage)

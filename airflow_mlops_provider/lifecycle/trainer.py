@@ -1,16 +1,24 @@
-"""How a model is made: the user's function, its settings, and the format that it is kept in."""
+"""How a model is made: the user's function, its settings, and its format; and how a value names such functions."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import BaseModel, Field, StringConstraints, field_validator
 
-from airflow_mlops_provider.lifecycle.code import Code as Code  # noqa: PLC0414  # declared with a trainer
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+
+
+class NamesCode:
+    """Marks a field whose value names code: the source of that code decides a result, too."""
+
+
+#: The name of a user's function, ``package.module:function``.
+Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"), NamesCode()]
 
 
 class Trainer(Frozen):
@@ -19,9 +27,6 @@ class Trainer(Frozen):
     :param code: a plain function ``(features: DataFrame, label: Series, settings: dict, seed: int) -> model``. It may
         also have, with a default, a parameter ``checkpoints``, to go on where a killed try ended; and for searches
         ``validation``, inputs and labels of later rows, and ``report(step, value)``, to be told whether to go on.
-        One that also has a parameter ``checkpoints`` is given what keeps how far it has come, and goes on from there
-        when it was killed.
-    :param flavor: the format in which the model is kept.
     :param requires: distributions whose versions the result depends on.
     """
 
@@ -44,3 +49,18 @@ class Trainer(Frozen):
                     "values, or lists and dicts of these"
                 ) from None
         return settings
+
+
+def named_code(value: Any, field: str = "") -> Iterator[tuple[str, str]]:
+    """Yield what names code in a value, however deep, as field and ``package.module:function``."""
+    if isinstance(value, BaseModel):
+        for name, info in type(value).model_fields.items():
+            inner = getattr(value, name)
+            where = field if field and name == "code" else name
+            if isinstance(inner, str) and any(isinstance(mark, NamesCode) for mark in info.metadata):
+                yield where, inner
+            else:
+                yield from named_code(inner, where)
+    elif isinstance(value, Mapping | tuple | list):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from named_code(inner, field)

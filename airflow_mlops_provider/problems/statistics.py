@@ -25,18 +25,15 @@ _BATCH = 16  # resamples held at once: 16 x 27,000 float64 weights are 3.5 MB, w
 _MISSING = ("<NA>", "NaT")  # how pandas shows a missing value of its own types
 
 
-def measure(problem: Problem, metric: str, label: Any, score: Any, weight: Any = None) -> float:
+def measure(problem: Problem, metric: str, label: Any, score: Any) -> float:
     """Return a metric on some rows.
 
-    :param weight: non-negative row weights; None for 1 each.
     :raises UnknownNameError: for a metric that this kind of problem does not have.
     :raises DataValidationError: if a value is missing, or the rows can't be judged by.
     """
-    problem.metric(metric)
     label, score = _numbers(label, score)
-    weights = np.ones(len(label)) if weight is None else np.asarray(weight, dtype=float)
-    _check(problem.flaw(label), weights)
-    return float(problem.weighted(metric, label, score)(weights[None, :])[0])
+    _flaw(problem, metric, label)
+    return float(problem.weighted(metric, label, score)(np.ones((1, len(label))))[0])
 
 
 def bootstrap(
@@ -66,30 +63,24 @@ def gain(
 
 def by_slice(
     problem: Problem, metric: str, column: Any, label: Any, score: Any, min_rows: int
-) -> dict[str, dict[str, Any]]:
-    """Return ``{"rows": n, "value": metric}`` for each value of a column, the largest slice first.
+) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, int]]]:
+    """Return ``{"rows": n, "value": metric}`` for each value of a column, and what has none: by reason, rows by value.
 
-    A slice of fewer than ``min_rows`` rows, or one that can't be judged by, is left out.
+    Both have the largest slice first. One of fewer than ``min_rows`` rows, or that can't be judged by, has no metric.
 
     :param column: one value per row; a missing one counts as the value ``(missing)``.
     :raises UnknownNameError: for a metric that this kind of problem does not have.
     """
     problem.metric(metric)
     label, score = np.asarray(label), np.asarray(score)
-    return {
-        value: {"rows": int(rows.sum()), "value": measure(problem, metric, label[rows], score[rows])}
-        for value, rows in _slices(column)
-        if not problem.unfit(label[rows], min_rows)
-    }
-
-
-def left_out(problem: Problem, column: Any, label: Any, min_rows: int) -> dict[str, dict[str, int]]:
-    """Return the slices that :func:`by_slice` leaves out: by reason, the rows of each value, the largest first."""
-    label, reasons = np.asarray(label), dict[str, dict[str, int]]()
+    judged, left_out = dict[str, dict[str, Any]](), dict[str, dict[str, int]]()
     for value, rows in _slices(column):
+        count = int(rows.sum())
         if reason := problem.unfit(label[rows], min_rows):
-            reasons.setdefault(reason, {})[value] = int(rows.sum())
-    return reasons
+            left_out.setdefault(reason, {})[value] = count
+        else:
+            judged[value] = {"rows": count, "value": measure(problem, metric, label[rows], score[rows])}
+    return judged, left_out
 
 
 def _slices(column: Any) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
@@ -109,8 +100,7 @@ def _resampled(
     problem: Problem, metric: str, label: Any, scores: Mapping[str, Any], repeats: int, seed: int
 ) -> dict[str, Floats]:
     """Return ``repeats`` resampled values of the metric for each model, resample by resample the same rows."""
-    problem.metric(metric)
-    flaw = problem.flaw(np.asarray(label, dtype=float))
+    flaw = _flaw(problem, metric, np.asarray(label, dtype=float))
     weighted = {name: problem.weighted(metric, *_numbers(label, score)) for name, score in scores.items()}
     values: dict[str, list[Floats]] = {name: [] for name in scores}
     for weights in _resamples(len(label), flaw, repeats, np.random.default_rng(seed)):
@@ -120,25 +110,26 @@ def _resampled(
 
 
 def _resamples(rows: int, flaw: Callable[[Floats], str], repeats: int, random: np.random.Generator) -> Iterator[Floats]:
-    """Yield row weights, shape (up to _BATCH, rows). A resample that can't be judged by is made again."""
-    _check(flaw, np.ones(rows))
+    """Yield row weights, shape (up to _BATCH, rows): multinomial counts of rows that are taken with replacement.
+
+    A resample that can't be judged by is made again.
+    """
     for start in range(0, repeats, _BATCH):
-        weights = np.empty((min(_BATCH, repeats - start), rows))
-        for row in weights:
-            row[:] = _counts(rows, random)
-            while flaw(row):
-                row[:] = _counts(rows, random)
-        yield weights
+        batch: list[Floats] = []
+        while len(batch) < min(_BATCH, repeats - start):
+            weights = np.bincount(random.integers(0, rows, rows), minlength=rows).astype(float)
+            if not flaw(weights):
+                batch.append(weights)
+        yield np.array(batch)
 
 
-def _counts(rows: int, random: np.random.Generator) -> npt.NDArray[np.intp]:
-    """Return how often each row is taken when ``rows`` are taken with replacement: multinomial counts."""
-    return np.bincount(random.integers(0, rows, rows), minlength=rows)
-
-
-def _check(flaw: Callable[[Floats], str], weights: Floats) -> None:
-    if reason := flaw(weights):
+def _flaw(problem: Problem, metric: str, label: Floats) -> Callable[[Floats], str]:
+    """Return what says why rows of some weights can't be judged by; all of them together can."""
+    problem.metric(metric)
+    flaw = problem.flaw(label)
+    if reason := flaw(np.ones(len(label))):
         raise DataValidationError(reason)
+    return flaw
 
 
 def _numbers(label: Any, score: Any) -> tuple[Floats, Floats]:

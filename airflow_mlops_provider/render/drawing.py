@@ -27,7 +27,6 @@ class Scale:
 
     @property
     def ticks(self) -> tuple[float, float, float]:
-        """The values that an axis names."""
         return self.low, (self.low + self.high) / 2, self.high
 
 
@@ -44,10 +43,7 @@ def scale_of(values: Iterable[float | None], start: float, end: float, margin: f
 
 
 def svg(width: float, height: float, *shapes: Content, title: str = "", alone: bool = False) -> Html:
-    """Return a drawing.
-
-    :param alone: it is a file of its own, not part of a page with its style sheet.
-    """
+    """Return a drawing; ``alone`` it is a file of its own, not part of a page with its style sheet."""
     style = tag("style", Html(DRAWING_STYLE)) if alone else None  # our own constant
     box = f"0 0 {width:.0f} {height:.0f}"
     space = "http://www.w3.org/2000/svg" if alone else None

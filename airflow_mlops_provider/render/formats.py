@@ -28,14 +28,10 @@ def duration(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
-def setting(value: object) -> str:
-    """Return a training setting's value."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
 def settings(values: dict[str, object]) -> str:
     """Return training settings in a line."""
-    return ", ".join(f"{name} {setting(value)}" for name, value in values.items())
+    shown = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in values.items()}
+    return ", ".join(f"{name} {value}" for name, value in shown.items())
 
 
 def shorten(words: str, most: int) -> str:

@@ -29,10 +29,7 @@ def join(parts: Iterable[Content], separator: Content = "") -> Html:
 
 
 def tag(name: str, /, *content: Content, **attributes: str | float | None) -> Html:
-    """Return an element.
-
-    :param attributes: ``text_anchor`` is ``text-anchor`` and ``class_`` is ``class``; empty ones are left out.
-    """
+    """Return an element; ``text_anchor`` is ``text-anchor``, ``class_`` is ``class``, empty ones are left out."""
     written = (_attribute(key, value) for key, value in attributes.items() if value not in (None, ""))
     begin, inside = join((name, *written), " "), join(content)
     if name in _EMPTY and not inside:

@@ -1,7 +1,8 @@
 """``python -m airflow_mlops_provider.runtime``: run the job whose specification comes as one line of JSON on its input.
 
-Standard input stays open as long as whoever asked is alive. When it closes early, nobody waits for the result any
-more, and the job ends at once: a killed task leaves no orphan. Exit status: 0 success, 1 failed, 2 no such job.
+Standard input stays open as long as whoever wants the result is alive. When it closes early, nobody waits for the
+result any more, and the job ends at once: a killed task leaves no orphan. Exit status: 0 success, 1 failed, 2 no such
+job.
 
 In a pod nobody holds the input: there the specification comes as ``--spec JSON``, the pod's deletion ends the job, and
 a copy of its manifest is left in the folder below the artifact root that ``--manifest-copy`` names.
@@ -15,42 +16,69 @@ import os
 import signal
 import sys
 import threading
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from airflow_mlops_provider.backends.telemetry import disable_telemetry
 from airflow_mlops_provider.runtime import masks
 
+if TYPE_CHECKING:
+    from airflow_mlops_provider.lifecycle.records.manifest import Manifest
+    from airflow_mlops_provider.lifecycle.records.spec import JobSpec
+
 ORPHANED = 3
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main() -> int:
     """Read the specification, run the job, and return the exit status."""
     masks.mask_output()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("botocore").setLevel(logging.WARNING)  # it tells each time where it found its credentials
     disable_telemetry()
     from airflow_mlops_provider.lifecycle.records.spec import JobSpec
-    from airflow_mlops_provider.runtime import manifest_copy, runner
+    from airflow_mlops_provider.runtime.runner import run
 
-    given = _parser().parse_args(arguments)
-    line, parent = (given.spec, None) if given.spec else _asked()
-    spec = JobSpec.model_validate_json(line)
-    if parent is not None:
-        threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
-    manifest = manifest_copy.run(spec, given.manifest_copy) if given.manifest_copy else runner.run(spec)
-    return 0 if manifest.state == "success" else 1
-
-
-def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m airflow_mlops_provider.runtime", description="Run one job.")
     parser.add_argument("--spec", metavar="JSON", help="the job's specification; by default a line on standard input")
     parser.add_argument(
         "--manifest-copy", metavar="KEY", help="folder below the artifact root for a copy of the manifest"
     )
-    return parser
+    given = parser.parse_args()
+    line, parent = (given.spec, None) if given.spec else _read_line()
+    spec = JobSpec.model_validate_json(line)
+    if parent is not None:
+        threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
+    manifest = _run_and_copy(spec, given.manifest_copy) if given.manifest_copy else run(spec)
+    return 0 if manifest.state == "success" else 1
 
 
-def _asked() -> tuple[bytes, int]:
-    """Return the specification, and the descriptor that stays open as long as whoever asked is alive.
+def _run_and_copy(spec: JobSpec, key: str) -> Manifest:
+    """Run a job to its very end, then leave a copy of its manifest in a folder below the artifact root.
+
+    A pod's place cannot see where the manifest will lie. What fails before there could be one (the product is not in
+    the image, a package is missing) is told, too.
+    """
+    from airflow_mlops_provider.runtime.failures import failed
+    from airflow_mlops_provider.runtime.runner import IMAGE_VARIABLE, run
+    from airflow_mlops_provider.storage.artifacts import MANIFEST, open_store
+    from airflow_mlops_provider.storage.layout import image_key
+
+    began = datetime.now(UTC)
+    try:
+        manifest = run(spec)
+    except Exception as error:  # whatever keeps a job from its work, the place must learn of it
+        logging.getLogger("mlops.manifest_copy").exception("%s could not begin", spec.job)
+        manifest = failed(spec, "", error, began)
+    keys = [key]
+    if manifest.image and manifest.image == os.environ.get(IMAGE_VARIABLE):  # else reused: made in another one
+        keys.append(image_key(spec, manifest.image))
+    for folder in reversed(keys):
+        open_store(spec.root).write(f"{folder}/{MANIFEST}", manifest.to_file())
+    return manifest
+
+
+def _read_line() -> tuple[bytes, int]:
+    """Return the specification, and the descriptor that stays open as long as whoever wants the result is alive.
 
     For all else standard input is empty from then on.
 

@@ -11,7 +11,7 @@ from airflow_mlops_provider.lifecycle.frozen import digest
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.runtime import code
-from airflow_mlops_provider.runtime.registry import AnyJob, find_job
+from airflow_mlops_provider.runtime.definition import AnyJob, find_job
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,11 @@ def code_hashes(spec: JobSpec, job: AnyJob) -> dict[str, str]:
     """Return the hash of each source file that decides a job's result."""
     users = {name.partition(":")[0] for name in job.code(spec).values()}
     flavors = [*models.FLAVORS] if job.predicts else [trainer.flavor for trainer in job.trainers(spec)]
-    begin = {job.module, *users, *(module for name in flavors for module in models.modules_of(name))}
-    modules = set().union(*map(code.closure, begin))
-    if problems.__name__ in modules and (problem := job.problem(spec)):  # which is found by its name, not imported
-        modules |= code.closure(type(problems.find(problem)).__module__)
-    return {module: code.source_hash(module) for module in sorted(modules)}
+    begin = {job.function.__module__, *users, *(module for name in flavors for module in models.modules_of(name))}
+    problem = job.problem(spec)
+    if problem and any(problems.__name__ in code.closure(module) for module in begin):  # found by name, not imported
+        begin.add(type(problems.find(problem)).__module__)
+    return code.source_hashes(begin)
 
 
 def packages(spec: JobSpec, job: AnyJob) -> tuple[str, ...]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import reduce
 from typing import Any, Self, Union, get_args, get_origin
 
@@ -13,6 +14,7 @@ from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import Reference
+from airflow_mlops_provider.lifecycle.trainer import Trainer
 
 
 class JobInputs(Frozen):
@@ -37,11 +39,11 @@ class JobInputs(Frozen):
         return tuple(_kinds(field.annotation)) if field else ()
 
 
+@dataclass(frozen=True)
 class ProductField:
     """Marks a field of a job's settings with where it stands in the product's declaration, such as ``data.sources``."""
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    path: str
 
 
 class JobSettings(Frozen):
@@ -49,30 +51,47 @@ class JobSettings(Frozen):
 
     @classmethod
     def of(cls, product: MLProduct) -> Self:
-        """Return a product's settings for the job.
-
-        :raises ConfigurationError: if the product leaves out a section that the job needs.
-        """
-        taken = {name: reduce(_part, path.split("."), product) for name, path in cls.fields().items()}
+        """Return a product's settings for the job. :raises ConfigurationError: naming the sections that it lacks."""
+        places = {
+            name: next((mark.path for mark in field.metadata if isinstance(mark, ProductField)), name)
+            for name, field in cls.model_fields.items()
+        }
+        taken = {name: reduce(_part, place.split("."), product) for name, place in places.items()}
         try:
             return cls.model_validate(taken, from_attributes=True)
         except ValidationError as error:
-            missing = [cls.fields()[str(line["loc"][0])] for line in error.errors() if line["input"] is None]
+            missing = [places[str(line["loc"][0])] for line in error.errors() if line["input"] is None]
             if not missing:
                 raise
             raise ConfigurationError(f"product {product.name!r} declares no {', '.join(missing)}") from None
 
-    @classmethod
-    def fields(cls) -> dict[str, str]:
-        """Return where each field stands in a product's declaration."""
-        return {
-            name: next((mark.path for mark in field.metadata if isinstance(mark, ProductField)), name)
-            for name, field in cls.model_fields.items()
-        }
-
 
 class JobParams(Frozen):
     """What a run asks of a job; by itself, a job without parameters of its own."""
+
+
+def with_trainer_override(product: MLProduct, params: Mapping[str, Any]) -> MLProduct:
+    """Return the product as a job is to see it, its trainer as the parameters of a run want it.
+
+    ``params["trainer"]`` is a whole trainer (code, flavor, settings, seed, requires) in place of the declared one;
+    ``params["settings"]`` changes some of its settings.
+
+    :raises ConfigurationError: if what is given is no trainer.
+    """
+    changes = {name: params[name] for name in ("trainer", "settings") if name in params}
+    if not changes:
+        return product
+    settings = changes.get("settings", {})
+    if not isinstance(settings, Mapping):
+        raise ConfigurationError(f"the parameter 'settings' is {settings!r:.200}; give a dict of name to value")
+    try:
+        trainer = Trainer.model_validate(changes.get("trainer", product.training.trainer))
+        fields = {name: getattr(trainer, name) for name in Trainer.model_fields}
+        trainer = Trainer.model_validate({**fields, "settings": {**trainer.settings, **settings}})
+    except ValidationError as error:
+        name = " or ".join(repr(name) for name in changes)
+        raise ConfigurationError(f"the parameter {name} describes no trainer: {error}") from None
+    return product.model_copy(update={"training": product.training.model_copy(update={"trainer": trainer})})
 
 
 def _part(whole: Any, name: str) -> Any:

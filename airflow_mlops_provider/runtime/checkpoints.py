@@ -39,16 +39,13 @@ class Checkpoints:
         return None
 
     def save(self, epoch: int, write: Callable[[Path], object]) -> None:
-        """Keep an epoch, and the one before it; older ones are taken away.
-
-        :param write: writes the files into the empty folder that it is given.
-        """
+        """Keep an epoch, whose files ``write`` puts into an empty folder, and the one before; remove older ones."""
         with tempfile.TemporaryDirectory(prefix="mlops-checkpoint-") as folder:
             write(Path(folder))
             name = f"{epoch:06d}-{content_hash(Path(folder))}"
             self.store.remove(f"{self.prefix}/{name}")  # where it was damaged, no file may stay beside the whole ones
             self.store.upload(Path(folder), f"{self.prefix}/{name}")
-        whole = [one for one in self._names() if one[:6] <= name[:6]]  # a later one is what damage left
+        whole = [known for known in self._names() if known[:6] <= name[:6]]  # a later one is what damage left
         for old in {*self._names()} - {*whole[-KEPT:]}:
             self.store.remove(f"{self.prefix}/{old}")
 
@@ -58,7 +55,7 @@ class Checkpoints:
 
     def _names(self) -> list[str]:
         below = len(self.prefix) + 1
-        found = {key[below:].partition("/")[0] for key in self.store.list(self.prefix)}
-        for foreign in sorted(name for name in found if not _NAME.fullmatch(name)):
+        names = {key[below:].partition("/")[0] for key in self.store.list(self.prefix)}
+        for foreign in sorted(name for name in names if not _NAME.fullmatch(name)):
             log.warning("%s/%s is left out, it is no checkpoint of this release", self.prefix, foreign)
-        return sorted(filter(_NAME.fullmatch, found))
+        return sorted(filter(_NAME.fullmatch, names))

@@ -7,14 +7,13 @@ import importlib
 import importlib.util
 import subprocess
 import sys
-import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from functools import lru_cache
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
 
+from airflow_mlops_provider.backends.source.checkout import git
 from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Commit
@@ -25,27 +24,9 @@ OURS = "airflow_mlops_provider"
 #: Rooms of ours that say how a job runs and where its result lies, but nothing of what is in it. A declaration's
 #: values stand in the specification.
 PLUMBING = (
-    *("exceptions", "runtime", "storage", "jobs.packages"),
+    *("exceptions", "runtime", "storage"),
     *("lifecycle.product", "lifecycle.records", "lifecycle.references"),
 )
-
-
-def find_products(*folders: Path, errors: list[str] | None = None) -> Iterator[MLProduct]:
-    """Yield the products declared below some folders, by name: each a package with a ``product.py``.
-
-    :param errors: takes a line for each product that cannot be used, with file and line of what is wrong with it.
-    :raises ConfigurationError: the same for the first such product, if there is nothing that takes them.
-    """
-    make_importable(folder for folder in folders if product_files([folder]))
-    for file in sorted(set(map(Path.resolve, product_files(folders))), key=lambda file: (file.parent.name, file)):
-        try:
-            product = declared_in(file)
-        except ConfigurationError as error:
-            if errors is None:
-                raise
-            errors.append(str(error))
-        else:
-            yield product
 
 
 def product_files(folders: Iterable[Path]) -> list[Path]:
@@ -58,55 +39,16 @@ def make_importable(folders: Iterable[Path]) -> None:
     sys.path += [folder for folder in map(str, folders) if folder not in sys.path]
 
 
-def declared_in(file: Path) -> MLProduct:
-    """Return the product that a ``product.py`` declares.
-
-    :raises ConfigurationError: naming file and line, whatever is wrong with it.
-    """
-    name = file.parent.name
-    try:
-        _check_importable(name)
-        product = load_product(name)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - it is the user's code: whatever it raises, others go on
-        kind = "" if isinstance(error, ConfigurationError) else f"{type(error).__name__}: "
-        raise ConfigurationError(f"{_line(error, file)}: {kind}{error}") from None
-    loaded = source_file(f"{name}.product").resolve()
-    if loaded != file:
-        raise ConfigurationError(f"{file}:1: there is a product {name!r} in {loaded} already; rename one of them")
-    return product
-
-
-def _check_importable(name: str) -> None:
-    if not name.isidentifier() or _spec(f"{name}.product") is None:
-        raise ConfigurationError(
-            f"a product's folder needs a name that Python can import and no other package has, not {name!r}"
-        )
-
-
-def _line(error: BaseException, file: Path) -> str:
-    """Return where in a product an error comes from, as ``file:line``; where it declares itself if that is unknown."""
-    places = [(frame.f_code.co_filename, number) for frame, number in traceback.walk_tb(error.__traceback__)]
-    if isinstance(error, SyntaxError):
-        places.append((error.filename or "", error.lineno or 1))
-    within = [f"{name}:{number}" for name, number in places if Path(name).resolve().is_relative_to(file.parent)]
-    return within[-1] if within else f"{file}:{_declaration(file)}"
-
-
-def _declaration(file: Path) -> int:
-    with suppress(SyntaxError, ValueError):
-        for node in ast.parse(file.read_bytes()).body:
-            if isinstance(node, ast.Assign | ast.AnnAssign) and ast.unparse(node).startswith("product"):
-                return node.lineno
-    return 1
+def is_importable(product: str) -> bool:
+    """Say whether there is a package of a product's name with a module ``product``, without running either."""
+    return product.isidentifier() and _spec(f"{product}.product") is not None
 
 
 def load_product(name: str) -> MLProduct:
-    """Return the product that the package of that name declares as ``product`` in its ``product.py``.
-
-    :raises UnknownNameError: if there is no such package; the message lists those in reach.
-    """
-    if not name.isidentifier() or _spec(f"{name}.product") is None:
-        raise UnknownNameError("product", name, known_products())
+    """Return what a package's ``product.py`` declares as ``product``. :raises UnknownNameError: naming those known."""
+    if not is_importable(name):
+        known = {file.parent.name for file in product_files(map(Path, filter(None, sys.path)))}
+        raise UnknownNameError("product", name, known)
     product = getattr(importlib.import_module(f"{name}.product"), "product", None)
     if not isinstance(product, MLProduct) or product.name != name:
         other = f"name={product.name!r}" if isinstance(product, MLProduct) else f"a {type(product).__name__}"
@@ -115,16 +57,8 @@ def load_product(name: str) -> MLProduct:
     return product
 
 
-def known_products() -> list[str]:
-    """Return the names of all products that could be imported."""
-    return sorted(file.parent.name for file in product_files(map(Path, filter(None, sys.path))))
-
-
 def load(code: str) -> Callable[..., Any]:
-    """Return the function that ``package.module:function`` names.
-
-    :raises UnknownNameError: if the module has no such function; the message lists those that it has.
-    """
+    """Return the function that ``package.module:function`` names. :raises UnknownNameError: naming those there are."""
     module_name, _, function_name = code.partition(":")
     module = importlib.import_module(module_name)
     function = getattr(module, function_name, None)
@@ -157,9 +91,9 @@ def _spec(module_name: str) -> ModuleSpec | None:
     return spec
 
 
-def source_hash(module_name: str) -> str:
-    """Return the SHA-256 of a module's source."""
-    return file_hash(source_file(module_name))
+def source_hashes(module_names: Iterable[str]) -> dict[str, str]:
+    """Return the SHA-256 of the source of some modules and of all that they import, by module. See :func:`closure`."""
+    return {name: file_hash(source_file(name)) for name in sorted(set().union(*map(closure, module_names)))}
 
 
 def closure(module_name: str) -> set[str]:
@@ -226,41 +160,29 @@ def _has_source(module_name: str) -> bool:
 
 def roots(modules: Iterable[str]) -> list[Path]:
     """Return the folders from which some modules are imported, as far as they are found, each once."""
-    found: dict[Path, None] = {}
-    for module in modules:
-        spec = _spec(module.partition(".")[0])
-        if spec is not None and spec.origin:
-            file = Path(spec.origin)
-            found.setdefault(file.parent.parent if file.name == "__init__.py" else file.parent)
-    return list(found)
+    specs = filter(None, (_spec(module.partition(".")[0]) for module in modules))
+    files = [Path(spec.origin) for spec in specs if spec.origin]
+    return list(dict.fromkeys(file.parents[1] if file.name == "__init__.py" else file.parent for file in files))
 
 
 def commit_of(module_name: str) -> Commit:
     """Return the commit that a module's file stands in, and whether its repository has uncommitted changes.
 
-    Where there is no repository, as in an image, a file ``.commit`` beside the module tells it.
+    Where there is no repository, as in an image, a file ``.commit`` beside the module tells it, in the words of
+    ``git describe --dirty``.
     """
     folder = source_file(module_name).parent
 
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=20
-        ).stdout.strip()
+    def output(*arguments: str) -> str:
+        return git("-C", str(folder), *arguments).decode().strip()
 
     try:
         return Commit(
-            repository=git("rev-parse", "--show-toplevel"),
-            commit=git("rev-parse", "HEAD"),
-            dirty=bool(git("status", "--porcelain", "--untracked-files=no")),
+            repository=output("rev-parse", "--show-toplevel"),
+            commit=output("rev-parse", "HEAD"),
+            dirty=bool(output("status", "--porcelain", "--untracked-files=no")),
         )
     except (OSError, subprocess.SubprocessError):
-        return _told_commit(folder)
-
-
-def _told_commit(folder: Path) -> Commit:
-    """Return what an image's build wrote beside its code, in the words of ``git describe --dirty``."""
-    try:
-        commit, _, rest = (folder / COMMIT_FILE).read_text("utf-8").strip().partition("-")
-    except FileNotFoundError:
-        return Commit()
-    return Commit(commit=commit, dirty=bool(rest)) if commit else Commit()
+        beside = folder / COMMIT_FILE
+        commit, _, rest = (beside.read_text("utf-8") if beside.exists() else "").strip().partition("-")
+        return Commit(commit=commit, dirty=bool(rest)) if commit else Commit()

@@ -10,18 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 from pydantic import BeforeValidator
 
 from airflow_mlops_provider.exceptions import ConfigurationError, ResultError
-from airflow_mlops_provider.lifecycle.frozen import Frozen
+from airflow_mlops_provider.lifecycle.frozen import Frozen, finite, plain
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.plain import finite, plain
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.lifecycle.references import Model, ModelVersion, Reference
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings
 from airflow_mlops_provider.runtime.checkpoints import Checkpoints
 from airflow_mlops_provider.runtime.code import load
 from airflow_mlops_provider.runtime.inputs import Inputs
-from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
+from airflow_mlops_provider.storage.artifacts import FolderStore
 from airflow_mlops_provider.storage.layout import result_key
-from airflow_mlops_provider.storage.records import Records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,42 +59,27 @@ class JobResult(Frozen):
 
 
 class JobContext(Generic[InputsT, SettingsT, ParamsT]):
-    """A job's surroundings: what it is asked to do, its inputs, and a folder for its outputs.
+    """A job's surroundings: what it is to do, its inputs, and a folder for its outputs.
 
-    :param inputs, settings, params: what the specification gives, in the job's own types.
-    :param folder: empty local folder; whatever lies in it at the end is the job's output.
+    :ivar inputs, settings, params: what the specification gives, in the job's own types.
+    :ivar folder: empty local folder; whatever lies in it at the end is the job's output.
+    :ivar store: the artifact root.
+    :ivar records: what jobs left in the artifact root, for a job that decides by it.
+    :ivar product: the name under which results, records and versions are kept.
+    :ivar by: on whose behalf this runs, as the ledger names it.
     :param given: the job's inputs as they have been looked at already.
     """
 
     def __init__(
-        self,
-        spec: JobSpec,
-        folder: Path,
-        takes: tuple[InputsT, SettingsT, ParamsT],
-        given: Inputs,
-        address: str = "",
+        self, spec: JobSpec, folder: Path, takes: tuple[InputsT, SettingsT, ParamsT], given: Inputs, address: str = ""
     ) -> None:
-        self.spec = spec
-        self.folder = folder
-        self.address = address
+        self.spec, self.folder, self.address = spec, folder, address
         self.inputs, self.settings, self.params = takes
+        self.store, self.records = given.store, given.records
+        self.product = spec.product
+        self.by = spec.run.path or "a job outside Airflow"
         self.log = logging.getLogger(f"mlops.{spec.name}")
         self._given = given
-
-    @property
-    def product(self) -> str:
-        """The name under which results, records and versions are kept."""
-        return self.spec.product
-
-    @property
-    def store(self) -> FolderStore | BucketStore:
-        """The artifact root."""
-        return self._given.store
-
-    @property
-    def records(self) -> Records:
-        """What jobs left in the artifact root, for a job that decides by it."""
-        return self._given.records
 
     @property
     def interval(self) -> Interval:
@@ -105,20 +88,12 @@ class JobContext(Generic[InputsT, SettingsT, ParamsT]):
             raise ConfigurationError(f"job {self.spec.job!r} needs a data interval")
         return self.spec.interval
 
-    @property
-    def by(self) -> str:
-        """On whose behalf this runs, as the ledger names it."""
-        return self.spec.run.path or "a job outside Airflow"
-
     def call(self, code: str) -> Callable[..., Any]:
         """Return the user's function that ``package.module:function`` names."""
         return load(code)
 
     def open(self, reference: Reference) -> Path:
-        """Return a local folder with a reference's files, read-only by agreement, and checked against its hash.
-
-        :raises IntegrityError: if the bytes are not those that were recorded, or are gone.
-        """
+        """Return a local folder with a reference's files, read-only by agreement. See :meth:`.Inputs.open`."""
         return self._given.open(reference)
 
     def read(self, reference: Reference, table: str) -> pd.DataFrame:

@@ -1,31 +1,42 @@
-"""What a job is: said once, in its own file, by a decorator on its function; nothing else lists jobs by name."""
+"""What a job is: said once, in its own file, by a decorator on its function; nothing else lists jobs by name.
+
+Ours is found by the file that is called so, another's by its import path.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import importlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from inspect import signature
+from pathlib import Path
 from typing import Any, Generic, get_args, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 
-from airflow_mlops_provider.exceptions import ConfigurationError
-from airflow_mlops_provider.lifecycle.code import named_code
+from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.lifecycle.references import Dataset, Reference
 from airflow_mlops_provider.lifecycle.sections import Shape
 from airflow_mlops_provider.lifecycle.stages import Stage
-from airflow_mlops_provider.lifecycle.trainer import Trainer
+from airflow_mlops_provider.lifecycle.trainer import Trainer, named_code
+from airflow_mlops_provider.runtime.arguments import with_trainer_override
 from airflow_mlops_provider.runtime.context import InputsT, JobContext, JobResult, ParamsT, SettingsT
 
+JOBS = "airflow_mlops_provider.jobs"
+Work = Callable[[JobContext[InputsT, SettingsT, ParamsT]], JobResult]
+#: The distributions whose versions decide what many jobs make.
+TABLES = ("pandas", "pyarrow")
+FEAST = ("feast", "duckdb", *TABLES)
+OPTUNA = ("optuna", "numpy", *TABLES)
 
-@dataclass(frozen=True)
-class JobDefinition(Generic[InputsT, SettingsT, ParamsT]):
-    """A job: its function, what that takes and gives, and what decides its result.
 
-    :param name: names the folder of its results, too.
-    :param function: the work itself.
+@dataclass(frozen=True, kw_only=True)
+class JobOptions:
+    """What a job says of itself, beside its function.
+
     :param result: the kind of reference that it hands on.
     :param makes: what it makes, in a reader's words.
     :param packages: distributions whose versions its result depends on.
@@ -37,34 +48,40 @@ class JobDefinition(Generic[InputsT, SettingsT, ParamsT]):
     :param predicts: it applies models of any flavor.
     """
 
-    name: str
     stage: Stage
-    function: Callable[[JobContext[InputsT, SettingsT, ParamsT]], JobResult]
-    inputs: type[InputsT]
-    settings: type[SettingsT]
-    params: type[ParamsT]
-    result: type[Reference]
     makes: str
+    result: type[Reference] = Dataset
     packages: tuple[str, ...] = ()
-    services: frozenset[str] = frozenset()
+    services: tuple[str, ...] = ()
     publishes: str | None = None
     side_effects: bool = False
     predicts: bool = False
 
-    @property
-    def module(self) -> str:
-        """Where its code is."""
-        return self.function.__module__
 
-    def settings_of(self, product: MLProduct) -> dict[str, Any]:
-        """Return a product's settings for the job, as a specification carries them."""
-        return self.settings.of(product).to_json()
+@dataclass(frozen=True, kw_only=True)
+class JobDefinition(JobOptions, Generic[InputsT, SettingsT, ParamsT]):
+    """A job: its function, what that takes and gives, and what decides its result."""
+
+    function: Work[InputsT, SettingsT, ParamsT]
+    inputs: type[InputsT]
+    settings: type[SettingsT]
+    params: type[ParamsT]
+
+    @property
+    def name(self) -> str:
+        """Its function's name, also that of the module in which it stands and of the folder of its results."""
+        return self.function.__name__
+
+    def parts_of(self, product: MLProduct, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a specification says of a product: settings, parameters, and what the trainers require.
+
+        :param params: what the run asks for; two of them change the settings, see :func:`.with_trainer_override`.
+        """
+        declared = with_trainer_override(product, params)
+        return {"settings": self.settings.of(declared).to_json(), "params": dict(params), "requires": declared.requires}
 
     def read(self, spec: JobSpec) -> tuple[InputsT, SettingsT, ParamsT]:
-        """Return what a specification gives the job, typed.
-
-        :raises ConfigurationError: naming what is missing, or is not what the job takes.
-        """
+        """Return what a specification gives the job, typed. :raises ConfigurationError: naming what it doesn't take."""
         given = dict(spec.inputs)
         return (
             self._read(self.inputs, given, "input"),
@@ -93,57 +110,47 @@ class JobDefinition(Generic[InputsT, SettingsT, ParamsT]):
         try:
             return kind.model_validate(given)
         except ValidationError as error:
-            lines = (f"{what} {'.'.join(map(str, one['loc']))!r}: {one['msg']}" for one in error.errors())
+            lines = (f"{what} {'.'.join(map(str, line['loc']))!r}: {line['msg']}" for line in error.errors())
             takes = ", ".join(kind.model_fields) or "none"
             raise ConfigurationError(f"job {self.name!r}: {'; '.join(lines)}; it takes the {what}s {takes}") from None
 
 
-def job(
-    *,
-    stage: Stage,
-    makes: str,
-    result: type[Reference] = Dataset,
-    packages: tuple[str, ...] = (),
-    services: tuple[str, ...] = (),
-    publishes: str | None = None,
-    side_effects: bool = False,
-    predicts: bool = False,
-) -> Callable[
-    [Callable[[JobContext[InputsT, SettingsT, ParamsT]], JobResult]], JobDefinition[InputsT, SettingsT, ParamsT]
-]:
-    """Make a job of a function ``name(context: JobContext[Inputs, Settings, Params]) -> JobResult``.
+class job(JobOptions):  # noqa: N801  # a decorator
+    """Makes a job of a function ``name(context: JobContext[Inputs, Settings, Params]) -> JobResult``."""
 
-    The job's name is the function's; it stands in a module of that name. See :class:`JobDefinition`.
-    """
-
-    def define(
-        function: Callable[[JobContext[InputsT, SettingsT, ParamsT]], JobResult],
-    ) -> JobDefinition[InputsT, SettingsT, ParamsT]:
-        inputs, settings, params = _takes(function)
-        return JobDefinition(
-            name=function.__name__,
-            stage=stage,
-            function=function,
-            inputs=inputs,
-            settings=settings,
-            params=params,
-            result=result,
-            makes=makes,
-            packages=packages,
-            services=frozenset(services),
-            publishes=publishes,
-            side_effects=side_effects,
-            predicts=predicts,
-        )
-
-    return define
+    def __call__(self, function: Work[InputsT, SettingsT, ParamsT]) -> JobDefinition[InputsT, SettingsT, ParamsT]:
+        (name, *_) = signature(function).parameters
+        inputs, settings, params = get_args(get_type_hints(function)[name])
+        return JobDefinition(function=function, inputs=inputs, settings=settings, params=params, **vars(self))
 
 
-def _takes(function: Callable[..., JobResult]) -> tuple[type[Any], type[Any], type[Any]]:
-    """Return the classes of inputs, settings and parameters that a job's function names in its one annotation."""
-    (name, *_) = signature(function).parameters
-    inputs, settings, params = get_args(get_type_hints(function)[name])
-    return inputs, settings, params
+AnyJob = JobDefinition[Any, Any, Any]
+
+
+def find_job(name: str) -> AnyJob:
+    """Return a job: ``clean``, or another's ``package.module:function``. :raises UnknownNameError: naming our own."""
+    module, _, function = name.rpartition(":")
+    if not module:
+        module, function = _modules().get(name, ""), name
+    known = getattr(importlib.import_module(module), function, None) if module else None
+    if not isinstance(known, JobDefinition):
+        raise UnknownNameError("job", name, all_jobs())
+    return known
+
+
+@cache
+def all_jobs() -> dict[str, AnyJob]:
+    """Return our own jobs, by name, stage by stage."""
+    candidates = (getattr(importlib.import_module(module), name, None) for name, module in _modules().items())
+    jobs = [candidate for candidate in candidates if isinstance(candidate, JobDefinition)]
+    return {known.name: known for known in sorted(jobs, key=lambda known: [*Stage].index(known.stage))}
+
+
+@cache
+def _modules() -> dict[str, str]:
+    """Return the modules in which a job may be, by its name: ``jobs/<stage>/<name>.py``."""
+    (folder,) = importlib.import_module(JOBS).__path__
+    return {file.stem: f"{JOBS}.{file.parent.name}.{file.stem}" for file in sorted(Path(folder).glob("*/[!_]*.py"))}
 
 
 def _trainers(value: Any) -> Iterator[Trainer]:

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 from airflow_mlops_provider.exceptions import ConfigurationError, IntegrityError
@@ -22,14 +21,13 @@ from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.lifecycle.references import (
     AnyReference,
     Dataset,
-    DatasetList,
     Model,
     ModelVersion,
     Reference,
     Report,
 )
-from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore, content_hash
-from airflow_mlops_provider.storage.dataset_lists import members
+from airflow_mlops_provider.storage.artifacts import ArtifactStore, BucketStore, FolderStore, content_hash
+from airflow_mlops_provider.storage.dataset_lists import expanded
 from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.storage.records import Records
 
@@ -41,12 +39,9 @@ AGAIN = "run the job that made it again, with force"
 
 
 class Inputs:
-    """Looks at a job's inputs, each once: what has been downloaded and hashed is not downloaded and hashed again.
+    """Looks at a job's inputs, each once: what has been downloaded and hashed is not downloaded and hashed again."""
 
-    :param store: the artifact root.
-    """
-
-    def __init__(self, store: FolderStore | BucketStore) -> None:
+    def __init__(self, store: ArtifactStore) -> None:
         self.store, self.records = store, Records(store)
         #: Inputs that no job of ours made, by URI, and who handed them on.
         self.external: dict[str, str] = {}
@@ -61,8 +56,8 @@ class Inputs:
         :raises ConfigurationError: for a reference of the wrong kind, or one that leads out of the artifact root.
         :raises IntegrityError: for a reference that claims what is not so.
         """
-        spec = spec.model_copy(update={"inputs": {role: self._named(one) for role, one in spec.inputs.items()}})
-        if not download and isinstance(self.store, BucketStore) and any(map(self._unrecorded, _all(spec))):
+        spec = expanded(self.store, spec)
+        if not download and isinstance(self.store, BucketStore) and not all(map(self._record, spec.references)):
             return None
         inputs = {
             role: tuple(self._resolved(spec, role, reference, takes(role)) for reference in given)
@@ -81,7 +76,7 @@ class Inputs:
         :raises IntegrityError: naming the input that is not what was recorded.
         """
         if isinstance(self.store, FolderStore):
-            for reference in _all(spec):
+            for reference in spec.references:
                 if self.store.path(inside(self.store, reference.uri)).is_dir():
                     self.open(reference)
 
@@ -90,12 +85,12 @@ class Inputs:
 
         :raises IntegrityError: if the bytes are not those that were recorded, or are gone.
         """
-        folder, found = self._look(reference.uri)
-        if found == NOTHING != reference.hash:
+        folder, content = self._look(reference.uri)
+        if content == NOTHING != reference.hash:
             raise IntegrityError(f"{reference.uri} is gone; {AGAIN}")
-        if found != reference.hash:
+        if content != reference.hash:
             raise IntegrityError(
-                f"{reference.uri} is not what was recorded; {AGAIN} (claimed {reference.hash}, found {found})"
+                f"{reference.uri} is not what was recorded; {AGAIN} (claimed {reference.hash}, found {content})"
             )
         return folder
 
@@ -103,37 +98,40 @@ class Inputs:
         self, spec: JobSpec, role: str, reference: AnyReference, wanted: tuple[type[Reference], ...]
     ) -> AnyReference:
         if not isinstance(reference, wanted):
-            kinds = " or a ".join(map(_kind, wanted)) or "nothing"
+            kinds = " or a ".join(kind.model_fields["kind"].default for kind in wanted) or "nothing"
             raise ConfigurationError(
                 f"job {spec.job!r} takes a {kinds} as {role!r}, not the {reference.kind} {reference.uri}"
             )
-        record = self.records.recorded(inside(self.store, reference.uri), reference)
-        told = self._recorded(reference, record) if record else self._own(spec, role, reference)
-        return self._registered(spec, role, told) if isinstance(told, ModelVersion) else told
+        record = self._record(reference)
+        known = self._recorded(reference, record) if record else self._own(spec, role, reference)
+        return self._registered(spec, role, known) if isinstance(known, ModelVersion) else known
+
+    def _record(self, reference: AnyReference) -> Manifest | None:
+        return self.records.recorded(inside(self.store, reference.uri), reference)
 
     def _recorded(self, reference: AnyReference, record: Manifest) -> AnyReference:
         """Return a reference with what the record of its making says, as far as it says anything."""
-        told = record.result
-        assert told is not None
-        if told.hash != reference.hash:
+        made = record.result
+        assert made is not None
+        if made.hash != reference.hash:
             raise IntegrityError(
-                f"{reference.uri} is not what the reference claims: claimed {reference.hash}, found {told.hash}"
+                f"{reference.uri} is not what the reference claims: claimed {reference.hash}, found {made.hash}"
             )
-        if isinstance(reference, ModelVersion) and isinstance(told, Model):
+        if isinstance(reference, ModelVersion) and isinstance(made, Model):
             return reference  # what is to be said of a version stands in the ledger
-        if told.kind != reference.kind:
-            raise ConfigurationError(f"{reference.uri} is a {told.kind}, not a {reference.kind}")
-        if isinstance(reference, Dataset) and isinstance(told, Dataset) and told.interval != reference.interval:
-            raise IntegrityError(f"{reference.uri} is of {told.interval}, not of {reference.interval} as claimed")
-        facts = told.facts if reference.facts else {}  # some travel without, to be short
-        return told.model_copy(update={"uri": reference.uri, "facts": facts})
+        if made.kind != reference.kind:
+            raise ConfigurationError(f"{reference.uri} is a {made.kind}, not a {reference.kind}")
+        if isinstance(reference, Dataset) and isinstance(made, Dataset) and made.interval != reference.interval:
+            raise IntegrityError(f"{reference.uri} is of {made.interval}, not of {reference.interval} as claimed")
+        facts = made.facts if reference.facts else {}  # some travel without, to be short
+        return made.model_copy(update={"uri": reference.uri, "facts": facts})
 
     def _own(self, spec: JobSpec, role: str, reference: AnyReference) -> AnyReference:
         """Return a reference that no record of ours tells of, if its bytes can speak for it."""
         if isinstance(reference, Report):
             raise IntegrityError(f"no record tells of the report {reference.uri}; only one that a job left counts")
-        _, found = self._look(reference.uri)
-        if found == NOTHING:
+        _, content = self._look(reference.uri)
+        if content == NOTHING:
             raise IntegrityError(f"{reference.uri} is gone; {AGAIN}")
         if not isinstance(reference, Dataset):
             self.open(reference)
@@ -141,15 +139,15 @@ class Inputs:
         by = spec.upstream.get(role, "a task that is not known")
         self.external[reference.uri] = by
         log.info("%s was made by no job of ours; it was handed on by %s and is used as it is", reference.uri, by)
-        if found != reference.hash:
-            log.warning("%s holds %s, not %s as claimed: what it holds counts", reference.uri, found, reference.hash)
-        return reference.model_copy(update={"hash": found})
+        if content != reference.hash:
+            log.warning("%s holds %s, not %s as claimed: what it holds counts", reference.uri, content, reference.hash)
+        return reference.model_copy(update={"hash": content})
 
     def _registered(self, spec: JobSpec, role: str, version: ModelVersion) -> ModelVersion:
         """Return a version as the ledger registered it; one that was only compared with may be of another root."""
         name = f"version {version.version} of {version.name}"
         entries = Ledger(self.store, version.name).entries() if version.name == spec.product else []
-        known = next((one.version for one in entries if one.version.version == version.version), None)
+        known = next((entry.version for entry in entries if entry.version.version == version.version), None)
         if known is None and role == "champion":
             return version
         if known is None:
@@ -158,13 +156,6 @@ class Inputs:
             raise IntegrityError(f"{name} is registered with the model {known.hash}, not with {version.hash}")
         where = known.uri if known.uri.startswith(f"{self.store.uri}/") else version.uri  # of a root that was moved
         return version.model_copy(update={"facts": known.facts, "uri": where})
-
-    def _named(self, given: AnyReference | tuple[AnyReference, ...]) -> AnyReference | tuple[AnyReference, ...]:
-        """Return the datasets of a list in place of the one reference to it."""
-        return members(self.store, given) if isinstance(given, DatasetList) else given
-
-    def _unrecorded(self, reference: Reference) -> bool:
-        return self.records.recorded(inside(self.store, reference.uri), reference) is None
 
     def _look(self, uri: str) -> tuple[Path, str]:
         """Return where an input's files are on this machine, and their hash: that of nothing where there are none."""
@@ -180,7 +171,7 @@ class Inputs:
         return self._looked[key]
 
 
-def inside(store: FolderStore | BucketStore, uri: str) -> str:
+def inside(store: ArtifactStore, uri: str) -> str:
     """Return the key of what a URI names. :raises ConfigurationError: if it lies outside the artifact root."""
     below = uri.removeprefix(f"{store.uri}/").rstrip("/") if uri.startswith(f"{store.uri}/") else ""
     key = unquote(below) if isinstance(store, FolderStore) else below
@@ -195,12 +186,3 @@ def _check_links(store: FolderStore, folder: Path, uri: str) -> None:
     for path in (folder, *folder.rglob("*")):
         if not path.resolve().is_relative_to(root) or (path.is_symlink() and path.is_dir()):
             raise ConfigurationError(f"{uri} lies outside the artifact root {store.uri}: {path} is a link out of it")
-
-
-def _all(spec: JobSpec) -> Iterator[Any]:
-    for given in spec.inputs.values():
-        yield from given if isinstance(given, tuple) else (given,)
-
-
-def _kind(wanted: type[Reference]) -> str:
-    return str(wanted.model_fields["kind"].default)

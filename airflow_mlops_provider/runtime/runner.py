@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,20 +16,19 @@ from airflow_mlops_provider.backends import environment
 from airflow_mlops_provider.backends.extras import missing_extra
 from airflow_mlops_provider.exceptions import ConfigurationError, MLOpsError
 from airflow_mlops_provider.lifecycle.frozen import digest
-from airflow_mlops_provider.lifecycle.records.manifest import Commit, Failure, Manifest, Output
+from airflow_mlops_provider.lifecycle.records.manifest import Commit, Manifest, Output
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity
-from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion, Reference, Report, list_hash
+from airflow_mlops_provider.lifecycle.references import Dataset, DatasetList, ModelVersion, Reference, Report, list_hash
 from airflow_mlops_provider.runtime import code
 from airflow_mlops_provider.runtime.address import Fingerprint, fingerprint, fingerprint_beside
 from airflow_mlops_provider.runtime.checkpoints import Checkpoints
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
+from airflow_mlops_provider.runtime.definition import AnyJob, find_job
+from airflow_mlops_provider.runtime.failures import describe, failed
 from airflow_mlops_provider.runtime.inputs import Inputs
-from airflow_mlops_provider.runtime.masks import masked
-from airflow_mlops_provider.runtime.registry import AnyJob, find_job
 from airflow_mlops_provider.storage.artifacts import (
     MANIFEST,
-    BucketStore,
-    FolderStore,
+    ArtifactStore,
     content_hash,
     file_hash,
     files_of,
@@ -38,17 +36,10 @@ from airflow_mlops_provider.storage.artifacts import (
 )
 from airflow_mlops_provider.storage.intervals import publish
 from airflow_mlops_provider.storage.layout import content_key, result_key, reuse_key
-from airflow_mlops_provider.storage.manifests import read_manifest as read_manifest  # noqa: PLC0414  # places read it here
-from airflow_mlops_provider.storage.manifests import write_manifest
+from airflow_mlops_provider.storage.manifests import read_manifest, write_manifest
 
 log = logging.getLogger("mlops.runner")
 IMAGE_VARIABLE = "MLOPS_IMAGE_DIGEST"
-LONGEST_MESSAGE = 4000
-#: What code that is wrong raises, on the same inputs each time. Whatever else it raises may come from outside.
-MISTAKES: tuple[type[BaseException], ...] = (
-    *(ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError, NotImplementedError),
-    *(GeneratorExit, SyntaxError, SystemExit, TypeError, ValueError),
-)
 
 
 def run(spec: JobSpec) -> Manifest:
@@ -61,34 +52,28 @@ def run(spec: JobSpec) -> Manifest:
     try:
         attempt = _begin(spec)
         assert attempt is not None  # here everything can be looked at
-        found = attempt.found()
+        finished = attempt.finished()
     except Exception as error:  # whatever keeps a job from its work, its manifest must tell of it
         log.exception("%s could not begin", spec.job)
         return _refused(spec, error, began)
-    return found or attempt.done()
-
-
-def find(
-    spec: JobSpec, environment: Mapping[str, str] | None = None, beside: Manifest | None = None
-) -> Manifest | None:
-    """Return the manifest of finished work, which is current again by then; None if there is work to do.
-
-    A place asks ahead: for what is done it need not start anything.
-
-    :param environment: credentials of the artifact root, where they are not in the process's own environment.
-    :param beside: what an earlier job of this kind left where this one would run, if that is not here.
-    """
-    return look(spec, environment, beside)[0]
+    return finished or attempt.done()
 
 
 def look(
     spec: JobSpec, environment: Mapping[str, str] | None = None, beside: Manifest | None = None
 ) -> tuple[Manifest | None, str]:
-    """Return the same, and the result folder below the artifact root in which the job's manifest lies or will lie."""
+    """Return the manifest of finished work, current again by then, and the result folder below the artifact root.
+
+    The manifest is None if there is work to do; in that folder it will lie. A place looks ahead: for what is done it
+    need not start anything.
+
+    :param environment: credentials of the artifact root, where they are not in the process's own environment.
+    :param beside: what an earlier job of this kind left where this one would run, if that is not here.
+    """
     began = datetime.now(UTC)
     try:
         attempt = _begin(spec, environment, beside)
-        return (attempt.found(), attempt.key) if attempt else (None, "")
+        return (attempt.finished(), attempt.key) if attempt else (None, "")
     except Exception as error:
         with suppress(Exception):  # the error counts, not that it could not be told
             manifest = _refused(spec, error, began, environment)
@@ -119,30 +104,26 @@ def _begin(
 
 def _as_given(spec: JobSpec, checked: JobSpec) -> JobSpec:
     """Return a checked specification as it is kept: a list of datasets stays one reference, if it was what it said."""
-    inputs = {
-        role: spec.inputs[role]
-        if isinstance(given, tuple)
-        and isinstance(listed := spec.inputs[role], Reference)
-        and listed.hash == list_hash(given)
-        else given
-        for role, given in checked.inputs.items()
+    lists = {
+        role: given
+        for role, given in spec.inputs.items()
+        if isinstance(given, DatasetList) and given.hash == list_hash(checked.inputs[role])  # type: ignore[arg-type]
     }
-    return checked.model_copy(update={"inputs": inputs})
+    return checked.model_copy(update={"inputs": {**checked.inputs, **lists}})
 
 
 def _refused(
     spec: JobSpec, error: Exception, began: datetime, environment: Mapping[str, str] | None = None
 ) -> Manifest:
-    """Keep, and return, the manifest of a job that could not begin: at an address of what was asked, word for word.
+    """Keep, and return, the manifest of a job that could not begin: at an address of its specification, word for word.
 
     The job's own address would follow from claims that may be false, and finished work may lie there.
     """
     where = digest([spec.model_copy(update={"run": RunIdentity()}).to_json()])
-    manifest = Manifest(
-        state="failed", spec=spec, address=where, failure=_failure(error), started=began, ended=datetime.now(UTC)
-    )
     try:
-        return write_manifest(open_store(spec.root, environment), result_key(spec, where), manifest)
+        return write_manifest(
+            open_store(spec.root, environment), result_key(spec, where), failed(spec, where, error, began)
+        )
     except Exception:
         log.exception("nor could that be told")
         raise error from None
@@ -161,14 +142,14 @@ class _Attempt:
     started: datetime
 
     @property
-    def store(self) -> FolderStore | BucketStore:
+    def store(self) -> ArtifactStore:
         return self.inputs.store
 
     @property
     def key(self) -> str:
         return result_key(self.spec, self.address)
 
-    def found(self) -> Manifest | None:
+    def finished(self) -> Manifest | None:
         """Return the manifest of finished work, and leave one of this run that points to it; None if there is none.
 
         :raises IntegrityError: if an input is not what it claims to be: what was made of the true one is no answer.
@@ -180,14 +161,14 @@ class _Attempt:
         when, by = f"{done.ended:%F %T}Z", done.spec.run
         log.info("reusing finished work of %s, made %s by %s %s", self.spec.job, when, by.dag_id, by.run_id)
         kept = {name: getattr(done, name) for name in ("state", "result", "outputs", "metrics", "seed")}
-        pointing = self._tell(**kept, original=f"{self.store.uri}/{self.key}", reused=True)
+        pointing = self._manifest(**kept, original=f"{self.store.uri}/{self.key}", reused=True)
         self.store.write(f"{reuse_key(self.key, self.spec.run)}/{MANIFEST}", pointing.to_file())
         self._settle(done)
         return done
 
     def done(self) -> Manifest:
         """Do the work, and return the manifest that it leaves."""
-        manifest = write_manifest(self.store, self.key, self.manifest())
+        manifest = write_manifest(self.store, self.key, self._outcome())
         self._settle(manifest)
         return manifest
 
@@ -197,36 +178,30 @@ class _Attempt:
         if self.job.publishes and isinstance(manifest.result, Dataset):
             publish(self.store, self.spec.product, self.job.publishes, manifest.result)
 
-    def manifest(self) -> Manifest:
+    def _outcome(self) -> Manifest:
         with tempfile.TemporaryDirectory(prefix=f"mlops-{self.spec.job}-", ignore_cleanup_errors=True) as folder:
             try:
-                manifest = self._tell(**self._work(Path(folder)))
-                Manifest.from_file(manifest.to_file())  # what can't be read back is no record
+                return self._manifest(**self._work(Path(folder)))
             except KeyboardInterrupt:
                 raise  # whoever stops a job knows
             except BaseException as error:  # whatever a user's code raises, the manifest must tell of it
                 log.exception("%s failed", self.spec.job)
                 return self._failed(missing_extra(error, self.spec.requires) or error)
-            return manifest
 
     def _failed(self, error: BaseException) -> Manifest:
         """Return the manifest of a failure; if that can't be told in full, the least that can."""
-        failure = _failure(error)
         try:
-            manifest = self._tell(state="failed", failure=failure)
-            return Manifest.from_file(manifest.to_file())
+            return self._manifest(state="failed", failure=describe(error))
         except Exception:
             log.exception("nor could that be told in full")
-            ended = datetime.now(UTC)
-            least = {"address": self.address, "failure": failure, "started": self.started, "ended": ended}
-            return Manifest(state="failed", spec=self.spec, **least)
+            return failed(self.spec, self.address, error, self.started)
 
     def _work(self, folder: Path) -> dict[str, Any]:
         self.inputs.check(self.checked)
         takes = self.job.read(self.checked)
-        outcome = self.job.function(JobContext(self.spec, folder, takes, self.inputs, self.address))
-        found = content_hash(folder)
-        data_key = content_key(self.key, found)
+        made = self.job.function(JobContext(self.spec, folder, takes, self.inputs, self.address))
+        content = content_hash(folder)
+        data_key = content_key(self.key, content)
         self.store.upload(folder, data_key)
         outputs = tuple(
             Output(name=file.relative_to(folder).as_posix(), sha256=file_hash(file), bytes=file.stat().st_size)
@@ -234,10 +209,10 @@ class _Attempt:
         )
         return {
             "state": "success",
-            "result": self._reference(outcome, f"{self.store.uri}/{data_key}", found),
+            "result": self._reference(made, f"{self.store.uri}/{data_key}", content),
             "outputs": outputs,
-            "metrics": outcome.metrics,
-            "seed": outcome.seed,
+            "metrics": made.metrics,
+            "seed": made.seed,
         }
 
     def _commit(self) -> Commit:
@@ -260,8 +235,8 @@ class _Attempt:
             fields = {"name": self.spec.product, "version": made.version}
         return self.job.result(uri=uri, hash=content, facts=made.facts, **fields)
 
-    def _tell(self, **what: Any) -> Manifest:
-        return Manifest(
+    def _manifest(self, **what: Any) -> Manifest:
+        manifest = Manifest(
             spec=self.spec,
             address=self.address,
             stage=self.job.stage.value,
@@ -276,29 +251,5 @@ class _Attempt:
             ended=datetime.now(UTC),
             **what,
         )
-
-
-def describe(error: BaseException) -> Failure:
-    """Return what a manifest keeps of an error: bounded, with whether a retry helps."""
-    kind = type(error)
-    plain = isinstance(error, MLOpsError) or kind.__module__ == "builtins"
-    message = f"it called sys.exit({error.code!r})" if isinstance(error, SystemExit) else str(error)
-    return Failure(
-        error=kind.__name__ if plain else f"{kind.__module__}.{kind.__qualname__}",  # others have a ConflictError, too
-        message=_text(message)[:LONGEST_MESSAGE],
-        retryable=error.retryable if isinstance(error, MLOpsError) else not isinstance(error, MISTAKES),
-        traceback=_text("".join(traceback.format_exception(error)))[-LONGEST_MESSAGE:],
-    )
-
-
-def _failure(error: BaseException) -> Failure:
-    """Return the same, also of an error that can't even say what it is."""
-    try:
-        return describe(error)
-    except Exception as second:  # noqa: BLE001  # it is a user's class, and may do anything
-        why = f"{type(error).__name__}, which could not be described: {type(second).__name__}"
-        return Failure(error=type(error).__name__, message=why, retryable=False)
-
-
-def _text(text: str) -> str:
-    return masked(text.encode("utf-8", "backslashreplace").decode())
+        Manifest.from_file(manifest.to_file())  # what can't be read back is no record
+        return manifest

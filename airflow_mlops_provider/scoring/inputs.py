@@ -1,17 +1,21 @@
-"""What a row to predict is made of, and the one way from it to model inputs: for training, batch and REST alike."""
+"""What a row to predict is made of, and the one way from it to model inputs: for training, batch and REST alike.
+
+Types depend on the declared ones alone, wherever the rows came from: JSON, Parquet, a store.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
 
 from airflow_mlops_provider.backends.models.inputs import assembled
+from airflow_mlops_provider.backends.tables.column_types import COLUMN_TYPES
+from airflow_mlops_provider.exceptions import SourceDataError
 from airflow_mlops_provider.lifecycle.sections import Scoring
 from airflow_mlops_provider.lifecycle.source import DataType
 from airflow_mlops_provider.runtime.code import load
-from airflow_mlops_provider.scoring.frames import conform
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _NULLABLE: dict[DataType, DataType] = {"int64": "float64", "bool": "float64"}
 
@@ -28,3 +32,53 @@ def model_inputs(scoring: Scoring, rows: pd.DataFrame) -> pd.DataFrame:
     features = {name: _NULLABLE.get(kind, kind) for name, kind in scoring.feature_types.items()}
     frame = conform(rows, {**scoring.row_columns, **features})
     return assembled(load(scoring.assemble)(frame), rows.index, scoring.assemble)
+
+
+def conform(frame: pd.DataFrame, types: Mapping[str, DataType]) -> pd.DataFrame:
+    """Return the declared columns, in their order, with their types.
+
+    Strings are objects with None, timestamps UTC nanoseconds with NaT, float64 has NaN. Where int64 or bool has a gap
+    the column is refused: turned into floats, a row's inputs would depend on the rows beside it.
+
+    :raises SourceDataError: for a missing column, or values that are not of its type.
+    """
+    if missing := sorted(set(types) - set(frame.columns)):
+        raise SourceDataError(
+            f"no column {', '.join(map(repr, missing))}; there are: {', '.join(map(str, frame.columns))}"
+        )
+    selected = frame[list(types)]  # a copy
+    # Columns that have their type already are left alone: cast by cast, a single row would cost milliseconds.
+    columns = zip(types.items(), selected.dtypes, strict=True)
+    cast = {
+        name: _column(selected[name], kind) for (name, kind), dtype in columns if not _fits(selected, name, kind, dtype)
+    }
+    return selected.assign(**cast) if cast else selected
+
+
+def _fits(frame: pd.DataFrame, name: str, kind: DataType, dtype: Any) -> bool:
+    if kind != "string" or dtype.kind != "O":
+        return bool(dtype == COLUMN_TYPES[kind].frame)
+    values = frame[name].to_numpy()
+    return all(value is None for value in values[pd.isna(values)])
+
+
+def _column(values: pd.Series, kind: DataType) -> pd.Series:
+    try:
+        return _cast(values, kind)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise SourceDataError(f"column {values.name!r} is not {kind}: {str(error)[:200]}") from None
+
+
+def _cast(values: pd.Series, kind: DataType) -> pd.Series:
+    if kind == "timestamp":
+        return pd.to_datetime(values, utc=True).astype(COLUMN_TYPES[kind].frame)
+    if kind == "string":
+        return values.astype(object).where(values.notna(), None)
+    if kind == "float64":
+        return values.astype("float64")
+    if values.isna().any():
+        raise ValueError("it has gaps; fill them, or declare the column float64")
+    exact = values.astype(kind)
+    if not (exact == values).all():
+        raise ValueError("it holds other values")
+    return exact

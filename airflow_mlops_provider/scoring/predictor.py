@@ -59,10 +59,7 @@ class Predictor:
         return model_inputs(self.shape, pd.concat([_numbered(request), _numbered(features)], axis=1))
 
     def score(self, inputs: pd.DataFrame) -> Probabilities:
-        """Return the probability for each row of model inputs, as float64 of shape ``(len(inputs),)``.
-
-        :raises ConfigurationError: if the model gives anything but a probability for every row.
-        """
+        """Return the probability for each row of model inputs. Shape and errors as for ``predict``."""
         return self.model.probabilities(inputs)
 
     def smoke(self) -> None:
@@ -70,17 +67,12 @@ class Predictor:
 
         :raises JobError: if the product's code or the model fails on it.
         """
-        features = pd.DataFrame([dict.fromkeys(self.shape.feature_types)])
+        request = {name: _PLACEHOLDERS.get(kind, datetime.now(UTC)) for name, kind in self.shape.row_columns.items()}
+        features = dict.fromkeys(self.shape.feature_types)
         try:
-            self.predict(placeholders(self.shape), features)
+            self.predict(pd.DataFrame([request]), pd.DataFrame([features]))
         except Exception as error:
             raise JobError(f"the smoke row failed: {type(error).__name__}: {str(error)[:300]}") from error
-
-
-def placeholders(shape: Scoring) -> pd.DataFrame:
-    """Return one row that is valid for the shape and means nothing."""
-    now = datetime.now(UTC)
-    return pd.DataFrame([{name: _PLACEHOLDERS.get(kind, now) for name, kind in shape.row_columns.items()}])
 
 
 def _numbered(frame: pd.DataFrame) -> pd.DataFrame:

@@ -12,8 +12,7 @@ from airflow_mlops_provider.exceptions import ConfigurationError, SourceDataErro
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.operators.base import interval_of
 from airflow_mlops_provider.places.deferral import TRIGGER_FAILED
-from airflow_mlops_provider.triggers.deliveries import DeliveriesTrigger, pending_deliveries
-from airflow_mlops_provider.triggers.runs import RunEndsTrigger
+from airflow_mlops_provider.triggers.deliveries import DeliveriesTrigger, RunEndsTrigger, pending_deliveries
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -24,7 +23,6 @@ class SourceDeliverySensor(BaseOperator):
 
     Earlier runs that have not ended go first, so that a product's intervals are done in order.
 
-    :param product: the product's declaration.
     :param poke_seconds: pause between two looks; by default what ``[mlops] poke_seconds`` says.
     :param timeout: how long to wait before the task fails, from its beginning; by default for ever.
     :param refresh_after: after how long the product and the landing root are read again: either may have changed.
@@ -49,6 +47,7 @@ class SourceDeliverySensor(BaseOperator):
 
     def execute(self, context: Context) -> None:
         """Return if all deliveries are there; else defer."""
+        from airflow_mlops_provider.hooks.defaults import option
         from airflow_mlops_provider.hooks.services import services
 
         interval = interval_of(context)
@@ -56,6 +55,7 @@ class SourceDeliverySensor(BaseOperator):
             raise ConfigurationError(
                 f"{self.dag_id} works on a data interval and this run has none; trigger it with a logical date"
             )
+        pause = self.poke_seconds or float(option("poke_seconds") or 30)
         landing = services(self.product.name)[0].landing
         keys = sorted({source.delivery(interval) for source in self.product.data.sources})
         settle_seconds = max(source.settle_seconds for source in self.product.data.sources)
@@ -66,11 +66,11 @@ class SourceDeliverySensor(BaseOperator):
         if pending:
             for key, reason in pending.items():
                 self.log.info("waiting: %s/%s %s", landing, key, reason)
-            self._wait(DeliveriesTrigger(landing, keys, self._pause, settle_seconds), context)
+            self._wait(DeliveriesTrigger(landing, keys, pause, settle_seconds), context)
         earlier = context["ti"].get_previous_dagrun(state="running")
         if earlier:
             self.log.info("delivered; waiting for %s, which goes first, to end", earlier.run_id)
-            self._wait(RunEndsTrigger(self.dag_id, earlier.run_id, self._pause), context)
+            self._wait(RunEndsTrigger(self.dag_id, earlier.run_id, pause), context)
         self.log.info("delivered: %s", ", ".join(keys))
 
     def delivered(self, context: Context, event: dict[str, Any]) -> None:
@@ -90,9 +90,3 @@ class SourceDeliverySensor(BaseOperator):
         if self.timeout is None:
             return timedelta.max
         return context["ti"].start_date + self.timeout - datetime.now(UTC)  # it began before it was first deferred
-
-    @property
-    def _pause(self) -> float:
-        from airflow_mlops_provider.hooks.defaults import option
-
-        return self.poke_seconds or float(option("poke_seconds") or 30)

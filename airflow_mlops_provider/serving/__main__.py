@@ -19,7 +19,7 @@ from airflow_mlops_provider.serving.app import create_app
 from airflow_mlops_provider.serving.listener import bind_socket, uvicorn_config
 from airflow_mlops_provider.serving.prediction_service import FeatureStore
 from airflow_mlops_provider.serving.process.client import TOKEN_VARIABLE
-from airflow_mlops_provider.serving.process.paths import feature_folder, prediction_folder
+from airflow_mlops_provider.serving.process.launcher import product_folder
 from airflow_mlops_provider.serving.server import ModelServer
 
 TAKEOVER_SECONDS = 100.0
@@ -59,14 +59,15 @@ def parser() -> argparse.ArgumentParser:
 def build(arguments: argparse.Namespace) -> ModelServer:
     """Return the server that the command line describes, not yet started."""
     product = load_product(arguments.product)
-    features = arguments.feature_store or feature_folder(arguments.root, product.name)
+    folder = product_folder(arguments.root, product.name)
+    features = arguments.feature_store or folder / "feast"
 
     def open_features() -> FeatureStore:
         from airflow_mlops_provider.backends.feature_store.feast.store import FeatureStoreBackend
 
         return FeatureStoreBackend(product.shape, features, arguments.online_store)
 
-    log_folder = arguments.prediction_log or prediction_folder(arguments.root, product.name)
+    log_folder = arguments.prediction_log or folder / "predictions" / "rest"
     ready_within = TAKEOVER_SECONDS if arguments.takeover else None
     return ModelServer(product, arguments.root, open_features, log_folder, arguments.poll, ready_within=ready_within)
 

@@ -19,7 +19,8 @@ from fastapi.security import HTTPBearer
 from starlette.requests import ClientDisconnect
 
 from airflow_mlops_provider.exceptions import BackendError
-from airflow_mlops_provider.serving.page import index_page
+from airflow_mlops_provider.render.markup import Html, join, tag
+from airflow_mlops_provider.render.parts import card, link, links, report, table
 from airflow_mlops_provider.serving.process.client import TOKEN_VARIABLE
 from airflow_mlops_provider.serving.request_queue import BODY_SECONDS, MAX_WAITING, Answer, RequestQueue
 from airflow_mlops_provider.serving.request_schema import RequestError
@@ -29,6 +30,7 @@ from airflow_mlops_provider.serving.server import ModelServer
 log = logging.getLogger(__name__)
 _SEND_TOKEN = f"send the header 'Authorization: Bearer …' with the token in the server's {TOKEN_VARIABLE}"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:/+=-]{1,100}")
+_LINKS = {name: name for name in ("version", "ready", "health", "metrics")} | {"openapi.json": "API description"}
 _SCHEME = HTTPBearer(auto_error=False, description=f"The token in the server's {TOKEN_VARIABLE}, if it has one.")
 
 
@@ -88,7 +90,7 @@ def _add_probes(app: FastAPI, server: ModelServer, expected: str) -> None:
     @app.get("/ready")
     async def ready(request: Request) -> JSONResponse:
         """Say whether model and features answer: 200, or 503; with the reason for callers who have the token."""
-        reason = server.not_ready()
+        reason = server.predictions.not_ready()
         details = {"reason": reason} if _allowed(request, expected) else {}
         return JSONResponse({"ready": reason is None, **details}, 503 if reason else 200)
 
@@ -104,7 +106,7 @@ def _add_state(app: FastAPI, server: ModelServer, expected: str, open_metrics: b
     @app.get("/", response_class=HTMLResponse, **closed)  # type: ignore[arg-type]
     async def index() -> str:
         """Say what this server serves, for a person."""
-        return index_page(server)
+        return _index_page(server)
 
     @app.get("/openapi.json", include_in_schema=False, **closed)  # type: ignore[arg-type]
     async def schema() -> JSONResponse:
@@ -120,6 +122,27 @@ def _add_state(app: FastAPI, server: ModelServer, expected: str, open_metrics: b
     async def metrics() -> Response:
         """Return the metrics for Prometheus."""
         return Response(server.metrics.text(), media_type=text)
+
+
+def _index_page(server: ModelServer) -> Html:
+    live, failure, watermark = server.follower.live, server.follower.failure, server.features.watermark
+    columns = ", ".join(f'"{name}": …' for name in server.schema.known)
+    state = (
+        ("Live version", f"{live.release.version}, since {live.since:%Y-%m-%d %H:%M:%S} UTC" if live else "none"),
+        ("State", server.predictions.not_ready() or "ready"),
+        ("Features known up to", f"{watermark:%Y-%m-%d %H:%M:%S} UTC" if watermark else "nothing yet"),
+        ("Last failure", f"version {failure.version}: {failure.error}" if failure else "none"),
+    )
+    return report(
+        server.product.name,
+        server.product.goal,
+        card("Live", table(("what", "now"), state)),
+        card(
+            join(("Predict with ", tag("code", "POST predict"))),
+            tag("pre", f'{{"rows": [{{{columns}}}]}}'),
+            tag("p", links(*(link(href, words) for href, words in _LINKS.items()))),
+        ),
+    )
 
 
 # Where the body was not read to its end, the connection can't carry another call.

@@ -39,25 +39,20 @@ class Metrics:
         self._age = gauge("mlops_serving_feature_age_seconds", "Time since that watermark", label)
         # With their label from the start, so that an alert on them sees a zero and not nothing.
         self._rows = counter("mlops_serving_rows", "Rows predicted", label).labels(product)
-        self._version = gauge(
-            "mlops_serving_model_version", "Number of the live model version; 0 for none", label
-        ).labels(product)
-        self.failures = counter("mlops_serving_load_failures", "Model versions that could not be loaded", label).labels(
-            product
-        )
+        version = gauge("mlops_serving_model_version", "Number of the live model version; 0 for none", label)
+        self._version = version.labels(product)
+        failures = counter("mlops_serving_load_failures", "Model versions that could not be loaded", label)
+        self.failures = failures.labels(product)
         self.ready = gauge("mlops_serving_ready", "1 if model and features answer", label).labels(product)
-        self.dropped = counter("mlops_serving_log_dropped_rows", "Predictions that were not recorded", label).labels(
-            product
-        )
+        dropped = counter("mlops_serving_log_dropped_rows", "Predictions that were not recorded", label)
+        self.dropped = dropped.labels(product)
         self._live: Release | None = None
 
     def request(self, status: int, seconds: float) -> None:
-        """Count a call, answered with an HTTP status after some seconds."""
         self._requests.labels(self.product, str(status)).inc()
         self._seconds.labels(self.product).observe(seconds)
 
     def predicted(self, predictions: Probabilities) -> None:
-        """Count predicted probabilities."""
         self._rows.inc(len(predictions))
         histogram = self._predictions.labels(self.product)
         for value in predictions.tolist():
@@ -79,5 +74,4 @@ class Metrics:
             self._age.labels(self.product).set(time.time() - watermark.timestamp())
 
     def text(self) -> bytes:
-        """Return everything in Prometheus' text format."""
         return generate_latest(self.registry)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -17,19 +16,13 @@ from typing import IO, Any, NamedTuple
 import pandas as pd
 from pydantic_core import to_json
 
-from airflow_mlops_provider.exceptions import IntegrityError
-from airflow_mlops_provider.lifecycle.source import EVENT_TIME
-
 log = logging.getLogger(__name__)
 Record = dict[str, Any]
 MAX_WAITING = 128 * 1024 * 1024
 
 
 class Batch(NamedTuple):
-    """One request's rows, in a frame with their ``event_time``, and what was predicted for each of them.
-
-    :param size: bytes of the request that brought them.
-    """
+    """A request's rows with their ``event_time``, what was predicted for each, and the request's size in bytes."""
 
     rows: pd.DataFrame
     predictions: list[float]
@@ -42,7 +35,6 @@ class Batch(NamedTuple):
 class PredictionLog:
     """Appends predictions in a thread of its own, which the first of them starts.
 
-    :param folder: where the files go.
     :param limit: rows that may wait; beyond it, or with more than ``MAX_WAITING`` bytes of requests, a batch is
         dropped, and ``on_drop`` is called with their number.
     :param part: bytes after which a file is followed by another.
@@ -130,21 +122,6 @@ class PredictionLog:
             log.exception("the prediction log %s did not close cleanly", file)
 
 
-def read_log(folder: Path) -> pd.DataFrame:
-    """Return every recorded prediction: the rows' own columns, then prediction, version, request_id, predicted_at.
-
-    The last line of a file may be cut off, by a crash or because it is being written: it is left out.
-
-    :raises IntegrityError: for a broken line anywhere else.
-    """
-    records = [record for path in sorted(folder.glob("*.jsonl")) for record in _lines(path)]
-    frame = pd.DataFrame([{**record.pop("row"), **record} for record in records])
-    for column in (EVENT_TIME, "predicted_at"):
-        if column in frame:
-            frame[column] = pd.to_datetime(frame[column], utc=True, format="ISO8601")
-    return frame
-
-
 def _records(batch: Batch) -> list[Record]:
     call = {"version": batch.version, "request_id": batch.request_id, "predicted_at": batch.predicted_at.isoformat()}
     columns = [_values(batch.rows[name]) for name in batch.rows]
@@ -159,12 +136,3 @@ def _values(column: pd.Series) -> list[Any]:
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         return [None if moment is pd.NaT else moment.isoformat() for moment in pd.DatetimeIndex(column).to_pydatetime()]
     return [None if missing else value for value, missing in zip(column.tolist(), column.isna(), strict=True)]
-
-
-def _lines(path: Path) -> Iterator[Record]:
-    lines = path.read_bytes().split(b"\n")
-    for number, line in enumerate(lines[:-1], start=1):  # what follows the last newline is nothing, or cut off
-        try:
-            yield json.loads(line)
-        except ValueError:
-            raise IntegrityError(f"{path}, line {number}: not a prediction: {line[:80]!r}") from None

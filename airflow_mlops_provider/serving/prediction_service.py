@@ -35,7 +35,6 @@ class FeatureStore(Protocol):
 class OnlineFeatures:
     """Looks features up in a store that is opened in the background, again after a failure.
 
-    :param open_store: makes the feature store.
     :param keys: the request columns that name an entity.
     """
 

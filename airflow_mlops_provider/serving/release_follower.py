@@ -34,7 +34,6 @@ class Live(NamedTuple):
 class ReleaseFollower:
     """Loads the version that the release pointer names; the one before serves on until that can predict.
 
-    :param root: URI of the artifact root.
     :param retry: seconds until a version that could not be loaded is tried again.
     """
 

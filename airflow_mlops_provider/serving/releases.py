@@ -45,7 +45,6 @@ class Release(Frozen):
 
     @property
     def model(self) -> ModelVersion:
-        """The version that it names."""
         return ModelVersion(name=self.product, version=self.version, uri=self.model_uri, hash=self.model_hash)
 
     def same_model(self, other: Release | None) -> bool:
@@ -53,19 +52,14 @@ class Release(Frozen):
         return other is not None and self.model == other.model
 
 
-def release_key(product: str) -> str:
-    """Return where a product's pointer lies below the artifact root."""
-    return product_key(product, "serving", "desired.json")
-
-
 def request(store: ArtifactStore, product: str, release: Release | None) -> None:
     """Point the server at a release, or at none any more, in one step."""
-    store.write(release_key(product), canonical(release.to_json()) if release else NONE)
+    store.write(_key(product), canonical(release.to_json()) if release else NONE)
 
 
 def read_desired(store: ArtifactStore, product: str) -> Release | None:
     """Return the release that should serve; None if none should. :raises IntegrityError: if the file is no release."""
-    key = release_key(product)
+    key = _key(product)
     try:
         data = store.read(key)
     except FileNotFoundError:
@@ -76,3 +70,7 @@ def read_desired(store: ArtifactStore, product: str) -> Release | None:
     if release.product != product:
         raise IntegrityError(f"{key} names product {release.product!r}, not {product!r}")
     return release
+
+
+def _key(product: str) -> str:
+    return product_key(product, "serving", "desired.json")

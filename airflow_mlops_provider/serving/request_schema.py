@@ -58,20 +58,14 @@ class RequestSchema:
         return schema
 
     def rows(self, body: bytes) -> list[dict[str, Any]]:
-        """Return the rows of a JSON body.
-
-        :raises RequestError: naming row, column, value and what is allowed, at most five of them.
-        """
+        """Return the rows of a JSON body. :raises RequestError: naming row, column, value and what is allowed."""
         try:
             return self._adapter.validate_json(body)["rows"]
         except ValidationError as error:
             raise RequestError(self._explain(error)) from None
 
     def frame(self, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-        """Return rows as a frame, one column each for the request columns and ``event_time``.
-
-        :raises RequestError: naming row and column of a time that no frame holds.
-        """
+        """Return rows as a frame of the request columns. :raises RequestError: for a time that no frame holds."""
         columns = {name: _column(name, kind, [row[name] for row in rows]) for name, kind in self.types.items()}
         return pd.DataFrame(columns)
 
@@ -121,10 +115,7 @@ def _short(value: object) -> str:
 
 
 def check_times(times: pd.Series, watermark: datetime) -> None:
-    """Refuse rows older than what the online store has: it would answer them with their future.
-
-    :raises RequestError: naming the first such row.
-    """
+    """Refuse rows older than what the online store has, their future. :raises RequestError: naming the first."""
     if times.min() < watermark:
         late = times[times < watermark]
         raise RequestError(

@@ -52,10 +52,7 @@ class LiveRelease(Release):
 
 
 class Failure(Frozen):
-    """Why a wanted version does not serve.
-
-    :param version: None if the release pointer itself could not be read.
-    """
+    """Why a wanted version does not serve; its number is None if the release pointer itself could not be read."""
 
     version: int | None
     error: str
@@ -66,7 +63,6 @@ class Failure(Frozen):
 class ServerState(Frozen):
     """What a model server says of itself at ``/version``.
 
-    :param root: URI of the artifact root that it serves from.
     :param desired: the release that the pointer names.
     :param failure: why the last wanted version does not serve.
     :param not_ready: why it cannot predict; None if it can.
@@ -89,7 +85,6 @@ class ServerState(Frozen):
 
     @property
     def version(self) -> int | None:
-        """The number of the live version."""
         return self.live.version if self.live else None
 
 

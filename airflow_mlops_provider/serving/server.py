@@ -23,9 +23,7 @@ from airflow_mlops_provider.serving.responses import LiveRelease, ServerState
 class ModelServer:
     """Serves one product and follows its release pointer.
 
-    :param root: URI of the artifact root.
     :param open_features: makes the feature store; called in the background, again after a failure.
-    :param log_folder: where predictions are recorded.
     :param poll: seconds between two looks at the pointer.
     :param retry: seconds until a version that could not be loaded is tried again.
     :param ready_within: seconds within which it must be able to predict what is wanted, or its start fails; None if
@@ -56,10 +54,7 @@ class ModelServer:
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Begin to load the model and to open the feature store, in threads of their own.
-
-        :raises DeploymentError: if it cannot predict what is wanted within ``ready_within`` seconds.
-        """
+        """Load model and features in threads. :raises DeploymentError: if not ready within ``ready_within`` seconds."""
         for step in (self.follower.follow, self.features.check):
             thread = threading.Thread(target=self._repeat, args=(step,), name=step.__name__, daemon=True)
             self._threads.append(thread)
@@ -74,10 +69,6 @@ class ModelServer:
             thread.join(timeout=5)
         self.prediction_log.close()
 
-    def not_ready(self) -> str | None:
-        """Return why the server cannot predict; None if it can."""
-        return self.predictions.not_ready()
-
     def state(self) -> ServerState:
         """Return what ``/version`` answers."""
         live = self.follower.live
@@ -89,14 +80,14 @@ class ModelServer:
             live=LiveRelease(**dict(live.release), since=live.since) if live else None,
             desired=self.follower.desired,
             failure=self.follower.failure,
-            not_ready=self.not_ready(),
+            not_ready=self.predictions.not_ready(),
             watermark=self.features.watermark,
             prediction_log=str(self.prediction_log.folder),
         )
 
     def _wait_until_ready(self, deadline: float) -> None:
         follower = self.follower
-        while (reason := self.not_ready()) or (follower.desired and not follower.serves(follower.desired)):
+        while (reason := self.predictions.not_ready()) or (follower.desired and not follower.serves(follower.desired)):
             failure = follower.failure
             if failure or time.monotonic() > deadline:
                 raise DeploymentError(failure.error if failure else str(reason))
@@ -106,7 +97,7 @@ class ModelServer:
         while not self._ending.is_set():
             step()
             self.metrics.features(self.features.watermark)
-            ready = self.not_ready() is None
+            ready = self.predictions.not_ready() is None
             self.metrics.ready.set(ready)
             if ready and not gc.get_freeze_count():
                 gc.freeze()  # a million objects of libraries that stay: no request should wait while they are counted

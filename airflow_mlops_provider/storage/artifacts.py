@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import unquote
 
 from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, ConflictError
@@ -18,38 +18,11 @@ from airflow_mlops_provider.storage.atomic import TEMPORARY, atomic_create, atom
 MANIFEST = "manifest.json"
 
 
-class ArtifactStore(Protocol):
-    """Named bytes below one root. Keys are relative POSIX paths; ``..`` and absolute ones are refused."""
-
-    uri: str
-
-    def read(self, key: str) -> bytes:
-        """Return the bytes under a key. :raises FileNotFoundError: if there are none."""
-
-    def write(self, key: str, data: bytes) -> None:
-        """Put bytes under a key, replacing what was there in one step."""
-
-    def write_new(self, key: str, data: bytes) -> None:
-        """Put bytes under a key that is free. :raises ConflictError: if somebody else took it first."""
-
-    def exists(self, key: str) -> bool:
-        """Say whether anything lies under exactly this key."""
-
-    def list(self, prefix: str) -> list[str]:
-        """Return the keys in a folder and below it, sorted; the empty prefix is the root."""
-
-    def upload(self, folder: Path, prefix: str) -> None:
-        """Copy every file of a folder below a prefix."""
-
-    def download(self, prefix: str, folder: Path) -> Path:
-        """Make the files below a prefix available in a local folder and return where; it must not be written to."""
-
-    def remove(self, prefix: str) -> None:
-        """Take away every file below a prefix; that there is none is no error."""
-
-
 class FolderStore:
-    """An artifact root that is a folder."""
+    """An artifact root that is a folder; a :class:`BucketStore` keeps the same promises.
+
+    Keys are relative POSIX paths; ``..`` and absolute ones are refused.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
@@ -60,39 +33,47 @@ class FolderStore:
         return self.root / checked(key)
 
     def read(self, key: str) -> bytes:
+        """Return the bytes under a key. :raises FileNotFoundError: if there are none."""
         try:
             return self.path(key).read_bytes()
         except NotADirectoryError as error:  # a file lies where the key names a folder
             raise FileNotFoundError(error.errno, "nothing lies there", f"{self.uri}/{key}") from None
 
     def write(self, key: str, data: bytes) -> None:
+        """Put bytes under a key, replacing what was there in one step."""
         atomic_write(self.path(key), data)
 
     def write_new(self, key: str, data: bytes) -> None:
+        """Put bytes under a key that is free. :raises ConflictError: if somebody else took it first."""
         try:
             atomic_create(self.path(key), data)
         except FileExistsError:
             raise ConflictError(f"{key} exists already under {self.uri}") from None
 
     def exists(self, key: str) -> bool:
+        """Say whether anything lies under exactly this key."""
         return self.path(key).is_file()
 
     def list(self, prefix: str) -> list[str]:
+        """Return the keys in a folder and below it, sorted; the empty prefix is the root."""
         files = (
             path for path in self.path(prefix).rglob("*") if path.is_file() and not path.name.startswith(TEMPORARY)
         )
         return sorted(path.relative_to(self.root).as_posix() for path in files)
 
     def upload(self, folder: Path, prefix: str) -> None:
+        """Copy every file of a folder below a prefix."""
         for file in files_of(folder):
             self.write(f"{prefix}/{file.relative_to(folder).as_posix()}", file.read_bytes())
 
     def download(self, prefix: str, folder: Path) -> Path:  # noqa: ARG002  # it lies in a local folder already
+        """Make the files below a prefix available in a local folder and return where; it must not be written to."""
         if not self.path(prefix).is_dir():
             raise FileNotFoundError(f"nothing lies under {prefix} in {self.uri}")
         return self.path(prefix)
 
     def remove(self, prefix: str) -> None:
+        """Take away every file below a prefix; that there is none is no error."""
         with suppress(FileNotFoundError):
             shutil.rmtree(self.path(prefix))
 
@@ -192,7 +173,10 @@ class BucketStore:
         return f"{inside}/" if inside else ""  # a bucket's own root has no name
 
 
-def open_store(uri: str, environment: Mapping[str, str] | None = None) -> FolderStore | BucketStore:
+ArtifactStore = FolderStore | BucketStore
+
+
+def open_store(uri: str, environment: Mapping[str, str] | None = None) -> ArtifactStore:
     """Return the store at a root URI: a path, ``file://`` or ``s3://bucket/prefix``.
 
     :param environment: see :class:`BucketStore`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow_mlops_provider.exceptions import ConflictError, UnknownNameError
 from airflow_mlops_provider.lifecycle.monitoring.feedback import DataChangeRequest
-from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
+from airflow_mlops_provider.storage.artifacts import ArtifactStore
 from airflow_mlops_provider.storage.layout import product_key
 from airflow_mlops_provider.storage.record_files import read_all, read_record
 
@@ -12,7 +12,7 @@ from airflow_mlops_provider.storage.record_files import read_all, read_record
 class ChangeRequests:
     """The requests of a product, a file each."""
 
-    def __init__(self, store: FolderStore | BucketStore, product: str) -> None:
+    def __init__(self, store: ArtifactStore, product: str) -> None:
         self._store = store
         self._prefix = product_key(product, "feedback")
 
@@ -35,10 +35,7 @@ class ChangeRequests:
         return [request for request in self.all() if request.state == "open"]
 
     def close(self, key: str, answer: str) -> DataChangeRequest:
-        """Answer a request and return it as it then is.
-
-        :raises UnknownNameError: if no open one has that key; the message lists those there are.
-        """
+        """Answer a request and return it as it then is. :raises UnknownNameError: if it is none of the open ones."""
         waiting = {request.key: request for request in self.open()}
         if key not in waiting:
             raise UnknownNameError("open request", key, waiting)

@@ -7,20 +7,18 @@ from collections.abc import Sequence
 from pydantic import TypeAdapter, ValidationError
 
 from airflow_mlops_provider.exceptions import IntegrityError
-from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, DatasetList, list_hash
-from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
+from airflow_mlops_provider.storage.artifacts import ArtifactStore
 from airflow_mlops_provider.storage.layout import key_below, product_key
 
-Store = FolderStore | BucketStore
 #: So many references stand in a specification itself: a pod takes 128 KiB of arguments, and people read manifests.
 MOST_INLINE = 16
 _DATASETS: TypeAdapter[tuple[Dataset, ...]] = TypeAdapter(tuple[Dataset, ...])
 
 
 def shortened(
-    store: Store, product: str, inputs: dict[str, AnyReference | tuple[AnyReference, ...]]
+    store: ArtifactStore, product: str, inputs: dict[str, AnyReference | tuple[AnyReference, ...]]
 ) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
     """Return a job's inputs with a reference to a kept list in place of each long tuple of datasets."""
     return {
@@ -29,11 +27,8 @@ def shortened(
     }
 
 
-def members(store: Store, reference: DatasetList) -> tuple[Dataset, ...]:
-    """Return the datasets of a list.
-
-    :raises IntegrityError: if it is gone, or is not what the reference says.
-    """
+def members(store: ArtifactStore, reference: DatasetList) -> tuple[Dataset, ...]:
+    """Return the datasets of a list. :raises IntegrityError: if it is gone, or is not what the reference says."""
     try:
         datasets = _DATASETS.validate_json(store.read(key_below(store, reference.uri)))
     except (OSError, ValidationError) as error:
@@ -43,19 +38,15 @@ def members(store: Store, reference: DatasetList) -> tuple[Dataset, ...]:
     return datasets
 
 
-def expanded(store: Store, manifest: Manifest) -> Manifest:
-    """Return a manifest whose inputs name each dataset, as its job was given them."""
+def expanded(store: ArtifactStore, spec: JobSpec) -> JobSpec:
+    """Return a specification whose inputs name each dataset. :raises IntegrityError: see :func:`members`."""
     inputs = {
-        role: members(store, given) if isinstance(given, DatasetList) else given
-        for role, given in manifest.spec.inputs.items()
+        role: members(store, given) if isinstance(given, DatasetList) else given for role, given in spec.inputs.items()
     }
-    if inputs == manifest.spec.inputs:
-        return manifest
-    spec: JobSpec = manifest.spec.model_copy(update={"inputs": inputs})
-    return manifest.model_copy(update={"spec": spec})
+    return spec.model_copy(update={"inputs": inputs})
 
 
-def _keep(store: Store, product: str, datasets: Sequence[AnyReference]) -> DatasetList:
+def _keep(store: ArtifactStore, product: str, datasets: Sequence[AnyReference]) -> DatasetList:
     # Without their facts: those stand in the records of their making.
     bare = tuple(Dataset.model_validate({**dict(dataset), "facts": {}}) for dataset in datasets)
     content, data = list_hash(bare), _DATASETS.dump_json(bare)

@@ -1,24 +1,34 @@
-"""The current dataset of each data interval: a rerun replaces it, never adds a second."""
+"""The current dataset of each data interval, and by the records what is still to be done with them.
+
+A rerun replaces a dataset, never adds a second. Asset events and the clock wake those who look for what is undone: what
+an event says is not believed, and one that got lost costs nothing.
+"""
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.monitoring.limits import Judgement
 from airflow_mlops_provider.lifecycle.references import Dataset
-from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
+from airflow_mlops_provider.lifecycle.release.registry import Status
+from airflow_mlops_provider.storage.artifacts import ArtifactStore
 from airflow_mlops_provider.storage.layout import product_key
+from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.storage.record_files import read_all
 
-Store = FolderStore | BucketStore
+FEATURES = "features"
+OLD = ""  # predictions of an earlier release don't say of which features they are
 
 
-def publish(store: Store, product: str, name: str, dataset: Dataset) -> None:
+def publish(store: ArtifactStore, product: str, name: str, dataset: Dataset) -> None:
     """Make a dataset the current one of its interval, in one step."""
     if dataset.interval is not None:
         key = product_key(product, "current", name, f"{dataset.interval.key}.json")
         store.write(key, dataset.to_file())
 
 
-def current(store: Store, product: str, name: str) -> list[Dataset]:
+def current(store: ArtifactStore, product: str, name: str) -> list[Dataset]:
     """Return the current datasets of that name, oldest interval first; a pointer that can't be read is left out."""
     return read_all(store, store.list(product_key(product, "current", name)), Dataset)
 
@@ -37,3 +47,62 @@ def earlier(datasets: list[Dataset], first: Dataset) -> tuple[Dataset, ...]:
     """Return the datasets of intervals that end before ``first`` begins."""
     begins = first.interval.start if first.interval else None
     return tuple(known for known in datasets if known.interval and begins and known.interval.end <= begins)
+
+
+def unpredicted(store: ArtifactStore, product: str) -> list[Dataset]:
+    """Return the features, oldest first, that are in the feature store and of which no prediction exists.
+
+    Those count that lie behind what the first live version was made with: it learned from the others.
+    """
+    since = _went_live(store, product)
+    if since is None:
+        return []
+    features = [dataset for dataset in current(store, product, "features") if _begins(dataset) >= since]
+    if not features:
+        return []
+    loaded, predicted = (
+        {_begins(dataset): dataset.facts.get(FEATURES, OLD) for dataset in current(store, product, name)}
+        for name in ("loaded", "predictions")
+    )
+    return [
+        dataset
+        for dataset in features
+        if loaded.get(_begins(dataset)) == dataset.hash and predicted.get(_begins(dataset)) not in (dataset.hash, OLD)
+    ]
+
+
+def unjudged(store: ArtifactStore, product: str) -> list[Dataset]:
+    """Return the predictions, oldest first, that monitoring has not judged together with their features."""
+    known = {judgement.observation.interval.start: judgement for judgement in judgements(store, product)}
+    predictions = [dataset for dataset in current(store, product, "predictions") if FEATURES in dataset.facts]
+    return [dataset for dataset in predictions if not _judged(known.get(_begins(dataset)), dataset)]
+
+
+def judgements(store: ArtifactStore, product: str) -> list[Judgement]:
+    """Return what monitoring saw of each interval last, oldest first; one that can't be read is as if never made."""
+    return read_all(store, store.list(product_key(product, "judged")), Judgement)
+
+
+def judge(store: ArtifactStore, product: str, judgement: Judgement) -> None:
+    """Keep what monitoring saw of an interval, in place of what it saw before."""
+    key = product_key(product, "judged", f"{judgement.observation.interval.key}.json")
+    store.write(key, judgement.to_file())
+
+
+def _judged(judgement: Judgement | None, predictions: Dataset) -> bool:
+    of = (predictions.hash, predictions.facts[FEATURES])
+    return judgement is not None and (judgement.predictions, judgement.features) == of
+
+
+def _begins(dataset: Dataset) -> datetime:
+    assert dataset.interval is not None  # only an interval's datasets are published
+    return dataset.interval.start
+
+
+def _went_live(store: ArtifactStore, product: str) -> datetime | None:
+    """Return where the data of the first version that ever went live end; None before that."""
+    live = [entry for entry in Ledger(store, product).entries() if entry.status is Status.LIVE]
+    if not live:
+        return None
+    interval = Dataset.model_validate(live[0].version.facts["training_set"]).interval
+    return interval.end if interval else None

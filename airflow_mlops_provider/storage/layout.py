@@ -70,6 +70,11 @@ def declaration_key(product: str) -> str:
     return f"{DECLARATIONS}/{product}.json"
 
 
+def image_key(spec: JobSpec, image: str) -> str:
+    """Return the folder of the last manifest that a job of this kind left in an image, by the image's digest."""
+    return product_key(spec.product, "images", digest(image)[:32], spec.job)
+
+
 def find_result(uri: str) -> ResultKey | None:
     """Return what result, or work, a URI names below any root, wherever that has been moved to; None if none."""
     match = _RESULT.search(uri.rstrip("/"))

@@ -18,7 +18,7 @@ from airflow_mlops_provider.lifecycle.release.registry import (
     registered,
     status_of,
 )
-from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
+from airflow_mlops_provider.storage.artifacts import ArtifactStore
 from airflow_mlops_provider.storage.layout import product_key
 from airflow_mlops_provider.storage.record_files import parse_record
 
@@ -34,16 +34,13 @@ class Ledger:
     away, the head shows that is kept elsewhere.
     """
 
-    def __init__(self, store: FolderStore | BucketStore, product: str) -> None:
+    def __init__(self, store: ArtifactStore, product: str) -> None:
         self._store = store
         self.product = product
         self._prefix = product_key(product, "ledger")
 
     def entries(self) -> list[LedgerEntry]:
-        """Return all entries, oldest first.
-
-        :raises IntegrityError: if a file is missing, empty, changed or no entry; the message names it.
-        """
+        """Return all entries, oldest first. :raises IntegrityError: naming the file that is missing or was changed."""
         return self._read()[0]
 
     def live(self) -> ModelVersion | None:
@@ -80,14 +77,7 @@ class Ledger:
         return f"{self._prefix}/{number:08d}.json"
 
     def move(
-        self,
-        version: ModelVersion,
-        to: Status,
-        *,
-        reason: str,
-        by: str,
-        evidence: dict[str, Any] | None = None,
-        as_of: datetime | None = None,
+        self, version: ModelVersion, to: Status, *, reason: str, by: str, evidence: dict[str, Any] | None = None
     ) -> LedgerEntry:
         """Move a version and return the entry that says so; a version that stands there already stays.
 
@@ -110,7 +100,6 @@ class Ledger:
                 evidence=evidence or {},
                 by=by,
                 at=datetime.now(UTC),
-                as_of=as_of,
             )
             try:
                 self._store.write_new(self.file(entry.sequence), entry.to_file())

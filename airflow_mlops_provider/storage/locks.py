@@ -14,10 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from airflow_mlops_provider.exceptions import ConflictError
-from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
+from airflow_mlops_provider.storage.artifacts import ArtifactStore, BucketStore, FolderStore
 
-LEASE_SECONDS = 60.0
-WAIT_SECONDS = 600.0
 log = logging.getLogger(__name__)
 
 
@@ -31,7 +29,7 @@ def file_lock(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def store_lock(store: FolderStore | BucketStore, key: str) -> Iterator[None]:
+def store_lock(store: ArtifactStore, key: str) -> Iterator[None]:
     """Wait until nobody else holds a key below an artifact root, and hold it: by a lock file, in a bucket by a lease.
 
     :raises ConflictError: if a lease is not to be had within ten minutes.
@@ -54,13 +52,13 @@ class Lease:
     :param seconds: how long a lease holds without being renewed; then the next one may take it.
     """
 
-    def __init__(self, store: BucketStore, key: str, seconds: float = LEASE_SECONDS) -> None:
+    def __init__(self, store: BucketStore, key: str, seconds: float = 60.0) -> None:
         self._store, self._key, self._seconds = store, key, seconds
         self._mine = ""
         self._ending = threading.Event()
         self._holder = f"{socket.gethostname()} process {os.getpid()}"
 
-    def acquire(self, timeout: float = WAIT_SECONDS) -> None:
+    def acquire(self, timeout: float = 600.0) -> None:
         """Wait for the lease, and renew it from then on. :raises ConflictError: if others still hold it by then."""
         deadline = time.monotonic() + timeout
         while not self._try():

@@ -18,8 +18,6 @@ from airflow_mlops_provider.storage.artifacts import ArtifactStore
 
 log = logging.getLogger("mlops.records")
 Kept = TypeVar("Kept", bound=Frozen)
-#: Takes the key of a file that is left out, and why.
-Report = Callable[[str, Exception], None]
 
 
 def parse_record(where: str, data: bytes, kind: type[Kept]) -> Kept:
@@ -47,10 +45,12 @@ def read_record(store: ArtifactStore, key: str, kind: type[Kept]) -> Kept:
         raise IntegrityError(f"{where} can't be read: {error.strerror}") from error
 
 
-def read_kept(store: ArtifactStore, key: str, kind: type[Kept], report: Report | None = None) -> Kept | None:
+def read_kept(
+    store: ArtifactStore, key: str, kind: type[Kept], report: Callable[[str, Exception], None] | None = None
+) -> Kept | None:
     """Return what a file holds; None if there is none, or if it can't be read.
 
-    :param report: told of a file that can't be read; by default a warning names it, once a process.
+    :param report: takes the key of a file that can't be read, and why; by default a warning names it, once a process.
     """
     try:
         return read_record(store, key, kind)

@@ -1,4 +1,7 @@
-"""Reads the records that jobs left: how a result was made and from what, back to the raw data."""
+"""The records that jobs left: how a result was made and from what, back to the raw data.
+
+Each product's declaration is kept beside its results: who reads those need not run the product's code.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +13,25 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 
 from airflow_mlops_provider.exceptions import IntegrityError, MissingRecordError, UnknownNameError
+from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.lineage import Lineage, Made, ingredients, key_of, lineage
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Reference
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry
-from airflow_mlops_provider.storage.artifacts import MANIFEST, BucketStore, FolderStore
+from airflow_mlops_provider.storage.artifacts import MANIFEST, ArtifactStore
 from airflow_mlops_provider.storage.dataset_lists import expanded
 from airflow_mlops_provider.storage.layout import (
     DECLARATIONS,
     Record,
+    declaration_key,
     find_result,
     parse_result,
     product_key,
     record_kind,
 )
 from airflow_mlops_provider.storage.ledger import Ledger
-from airflow_mlops_provider.storage.record_files import read_kept
+from airflow_mlops_provider.storage.record_files import read_all, read_kept
 
 KEPT = 2048
 OWN: tuple[Record, ...] = ("newest", "replaced")
@@ -36,13 +41,11 @@ OWN: tuple[Record, ...] = ("newest", "replaced")
 class VersionRecord:
     """A model version and the records of its making.
 
-    :param moves: its ledger entries, oldest first.
     :param trained: the manifest of the job that made the model.
     :param registered: the manifest of the job that registered it; None if that is gone.
     """
 
     version: ModelVersion
-    moves: tuple[LedgerEntry, ...]
     trained: Manifest
     registered: Manifest | None
 
@@ -52,11 +55,9 @@ class Records:
 
     A root that was moved or copied reads the same: a result is found by its address, not by its whole URI, and is taken
     for what a reference means only if its hash is the reference's.
-
-    :param store: the artifact root.
     """
 
-    def __init__(self, store: FolderStore | BucketStore) -> None:
+    def __init__(self, store: ArtifactStore) -> None:
         self.store = store
         self._read = lru_cache(maxsize=KEPT)(self._read_anew)
 
@@ -125,10 +126,7 @@ class Records:
         return tuple(manifest.spec.run for manifest in sorted(manifests, key=lambda manifest: manifest.ended))
 
     def lineage(self, product: str, number: int) -> Lineage:
-        """Return the graph of all that a model version was made of.
-
-        :raises UnknownNameError: if there is no such version; the message lists those there are.
-        """
+        """Return the graph of all that a model version was made of. :raises UnknownNameError: if there is none such."""
         moves = self.moves(product, number)
         version = moves[0].version
         made, registered = [self.made(version)], self._registered(version)
@@ -137,14 +135,9 @@ class Records:
         return lineage(version, moves, made, registered.spec.run if registered else None)
 
     def version(self, product: str, number: int) -> VersionRecord:
-        """Return a model version with the records of its making.
-
-        :raises UnknownNameError: if there is no such version; the message lists those there are.
-        :raises MissingRecordError: if the training's record is gone.
-        """
-        moves = self.moves(product, number)
-        version = moves[0].version
-        return VersionRecord(version, moves, self.manifest_of(version), self._registered(version))
+        """Return a version with the records of its making. :raises MissingRecordError: if the training's is gone."""
+        version = self.moves(product, number)[0].version
+        return VersionRecord(version, self.manifest_of(version), self._registered(version))
 
     def moves(self, product: str, number: int) -> tuple[LedgerEntry, ...]:
         """Return a version's entries in the ledger, oldest first. :raises UnknownNameError: if it has none."""
@@ -198,8 +191,24 @@ class Records:
     def _read_anew(self, key: str) -> Manifest | None:
         manifest = read_kept(self.store, key, Manifest)
         with suppress(IntegrityError):  # a list that is gone leaves the rest of the record
-            return manifest and expanded(self.store, manifest)
+            return manifest and manifest.model_copy(update={"spec": expanded(self.store, manifest.spec)})
         return manifest
+
+
+def declare(store: ArtifactStore, product: MLProduct) -> None:
+    """Keep a product's declaration as it now is; nothing is written if it is the one that was kept."""
+    key, data = declaration_key(product.name), product.to_file()
+    try:
+        known = store.read(key)
+    except FileNotFoundError:
+        known = b""
+    if known != data:
+        store.write(key, data)
+
+
+def declared(store: ArtifactStore) -> list[MLProduct]:
+    """Return the products that have run a job, by name; one that can't be read is left out, its next job writes it."""
+    return read_all(store, store.list(DECLARATIONS), MLProduct)
 
 
 def _of_content(manifests: list[Manifest], reference: Reference) -> list[Manifest]:

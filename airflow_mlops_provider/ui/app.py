@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Annotated
 
 from airflow.api_fastapi.app import get_auth_manager
@@ -16,10 +17,9 @@ from fastapi.responses import HTMLResponse, Response
 from airflow_mlops_provider.exceptions import MLOpsError, UnknownNameError
 from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
-from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
 from airflow_mlops_provider.storage.records import Records
-from airflow_mlops_provider.ui import files, index, lineage_page, pages, reading, report_page
-from airflow_mlops_provider.ui.unreadable import log
+from airflow_mlops_provider.ui import evidence, files, pages, reading
+from airflow_mlops_provider.ui.lineage import page as lineage_page
 
 _COMMON = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "private, no-cache"}
 _NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
@@ -45,13 +45,13 @@ app = FastAPI(
 @app.get("/")
 def overview(user: GetUserDep) -> HTMLResponse:
     """List the products of which the user may read at least one result."""
-    return _page(index.index(reading.records(artifact_store(), reader(user))))
+    return _page(pages.index(reading.records(ArtifactStoreHook().store(), reader(user))))
 
 
 @app.get("/product")
 def product(name: ProductName, user: GetUserDep) -> HTMLResponse:
     """Show a product, as far as the user may read the DAGs that made its results."""
-    store = artifact_store()
+    store = ArtifactStoreHook().store()
     record = reading.record(store, name, reader(user)) if name in reading.names(store) else None
     if record is None:
         raise HTTPException(404, "no such product")
@@ -62,24 +62,24 @@ def product(name: ProductName, user: GetUserDep) -> HTMLResponse:
 def lineage(product: ProductName, version: VersionNumber, user: GetUserDep) -> Response:
     """Show what a model version was made of, as far as the user may read the DAGs that made it."""
     try:
-        graph = Records(artifact_store()).lineage(product, version)
+        graph = Records(ArtifactStoreHook().store()).lineage(product, version)
     except UnknownNameError:
         raise HTTPException(404, "no such model version") from None
     except (MLOpsError, ValueError) as error:
-        log.exception("the lineage of %s@%s can't be shown", product, version)
+        evidence.log.exception("the lineage of %s@%s can't be shown", product, version)
         raise HTTPException(409, f"a record of {product}@{version} can't be read ({type(error).__name__})") from None
     may_read, made = reader(user), graph.items[0].made
     maker = made.run.dag_id if made else ""
     if not reading.readable_entries(graph.moves, lambda _: {maker}, may_read):
         raise HTTPException(404, "no such model version")  # not even that it is there
-    return _page(lineage_page.page(graph.shown_to(may_read)))
+    return _page(lineage_page(graph.shown_to(may_read)))
 
 
 @app.get("/report")
 def report(uri: str, file: str, user: GetUserDep) -> HTMLResponse:
     """Show a file of a result below a bar that leads back, under the same conditions as the file alone."""
     manifest, _, _ = _file(uri, file, user)
-    return _page(report_page.page(manifest, uri, file), _FRAMING)
+    return _page(evidence.report_page(manifest, uri, file), _FRAMING)
 
 
 @app.get("/artifact")
@@ -91,36 +91,26 @@ def artifact(uri: str, file: str, user: GetUserDep) -> Response:
 
 
 def _file(uri: str, file: str, user: BaseUser) -> tuple[Manifest, files.ResultFile, bytes]:
-    store = artifact_store()
-    try:
-        located = files.locate(store.uri, uri, file)
-        manifest = files.manifest_of(store, located)
-        if not reader(user)(manifest.spec.run.dag_id):
-            raise HTTPException(403, "Forbidden")
-        return manifest, located, files.read(store, located)
-    except files.NotShownError as error:
-        raise HTTPException(error.status, str(error)) from None
+    store = ArtifactStoreHook().store()
+    located = files.locate(store.uri, uri, file)
+    manifest = files.manifest_of(store, located)
+    if not reader(user)(manifest.spec.run.dag_id):
+        raise HTTPException(403, "Forbidden")
+    return manifest, located, files.read(store, located)
 
 
 def _page(html: str, policy: str = _STYLED) -> HTMLResponse:
     return HTMLResponse(html, headers={**_COMMON, "Content-Security-Policy": policy})
 
 
-def artifact_store() -> FolderStore | BucketStore:
-    """Return the artifact root that tasks write to, as connection or configuration name it."""
-    return ArtifactStoreHook().store()
-
-
 def reader(user: BaseUser) -> Callable[[str], bool]:
     """Return a check whether a user may read the XComs of a DAG; each DAG is looked up once."""
-    known: dict[str, bool] = {}
 
+    @cache
     def may_read(dag_id: str) -> bool:
-        if dag_id not in known:
-            details = DagDetails(id=dag_id or None, team_name=DagModel.get_team_name(dag_id) if dag_id else None)
-            known[dag_id] = get_auth_manager().is_authorized_dag(
-                method="GET", access_entity=DagAccessEntity.XCOM, details=details, user=user
-            )
-        return known[dag_id]
+        details = DagDetails(id=dag_id or None, team_name=DagModel.get_team_name(dag_id) if dag_id else None)
+        return get_auth_manager().is_authorized_dag(
+            method="GET", access_entity=DagAccessEntity.XCOM, details=details, user=user
+        )
 
     return may_read

@@ -1,18 +1,23 @@
-"""From a page to its evidence: links to reports, manifests and lineage, and how a job's end is named."""
+"""From a page to its evidence: reports, manifests and lineage; and what is shown in place of what can't be read."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Sequence
 from urllib.parse import urlencode
 
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.registry import Status
-from airflow_mlops_provider.render.formats import moment
-from airflow_mlops_provider.render.markup import Html, join
-from airflow_mlops_provider.render.parts import badge, link, links
+from airflow_mlops_provider.render.formats import interval, moment
+from airflow_mlops_provider.render.markup import Html, join, tag
+from airflow_mlops_provider.render.parts import badge, breadcrumbs, document, link, links
 from airflow_mlops_provider.storage.artifacts import MANIFEST
 from airflow_mlops_provider.storage.layout import result_key
 from airflow_mlops_provider.ui.record import ProductRecord
+
+log = logging.getLogger("mlops.pages")
+MOST_LINES = 20
 
 
 def product_address(name: str) -> str:
@@ -79,3 +84,42 @@ def since(record: ProductRecord, live: ModelVersion) -> str:
     """Return since when a version is live."""
     changes = (entry for entry in reversed(record.entries) if entry.version.version == live.version)
     return moment(next(entry.at for entry in changes if entry.status is Status.LIVE))
+
+
+def unreadable(lines: Sequence[str]) -> Html | None:
+    """Return a part that names what can't be read, None if all can."""
+    more = f"and {len(lines) - MOST_LINES} more" if len(lines) > MOST_LINES else None
+    items = tag("ul", *(tag("li", line) for line in lines[:MOST_LINES]), tag("li", more) if more else None)
+    return tag("div", tag("h2", "Not readable"), items, class_="card unreadable") if lines else None
+
+
+def guarded(title: str, build: Callable[[], Html | None]) -> Html | None:
+    """Return a part of a page; where its record holds what this release does not know, a part that says so."""
+    try:
+        return build()
+    except Exception as error:
+        log.exception("%s can't be shown", title)
+        # What the record holds is not repeated: not everybody may read it.
+        return unreadable([f"{title} can't be shown: a record holds something unexpected ({type(error).__name__})"])
+
+
+def report_page(manifest: Manifest, uri: str, file: str) -> Html:
+    """Return the page of a report or manifest: a bar that leads back, and the file itself in a frame of its own."""
+    spec, name = manifest.spec, file if file != MANIFEST else "manifest"
+    job = " ".join((spec.job.replace("_", " "), interval(spec.interval) if spec.interval else "")).strip()
+    way = breadcrumbs(("MLOps", "./"), (spec.product, product_address(spec.product)), (job, ""), (name, ""))
+    address = f"artifact?{urlencode({'uri': uri, 'file': file})}"
+    run = f"{spec.run.dag_id} {spec.run.run_id}".strip() or "outside Airflow"
+    return document(
+        f"{spec.product}: {name}",
+        tag("nav", way, tag("span", _counterpart(manifest, uri, file), link(address, "file alone")), tag("small", run)),
+        tag("iframe", src=address, title=name),
+        kind="framed",
+    )
+
+
+def _counterpart(manifest: Manifest, uri: str, file: str) -> Html | None:
+    """Return the link from a report to its manifest, or from a manifest to its report."""
+    if file != MANIFEST:
+        return manifest_link(uri)
+    return report_link("report", manifest.result) if isinstance(manifest.result, Report) else None

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from fastapi import HTTPException
+
 from airflow_mlops_provider.exceptions import IntegrityError
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.storage.artifacts import MANIFEST, BucketStore, FolderStore
@@ -22,21 +24,12 @@ TYPES = {
 _FILE = re.compile(r"(?:\w[\w.-]{0,200}/){0,3}\w[\w.-]{0,200}", re.ASCII)
 
 
-class NotShownError(Exception):
-    """A file that is not there, or not one to show; the HTTP status says which."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-
-
 @dataclass(frozen=True)
 class ResultFile:
     """A file of a result.
 
     :param result: key of the folder in which the result's manifest lies.
     :param key: the file's own key.
-    :param media_type: what it is to the browser.
     """
 
     result: str
@@ -47,42 +40,37 @@ class ResultFile:
 def locate(root: str, uri: str, file: str) -> ResultFile:
     """Return the file of a result that a link names; names are matched against what we write, never repaired.
 
-    :param root: the artifact root's URI.
     :param uri: the result's folder, or the one above it that holds the manifest.
-    :param file: the file's name in it.
-    :raises NotShownError: 404 for whatever does not name a result below the root, 415 for other kinds of files.
+    :raises HTTPException: 404 for whatever does not name a result below the root, 415 for other kinds of files.
     """
     begin = f"{root.rstrip('/')}/"
     result = parse_result(uri[len(begin) :]) if uri.startswith(begin) else None
     if result is None or not _FILE.fullmatch(file):
-        raise NotShownError(404, "no such result")
+        raise HTTPException(404, "no such result")
     kind = TYPES.get(PurePosixPath(file).suffix)
     if kind is None:
-        raise NotShownError(415, f"only {', '.join(sorted(TYPES))} files are shown")
+        raise HTTPException(415, f"only {', '.join(sorted(TYPES))} files are shown")
     where = result.work if file == MANIFEST else result.key
     return ResultFile(result.work, f"{where}/{file}", kind)
 
 
 def manifest_of(store: FolderStore | BucketStore, file: ResultFile) -> Manifest:
-    """Return the manifest of a file's result: it says which DAG made it, and so who may read it.
-
-    :raises NotShownError: if there is none, or none that this release reads.
-    """
+    """Return the manifest of a result, which says who may read it. :raises HTTPException: if none can be read."""
     key = f"{file.result}/{MANIFEST}"
     try:
         return read_record(store, key, Manifest)
     except FileNotFoundError:
-        raise NotShownError(404, "no such result") from None
+        raise HTTPException(404, "no such result") from None
     except (OSError, IntegrityError):
         says = f"{key} is no manifest that this release reads: nobody can tell who may read it"
-        raise NotShownError(409, says) from None
+        raise HTTPException(409, says) from None
 
 
 def read(store: FolderStore | BucketStore, file: ResultFile) -> bytes:
-    """Return a file's bytes. :raises NotShownError: if there is none, or a link leads out of the artifact root."""
+    """Return a file's bytes. :raises HTTPException: if there is none, or a link leads out of the artifact root."""
     try:
         if isinstance(store, FolderStore) and not store.path(file.key).resolve().is_relative_to(store.root.resolve()):
-            raise NotShownError(404, "no such result")
+            raise HTTPException(404, "no such result")
         return store.read(file.key)
     except (OSError, RuntimeError):  # none there, a folder, a link to itself, one that may not be read
-        raise NotShownError(404, "no such result") from None
+        raise HTTPException(404, "no such result") from None

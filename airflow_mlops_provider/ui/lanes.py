@@ -24,7 +24,6 @@ class Box:
 
     @property
     def middle(self) -> float:
-        """Where links reach it."""
         return self.y + self.height / 2
 
 
@@ -49,10 +48,7 @@ class Places:
 
 
 def places(graph: Lineage, height_of: Callable[[Item], float]) -> Places:
-    """Return a place for each item: data on the left, the model on the right, time from top to bottom.
-
-    :param height_of: the height that an item's box needs.
-    """
+    """Return a place for each item, as high as it needs: data left, the model right, time from top to bottom."""
     column = columns(graph)
     members = [[item for item in graph.items if column[item.id] == at] for at in range(max(column.values()) + 1)]
     # An item alone in its column gathers several intervals: it is placed in the middle, not in a lane.

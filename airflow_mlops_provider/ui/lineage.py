@@ -1,40 +1,57 @@
-"""A model version's lineage, drawn: from the raw data on the left to the model on the right."""
+"""A model version's lineage as a page: drawn, from the raw data on the left to the model, and how that was made."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 
 from airflow_mlops_provider.lifecycle.records.lineage import HISTORY, JUDGED, LEARNED, Item, Lineage, Link, Process
 from airflow_mlops_provider.render import parts
 from airflow_mlops_provider.render.drawing import bar, group, label, svg
 from airflow_mlops_provider.render.formats import interval, shorten
-from airflow_mlops_provider.render.markup import Html, tag
+from airflow_mlops_provider.render.markup import Html, join, tag
 from airflow_mlops_provider.storage.artifacts import MANIFEST
-from airflow_mlops_provider.ui.evidence import file_address
+from airflow_mlops_provider.ui.evidence import file_address, product_address
 from airflow_mlops_provider.ui.lanes import LEFT, WIDE, Box, Lane, Places, places
 
 LINE, HEAD, INDENT, LONGEST = 15, 40, 14, 31
 COLOURS = {"raw data": "v1", "clean data": "v2", "features": "v0", "training set": "v3", "model": "v4"}
 LINKS = {LEARNED: "link link-trained", JUDGED: "link link-judged", HISTORY: "link link-history"}
 MAIN = "examples"  # what a features dataset is counted in, of all its tables
-LEGEND = 34
+LEGEND_HEIGHT = 34
+SHORT = 12
+LEGEND = (
+    "Each box is a result with the beginning of its hash, and leads to its manifest; point at it for all that is "
+    "known of it. An amber commit had changes beyond it when the code ran."
+)
+
+
+def page(graph: Lineage) -> Html:
+    """Return the whole page."""
+    name = graph.version.name
+    rows = [(what, tag("code", value)) for what, value in training_facts(graph)]
+    return parts.document(
+        f"{graph.name}: lineage",
+        parts.breadcrumbs(("MLOps", "./"), (name, product_address(name)), ("lineage", "")),
+        tag("h1", join((graph.name, parts.badge(graph.status.value, graph.status.value)), " ")),
+        tag("p", graph.moves[0].reason, class_="lead"),
+        parts.card("Made of", tag("div", drawing(graph), class_="scroll wide"), parts.muted(LEGEND)),
+        parts.card("How", parts.table(("what", "recorded"), rows)),
+    )
 
 
 def drawing(graph: Lineage, alone: bool = False) -> Html:
-    """Return the graph as an SVG element.
-
-    :param alone: it is to be a file of its own, not part of a page with its style sheet.
-    """
+    """Return the graph as an SVG element; ``alone``, as a file of its own with its style sheet."""
     placed = places(graph, box_height)
     return svg(
         placed.width + 14,
-        placed.height + LEGEND + 16,
+        placed.height + LEGEND_HEIGHT + 16,
         _heading(graph) if alone else None,
         *map(_lane, placed.lanes),
         *_links(graph.links, placed),
         *(_box(box, with_link=not alone) for box in placed.boxes.values()),
-        *_legend(graph, placed.height + LEGEND),
+        *_legend(graph, placed.height + LEGEND_HEIGHT),
         title=graph.name,
         alone=alone,
     )
@@ -140,14 +157,10 @@ def _links(links: Sequence[Link], placed: Places) -> Iterator[Html]:
     for link in links:
         source, target = placed.boxes.get(link.source), placed.boxes.get(link.target)
         if source and target:
-            bend = _bend((source.x + WIDE, source.middle), (target.x, target.middle))
+            x, y, to_x, to_y = source.x + WIDE, source.middle, target.x, target.middle
+            half = max(30.0, (to_x - x) / 2)
+            bend = f"M{x},{y:.1f} C{x + half:.1f},{y:.1f} {to_x - half:.1f},{to_y:.1f} {to_x},{to_y:.1f}"
             yield tag("path", tag("title", link.role), class_=LINKS.get(link.role, "link"), d=bend)
-
-
-def _bend(begin: tuple[float, float], end: tuple[float, float]) -> str:
-    (x, y), (to_x, to_y) = begin, end
-    half = max(30.0, (to_x - x) / 2)
-    return f"M{x},{y:.1f} C{x + half:.1f},{y:.1f} {to_x - half:.1f},{to_y:.1f} {to_x},{to_y:.1f}"
 
 
 def _legend(graph: Lineage, y: float) -> Iterator[Html]:
@@ -155,3 +168,40 @@ def _legend(graph: Lineage, y: float) -> Iterator[Html]:
     for number, role in enumerate(role for role in LINKS if role in roles):
         x = LEFT + 150 * number
         yield tag("path", class_=LINKS[role], d=f"M{x},{y - 4} h34") + label(x + 42, y, role, "soft")
+
+
+def training_facts(graph: Lineage) -> Iterator[tuple[str, str]]:
+    """Yield how the model was trained, and in which environments it and everything before it was made."""
+    model, facts = graph.items[0].made, graph.version.facts
+    if model is not None:
+        yield "settings", json.dumps(model.settings) if model.settings is not None else "not recorded"
+        yield "seed", "none" if model.seed is None else str(model.seed)
+        yield "hardware", ", ".join(f"{name} {value}" for name, value in model.hardware.items())
+    if facts.get("retuning"):
+        yield "retuning", str(facts["retuning"]["summary"])
+    if facts.get("run_id"):
+        yield "MLflow run", str(facts["run_id"])
+    if graph.registered is not None:
+        yield "registered by", f"{graph.registered.dag_id}, {graph.registered.run_id}, {graph.registered.task_id}"
+    yield from _environments(graph, [item.made for item in graph.items if item.made])
+
+
+def _environments(graph: Lineage, processes: list[Process]) -> Iterator[tuple[str, str]]:
+    for digest, packages in graph.environments.items():
+        jobs = _jobs(process for process in processes if process.environment == digest)
+        yield f"environment {digest[:SHORT]}", f"{len(packages)} packages: {jobs}"
+    for image in sorted({process.image or "" for process in processes}):
+        jobs = _jobs(process for process in processes if (process.image or "") == image)
+        yield "image", f"{image or 'none, a process'}: {jobs}"
+    for repository, commit in sorted({(process.commit.repository or "", commit_of(process)) for process in processes}):
+        yield "code", " at ".join(filter(None, (repository, commit))) or "in no repository"
+
+
+def commit_of(process: Process) -> str:
+    """Return the commit of the code that ran, and whether there was more; empty if there is no repository."""
+    commit = process.commit
+    return f"{commit.commit[:SHORT]}{' dirty' if commit.dirty else ''}" if commit.commit else ""
+
+
+def _jobs(processes: Iterable[Process]) -> str:
+    return ", ".join(sorted({process.job for process in processes}))

@@ -1,38 +1,84 @@
-"""A product's page: its goal, the loop, the live version and why, what monitoring sees."""
+"""The entry, with every product; and a product's page: its goal, the loop, the live version and why, monitoring."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.release.gates import Estimate
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, live_version
 from airflow_mlops_provider.render import charts, formats, parts
-from airflow_mlops_provider.render.markup import Content, Html, tag
+from airflow_mlops_provider.render.markup import Content, Html, join, tag
 from airflow_mlops_provider.ui import evidence
 from airflow_mlops_provider.ui.record import Monitored, ProductRecord, StageState, Unreadable, Version
-from airflow_mlops_provider.ui.unreadable import guarded, unreadable
 
+EMPTY = (
+    "A product appears here as soon as one of its jobs has ended: start its feature engineering pipeline. "
+    "Products made by DAGs that you may not read are not shown."
+)
 MOST_VERSIONS = 12
 MOST_COMPARED = 8
 MOST_INTERVALS = 24
 MOST_RUNS = 15
 
 
+def index(records: Sequence[ProductRecord | Unreadable]) -> Html:
+    """Return the entry: every product with its live version, its last run and what monitoring saw."""
+    if not records:
+        nothing = tag("div", tag("h1", "No product has run yet"), tag("p", EMPTY), class_="empty")
+        return parts.document("MLOps", nothing)
+    listed = parts.table(("product", "live", "last run", "monitoring", "look at"), map(_listed, records))
+    return parts.document(
+        "MLOps", parts.breadcrumbs(("MLOps", "")), tag("h1", "Products"), tag("div", listed, class_="card")
+    )
+
+
+def _listed(record: ProductRecord | Unreadable) -> tuple[Content, ...]:
+    name = parts.link(evidence.product_address(record.name), tag("b", formats.title(record.name)))
+    unreadable = (name, None, None, parts.badge("failed", "not readable"))
+    if isinstance(record, Unreadable):
+        return (*unreadable, record.errors[0])
+    try:
+        return (name + tag("small", record.product.goal), *_state(record))
+    except Exception as error:  # noqa: BLE001  # an odd record of one product takes no other's row away
+        evidence.log.exception("%s can't be listed", record.name)
+        return (*unreadable, type(error).__name__)
+
+
+def _state(record: ProductRecord) -> Iterator[Content]:
+    live, runs, monitored = live_version(record.entries), record.runs(), record.monitored()
+    latest = monitored[-1] if monitored else None
+    errors = parts.badge("failed", f"{len(record.errors)} not readable") if record.errors else None
+    since = tag("small", f"since {evidence.since(record, live)}", class_="nowrap") if live else None
+    yield join((tag("b", f"v{live.version}"), since)) if live else None
+    yield _last(runs[0]) if runs else None
+    yield join((evidence.limits(latest.crossed), formats.interval(latest.interval), errors), " ") if latest else errors
+    yield parts.links(
+        parts.link(evidence.product_address(record.name), "product"),
+        evidence.lineage_link(record.name, live.version) if live else None,
+        evidence.report_link("drift", latest.drift) if latest else None,
+    )
+
+
+def _last(run: Manifest) -> Html:
+    ended = tag("small", formats.moment(run.ended), class_="nowrap")
+    return join((evidence.outcome(run), run.spec.job.replace("_", " "), ended), " ")
+
+
 def product(record: ProductRecord | Unreadable) -> Html:
     """Return a product's page."""
-    way, errors = parts.breadcrumbs(("MLOps", "./"), (record.name, "")), unreadable(record.errors)
+    way, errors = parts.breadcrumbs(("MLOps", "./"), (record.name, "")), evidence.unreadable(record.errors)
     if isinstance(record, Unreadable):
         return parts.document(record.name, way, tag("h1", formats.title(record.name)), errors)
-    cards = (guarded(name, partial(part, record)) for name, part in _PARTS)
+    cards = (evidence.guarded(name, partial(part, record)) for name, part in _PARTS)
     return parts.document(record.name, way, *_head(record), errors, *cards)
 
 
 def _head(record: ProductRecord) -> Iterator[Html]:
-    what, latest = record.product, record.latest()
-    if latest:
-        yield tag("span", f"last job {formats.moment(latest)}", class_="right")
+    what, runs = record.product, record.runs()
+    if runs:
+        yield tag("span", f"last job {formats.moment(runs[0].ended)}", class_="right")
     yield tag("h1", formats.title(what.name))
     yield tag("p", what.goal, class_="lead")
     worth = f"{what.business.value.per_hit:,.0f} {what.business.value.currency} a hit"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from pathlib import PurePosixPath
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -19,11 +18,12 @@ from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Model, ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.gates import Estimate, Evaluation
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry
+from airflow_mlops_provider.storage.artifacts import ArtifactStore
 from airflow_mlops_provider.storage.change_requests import ChangeRequests
-from airflow_mlops_provider.storage.intervals import Store
-from airflow_mlops_provider.storage.layout import DECLARATIONS, NAME, declaration_key, product_key, record_kind
+from airflow_mlops_provider.storage.layout import NAME, declaration_key, product_key, record_kind
 from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.storage.record_files import read_kept, read_record
+from airflow_mlops_provider.storage.records import Records
 from airflow_mlops_provider.ui.record import ProductRecord, Unreadable
 
 _Item = TypeVar("_Item")
@@ -53,13 +53,12 @@ class _Evaluated(BaseModel):
 _FACTS: dict[str, type[BaseModel]] = {"drift": _Drift, "performance": _Performance, "evaluate": _Evaluated}
 
 
-def names(store: Store) -> list[str]:
+def names(store: ArtifactStore) -> list[str]:
     """Return the products that have run a job; whether anything of them may be read is another question."""
-    stems = (PurePosixPath(key).stem for key in store.list(DECLARATIONS))
-    return [name for name in stems if re.fullmatch(NAME, name)]
+    return [name for name in Records(store).declared() if re.fullmatch(NAME, name)]
 
 
-def records(store: Store, may_read: Callable[[str], bool]) -> list[ProductRecord | Unreadable]:
+def records(store: ArtifactStore, may_read: Callable[[str], bool]) -> list[ProductRecord | Unreadable]:
     """Return the products, by name, of which at least one result may be read; other results are left out.
 
     :param may_read: says whether what tasks of a DAG made may be shown; the empty name means work outside Airflow.
@@ -67,11 +66,8 @@ def records(store: Store, may_read: Callable[[str], bool]) -> list[ProductRecord
     return [product for name in names(store) if (product := record(store, name, may_read))]
 
 
-def record(store: Store, name: str, may_read: Callable[[str], bool]) -> ProductRecord | Unreadable | None:
-    """Return one product, None if there is none of that name or nothing of it may be read. See :func:`records`.
-
-    A file that can't be read is named among its errors, and hides nothing but itself.
-    """
+def record(store: ArtifactStore, name: str, may_read: Callable[[str], bool]) -> ProductRecord | Unreadable | None:
+    """Return one product, None if there is none of that name or nothing of it may be read. See :func:`records`."""
     errors: list[str] = []
     ended = _ended(store, name, errors)
     manifests: dict[str, list[Manifest]] = defaultdict(list)
@@ -123,7 +119,7 @@ def _makers(ended: Iterable[Manifest]) -> dict[str, set[str]]:
     return makers
 
 
-def _declared(store: Store, name: str, errors: list[str]) -> MLProduct | None:
+def _declared(store: ArtifactStore, name: str, errors: list[str]) -> MLProduct | None:
     key = declaration_key(name)
     try:
         return read_record(store, key, MLProduct)
@@ -142,7 +138,7 @@ def _readable(where: str, read: Callable[[], list[_Item]], errors: list[str]) ->
         return []
 
 
-def _ended(store: Store, product: str, errors: list[str]) -> list[Manifest]:
+def _ended(store: ArtifactStore, product: str, errors: list[str]) -> list[Manifest]:
     def name(key: str, _: Exception) -> None:
         errors.append(f"{key} is no manifest that this release reads")
 

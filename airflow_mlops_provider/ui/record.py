@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import chain
 from typing import Literal
 
@@ -70,10 +69,8 @@ class Unreadable:
 class ProductRecord:
     """One product with all that is known of it.
 
-    :param root: the artifact root's URI.
     :param manifests: by job, each in the order in which they ended.
     :param entries: the ledger of the versions that may be shown.
-    :param requests: open requests to data engineering.
     :param errors: a line for each file that can't be read, with its name.
     """
 
@@ -86,7 +83,6 @@ class ProductRecord:
 
     @property
     def name(self) -> str:
-        """The product's name."""
         return self.product.name
 
     def runs(self) -> list[Manifest]:
@@ -112,10 +108,6 @@ class ProductRecord:
             self._monitored(interval, drift.get(interval), performance.get(interval))
             for interval in sorted({*drift, *performance}, key=lambda interval: interval.start)
         ]
-
-    def latest(self) -> datetime | None:
-        """Return when the last of its jobs ended."""
-        return max((manifest.ended for manifest in chain.from_iterable(self.manifests.values())), default=None)
 
     def _stage(self, name: str) -> StageState:
         last = next((manifest for manifest in self.runs() if manifest.stage == name), None)
@@ -147,7 +139,7 @@ class ProductRecord:
         return next((made for made in manifests if made.result and made.result.hash == version.hash), None)
 
     def _validation(self, trained: Manifest | None) -> Report | None:
-        inputs = set(_hashes(trained)) if trained else set()
+        inputs = _hashes(trained) if trained else set()
         of_inputs = [made for made in self.manifests.get("validate", []) if not inputs.isdisjoint(_hashes(made))]
         return next(reversed(_reports(of_inputs)), None)
 
@@ -163,9 +155,8 @@ class ProductRecord:
         return Monitored(interval, drift, performance, crossed)
 
 
-def _hashes(manifest: Manifest) -> Iterable[str]:
-    for reference in manifest.spec.inputs.values():
-        yield from (item.hash for item in (reference if isinstance(reference, tuple) else (reference,)))
+def _hashes(manifest: Manifest) -> set[str]:
+    return {reference.hash for reference in manifest.spec.references}
 
 
 def _reports(manifests: Iterable[Manifest]) -> list[Report]:

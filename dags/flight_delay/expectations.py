@@ -114,7 +114,7 @@ def expectations(dataset: str) -> list[Any]:
 def _columns(dataset: str) -> list[str]:
     if dataset != "training":
         return list(product.data.source(dataset).columns)
-    return [*product.features.request, "event_time", product.label.column, *product.shape.feature_names]
+    return [*product.features.request, "event_time", product.label.column, *product.shape.feature_types]
 
 
 def _ranges(gxe: Any, dataset: str) -> list[Any]:

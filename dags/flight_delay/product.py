@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from airflow_mlops_provider.lifecycle.product import (
+from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Choice, FloatRange, IntRange, Pruning, Search
+from airflow_mlops_provider.lifecycle.sections import (
     Business,
     Data,
     EvaluationSettings,
@@ -13,7 +15,6 @@ from airflow_mlops_provider.lifecycle.product import (
     Gates,
     Kpi,
     Label,
-    MLProduct,
     Monitoring,
     Owners,
     Retraining,
@@ -24,7 +25,6 @@ from airflow_mlops_provider.lifecycle.product import (
     View,
     Windows,
 )
-from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Choice, FloatRange, IntRange, Pruning, Search
 from airflow_mlops_provider.lifecycle.settings import TrainerSettings
 
 # The airline's system writes NA for what is not known, and renames its files into place: they need no time to settle.

@@ -125,7 +125,7 @@ class AttackWorld:
 
     def pause(self, dag_id: str, *, paused: bool) -> None:
         """Switch a DAG off or on."""
-        self.stack.api.patch(f"dags/{dag_id}", {"is_paused": paused})
+        self.stack.api.call("PATCH", f"dags/{dag_id}", body={"is_paused": paused})
 
     def event(self, extra: dict[str, Any]) -> dict[str, str]:
         """Post a production-ready event by hand; return the states of the tasks that it started."""
@@ -159,7 +159,7 @@ class AttackWorld:
             ids = [one["task_id"] for one in self.stack.api.task_instances(TRAINING, run_id)]
             for one in ids:
                 if one != task:
-                    self.stack.api.patch(f"{path}/{one}", {"new_state": "success"})
+                    self.stack.api.call("PATCH", f"{path}/{one}", body={"new_state": "success"})
             for name, value in handed_on.items():
                 other, _, key = name.partition("__")
                 full = next(one for one in ids if one.endswith(f".{other}"))
@@ -220,7 +220,7 @@ class AttackWorld:
 def with_end(stack: Any, path: str) -> None:
     """Let a run end as failed, if it still goes on: the next one waits for it."""
     try:
-        stack.api.patch(path, {"state": "failed"})
+        stack.api.call("PATCH", path, body={"state": "failed"})
     except BackendError:
         return
 

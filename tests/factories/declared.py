@@ -6,9 +6,9 @@ from typing import Any
 
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
-from airflow_mlops_provider.runtime.specification import parts_of
+from airflow_mlops_provider.runtime.definition import find_job
 from airflow_mlops_provider.storage.artifacts import open_store
-from airflow_mlops_provider.storage.declarations import declare
+from airflow_mlops_provider.storage.records import declare
 
 
 def changed(product: MLProduct, changes: dict[str, Any]) -> MLProduct:
@@ -29,4 +29,4 @@ def changed(product: MLProduct, changes: dict[str, Any]) -> MLProduct:
 def specify(job: str, product: MLProduct, params: dict[str, Any] | None = None, **fields: Any) -> JobSpec:
     """Return the specification of a product's job; the declaration is kept beside its results."""
     declare(open_store(fields["root"]), product)
-    return JobSpec(job=job, product=product.name, **parts_of(job, product, params or {}), **fields)
+    return JobSpec(job=job, product=product.name, **find_job(job).parts_of(product, params or {}), **fields)

@@ -24,7 +24,6 @@ from airflow_mlops_provider.runtime.code import load_product
 from airflow_mlops_provider.serving import releases
 from airflow_mlops_provider.serving.process import launcher
 from airflow_mlops_provider.serving.process.client import server_state, url_of
-from airflow_mlops_provider.serving.process.paths import feature_folder
 from airflow_mlops_provider.storage.artifacts import content_hash, open_store
 from airflow_mlops_provider.storage.ledger import Ledger
 from tests.factories.declared import specify
@@ -46,20 +45,20 @@ class DeployWorld:
         self.url = url_of("127.0.0.1", port)
         self._runner: subprocess.Popen[str] | None = None
         self._fill()
-        self.mirror.server.call(lambda: self.mirror.server.client.create_registered_model(NAME))
+        self.mirror.client.create_registered_model(NAME)
 
     def _fill(self) -> None:
         rows = pd.DataFrame({"customer": [f"c{n}" for n in range(40)], "orders": range(40)})
         times = [datetime(2020, 1, 1, hour % 24, tzinfo=UTC) for hour in range(40)]
         rows = rows.assign(event_time=times, mean_price=np.random.default_rng(5).normal(size=40))
         features, table = (
-            FeatureStoreBackend(self.product.shape, feature_folder(str(self.root), NAME)),
+            FeatureStoreBackend(self.product.shape, self.root / NAME / "feast"),
             self.code / "rows",
         )
         rows.to_parquet(table)
         day = Interval(start=datetime(2020, 1, 1, tzinfo=UTC), end=WATERMARK)
         features.apply()
-        features.load_offline(day, {"customer": table})
+        features.offline.load(day, {"customer": table})
         features.materialize(day)
 
     def ready(self, model: int = 0, upto: Status = Status.PRODUCTION_READY) -> ModelVersion:
@@ -69,8 +68,7 @@ class DeployWorld:
             make_model(folder, model)
         found = content_hash(folder)
         self._record("train", model, Model(uri=folder.as_uri(), hash=found))
-        client = self.mirror.server.client
-        number = int(self.mirror.server.call(lambda: client.create_model_version(NAME, folder.as_uri())).version)
+        number = int(self.mirror.client.create_model_version(NAME, folder.as_uri()).version)
         version = ModelVersion(name=NAME, version=number, uri=folder.as_uri(), hash=found)
         report = self._report(model, found)
         for to in (Status.REGISTERED, Status.STAGING, Status.PRODUCTION_READY):

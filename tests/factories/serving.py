@@ -24,7 +24,8 @@ NAME = "tiny_shop"
 WATERMARK = datetime(2020, 1, 2, tzinfo=UTC)
 PRODUCT = """
 from datetime import datetime, timezone
-from airflow_mlops_provider.lifecycle.product import *
+from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.sections import *
 
 RULE = "tiny_shop.code:assemble"
 product = MLProduct(
@@ -133,3 +134,13 @@ class StandInFeatures:
 
     def watermark(self) -> datetime | None:
         return self.mark
+
+
+def read_log(folder: Path) -> pd.DataFrame:
+    """Return every recorded prediction: the rows' own columns, then prediction, version, request_id, predicted_at."""
+    lines = [line for path in sorted(folder.glob("*.jsonl")) for line in path.read_bytes().split(b"\n")[:-1]]
+    records = [json.loads(line) for line in lines]
+    frame = pd.DataFrame([{**record.pop("row"), **record} for record in records])
+    for column in {"event_time", "predicted_at"}.intersection(frame):
+        frame[column] = pd.to_datetime(frame[column], utc=True, format="ISO8601")
+    return frame

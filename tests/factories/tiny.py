@@ -17,10 +17,10 @@ from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity, Services
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.runtime.code import load_product
+from airflow_mlops_provider.runtime.definition import find_job
 from airflow_mlops_provider.runtime.runner import run
-from airflow_mlops_provider.runtime.specification import parts_of
 from airflow_mlops_provider.storage.artifacts import open_store
-from airflow_mlops_provider.storage.declarations import declare
+from airflow_mlops_provider.storage.records import declare
 
 DAY = Interval(start=datetime(2024, 1, 1, tzinfo=UTC), end=datetime(2024, 1, 2, tzinfo=UTC))
 DELIVERY = "shop,amount,at\nnorth,1.5,2024-01-01T08:00:00Z\nsouth,2.5,2024-01-01T09:00:00Z\n"
@@ -38,7 +38,8 @@ _FUNCTIONS = {
 }
 _PRODUCT = """
 from datetime import UTC, datetime
-from airflow_mlops_provider.lifecycle.product import *
+from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.sections import *
 
 product = MLProduct(
     name="{name}",
@@ -123,7 +124,7 @@ class TinyWorld:
         services = Services(landing=str(self.landing), mlflow=f"sqlite:///{self.root}/mlflow.db")
         run_of = RunIdentity(dag_id="tests", run_id="one", task_id=job, try_number=attempt)
         declare(open_store(str(self.root)), self.product)  # as the operator does
-        parts = parts_of(job, self.product, fields.pop("params", {}))
+        parts = find_job(job).parts_of(self.product, fields.pop("params", {}))
         return JobSpec(
             **{"interval": DAY, "root": str(self.root), "run": run_of, **parts, **fields},
             job=job,

@@ -14,10 +14,10 @@ from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity, 
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Reference, Report
 from airflow_mlops_provider.lifecycle.release.gates import Estimate, Evaluation
 from airflow_mlops_provider.lifecycle.release.registry import Status
-from airflow_mlops_provider.runtime.registry import find_job
+from airflow_mlops_provider.runtime.definition import all_jobs
 from airflow_mlops_provider.storage.artifacts import FolderStore
-from airflow_mlops_provider.storage.declarations import declare
 from airflow_mlops_provider.storage.ledger import Ledger
+from airflow_mlops_provider.storage.records import declare
 
 START = datetime(2026, 3, 1, 9, tzinfo=UTC)
 HTML = b"<!doctype html><title>report</title><p id='drawn'></p><script>drawn.textContent = 'drawn'</script>"
@@ -71,7 +71,7 @@ class World:
                 run=RunIdentity(dag_id=dag_id, run_id="one", task_id=job),
             ),
             address=address,
-            stage=find_job(job).stage.value,
+            stage=all_jobs()[job].stage.value if job in all_jobs() else "",
             result=result,
             failure=failure,
             started=self.now - timedelta(seconds=4.2),

@@ -12,7 +12,7 @@ import pytest
 from airflow_mlops_provider.lifecycle.records.lineage import Made, item_of
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.places.local_process import LocalProcess
-from airflow_mlops_provider.runtime.runner import find
+from airflow_mlops_provider.runtime.runner import look
 from airflow_mlops_provider.storage.records import Records
 from airflow_mlops_provider.ui.reading import record
 from airflow_mlops_provider.ui.record import ProductRecord
@@ -84,12 +84,12 @@ def test_it_runs_at_both_places(world: TinyWorld, tmp_path: Path, monkeypatch: p
 def test_it_is_found_again_until_its_code_changes(world: TinyWorld) -> None:
     """Finished work is reused; an edit to what the job imports, or another parameter, is other work."""
     done = LocalProcess().run(counting(world), {}, logging.getLogger("here"))
-    again = find(counting(world, attempt=2))
+    again = look(counting(world, attempt=2))[0]
     assert again is not None
     assert (again.result, again.spec.run) == (done.result, done.spec.run)
-    assert find(counting(world, params={"above": 1.0})) is None
+    assert look(counting(world, params={"above": 1.0}))[0] is None
     world.write("least.py", "LEAST = 1.0\n")
-    assert find(counting(world, attempt=3)) is None
+    assert look(counting(world, attempt=3))[0] is None
 
 
 def test_lineage_and_pages_know_it(world: TinyWorld) -> None:

@@ -33,7 +33,7 @@ class Dying:
 
     def __call__(self, frame: FrameType, event: str, argument: Any) -> None:
         name, file = frame.f_code.co_name, frame.f_code.co_filename
-        self.begun = self.begun or (event == "call" and name == "run" and file.endswith(BEGIN))
+        self.begun = self.begun or (event == "call" and name == "deploy" and file.endswith(BEGIN))
         if not self.begun:
             return
         if event == "call" and OURS in file:

@@ -153,7 +153,7 @@ def tamper(world: AttackWorld, what: str, files: list[Path]) -> str:
 
 def test_a_moved_alias(world: AttackWorld) -> None:
     """MLflow's champion, moved to another version, is moved back by the maintenance, which says so."""
-    client = world.mirror.server.client
+    client = world.mirror.client
     client.set_registered_model_alias(NAME, "champion", "3")
     state, report = world.reconciled()
     assert (state, report.facts["repaired"]) == ("success", [f"alias champion of {NAME}: 3 → 2"])

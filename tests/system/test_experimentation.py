@@ -23,6 +23,7 @@ from airflow_mlops_provider.lifecycle.search.trials import Trial
 from airflow_mlops_provider.lifecycle.settings import TrainerSettings, branch_of
 from tests.factories.forge import bare, branches, git, repository
 from tests.factories.search import SearchWorld
+from tests.factories.stack import pids, restart
 from tests.factories.tiny import manifests
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
@@ -110,7 +111,7 @@ def experiment(
     folder = tmp_path_factory.mktemp("experiment")
     world = SearchWorld(folder, nap=0.05)
     world.featured()
-    world.mlflow.server.prepare()
+    world.mlflow.prepare()
     files = {f"shops/{world.name}/{one.name}": one.read_text() for one in world.package.glob("*.*")}
     remote = bare(repository(folder / "checkout", files), folder / "remote.git")
     (folder / "dags").mkdir()
@@ -118,14 +119,14 @@ def experiment(
     stack = stack_factory(folder / "dags", home=prepared_home(), env=environment(world, remote))
     one = Experiment(world, remote, stack)
     until(lambda: one.dag_id in {dag["dag_id"] for dag in stack.api.get("dags")["dags"]}, 90)
-    stack.api.patch(f"dags/{one.dag_id}", {"is_paused": False})
+    stack.api.call("PATCH", f"dags/{one.dag_id}", body={"is_paused": False})
     one.run_id = stack.api.trigger(one.dag_id, {"needs_data_change": NOTE})
     for count, lose in ((4, lose_job), (10, lose_scheduler_and_workers)):
         until(lambda count=count: one.ended(count), 240)  # type: ignore[misc]
         until(lambda: one.jobs() and any(trial.state == "running" for trial in one.trials()))
         lose(one)
         one.seen.append(one.trials())
-    stack.restart("scheduler", timeout=120)
+    restart(stack, "scheduler", timeout=120)
     until(lambda: one.state() in {"success", "failed"}, 300)
     yield one
     world.close()
@@ -153,7 +154,7 @@ def lose_job(one: Experiment) -> None:
 
 def lose_scheduler_and_workers(one: Experiment) -> None:
     """Kill scheduler, workers, tasks and their jobs, as a machine that loses power would."""
-    scheduler = psutil.Process(one.stack.pids()["scheduler"])
+    scheduler = psutil.Process(pids(one.stack)["scheduler"])
     victims = [scheduler, *scheduler.children(recursive=True), *one.jobs()]
     for victim in victims:
         try:

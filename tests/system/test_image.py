@@ -31,7 +31,6 @@ import yaml
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.places.local_process import LocalProcess
-from airflow_mlops_provider.serving.prediction_log import read_log
 from tests.factories.image import (
     CHECKOUT,
     CONFINED,
@@ -45,6 +44,7 @@ from tests.factories.image import (
     run_inside,
     wait_until_ready,
 )
+from tests.factories.serving import read_log
 
 # A first build installs everything: seven minutes on two busy cores. What follows takes half a minute.
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1200)]

@@ -34,6 +34,7 @@ from airflow_mlops_provider.storage.ledger import Ledger
 from flight_delay.product import product
 from flight_delay.replay import deliver
 from tests.factories.ports import free_port
+from tests.factories.stack import pids, restart
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
 DAGS = Path(__file__).parents[2] / "dags"
@@ -117,14 +118,14 @@ def lose_scheduler(one: Survived) -> None:
     victim = find(one, "validation.validate_raw")
     kill(victim.scheduler)
     assert victim.job.is_running()
-    one.stack.restart("scheduler", timeout=120)
+    restart(one.stack, "scheduler", timeout=120)
 
 
 def lose_task(one: Survived) -> None:
     """Kill a task and its worker in the midst of loading: only its missing heartbeats tell Airflow."""
     victim = find(one, "features.load")
     victim.runner.suspend()  # so that it can't have reported success when the kill comes
-    until(lambda: one.features._offline.file("aircraft", MONTHS[1]).exists())
+    until(lambda: one.features.offline.file("aircraft", MONTHS[1]).exists())
     kill(victim.worker, victim.runner)
     gone_by_itself(victim.job)
 
@@ -144,7 +145,7 @@ def lose_scheduler_and_workers(one: Survived) -> None:
     workers = victim.scheduler.children()
     kill(victim.scheduler, *workers, victim.runner)
     gone_by_itself(victim.job)
-    one.stack.restart("scheduler", timeout=120)
+    restart(one.stack, "scheduler", timeout=120)
 
 
 def find(one: Survived, task_id: str) -> Victim:
@@ -158,7 +159,7 @@ def find(one: Survived, task_id: str) -> Victim:
 
     found = until(job, 240)
     victim = Victim(found, *found.parents()[:3])
-    assert victim.scheduler.pid == one.stack.pids()["scheduler"]
+    assert victim.scheduler.pid == pids(one.stack)["scheduler"]
     return victim
 
 
@@ -224,7 +225,8 @@ def test_one_version_of_one_training(survived: Survived) -> None:
     (run,) = mlflow.client.search_runs([experiment])
     (model,) = mlflow.client.search_logged_models([experiment])
     assert (run.info.status, model.status.value) == ("FINISHED", "READY")
-    assert mlflow.versions(NAME) == [1]
+    (only,) = mlflow.client.search_model_versions(f"name = '{NAME}'")
+    assert int(only.version) == 1
     assert mlflow.client.get_registered_model(NAME).aliases == {"champion": 1}
     moves = [entry.status.value for entry in Ledger(FolderStore(survived.root), NAME).entries()]
     assert moves == ["registered", "staging", "production-ready", "live"]
@@ -250,8 +252,8 @@ def test_both_stores_agree(survived: Survived) -> None:
     flights = pq.read_table(Path(last.uri.removeprefix("file://")) / f"{EXAMPLES}.parquet").to_pandas().tail(1000)
     asked = flights[list(product.shape.entity_columns)].reset_index(drop=True)
     asked["event_time"] = MONTHS[-1].end - timedelta(microseconds=1)
-    offline = survived.features.historical(asked)[list(product.shape.feature_names)]
-    assert offline.equals(survived.features.online(asked)[list(product.shape.feature_names)])
+    offline = survived.features.historical(asked)[list(product.shape.feature_types)]
+    assert offline.equals(survived.features.online(asked)[list(product.shape.feature_types)])
     assert offline.notna().any().all()
 
 

@@ -15,6 +15,7 @@ from airflow_mlops_provider.demo.local_airflow.stack import Stack
 from tests.factories.kube.node import Life
 from tests.factories.kube.steps import work
 from tests.factories.kube.world import KubeWorld
+from tests.factories.stack import pids, restart
 from tests.factories.tiny import TinyWorld
 
 pytestmark = pytest.mark.system
@@ -22,14 +23,14 @@ DAG = """
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from airflow.sdk import DAG, CronDataIntervalTimetable
-from airflow_mlops_provider.runtime.code import find_products
+from airflow_mlops_provider.discovery import products
 from airflow_mlops_provider.operators.features import FeaturesComputeIntervalOperator, RulesCleanIntervalOperator
 from airflow_mlops_provider.operators.features import SourceExtractIntervalOperator
 from airflow_mlops_provider.places.kubernetes.place import KubernetesPod
 from airflow_mlops_provider.places.kubernetes.settings import Volume
 from airflow_mlops_provider.places.retry_policy import JobRetryPolicy
 
-(product,) = find_products(Path({products!r}))
+(product,) = products([Path({products!r})], [])
 pod = KubernetesPod(image="jobs", memory="1Gi", poll_seconds=0.3, termination_grace_seconds=1,
                     volumes=(Volume(path={root!r}, host_path={root!r}),))
 retries = {{"retries": 2, "retry_delay": timedelta(minutes=9), "retry_policy": JobRetryPolicy(timedelta(seconds=1))}}
@@ -106,8 +107,8 @@ def run(stack_factory: Callable[..., Stack], tmp_path_factory: pytest.TempPathFa
     path = f"dags/pods/dagRuns/{one.run_id}/taskInstances/stopped"
     stack.api.call("PATCH", path, body={"new_state": "failed"})
     one.until(lambda: not [name for name in kube.names() if "stopped" in name])
-    psutil.Process(stack.pids()["triggerer"]).kill()
-    stack.restart("triggerer")
+    psutil.Process(pids(stack)["triggerer"]).kill()
+    restart(stack, "triggerer")
     one.until(lambda: stack.api.dag_runs("pods")[0]["state"] == "failed")
     yield one
     kube.close()

@@ -48,7 +48,7 @@ def rain(stack_factory: Callable[..., Stack], free_port: Callable[[], int], tmp_
         assert time.monotonic() < deadline, stack.api.get("importErrors")
         time.sleep(0.5)
     for dag_id in PIPELINES:
-        stack.api.patch(f"dags/{dag_id}", {"is_paused": False})
+        stack.api.call("PATCH", f"dags/{dag_id}", body={"is_paused": False})
     return stack
 
 
@@ -80,7 +80,7 @@ def test_the_same_pipelines_train_and_serve_it(rain: Stack, artifacts: Path, tmp
 
 def ask(stack: Stack, when: str) -> Any:
     """Ask the product's model server for one evening."""
-    url = f"http://127.0.0.1:{stack.config.env['AIRFLOW__MLOPS__SERVING_PORT']}/predict"
+    url = f"http://127.0.0.1:{stack.env['AIRFLOW__MLOPS__SERVING_PORT']}/predict"
     body = json.dumps({"rows": [{"station": "Seattle", "month": 1, "event_time": when}]}).encode()
     with urllib.request.urlopen(urllib.request.Request(url, body), timeout=30) as answer:
         return json.load(answer)

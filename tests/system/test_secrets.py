@@ -56,13 +56,13 @@ def clean(raw, interval):
 DAG = """
 from datetime import datetime, timedelta, UTC
 from airflow.sdk import DAG, CronDataIntervalTimetable
-from airflow_mlops_provider.runtime.code import find_products
+from airflow_mlops_provider.discovery import products
 from airflow_mlops_provider.operators.features import RulesCleanIntervalOperator, SourceExtractIntervalOperator
 from airflow_mlops_provider.places.kubernetes.place import KubernetesPod
 from airflow_mlops_provider.places.kubernetes.settings import SecretKey
 from pathlib import Path
 
-(product,) = find_products(Path({products!r}))
+(product,) = products([Path({products!r})], [])
 pod = KubernetesPod(
     image="registry.example/jobs:1", memory="1Gi", poll_seconds=0.2, secrets={{
         name: SecretKey(name="planted", key=name) for name in {names!r}

@@ -16,9 +16,8 @@ from airflow_mlops_provider.demo.local_airflow.stack import Stack
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.storage.artifacts import open_store
-from airflow_mlops_provider.storage.intervals import current
+from airflow_mlops_provider.storage.intervals import current, judgements
 from airflow_mlops_provider.storage.ledger import Ledger
-from airflow_mlops_provider.storage.undone import judgements
 from tests.factories.shop import START, ShopWorld
 from tests.factories.tiny import manifests
 

@@ -15,12 +15,12 @@ import pytest
 
 import airflow_mlops_provider
 from airflow_mlops_provider.get_provider_info import get_provider_info
-from airflow_mlops_provider.lifecycle.stages import STAGES
+from airflow_mlops_provider.lifecycle.stages import Stage
 
 INFO = get_provider_info()
 AIRFLOW = Path(airflow.__file__).parent
 ROOT = Path(airflow_mlops_provider.__file__).parent
-SHELLS = {"__init__", "base", "events", "lineage", "links"}
+SHELLS = {"__init__", "base", "lineage", "links"}
 
 
 def modules(kind: str) -> list[str]:
@@ -59,7 +59,7 @@ def test_named_things_are_there(path: str) -> None:
 
 def test_operators_follow_the_stages() -> None:
     """There is one operator module for each stage, in their order, and one for what is no stage."""
-    names = [*STAGES, "maintenance"]
+    names = [*Stage, "maintenance"]
     assert modules("operators") == [f"airflow_mlops_provider.operators.{name}" for name in names]
 
 

@@ -47,14 +47,12 @@ class Drift:
         threshold up) above 1,000 rows, a p-value (drifted below it) up to there. Where the values did not drift but
         their presence did, score, method and threshold are those of the missing shares.
     :param prediction: Wasserstein distance of the predictions, normed by the reference's standard deviation.
-    :param page: file name of the page that a person reads.
     :param missing: inputs whose values came or went, to their share of missing values before and now.
     """
 
     share: float
     columns: dict[str, dict[str, Any]]
     prediction: float
-    page: str
     missing: dict[str, list[float]]
 
 
@@ -76,27 +74,21 @@ def drift(
     :raises DataValidationError: if a side is empty, the current side lacks a column, or has no numeric predictions.
     """
     _comparable(reference, current, prediction)
-    reference, current = (
-        _finite(_sample(side, sample, seed)[list(reference.columns)]) for side in (reference, current)
-    )
+    reference, current = (_sampled(side[[*reference.columns]], sample, seed) for side in (reference, current))
     inputs = [name for name in reference.columns if name != prediction]
-    empty = {
-        name: _presence(reference[name], current[name]) for name in inputs if _empty_side(reference, current, name)
-    }
-    measured = [name for name in inputs if name not in empty]
     missing = {name: _missing(reference[name], current[name]) for name in inputs}
-    moved = {name: one["threshold"] for name, one in missing.items() if one["drifted"]}
+    measured = [name for name in inputs if 1.0 not in missing[name]["missing"]]
+    moved = {name: shares["threshold"] for name, shares in missing.items() if shares["drifted"]}
     run = _report(reference, current, measured, prediction, moved)
     results = {result.to_dict()["config"]["column"]: result for result in run.metric_results.values()}
-    columns = {
-        name: _verdict(empty[name] if name in empty else _outcome(results[name]), missing[name]) for name in inputs
-    }
+    columns = {name: _verdict(results.get(name), shares) for name, shares in missing.items()}
     score = float(results[prediction].value)
     share = sum(column["drifted"] for column in columns.values()) / len(columns) if columns else 0.0
+    run.save_html(str(folder / PAGE))
+    details = {"share": share, "prediction": score, "columns": columns, "evidently": json.loads(run.json())}
+    (folder / DETAILS).write_text(json.dumps(details, indent=1, sort_keys=True, allow_nan=False), encoding="utf-8")
     gone = {name: missing[name]["missing"] for name in moved}
-    drift = Drift(share=share, columns=columns, prediction=score, page=PAGE, missing=gone)
-    _write(drift, run, folder)
-    return drift
+    return Drift(share=share, columns=columns, prediction=score, missing=gone)
 
 
 def _comparable(reference: pd.DataFrame, current: pd.DataFrame, prediction: str) -> None:
@@ -114,25 +106,12 @@ def _comparable(reference: pd.DataFrame, current: pd.DataFrame, prediction: str)
         raise DataValidationError(f"the current data lacks {', '.join(missing)}, which the reference data has")
 
 
-def _sample(frame: pd.DataFrame, rows: int, seed: int) -> pd.DataFrame:
-    return frame if len(frame) <= rows else frame.sample(n=rows, random_state=seed)
-
-
-def _finite(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame whose infinities are missing, as Evidently leaves them out too."""
+def _sampled(frame: pd.DataFrame, rows: int, seed: int) -> pd.DataFrame:
+    """Return at most so many rows; their infinities are missing, as Evidently leaves them out too."""
+    frame = (frame.sample(n=rows, random_state=seed) if len(frame) > rows else frame).copy()
     numeric = [name for name in frame if _is_number(frame[name])]
-    frame = frame.copy()
     frame[numeric] = frame[numeric].replace([math.inf, -math.inf], math.nan)
     return frame
-
-
-def _empty_side(reference: pd.DataFrame, current: pd.DataFrame, name: str) -> bool:
-    return bool(reference[name].isna().all() or current[name].isna().all())
-
-
-def _presence(reference: pd.Series, current: pd.Series) -> dict[str, Any]:
-    drifted = bool(reference.isna().all() != current.isna().all())
-    return {"score": float(drifted), "drifted": drifted, "method": _PRESENCE, "threshold": 1.0}
 
 
 def _missing(reference: pd.Series, current: pd.Series) -> dict[str, Any]:
@@ -146,7 +125,19 @@ def _missing(reference: pd.Series, current: pd.Series) -> dict[str, Any]:
     return {**drift, "missing": [before, now]}
 
 
-def _verdict(values: dict[str, Any], missing: dict[str, Any]) -> dict[str, Any]:
+def _verdict(result: MetricResult | None, missing: dict[str, Any]) -> dict[str, Any]:
+    """Return what is told of an input: how its values moved, else how many are missing."""
+    if result is None:  # a side has no value at all
+        drifted = missing["missing"].count(1.0) == 1
+        values = {"score": float(drifted), "drifted": drifted, "method": _PRESENCE, "threshold": 1.0}
+    else:
+        config = result.to_dict()["config"]
+        values = {
+            "score": float(result.value),
+            "drifted": any(test.status == TestStatus.FAIL for test in result.tests),
+            "method": str(config["method"]),
+            "threshold": float(config["threshold"]),
+        }
     return missing if missing["drifted"] and not values["drifted"] else {**values, "missing": missing["missing"]}
 
 
@@ -194,24 +185,3 @@ def _dataset(frame: pd.DataFrame, numeric: list[str], other: list[str], shown: d
 
 def _text(value: Any) -> str | None:
     return None if pd.isna(value) else str(value)
-
-
-def _outcome(result: MetricResult) -> dict[str, Any]:
-    config = result.to_dict()["config"]
-    return {
-        "score": float(result.value),
-        "drifted": any(test.status == TestStatus.FAIL for test in result.tests),
-        "method": str(config["method"]),
-        "threshold": float(config["threshold"]),
-    }
-
-
-def _write(drift: Drift, run: Any, folder: Path) -> None:
-    run.save_html(str(folder / PAGE))
-    details = {
-        "share": drift.share,
-        "prediction": drift.prediction,
-        "columns": drift.columns,
-        "evidently": json.loads(run.json()),
-    }
-    (folder / DETAILS).write_text(json.dumps(details, indent=1, sort_keys=True, allow_nan=False), encoding="utf-8")

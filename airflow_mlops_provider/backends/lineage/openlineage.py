@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -62,9 +62,9 @@ class MLOpsRunFacet(RunFacet):
 class Facets:
     """What OpenLineage is told of one task."""
 
-    inputs: list[InputDataset] = field(default_factory=list)
-    outputs: list[OutputDataset] = field(default_factory=list)
-    run: dict[str, RunFacet] = field(default_factory=dict)
+    inputs: list[InputDataset]
+    outputs: list[OutputDataset]
+    run: dict[str, RunFacet]
 
 
 def facets(spec: JobSpec, manifest: Manifest | None) -> Facets:
@@ -73,11 +73,12 @@ def facets(spec: JobSpec, manifest: Manifest | None) -> Facets:
     :param spec: what was asked.
     :param manifest: what came of it, of finished work that was found too; None if the job left none.
     """
-    given = [reference for refs in spec.inputs.values() for reference in (refs if isinstance(refs, tuple) else (refs,))]
     result = manifest.result if manifest else None
-    files = result.facts.get("files", {}) if result else {}
+    files = result.facts.get("files", {}) if result else {}  # the deliveries that a snapshot was read from
+    landing = open_store(spec.services.landing).uri
+    read = [InputDataset(*_place(f"{landing}/{key}"), facets=_version(sha256)) for key, sha256 in files.items()]
     return Facets(
-        inputs=[*_deliveries(spec.services.landing, files), *(_input(spec, reference) for reference in given)],
+        inputs=[*read, *(_input(spec, each) for each in spec.references)],
         outputs=[_output(spec, manifest, result)] if manifest and result else [],
         run={FACET: _run(spec, manifest)},
     )
@@ -85,14 +86,13 @@ def facets(spec: JobSpec, manifest: Manifest | None) -> Facets:
 
 def _run(spec: JobSpec, manifest: Manifest | None) -> MLOpsRunFacet:
     interval = str(spec.interval) if spec.interval else None
+    facet = MLOpsRunFacet(product=spec.product, job=spec.job, interval=interval, producer=PRODUCER)
     if manifest is None:
-        return MLOpsRunFacet(product=spec.product, job=spec.job, interval=interval, producer=PRODUCER)
+        return facet
     made = process(manifest)
-    return MLOpsRunFacet(
-        product=spec.product,
-        job=spec.job,
+    return attr.evolve(
+        facet,
         address=made.address,
-        interval=interval,
         commit=made.commit.commit,
         dirty=made.commit.dirty,
         repository=made.commit.repository,
@@ -105,7 +105,6 @@ def _run(spec: JobSpec, manifest: Manifest | None) -> MLOpsRunFacet:
         hardware=made.hardware,
         metrics=manifest.metrics,
         reused=None if made.run.same_task(spec.run) else made.run.path,
-        producer=PRODUCER,
     )
 
 
@@ -124,13 +123,6 @@ def _output(spec: JobSpec, manifest: Manifest, result: Reference) -> OutputDatas
     return OutputDataset(
         *_name(spec, result), facets={**_facets(result), **described}, outputFacets={"outputStatistics": written}
     )
-
-
-def _deliveries(landing: str, files: dict[str, str]) -> Iterator[InputDataset]:
-    """Yield the delivered files that a snapshot was read from."""
-    root = open_store(landing).uri
-    for key, sha256 in files.items():
-        yield InputDataset(*_place(f"{root}/{key}"), facets={"version": _version(sha256)})
 
 
 def _name(spec: JobSpec, reference: Reference) -> tuple[str, str]:
@@ -155,14 +147,14 @@ def _facets(reference: Reference) -> dict[str, Any]:
     version = str(reference.version) if isinstance(reference, ModelVersion) else reference.hash
     kind = "MODEL" if isinstance(reference, Model | ModelVersion) else "FILE"
     return {
-        "version": _version(version),
+        **_version(version),
         "datasetType": dataset_type_dataset.DatasetTypeDatasetFacet(datasetType=kind, subType=reference.kind.upper()),
         "dataSource": datasource_dataset.DatasourceDatasetFacet(name=_place(reference.uri)[0], uri=reference.uri),
     }
 
 
-def _version(version: str) -> dataset_version_dataset.DatasetVersionDatasetFacet:
-    return dataset_version_dataset.DatasetVersionDatasetFacet(datasetVersion=version)
+def _version(version: str) -> dict[str, Any]:
+    return {"version": dataset_version_dataset.DatasetVersionDatasetFacet(datasetVersion=version)}
 
 
 def _rows(reference: Reference) -> int | None:
@@ -173,12 +165,12 @@ def _rows(reference: Reference) -> int | None:
 def _columns(manifest: Manifest) -> Iterator[schema_dataset.SchemaDatasetFacetFields]:
     """Yield what the product declares of a result's tables: the sources' columns, or the views' keys and features."""
     declared, made = manifest.spec.settings, manifest.spec.job
-    tables = {one["name"]: one["columns"] for one in declared.get("sources", ())} if made == "extract" else {}
-    if made == "compute":
-        tables = {
-            one["name"]: {**dict.fromkeys(one["keys"]), **one["features"]}
-            for one in declared.get("shape", {}).get("views", ())
-        }
+    tables: dict[str, dict[str, Any]] = {}
+    if made == "extract":
+        tables = {source["name"]: source["columns"] for source in declared.get("sources", ())}
+    elif made == "compute":
+        views = declared.get("shape", {}).get("views", ())
+        tables = {view["name"]: {**dict.fromkeys(view["keys"]), **view["features"]} for view in views}
     for table, columns in tables.items():
         inside = [schema_dataset.SchemaDatasetFacetFields(name=name, type=kind) for name, kind in columns.items()]
         yield schema_dataset.SchemaDatasetFacetFields(name=table, type="struct", fields=inside)

@@ -67,10 +67,7 @@ PREDICTING = tuple(name for flavor in FLAVORS.values() for name in flavor.to_pre
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model, ready to predict.
-
-    :param model: what the flavor's own backend loaded.
-    """
+    """A model, ready to predict, as its flavor's own backend loaded it."""
 
     flavor: str
     model: Any
@@ -84,10 +81,7 @@ class LoadedModel:
         return import_module(FLAVORS[self.flavor].applies).predict(self.model, frame)  # type: ignore[no-any-return]
 
     def probabilities(self, frame: pd.DataFrame) -> np.ndarray:
-        """Return what :meth:`predict` does, once it is sure to be one probability a row.
-
-        :raises ConfigurationError: if it is not; the message tells what the model gave.
-        """
+        """Return what :meth:`predict` does: one probability a row. :raises ConfigurationError: if it is not that."""
         given = self.predict(frame)
         if given.shape != (len(frame),):
             raise ConfigurationError(
@@ -117,10 +111,7 @@ def flavor_of(name: str) -> Flavor:
 
 
 def check_installed(name: str) -> None:
-    """Make sure that models of a flavor can be trained and kept here.
-
-    :raises MissingExtraError: if a library is missing; the message has the line that installs it.
-    """
+    """Make sure that models of a flavor can be trained here. :raises MissingExtraError: with the line that helps."""
     flavor = flavor_of(name)
     _need(name, flavor.to_train, f"'airflow-mlops-provider[{flavor.extra}]'" if flavor.extra else flavor.to_train[0])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,6 +31,30 @@ def take(inputs: Sequence[Mapping[str, Any]], frame: pd.DataFrame) -> dict[str, 
     return {entry["name"]: _column(frame[entry["name"]], entry["categories"]) for entry in inputs}
 
 
+def write_model(folder: Path, file: str, data: bytes, inputs: Sequence[Mapping[str, Any]], **further: Any) -> None:
+    """Write a model's file into a folder, and beside it ``model.json``: its SHA-256, and what the model takes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / file).write_bytes(data)
+    described = {"format": 1, "sha256": hashlib.sha256(data).hexdigest(), "inputs": [*inputs], **further}
+    (folder / INPUTS_FILE).write_text(json.dumps(described, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_model(folder: Path, file: str) -> tuple[bytes, tuple[dict[str, Any], ...]]:
+    """Return the bytes of a model's file, and what the model takes. :raises IntegrityError: if either is damaged."""
+    try:
+        described = json.loads((folder / INPUTS_FILE).read_text())
+        data = (folder / file).read_bytes()
+        recorded, inputs = described["sha256"], tuple(described["inputs"])
+        whole = all({"name", "categories"} <= entry.keys() for entry in inputs)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise damaged(folder, str(error)) from error
+    if hashlib.sha256(data).hexdigest() != recorded:
+        raise damaged(folder, f"{file} is not what was saved")
+    if not whole:
+        raise damaged(folder, f"{INPUTS_FILE} does not say what the model takes")
+    return data, inputs
+
+
 def damaged(folder: Path, why: str) -> IntegrityError:
     """Return the error for a model that cannot be what was saved."""
     return IntegrityError(f"the model in {folder} is damaged ({why[:200]}); run the training again")
@@ -54,10 +80,7 @@ def assembled(frame: Any, rows: pd.Index, code: str) -> pd.DataFrame:
 
 
 def check_names(frame: pd.DataFrame, code: str) -> None:
-    """Make sure that each column of what a function returned has a name, and one of its own.
-
-    :raises ConfigurationError: naming the column.
-    """
+    """Make sure that each column of a frame has a name of its own. :raises ConfigurationError: naming the one."""
     odd = [name for name in frame.columns if not isinstance(name, str)]
     if odd:
         raise ConfigurationError(f"{code} returned a column named {odd[0]!r}; names must be text")

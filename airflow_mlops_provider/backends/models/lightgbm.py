@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops_provider.backends.models.inputs import INPUTS_FILE, damaged, take
+from airflow_mlops_provider.backends.models.inputs import INPUTS_FILE, damaged, read_model, take, write_model
 from airflow_mlops_provider.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -50,53 +48,34 @@ def save(model: Any, folder: Path, features: pd.DataFrame | None = None) -> None
     Where training stopped early, the trees up to the best iteration are kept.
 
     :param model: a trained booster, or a scikit-learn style LightGBM model.
-    :param folder: made if it is not there.
     :param features: what the model was trained on, under its true names; None where LightGBM took all as they are.
     :raises ConfigurationError: if the model was not trained, or nobody could tell which input has which categories.
     """
-    booster, inputs = _trained(model), _described(model, features)
-    folder.mkdir(parents=True, exist_ok=True)
-    text = booster.model_to_string()
-    (folder / MODEL_FILE).write_text(text)
-    described = {"format": 1, "sha256": _hash(text), "inputs": inputs}
-    (folder / INPUTS_FILE).write_text(json.dumps(described, indent=2, sort_keys=True, allow_nan=False) + "\n")
+    booster = _trained(model)
+    write_model(folder, MODEL_FILE, booster.model_to_string().encode(), _described(booster, features))
 
 
 def load(folder: Path) -> Trees:
-    """Return the model that a folder holds.
-
-    :raises IntegrityError: if a file is missing, cut short or damaged.
-    """
+    """Return the model that a folder holds. :raises IntegrityError: if a file is missing, cut short or damaged."""
     import lightgbm as lgb
 
-    try:
-        described = json.loads((folder / INPUTS_FILE).read_text())
-        text = (folder / MODEL_FILE).read_text()
-        recorded, inputs = described["sha256"], tuple(described["inputs"])
-        kept = [entry.get("as", entry["name"]) for entry in inputs]
-        categories = [entry["categories"] for entry in inputs if entry["categories"] is not None]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise damaged(folder, str(error)) from error
-    if _hash(text) != recorded:  # asked before LightGBM reads it: its parser may crash the process on damaged text
-        raise damaged(folder, f"{MODEL_FILE} is not what was saved")
-    booster = lgb.Booster(model_str=text)
-    if kept != booster.feature_name() or categories != (booster.pandas_categorical or []):
+    text, inputs = read_model(folder, MODEL_FILE)  # checked before LightGBM's parser, which may crash on damaged text
+    booster = lgb.Booster(model_str=text.decode())
+    names = [entry.get("as", entry["name"]) for entry in inputs]
+    categories = [entry["categories"] for entry in inputs if entry["categories"] is not None]
+    if names != booster.feature_name() or categories != (booster.pandas_categorical or []):
         raise damaged(folder, f"{MODEL_FILE} and {INPUTS_FILE} name different inputs")
     return Trees(booster, inputs)
 
 
-def predict(model: Trees | lightgbm.Booster, frame: pd.DataFrame) -> np.ndarray:
-    """Return one prediction a row, float64, in the frame's order.
+def predict(trees: Trees, frame: pd.DataFrame) -> np.ndarray:
+    """Return predictions, as :meth:`~.base.LoadedModel.predict` describes them.
 
     A row's prediction is the same to the bit alone or among others: one thread, and each row's trees are summed in
-    the same order. Columns are taken by name, so their order does not matter and further ones are ignored.
-
-    :param frame: the model's inputs; a category that training never saw counts as missing.
-    :raises SourceDataError: if an input is missing or of a type that the model cannot take.
+    the same order.
     """
     import numpy as np
 
-    trees = model if isinstance(model, Trees) else Trees(model, tuple(_described(model, None)))
     columns = take(trees.inputs, frame)
     if frame.empty:
         return np.empty(0, dtype=np.float64)
@@ -126,17 +105,14 @@ def _names(columns: Iterable[str]) -> dict[str, str]:
 
 def _trained(model: Any) -> lightgbm.Booster:
     """Return a model's booster. :raises ConfigurationError: if there is not a single tree in it."""
-    booster: Any = model.booster if isinstance(model, Trees) else getattr(model, "booster_", model)
+    booster: Any = getattr(model, "booster_", model)
     if not (hasattr(booster, "num_trees") and booster.num_trees()):
         raise ConfigurationError(f"the {type(model).__name__} was not trained: there is no tree in it")
     return booster
 
 
-def _described(model: Any, features: pd.DataFrame | None) -> list[dict[str, Any]]:
+def _described(booster: lightgbm.Booster, features: pd.DataFrame | None) -> list[dict[str, Any]]:
     """Return what ``model.json`` says of each input."""
-    if isinstance(model, Trees):
-        return list(model.inputs)
-    booster = _trained(model)
     kept = booster.feature_name()
     true = {new: name for name, new in _names(features.columns).items()} if features is not None else {}
     categories = _categories(booster, [true.get(name, name) for name in kept], features)
@@ -158,7 +134,8 @@ def _categories(booster: lightgbm.Booster, names: Sequence[str], features: pd.Da
     be plain numbers, codes that the trainer named to it.
     """
     known = booster.pandas_categorical or []
-    given = _given(features) if features is not None else {}
+    given = {} if features is None else features.select_dtypes("category").items()
+    given = {name: values.cat.categories.to_list() for name, values in given}
     as_given = [index for index, name in enumerate(names) if name in given]
     # A booster fresh from training calls the indexes by one name, one read from text by the other.
     split = booster.params.get("categorical_column", booster.params.get("categorical_feature")) or []
@@ -170,11 +147,3 @@ def _categories(booster: lightgbm.Booster, names: Sequence[str], features: pd.Da
         f"LightGBM knows {len(known)} lists of categories, and {len(split)} inputs that it splits as such: "
         f"{', '.join(names[index] for index in split)}; give inputs the dtype category in assemble, not in the trainer"
     )
-
-
-def _given(features: pd.DataFrame) -> dict[str, list[Any]]:
-    return {name: list(features[name].cat.categories) for name in features.select_dtypes("category").columns}
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

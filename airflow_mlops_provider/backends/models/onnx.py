@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops_provider.backends.models.inputs import INPUTS_FILE, damaged, take
+from airflow_mlops_provider.backends.models.inputs import INPUTS_FILE, damaged, read_model, take, write_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,10 +20,7 @@ NUMBERS, CODES, PROBABILITY = "numbers", "codes", "probability"
 
 @dataclass(frozen=True)
 class OnnxModel:
-    """A graph, ready to run, and the columns that it takes.
-
-    :param inputs: ``name`` and ``categories`` (None for a number) of each.
-    """
+    """A graph, ready to run, and the inputs that it takes, as :func:`take` has them."""
 
     session: onnxruntime.InferenceSession
     inputs: tuple[dict[str, Any], ...]
@@ -38,47 +33,29 @@ def save(graph: bytes, inputs: Mapping[str, Sequence[Any] | None], folder: Path)
         unknown category and n the nth; gives ``probability``, a number a row.
     :param inputs: each column's categories, None for a number; numbers and codes come in this order.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / MODEL_FILE).write_bytes(graph)
-    described = {
-        "format": 1,
-        "flavor": "torch",
-        "sha256": hashlib.sha256(graph).hexdigest(),
-        "inputs": [
-            {"name": name, "dtype": "float64" if known is None else "category", "categories": known}
-            for name, known in inputs.items()
-        ],
-    }
-    (folder / INPUTS_FILE).write_text(json.dumps(described, indent=2, sort_keys=True, allow_nan=False) + "\n")
+    described = [
+        {"name": name, "dtype": "float64" if known is None else "category", "categories": known}
+        for name, known in inputs.items()
+    ]
+    write_model(folder, MODEL_FILE, graph, described, flavor="torch")
 
 
 def load(folder: Path) -> OnnxModel:
-    """Return the model that a folder holds.
-
-    :raises IntegrityError: if a file is missing, cut short or damaged.
-    """
-    try:
-        described = json.loads((folder / INPUTS_FILE).read_text())
-        graph = (folder / MODEL_FILE).read_bytes()
-        recorded, inputs = described["sha256"], tuple(described["inputs"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise damaged(folder, str(error)) from error
-    if hashlib.sha256(graph).hexdigest() != recorded:
-        raise damaged(folder, f"{MODEL_FILE} is not what was saved")
+    """Return the model that a folder holds. :raises IntegrityError: if a file is missing, cut short or damaged."""
+    graph, inputs = read_model(folder, MODEL_FILE)
     session = _session(graph)
-    if _widths(inputs) != {given.name: given.shape[1] for given in session.get_inputs()}:
+    categories = sum(entry["categories"] is not None for entry in inputs)
+    widths = {NUMBERS: len(inputs) - categories, CODES: categories}
+    if widths != {given.name: given.shape[1] for given in session.get_inputs()}:
         raise damaged(folder, f"{MODEL_FILE} and {INPUTS_FILE} name different inputs")
     return OnnxModel(session, inputs)
 
 
 def predict(model: OnnxModel, frame: pd.DataFrame) -> np.ndarray:
-    """Return one prediction a row, float64, in the frame's order.
+    """Return predictions, as :meth:`~.base.LoadedModel.predict` describes them.
 
     A row's prediction is the same to the bit alone or among others, as each is computed alone, in one thread: which
     kernel a matrix product takes, and so its last bits, may depend on the number of rows. That costs some 30 µs a row.
-
-    :param frame: the model's inputs, taken by name; a category that training never saw counts as missing.
-    :raises SourceDataError: if an input is missing or of a type that the model cannot take.
     """
     import numpy as np
 
@@ -101,11 +78,6 @@ def arrays(inputs: Sequence[Mapping[str, Any]], frame: pd.DataFrame) -> tuple[np
             np.array(numbers, dtype="float32").reshape(len(numbers), rows).T.copy(),
             np.array(codes, dtype="int64").reshape(len(codes), rows).T + 1,
         )
-
-
-def _widths(inputs: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    categories = sum(entry["categories"] is not None for entry in inputs)
-    return {NUMBERS: len(inputs) - categories, CODES: categories}
 
 
 def _session(graph: bytes) -> onnxruntime.InferenceSession:

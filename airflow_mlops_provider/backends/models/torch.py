@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 OPSET = 20
 TOLERANCE = 1e-5
-_TOLD = ("doc_string", "metadata_props", "producer_name", "producer_version")
+_PROVENANCE = ("doc_string", "metadata_props", "producer_name", "producer_version")
 
 
 def save(model: torch.nn.Module, folder: Path, _: pd.DataFrame | None = None) -> None:
@@ -81,7 +81,7 @@ def _graph(network: torch.nn.Module, numbers: torch.Tensor, codes: torch.Tensor)
 def _forget(message: Any) -> None:
     """Take out of a graph where it was made and from which lines: other folders must not mean other bytes."""
     for field, value in message.ListFields():
-        if field.name in _TOLD:
+        if field.name in _PROVENANCE:
             message.ClearField(field.name)
         elif field.message_type is not None:
             for part in [value] if hasattr(value, "ListFields") else value:

@@ -47,21 +47,13 @@ _TROUBLE: tuple[tuple[str, _Kind, str], ...] = (
         ConflictError,
         "somebody else moved that branch first; a retry looks again",
     ),
-    (
-        r"\[remote rejected\]",
-        ConfigurationError,
-        "the remote does not allow it; see its rules for branches",
-    ),
+    (r"\[remote rejected\]", ConfigurationError, "the remote does not allow it; see its rules for branches"),
     (
         r"dubious ownership",
         ConfigurationError,
         "the repository belongs to another user; name its remote in a connection of type mlops_source",
     ),
-    (
-        r"from redirection|error: 30[1278]",
-        ConfigurationError,
-        "the remote has moved; give its new address",
-    ),
+    (r"from redirection|error: 30[1278]", ConfigurationError, "the remote has moved; give its new address"),
     (
         r"insufficient permission|Permission denied|Read-only file system|unable to create temporary",
         ConfigurationError,
@@ -163,14 +155,10 @@ def checked_remote(remote: str) -> str:
     except ValueError:
         parts = urlsplit("")
     if parts.scheme not in PROTOCOLS or not remote.isprintable() or " " in remote or not (parts.netloc or parts.path):
+        shown = re.sub(r"//[^/@]*@", "//", remote)[:200]  # without its user
         raise ConfigurationError(
-            f"{_without_user(remote)!r} is no git remote; give https://host/path, ssh://user@host/path, user@host:path "
-            "or a folder"
+            f"{shown!r} is no git remote; give https://host/path, ssh://user@host/path, user@host:path or a folder"
         )
     if parts.password is not None or (parts.scheme.startswith("http") and "@" in parts.netloc) or parts.query:
         raise ConfigurationError("a git remote may bear no user and password; put them in their own fields")
     return remote
-
-
-def _without_user(remote: str) -> str:
-    return re.sub(r"//[^/@]*@", "//", remote)[:200]

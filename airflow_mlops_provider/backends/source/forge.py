@@ -42,7 +42,7 @@ def pull_request(
 class Forge:
     """What the three have in common: look first, then ask, and look again if somebody asked in between."""
 
-    pulls: ClassVar[str]
+    pulls: ClassVar[str] = "/repos/{project}/pulls"
     page_field: ClassVar[str] = "html_url"
     number_field: ClassVar[str] = "number"
     taken: ClassVar[tuple[int, ...]] = (409,)
@@ -77,14 +77,17 @@ class Forge:
 
     def request(self, branch: str, base: str, title: str, body: str) -> PullRequest:
         """Return the open pull request of a branch, opening one if there is none."""
-        if pull := self._find(branch, base):
-            return self._pull_request(pull, new=False)
-        answer = self._ask("POST", json=self.form(branch, base, title, body))
-        if answer.status_code == 201:
-            return self._pull_request(_json(answer), new=True)
-        if answer.status_code in self.taken and (pull := self._find(branch, base)):
-            return self._pull_request(pull, new=False)
-        raise self._trouble(answer)
+        pull, new = self._find(branch, base), False
+        if pull is None:
+            answer = self._ask("POST", json=self.form(branch, base, title, body))
+            new = answer.status_code == 201
+            if new:
+                pull = _json(answer)
+            elif answer.status_code in self.taken:
+                pull = self._find(branch, base)
+            if pull is None:
+                raise self._trouble(answer)
+        return PullRequest(number=int(pull[self.number_field]), url=str(pull[self.page_field]), new=new)
 
     def _find(self, branch: str, base: str) -> dict[str, Any] | None:
         return next((pull for pull in self._open(branch, base) if self.is_it(pull, branch, base)), None)
@@ -108,15 +111,13 @@ class Forge:
 
     def address(self) -> str:
         """Return the place of the repository's pull requests below the API's root."""
-        return self.pulls.format(project=self.project)
-
-    def _pull_request(self, answer: dict[str, Any], *, new: bool) -> PullRequest:
-        return PullRequest(number=int(answer[self.number_field]), url=str(answer[self.page_field]), new=new)
+        return self.pulls.format(project=self.project, quoted=quote(self.project, safe=""))
 
     def _trouble(self, answer: httpx.Response) -> MLOpsError:
         status, words = answer.status_code, self.credentials.hide(_message(answer))[:500]
         said = f"{self.api}{self.address()} answers with status {status} ({words})"
-        if status in {408, 429} or status >= 500 or _is_limited(answer):
+        limited = answer.headers.get("x-ratelimit-remaining") == "0" or "retry-after" in answer.headers
+        if status in {408, 429} or status >= 500 or (status == 403 and limited):
             return BackendError(f"{said}; a retry may help")
         if status in {401, 403, 404}:
             return ConfigurationError(f"{said}: give a token that may see this repository and open pull requests")
@@ -130,7 +131,6 @@ class Forge:
 class GitHub(Forge):
     """GitHub, or GitHub Enterprise Server on a host of its own."""
 
-    pulls = "/repos/{project}/pulls"
     taken = (422,)
 
     def default_api(self) -> str:
@@ -150,15 +150,12 @@ class GitHub(Forge):
 class GitLab(Forge):
     """GitLab, with groups as deep as they come."""
 
-    pulls = "/projects/{project}/merge_requests"
+    pulls = "/projects/{quoted}/merge_requests"
     page_field = "web_url"
     number_field = "iid"
 
     def default_api(self) -> str:
         return f"{self.web}/api/v4"
-
-    def address(self) -> str:
-        return self.pulls.format(project=quote(self.project, safe=""))
 
     def headers(self) -> dict[str, str]:
         return {"PRIVATE-TOKEN": self.credentials.token}
@@ -176,8 +173,6 @@ class GitLab(Forge):
 
 class Gitea(Forge):
     """Gitea and Forgejo; not necessarily at the top of their host."""
-
-    pulls = "/repos/{project}/pulls"
 
     def __init__(self, repository: Repository, credentials: Credentials) -> None:
         super().__init__(repository, credentials)
@@ -230,9 +225,3 @@ def _message(answer: httpx.Response) -> str:
         return answer.reason_phrase
     parts = [body.get("message"), *(body.get("errors") or ())] if isinstance(body, dict) else [body]
     return "; ".join(str(part.get("message", part) if isinstance(part, dict) else part) for part in parts if part)
-
-
-def _is_limited(answer: httpx.Response) -> bool:
-    return answer.status_code == 403 and (
-        answer.headers.get("x-ratelimit-remaining") == "0" or "retry-after" in answer.headers
-    )

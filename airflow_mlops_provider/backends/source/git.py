@@ -16,23 +16,6 @@ SECONDS = 120
 HISTORY = 30
 
 
-@dataclass(frozen=True)
-class Person:
-    """An author or committer, as an owner is named: a mail, or an Airflow user."""
-
-    owner: str
-
-    @property
-    def name(self) -> str:
-        """The name; characters in which git's format has a meaning are left out."""
-        return re.sub(r"[\x00-\x1f<>\x7f]", "", self.owner.partition("@")[0]).strip(" .,:;'\"\\") or "mlops"
-
-    @property
-    def mail(self) -> str:
-        """The mail; empty where the owner is a user's name."""
-        return re.sub(r"[\x00-\x20<>\x7f]", "", self.owner) if "@" in self.owner else ""
-
-
 @dataclass
 class GitRemote:
     """One remote, spoken to from a scratch repository that is nobody's: no hooks, no configuration, no work tree.
@@ -80,28 +63,27 @@ class GitRemote:
                 return candidate
         return None
 
-    def commit(self, parent: str, path: str, text: str, message: str, author: Person, committer: Person) -> str:
-        """Make a commit that sets one file to a text and return it; nothing but that file is touched."""
+    def commit(self, parent: str, path: str, text: str, message: str, author: str, committer: str) -> str:
+        """Make a commit that sets one file to a text and return it; nothing but that file is touched.
+
+        :param author, committer: owners: a mail each, or the name of an Airflow user.
+        """
         blob = self._git("hash-object", "-w", "--stdin", stdin=text).strip()
         self._git("read-tree", parent)
         self._git("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}")
         tree = self._git("write-tree").strip()
-        return self._git("commit-tree", tree, "-p", parent, stdin=message, env=_who(author, committer)).strip()
+        return self._git("commit-tree", tree, "-p", parent, stdin=message, env=_people(author, committer)).strip()
 
     def push(self, commit: str, branch: str) -> None:
-        """Make a commit the tip of a branch, which is made if it is not there; never by force.
-
-        :raises ConflictError: if the branch has moved on elsewhere.
-        """
+        """Make a commit the tip of a branch, new or not, never by force. :raises ConflictError: if it has moved on."""
         self._git("push", "--quiet", "--porcelain", "--", self.url, f"{commit}:refs/heads/{branch}")
 
-    def begin(self, folder: Path, author: Person) -> None:
+    def begin(self, folder: Path, author: str) -> None:
         """Make this repository anew, bare, and a commit on ``main`` that holds a folder's files as they lie there."""
         self._git("init", "--quiet", "--bare", "--initial-branch=main", str(self.folder))
         self._git(f"--work-tree={folder.parent}", "add", "--", folder.name, ":(exclude)**/__pycache__/**")
-        commit = self._git(
-            "commit-tree", self._git("write-tree").strip(), stdin=f"{folder.name} as it is\n", env=_who(author, author)
-        )
+        tree, message = self._git("write-tree").strip(), f"{folder.name} as it is\n"
+        commit = self._git("commit-tree", tree, stdin=message, env=_people(author, author))
         self._git("update-ref", "refs/heads/main", commit.strip())
 
     def _git(self, *arguments: str, stdin: str | None = None, env: Mapping[str, str] | None = None) -> str:
@@ -126,12 +108,14 @@ class GitRemote:
         return output
 
 
-def _who(author: Person, committer: Person) -> dict[str, str]:
-    return {
-        f"GIT_{role}_{part}": getattr(person, attribute)
-        for role, person in (("AUTHOR", author), ("COMMITTER", committer))
-        for part, attribute in (("NAME", "name"), ("EMAIL", "mail"))
-    }
+def _people(author: str, committer: str) -> dict[str, str]:
+    """Return what tells git who they are; characters in which its format has a meaning are left out."""
+    variables = {}
+    for role, owner in (("AUTHOR", author), ("COMMITTER", committer)):
+        name = re.sub(r"[\x00-\x1f<>\x7f]", "", owner.partition("@")[0]).strip(" .,:;'\"\\")
+        variables[f"GIT_{role}_NAME"] = name or "mlops"
+        variables[f"GIT_{role}_EMAIL"] = re.sub(r"[\x00-\x20<>\x7f]", "", owner) if "@" in owner else ""
+    return variables
 
 
 def known_branch(name: str, branches: Mapping[str, str]) -> str:
@@ -139,22 +123,3 @@ def known_branch(name: str, branches: Mapping[str, str]) -> str:
     if name not in branches:
         raise UnknownNameError("branch", name, sorted(branches)[:20])
     return branches[name]
-
-
-def own_repository(folder: Path) -> tuple[Path, str] | None:
-    """Return the top of the repository that keeps a folder's ``product.py``, and the folder's path in it.
-
-    None if there is none: a copy that merely lies below some repository, such as an installed one, is not kept by it.
-    """
-
-    def git(*arguments: str) -> str:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=20
-        )
-        return done.stdout.rstrip("\n")
-
-    try:
-        git("ls-files", "--error-unmatch", "--", "product.py")
-        return Path(git("rev-parse", "--show-toplevel")), git("rev-parse", "--show-prefix").strip("/")
-    except (OSError, subprocess.SubprocessError):
-        return None

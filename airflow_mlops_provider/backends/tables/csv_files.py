@@ -146,14 +146,14 @@ def _strings(texts: pa.Array) -> pd.Series:
 
 def _integers(texts: pa.Array) -> pd.Series:
     texts = pc.utf8_trim_whitespace(texts)
-    _all(pc.match_substring_regex(texts, _INTEGER))
+    _require(pc.match_substring_regex(texts, _INTEGER))
     values = pc.replace_substring_regex(texts, r"^\+|\.0*$", "").cast(pa.int64())
     return pd.Series(pd.Int64Dtype().__from_arrow__(values))
 
 
 def _floats(texts: pa.Array) -> pd.Series:
     values = pc.utf8_trim_whitespace(texts).cast(pa.float64())  # the nearest there is; pandas misses it by a bit or two
-    _all(pc.is_finite(values))  # "nan" and "inf" are no measurements, and 1e999 is none that fits
+    _require(pc.is_finite(values))  # "nan" and "inf" are no measurements, and 1e999 is none that fits
     return values.to_pandas()
 
 
@@ -192,8 +192,8 @@ _CASTS: dict[str, Callable[[pa.Array], pd.Series]] = {
 }
 
 
-def _all(held: pa.Array) -> None:
-    if pc.all(held).as_py() is False:  # of nothing but nulls it is None
+def _require(held: pa.Array) -> None:
+    if not pc.all(held, min_count=0).as_py():
         raise ValueError
 
 

@@ -23,10 +23,7 @@ _KINDS = {
 
 
 class Landing:
-    """Where sources deliver: a folder or a bucket. Only plain files count, and only those that lie there themselves.
-
-    :param uri, environment: as for :func:`open_store`.
-    """
+    """Opened as :func:`open_store` does. Only plain files count, and only those that lie there themselves."""
 
     def __init__(self, uri: str, environment: Mapping[str, str] | None = None) -> None:
         self.store = open_store(uri, environment)

@@ -43,14 +43,12 @@ class Verdict:
 
     :param broken: one line for each critical expectation that does not hold, or could not be evaluated.
     :param checked: how many expectations were evaluated.
-    :param page: file name of the page that a person reads.
     :param warnings: such lines of expectations whose severity is ``warning`` or ``info``: told, and no reason to stop.
     """
 
     passed: bool
     broken: tuple[str, ...]
     checked: int
-    page: str
     warnings: tuple[str, ...] = ()
 
 
@@ -98,7 +96,7 @@ def validate(
     text = json.dumps(details, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     (folder / DETAILS).write_text(text, encoding="utf-8")
     warnings = tuple(line for line, critical in lines if not critical)
-    return Verdict(not broken, broken, len(findings), PAGE, warnings)
+    return Verdict(not broken, broken, len(findings), warnings)
 
 
 def _left_out(counts: Mapping[str, int]) -> list[_Finding]:
@@ -200,7 +198,7 @@ def _details(result: Any) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {str(key): _plain(part) for key, part in value.items()}
     if isinstance(value, (list, tuple, set)):
         return [_plain(part) for part in list(value)[:_MOST]]
     if isinstance(value, float):
@@ -215,7 +213,7 @@ def _plain(value: Any) -> Any:
 def _short(value: Any, longest: int = _LONGEST) -> str:
     """Return any value as a text for a person: no types, no long tails."""
     if isinstance(value, Mapping):
-        text = "; ".join(f"{key} {_short(one)}" for key, one in value.items())
+        text = "; ".join(f"{key} {_short(part)}" for key, part in value.items())
     elif isinstance(value, (list, tuple, set)):
         text = ", ".join(_short(part) for part in list(value)[:_MOST])
     else:
@@ -227,9 +225,8 @@ def _page(name: str, frame: pd.DataFrame, findings: list[_Finding]) -> Html:
     """Return the page: broken expectations first."""
     broken = sum(not finding.passed and finding.critical for finding in findings)
     warnings = sum(not finding.passed for finding in findings) - broken
-    verdict = f"{broken} of {len(findings)} expectations broken"
-    if not broken:
-        verdict = f"all {len(findings) - warnings} expectations held"
+    every = len(findings)
+    verdict = f"{broken} of {every} expectations broken" if broken else f"all {every - warnings} expectations held"
     verdict += f", {warnings} to be looked at" if warnings else ""
     passed = badge("failed", "not passed") if broken else badge("held", "passed")
     rows = map(_row, sorted(findings, key=lambda finding: (finding.passed, not finding.critical)))

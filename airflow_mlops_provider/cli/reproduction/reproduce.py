@@ -24,8 +24,8 @@ from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset
 from airflow_mlops_provider.render.terminal import console, table
 from airflow_mlops_provider.runtime.code import load_product
 from airflow_mlops_provider.runtime.reproduction import plan, recorded_code
-from airflow_mlops_provider.storage.artifacts import open_store
-from airflow_mlops_provider.storage.intervals import Store
+from airflow_mlops_provider.storage.artifacts import ArtifactStore, open_store
+from airflow_mlops_provider.storage.layout import key_in
 from airflow_mlops_provider.storage.records import Records, VersionRecord
 
 CODE, REBUILT = "code and settings", "made again"
@@ -36,21 +36,19 @@ def run(args: Namespace) -> bool:
     from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
 
     store = ArtifactStoreHook()
-    product, version = parse_version(args.version)
-    request = ReproductionRequest(
-        product=product,
-        version=version,
+    terminal = console()
+    progress = Console(stderr=True, highlight=False) if args.json else terminal
+    reproduction = Reproduction(
+        *parse_version(args.version),
         root=args.root or store.settings()["root"],
         secrets=store.secrets(),
+        progress=lambda line: progress.print(line, markup=False, soft_wrap=True),
         landing=args.landing,
         repository=args.repository,
         at=args.at,
         work=args.work,
         keep=args.keep,
     )
-    terminal = console()
-    progress = Console(stderr=True, highlight=False) if args.json else terminal
-    reproduction = Reproduction(request, lambda line: progress.print(line, markup=False, soft_wrap=True))
     try:
         compared = reproduction.run()
     except KeyboardInterrupt:
@@ -63,12 +61,14 @@ def run(args: Namespace) -> bool:
     return compared.first_difference is None
 
 
-@dataclass(frozen=True)
-class ReproductionRequest:
-    """Which version is to be reproduced, and from where.
+@dataclass
+class Reproduction:
+    """One version, reproduced.
 
+    :param number: the version's.
     :param root: the artifact root that holds the record.
     :param secrets: environment variables with the root's credentials.
+    :param progress: takes a line for each step as it ends.
     :param landing: where deliveries are; None for where they were when the record was made.
     :param repository: path or URL of the repository that holds the recorded commit; None for the one on record.
     :param at: ``here`` compares code and settings with those here; ``recorded`` uses the record's own.
@@ -76,42 +76,33 @@ class ReproductionRequest:
     """
 
     product: str
-    version: int
+    number: int
     root: str
     secrets: dict[str, str] = field(repr=False)
+    progress: Callable[[str], None]
     landing: str | None = None
     repository: str | None = None
     at: str = HERE
     work: Path | None = None
     keep: bool = False
 
-
-class Reproduction:
-    """One version, reproduced.
-
-    :param progress: takes a line for each step as it ends.
-    """
-
-    def __init__(self, request: ReproductionRequest, progress: Callable[[str], None]) -> None:
-        self.request = request
-        self.compared = Comparison()
-        self.seconds = 0.0
-        self._progress = progress
-        self._store = open_store(request.root, request.secrets)
+    def __post_init__(self) -> None:
+        self.compared, self.seconds = Comparison(), 0.0
+        self._store = open_store(self.root, self.secrets)
         records = Records(self._store)
-        self.version = records.version(request.product, request.version)
+        self.version = records.version(self.product, self.number)
         self.steps = plan.steps(records, self.version)
         self._jobs = [step.recorded for step in self.steps if step.recorded and step.job]
         self._gone: set[str] = set()  # snapshots of which a delivery is not there any more
 
     def run(self) -> Comparison:
         """Compare the present with the record and, if it is the same, make everything again."""
-        began, request = time.monotonic(), self.request
-        self._progress(f"{request.product}@{request.version}, {trained(self.version)}")
+        began = time.monotonic()
+        self.progress(f"{self.product}@{self.number}, {trained(self.version)}")
         self.compare_present()
         if self.compared.first_difference is None:
-            with workbench(request.work, request.repository, request.secrets, request.keep) as bench:
-                self._progress(f"making it again in {bench.folder}")
+            with workbench(self.work, self.repository, self.secrets, self.keep) as bench:
+                self.progress(f"making it again in {bench.folder}")
                 self._rebuild_all(bench)
         self.seconds = round(time.monotonic() - began, 1)
         return self.compared
@@ -119,25 +110,23 @@ class Reproduction:
     def compare_present(self) -> None:
         """Compare deliveries, code, settings, packages and kept results, as they are here and now, with the record."""
         snapshots = [step for step in self.steps if step.recorded and step.reference.facts.get("files")]
-        delivered = plan.deliveries(
-            snapshots, lambda step: open_store(self._landing(step.recorded), self.request.secrets)
-        )
+        delivered = plan.deliveries(snapshots, lambda step: open_store(self._landing(step.recorded), self.secrets))
         self._note("raw files", files({key: hashes for read in delivered.values() for key, hashes in read.items()}))
-        if self.request.at == HERE:
-            present = load_product(self.request.product)
+        if self.at == HERE:
+            present = load_product(self.product)
             self._note(CODE, (finding for job in self._jobs for finding in recorded_code.findings(job, present)))
         self._note("packages", (finding for job in self._jobs for finding in plan.package_findings(job)))
-        learned = {plan.key_of(reference) for reference in (self.version.version, *plan.needed(self.version.trained))}
+        learned = {key_in(reference.uri) for reference in (self.version.version, *plan.needed(self.version.trained))}
         self._note("what was kept", (plan.kept(step, self._store) for step in self.steps if step.key in learned))
         self._gone = {key for key, read in delivered.items() if any(now is None for _, now in read.values())}
 
     def _landing(self, recorded: Manifest | None) -> str:
-        return self.request.landing or (recorded.spec.services.landing if recorded else "")
+        return self.landing or (recorded.spec.services.landing if recorded else "")
 
     def _note(self, section: str, findings: Iterable[Finding]) -> None:
         noted = self.compared.add(section, findings)
         same = sum(finding.equal for finding in noted)
-        self._progress(f"  {'✓' if same == len(noted) else '✗'} {section:<36} {same} of {len(noted)} as recorded")
+        self.progress(f"  {'✓' if same == len(noted) else '✗'} {section:<36} {same} of {len(noted)} as recorded")
 
     def _rebuild_all(self, bench: Workbench) -> None:
         known: dict[str, AnyReference] = {}
@@ -154,29 +143,31 @@ class Reproduction:
                 findings = list(result(step.name, step.recorded, rebuilt))
             self.compared.add(REBUILT, findings)
             same = all(finding.equal for finding in findings)
-            self._progress(f"  {'✓' if same else '✗'} {step.name:<36} {time.monotonic() - began:6.1f} s")
+            self.progress(f"  {'✓' if same else '✗'} {step.name:<36} {time.monotonic() - began:6.1f} s")
             if not same:
                 return  # whatever is made of it would differ, too
 
-    def _rebuild(self, recorded: Manifest, known: dict[str, AnyReference], root: Store, bench: Workbench) -> Manifest:
+    def _rebuild(
+        self, recorded: Manifest, known: dict[str, AnyReference], root: ArtifactStore, bench: Workbench
+    ) -> Manifest:
         # The newest commit first: what an older one made was often made by the very same code.
         commits = [job.code.commit for job in reversed(self._jobs) if job.code.commit]
         process = bench.process(recorded, commits)
         services = Services(landing=self._landing(recorded), mlflow=f"sqlite:///{bench.folder}/artifacts/mlflow.db")
         spec = plan.again(recorded, known, root.uri, services)
         for features in plan.loads(recorded):
-            rebuilt = known[plan.key_of(features)]
+            rebuilt = known[key_in(features.uri)]
             assert isinstance(rebuilt, Dataset)
             process.run(plan.loading(rebuilt, spec))
-            self._progress(f"    loaded features {plan.begins(features)} into a new feature store")
+            self.progress(f"    loaded features {plan.begins(features)} into a new feature store")
         return process.run(spec)
 
     def to_json(self) -> dict[str, Any]:
         """Return everything that was compared, for a script."""
         first = self.compared.first_difference
         return {
-            "product": self.request.product,
-            "version": self.request.version,
+            "product": self.product,
+            "version": self.number,
             "verdict": self.compared.verdict,
             "identical": first is None,
             "first_difference": first.to_json() if first else None,

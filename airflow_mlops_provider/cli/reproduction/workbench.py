@@ -23,10 +23,11 @@ class Workbench:
     :param folder: empty; takes code, temporary files and the jobs' log.
     :param repository: path or URL of the repository that holds the recorded commits; None for those on record.
     :param secrets: environment variables with credentials.
+    :param after: ends the processes.
     """
 
-    def __init__(self, folder: Path, repository: str | None, secrets: Mapping[str, str]) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, repository: str | None, secrets: Mapping[str, str], after: ExitStack) -> None:
+        self.folder, self._after = folder, after
         self._repository = repository
         self._secrets = secrets
         self._trees: dict[str, Path | None] = {}
@@ -38,6 +39,7 @@ class Workbench:
         code = self.code(manifest, commits)
         if code not in self._processes:
             self._processes[code] = RebuildProcess(code, self.folder, self._secrets)
+            self._after.callback(self._processes[code].close)
         return self._processes[code]
 
     def code(self, manifest: Manifest, commits: Sequence[str]) -> Code:
@@ -48,7 +50,9 @@ class Workbench:
         """
         own = manifest.code.commit
         for commit in dict.fromkeys(filter(None, (*commits, own))):
-            tree = self._tree(commit, manifest)
+            if commit not in self._trees:
+                self._trees[commit] = self._clone(commit, manifest)
+            tree = self._trees[commit]
             code = code_in(tree, manifest) if tree else None
             if code:
                 return code
@@ -60,16 +64,6 @@ class Workbench:
             f"the code that {manifest.spec.job} ran is not to be found: {where}, and the code here is another. Name a "
             "repository that holds it with --repository; what ran uncommitted and was changed since is lost"
         )
-
-    def close(self) -> None:
-        """End every process."""
-        for process in self._processes.values():
-            process.close()
-
-    def _tree(self, commit: str, manifest: Manifest) -> Path | None:
-        if commit not in self._trees:
-            self._trees[commit] = self._clone(commit, manifest)
-        return self._trees[commit]
 
     def _clone(self, commit: str, manifest: Manifest) -> Path | None:
         recorded = (manifest.code.repository, repository_here(manifest.spec.product))
@@ -98,6 +92,4 @@ def workbench(
             after.callback(shutil.rmtree, folder, ignore_errors=True)
         before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         after.callback(signal.signal, signal.SIGTERM, before)
-        bench = Workbench(folder, repository, secrets)
-        after.callback(bench.close)
-        yield bench
+        yield Workbench(folder, repository, secrets, after)

@@ -16,11 +16,7 @@ Row = dict[str, Any]
 
 
 class AirflowApi:
-    """Authenticated calls to ``/api/v2``.
-
-    :param url: the API server, ``http://127.0.0.1:8080``.
-    :param home: the stack's home, which holds the password.
-    """
+    """Authenticated calls to ``/api/v2`` of an API server, ``http://127.0.0.1:8080``; its home holds the password."""
 
     def __init__(self, url: str, home: Path) -> None:
         self.url = url
@@ -30,10 +26,7 @@ class AirflowApi:
         self._token: str | None = None
 
     def call(self, method: str, path: str, *, params: Any = None, body: Any = None) -> Any:
-        """Call the API and return the JSON answer, None where there is none.
-
-        :raises BackendError: if the server does not answer or refuses; the message quotes it.
-        """
+        """Return the JSON answer, None where there is none. :raises BackendError: quoting the server, if it refuses."""
         try:
             answer = self._send(method, path, params, body)
             if answer.status_code == httpx.codes.UNAUTHORIZED:
@@ -47,22 +40,13 @@ class AirflowApi:
         return answer.json() if answer.content else None
 
     def get(self, path: str, **params: Any) -> Any:
-        """Read; see :meth:`call` for errors."""
         return self.call("GET", path, params=params)
 
     def post(self, path: str, body: Any = None) -> Any:
-        """Create."""
         return self.call("POST", path, body={} if body is None else body)
 
-    def patch(self, path: str, body: Any) -> Any:
-        """Change."""
-        return self.call("PATCH", path, body=body)
-
     def rows(self, path: str, key: str, **params: Any) -> list[Row]:
-        """Return a whole listing, page by page.
-
-        :param key: under which an answer has its rows.
-        """
+        """Return a whole listing, page by page; an answer has its rows under ``key``."""
         rows: list[Row] = []
         while True:
             page = self.get(path, limit=PAGE, offset=len(rows), **params)[key]
@@ -90,10 +74,7 @@ class AirflowApi:
         return list(self.get(f"dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}/upstreamAssetEvents")["asset_events"])
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None, **fields: str) -> str:
-        """Start a run of a DAG now and return its id.
-
-        :param fields: what else is said of the run, such as its data interval.
-        """
+        """Start a run of a DAG now and return its id; ``fields`` are further ones of the run, as its data interval."""
         body = {"logical_date": None, "conf": conf or {}, **fields}
         return str(self.post(f"dags/{dag_id}/dagRuns", body)["dag_run_id"])
 

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,12 +33,11 @@ class Started:
 
     def process(self) -> psutil.Process | None:
         """Return the live process, or None if it has ended and even if another has its id by now."""
-        try:
+        with suppress(psutil.NoSuchProcess):
             process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.created) < 1 and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return None
-        return process if same else None
+            if abs(process.create_time() - self.created) < 1 and _lives(process):
+                return process
+        return None
 
 
 def start(name: str, argv: Sequence[str], env: Mapping[str, str], log: Path, cwd: Path) -> Started:
@@ -50,10 +50,7 @@ def start(name: str, argv: Sequence[str], env: Mapping[str, str], log: Path, cwd
 
 
 def check_port(port: int) -> None:
-    """Refuse a port that is taken.
-
-    :raises ConfigurationError: naming the port, before anything has been started.
-    """
+    """Refuse a port that is taken. :raises ConfigurationError: naming the port."""
     with socket.socket() as probe:
         # Without it, a port whose last connections are still closing would look taken.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -70,13 +67,9 @@ def marked(mark: str) -> list[psutil.Process]:
     own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     carrying = []
     for process in psutil.process_iter():
-        try:
-            if process.pid in own or process.status() == psutil.STATUS_ZOMBIE:
-                continue
-            if process.environ().get(MARK) == mark:
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied, OSError):
+            if process.pid not in own and _lives(process) and process.environ().get(MARK) == mark:
                 carrying.append(process)
-        except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
-            continue
     return carrying
 
 
@@ -100,14 +93,6 @@ def stop(first: Sequence[Started], mark: str, grace: float) -> list[int]:
     return [process.pid for process in marked(mark)]
 
 
-def wait_or_kill(process: psutil.Process, seconds: float) -> None:
-    """Wait until a process that got SIGTERM has ended; kill it if it takes longer than ``seconds``."""
-    _wait([process], seconds)
-    if _lives(process):
-        _send([process], signal.SIGKILL)
-        _wait([process], 5)
-
-
 def last_lines(log: Path, lines: int = 25) -> str:
     """Return the last lines of a log, or a note that there is none."""
     if not log.exists():
@@ -116,18 +101,15 @@ def last_lines(log: Path, lines: int = 25) -> str:
 
 
 def _lives(process: psutil.Process) -> bool:
-    try:
+    with suppress(psutil.NoSuchProcess):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    return False
 
 
 def _send(processes: Sequence[psutil.Process], kind: signal.Signals) -> None:
     for process in processes:
-        try:
+        with suppress(psutil.NoSuchProcess):
             process.send_signal(kind)
-        except psutil.NoSuchProcess:
-            continue
 
 
 def _wait(processes: Sequence[psutil.Process], seconds: float) -> None:

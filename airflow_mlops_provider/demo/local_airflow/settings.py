@@ -97,10 +97,8 @@ def password(home: Path) -> str:
 
 
 def environment(home: Path, extra: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of the stack's processes: ours, without settings of another Airflow.
-
-    Connections and variables (``AIRFLOW_CONN_…``, ``AIRFLOW_VAR_…``) stay: they are the user's.
-    """
+    """Return the environment of the stack's processes: ours, without another Airflow's settings."""
+    # Connections and variables (AIRFLOW_CONN_…, AIRFLOW_VAR_…) stay: they are the user's.
     env = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW__", "AIRFLOW_CONFIG"))}
     env |= {
         "AIRFLOW_HOME": str(home),
@@ -108,19 +106,14 @@ def environment(home: Path, extra: Mapping[str, str]) -> dict[str, str]:
         # Else a process that changes its title overwrites its environment, and with it the mark.
         "SPT_NOENV": "1",
         "PYTHONUNBUFFERED": "1",
-        "NO_PROXY": _with_local(os.environ.get("NO_PROXY", "")),
-        "no_proxy": _with_local(os.environ.get("no_proxy", "")),
     }
-    if os.environ.get("PYTHONPATH"):
+    for name in ("NO_PROXY", "no_proxy"):
+        env[name] = ",".join([*filter(None, env.get(name, "").split(",")), "127.0.0.1", "localhost"])
+    if env.get("PYTHONPATH"):
         # Components run in the home: a relative entry would point elsewhere there.
-        env["PYTHONPATH"] = os.pathsep.join(
-            str(Path(entry).absolute()) for entry in os.environ["PYTHONPATH"].split(os.pathsep)
-        )
+        entries = (str(Path(entry).absolute()) for entry in env["PYTHONPATH"].split(os.pathsep))
+        env["PYTHONPATH"] = os.pathsep.join(entries)
     return env | dict(extra)
-
-
-def _with_local(hosts: str) -> str:
-    return ",".join([*filter(None, hosts.split(",")), "127.0.0.1", "localhost"])
 
 
 def _keys(config: Path) -> Sections:

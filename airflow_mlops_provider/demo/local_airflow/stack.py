@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -34,46 +34,23 @@ COMMANDS: dict[str, tuple[str, ...]] = {  # in the order in which they are start
     "dag-processor": ("dag-processor",),
     "triggerer": ("triggerer", "--skip-serve-logs"),
 }
-#: The name under which the health page knows each component.
-HEALTH = {
-    "api-server": "metadatabase",
-    "scheduler": "scheduler",
-    "dag-processor": "dag_processor",
-    "triggerer": "triggerer",
-}
 # The scheduler first: while the others stop it must not start new tasks. The API server last: tasks report to it.
 STOP_ORDER = ("scheduler", "triggerer", "dag-processor", "api-server")
 
 
-@dataclass(frozen=True)
-class StackConfig:
-    """One local Airflow.
+class Stack:
+    """Starts, watches and stops one local Airflow; a context manager that leaves nothing running.
 
     :param home: its folder: database, logs, settings, password; made if missing.
     :param dags: the folder of DAG files.
-    :param api_port: where API and pages are served, on 127.0.0.1 only.
+    :param port: where API and pages are served, on 127.0.0.1 only.
     :param env: further environment variables for every component and task.
     """
 
-    home: Path
-    dags: Path
-    api_port: int = 8080
-    env: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def url(self) -> str:
-        """Where API and pages are served."""
-        return f"http://127.0.0.1:{self.api_port}"
-
-
-class Stack:
-    """Starts, watches and stops one local Airflow; a context manager that leaves nothing running."""
-
-    def __init__(self, config: StackConfig) -> None:
-        self.config = config
-        self.home = config.home.resolve()
-        self.api = AirflowApi(config.url, self.home)
-        self.env = settings.environment(self.home, config.env)
+    def __init__(self, home: Path, dags: Path, port: int, env: Mapping[str, str] | None = None) -> None:
+        self.home, self.dags, self.port = home.resolve(), dags.resolve(), port
+        self.api = AirflowApi(f"http://127.0.0.1:{port}", self.home)
+        self.env = settings.environment(self.home, env or {})
         self._started: dict[str, Started] = {}
         self._begun: dict[str, datetime] = {}
 
@@ -83,18 +60,17 @@ class Stack:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def start(self, progress: Callable[[str], None] = lambda _: None, timeout: float = 120) -> None:
+    def start(self, progress: Callable[[str], None] = lambda _: None) -> None:
         """Start every component and wait until all are healthy; on any failure stop what was started.
 
         :param progress: takes one short line for each step.
-        :param timeout: seconds until all must be healthy.
         :raises ConfigurationError: if the port is taken, or this home's stack already runs.
         :raises BackendError: if a component does not come up; the message ends with its log's last lines.
         """
         running = [started.name for started in recorded(self.home) if started.process()]
         if running:
             raise ConfigurationError(f"an Airflow already runs from {self.home} ({', '.join(running)}): stop it first")
-        processes.check_port(self.config.api_port)
+        processes.check_port(self.port)
         # What an earlier stack left when it was killed itself, such as a model server, would be in the way.
         processes.stop((), str(self.home), grace=0)
         self._stop_with_us()
@@ -103,20 +79,17 @@ class Stack:
             for name in COMMANDS:
                 self._launch(name)
             progress(f"starting {', '.join(COMMANDS)}")
-            self.wait_until_ready(timeout)
+            self.wait_until_ready()
             self.api.warm_up()
         except BaseException:
             self.stop()
             raise
-        progress(f"Airflow is ready at {self.config.url}")
+        progress(f"Airflow is ready at {self.api.url}")
 
     def prepare(self, progress: Callable[[str], None] = lambda _: None) -> None:
-        """Write the settings, and make or bring up to date the database; all that can be done before the start.
-
-        :raises BackendError: if Airflow can't make its database; with its log's last lines.
-        """
+        """Write the settings, and bring the database up to date. :raises BackendError: with its log's last lines."""
         (self.home / "logs").mkdir(parents=True, exist_ok=True)
-        settings.write(self.home, self.config.dags.resolve(), self.config.api_port, self.config.env)
+        settings.write(self.home, self.dags, self.port, self.env)
         stamp, now = self.home / MIGRATED, version("apache-airflow-core")
         if stamp.exists() and stamp.read_text() == now:
             return
@@ -139,19 +112,6 @@ class Stack:
         """Let the stack outlive this process; ``stop_running`` ends it."""
         atexit.unregister(self.stop)
         self._started.clear()
-
-    def restart(self, component: str, timeout: float = 60) -> None:
-        """Stop one component if it runs, start it, and wait until it is healthy."""
-        process = self._started[component].process()
-        if process:
-            process.terminate()
-            processes.wait_or_kill(process, seconds=10)
-        self._launch(component)
-        self.wait_until_ready(timeout)
-
-    def pids(self) -> dict[str, int]:
-        """Return the ids of the live components."""
-        return {name: started.pid for name, started in self._started.items() if started.process()}
 
     def log(self, component: str) -> Path:
         """Return the file into which a component writes."""
@@ -183,10 +143,12 @@ class Stack:
 
     def _unhealthy(self) -> list[str]:
         health = self.api.health()
-        return [name for name in COMMANDS if not self._healthy(name, health.get(HEALTH[name]) or {})]
+        return [name for name in COMMANDS if not self._healthy(name, health)]
 
-    def _healthy(self, name: str, state: Mapping[str, Any]) -> bool:
-        beat = state.get(f"latest_{HEALTH[name]}_heartbeat")
+    def _healthy(self, name: str, health: Mapping[str, Any]) -> bool:
+        known_as = "metadatabase" if name == "api-server" else name.replace("-", "_")
+        state = health.get(known_as) or {}
+        beat = state.get(f"latest_{known_as}_heartbeat")
         # A heartbeat from before the restart would speak for the process that is gone.
         fresh = name == "api-server" or (beat is not None and datetime.fromisoformat(beat) >= self._begun[name])
         return state.get("status") == "healthy" and fresh and self._started[name].process() is not None

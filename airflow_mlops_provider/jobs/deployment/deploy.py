@@ -4,43 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from airflow_mlops_provider.backends.tracking.mlflow.mirror import Mirror
 from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.jobs.deployment import rollout
-from airflow_mlops_provider.jobs.deployment.rollout import serving_code as serving_code  # noqa: PLC0414 - the command line reads it here
-from airflow_mlops_provider.jobs.registry import standing
+from airflow_mlops_provider.jobs.registry.standing import CheckedLedger
 from airflow_mlops_provider.lifecycle.references import ModelVersion
-from airflow_mlops_provider.lifecycle.release.registry import (
-    LedgerEntry,
-    Status,
-    check_move,
-    live_version,
-    status_of,
-)
-from airflow_mlops_provider.lifecycle.sections import Scoring, Serving
+from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status, check_move, live_version, status_of
 from airflow_mlops_provider.lifecycle.stages import Stage
-from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings
+from airflow_mlops_provider.runtime.arguments import JobInputs
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import job
-from airflow_mlops_provider.storage.ledger import Ledger
 
 
 class Inputs(JobInputs):
     version: ModelVersion
 
 
-class Settings(JobSettings):
-    serving: Serving
-    scoring: Scoring
-
-
-class Params(JobParams):
-    port: int | None = None
+class Params(rollout.Params):
     explicit: bool = False
     rollback: bool = False
 
 
-Context = JobContext[Inputs, Settings, Params]
+Context = JobContext[Inputs, rollout.Settings, Params]
 
 
 @job(stage=Stage.DEPLOYMENT, makes="deployment", result=ModelVersion, side_effects=True)
@@ -55,56 +39,46 @@ def deploy(context: Context) -> JobResult:
     :raises IntegrityError: if the ledger, or what the version's promotion rests on, is not what it was.
     :raises TransitionError: if the version is another model than the registered one, or may not go live.
     """
-    asked: ModelVersion = context.inputs.version
     with rollout.one_at_a_time(context):
-        ledger, mirror = (
-            Ledger(context.store, context.product),
-            Mirror(context.spec.services.mlflow, context.product),
-        )
-        entries = standing.entries(context.store, ledger, mirror)
-        version = standing.registered_as(context.store, entries, asked)
-        live = live_version(entries)
+        ledger = CheckedLedger(context)
+        entries = ledger.trusted()
+        version, live = ledger.registered_as(entries, context.inputs.version), live_version(entries)
         if live and version.version < live.version and not context.params.explicit:
             context.log.info("version %d is live and newer than %d: nothing to do", live.version, version.version)
-            return _told(live, "live", "")
-        _prepare(context, ledger, mirror, entries, version)
+            return _result(live, Status.LIVE, "")
+        _prepare(context, ledger, entries, version)
         url = rollout.roll(context, version, live)
-        entry = rollout.enter(context, version, url)
+        entry = rollout.enter(context, ledger, version, url)
         context.log.info("version %d is live at %s", version.version, url)
-        return _told(version, entry.status.value, url, **_shown(context, ledger, mirror))
+        return _result(version, entry.status, url, **_show(context, ledger))
 
 
-def _prepare(
-    context: Context, ledger: Ledger, mirror: Mirror, entries: Sequence[LedgerEntry], version: ModelVersion
-) -> None:
+def _prepare(context: Context, ledger: CheckedLedger, entries: Sequence[LedgerEntry], version: ModelVersion) -> None:
     """Make sure that a version may go live, and tell MLflow that it is about to, before anything is changed."""
-    stands = status_of(entries, version.version)
-    back = stands is Status.RETIRED and context.params.rollback
-    if stands is not Status.LIVE and not back:
+    status = status_of(entries, version.version)
+    back = status is Status.RETIRED and context.params.rollback
+    if status is not Status.LIVE and not back:
         check_move(entries, version.version, Status.LIVE)
-    standing.check_gates(context.store, entries, version)
-    mirror.announce(version.version)
+    ledger.check_gates(entries, version)
+    ledger.mirror.announce(version.version)
     if back:
         evidence = {"rollback": True}
         ledger.move(version, Status.PRODUCTION_READY, reason="brought back by hand", by=context.by, evidence=evidence)
 
 
-def _shown(context: Context, ledger: Ledger, mirror: Mirror) -> dict[str, str]:
-    """Have MLflow show what now stands. The deployment is done by then: if MLflow is down, maintenance tells it later.
+def _show(context: Context, ledger: CheckedLedger) -> dict[str, str]:
+    """Have MLflow show the deployment, which is done by then: if MLflow is down, maintenance does it later.
 
     :return: what could not be shown, as a fact for the reference.
     """
     try:
-        mirror.follow(ledger)
+        ledger.mirror.follow(ledger)
     except BackendError as error:
         context.log.warning("MLflow could not be told; the next maintenance run does it: %s", error)
         return {"not_shown": str(error)[:300]}
     return {}
 
 
-def _told(version: ModelVersion, status: str, url: str, **further: str) -> JobResult:
-    return JobResult(
-        facts={**version.facts, "status": status, "url": url, **further},
-        version=version.version,
-        of=version,
-    )
+def _result(version: ModelVersion, status: Status, url: str, **further: str) -> JobResult:
+    facts = {**version.facts, "status": status.value, "url": url, **further}
+    return JobResult(facts=facts, version=version.version, of=version)

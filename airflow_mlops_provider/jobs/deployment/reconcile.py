@@ -2,43 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from airflow_mlops_provider.backends.tracking.mlflow.mirror import Mirror
 from airflow_mlops_provider.exceptions import BackendError, IntegrityError, MLOpsError
 from airflow_mlops_provider.jobs.deployment import rollout
-from airflow_mlops_provider.jobs.registry import standing
+from airflow_mlops_provider.jobs.registry.standing import CheckedLedger
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
-from airflow_mlops_provider.lifecycle.release.registry import (
-    LedgerEntry,
-    Status,
-    live_version,
-    may_serve,
-    newest_ready,
-    status_of,
-)
-from airflow_mlops_provider.lifecycle.sections import Scoring, Serving
+from airflow_mlops_provider.lifecycle.release import registry
+from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status
 from airflow_mlops_provider.lifecycle.stages import Stage
-from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings
+from airflow_mlops_provider.runtime.arguments import JobInputs
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import job
 from airflow_mlops_provider.serving import releases
 from airflow_mlops_provider.serving.process import launcher
 from airflow_mlops_provider.serving.process.client import server_state
-from airflow_mlops_provider.storage.ledger import Ledger
 
-
-class Settings(JobSettings):
-    serving: Serving
-    scoring: Scoring
-
-
-class Params(JobParams):
-    port: int | None = None
-
-
-Context = JobContext[JobInputs, Settings, Params]
+Context = JobContext[JobInputs, rollout.Settings, rollout.Params]
 
 
 @job(stage=Stage.DEPLOYMENT, makes="deployment", result=Report, side_effects=True)
@@ -60,40 +41,40 @@ def reconcile(context: Context) -> JobResult:
     return JobResult(facts=facts, passed=not truth.left, broken=tuple(truth.left))
 
 
-@dataclass
 class _Truth:
     """One comparison: what was repaired, and what is left for a person, a line for each."""
 
-    context: Context
-    repaired: list[str] = field(default_factory=list)
-    left: list[str] = field(default_factory=list)
-    live: ModelVersion | None = None
-    waiting: int | None = None
-
-    def __post_init__(self) -> None:
-        self.name = self.context.product
-        self.ledger = Ledger(self.context.store, self.name)
-        self.mirror = Mirror(self.context.spec.services.mlflow, self.name)
+    def __init__(self, context: Context) -> None:
+        self.context, self.name = context, context.product
+        self.ledger = CheckedLedger(context)
+        self.repaired: list[str] = []
+        self.left: list[str] = []
+        self.live: ModelVersion | None = None
+        self.waiting: int | None = None
 
     def establish(self) -> None:
         """Take the ledger's word, as far as it is to be believed, and bring the others to it."""
         entries, begun = self._believed()
         if entries is None:
             return
-        self.live = live_version(entries)
-        pending = self._pending(entries, begun)
-        if pending and self._attempt(f"the deployment of version {pending.version}", lambda: self._finish(pending)):
-            self.live = pending
-        waiting = newest_ready(entries)
+        self.live = registry.live_version(entries)
+        if pending := self._pending(entries, begun):
+            with self._attempt(f"the deployment of version {pending.version}"):
+                self._finish(pending)
+        waiting = registry.newest_ready(entries)
         self.waiting = waiting.version if waiting and waiting != self.live else None
         if self.live:
-            live = self.live
-            self._attempt(f"what serves in place of version {live.version}", lambda: self._serve(live))
+            with self._attempt(f"what serves in place of version {self.live.version}"):
+                self._serve(self.live)
         else:
-            self._attempt("what serves though nothing is live", self._serve_nothing)
+            with self._attempt("what serves though nothing is live"):
+                self._serve_nothing()
         if begun is not None:
-            self._attempt("what the ledger calls live", self._retire_others)
-            self._attempt("what MLflow shows", lambda: self.repaired.extend(self.mirror.follow(self.ledger)))
+            with self._attempt("what the ledger calls live"):
+                others = rollout.retire_others(self.context, self.ledger, self.live) if self.live else []
+                self.repaired.extend(f"version {other.version} was still called live" for other in others)
+            with self._attempt("what MLflow shows"):
+                self.repaired.extend(self.ledger.mirror.follow(self.ledger))
 
     def _believed(self) -> tuple[list[LedgerEntry] | None, int | None]:
         """Return the entries that can be believed, and the version whose deployment MLflow knows to have begun.
@@ -101,7 +82,7 @@ class _Truth:
         That is 0 for none, and None where the ledger must not be changed: MLflow is down, or knows of other entries.
         """
         try:
-            return standing.entries(self.context.store, self.ledger, self.mirror), self.mirror.read().deploying or 0
+            return self.ledger.trusted(), self.ledger.mirror.read().deploying or 0
         except BackendError as error:
             self.left.append(f"MLflow does not answer, so the ledger's head was not compared: {error}")
             known = self.ledger.entries
@@ -111,11 +92,12 @@ class _Truth:
         try:
             return known(), None
         except MLOpsError as error:
-            self.left.extend([] if str(error) in self.left else [str(error)])
+            if str(error) not in self.left:
+                self.left.append(str(error))
             return None, None
 
     def _known_to_mlflow(self) -> list[LedgerEntry]:
-        known, further = self.ledger.since(self.mirror.read().head)
+        known, further = self.ledger.since(self.ledger.mirror.read().head)
         return known[: len(known) - len(further)]
 
     def _pending(self, entries: list[LedgerEntry], begun: int | None) -> ModelVersion | None:
@@ -124,42 +106,34 @@ class _Truth:
             wanted = releases.read_desired(self.context.store, self.name)
             if wanted is None or wanted.version != begun:
                 return None
-            version = may_serve(entries, wanted.model)
-            if status_of(entries, version.version) is not Status.PRODUCTION_READY:
+            version = registry.may_serve(entries, wanted.model)
+            if registry.status_of(entries, version.version) is not Status.PRODUCTION_READY:
                 return None
-            standing.check_gates(self.context.store, entries, version)
+            self.ledger.check_gates(entries, version)
         except MLOpsError as error:
             self.context.log.warning("the pointer's wish is not followed: %s", error)
             return None
         return version
 
-    def _attempt(self, what: str, repair: Callable[[], None]) -> bool:
+    @contextmanager
+    def _attempt(self, what: str) -> Iterator[None]:
+        """Leave for a person what can't be repaired."""
         try:
-            repair()
+            yield
         except MLOpsError as error:
             self.left.append(f"{what}: {error}")
-            return False
-        return True
 
     def _finish(self, version: ModelVersion) -> None:
         url = rollout.roll(self.context, version, self.live)
-        rollout.enter(self.context, version, url)
+        rollout.enter(self.context, self.ledger, version, url)
+        self.live = version
         self.repaired.append(f"finished the deployment of version {version.version}, which was begun and not ended")
 
     def _serve(self, version: ModelVersion) -> None:
         """Have pointer and server at the live version."""
-        wrong = [line for line in (self._wrong_pointer(version), self._wrong_server(version)) if line]
-        if wrong:
+        if wrong := [line for line in (self._wrong_pointer(version), self._wrong_server(version)) if line]:
             rollout.roll(self.context, version, version)
             self.repaired.extend(wrong)
-
-    def _retire_others(self) -> None:
-        if self.live is None:
-            return
-        for other in rollout.others_live(self.ledger, self.live):
-            reason = f"version {self.live.version} took over"
-            self.ledger.move(other, Status.RETIRED, reason=reason, by=self.context.by)
-            self.repaired.append(f"version {other.version} was still called live")
 
     def _wrong_pointer(self, version: ModelVersion | None) -> str | None:
         """Say what the pointer names in place of a version; None if it names that."""
@@ -167,9 +141,8 @@ class _Truth:
             wanted = releases.read_desired(self.context.store, self.name)
         except IntegrityError as error:
             return str(error)
-        if wanted is None or version is None:
-            return None if wanted is None and version is None else f"the pointer named {_named(wanted)}"
-        return None if wanted.same_model(releases.Release.of(version)) else f"the pointer named {_named(wanted)}"
+        right = releases.Release.of(version).same_model(wanted) if version else wanted is None
+        return None if right else f"the pointer named {f'version {wanted.version}' if wanted else 'no version'}"
 
     def _wrong_server(self, version: ModelVersion) -> str | None:
         state = server_state(rollout.address(self.context))
@@ -180,8 +153,7 @@ class _Truth:
 
     def _serve_nothing(self) -> None:
         """Take back the wish for a version that isn't live, and end a local server that took it."""
-        line = self._wrong_pointer(None)
-        if line:
+        if line := self._wrong_pointer(None):
             releases.request(self.context.store, self.name, None)
             self.repaired.append(line)
         state = server_state(rollout.address(self.context))
@@ -192,7 +164,3 @@ class _Truth:
             self.left.append(f"{serves}: restart it")
         elif launcher.stop(self.name, self.context.spec.root):
             self.repaired.append(serves)
-
-
-def _named(wanted: releases.Release | None) -> str:
-    return f"version {wanted.version}" if wanted else "no version"

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import os
 from contextlib import AbstractContextManager
+from typing import Any
 
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.frozen import digest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, Services
 from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status, live_versions
-from airflow_mlops_provider.lifecycle.sections import Scoring
+from airflow_mlops_provider.lifecycle.sections import Scoring, Serving
 from airflow_mlops_provider.runtime.address import code_hashes
-from airflow_mlops_provider.runtime.context import AnyContext
-from airflow_mlops_provider.runtime.registry import find_job
+from airflow_mlops_provider.runtime.arguments import JobParams, JobSettings
+from airflow_mlops_provider.runtime.context import JobContext
+from airflow_mlops_provider.runtime.definition import find_job
 from airflow_mlops_provider.serving import releases
 from airflow_mlops_provider.serving.process import client, launcher
 from airflow_mlops_provider.storage.layout import product_key
@@ -24,12 +26,24 @@ from airflow_mlops_provider.storage.locks import store_lock
 READY_SECONDS = 120
 
 
-def one_at_a_time(context: AnyContext) -> AbstractContextManager[None]:
+class Settings(JobSettings):
+    serving: Serving
+    scoring: Scoring
+
+
+class Params(JobParams):
+    port: int | None = None
+
+
+Context = JobContext[Any, Settings, Any]
+
+
+def one_at_a_time(context: Context) -> AbstractContextManager[None]:
     """Wait until nobody else changes what serves of this product."""
     return store_lock(context.store, product_key(context.spec.product, "serving", "deploy"))
 
 
-def roll(context: AnyContext, version: ModelVersion, before: ModelVersion | None) -> str:
+def roll(context: Context, version: ModelVersion, before: ModelVersion | None) -> str:
     """Point the server at a version, wait until it answers with it, and return the server's address.
 
     :param before: what serves now, to which the pointer goes back if anything is raised.
@@ -46,21 +60,22 @@ def roll(context: AnyContext, version: ModelVersion, before: ModelVersion | None
     return url
 
 
-def enter(context: AnyContext, version: ModelVersion, url: str) -> LedgerEntry:
+def enter(context: Context, ledger: Ledger, version: ModelVersion, url: str) -> LedgerEntry:
     """Enter that a version is live, and retire whatever else the ledger still calls so."""
-    ledger = Ledger(context.store, version.name)
     entry = ledger.move(version, Status.LIVE, reason=f"{url} answers with it", by=context.by, evidence={"url": url})
-    for other in others_live(ledger, version):
-        ledger.move(other, Status.RETIRED, reason=f"version {version.version} took over", by=context.by)
+    retire_others(context, ledger, version)
     return entry
 
 
-def others_live(ledger: Ledger, version: ModelVersion) -> list[ModelVersion]:
-    """Return the versions that the ledger calls live beside one."""
-    return [other for other in live_versions(ledger.entries()) if other.version != version.version]
+def retire_others(context: Context, ledger: Ledger, version: ModelVersion) -> list[ModelVersion]:
+    """Retire what the ledger calls live beside a version, and return it."""
+    others = [other for other in live_versions(ledger.entries()) if other.version != version.version]
+    for other in others:
+        ledger.move(other, Status.RETIRED, reason=f"version {version.version} took over", by=context.by)
+    return others
 
 
-def start(context: AnyContext) -> str:
+def start(context: Context) -> str:
     """Make sure that the product's local model server runs, and return its address.
 
     :raises ConfigurationError: in a pod, with which it would end.
@@ -70,35 +85,28 @@ def start(context: AnyContext) -> str:
             "this job runs in a pod, and a model server that it started would end with it: run one for itself "
             "(helm/mlops-model-server), and name it in the Airflow connection mlops_model_server"
         )
-    serving, folder = context.settings.serving, context.local("serving")
-    port = int(context.params.port or serving.port)
-    options = ("--online-store", json.dumps(context.spec.services.online_store))
+    serving = context.settings.serving
     return launcher.ensure_running(
         context.product,
         context.spec.root,
         serving.host,
-        port,
-        folder / "server.log",
-        options=options,
+        context.params.port or serving.port,
+        context.local("serving") / "server.log",
+        options=("--online-store", json.dumps(context.spec.services.online_store)),
         code=serving_code(context.settings.scoring),
     )
 
 
-def address(context: AnyContext) -> str:
+def address(context: Context) -> str:
     """Return where the product's model server is, running or not."""
-    serving = context.settings.serving
-    port = int(context.params.port or serving.port)
-    return context.spec.services.model_server or client.url_of(serving.host, port)
+    serving, remote = context.settings.serving, context.spec.services.model_server
+    return remote or client.url_of(serving.host, context.params.port or serving.port)
 
 
 def serving_code(scoring: Scoring) -> str:
     """Return the fingerprint of the code that makes model inputs: the server has to run the same."""
     job = find_job("predict")
-    spec = JobSpec(
-        job=job.name,
-        product=scoring.name,
-        settings={"scoring": scoring.to_json()},
-        root="",
-        services=Services(landing="", mlflow=""),
-    )
+    settings = {"scoring": scoring.to_json()}
+    nowhere = Services(landing="", mlflow="")
+    spec = JobSpec(job=job.name, product=scoring.name, settings=settings, root="", services=nowhere)
     return digest(code_hashes(spec, job))

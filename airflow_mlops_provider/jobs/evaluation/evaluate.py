@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
 
 from airflow_mlops_provider import problems
 from airflow_mlops_provider.backends.models import base as models
-from airflow_mlops_provider.jobs.packages import TABLES
 from airflow_mlops_provider.lifecycle.metrics import Metric
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.gates import Evaluation, LeftOut, short_of_baseline
@@ -15,16 +16,13 @@ from airflow_mlops_provider.lifecycle.sections import Scoring
 from airflow_mlops_provider.lifecycle.source import Column
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.problems import statistics
-from airflow_mlops_provider.problems.base import Problem
-from airflow_mlops_provider.render.reports import evaluation_page
+from airflow_mlops_provider.render.charts import estimates
+from airflow_mlops_provider.render.markup import Html
+from airflow_mlops_provider.render.parts import card, muted, report, table
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
-from airflow_mlops_provider.runtime.definition import job
+from airflow_mlops_provider.runtime.definition import TABLES, job
 from airflow_mlops_provider.scoring.inputs import model_inputs
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
 
 PAGE = "evaluation.html"
 MOST_NAMED = 20
@@ -88,13 +86,9 @@ def compare(
 ) -> Evaluation:
     """Return the metric of each contender with its interval, the paired gain, and the challenger's slices."""
     settings, problem = context.settings, problems.find(context.settings.scoring.problem)
-    metric, seed, min_rows = settings.metric.name, settings.seed, settings.slice_rows
+    metric, seed = settings.metric.name, settings.seed
     label, score = window[settings.scoring.label.column].to_numpy(), scored["challenger"]
-    slices = {
-        f"{column}={value}": figures
-        for column in settings.slices
-        for value, figures in statistics.by_slice(problem, metric, window[column], label, score, min_rows).items()
-    }
+    slices, left_out = sliced(settings, window, label, score)
     return Evaluation(
         metric=metric,
         window=", ".join(context.inputs.training_set.facts["evaluate"]),
@@ -103,15 +97,34 @@ def compare(
         champion_version=champion.version if champion else None,
         gain=statistics.gain(problem, metric, label, score, scored["champion"], seed) if champion else None,
         slices=slices,
-        left_out=tuple(left_out(problem, window, label, settings.slices, min_rows)),
+        left_out=tuple(left_out),
     )
 
 
-def left_out(
-    problem: Problem, window: pd.DataFrame, label: np.ndarray, columns: Iterable[str], min_rows: int
-) -> Iterator[LeftOut]:
-    """Yield what the slices leave out; of many values the largest are named."""
-    for column in columns:
-        for why, values in statistics.left_out(problem, window[column], label, min_rows).items():
+def sliced(
+    settings: Settings, window: pd.DataFrame, label: np.ndarray, score: np.ndarray
+) -> tuple[dict[str, dict[str, Any]], list[LeftOut]]:
+    """Return the figures of each slice, and what the slices leave out; of many values the largest are named."""
+    problem, metric = problems.find(settings.scoring.problem), settings.metric.name
+    slices, left_out = dict[str, dict[str, Any]](), list[LeftOut]()
+    for column in settings.slices:
+        judged, rest = statistics.by_slice(problem, metric, window[column], label, score, settings.slice_rows)
+        slices |= {f"{column}={value}": figures for value, figures in judged.items()}
+        for why, values in rest.items():
             largest = dict(list(values.items())[:MOST_NAMED])
-            yield LeftOut(column=column, why=why, count=len(values), rows=sum(values.values()), largest=largest)
+            rows = sum(values.values())
+            left_out.append(LeftOut(column=column, why=why, count=len(values), rows=rows, largest=largest))
+    return slices, left_out
+
+
+def evaluation_page(product: str, evaluation: Evaluation) -> Html:
+    """Return the page of one evaluation."""
+    gain = muted(f"Gain over champion v{evaluation.champion_version}: {evaluation.gain}") if evaluation.gain else None
+    parts = [(name, int(part["rows"]), part["value"]) for name, part in evaluation.slices.items()]
+    slices = table(("slice", "#rows", f"#{evaluation.metric}"), parts)
+    return report(
+        f"{product}: evaluation",
+        f"{evaluation.metric} on {evaluation.rows:,} examples of {evaluation.window}, with 95 % bootstrap intervals",
+        card("Compared", estimates(evaluation.contenders), gain),
+        card("Slices", slices, *(muted(f"Not judged: {skipped}") for skipped in evaluation.left_out)),
+    )

@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
 from airflow_mlops_provider.jobs.experimentation.search_page import SearchSummary, comparison, search_page
-from airflow_mlops_provider.jobs.experimentation.study import (
-    OpenedSearch,
-    algorithms_of,
-    decide,
-    mlflow_of,
-    opened_search,
-    study_of,
-)
-from airflow_mlops_provider.lifecycle.metrics import Metric
+from airflow_mlops_provider.jobs.experimentation.study import RunningSearch, SearchSettings, StudyParams
 from airflow_mlops_provider.lifecycle.references import Dataset, Report
 from airflow_mlops_provider.lifecycle.search.conclusion import Conclusion
 from airflow_mlops_provider.lifecycle.search.conclusion import conclude as concluded
-from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Criteria, algorithm_of
+from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, algorithm_of
 from airflow_mlops_provider.lifecycle.search.trials import Trial
 from airflow_mlops_provider.lifecycle.stages import Stage
-from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
+from airflow_mlops_provider.runtime.arguments import JobInputs
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import job
 
@@ -33,19 +25,11 @@ class Inputs(JobInputs):
     split: Dataset
 
 
-class Settings(JobSettings):
-    metric: Annotated[Metric, ProductField("metric")]
-    algorithms: Annotated[tuple[Algorithm, ...], ProductField("search.algorithms")]
-    seed: Annotated[int, ProductField("search.seed")]
-
-
-class Params(JobParams):
-    study: str
-    criteria: Criteria
+class Params(StudyParams):
     needs_data_change: str | None = None
 
 
-Context = JobContext[Inputs, Settings, Params]
+Context = JobContext[Inputs, SearchSettings, Params]
 
 
 @job(stage=Stage.EXPERIMENTATION, makes="search", result=Report, services=("search",), side_effects=True)
@@ -54,48 +38,40 @@ def conclude(context: Context) -> JobResult:
 
     The report passes if its winner is worth exporting: better than the naive baseline and than the current settings.
     """
-    settings, criteria = context.settings, context.params.criteria
-    study = study_of(context, context.params.study)
-    opened = opened_search(study)
-    trials = [trial for trial in study.trials() if trial.slot < criteria.trials]
-    conclusion = concluded(criteria, trials, opened.baseline, opened.current, settings.metric)
-    write(context, conclusion, trials, opened)
-    decide(context, study)
-    study.note("stopped", {"kind": conclusion.kind, "reason": conclusion.stopped})
-    facts = facts_of(context, conclusion, opened)
-    log_to_mlflow(context, facts)
-    context.log.info("%s stopped: %s", study.name, conclusion.stopped)
+    metric, criteria = context.settings.metric, context.params.criteria
+    running = RunningSearch(context, context.params.study)
+    trials = [trial for trial in running.study.trials() if trial.slot < criteria.trials]
+    conclusion = concluded(criteria, trials, running.opened.baseline, running.opened.current, metric)
+    write(context, running, conclusion, trials)
+    running.decide()
+    running.study.note("stopped", {"kind": conclusion.kind, "reason": conclusion.stopped})
+    facts = facts_of(context, running, conclusion)
+    log_to_mlflow(context, running, facts)
+    context.log.info("%s stopped: %s", running.study.name, conclusion.stopped)
     for line in conclusion.broken:
         context.log.warning("nothing to export: %s", line)
-    best = {settings.metric.name: facts["best"]["value"]} if facts["best"] else {}
-    return JobResult(
-        facts=facts,
-        metrics={"trials": float(conclusion.ended), **best},
-        passed=not conclusion.broken,
-        broken=conclusion.broken,
-        page=PAGE,
-        seed=settings.seed,
-    )
+    best = {metric.name: facts["best"]["value"]} if facts["best"] else {}
+    metrics = {"trials": float(conclusion.ended), **best}
+    broken, seed = conclusion.broken, context.settings.seed
+    return JobResult(facts=facts, metrics=metrics, passed=not broken, broken=broken, page=PAGE, seed=seed)
 
 
-def facts_of(context: Context, conclusion: Conclusion, opened: OpenedSearch) -> dict[str, Any]:
+def facts_of(context: Context, running: RunningSearch, conclusion: Conclusion) -> dict[str, Any]:
     """Return what the report says in figures: the winner as the trainer that it is, and what it was compared with."""
-    note = (context.params.needs_data_change or "").strip()
+    opened = running.opened
     return {
         "study": opened.study,
         "stopped": conclusion.stopped,
         "stopped_by": conclusion.kind,
         "trials": conclusion.ended,
-        "best": winner(
-            context.settings.metric.name, conclusion.best, algorithms_of(context.settings.algorithms, opened)
-        ),
+        "best": winner(context.settings.metric.name, conclusion.best, running.algorithms),
         "baseline": opened.baseline,
         "current": conclusion.current,
         "left_out": opened.left_out,
         "unfinished": list(conclusion.unfinished),
-        "needs_data_change": note or conclusion.needs_data_change,
+        "needs_data_change": (context.params.needs_data_change or "").strip() or conclusion.needs_data_change,
         "mlflow_run": opened.run_id,
-        "page_url": mlflow_of(context, opened.study).url(opened.run_id),
+        "page_url": running.mlflow.url(opened.run_id),
     }
 
 
@@ -108,28 +84,28 @@ def winner(metric: str, best: Trial | None, algorithms: Sequence[Algorithm]) -> 
     return {**origin, **trainer.to_json()}
 
 
-def write(context: Context, conclusion: Conclusion, trials: Sequence[Trial], opened: OpenedSearch) -> None:
+def write(context: Context, running: RunningSearch, conclusion: Conclusion, trials: Sequence[Trial]) -> None:
     """Write the report's files."""
+    opened = running.opened
     limits = {"baseline": opened.baseline, "current": conclusion.current, "target": context.params.criteria.target}
     summary = SearchSummary(
         title=f"{context.product}: search {opened.study}",
-        metric=context.settings.metric.name,
-        stopped=conclusion.stopped,
+        metric=context.settings.metric,
+        conclusion=conclusion,
         trials=trials,
-        algorithms=algorithms_of(context.settings.algorithms, opened),
+        algorithms=running.algorithms,
         limits={name: value for name, value in limits.items() if value is not None},
-        best=conclusion.best,
-        notes=(*conclusion.broken, *(f"{name} was left out: {why}" for name, why in opened.left_out.items())),
+        left_out=opened.left_out,
     )
     (context.folder / PAGE).write_text(search_page(summary), "utf-8")
     (context.folder / CHART).write_text(comparison(summary, alone=True), "utf-8")
     (context.folder / TRIALS).write_text(json.dumps([trial.to_json() for trial in trials], indent=1, allow_nan=False))
 
 
-def log_to_mlflow(context: Context, facts: dict[str, Any]) -> None:
+def log_to_mlflow(context: Context, running: RunningSearch, facts: dict[str, Any]) -> None:
     """Keep the end with the study's run: tags, the best value, and the report's files."""
     best, stopped, kind = facts["best"] or {}, facts["stopped"], facts["stopped_by"]
     tags = {"mlops.stopped": stopped, "mlops.stopped_by": kind, "mlops.best_trial": str(best.get("trial"))}
     values = {f"best_{context.settings.metric.name}": best["value"]} if best else {}
     files = [context.folder / name for name in (PAGE, CHART, TRIALS)]
-    mlflow_of(context, facts["study"]).conclude(facts["mlflow_run"], tags, values, files)
+    running.mlflow.conclude(running.opened.run_id, tags, values, files)

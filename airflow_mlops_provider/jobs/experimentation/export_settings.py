@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import tempfile
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from airflow_mlops_provider.backends.source.access import Credentials, checked_remote
-from airflow_mlops_provider.backends.source.git import HISTORY, GitRemote, Person, known_branch
+from airflow_mlops_provider.backends.source.git import HISTORY, GitRemote, known_branch
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.records.spec import Repository
 from airflow_mlops_provider.lifecycle.references import Report
@@ -23,8 +22,7 @@ from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import job
 
 
-@dataclass(frozen=True)
-class Base:
+class Base(NamedTuple):
     """The branch that production follows, as it is now.
 
     :param trainer: how it trains; None where it has no settings file that can be read.
@@ -37,8 +35,7 @@ class Base:
     reads: bool
 
 
-@dataclass(frozen=True)
-class Delivery:
+class Delivery(NamedTuple):
     """Where a winner is: committed now, found (an earlier try committed it), or unchanged (the base has it already)."""
 
     state: Literal["committed", "found", "unchanged"]
@@ -61,8 +58,7 @@ Context = JobContext[Inputs, Settings, JobParams]
 @job(stage=Stage.EXPERIMENTATION, makes="export", result=Report, services=("source",), side_effects=True)
 def export_settings(context: Context) -> JobResult:
     """Write ``settings.json``, commit it on the study's branch, and open a pull request where the forge has them."""
-    search: Report = context.inputs.search
-    repository = context.spec.services.source
+    search, repository = context.inputs.search, context.spec.services.source
     if repository is None:
         raise ConfigurationError("this job was not given the product's repository; run it by its operator")
     if not search.facts.get("best"):
@@ -75,14 +71,15 @@ def export_settings(context: Context) -> JobResult:
         base = base_of(remote, repository, path)
         delivery = deliver(context, remote, base, f"{path}/{FILE}".lstrip("/"), winner)
     (context.folder / FILE).write_text(delivery.text, "utf-8")
+    proposed = delivery.state != "unchanged"
     facts = {
         "state": delivery.state,
         "remote": repository.remote,
         "base": base.branch,
-        "branch": None if delivery.state == "unchanged" else winner.branch,
+        "branch": winner.branch if proposed else None,
         "commit": delivery.commit,
         "changes": [list(change) for change in changes(base.trainer, winner.settings.trainer())],
-        "pull_request": None if delivery.state == "unchanged" else review(context, repository, base, winner),
+        "pull_request": review(context, repository, base, winner) if proposed else None,
         **winner.provenance.model_dump(include={"study", "trial", "metric", "value"}),
     }
     return JobResult(facts=facts, passed=True)
@@ -102,7 +99,10 @@ def base_of(remote: GitRemote, repository: Repository, path: str) -> Base:
     declared = remote.show(tip, f"{path}/product.py".lstrip("/"))
     if declared is None:
         raise ConfigurationError(f"{name} of {remote.url} has no product.py in {path!r}; is that the product's folder?")
-    trainer = _trainer(remote.show(tip, f"{path}/{FILE}".lstrip("/")))
+    try:
+        trainer = TrainerSettings.parse(remote.show(tip, f"{path}/{FILE}".lstrip("/")) or "").trainer()
+    except ConfigurationError:
+        trainer = None  # a file that is not there, is broken, or of another shape, is one that changes
     return Base(branch=name, tip=tip, trainer=trainer, reads="TrainerSettings" in declared)
 
 
@@ -113,20 +113,20 @@ def deliver(context: Context, remote: GitRemote, base: Base, file: str, winner: 
 
     :raises ConflictError: if somebody moved the branch meanwhile.
     """
+    parent, text = base.tip, winner.settings.text()
     if base.trainer == winner.settings.trainer():
         context.log.info("nothing to change: %s of %s trains with these settings already", base.branch, remote.url)
-        return Delivery("unchanged", base.tip, winner.settings.text())
-    parent = base.tip
+        return Delivery("unchanged", parent, text)
     if winner.branch in remote.branches()[1]:
         parent = remote.fetch(winner.branch, HISTORY)
         if earlier := remote.find(parent, winner.trailer):
             context.log.info("nothing to commit: %s on %s has it already", earlier[:12], winner.branch)
-            return Delivery("found", earlier, remote.show(earlier, file) or winner.settings.text())
-    people = Person(context.settings.data_scientist), Person(context.settings.ml_engineer)
-    commit = remote.commit(parent, file, winner.settings.text(), winner.message(base.trainer), *people)
+            return Delivery("found", earlier, remote.show(earlier, file) or text)
+    people = context.settings.data_scientist, context.settings.ml_engineer
+    commit = remote.commit(parent, file, text, winner.message(base.trainer), *people)
     remote.push(commit, winner.branch)
     context.log.info("committed %s on %s of %s", commit[:12], winner.branch, remote.url)
-    return Delivery("committed", commit, winner.settings.text())
+    return Delivery("committed", commit, text)
 
 
 def review(context: Context, repository: Repository, base: Base, winner: Winner) -> str | None:
@@ -138,20 +138,7 @@ def review(context: Context, repository: Repository, base: Base, winner: Winner)
         return None
     from airflow_mlops_provider.backends.source.forge import pull_request
 
-    opened = pull_request(
-        repository,
-        Credentials.of(os.environ),
-        branch=winner.branch,
-        base=base.branch,
-        title=winner.title,
-        body=winner.body(base.trainer),
-    )
+    texts = {"title": winner.title, "body": winner.body(base.trainer)}
+    opened = pull_request(repository, Credentials.of(os.environ), branch=winner.branch, base=base.branch, **texts)
     context.log.info("%s pull request %d: %s", "opened" if opened.new else "found", opened.number, opened.url)
     return opened.url
-
-
-def _trainer(text: str | None) -> Trainer | None:
-    try:
-        return TrainerSettings.parse(text).trainer() if text is not None else None
-    except ConfigurationError:
-        return None  # a file that is broken, or of another shape, is one that changes

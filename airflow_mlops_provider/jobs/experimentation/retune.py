@@ -12,7 +12,6 @@ from airflow_mlops_provider.backends.search.optuna.study import SearchStudy
 from airflow_mlops_provider.exceptions import JobError, SourceDataError
 from airflow_mlops_provider.jobs.experimentation.holdout import split
 from airflow_mlops_provider.jobs.experimentation.trial_runner import run_trial
-from airflow_mlops_provider.jobs.packages import TABLES
 from airflow_mlops_provider.lifecycle.frozen import digest
 from airflow_mlops_provider.lifecycle.metrics import Metric
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, ModelVersion, Report
@@ -26,13 +25,12 @@ from airflow_mlops_provider.lifecycle.trainer import Trainer
 from airflow_mlops_provider.render.parts import report, table
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
-from airflow_mlops_provider.runtime.definition import job
+from airflow_mlops_provider.runtime.definition import OPTUNA, job
 
-TRIES = "tries.json"
-PAGE = "retuning.html"
-#: What is kept of a try: nothing that a clock says, so that the same search leaves the same bytes.
+TRIES, PAGE = "tries.json", "retuning.html"
 #: What the job that evaluates takes of the product.
 EVALUATION = ("scoring", "metric", "baseline", "slices", "slice_rows")
+#: What is kept of a try: nothing that a clock says, so that the same search leaves the same bytes.
 KEPT = {"slot", "state", "params", "value", "reason"}
 
 
@@ -55,7 +53,7 @@ class Settings(JobSettings):
 Context = JobContext[Inputs, Settings, JobParams]
 
 
-@job(stage=Stage.EVALUATION, makes="retuning", result=Report, packages=("numpy", "optuna", *TABLES), predicts=True)
+@job(stage=Stage.EVALUATION, makes="retuning", result=Report, packages=OPTUNA, predicts=True)
 def retune(context: Context) -> JobResult:
     """Write ``tries.json`` and a page; the report passes if other settings are better than the fixed ones.
 
@@ -69,9 +67,7 @@ def retune(context: Context) -> JobResult:
     context.log.info("%s", retuned.summary)
     tries = [trial.model_dump(mode="json", include=KEPT) for trial in trials]
     (context.folder / TRIES).write_text(json.dumps(tries, indent=1, sort_keys=True, allow_nan=False))
-    (context.folder / PAGE).write_text(
-        _page(f"{context.product}: retuning", settings.metric.name, trials, retuned.summary)
-    )
+    (context.folder / PAGE).write_text(_page(context, trials, retuned.summary), "utf-8")
     return JobResult(
         facts={**retuned.to_json(), **_train_again(context, retuned)},
         metrics={name: value for name in ("fixed", "best") if (value := getattr(retuned, name)) is not None},
@@ -100,7 +96,8 @@ def search(context: Context, algorithm: Algorithm) -> tuple[list[Trial], str]:
         trainer = algorithm.trainer(trial.params)
         trials.append(run_trial(context, study, trial, trainer, parts, checkpoints=checkpoints))
         checkpoints().clear()
-        _log(context, trials[-1])
+        name, reached = _in_words(context, trials[-1])
+        context.log.info("%s: %s with %s, %.1f s", name, reached, trial.params, trials[-1].seconds)
         if trials[0].state != "complete":
             return trials, "the fixed settings could not be judged"
     return trials, "" if stopped.kind == "trials" else stopped.reason
@@ -114,12 +111,12 @@ def _train_again(context: Context, retuned: Retuned) -> dict[str, Any]:
     if not retuned.settings:
         return {"model": None, "evaluation": None}
     training_set, champion = context.inputs.training_set, context.inputs.champion
-    known, params = context.spec.settings, {"settings": retuned.settings}
+    known = context.spec.settings
     trainer = {**known["trainer"], "settings": {**known["trainer"]["settings"], **retuned.settings}}
     training = {"scoring": known["scoring"], "trainer": trainer}
     judging = {name: known[name] for name in EVALUATION} | {"seed": known["trainer"]["seed"]}
     compared = {"champion": champion} if champion else {}
-    model = _run_job(context, "train", training, params, training_set=training_set)
+    model = _run_job(context, "train", training, {"settings": retuned.settings}, training_set=training_set)
     evaluation = _run_job(context, "evaluate", judging, {}, model=model, training_set=training_set, **compared)
     return {"model": model.to_json(), "evaluation": evaluation.to_json()}
 
@@ -130,29 +127,24 @@ def _run_job(
     """Run another job here and return its result. :raises JobError: if it fails, as its manifest says."""
     from airflow_mlops_provider.runtime import runner
 
-    asks = {"job": job, "settings": settings, "params": params, "inputs": inputs}
-    manifest = runner.run(context.spec.model_copy(update=asks))
+    changes = {"job": job, "settings": settings, "params": params, "inputs": inputs}
+    manifest = runner.run(context.spec.model_copy(update=changes))
     if manifest.result is None or manifest.failure:
         raise JobError(f"{job} with other settings failed: {manifest.failure.message if manifest.failure else ''}")
     return manifest.result
 
 
-def _log(context: Context, trial: Trial) -> None:
+def _in_words(context: Context, trial: Trial) -> tuple[str, str]:
+    """Return what a try is called, and what it reached."""
     name = f"try {trial.slot}" if trial.slot else "the fixed settings"
-    reached = (
-        f"{context.settings.metric.name} {trial.value:.4f}" if trial.value is not None else f"failed: {trial.reason}"
-    )
-    context.log.info("%s: %s with %s, %.1f s", name, reached, trial.params, trial.seconds)
+    metric = context.settings.metric.name
+    return name, f"failed: {trial.reason}" if trial.value is None else f"{metric} {trial.value:.4f}"
 
 
-def _page(title: str, metric: str, trials: Sequence[Trial], summary: str) -> str:
-    names = sorted({name for trial in trials for name in trial.params})
-    rows = [
-        (
-            f"try {trial.slot}" if trial.slot else "fixed",
-            *(trial.params.get(name, "") for name in names),
-            trial.value if trial.value is not None else str(trial.reason),
-        )
-        for trial in trials
-    ]
-    return report(title, summary, table(("", *names, metric), rows))
+def _page(context: Context, trials: Sequence[Trial], summary: str) -> str:
+    params = sorted({name for trial in trials for name in trial.params})
+    rows = []
+    for trial in trials:
+        name, reached = _in_words(context, trial)
+        rows.append((name, *(trial.params.get(param, "") for param in params), reached))
+    return report(f"{context.product}: retuning", summary, table(("", *params, "reached"), rows))

@@ -7,39 +7,28 @@ from typing import Annotated
 from airflow_mlops_provider import problems
 from airflow_mlops_provider.backends.extras import available
 from airflow_mlops_provider.jobs.experimentation.holdout import measure, split
-from airflow_mlops_provider.jobs.experimentation.study import (
-    TRAIN,
-    VALIDATE,
-    OpenedSearch,
-    code_of,
-    mlflow_of,
-    study_of,
-)
-from airflow_mlops_provider.jobs.packages import TABLES
-from airflow_mlops_provider.lifecycle.metrics import Metric
+from airflow_mlops_provider.jobs.experimentation.study import OpenedSearch, RunningSearch, SearchSettings, code_of
+from airflow_mlops_provider.jobs.tables import TRAIN, VALIDATE
 from airflow_mlops_provider.lifecycle.references import Dataset
-from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Criteria, Pruning, incumbent
+from airflow_mlops_provider.lifecycle.search.declaration import Criteria, Pruning, incumbent
 from airflow_mlops_provider.lifecycle.sections import Scoring
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME, Column
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.lifecycle.trainer import Trainer
 from airflow_mlops_provider.runtime.address import address
-from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
+from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
-from airflow_mlops_provider.runtime.definition import job
+from airflow_mlops_provider.runtime.definition import OPTUNA, job
 
 
 class Inputs(JobInputs):
     training_set: Dataset
 
 
-class Settings(JobSettings):
+class Settings(SearchSettings):
     scoring: Scoring
     trainer: Annotated[Trainer, ProductField("training.trainer")]
-    metric: Annotated[Metric, ProductField("metric")]
     baseline: Annotated[Column | None, ProductField("evaluation.baseline")]
-    algorithms: Annotated[tuple[Algorithm, ...], ProductField("search.algorithms")]
-    seed: Annotated[int, ProductField("search.seed")]
     validation: Annotated[float, ProductField("search.validation")]
     pruning: Annotated[Pruning | None, ProductField("search.pruning")]
 
@@ -51,13 +40,7 @@ class Params(JobParams):
 Context = JobContext[Inputs, Settings, Params]
 
 
-@job(
-    stage=Stage.EXPERIMENTATION,
-    makes="split",
-    packages=("optuna", "numpy", *TABLES),
-    services=("search",),
-    side_effects=True,
-)
+@job(stage=Stage.EXPERIMENTATION, makes="split", packages=OPTUNA, services=("search",), side_effects=True)
 def search(context: Context) -> JobResult:
     """Write ``train`` and ``validate``, rows of the training part alone: the evaluation window is not looked at.
 
@@ -73,22 +56,24 @@ def search(context: Context) -> JobResult:
     algorithms, left_out = available(settings.algorithms)
     for name, why in left_out.items():
         context.log.warning("algorithm %s is left out: %s", name, why)
-    current, name, cut = incumbent(algorithms, settings.trainer), study_name(context), str(validate[EVENT_TIME].iloc[0])
+    cut = str(validate[EVENT_TIME].iloc[0])
+    current = incumbent(algorithms, settings.trainer)
+    running = RunningSearch(context, study_name(context))
     naive = problem.baseline(train, validate, label.column, settings.baseline)
     opened = OpenedSearch(
-        study=name,
+        study=running.study.name,
         rows={TRAIN: len(train), VALIDATE: len(validate)},
         cut=cut,
         algorithms=tuple(algorithm.name for algorithm in algorithms),
         left_out=left_out,
         baseline=measure(problem, settings.metric.name, validate[label.column], naive),
         current=0 if current else None,
-        code=code_of(settings.algorithms, settings.scoring),
-        run_id=log_to_mlflow(context, name, cut),
+        code=code_of(context),
+        run_id=log_to_mlflow(context, running, cut),
     )
     slots = context.params.criteria.trials
-    study_of(context, name).open(slots, opened.to_json(), current)
-    context.log.info("study %s: %d slots; validation begins %s", name, slots, cut)
+    running.study.open(slots, opened.to_json(), current)
+    context.log.info("study %s: %d slots; validation begins %s", opened.study, slots, cut)
     facts = opened.model_dump(mode="json", exclude={"code"})
     return JobResult(facts=facts, metrics={"baseline": opened.baseline}, seed=settings.seed)
 
@@ -99,18 +84,10 @@ def study_name(context: Context) -> str:
     return f"{context.product}-{address(without_criteria)[:12]}"
 
 
-def log_to_mlflow(context: Context, study: str, cut: str) -> str:
+def log_to_mlflow(context: Context, running: RunningSearch, cut: str) -> str:
     """Make the study's run in MLflow and return its id."""
-    settings, run = context.settings, context.spec.run
-    space = {
-        algorithm.name: {name: span.to_json() for name, span in algorithm.space.items()}
-        for algorithm in settings.algorithms
-    }
+    settings = context.settings
+    space = {algorithm.name: algorithm.to_json()["space"] for algorithm in settings.algorithms}
     params = {"validation": settings.validation, "seed": settings.seed, "cut": cut, "space": space}
-    tags = {
-        "dag_id": run.dag_id,
-        "run_id": run.run_id,
-        "task_id": run.task_id,
-        "mlops.metric": context.settings.metric.name,
-    }
-    return mlflow_of(context, study).open(params, tags, context.inputs.training_set)
+    task = context.spec.run.model_dump(include={"dag_id", "run_id", "task_id"})
+    return running.mlflow.open(params, {**task, "mlops.metric": settings.metric.name}, context.inputs.training_set)

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from airflow_mlops_provider.lifecycle.metrics import Metric
+from airflow_mlops_provider.lifecycle.search.conclusion import Conclusion
 from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Choice, Span
 from airflow_mlops_provider.lifecycle.search.trials import State, Trial, in_order
 from airflow_mlops_provider.render import drawing
@@ -26,29 +28,29 @@ class SearchSummary:
     """What a search's page shows.
 
     :param limits: named values to compare with (the naive baseline, the current settings, the target).
-    :param best: the winner; None if there is none.
+    :param left_out: why some algorithms were not tried.
     """
 
     title: str
-    metric: str
-    stopped: str
+    metric: Metric
+    conclusion: Conclusion
     trials: Sequence[Trial]
     algorithms: Sequence[Algorithm]
     limits: Mapping[str, float]
-    best: Trial | None
-    notes: Sequence[str] = ()
+    left_out: Mapping[str, str]
 
 
 def search_page(summary: SearchSummary) -> Html:
     """Return the whole page."""
-    ended = in_order(summary.trials)
+    ended, end = in_order(summary.trials), summary.conclusion
     states = Counter(trial.state for trial in ended)
     counts = ", ".join(f"{states[state]} {state}" for state in STATES)
-    head = ("#trial", "state", "algorithm", "settings", f"#{summary.metric}", "#seconds", "why")
+    head = ("#trial", "state", "algorithm", "settings", f"#{summary.metric.name}", "#seconds", "why")
     return report(
         summary.title,
-        f"{len(ended)} trials ended ({counts}); {summary.metric} on the validation rows. It stopped: {summary.stopped}",
-        *map(muted, summary.notes),
+        f"{end.ended} trials ended ({counts}); {summary.metric.name} on the validation rows. It stopped: {end.stopped}",
+        *map(muted, end.broken),
+        *(muted(f"{name} was left out: {why}") for name, why in summary.left_out.items()),
         card("All trials", tag("div", comparison(summary), class_="scroll")),
         card("Trials", table(head, map(_row, ended))),
     )
@@ -75,7 +77,7 @@ def _history(summary: SearchSummary) -> Iterator[Html]:
     yield drawing.axis(y, LEFT, RIGHT, y.ticks, ".3f")
     for name, value in summary.limits.items():
         yield drawing.group(drawing.limit(y(value), LEFT, RIGHT, f"{name} {value:.3f}"), kind="neutral")
-    yield drawing.group(drawing.path(_best_so_far(ended, x, y)), kind="best")
+    yield drawing.group(drawing.path(_best_so_far(ended, summary.metric, x, y)), kind="best")
     for number, trial in enumerate(ended):
         yield _trial(x(number + 0.5), y(y.low if trial.value is None else trial.value), trial, summary)
     for number, state in enumerate((*STATES, "best")):
@@ -83,14 +85,17 @@ def _history(summary: SearchSummary) -> Iterator[Html]:
         yield _mark(begin, BASE + 24, state) + drawing.label(begin + 12, BASE + 28, state)
 
 
-def _best_so_far(ended: Sequence[Trial], x: drawing.Scale, y: drawing.Scale) -> Iterator[tuple[float, float]]:
-    """Yield the corners of a line that climbs at each trial better than all before it."""
+def _best_so_far(
+    ended: Sequence[Trial], metric: Metric, x: drawing.Scale, y: drawing.Scale
+) -> Iterator[tuple[float, float]]:
+    """Yield the corners of a line that steps at each trial better than all before it."""
     best: float | None = None
     for number, trial in enumerate(ended):
         if trial.state == "complete" and trial.value is not None:
             if best is not None:
                 yield x(number + 0.5), y(best)
-            best = trial.value if best is None else max(best, trial.value)
+            if best is None or metric.better(trial.value, best):
+                best = trial.value
             yield x(number + 0.5), y(best)
 
 
@@ -101,9 +106,8 @@ def _worth(summary: SearchSummary, algorithm: Algorithm, name: str, span: Span) 
     x = drawing.Scale(0, 1, SMALL_LEFT, SMALL_RIGHT)
     yield drawing.label(SMALL_LEFT, 14, f"{algorithm.name}: {name}", most=LONGEST)
     yield drawing.line((SMALL_LEFT, SMALL_BASE + 6), (SMALL_RIGHT, SMALL_BASE + 6), "axis")
-    first, last = _ends(span)
-    yield drawing.label(SMALL_LEFT, SMALL_BASE + 22, first, "soft", most=LONGEST // 2)
-    yield drawing.label(SMALL_RIGHT, SMALL_BASE + 22, last, "soft", "end", most=LONGEST // 2)
+    for at, end, anchor in zip((SMALL_LEFT, SMALL_RIGHT), _ends(span), ("", "end"), strict=True):
+        yield drawing.label(at, SMALL_BASE + 22, end, "soft", anchor, most=LONGEST // 2)
     for trial in ended:
         if trial.algorithm == algorithm.name and trial.value is not None and name in trial.params:
             yield _trial(x(_position(span, trial.params[name])), y(trial.value), trial, summary)
@@ -126,10 +130,10 @@ def _ends(span: Span) -> tuple[str, str]:
 
 
 def _trial(x: float, y: float, trial: Trial, summary: SearchSummary) -> Html:
-    value = "no value" if trial.value is None else f"{summary.metric} {trial.value:.4f}"
+    value = "no value" if trial.value is None else f"{summary.metric.name} {trial.value:.4f}"
     tip = f"trial {trial.slot}: {trial.state}, {value}; {trial.algorithm} {settings(trial.params)}"
-    best = summary.best is not None and summary.best.slot == trial.slot
-    return drawing.group(_mark(x, y, "best" if best else trial.state), tip=tip)
+    best = summary.conclusion.best
+    return drawing.group(_mark(x, y, "best" if best and best.slot == trial.slot else trial.state), tip=tip)
 
 
 def _mark(x: float, y: float, state: str) -> Html:

@@ -2,113 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from airflow_mlops_provider.jobs.experimentation.holdout import Split
-from airflow_mlops_provider.jobs.experimentation.study import (
-    TRAIN,
-    VALIDATE,
-    OpenedSearch,
-    algorithms_of,
-    check_code,
-    code_of,
-    decide,
-    mlflow_of,
-    opened_search,
-    study_of,
-)
+from airflow_mlops_provider.jobs.experimentation.study import RunningSearch, SearchSettings, StudyParams
 from airflow_mlops_provider.jobs.experimentation.trial_runner import Pruned, run_trial
-from airflow_mlops_provider.jobs.packages import TABLES
-from airflow_mlops_provider.lifecycle.metrics import Metric
+from airflow_mlops_provider.jobs.tables import TRAIN, VALIDATE
 from airflow_mlops_provider.lifecycle.references import Dataset, Report
-from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Criteria, Pruning, algorithm_of
+from airflow_mlops_provider.lifecycle.search.declaration import Pruning, algorithm_of
 from airflow_mlops_provider.lifecycle.sections import Scoring
 from airflow_mlops_provider.lifecycle.stages import Stage
-from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
+from airflow_mlops_provider.runtime.arguments import JobInputs, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
-from airflow_mlops_provider.runtime.definition import job
-
-if TYPE_CHECKING:
-    from airflow_mlops_provider.backends.search.optuna.study import SearchStudy
+from airflow_mlops_provider.runtime.definition import OPTUNA, job
 
 
 class Inputs(JobInputs):
     split: Dataset
 
 
-class Settings(JobSettings):
+class Settings(SearchSettings):
     scoring: Scoring
-    metric: Annotated[Metric, ProductField("metric")]
-    algorithms: Annotated[tuple[Algorithm, ...], ProductField("search.algorithms")]
-    seed: Annotated[int, ProductField("search.seed")]
-    validation: Annotated[float, ProductField("search.validation")]
     pruning: Annotated[Pruning | None, ProductField("search.pruning")]
 
 
-class Params(JobParams):
+class Params(StudyParams):
     slot: int
-    study: str
-    criteria: Criteria
 
 
 Context = JobContext[Inputs, Settings, Params]
 
 
-@job(
-    stage=Stage.EXPERIMENTATION,
-    makes="trial",
-    result=Report,
-    packages=("optuna", "numpy", *TABLES),
-    services=("search",),
-    predicts=True,
-)
+@job(stage=Stage.EXPERIMENTATION, makes="trial", result=Report, packages=OPTUNA, services=("search",), predicts=True)
 def trial(context: Context) -> JobResult:
     """Write ``trial.json``. A trial that has ended is not trained again; none begins once the search has stopped."""
-    slot, study = context.params.slot, study_of(context, context.params.study)
-    opened = opened_search(study)
-    check_code(opened.code, code_of(context.settings.algorithms, context.settings.scoring))
-    stopped, state = decide(context, study), study.trials()[slot].state
+    slot, running = context.params.slot, RunningSearch(context, context.params.study)
+    running.check_code()
+    stopped, state = running.decide(), running.study.trials()[slot].state
     if stopped and state == "waiting":
         return JobResult(facts={"slot": slot, "skipped": stopped.reason}, passed=True)
     if state == "running":
         context.log.info("an earlier try began this trial; going on with its params")
-    result = attempt(context, study, slot, opened)
-    decide(context, study)
+    result = attempt(context, running, slot)
+    running.decide()
     return result
 
 
-def attempt(context: Context, study: SearchStudy, slot: int, opened: OpenedSearch) -> JobResult:
+def attempt(context: Context, running: RunningSearch, slot: int) -> JobResult:
     """Run a slot's trial, unless it has ended, log it to MLflow, and return its report."""
-    settings, metric = context.settings, context.settings.metric.name
-    algorithms = algorithms_of(settings.algorithms, opened)
-    trial = study.begin(slot, algorithms, settings.seed)
+    study, settings, metric = running.study, context.settings, context.settings.metric.name
+    trial = study.begin(slot, running.algorithms, settings.seed)
     assert trial.algorithm is not None
-    trainer = algorithm_of(algorithms, trial.algorithm).trainer(trial.params)
+    trainer = algorithm_of(running.algorithms, trial.algorithm).trainer(trial.params)
     context.log.info("trial %d of %s: %s with %s", slot, study.name, trial.algorithm, trial.params)
-    mlflow = mlflow_of(context, study.name)
-    run_id = mlflow.begin(trial, opened.run_id, {"seed": trainer.seed})
-    if trial.ended is None:
-        split = Split(*(context.read(context.inputs.split, table) for table in (TRAIN, VALIDATE)))
-        trial = run_trial(context, study, trial, trainer, split, report=reporter(study, slot, settings.pruning))
-    context.log.info("trial %d is %s: %s", slot, trial.state, trial.reason or trial.value)
-    mlflow.end(trial, run_id, metric)
-    (context.folder / "trial.json").write_text(trial.model_dump_json(indent=1))
-    return JobResult(
-        facts={**trial.to_json(), "study": study.name, "mlflow_run": run_id},
-        metrics={metric: trial.value} if trial.value is not None else {},
-        passed=trial.state != "failed",
-        broken=(trial.reason,) if trial.state == "failed" and trial.reason else (),
-        seed=trainer.seed,
-    )
-
-
-def reporter(study: SearchStudy, slot: int, pruning: Pruning | None) -> Callable[[int, float], None]:
-    """Return what a trainer may call as ``report(step, value)``: it keeps the value, or ends the training."""
+    run_id = running.mlflow.begin(trial, running.opened.run_id, {"seed": trainer.seed})
 
     def report(step: int, value: float) -> None:
-        why = study.report(slot, int(step), float(value), pruning)
-        if why:
+        """Keep what a trainer has reached, or end its training."""
+        if why := study.report(slot, int(step), float(value), settings.pruning):
             raise Pruned(why)
 
-    return report
+    if trial.ended is None:
+        split = Split(*(context.read(context.inputs.split, table) for table in (TRAIN, VALIDATE)))
+        trial = run_trial(context, study, trial, trainer, split, report=report)
+    context.log.info("trial %d is %s: %s", slot, trial.state, trial.reason or trial.value)
+    running.mlflow.end(trial, run_id, metric)
+    (context.folder / "trial.json").write_text(trial.model_dump_json(indent=1))
+    failed = trial.state == "failed"
+    facts = {**trial.to_json(), "study": study.name, "mlflow_run": run_id}
+    metrics = {metric: trial.value} if trial.value is not None else {}
+    broken = (trial.reason,) if failed and trial.reason else ()
+    return JobResult(facts=facts, metrics=metrics, passed=not failed, broken=broken, seed=trainer.seed)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from airflow_mlops_provider.backends.search.optuna.study import SearchStudy
 
 MAX_REASON = 500
+Reporter = Callable[[int, float], None]
 
 
 class Pruned(Exception):  # noqa: N818  # no error: it ends a training early
@@ -37,7 +38,7 @@ def run_trial(
     trainer: Trainer,
     split: Split,
     *,
-    report: Callable[[int, float], None] | None = None,
+    report: Reporter | None = None,
     checkpoints: Callable[[], Checkpoints] | None = None,
 ) -> Trial:
     """Train and judge, end the trial and return it.
@@ -61,9 +62,8 @@ def run_trial(
     except Pruned as pruned:
         return end("pruned", reason=str(pruned))
     except Exception as error:
-        if isinstance(error, MLOpsError) and error.retryable:
-            raise
-        if isinstance(error, MissingExtraError) or missing_extra(error, context.spec.requires):
+        retryable = isinstance(error, MLOpsError) and error.retryable
+        if retryable or isinstance(error, MissingExtraError) or missing_extra(error, context.spec.requires):
             raise
         context.log.exception("the trainer failed")
         return end("failed", reason=f"{type(error).__name__}: {error}"[:MAX_REASON])
@@ -71,11 +71,7 @@ def run_trial(
 
 
 def _score(
-    context: AnyContext,
-    trainer: Trainer,
-    split: Split,
-    report: Callable[[int, float], None] | None,
-    checkpoints: Callable[[], Checkpoints],
+    context: AnyContext, trainer: Trainer, split: Split, report: Reporter | None, checkpoints: Callable[[], Checkpoints]
 ) -> float:
     scoring = context.settings.scoring
     problem = problems.find(scoring.problem)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 from airflow_mlops_provider.exceptions import SourceDataError
-from airflow_mlops_provider.jobs.packages import TABLES
-from airflow_mlops_provider.lifecycle.code import Code
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.lifecycle.source import Source
 from airflow_mlops_provider.lifecycle.stages import Stage
+from airflow_mlops_provider.lifecycle.trainer import Code
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
-from airflow_mlops_provider.runtime.definition import job
+from airflow_mlops_provider.runtime.definition import TABLES, job
 
 
 class Inputs(JobInputs):
@@ -24,14 +23,10 @@ class Settings(JobSettings):
     clean: Annotated[Code, ProductField("data.clean")]
 
 
-Context = JobContext[Inputs, Settings, JobParams]
-
-
 @job(stage=Stage.FEATURES, makes="clean data", packages=TABLES, publishes="clean")
-def clean(context: Context) -> JobResult:
+def clean(context: JobContext[Inputs, Settings, JobParams]) -> JobResult:
     """Write one clean table for each that the rules return."""
-    raw = context.inputs.raw
-    frames = {source.name: context.read(raw, source.name) for source in context.settings.sources}
+    frames = {source.name: context.read(context.inputs.raw, source.name) for source in context.settings.sources}
     before = {name: len(frame) for name, frame in frames.items()}  # rules may change what they are given
     tables = context.call(context.settings.clean)(frames, context.interval)
     for name, table in tables.items():

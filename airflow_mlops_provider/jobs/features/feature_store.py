@@ -24,7 +24,7 @@ def check_loaded(context: AnyContext, store: FeatureStoreBackend, features: Iter
     """
     for dataset in features:
         assert dataset.interval is not None
-        differing = store.differing(dataset.interval, view_files(context, store.shape, dataset))
+        differing = store.offline.differing(dataset.interval, view_files(context, store.shape, dataset))
         if differing:
             raise IntegrityError(
                 f"the offline store's {', '.join(differing)} of {dataset.interval} is not what was computed last; "

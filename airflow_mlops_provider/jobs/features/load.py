@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from airflow_mlops_provider.jobs.features.feature_store import feature_store, view_files
-from airflow_mlops_provider.jobs.packages import FEAST
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.lifecycle.sections import Shape
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
-from airflow_mlops_provider.runtime.definition import job
+from airflow_mlops_provider.runtime.definition import FEAST, job
 
 
 class Inputs(JobInputs):
@@ -20,11 +19,8 @@ class Settings(JobSettings):
     shape: Shape
 
 
-Context = JobContext[Inputs, Settings, JobParams]
-
-
 @job(stage=Stage.FEATURES, makes="loaded features", packages=FEAST, publishes="loaded", side_effects=True)
-def load(context: Context) -> JobResult:
+def load(context: JobContext[Inputs, Settings, JobParams]) -> JobResult:
     """Replace the interval's offline rows and bring the online store up to its end; facts tell what was left out."""
     import pyarrow.parquet as pq
 
@@ -33,7 +29,7 @@ def load(context: Context) -> JobResult:
     changed = store.apply()
     context.log.info("feature definitions %s", "registered" if changed else "unchanged")
     files = view_files(context, store.shape, features)
-    rows = store.load_offline(context.interval, files)
+    rows = store.offline.load(context.interval, files)
     given = {view: pq.read_metadata(file).num_rows for view, file in files.items()}
     left_out = {view: given[view] - count for view, count in rows.items() if given[view] != count}
     if left_out:

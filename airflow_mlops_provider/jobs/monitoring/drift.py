@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from airflow_mlops_provider.backends.drift.evidently import PAGE
 from airflow_mlops_provider.backends.drift.evidently import drift as compare
-from airflow_mlops_provider.jobs.packages import TABLES
 from airflow_mlops_provider.jobs.tables import INPUTS, REFERENCE
 from airflow_mlops_provider.lifecycle.monitoring.limits import crossed_by_drift
 from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion, Report
@@ -14,7 +14,7 @@ from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.problems.base import PREDICTION
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
-from airflow_mlops_provider.runtime.definition import job
+from airflow_mlops_provider.runtime.definition import TABLES, job
 
 
 class Inputs(JobInputs):
@@ -27,11 +27,8 @@ class Settings(JobSettings):
     seed: Annotated[int, ProductField("training.trainer.seed")]
 
 
-Context = JobContext[Inputs, Settings, JobParams]
-
-
 @job(stage=Stage.MONITORING, makes="drift", result=Report, packages=("evidently", *TABLES))
-def drift(context: Context) -> JobResult:
+def drift(context: JobContext[Inputs, Settings, JobParams]) -> JobResult:
     """Write Evidently's page and figures; the report passes while no drift limit is crossed."""
     limits, predictions = context.settings.monitoring, context.inputs.predictions
     measured = compare(
@@ -43,18 +40,17 @@ def drift(context: Context) -> JobResult:
         seed=context.settings.seed,
     )
     context.log.info("%.0f %% of inputs drifted, predictions by %.3f", 100 * measured.share, measured.prediction)
-    columns = measured.columns.items()
     crossed = crossed_by_drift(measured.share, measured.prediction, limits)
     return JobResult(
         facts={
             "share": measured.share,
             "prediction": measured.prediction,
-            "drifted": sorted(name for name, column in columns if column["drifted"] and name != PREDICTION),
+            "drifted": sorted(name for name, column in measured.columns.items() if column["drifted"]),
             "missing": measured.missing,
             "version": predictions.facts["version"],
         },
         metrics={"drift_share": measured.share, "prediction_drift": measured.prediction},
         passed=not crossed,
         broken=crossed,
-        page=measured.page,
+        page=PAGE,
     )

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from airflow_mlops_provider import problems
 from airflow_mlops_provider.exceptions import IntegrityError
-from airflow_mlops_provider.jobs.packages import TABLES
 from airflow_mlops_provider.jobs.tables import EXAMPLES, PREDICTIONS
 from airflow_mlops_provider.lifecycle.metrics import Metric
 from airflow_mlops_provider.lifecycle.monitoring.limits import crossed_by_metric
@@ -17,10 +16,12 @@ from airflow_mlops_provider.lifecycle.sections import Shape, Value
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.problems import statistics
 from airflow_mlops_provider.problems.base import PREDICTION, Problem
-from airflow_mlops_provider.render.reports import performance_page
+from airflow_mlops_provider.render.charts import estimates
+from airflow_mlops_provider.render.markup import Html
+from airflow_mlops_provider.render.parts import card, muted, report, table
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
-from airflow_mlops_provider.runtime.definition import job
+from airflow_mlops_provider.runtime.definition import TABLES, job
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,16 +65,9 @@ def performance(context: Context) -> JobResult:
     page = performance_page(context.product, metric.name, str(context.interval), figures)
     (context.folder / PAGE).write_text(page, "utf-8")
     context.log.info("%s on %d arrived labels: %s", metric.name, len(arrived), estimate)
-    value = estimate.value if estimate else None
-    crossed = crossed_by_metric(value, settings.min_metric, metric)
-    return JobResult(
-        facts=figures,
-        metrics={metric.name: value} if value is not None else {},
-        passed=not crossed,
-        broken=crossed,
-        page=PAGE,
-        seed=settings.seed,
-    )
+    crossed = crossed_by_metric(estimate.value if estimate else None, settings.min_metric, metric)
+    metrics = {metric.name: estimate.value} if estimate else {}
+    return JobResult(facts=figures, metrics=metrics, passed=not crossed, broken=crossed, page=PAGE, seed=settings.seed)
 
 
 def with_truth(context: Context) -> pd.DataFrame:
@@ -93,3 +87,13 @@ def measured(problem: Problem, metric: str, label: pd.Series, score: pd.Series, 
         return None
     scores = {"live": score.loc[known.index].to_numpy()}
     return statistics.bootstrap(problem, metric, known.to_numpy(), scores, seed)["live"]
+
+
+def performance_page(product: str, metric: str, window: str, figures: dict[str, Any]) -> Html:
+    """Return the page of the live model's performance in one data interval."""
+    estimate, value = figures["metric"], figures["value"]
+    counts = f"{figures['arrived']:,} labels that arrived in {window}; {figures['pending']:,} still to come"
+    chart = estimates({"live": Estimate(**estimate)}) if estimate else muted("Too few labels have arrived.")
+    head = ("#right alarms", "#false alarms", f"#realised value, {value['currency']}")
+    worth = table(head, [(value["hits"], value["false_alarms"], f"{value['amount']:,.0f}")])
+    return report(f"{product}: performance", f"{metric} on {counts}", card("Performance", chart), card("Value", worth))

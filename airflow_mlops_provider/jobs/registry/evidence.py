@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -16,13 +16,8 @@ from airflow_mlops_provider.storage.ledger import Ledger
 EVALUATION = "evaluation.json"
 
 
-@dataclass(frozen=True)
-class Training:
-    """How a model was made.
-
-    :param model: the model as the record of its training has it.
-    :param training_set: what it was trained on, as that record names it.
-    """
+class Training(NamedTuple):
+    """How a model was made: the model as its training's record has it, and what that record names as training set."""
 
     model: Model
     training_set: Dataset
@@ -34,7 +29,7 @@ def trained(context: AnyContext, model: Model | ModelVersion) -> Training:
     :raises TransitionError: if no training made it, or made it of what no job of ours built.
     """
     record = _record(context, model, "train")
-    (training_set,) = _given(record, "training_set")
+    training_set = _given(record, "training_set")
     _record(context, training_set, "training_set")
     assert isinstance(record.result, Model)
     assert isinstance(training_set, Dataset)
@@ -50,15 +45,18 @@ def evaluated(context: AnyContext, report: Report, training: Training) -> Evalua
     record = _record(context, report, "evaluate")
     _same(record, "model", training.model)
     _same(record, "training_set", training.training_set)
-    evaluation = _read(context, report)
+    where = f"{report.uri}/{EVALUATION}"
+    try:
+        evaluation = Evaluation.from_file((context.open(report) / EVALUATION).read_bytes())
+    except (OSError, ValidationError) as error:
+        raise IntegrityError(f"{where} is no evaluation: {error}") from None
     recorded = record.result.facts.get("evaluation") if record.result else None
     if evaluation.model_dump_json() != Evaluation.model_validate(recorded, extra="ignore").model_dump_json():
-        raise IntegrityError(f"{report.uri}/{EVALUATION} has other figures than the record of the evaluation")
-    if evaluation.metric != context.settings.metric.name:
-        raise TransitionError(
-            f"{report.uri} judges by {evaluation.metric}, the product by {context.settings.metric.name}"
-        )
-    _champion(context, record, evaluation)
+        raise IntegrityError(f"{where} has other figures than the record of the evaluation")
+    metric = context.settings.metric.name
+    if evaluation.metric != metric:
+        raise TransitionError(f"{report.uri} judges by {evaluation.metric}, the product by {metric}")
+    _check_champion(context, record, evaluation.champion_version)
     return evaluation
 
 
@@ -90,37 +88,24 @@ def _record(context: AnyContext, reference: Reference, job: str) -> Manifest:
     return record
 
 
-def _champion(context: AnyContext, record: Manifest, evaluation: Evaluation) -> None:
+def _check_champion(context: AnyContext, record: Manifest, number: int | None) -> None:
     """Make sure that what a challenger was compared with is the version whose number the evaluation names."""
-    number = evaluation.champion_version
-    for given in _references(record, "champion"):
-        entries = Ledger(context.store, context.product).entries()
-        if given.hash not in {entry.version.hash for entry in entries if entry.version.version == number}:
-            raise TransitionError(f"the evaluation's champion {given.hash} is not version {number}")
+    if "champion" not in record.spec.inputs:
+        return
+    champion, entries = _given(record, "champion"), Ledger(context.store, context.product).entries()
+    if champion.hash not in {entry.version.hash for entry in entries if entry.version.version == number}:
+        raise TransitionError(f"the evaluation's champion {champion.hash} is not version {number}")
 
 
 def _same(record: Manifest, role: str, wanted: Reference) -> None:
-    (given,) = _given(record, role)
+    given = _given(record, role)
     if given.hash != wanted.hash:
         uri = record.result.uri if record.result else record.address
         raise TransitionError(f"{uri} is of another {role} than the version's: {given.hash}, not {wanted.hash}")
 
 
-def _given(record: Manifest, role: str) -> tuple[Reference, ...]:
-    given = _references(record, role)
-    if len(given) != 1:
-        raise TransitionError(f"the record of {record.spec.job} {record.address} names {len(given)} of {role!r}, not 1")
+def _given(record: Manifest, role: str) -> Reference:
+    given = record.spec.inputs.get(role)
+    if not isinstance(given, Reference):
+        raise TransitionError(f"the record of {record.spec.job} {record.address} does not name one {role!r}")
     return given
-
-
-def _references(record: Manifest, role: str) -> tuple[Reference, ...]:
-    given = record.spec.inputs.get(role, ())
-    return given if isinstance(given, tuple) else (given,)
-
-
-def _read(context: AnyContext, report: Report) -> Evaluation:
-    file = context.open(report) / EVALUATION
-    try:
-        return Evaluation.from_file(file.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise IntegrityError(f"{report.uri}/{EVALUATION} is no evaluation: {error}") from None

@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-from airflow_mlops_provider.backends.tracking.mlflow.mirror import Mirror
 from airflow_mlops_provider.exceptions import TransitionError
-from airflow_mlops_provider.jobs.registry import evidence, standing
+from airflow_mlops_provider.jobs.registry import evidence
+from airflow_mlops_provider.jobs.registry.standing import CheckedLedger
 from airflow_mlops_provider.lifecycle.metrics import Metric
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.gates import Decision, Evaluation, judge, judge_data
-from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status, live_version, status_of
+from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status, last_entries, live_version, status_of
 from airflow_mlops_provider.lifecycle.sections import Gates
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import job
-from airflow_mlops_provider.storage.ledger import Ledger
-
-UNDECIDED = {Status.REGISTERED, Status.STAGING}
 
 
 class Inputs(JobInputs):
@@ -44,26 +41,25 @@ def promote(context: Context) -> JobResult:
         there is no record of its making.
     :raises IntegrityError: if a report, or what it is of, is not what was recorded.
     """
-    version: ModelVersion = context.inputs.version
+    version = context.inputs.version
     training = evidence.trained(context, version)
     validation = evidence.validated(context, context.inputs.validation, training)
     evaluation = evidence.evaluated(context, context.inputs.evaluation, training)
-    ledger, mirror = Ledger(context.store, version.name), Mirror(context.spec.services.mlflow, version.name)
+    ledger = CheckedLedger(context)
+    entries = ledger.trusted()
     # Taken once: a retry, or a rerun that trained the same model again, keeps the decision.
-    entries = standing.entries(context.store, ledger, mirror)
-    if status_of(entries, version.version) in UNDECIDED:
+    if status_of(entries, version.version) in (Status.REGISTERED, Status.STAGING):
         check_current(entries, version, evaluation)
         decide(context, ledger, version, validation, evaluation)
-    mirror.follow(ledger)
-    last = [entry for entry in ledger.entries() if entry.version.version == version.version][-1]
-    return JobResult(
-        facts={**version.facts, "status": last.status.value, "reason": last.reason},
-        version=version.version,
-        of=version,
-    )
+    ledger.mirror.follow(ledger)
+    last = last_entries(ledger.entries())[version.version]
+    facts = {**version.facts, "status": last.status.value, "reason": last.reason}
+    return JobResult(facts=facts, version=version.version, of=version)
 
 
-def decide(context: Context, ledger: Ledger, version: ModelVersion, validation: Report, evaluation: Evaluation) -> None:
+def decide(
+    context: Context, ledger: CheckedLedger, version: ModelVersion, validation: Report, evaluation: Evaluation
+) -> None:
     """Enter the data gate's result, then the evaluation's."""
     decision, report = judge_data(validation), validation
     if decision.passed:
@@ -90,7 +86,7 @@ def check_current(entries: Sequence[LedgerEntry], version: ModelVersion, evaluat
 
 
 def step(
-    context: Context, ledger: Ledger, version: ModelVersion, to: Status, decision: Decision, report: Report
+    context: Context, ledger: CheckedLedger, version: ModelVersion, to: Status, decision: Decision, report: Report
 ) -> None:
     """Enter one move into the ledger, with the report that it follows from."""
     proof = {"report": report.uri, "hash": report.hash}

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 from airflow_mlops_provider.backends.tracking.mlflow.client import MlflowBackend
-from airflow_mlops_provider.backends.tracking.mlflow.mirror import Mirror
-from airflow_mlops_provider.jobs.registry import standing
 from airflow_mlops_provider.jobs.registry.evidence import Training, evaluated, trained
+from airflow_mlops_provider.jobs.registry.standing import CheckedLedger
 from airflow_mlops_provider.lifecycle.metrics import Metric
-from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.registry import Status, status_of
 from airflow_mlops_provider.lifecycle.stages import Stage
-from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
+from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import job
-from airflow_mlops_provider.storage.ledger import Ledger
 
 
 class Inputs(JobInputs):
@@ -25,7 +22,7 @@ class Inputs(JobInputs):
 
 
 class Settings(JobSettings):
-    metric: Annotated[Metric, ProductField("metric")]
+    metric: Metric
 
 
 class Params(JobParams):
@@ -44,35 +41,30 @@ def register(context: Context) -> JobResult:
     model = training.model.model_copy(update={"facts": {**training.model.facts, **retuned(context, training)}})
     mlflow, name = MlflowBackend(context.spec.services.mlflow), context.product
     run_id, training_set = str(model.facts["run_id"]), training.training_set
-    ledger, mirror = Ledger(context.store, name), Mirror(context.spec.services.mlflow, name)
-    entries = standing.entries(context.store, ledger, mirror)
+    ledger = CheckedLedger(context)
+    entries = ledger.trusted()
     mlflow.log_evaluation(run_id, {f"evaluation_{evaluation.metric}": evaluation.challenger.value}, training_set)
     number = mlflow.register(name=name, model=model, run_id=run_id, tags=tags(context, model))
-    version = ModelVersion(
-        name=name,
-        version=number,
-        uri=model.uri,
-        hash=model.hash,
-        facts={**model.facts, "as_of": evaluation.window, "cause": context.params.cause},
-    )
+    facts = {**model.facts, "as_of": evaluation.window, "cause": context.params.cause}
+    version = ModelVersion(name=name, version=number, uri=model.uri, hash=model.hash, facts=facts)
     reason = context.params.reason or "a training run asked for it"
     if status_of(entries, number) is None:
         evidence = {"model": model.hash}
         ledger.move(version, Status.REGISTERED, reason=f"trained because: {reason}", by=context.by, evidence=evidence)
     else:
-        standing.registered_as(context.store, entries, version)
-    mirror.follow(ledger)
+        ledger.registered_as(entries, version)
+    ledger.mirror.follow(ledger)
     context.log.info("registered %s version %d", name, number)
-    return JobResult(facts=version.facts, version=version.version, of=model)
+    return JobResult(facts=facts, version=number, of=model)
 
 
 def retuned(context: Context, training: Training) -> dict[str, Any]:
     """Return the result of the retuning from which this model comes; nothing if there was none."""
-    reports = [
-        record.result
-        for record in context.records.all(context.product, "retune")
-        if record.result and _trained_on(record) == training.training_set.hash
-    ]
+    reports = []
+    for record in context.records.all(context.product, "retune"):
+        given = record.spec.inputs.get("training_set")
+        if record.result and isinstance(given, Dataset) and given.hash == training.training_set.hash:
+            reports.append(record.result)
     by_model = {(report.facts.get("model") or {}).get("hash"): report for report in reversed(reports)}
     # The one that made this model; else one that found nothing better than it.
     report = by_model.get(training.model.hash) or by_model.get(None)
@@ -80,11 +72,6 @@ def retuned(context: Context, training: Training) -> dict[str, Any]:
         return {}
     facts = {name: value for name, value in report.facts.items() if name not in {"model", "evaluation"}}
     return {"retuning": {**facts, "report": report.uri}}
-
-
-def _trained_on(record: Manifest) -> str | None:
-    given = record.spec.inputs.get("training_set")
-    return given.hash if isinstance(given, Dataset) else None
 
 
 def tags(context: Context, model: Model) -> dict[str, str]:

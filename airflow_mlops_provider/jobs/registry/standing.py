@@ -9,112 +9,99 @@ from pathlib import Path
 from airflow_mlops_provider.backends.tracking.mlflow.mirror import Mirror
 from airflow_mlops_provider.exceptions import IntegrityError, MissingRecordError
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
-from airflow_mlops_provider.lifecycle.release.registry import (
-    MOVES,
-    LedgerEntry,
-    Status,
-    check_same,
-    live_version,
-    registered,
-)
-from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore, content_hash
+from airflow_mlops_provider.lifecycle.release import registry
+from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status
+from airflow_mlops_provider.runtime.context import AnyContext
+from airflow_mlops_provider.storage.artifacts import content_hash
 from airflow_mlops_provider.storage.layout import key_below
 from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.storage.records import Records
 
-Store = FolderStore | BucketStore
 
+class CheckedLedger(Ledger):
+    """The ledger of a job's product, beside the head that MLflow keeps of it."""
 
-def entries(store: Store, ledger: Ledger, mirror: Mirror) -> list[LedgerEntry]:
-    """Return a ledger's entries once they are those that MLflow's head knows, or follow from them with evidence.
+    def __init__(self, context: AnyContext) -> None:
+        super().__init__(context.store, context.product)
+        self.mirror = Mirror(context.spec.services.mlflow, context.product)
 
-    Entries after that head, whose writer was killed before MLflow was updated, are trusted if their evidence is there.
-    Those of releases that kept no head are trusted as they are.
+    def trusted(self) -> list[LedgerEntry]:
+        """Return the entries once they are those that MLflow's head knows, or follow from them with evidence.
 
-    :raises IntegrityError: naming the entry that is changed, missing, or without evidence.
-    """
-    mirrored = mirror.read()
-    known, further = ledger.since(mirrored.head)
-    for entry in further:
-        if entry.previous is None:
-            continue
-        flaw = _unfounded(store, known[: entry.sequence + 1], entry, mirrored.deploying)
+        Entries after that head, whose writer was killed before MLflow was updated, are trusted if their evidence is
+        there. Those of releases that kept no head are trusted as they are.
+
+        :raises IntegrityError: naming the entry that is changed, missing, or without evidence.
+        """
+        mirrored = self.mirror.read()
+        known, further = self.since(mirrored.head)
+        for entry in further:
+            if entry.previous is None:
+                continue
+            if flaw := self._unfounded(known[: entry.sequence + 1], entry, mirrored.deploying):
+                name = f"{entry.version.name}@{entry.version.version} {entry.status.value}"
+                raise IntegrityError(
+                    f"{self.file(entry.sequence)} ({name}) is not known to MLflow, and {flaw}; nothing of this product "
+                    "goes live until a person has looked"
+                )
+        return known
+
+    def registered_as(self, known: Sequence[LedgerEntry], claimed: ModelVersion) -> ModelVersion:
+        """Return the registered version. The claimed URI of its model may be that of before the root was moved.
+
+        :raises UnknownNameError, TransitionError: if there is none of that number, or it is another model.
+        """
+        version = registry.registered(known, claimed.version)
+        same_place = key_below(self._store, version.uri) == key_below(self._store, claimed.uri)
+        return registry.check_same(version, claimed.model_copy(update={"uri": version.uri}) if same_place else claimed)
+
+    def check_gates(self, known: Sequence[LedgerEntry], version: ModelVersion) -> None:
+        """Make sure that the report by which a version became production-ready is there as it was.
+
+        :raises IntegrityError: if it isn't, or there is no such entry.
+        """
+        passed = [entry for entry in known if entry.status is Status.PRODUCTION_READY and "report" in entry.evidence]
+        own = [entry for entry in passed if entry.version.version == version.version]
+        flaw = self._unfounded(known, own[-1]) if own else "no entry in the ledger tells of its gates"
         if flaw:
-            raise IntegrityError(
-                f"{ledger.file(entry.sequence)} ({entry.version.name}@{entry.version.version} {entry.status.value}) is "
-                f"not known to MLflow, and {flaw}; nothing of this product goes live until a person has looked"
-            )
-    return known
+            raise IntegrityError(f"{version.name}@{version.version} may not go live: {flaw}")
 
-
-def registered_as(store: Store, known: Sequence[LedgerEntry], claimed: ModelVersion) -> ModelVersion:
-    """Return the registered version. The claimed URI of its model may be that of before the root was moved.
-
-    :raises UnknownNameError, TransitionError: if there is none of that number, or it is another model.
-    """
-    version = registered(known, claimed.version)
-    same_place = key_below(store, version.uri) == key_below(store, claimed.uri)
-    return check_same(version, claimed.model_copy(update={"uri": version.uri}) if same_place else claimed)
-
-
-def check_gates(store: Store, known: Sequence[LedgerEntry], version: ModelVersion) -> None:
-    """Make sure that the report by which a version became production-ready is there as it was.
-
-    :raises IntegrityError: if it isn't, or there is no such entry.
-    """
-    passed = [entry for entry in known if entry.status is Status.PRODUCTION_READY and "report" in entry.evidence]
-    own = [entry for entry in passed if entry.version.version == version.version]
-    flaw = _report_flaw(store, own[-1]) if own else "no entry in the ledger tells of its gates"
-    if flaw:
-        raise IntegrityError(f"{version.name}@{version.version} may not go live: {flaw}")
-
-
-def _unfounded(store: Store, upto: Sequence[LedgerEntry], entry: LedgerEntry, deploying: int | None) -> str | None:
-    """Say why an entry can't be trusted by itself; None if it can."""
-    number = entry.version.version
-    if entry.status is Status.REGISTERED:
-        return _record_flaw(store, entry.version)
-    if entry.status is Status.LIVE or "rollback" in entry.evidence:
-        return None if deploying == number else f"no deployment of version {number} was begun"
-    if entry.status in (Status.STAGING, Status.PRODUCTION_READY, Status.REJECTED):
-        return _report_flaw(store, entry)
-    if entry.status not in MOVES:
-        return "this release does not know such a status"
-    return None if live_version(upto) else "no other version is live in its place"
-
-
-def _record_flaw(store: Store, version: ModelVersion) -> str | None:
-    try:
-        Records(store).manifest_of(version)
-    except MissingRecordError as error:
-        return str(error)
-    return None
-
-
-def _report_flaw(store: Store, entry: LedgerEntry) -> str | None:
-    """Say why an entry's report can't be trusted: gone, changed, or of something else."""
-    uri, recorded = entry.evidence.get("report"), entry.evidence.get("hash")
-    if not isinstance(uri, str):
-        return "it names no report"
-    with tempfile.TemporaryDirectory(prefix="mlops-evidence-") as scratch:
+    def _unfounded(self, upto: Sequence[LedgerEntry], entry: LedgerEntry, deploying: int | None = None) -> str | None:
+        """Say why an entry can't be trusted by itself; None if it can."""
         try:
-            folder = store.download(key_below(store, uri), Path(scratch))
-        except FileNotFoundError:
-            return f"its report {uri} is gone"
-        if recorded is None:  # an entry of a release that didn't keep it
+            return self._check(upto, entry, deploying)
+        except MissingRecordError as error:
+            return str(error)
+
+    def _check(self, upto: Sequence[LedgerEntry], entry: LedgerEntry, deploying: int | None) -> str | None:
+        number = entry.version.version
+        if entry.status is Status.REGISTERED:
+            Records(self._store).manifest_of(entry.version)
             return None
-        if content_hash(folder) != recorded:
-            return f"its report {uri} is not what it was"
-    return _other_report(store, entry, str(uri), str(recorded))
+        if entry.status is Status.LIVE or "rollback" in entry.evidence:
+            return None if deploying == number else f"no deployment of version {number} was begun"
+        if entry.status in (Status.STAGING, Status.PRODUCTION_READY, Status.REJECTED):
+            return self._report_flaw(entry)
+        if entry.status not in registry.MOVES:
+            return "this release does not know such a status"
+        return None if registry.live_version(upto) else "no other version is live in its place"
 
-
-def _other_report(store: Store, entry: LedgerEntry, uri: str, recorded: str) -> str | None:
-    """Say that a report is neither of an entry's model nor of the data that this was trained on; None if it is."""
-    try:
-        report = Records(store).manifest_of(Report(uri=uri, hash=recorded, passed=True)).result
-    except MissingRecordError as error:
-        return str(error)
-    assert report is not None
-    judged = {report.facts.get("model"), report.facts.get("dataset")} - {None}
-    data = entry.version.facts.get("training_set", {}).get("hash")
-    return None if judged & {entry.version.hash, data} else f"its report {uri} is of something else"
+    def _report_flaw(self, entry: LedgerEntry) -> str | None:
+        """Say why an entry's report can't be trusted: gone, changed, or of another model and other data."""
+        uri, recorded = entry.evidence.get("report"), entry.evidence.get("hash")
+        if not isinstance(uri, str):
+            return "it names no report"
+        with tempfile.TemporaryDirectory(prefix="mlops-evidence-") as scratch:
+            try:
+                folder = self._store.download(key_below(self._store, uri), Path(scratch))
+            except FileNotFoundError:
+                return f"its report {uri} is gone"
+            if recorded is None:  # an entry of a release that didn't keep it
+                return None
+            if content_hash(folder) != recorded:
+                return f"its report {uri} is not what it was"
+        report = Records(self._store).manifest_of(Report(uri=uri, hash=str(recorded), passed=True)).result
+        assert report is not None
+        judged = {report.facts.get("model"), report.facts.get("dataset")} - {None}
+        data = entry.version.facts.get("training_set", {}).get("hash")
+        return None if judged & {entry.version.hash, data} else f"its report {uri} is of something else"

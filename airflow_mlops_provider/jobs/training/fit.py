@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from airflow_mlops_provider.backends.models import base as models
 from airflow_mlops_provider.backends.models.inputs import check_learnable
@@ -14,9 +16,6 @@ from airflow_mlops_provider.lifecycle.trainer import Trainer
 from airflow_mlops_provider.problems.base import PREDICTION, Problem
 from airflow_mlops_provider.runtime.checkpoints import Checkpoints
 from airflow_mlops_provider.runtime.code import load
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 log = logging.getLogger("mlops.train")
 
@@ -47,7 +46,11 @@ def fit(
     log.info("training on %d rows, %d inputs, settings %s", *features.shape, trainer.settings)
     check_learnable(features, PREDICTION)
     label = problem.learnable(label, "the rows to learn from")
-    features = _prepared(features, trainer.flavor)
+    prepared = models.prepared(features, trainer.flavor)
+    renamed = {old: new for old, new in zip(features.columns, prepared.columns, strict=True) if old != new}
+    if renamed:
+        log.info("the trainer is given some inputs under other names, which its library takes: %s", renamed)
+    features = prepared.copy(deep=False)  # what a trainer does to its columns is not done to the model's inputs
     if "validation" in further:
         further["validation"] = (models.prepared(further["validation"][0], trainer.flavor), further["validation"][1])
     takes = inspect.signature(function).parameters
@@ -62,12 +65,3 @@ def fit(
                 f"{trainer.code} failed in {trainer.flavor}: {error}; settings were {trainer.settings}"
             ) from error
         raise
-
-
-def _prepared(features: pd.DataFrame, flavor: str) -> pd.DataFrame:
-    """Return the inputs under names that the flavor's library takes, and log those that it does not."""
-    prepared = models.prepared(features, flavor)
-    renamed = {old: new for old, new in zip(features.columns, prepared.columns, strict=True) if old != new}
-    if renamed:
-        log.info("the trainer is given some inputs under other names, which its library takes: %s", renamed)
-    return prepared.copy(deep=False)  # what a trainer does to the frame's columns is not done to the model's inputs

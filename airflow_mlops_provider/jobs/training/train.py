@@ -8,10 +8,9 @@ from typing import Annotated, Any
 from airflow_mlops_provider import problems
 from airflow_mlops_provider.backends.models import base as models
 from airflow_mlops_provider.backends.tracking.mlflow.client import MlflowBackend
-from airflow_mlops_provider.jobs.packages import TABLES
 from airflow_mlops_provider.jobs.tables import REFERENCE
 from airflow_mlops_provider.jobs.training.fit import fit
-from airflow_mlops_provider.lifecycle.plain import finite, plain
+from airflow_mlops_provider.lifecycle.frozen import finite, plain
 from airflow_mlops_provider.lifecycle.references import Dataset, Model
 from airflow_mlops_provider.lifecycle.sections import Scoring
 from airflow_mlops_provider.lifecycle.stages import Stage
@@ -19,7 +18,7 @@ from airflow_mlops_provider.lifecycle.trainer import Trainer
 from airflow_mlops_provider.problems.base import PREDICTION
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult, kept
-from airflow_mlops_provider.runtime.definition import job
+from airflow_mlops_provider.runtime.definition import TABLES, job
 from airflow_mlops_provider.scoring.inputs import model_inputs
 
 REFERENCE_ROWS = 10_000
@@ -61,7 +60,7 @@ def train(context: Context) -> JobResult:
     context.log.info("trained in %.1f s", seconds)
     metrics = {"train_seconds": seconds, **kept(finite, getattr(trained, "metrics", {}))}
     facts = kept(plain, dict(getattr(trained, "facts", {})), "facts")
-    run_id = tell_mlflow(context, training_set, {**trainer.settings, "seed": trainer.seed}, metrics, facts)
+    run_id = log_to_mlflow(context, metrics, facts)
     return JobResult(
         facts={"run_id": run_id, "training_set": training_set.to_json(), **({"training": facts} if facts else {})},
         metrics={"train_rows": float(len(frame)), **metrics},
@@ -69,23 +68,17 @@ def train(context: Context) -> JobResult:
     )
 
 
-def tell_mlflow(
-    context: Context,
-    training_set: Dataset,
-    params: dict[str, object],
-    metrics: dict[str, float],
-    facts: dict[str, object],
-) -> str:
+def log_to_mlflow(context: Context, metrics: dict[str, float], facts: dict[str, object]) -> str:
     """Log the training to MLflow and return its run id; a retry finds the same run again."""
-    run = context.spec.run
-    tags = {**facts, "dag_id": run.dag_id, "run_id": run.run_id, "task_id": run.task_id}
+    trainer = context.settings.trainer
+    tags = {**facts, **context.spec.run.model_dump(include={"dag_id", "run_id", "task_id"})}
     return MlflowBackend(context.spec.services.mlflow, f"{context.store.uri}/mlflow").log_training(
         product=context.product,
         address=context.address,
-        params=params,
+        params={**trainer.settings, "seed": trainer.seed},
         metrics=metrics,
-        dataset=training_set,
+        dataset=context.inputs.training_set,
         tags={name: str(value) for name, value in tags.items()},
         model_folder=context.folder,
-        flavor=context.settings.trainer.flavor,
+        flavor=trainer.flavor,
     )

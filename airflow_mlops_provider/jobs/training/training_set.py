@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from airflow_mlops_provider import problems
 from airflow_mlops_provider.exceptions import SourceDataError
 from airflow_mlops_provider.jobs.features.feature_store import check_loaded, feature_store
-from airflow_mlops_provider.jobs.packages import FEAST
 from airflow_mlops_provider.jobs.tables import EXAMPLES
 from airflow_mlops_provider.lifecycle.interval import spans
 from airflow_mlops_provider.lifecycle.references import Dataset
@@ -15,7 +14,7 @@ from airflow_mlops_provider.lifecycle.sections import Shape
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
-from airflow_mlops_provider.runtime.definition import job
+from airflow_mlops_provider.runtime.definition import FEAST, job
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,21 +46,16 @@ def training_set(context: Context) -> JobResult:
     An entity's last known value may come from before the first interval: the join also reads the ``history``, of which
     an interval that was never loaded, such as one that was refused, has no part; the facts name it as ``not_loaded``.
     """
-    features = context.inputs.features
-    later = context.params.evaluate
+    features, history, later = context.inputs.features, context.inputs.history, context.params.evaluate
     store = feature_store(context, context.settings.shape)
-    history = context.inputs.history
-    loaded = [dataset for dataset in history if dataset.interval and store.holds(dataset.interval)]
+    loaded = [dataset for dataset in history if dataset.interval and store.offline.holds(dataset.interval)]
     check_loaded(context, store, (*loaded, *features))
-    parts = {"train": features[:-later], "evaluate": features[-later:]}
-    rows = {}
-    for name, datasets in parts.items():
+    label, rows = context.settings.shape.label.column, {}
+    for name, datasets in {"train": features[:-later], "evaluate": features[-later:]}.items():
         frame = store.historical(labelled(context, name, datasets))
         context.write(frame, name)
-        rows[name] = len(frame)
-        context.log.info(
-            "%s: %d rows of %d intervals, label rate %.4f", name, len(frame), len(datasets), _rate(context, frame)
-        )
+        rows[name], rate = len(frame), float(frame[label].mean())
+        context.log.info("%s: %d rows of %d intervals, label rate %.4f", name, len(frame), len(datasets), rate)
     window = [dataset.interval for dataset in features if dataset.interval]
     present = {dataset.interval for dataset in loaded}
     return JobResult(
@@ -94,7 +88,3 @@ def labelled(context: Context, part: str, datasets: tuple[Dataset, ...]) -> pd.D
     problem = problems.find(context.settings.shape.problem)
     frame[label.column] = problem.learnable(frame[label.column], f"the part {part!r}, up to {last}")
     return frame
-
-
-def _rate(context: Context, frame: pd.DataFrame) -> float:
-    return float(frame[context.settings.shape.label.column].mean())

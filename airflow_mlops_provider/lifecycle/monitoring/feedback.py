@@ -14,14 +14,13 @@ from airflow_mlops_provider.lifecycle.sections import Retraining, Windows
 class Plan(Frozen):
     """Whether to train now, on which intervals, and why or why not.
 
-    :param cause: ``first``, ``hand``, ``drift``, ``features`` or ``time``; None if there is nothing to do.
+    :param cause: ``first``, ``hand``, ``drift``, ``features`` or ``time``; None if no training is due.
     :param intervals: how many of the latest feature intervals the training set takes.
     """
 
-    train: bool
     cause: str | None
     reason: str
-    intervals: int = 0
+    intervals: int
 
 
 def plan(
@@ -41,37 +40,38 @@ def plan(
     :param by_time: the clock asks, rather than an event.
     :param by_hand: a person asks, who gets a training whether one is due or not: of what is unchanged, the same model.
     """
-    wanted = windows.train + windows.evaluate
+    wanted, cause = windows.train + windows.evaluate, None
     if len(available) < wanted:
-        return _wait(f"{len(available)} of the {wanted} feature intervals that a training takes are there")
-    if last_trained is None:
-        return _go("first", f"the first {wanted} feature intervals are there", wanted)
-    if by_hand:
-        return _go("hand", f"asked for by hand, on the last {wanted} feature intervals", wanted)
-    new = sum(1 for interval in available if interval.start >= last_trained.end)
+        reason = f"{len(available)} of the {wanted} feature intervals that a training takes are there"
+    elif last_trained is None:
+        cause, reason = "first", f"the first {wanted} feature intervals are there"
+    elif by_hand:
+        cause, reason = "hand", f"asked for by hand, on the last {wanted} feature intervals"
+    else:
+        new = sum(interval.start >= last_trained.end for interval in available)
+        cause, reason = _due(new, drift, by_time, policy)
+    return Plan(cause=cause, reason=reason, intervals=wanted if cause else 0)
+
+
+def _due(new: int, drift: Sequence[str], by_time: bool, policy: Retraining) -> tuple[str | None, str]:
+    """Return cause and reason for a training on some new intervals; no cause if it is not due."""
     if new == 0:
-        return _wait("no new features since the last training")
+        return None, "no new features since the last training"
     if drift and new <= policy.cooldown_intervals:
-        return _wait(f"drift ({'; '.join(drift)}), but the last training is only {new} interval(s) ago: cooling down")
-    return _cause(new, drift, by_time, wanted, policy)
-
-
-def _cause(new: int, drift: Sequence[str], by_time: bool, wanted: int, policy: Retraining) -> Plan:
+        return None, f"drift ({'; '.join(drift)}), but the last training is only {new} interval(s) ago: cooling down"
     if drift:
-        return _go("drift", "; ".join(drift), wanted)
+        return "drift", "; ".join(drift)
     if by_time:
-        return _go("time", f"the schedule asks and there are {new} new feature interval(s)", wanted)
+        return "time", f"the schedule asks and there are {new} new feature interval(s)"
     if new >= policy.after_intervals:
-        return _go("features", f"{new} new feature intervals since the last training", wanted)
-    return _wait(f"{new} new feature interval(s) since the last training, due after {policy.after_intervals}")
+        return "features", f"{new} new feature intervals since the last training"
+    return None, f"{new} new feature interval(s) since the last training, due after {policy.after_intervals}"
 
 
 class DataChangeRequest(Frozen):
     """What those who experiment ask of data engineering: that the data change, and why.
 
-    :param to: the product's data engineer.
-    :param what: what is missing or wrong in the data, and how that shows.
-    :param evidence: links to what it rests on.
+    :param what: what is missing or wrong in the data, and how that shows; ``evidence``: links to what it rests on.
     :param study: the search that came upon it, if it was one.
     :param by: the Airflow task, as ``dag/run/task``, or the person, that asks.
     :param answer: what became of it; None while it is open.
@@ -91,11 +91,3 @@ class DataChangeRequest(Frozen):
     def key(self) -> str:
         """Its name: the same for the same words from the same task of a run, however often that is tried."""
         return digest([self.product, self.what, self.study, self.by])[:16]
-
-
-def _go(cause: str, reason: str, intervals: int) -> Plan:
-    return Plan(train=True, cause=cause, reason=reason, intervals=intervals)
-
-
-def _wait(reason: str) -> Plan:
-    return Plan(train=False, cause=None, reason=reason)

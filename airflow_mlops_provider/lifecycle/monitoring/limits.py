@@ -12,12 +12,7 @@ from airflow_mlops_provider.lifecycle.sections import Monitoring
 
 
 class Observation(Frozen):
-    """What monitoring saw of one data interval.
-
-    :param drift_share: share of model inputs that drifted, 0 to 1.
-    :param prediction_drift: normed Wasserstein distance of the predictions.
-    :param metric: the metric on labels that have arrived; None while there are too few.
-    """
+    """What monitoring saw of one data interval: what :class:`Monitoring` limits; no metric while labels are few."""
 
     interval: Interval
     version: int
@@ -29,8 +24,8 @@ class Observation(Frozen):
     @classmethod
     def of(cls, interval: Interval, drift: Report, performance: Report | None) -> Observation:
         """Return what the reports on an interval say, with links to them."""
-        reports = {"drift": drift, **({"performance": performance} if performance else {})}
-        pages = {name: f"{report.uri}/{report.page}" for name, report in reports.items()}
+        reports = {"drift": drift, "performance": performance}
+        pages = {name: f"{report.uri}/{report.page}" for name, report in reports.items() if report}
         metric = performance.facts["metric"] if performance else None
         return cls(
             interval=interval,
@@ -43,12 +38,7 @@ class Observation(Frozen):
 
 
 class Judgement(Frozen):
-    """That monitoring has judged an interval's predictions, and how.
-
-    :param crossed: a line for each limit that the observation crosses.
-    :param predictions: hash of what was judged.
-    :param features: hash of the features, with their labels, by which it was judged.
-    """
+    """That monitoring judged an interval, which limits were crossed, and the hashes of the data that it judged."""
 
     observation: Observation
     crossed: tuple[str, ...] = ()

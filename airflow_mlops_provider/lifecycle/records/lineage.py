@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,8 +16,8 @@ from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
 from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion, Reference
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status
 
-#: Inputs that a result was only compared with: not made of them.
-COMPARED = {"champion"}
+#: An input that a result was only compared with: not made of it.
+COMPARED = "champion"
 #: As what a training set takes an interval of features; in the last, its join only looks for values known before.
 LEARNED, JUDGED, HISTORY = "learned from", "judged on", "history"
 NOT_READABLE = "made by a DAG that you may not read"
@@ -25,10 +25,8 @@ NOT_READABLE = "made by a DAG that you may not read"
 
 @dataclass(frozen=True)
 class Made:
-    """A result and how it was made.
+    """A result, as what used it or the ledger names it, and how it was made.
 
-    :param reference: the result, as the one that used it, or the ledger, names it.
-    :param manifest: the record of its making; None if that is gone.
     :param missing: why there is no record; empty if there is one.
     :param reused: the runs that found this work finished, or did the very same again.
     :param external: no job of ours made it.
@@ -72,8 +70,7 @@ class Item(Frozen):
     :param rows: by table or view.
     :param parts: SHA-256 of each of its files; a features dataset has one file per view.
     :param files: SHA-256 of each delivered file that it was read from, by key below the landing root.
-    :param missing: why nothing is known of its making; empty if it is.
-    :param reused: the runs that found it finished, or made the very same again.
+    :param missing, reused: as of :class:`Made`.
     """
 
     id: str
@@ -98,9 +95,8 @@ class Link(Frozen):
 
 
 class Lineage(Frozen):
-    """A model version and all that it was made of.
+    """A model version, its moves in the ledger, oldest first, and all that it was made of.
 
-    :param moves: its entries in the ledger, oldest first.
     :param registered: who registered it; None if that record is gone.
     :param items: the model first, then what it was made of, nearest first.
     :param environments: the package versions behind each environment's digest.
@@ -126,37 +122,37 @@ class Lineage(Frozen):
     def way(self, source: str) -> list[Link]:
         """Return one shortest way from an item, by its id, to the model; empty for the model itself."""
         ways: dict[str, list[Link]] = {key_of(self.version): []}
-        for target in (one.id for one in self.items):
+        for item in self.items:
             for link in self.links:
-                if link.target == target in ways and link.source not in ways:
-                    ways[link.source] = [link, *ways[target]]
+                if link.target == item.id in ways and link.source not in ways:
+                    ways[link.source] = [link, *ways[item.id]]
         return ways.get(source, [])
 
     def shown_to(self, may_read: Callable[[str], bool]) -> Lineage:
         """Return the graph without what is known of results that were made by DAGs that somebody may not read."""
-        items = tuple(_shown(one, may_read) for one in self.items)
-        seen = {one.made.environment for one in items if one.made}
+        items = tuple(
+            item
+            if item.made is None or may_read(item.made.run.dag_id)
+            else Item(id=item.id, hash=item.hash, kind=item.kind, uri="", missing=NOT_READABLE)
+            for item in self.items
+        )
+        seen = {item.made.environment for item in items if item.made}
         registered = self.registered if self.registered and may_read(self.registered.dag_id) else None
         environments = {name: packages for name, packages in self.environments.items() if name in seen}
         return self.model_copy(update={"items": items, "registered": registered, "environments": environments})
 
 
 def lineage(
-    version: ModelVersion, moves: Sequence[LedgerEntry], made: Iterable[Made], by: RunIdentity | None
+    version: ModelVersion, moves: Sequence[LedgerEntry], made: Sequence[Made], by: RunIdentity | None
 ) -> Lineage:
-    """Return a version's graph.
-
-    :param made: the model, then what it was made of, nearest first.
-    :param by: the task that registered it.
-    """
-    known = tuple(made)
-    manifests = [one.manifest for one in known if one.manifest]
+    """Return a version's graph, of the model and what it was made of, nearest first; ``by`` is who registered it."""
+    manifests = [each.manifest for each in made if each.manifest]
     return Lineage(
         version=version,
         moves=tuple(moves),
         registered=by,
-        items=tuple(map(item_of, known)),
-        links=tuple(link for one in manifests for link in _links(one)),
+        items=tuple(map(item_of, made)),
+        links=tuple(link for manifest in manifests for link in _links(manifest)),
         environments={digest(manifest.packages): manifest.packages for manifest in manifests},
     )
 
@@ -168,23 +164,22 @@ def key_of(reference: Reference) -> str:
 
 def ingredients(manifest: Manifest) -> Iterator[tuple[str, Reference]]:
     """Yield what a job's result was made of, with its role, in the order in which its inputs were given."""
-    for role, given in manifest.spec.inputs.items():
-        if role not in COMPARED:
-            yield from ((role, one) for one in (given if isinstance(given, tuple) else (given,)))
+    for role in manifest.spec.inputs:
+        if role != COMPARED:
+            yield from ((role, reference) for reference in manifest.spec.given(role))
 
 
-def declared_code(manifest: Manifest) -> dict[str, str]:
-    """Return the functions that a product declares for a job, ``package.module:function``, by field."""
-    settings = manifest.spec.settings
-    named = {field: value.get("code") if isinstance(value, dict) else value for field, value in settings.items()}
+def _declared_code(settings: dict[str, Any]) -> list[str]:
+    """Return the functions that a product declares for a job, ``package.module:function``."""
+    named = [value.get("code") if isinstance(value, dict) else value for value in settings.values()]
     if isinstance(scoring := settings.get("scoring"), dict):
-        named["assemble"] = scoring.get("assemble")
-    return {field: code for field, code in named.items() if isinstance(code, str) and ":" in code}
+        named.append(scoring.get("assemble"))
+    return [code for code in named if isinstance(code, str) and ":" in code]
 
 
 def process(manifest: Manifest) -> Process:
     """Return how a manifest's result was made."""
-    functions = {code.partition(":")[0]: code for code in declared_code(manifest).values()}
+    functions = {code.partition(":")[0]: code for code in _declared_code(manifest.spec.settings)}
     trainer = manifest.spec.settings.get("trainer", {})
     settings = {**manifest.spec.params, **trainer.get("settings", {})}
     return Process(
@@ -241,9 +236,3 @@ def _links(manifest: Manifest) -> Iterator[Link]:
             parts = {LEARNED: facts.get("train", ()), JUDGED: facts.get("evaluate", ())}
             part = next((name for name, spans in parts.items() if is_in(reference.interval, spans)), role)
         yield Link(source=key_of(reference), target=key_of(manifest.result), role=part)
-
-
-def _shown(one: Item, may_read: Callable[[str], bool]) -> Item:
-    if one.made is None or may_read(one.made.run.dag_id):
-        return one
-    return Item(id=one.id, hash=one.hash, kind=one.kind, uri="", missing=NOT_READABLE)

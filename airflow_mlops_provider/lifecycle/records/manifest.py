@@ -38,15 +38,12 @@ class Failure(Frozen):
 class Manifest(Frozen):
     """What a job did, on success and on failure alike.
 
-    :param spec: what was asked, inputs and parameters included.
     :param result: the reference to hand on; None on failure.
-    :param metrics: numbers worth comparing between runs.
     :param original: the folder with the manifest of the run that made this very result first; None for that run.
     :param reused: that work was found finished, and not done again: result, outputs, metrics and seed are its own.
     :param external: inputs that no job of ours made, by URI, and who handed them on.
     :param stage: the stage of the loop that the job belongs to; empty if it could not even be found.
     :param makes: what the job makes, in a reader's words.
-    :param started, ended: UTC.
     """
 
     schema_version: int = 1

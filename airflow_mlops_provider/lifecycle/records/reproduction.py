@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain
+from difflib import SequenceMatcher
 from typing import Any
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
@@ -12,14 +13,6 @@ from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 #: Formats whose bytes are the same for the same model. Of others, the predictions on the kept sample decide.
 STABLE_FORMATS = ("lightgbm",)
 SAMPLE = "reference.parquet"
-RESULTS = {
-    "extract": "raw tables",
-    "clean": "clean tables",
-    "compute": "features",
-    "training_set": "training set",
-    "train": "model",
-    "evaluate": "evaluation",
-}
 ROLES = {
     "clean": "rule",
     "compute": "feature code",
@@ -27,8 +20,6 @@ ROLES = {
     "assemble": "input code",
     "trainer": "trainer",
 }
-IDENTICAL = "identical"
-DURATION = "_seconds"
 GONE = "gone"
 LONGEST = 80
 
@@ -36,7 +27,6 @@ LONGEST = 80
 class Finding(Frozen):
     """One thing, compared with its record.
 
-    :param what: the thing, such as ``raw file flights/2013-02.csv``.
     :param recorded, found: both sides, in short.
     :param differs: the difference in words; empty if there is none.
     :param note: what a reader should know although nothing differs.
@@ -63,20 +53,21 @@ class Comparison:
     def add(self, section: str, findings: Iterable[Finding]) -> list[Finding]:
         """Note some findings, each once, and return those that are new."""
         noted = self.sections.setdefault(section, [])
-        new = [one for one in dict.fromkeys(findings) if one not in noted]
+        new = [finding for finding in dict.fromkeys(findings) if finding not in noted]
         noted += new
         return new
 
     @property
     def first_difference(self) -> Finding | None:
         """The first finding that is not equal."""
-        return next((one for findings in self.sections.values() for one in findings if not one.equal), None)
+        every = (finding for findings in self.sections.values() for finding in findings)
+        return next((finding for finding in every if not finding.equal), None)
 
     @property
     def verdict(self) -> str:
         """``identical``, or what differs first."""
         first = self.first_difference
-        return f"differs: {first.differs}" if first else IDENTICAL
+        return f"differs: {first.differs}" if first else "identical"
 
 
 def compared(what: str, recorded: str, found: str, now: str = "now") -> Finding:
@@ -113,15 +104,10 @@ def packages(names: tuple[str, ...], recorded: Mapping[str, str], present: Mappi
 
 
 def role_of(module: str, functions: Mapping[str, str]) -> str:
-    """Return in words what a module is to a product: ``rule shop.rules:clean``, or what a named function imports.
-
-    :param functions: what the job calls, ``package.module:function``, by the field that names it.
-    """
-    for field, noun in ROLES.items():
-        function = functions.get(field, "")
-        if function.partition(":")[0] == module:
-            return f"{noun} {function}"
-    return f"module {module}"
+    """Return what a module is to a product, whose functions come by field: ``rule shop.rules:clean``, or a module."""
+    named = ((noun, functions.get(field, "")) for field, noun in ROLES.items())
+    roles = (f"{noun} {function}" for noun, function in named if function.partition(":")[0] == module)
+    return next(roles, f"module {module}")
 
 
 def result(name: str, recorded: Manifest, rebuilt: Manifest) -> Iterator[Finding]:
@@ -134,8 +120,8 @@ def result(name: str, recorded: Manifest, rebuilt: Manifest) -> Iterator[Finding
 def metrics(recorded: Manifest, rebuilt: Manifest) -> Iterator[Finding]:
     """Yield a finding for each number, equal to the last digit; how long something took is named, not compared."""
     for name in sorted(recorded.metrics.keys() | rebuilt.metrics.keys()):
-        was, now = (repr(one.metrics[name]) if name in one.metrics else "none" for one in (recorded, rebuilt))
-        if name.endswith(DURATION):
+        was, now = (repr(side.metrics[name]) if name in side.metrics else "none" for side in (recorded, rebuilt))
+        if name.endswith("_seconds"):
             yield Finding(what=f"metric {name}", recorded=was, found=now, note="a duration: not compared")
         else:
             yield compared(f"metric {name}", was, now)
@@ -146,32 +132,53 @@ def short(sha256: str) -> str:
     return sha256[:12]
 
 
+def first_change(old: str, new: str) -> tuple[str, str] | None:
+    """Return where a source file first differs from an older one, and how, in words; None if it does not."""
+    before, after = old.splitlines(), new.splitlines()
+    for tag, i1, i2, j1, j2 in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        if tag != "equal":
+            function = _function_at(new, j1 + 1) if j2 > j1 else _function_at(old, i1 + 1)
+            was, now = (lines[0].strip()[:LONGEST] if lines else "" for lines in (before[i1:i2], after[j1:j2]))
+            only_one = f"{was!r} is gone" if was else f"{now!r} is new"
+            where = f"line {j1 + 1} in {function}" if function else f"line {j1 + 1}"
+            return where, f"{was!r} is now {now!r}" if was and now else only_one
+    return None
+
+
+def _function_at(source: str, line: int) -> str | None:
+    """Return the name of the outermost function or class around a line; None outside any, or in no valid Python."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return None
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+            if first <= line <= (node.end_lineno or node.lineno):
+                return node.name
+    return None
+
+
 def _content(name: str, recorded: Manifest, rebuilt: Manifest) -> Finding:
-    was, now = (one.result.hash if one.result else "" for one in (recorded, rebuilt))
+    was, now = (side.result.hash if side.result else "" for side in (recorded, rebuilt))
     sides = {"what": name, "recorded": short(was), "found": short(now)}
     if was == now:
         return Finding(**sides)
-    outputs, others = ({one.name: one.sha256 for one in manifest.outputs} for manifest in (recorded, rebuilt))
+    outputs, others = ({output.name: output.sha256 for output in side.outputs} for side in (recorded, rebuilt))
     flavor = (recorded.spec.settings.get("trainer") or {}).get("flavor", STABLE_FORMATS[0])
     if flavor not in STABLE_FORMATS and SAMPLE in outputs and outputs[SAMPLE] == others.get(SAMPLE):
         note = f"{flavor} files differ from run to run; the predictions on the kept sample are equal"
         return Finding(**sides, note=note)
-    return Finding(**sides, differs=_which(name, outputs, others), note=_cause(recorded, rebuilt))
-
-
-def _which(name: str, outputs: Mapping[str, str], others: Mapping[str, str]) -> str:
-    """Return the first file that differs, in words."""
-    file = next(one for one in sorted(outputs.keys() | others.keys()) if outputs.get(one) != others.get(one))
+    file = min(file for file in outputs.keys() | others.keys() if outputs.get(file) != others.get(file))
     was, now = (short(side[file]) if file in side else "none" for side in (outputs, others))
-    return f"{name}, file {file} (recorded {was}, made again {now})"
+    differs = f"{name}, file {file} (recorded {was}, made again {now})"
+    return Finding(**sides, differs=differs, note=_cause(recorded, rebuilt))
 
 
 def _cause(recorded: Manifest, rebuilt: Manifest) -> str:
     """Return what is left to blame where all that went in was the same."""
-    sides = (recorded.hardware, rebuilt.hardware)
-    parts = [
-        f"{key} {sides[0][key]}, now {sides[1].get(key)}" for key in sides[0] if sides[0][key] != sides[1].get(key)
-    ]
+    here = rebuilt.hardware
+    parts = [f"{key} {was}, now {here.get(key)}" for key, was in recorded.hardware.items() if was != here.get(key)]
     machine = f"the machine is another ({'; '.join(parts)})" if parts else "the machine is of the same kind"
     return f"all that went in is the same, {machine}: if nothing in the code is left to chance, it is the machine"
 
@@ -179,16 +186,16 @@ def _cause(recorded: Manifest, rebuilt: Manifest) -> str:
 def _differences(where: str, was: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:
     """Yield the path to each value that differs; the members of a list go by their name where they have one."""
     if isinstance(was, Mapping) and isinstance(now, Mapping):
-        for key in chain(was, (key for key in now if key not in was)):
+        for key in {**was, **now}:
             yield from _differences(f"{where}.{key}", was.get(key), now.get(key))
-    elif isinstance(was, list) and isinstance(now, list) and _named(was) and _named(now):
-        yield from _differences(where, {one["name"]: one for one in was}, {one["name"]: one for one in now})
+    elif isinstance(was, list) and isinstance(now, list) and _named([*was, *now]):
+        yield from _differences(where, *({member["name"]: member for member in side} for side in (was, now)))
     elif was != now:
         yield where, was, now
 
 
 def _named(members: list[Any]) -> bool:
-    return all(isinstance(one, Mapping) and "name" in one for one in members)
+    return all(isinstance(member, Mapping) and "name" in member for member in members)
 
 
 def _brief(value: Any) -> str:

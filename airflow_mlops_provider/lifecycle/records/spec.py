@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from airflow_mlops_provider.lifecycle.frozen import Frozen
+from airflow_mlops_provider.lifecycle.frozen import Frozen, Params
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.plain import Params
 from airflow_mlops_provider.lifecycle.references import AnyReference, list_hash
 
 
 class Repository(Frozen):
-    """The git repository that a product's code is kept in. An address only, as all services are.
+    """The git repository that a product's code is kept in, ``path`` in it. An address only, as all services are.
 
-    :param remote: where it is, as git takes it, without credentials.
     :param forge: whose API opens pull requests there; ``plain`` for a remote that only speaks git.
     :param base: the branch that production follows; None for the remote's own default.
-    :param path: the product's folder in it.
     :param api: root of the forge's API; None for where that forge has it.
     """
 
@@ -31,11 +28,10 @@ class Services(Frozen):
     """Where the backends are. Addresses only: credentials reach the job through its environment.
 
     :param landing: root below which sources deliver.
-    :param mlflow: MLflow tracking and registry URI.
-    :param online_store: Feast online store settings, ``{"type": "sqlite"}`` by default.
-    :param model_server: base URL of the product's model server.
-    :param source: the product's repository; told only to the jobs that write to it.
-    :param search: SQLAlchemy URL of the database of searches; told only to the jobs that work on them.
+    :param mlflow: tracking and registry URI.
+    :param online_store: Feast's settings of it.
+    :param source: the product's repository; only in what the jobs get that write to it.
+    :param search: SQLAlchemy URL of the database of searches; only in what the jobs get that work on them.
     """
 
     landing: str
@@ -77,12 +73,9 @@ class JobSpec(Frozen):
     :param job: the name of a job of ours, or ``package.module:function`` of another.
     :param product: the name under which results, records and versions are kept.
     :param inputs: references by role; where a role takes several, a tuple, or one reference to a list of them.
-    :param settings: what the product declares for this job, by value, plain JSON.
-    :param params: what this run asks for, plain JSON.
-    :param requires: distributions that the product's trainers declare: of one that is missing, the error tells the line
-        that installs it.
+    :param settings, params: what the product declares for this job, and what this run asks for, as plain JSON.
+    :param requires: what the product's trainers require: of one that is missing, the error tells how to install it.
     :param upstream: the task that handed on a role's references, ``dag/run/task``.
-    :param root: URI of the artifact root.
     :param force: run even if finished work is found.
     """
 
@@ -103,6 +96,16 @@ class JobSpec(Frozen):
     def name(self) -> str:
         """The job's name, and that of the folder of its results."""
         return self.job.rpartition(":")[2]
+
+    def given(self, role: str) -> tuple[AnyReference, ...]:
+        """Return the references that a role was given; none for a role without one."""
+        given = self.inputs.get(role, ())
+        return given if isinstance(given, tuple) else (given,)
+
+    @property
+    def references(self) -> tuple[AnyReference, ...]:
+        """The references of all roles."""
+        return tuple(reference for role in self.inputs for reference in self.given(role))
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the result: everything but where it lies, who asked, and where backends are."""

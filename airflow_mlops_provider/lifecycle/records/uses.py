@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
 from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
@@ -25,9 +25,8 @@ class Found(Frozen):
 
 
 class Use(Frozen):
-    """A model version that was made of what was asked for.
+    """A model version that was made of some data, and since when it has its status.
 
-    :param since: when it came to stand where it stands.
     :param through: one shortest way from the data to the model, as what each result went into the next.
     """
 
@@ -40,16 +39,16 @@ class Use(Frozen):
     through: tuple[str, ...]
 
 
-def with_hash(items: Iterable[Item], prefix: str) -> list[Found]:
+def with_hash(items: Collection[Item], prefix: str) -> list[Found]:
     """Return the dataset or model whose hash begins so: several only where steps made the very same bytes.
 
-    :raises UnknownNameError: if there is none; the message lists what there is.
-    :raises ConfigurationError: if there are several, or if it is no beginning of a hash.
+    :raises UnknownNameError, ConfigurationError: if there is none, or if it may mean several or is no hash.
     """
-    known = {item.id: item for item in items}
-    matching = [item for item in known.values() if item.hash.startswith(_checked(prefix))]
+    if not _HASH.fullmatch(prefix):
+        raise ConfigurationError(f"{prefix!r} is no hash; give 6 to 64 hexadecimal digits of it, in small letters")
+    matching = [item for item in items if item.hash.startswith(prefix)]
     if not matching:
-        raise UnknownNameError("dataset", prefix, _bounded(map(_named, known.values())))
+        raise UnknownNameError("dataset", prefix, _bounded(map(_named, items)))
     if len({item.hash for item in matching}) > 1:
         raise ConfigurationError(f"{prefix!r} may mean {_either(map(_named, matching))}; give more of its digits")
     return [Found(item=item) for item in matching]
@@ -58,35 +57,32 @@ def with_hash(items: Iterable[Item], prefix: str) -> list[Found]:
 def read_from(items: Iterable[Item], what: str, sha256: str | None = None) -> list[Found]:
     """Return the datasets that were read from a delivered file.
 
-    :param what: its key, the end of its key, or the beginning of its SHA-256; just a name for people if ``sha256`` is
-        given.
-    :param sha256: the file's own, where the file itself is at hand.
-    :raises UnknownNameError: if none was; the message lists files that were.
-    :raises ConfigurationError: if several files may be meant.
+    :param what: its key, or the end of that, or the beginning of its SHA-256; just a name where ``sha256`` is known.
+    :raises UnknownNameError, ConfigurationError: if none was, or if several files may be meant.
     """
     read = [Found(item=item, file=key, sha256=digest) for item in items for key, digest in item.files.items()]
     if sha256 or _HASH.fullmatch(what):
-        matching = [one for one in read if one.sha256.startswith(sha256 or what)]
-        meant = {one.sha256 for one in matching}
+        matching = [each for each in read if each.sha256.startswith(sha256 or what)]
+        meant = {each.sha256 for each in matching}
     else:
-        matching = [one for one in read if one.file == what or one.file.endswith(f"/{what}")]
-        meant = {one.file for one in matching}
+        matching = [each for each in read if f"/{each.file}".endswith(f"/{what}")]
+        meant = {each.file for each in matching}
     if not matching:
         # Whoever holds a changed file wants to see what was recorded under its name.
         name = what.rpartition("/")[2]
-        near = [one for one in read if one.file.rpartition("/")[2] == name] or read
+        near = [each for each in read if each.file.rpartition("/")[2] == name] or read
         shown = f"{what} ({sha256[:SHORT]})" if sha256 else what
         raise UnknownNameError(
-            "delivered file", shown, _bounded({f"{one.file} ({one.sha256[:SHORT]})" for one in near})
+            "delivered file", shown, _bounded({f"{each.file} ({each.sha256[:SHORT]})" for each in near})
         )
     if len(meant) > 1:
         raise ConfigurationError(f"{what!r} may mean {_either(meant)}; name one of them")
     return matching
 
 
-def use(graph: Lineage, found: Iterable[Found]) -> Use | None:
+def use(graph: Lineage, data: Iterable[Found]) -> Use | None:
     """Return how a version was made of any of some datasets; None if it was not."""
-    meant = {one.item.id for one in found}
+    meant = {each.item.id for each in data}
     kinds = {item.id: item.kind for item in graph.items}
     # Items come nearest first: the first that is hit has the shortest way.
     hit = next((item for item in graph.items if item.id in meant), None)
@@ -106,12 +102,6 @@ def use(graph: Lineage, found: Iterable[Found]) -> Use | None:
 
 def _step(kind: str, role: str) -> str:
     return f"{kind} ({role})" if " " in role or role == HISTORY else kind
-
-
-def _checked(prefix: str) -> str:
-    if not _HASH.fullmatch(prefix):
-        raise ConfigurationError(f"{prefix!r} is no hash; give 6 to 64 hexadecimal digits of it, in small letters")
-    return prefix
 
 
 def _named(item: Item) -> str:

@@ -29,13 +29,13 @@ class Estimate(Frozen):
     def __str__(self) -> str:
         return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
 
+    def within(self, allows: Callable[[float], bool]) -> bool:
+        """Say whether value and interval are all allowed."""
+        return all(map(allows, (self.value, self.low, self.high)))
+
 
 class LeftOut(Frozen):
-    """Values of a column that were not judged as slices of their own.
-
-    :param count: how many values; ``rows``, how many examples have one of them.
-    :param largest: rows by value, of those with the most rows.
-    """
+    """Values of a column that were no slices: how many, on how many rows, and the rows of the ``largest``, by value."""
 
     column: str
     why: str
@@ -52,7 +52,6 @@ class LeftOut(Frozen):
 class Evaluation(Frozen):
     """A challenger, the champion and a naive baseline on the same later window.
 
-    :param window: the window's data intervals, as text.
     :param rows: examples in it whose truth is known.
     :param gain: by how much the challenger is better than the champion, paired on the same resamples; None without one.
     :param slices: for each slice, such as ``origin=JFK``, its rows and the challenger's metric.
@@ -95,20 +94,14 @@ def judge_data(validation: Report) -> Decision:
 
 
 def judge(evaluation: Evaluation, gates: Gates, metric: Metric) -> Decision:
-    """Decide whether a challenger may go to production.
-
-    Reasons name every gate that failed or, if none did, what carried the decision. What is no value of the metric
-    passes no gate: of NaN every comparison is false, so it is looked for first.
-    """
+    """Decide whether a challenger may go to production: the reasons are the gates that failed, or what carried it."""
+    # What is no value of the metric passes no gate: of NaN every comparison is false, so it is looked for first.
     failed = [*_impossible(evaluation, metric)] or [*_failures(evaluation, gates, metric)]
     if failed:
         return Decision(passed=False, reasons=tuple(failed))
     best = f"{metric.name} {evaluation.challenger} over baseline {evaluation.baseline.value:.4f}"
-    if evaluation.gain is None:
-        return Decision(passed=True, reasons=(f"{best}; there is no champion yet",))
-    return Decision(
-        passed=True, reasons=(f"{best}; gain {evaluation.gain} over champion v{evaluation.champion_version}",)
-    )
+    over = f"gain {evaluation.gain} over champion v{evaluation.champion_version}"
+    return Decision(passed=True, reasons=(f"{best}; {over if evaluation.gain else 'there is no champion yet'}",))
 
 
 def short_of_baseline(evaluation: Evaluation, metric: Metric) -> str | None:
@@ -138,17 +131,13 @@ def _impossible(evaluation: Evaluation, metric: Metric) -> Iterator[str]:
     if evaluation.metric != metric.name:
         yield f"it was judged by {evaluation.metric}, and the gates are for {metric.name}"
     for name, estimate in evaluation.contenders.items():
-        yield from _no_values(f"the {name}'s {metric.name}", estimate, metric.allows)
-    if evaluation.gain is not None:
-        yield from _no_values(f"the gain in {metric.name}", evaluation.gain, metric.allows_gain)
+        if not estimate.within(metric.allows):
+            yield f"the {name}'s {metric.name}, {estimate}, is no value of that metric"
+    if evaluation.gain and not evaluation.gain.within(metric.allows_gain):
+        yield f"the gain in {metric.name}, {evaluation.gain}, is no value of that metric"
     if (evaluation.champion is None) != (evaluation.gain is None):
         yield f"the {'gain over the champion' if evaluation.gain is None else 'champion'} is missing"
     for name, figures in evaluation.slices.items():
         rows, value = figures.get("rows", math.nan), figures.get("value", math.nan)
         if not (math.isfinite(rows) and rows >= 0 and metric.allows(value)):
             yield f"{metric.name} {value} on {rows:.0f} rows in slice {name} is no value of that metric"
-
-
-def _no_values(name: str, estimate: Estimate, allows: Callable[[float], bool]) -> Iterator[str]:
-    if not all(map(allows, (estimate.value, estimate.low, estimate.high))):
-        yield f"{name}, {estimate}, is no value of that metric"

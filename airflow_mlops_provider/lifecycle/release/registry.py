@@ -45,8 +45,6 @@ MOVES: dict[Status | None, tuple[Status, ...]] = {
     Status.RETIRED: (Status.PRODUCTION_READY,),
     Status.REJECTED: (),
 }
-
-
 CHALLENGING = (Status.REGISTERED, Status.STAGING, Status.PRODUCTION_READY)
 
 
@@ -55,10 +53,8 @@ class LedgerEntry(Frozen):
 
     :param sequence: the entry's number in the product's ledger, from 0 without gaps.
     :param previous: SHA-256 over all entries before this one; None in entries of releases that did not chain them.
-    :param reason: one sentence for a person.
     :param evidence: references and figures that the move rests on.
     :param by: the Airflow run, or the person, that made the move.
-    :param as_of: the moment in the product's data up to which was known; differs from ``at`` in a replay.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -72,7 +68,6 @@ class LedgerEntry(Frozen):
     evidence: dict[str, Any] = {}
     by: str
     at: datetime
-    as_of: datetime | None = None
 
 
 def status_of(entries: Sequence[LedgerEntry], version: int) -> Status | None:
@@ -98,10 +93,7 @@ def last_entries(entries: Sequence[LedgerEntry]) -> dict[int, LedgerEntry]:
 
 
 def registered(entries: Sequence[LedgerEntry], version: int) -> ModelVersion:
-    """Return a version as its registration entered it: the only word on its URI and hash.
-
-    :raises UnknownNameError: if it was never registered; the message lists those that were.
-    """
+    """Return a version as its registration entered it, the only word on its URI and hash, or an UnknownNameError."""
     known = {entry.version.version: entry.version for entry in entries if entry.status is Status.REGISTERED}
     if version not in known:
         name = entries[0].version.name if entries else "model"
@@ -122,10 +114,7 @@ def check_same(known: ModelVersion, claimed: ModelVersion) -> ModelVersion:
 
 
 def check_move(entries: Sequence[LedgerEntry], version: int, to: Status) -> Status | None:
-    """Return a version's status if it may move on to ``to``.
-
-    :raises TransitionError: if it may not; the message names the moves that are open to it.
-    """
+    """Return a version's status. :raises TransitionError: if it may not move on to ``to``; names where it may."""
     now = status_of(entries, version)
     moves = MOVES.get(now, ())
     if to not in moves:
@@ -139,22 +128,20 @@ def check_move(entries: Sequence[LedgerEntry], version: int, to: Status) -> Stat
 
 def newest_ready(entries: Sequence[LedgerEntry]) -> ModelVersion | None:
     """Return the newest production-ready version if it is newer than the live one; None if none is."""
-    live, last = live_version(entries), last_entries(entries)
-    ready = [number for number, entry in last.items() if entry.status is Status.PRODUCTION_READY]
-    newest = max(ready, default=None)
-    return None if newest is None or (live and newest < live.version) else registered(entries, newest)
+    newest = _newest(entries, (Status.PRODUCTION_READY,))
+    return None if newest is None else registered(entries, newest)
 
 
 def may_serve(entries: Sequence[LedgerEntry], wanted: ModelVersion) -> ModelVersion:
-    """Return the registered version that a server is asked for.
+    """Return the registered version that a server is to load.
 
     :raises UnknownNameError, TransitionError: if it was never registered, as another model, or isn't meant to serve.
     """
     version = check_same(registered(entries, wanted.version), wanted)
-    status = status_of(entries, wanted.version)
+    status = last_entries(entries)[wanted.version].status
     if status not in (Status.LIVE, Status.PRODUCTION_READY):
         raise TransitionError(
-            f"version {wanted.version} of {wanted.name} is {status.value if status else 'unregistered'}: "
+            f"version {wanted.version} of {wanted.name} is {status.value}: "
             "only one that is production-ready or live may serve; a retired one comes back by a rollback"
         )
     return version
@@ -162,7 +149,11 @@ def may_serve(entries: Sequence[LedgerEntry], wanted: ModelVersion) -> ModelVers
 
 def aliases(entries: Sequence[LedgerEntry]) -> dict[str, int | None]:
     """Return which version the registry should show as ``champion`` and as ``challenger``; None where none is."""
-    live, last = live_version(entries), last_entries(entries)
-    after = live.version if live else 0
-    challengers = [number for number, entry in last.items() if entry.status in CHALLENGING and number > after]
-    return {"champion": live.version if live else None, "challenger": max(challengers, default=None)}
+    live = live_version(entries)
+    return {"champion": live.version if live else None, "challenger": _newest(entries, CHALLENGING)}
+
+
+def _newest(entries: Sequence[LedgerEntry], statuses: Sequence[Status]) -> int | None:
+    live = live_version(entries)
+    newer = (number for number in last_entries(entries) if live is None or number > live.version)
+    return max((number for number in newer if status_of(entries, number) in statuses), default=None)

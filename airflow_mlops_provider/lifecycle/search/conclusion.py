@@ -14,10 +14,10 @@ class Conclusion(Frozen):
     """The end of a search.
 
     :param stop: why it took no further trial; None if trials are left that nobody ended.
-    :param unfinished: slots that were begun and not ended.
+    :param ended, unfinished: how many trials ended, and the slots that were begun and did not.
     :param current: what the pipeline's settings reached in it; None where they were not tried to the end.
-    :param broken: why the winner is not worth exporting; empty if it is.
-    :param needs_data_change: what points at the data rather than at the settings; None if nothing does.
+    :param broken: why the winner is not worth exporting.
+    :param needs_data_change: what points at the data rather than at the settings.
     """
 
     stop: Stop | None
@@ -45,32 +45,28 @@ class Conclusion(Frozen):
 def conclude(
     criteria: Criteria, trials: Sequence[Trial], baseline: float, current: int | None, metric: Metric
 ) -> Conclusion:
-    """Return the conclusion of a search.
-
-    :param baseline: the metric of the naive prediction on the validation rows.
-    :param current: the slot that tried the pipeline's own settings; None if none did.
-    """
+    """Return the conclusion of a search. Slot ``current`` tried the pipeline's own settings, if that is not None."""
     best = best_of(trials, metric)
-    incumbent = next((trial for trial in trials if trial.slot == current and trial.state == "complete"), None)
+    reached = next((trial.value for trial in trials if trial.slot == current and trial.state == "complete"), None)
     return Conclusion(
         stop=stop(criteria, trials, metric),
         ended=len(in_order(trials)),
         unfinished=tuple(trial.slot for trial in trials if trial.state == "running"),
         best=best,
-        current=incumbent.value if incumbent else None,
-        broken=tuple(_shortcomings(best, baseline, incumbent, metric)),
+        current=reached,
+        broken=tuple(_shortcomings(best, baseline, reached, metric)),
         needs_data_change=_data_problem(criteria, best, baseline, metric),
     )
 
 
-def _shortcomings(best: Trial | None, baseline: float, incumbent: Trial | None, metric: Metric) -> Iterator[str]:
+def _shortcomings(best: Trial | None, baseline: float, current: float | None, metric: Metric) -> Iterator[str]:
     if best is None or best.value is None:
         yield "no trial was complete"
         return
     if not metric.better(best.value, baseline):
         yield f"the best trial reached {best.value:.4f}, the naive baseline {baseline:.4f}"
-    if incumbent and incumbent.value is not None and not metric.better(best.value, incumbent.value):
-        yield f"no trial beats the current settings, which reached {incumbent.value:.4f}"
+    if current is not None and not metric.better(best.value, current):
+        yield f"no trial beats the current settings, which reached {current:.4f}"
 
 
 def _data_problem(criteria: Criteria, best: Trial | None, baseline: float, metric: Metric) -> str | None:

@@ -7,11 +7,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from airflow_mlops_provider.exceptions import UnknownNameError
-from airflow_mlops_provider.lifecycle.frozen import Frozen
+from airflow_mlops_provider.lifecycle.frozen import Frozen, only_known, unique
 from airflow_mlops_provider.lifecycle.trainer import Name, Trainer
 
-Plain = str | int | float | bool
 MOST_TRIALS = 1000
 
 
@@ -29,30 +27,24 @@ class _Range(Frozen):
         return self
 
     def holds(self, value: Any) -> bool:
-        """Say whether a value is in the space."""
+        """Say whether a value lies in it."""
         return isinstance(value, int | float) and not isinstance(value, bool) and self.low <= value <= self.high
 
 
 class IntRange(_Range):
-    """Whole numbers from ``low`` to ``high``, both included.
-
-    :param log: sampled on a logarithmic scale.
-    """
+    """Whole numbers from ``low`` to ``high``, both included; with ``log``, sampled on a logarithmic scale."""
 
     kind: Literal["int"] = "int"
     low: int
     high: int
 
     def holds(self, value: Any) -> bool:
-        """Say whether a value is in the space."""
+        """Say whether a value lies in it."""
         return isinstance(value, int) and super().holds(value)
 
 
 class FloatRange(_Range):
-    """Real numbers from ``low`` to ``high``, both included.
-
-    :param log: sampled on a logarithmic scale.
-    """
+    """Real numbers from ``low`` to ``high``, both included; with ``log``, sampled on a logarithmic scale."""
 
     kind: Literal["float"] = "float"
 
@@ -61,10 +53,10 @@ class Choice(Frozen):
     """One of some values."""
 
     kind: Literal["choice"] = "choice"
-    options: tuple[Plain, ...] = Field(min_length=1)
+    options: tuple[str | int | float | bool, ...] = Field(min_length=1)
 
     def holds(self, value: Any) -> bool:
-        """Say whether a value is in the space."""
+        """Say whether a value is one of them."""
         return value in self.options
 
 
@@ -72,11 +64,7 @@ Span = Annotated[IntRange | FloatRange | Choice, Field(discriminator="kind")]
 
 
 class Algorithm(Trainer):
-    """A trainer that a search may choose, and which of its settings are searched.
-
-    :param settings: those that stay as they are.
-    :param space: those that are searched, and where.
-    """
+    """A trainer that a search may choose: its ``settings`` stay as they are, those in ``space`` are searched."""
 
     name: Name
     space: dict[str, Span] = {}
@@ -89,12 +77,8 @@ class Algorithm(Trainer):
         return self
 
     def trainer(self, params: dict[str, Any]) -> Trainer:
-        """Return the trainer that this algorithm is with some params.
-
-        :raises UnknownNameError: for a setting that is not searched.
-        """
-        for name in params.keys() - self.space.keys():
-            raise UnknownNameError(f"searched setting of {self.name}", name, self.space)
+        """Return the trainer that this is with some params. :raises UnknownNameError: for what is not searched."""
+        only_known(f"searched setting of {self.name}", params, self.space)
         fields = {name: getattr(self, name) for name in Trainer.model_fields}
         return Trainer(**{**fields, "settings": {**self.settings, **params}})
 
@@ -119,7 +103,6 @@ class Pruning(Frozen):
 class Criteria(Frozen):
     """When a search stops; whichever comes first.
 
-    :param trials: how many trials at most.
     :param target: a value of the product's metric that is good enough.
     :param patience: trials in a row without a gain.
     :param min_gain: what counts as a gain, in the metric's unit.
@@ -153,17 +136,11 @@ class Search(Criteria):
 
     @model_validator(mode="after")
     def _names_once(self) -> Search:
-        names = [algorithm.name for algorithm in self.algorithms]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"algorithm declared twice: {', '.join(twice)}")
+        unique("algorithm declared", [algorithm.name for algorithm in self.algorithms])
         return self
 
     def criteria(self, **changes: Any) -> Criteria:
-        """Return when to stop: as declared, but for what is changed; None leaves a criterion as it is.
-
-        :raises pydantic.ValidationError: for a value that can't be.
-        """
+        """Return when to stop: as declared, but for what is changed; None leaves a criterion as it is."""
         declared = {name: getattr(self, name) for name in Criteria.model_fields}
         return Criteria(**{**declared, **{name: value for name, value in changes.items() if value is not None}})
 
@@ -171,15 +148,13 @@ class Search(Criteria):
 def algorithm_of(algorithms: Iterable[Algorithm], name: str) -> Algorithm:
     """Return the algorithm of that name. :raises UnknownNameError: if there is none; lists the known ones."""
     by_name = {algorithm.name: algorithm for algorithm in algorithms}
-    if name not in by_name:
-        raise UnknownNameError("algorithm", name, by_name)
+    only_known("algorithm", [name], by_name)
     return by_name[name]
 
 
 def incumbent(algorithms: Sequence[Algorithm], trainer: Trainer) -> tuple[Algorithm, dict[str, Any]] | None:
-    """Return the algorithm and the params that make the pipeline's trainer; None if the search does not cover it.
-
-    It is tried first: a winner is worth something only against the current settings.
-    """
-    matches = ((algorithm, algorithm.params_of(trainer)) for algorithm in algorithms)
-    return next(((algorithm, params) for algorithm, params in matches if params is not None), None)
+    """Return the algorithm and the params that make the pipeline's trainer; None if the search does not cover it."""
+    for algorithm in algorithms:
+        if (params := algorithm.params_of(trainer)) is not None:
+            return algorithm, params
+    return None

@@ -19,10 +19,8 @@ class Trial(Frozen):
     """One trial, as far as it has come.
 
     :param slot: its place in the search, from 0; a task that is run again comes back to the same one.
-    :param params: the searched settings' values.
     :param value: the metric on the validation rows; of a pruned trial the last one that it reported.
     :param values: what it reported on its way, by step.
-    :param seconds: how long it trained.
     :param reason: why it was pruned or failed.
     """
 
@@ -38,10 +36,7 @@ class Trial(Frozen):
 
 
 class Stop(Frozen):
-    """Why a search takes no further trial.
-
-    :param after: how many trials had ended when it was decided.
-    """
+    """Why a search takes no further trial, and after how many."""
 
     kind: Kind
     reason: str
@@ -49,11 +44,8 @@ class Stop(Frozen):
 
 
 def stop(criteria: Criteria, trials: Iterable[Trial], metric: Metric) -> Stop | None:
-    """Decide whether a search takes no further trial, and say why; None if it goes on.
-
-    It is decided in the order in which the trials ended. Trials that end later do not change it, so that every worker
-    comes to the same decision, whenever it looks.
-    """
+    """Decide whether a search takes no further trial, and say why; None if it goes on."""
+    # In the order in which they ended: what ends later changes nothing, so every worker decides the same.
     best: Trial | None = None
     gained, spent = 0, 0.0
     for count, trial in enumerate(in_order(trial for trial in trials if trial.slot < criteria.trials), 1):

@@ -12,18 +12,9 @@ from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.settings import Provenance, TrainerSettings, branch_of, changes
 from airflow_mlops_provider.lifecycle.trainer import Trainer
 
-TRAILER = "MLOps-Export"
-TITLE_LENGTH = 100
-
 
 class Winner(Frozen):
-    """A search's best trial.
-
-    :param settings: the file that would fix it.
-    :param trials: how many trials it was the best of.
-    :param stopped: why the search stopped.
-    :param page: where its trials can be looked at; None if nowhere.
-    """
+    """A search's best trial of so many, the settings file that would fix it, and the ``page`` that shows them all."""
 
     product: str
     settings: TrainerSettings
@@ -35,14 +26,11 @@ class Winner(Frozen):
 
     @classmethod
     def of(cls, product: str, facts: dict[str, Any], *, by: str, when: datetime) -> Winner:
-        """Return the winner that the facts of a search's report describe.
-
-        :raises ConfigurationError: if they describe none.
-        """
+        """Return the winner that a report's facts describe. :raises ConfigurationError: if they describe none."""
         try:
             best = facts["best"]
-            reached = {name: best[name] for name in ("trial", "metric", "value")}
-            provenance = Provenance(study=facts["study"], when=when, by=by, **reached)
+            trial, metric, value = best["trial"], best["metric"], best["value"]
+            provenance = Provenance(study=facts["study"], trial=trial, metric=metric, value=value, when=when, by=by)
             trainer = {name: best[name] for name in Trainer.model_fields}
             return cls(
                 product=product,
@@ -64,35 +52,31 @@ class Winner(Frozen):
     @property
     def trailer(self) -> str:
         """The last line of its commit's message, by which another try of the task finds the commit."""
-        return f"{TRAILER}: {self.settings.fingerprint}"
+        return f"MLOps-Export: {self.settings.fingerprint}"
 
     @property
     def title(self) -> str:
         """One line, for a commit and its pull request."""
         origin = self.provenance
         words = f"train as trial {origin.trial} of {_line(origin.study)} ({origin.metric} {origin.value:.4f})"
-        return f"{self.product}: {words}"[:TITLE_LENGTH]
+        return f"{self.product}: {words}"[:100]
 
     def body(self, current: Trainer | None) -> str:
-        """Return what a reviewer should know: what won, how, and what it changes.
-
-        :param current: how production trains; None if it has no settings file that can be read.
-        """
+        """Return what a reviewer should know: what won, how, and what that changes in how production now trains."""
         origin = self.provenance
         reached = f"{origin.metric} {origin.value:.4f} with {_line(self.algorithm)}"
         differing = changes(current, self.settings.trainer())
-        return "\n".join(
-            [
-                f"Trial {origin.trial} of {self.trials} in study {_line(origin.study)} reached {reached}.",
-                f"The search stopped: {_line(self.stopped)}.",
-                f"Found by {_line(origin.by)}.",
-                *([f"Its trials: {_line(self.page)}"] if self.page else []),
-                "",
-                *(f"- {_line(name)}: {_line(old)} -> {_line(new)}" for name, old, new in differing),
-                "",
-                "Merging this changes what the automated pipeline trains with; closing it changes nothing.",
-            ]
-        )
+        lines = [
+            f"Trial {origin.trial} of {self.trials} in study {_line(origin.study)} reached {reached}.",
+            f"The search stopped: {_line(self.stopped)}.",
+            f"Found by {_line(origin.by)}.",
+            *([f"Its trials: {_line(self.page)}"] if self.page else []),
+            "",
+            *(f"- {_line(name)}: {_line(old)} -> {_line(new)}" for name, old, new in differing),
+            "",
+            "Merging this changes what the automated pipeline trains with; closing it changes nothing.",
+        ]
+        return "\n".join(lines)
 
     def message(self, current: Trainer | None) -> str:
         """Return the commit's whole message."""

@@ -23,11 +23,7 @@ _NUMBERS = ("integer", "floating", "mixed-integer-float", "boolean", "decimal")
 class BinaryClassification(Problem):
     """Whether something is so: the label 1 means that it is."""
 
-    metrics = (
-        Metric("roc_auc"),
-        Metric("average_precision"),
-        Metric("log_loss", higher_is_better=False, high=math.inf),
-    )
+    metrics = Metric("roc_auc"), Metric("average_precision"), Metric("log_loss", higher_is_better=False, high=math.inf)
     label_type = "int64"
 
     def labels(self, label: pd.Series) -> pd.Series:

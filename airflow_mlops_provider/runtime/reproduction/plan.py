@@ -13,13 +13,12 @@ from airflow_mlops_provider.exceptions import IntegrityError, MissingRecordError
 from airflow_mlops_provider.lifecycle.interval import is_in
 from airflow_mlops_provider.lifecycle.records import reproduction
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
-from airflow_mlops_provider.lifecycle.records.reproduction import RESULTS, Finding
+from airflow_mlops_provider.lifecycle.records.reproduction import Finding
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity, Services
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, ModelVersion, Reference
 from airflow_mlops_provider.runtime.address import packages
-from airflow_mlops_provider.runtime.registry import find_job
-from airflow_mlops_provider.storage.artifacts import content_hash
-from airflow_mlops_provider.storage.intervals import Store
+from airflow_mlops_provider.runtime.definition import find_job
+from airflow_mlops_provider.storage.artifacts import ArtifactStore, content_hash
 from airflow_mlops_provider.storage.layout import key_in
 from airflow_mlops_provider.storage.records import Records, VersionRecord
 
@@ -29,10 +28,7 @@ ORDER = ("extract", "clean", "compute", "training_set", "train", "evaluate")
 
 @dataclass(frozen=True)
 class Step:
-    """One recorded result on the way to a version.
-
-    :param recorded: the record of its making; None if that is gone.
-    """
+    """One recorded result on the way to a version, and the record of its making; None if that is gone."""
 
     reference: AnyReference
     recorded: Manifest | None
@@ -40,7 +36,7 @@ class Step:
     @property
     def key(self) -> str:
         """Where it lies below the artifact root."""
-        return key_of(self.reference)
+        return key_in(self.reference.uri)
 
     @property
     def job(self) -> str:
@@ -49,16 +45,11 @@ class Step:
 
     @property
     def name(self) -> str:
-        """What it is, and of which interval: ``clean tables 2013-02-01``."""
+        """What it is, and of which interval: ``clean data 2013-02-01``."""
         if isinstance(self.reference, ModelVersion):
             return f"champion {self.reference.name}@{self.reference.version}"
-        told = self.recorded.spec.job if self.recorded else self.reference.kind
-        return f"{RESULTS.get(told, told)} {begins(self.reference) if told != 'training_set' else ''}".rstrip()
-
-
-def key_of(reference: Reference) -> str:
-    """Return where a result lies below its artifact root, wherever that has been moved to."""
-    return key_in(reference.uri)
+        what = (self.recorded.makes or self.recorded.spec.job) if self.recorded else self.reference.kind
+        return f"{what} {begins(self.reference) if self.job != 'training_set' else ''}".rstrip()
 
 
 def begins(reference: Reference) -> str:
@@ -72,15 +63,15 @@ def steps(records: Records, version: VersionRecord) -> list[Step]:
 
     :raises MissingRecordError: if there is no record of which evaluation that is.
     """
-    found: dict[str, Step] = {}
+    known: dict[str, Step] = {}
 
     def visit(reference: AnyReference) -> None:
-        if key_of(reference) not in found:
+        if key_in(reference.uri) not in known:
             # A champion is a version itself, made again by asking for it; here its kept bytes are what counts.
-            recorded = None if isinstance(reference, ModelVersion) else _recorded(records, reference)
-            step = found[key_of(reference)] = Step(reference, recorded)
-            for one in needed(recorded) if recorded and step.job else ():
-                visit(one)
+            recorded = None if isinstance(reference, ModelVersion) else records.made(reference).manifest
+            step = known[key_in(reference.uri)] = Step(reference, recorded)
+            for used in needed(recorded) if recorded and step.job else ():
+                visit(used)
 
     if version.registered is None:
         raise MissingRecordError(
@@ -88,30 +79,23 @@ def steps(records: Records, version: VersionRecord) -> list[Step]:
             "without it nobody can say which evaluation was its own"
         )
     visit(version.registered.spec.inputs["evaluation"])  # type: ignore[arg-type]  # the operator gives exactly one
-    return sorted(found.values(), key=lambda step: (ORDER.index(step.job) if step.job else -1, begins(step.reference)))
-
-
-def _recorded(records: Records, reference: Reference) -> Manifest | None:
-    try:
-        return records.manifest_of(reference)
-    except MissingRecordError:
-        return None
+    return sorted(known.values(), key=lambda step: (ORDER.index(step.job) if step.job else -1, begins(step.reference)))
 
 
 def needed(manifest: Manifest) -> list[AnyReference]:
     """Return the inputs that a job opened: all but the features that its join never saw."""
     unseen = manifest.result.facts.get("not_loaded", ()) if manifest.result else ()
-    given = [
-        one for value in manifest.spec.inputs.values() for one in (value if isinstance(value, tuple) else (value,))
+    given = manifest.spec.references
+    return [
+        each for each in given if not (isinstance(each, Dataset) and each.interval and is_in(each.interval, unseen))
     ]
-    return [one for one in given if not (isinstance(one, Dataset) and one.interval and is_in(one.interval, unseen))]
 
 
 def loads(manifest: Manifest) -> list[Dataset]:
     """Return the features that have to be in the feature store before a job is run again."""
     if manifest.spec.job != "training_set":
         return []
-    return sorted((one for one in needed(manifest) if isinstance(one, Dataset)), key=begins)
+    return sorted((used for used in needed(manifest) if isinstance(used, Dataset)), key=begins)
 
 
 def again(manifest: Manifest, known: Mapping[str, AnyReference], root: str, services: Services) -> JobSpec:
@@ -119,14 +103,16 @@ def again(manifest: Manifest, known: Mapping[str, AnyReference], root: str, serv
 
     What its join never saw is left out: it is not there, and a job holds all that it is given against its root.
     """
-    seen = {key_of(one) for one in needed(manifest)}
+    seen = {key_in(used.uri) for used in needed(manifest)}
 
     def moved(reference: AnyReference) -> AnyReference:
-        made = known.get(key_of(reference), reference)
+        made = known.get(key_in(reference.uri), reference)
         return reference.model_copy(update={"uri": made.uri, "hash": made.hash})
 
     inputs = {
-        role: tuple(moved(one) for one in given if key_of(one) in seen) if isinstance(given, tuple) else moved(given)
+        role: tuple(moved(each) for each in given if key_in(each.uri) in seen)
+        if isinstance(given, tuple)
+        else moved(given)
         for role, given in manifest.spec.inputs.items()
     }
     changed = {"inputs": inputs, "root": root, "services": services, "run": RunIdentity(), "force": False}
@@ -139,12 +125,9 @@ def loading(features: Dataset, like: JobSpec) -> JobSpec:
     return like.model_copy(update=changed)
 
 
-def take(reference: AnyReference, source: Store, target: Store) -> AnyReference:
-    """Copy a recorded result into another artifact root, and return the reference to it there.
-
-    :raises IntegrityError: if it is gone, or is not what was recorded.
-    """
-    key = key_of(reference)
+def take(reference: AnyReference, source: ArtifactStore, target: ArtifactStore) -> AnyReference:
+    """Copy a result into another root and return it as it is there. :raises IntegrityError: if it isn't as recorded."""
+    key = key_in(reference.uri)
     with tempfile.TemporaryDirectory(prefix="mlops-take-") as folder:
         try:
             local = source.download(key, Path(folder))
@@ -156,34 +139,36 @@ def take(reference: AnyReference, source: Store, target: Store) -> AnyReference:
     return reference.model_copy(update={"uri": f"{target.uri}/{key}"})
 
 
-def kept(step: Step, source: Store) -> Finding:
+def kept(step: Step, source: ArtifactStore) -> Finding:
     """Compare the stored bytes of a result with its record."""
     with tempfile.TemporaryDirectory(prefix="mlops-kept-") as folder:
         try:
-            found = content_hash(source.download(key_of(step.reference), Path(folder)))
+            content = content_hash(source.download(step.key, Path(folder)))
         except FileNotFoundError:
-            found = reproduction.GONE
-    was, now = reproduction.short(step.reference.hash), reproduction.short(found)
+            content = reproduction.GONE
+    was, now = reproduction.short(step.reference.hash), reproduction.short(content)
     return reproduction.compared(f"kept {step.name}", was, now)
 
 
-def deliveries(raw: Iterable[Step], landing: Callable[[Step], Store]) -> dict[str, dict[str, tuple[str, str | None]]]:
+def deliveries(
+    raw: Iterable[Step], landing: Callable[[Step], ArtifactStore]
+) -> dict[str, dict[str, tuple[str, str | None]]]:
     """Return, for each raw snapshot, the files it was read from: the hash on record and that now, None for one gone.
 
     :param landing: gives the landing root of a snapshot.
     """
     now: dict[tuple[str, str], str | None] = {}
-    found: dict[str, dict[str, tuple[str, str | None]]] = {}
+    read: dict[str, dict[str, tuple[str, str | None]]] = {}
     for step in raw:
-        told, store = step.reference.facts.get("files", {}), landing(step)
-        for key in told:
+        files, store = step.reference.facts.get("files", {}), landing(step)
+        for key in files:
             if (store.uri, key) not in now:
                 now[store.uri, key] = _hash_in(store, key)
-        found[step.key] = {key: (was, now[store.uri, key]) for key, was in told.items()}
-    return found
+        read[step.key] = {key: (was, now[store.uri, key]) for key, was in files.items()}
+    return read
 
 
-def _hash_in(store: Store, key: str) -> str | None:
+def _hash_in(store: ArtifactStore, key: str) -> str | None:
     try:
         return hashlib.sha256(store.read(key)).hexdigest()
     except FileNotFoundError:
@@ -198,5 +183,5 @@ def package_findings(manifest: Manifest) -> Iterator[Finding]:
 
 def taken(step: Step) -> Finding:
     """Return what is said of a result that was not made again."""
-    told = reproduction.short(step.reference.hash)
-    return Finding(what=step.name, recorded=told, found=told, note="taken as it was kept, its hash checked")
+    content = reproduction.short(step.reference.hash)
+    return Finding(what=step.name, recorded=content, found=content, note="taken as it was kept, its hash checked")

@@ -13,12 +13,10 @@ from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records import reproduction
 from airflow_mlops_provider.lifecycle.records.manifest import Commit, Manifest
-from airflow_mlops_provider.lifecycle.records.reproduction import Finding
-from airflow_mlops_provider.lifecycle.records.source_change import first_change
+from airflow_mlops_provider.lifecycle.records.reproduction import Finding, first_change
 from airflow_mlops_provider.runtime import code
 from airflow_mlops_provider.runtime.address import code_hashes
-from airflow_mlops_provider.runtime.registry import find_job
-from airflow_mlops_provider.runtime.specification import with_trainer_override
+from airflow_mlops_provider.runtime.definition import find_job
 from airflow_mlops_provider.storage.artifacts import file_hash
 
 PROVIDER = airflow_mlops_provider.__name__
@@ -41,15 +39,17 @@ class Code:
         return all(self._hash(module) == was for module, was in manifest.code_hashes.items())
 
     def _hash(self, module: str) -> str | None:
-        file = module_file(module, self.provider if module.startswith(f"{PROVIDER}.") else self.products)
-        return file_hash(file) if file else None
+        folder = self.provider if module.startswith(f"{PROVIDER}.") else self.products
+        base = folder.joinpath(*module.split("."))
+        files = (base / "__init__.py", base.with_name(f"{base.name}.py"))
+        return next((file_hash(file) for file in files if file.is_file()), None)
 
 
 def code_in(tree: Path, manifest: Manifest) -> Code | None:
     """Return where in a tree of files a recorded job's code lies; None unless every module is there as recorded."""
     declared = sorted(tree.rglob(f"{manifest.spec.product}/product.py"))
-    found = (Code(file.parent.parent, provider) for provider in (PROVIDER_FOLDER, tree) for file in declared)
-    return next((one for one in found if one.runs(manifest)), None)
+    candidates = (Code(file.parents[1], provider) for provider in (PROVIDER_FOLDER, tree) for file in declared)
+    return next((candidate for candidate in candidates if candidate.runs(manifest)), None)
 
 
 def code_here(manifest: Manifest) -> Code | None:
@@ -69,16 +69,10 @@ def repository_here(product: str) -> str | None:
         return None
 
 
-def module_file(module: str, folder: Path) -> Path | None:
-    """Return a module's file below a folder that is on the path; None if there is none."""
-    base = folder.joinpath(*module.split("."))
-    return next((file for file in (base / "__init__.py", base.with_name(f"{base.name}.py")) if file.is_file()), None)
-
-
 def findings(recorded: Manifest, present: MLProduct) -> Iterator[Finding]:
     """Compare the declaration that a recorded job read, and its code, with those that stand here now."""
     job = find_job(recorded.spec.job)
-    settings = job.settings_of(with_trainer_override(present, recorded.spec.params))
+    settings = job.parts_of(present, recorded.spec.params)["settings"]
     here = recorded.spec.model_copy(update={"settings": settings})
     declared, now = job.code(here), code_hashes(here, job)
     # A setting that names other code comes first: it explains why other modules are compared.
@@ -108,26 +102,20 @@ def _moved(module: str, was: str, recorded: Commit, product: str) -> str:
         return f"(recorded {reproduction.short(was)}, here {reproduction.short(file_hash(file))})"
     path, text = file.relative_to(top).as_posix(), file.read_bytes()
     before = _before(path, recorded, here)
-    first = first_change(*(one.decode(errors="replace") for one in (before, text))) if before else None
-    old = _named(recorded, clean=before is None or _sha256(before) == was)
+    first = first_change(*(side.decode(errors="replace") for side in (before, text))) if before else None
+    old = _named(recorded, clean=before is None or hashlib.sha256(before).hexdigest() == was)
     new = _named(here, clean=checkout.file_at(str(top), here.commit or "", path) == text)
-    place, said = (f", {first.where}", f": {first}") if first else ("", "")
+    place, said = (f", {first[0]}", f": {first[1]}") if first else ("", "")
     return f"({path}{place}) differs between {old} and {new}{said}"
 
 
 def _before(path: str, recorded: Commit, here: Commit) -> bytes | None:
     """Return a file as of the recorded commit, from where it was recorded or, failing that, from here."""
-    for repository in filter(None, (recorded.repository, here.repository)):
-        found = checkout.file_at(repository, recorded.commit or "", path)
-        if found is not None:
-            return found
-    return None
+    repositories = filter(None, (recorded.repository, here.repository))
+    files = (checkout.file_at(repository, recorded.commit or "", path) for repository in repositories)
+    return next((file for file in files if file is not None), None)
 
 
 def _named(commit: Commit, *, clean: bool) -> str:
     named = f"commit {commit.commit[:12]}" if commit.commit else "code without a commit"
     return named if clean else f"{named} with uncommitted changes"
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

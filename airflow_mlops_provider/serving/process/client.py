@@ -7,7 +7,7 @@ import json
 import os
 import socket
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import datetime
 from http import HTTPStatus
 from urllib.parse import urlsplit
@@ -25,10 +25,7 @@ def url_of(host: str, port: int) -> str:
 
 
 def server_state(base_url: str) -> ServerState | None:
-    """Return what a model server says of itself; None if none answers. Sends the token in ``MLOPS_SERVING_TOKEN``.
-
-    :raises DeploymentError: if the server wants another token.
-    """
+    """Return what a model server says of itself, None if none answers. :raises DeploymentError: for a wrong token."""
     try:
         status, _, body = _get(base_url, os.environ.get(TOKEN_VARIABLE, ""))
         answer = json.loads(body)
@@ -96,10 +93,7 @@ def _get(base_url: str, token: str = "") -> tuple[int, str | None, bytes]:
     url = urlsplit(base_url)
     headers = {"authorization": f"Bearer {token}".encode()} if token else {}
     connection_type = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
-    connection = connection_type(url.hostname or "", url.port, timeout=TIMEOUT)
-    try:
+    with closing(connection_type(url.hostname or "", url.port, timeout=TIMEOUT)) as connection:
         connection.request("GET", f"{url.path.rstrip('/')}/version", headers=headers)
         answer = connection.getresponse()
         return answer.status, answer.getheader("server"), answer.read(1_000_000)
-    finally:
-        connection.close()

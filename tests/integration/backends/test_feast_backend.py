@@ -24,7 +24,8 @@ from airflow_mlops_provider.backends.feature_store.feast import store as feast
 from airflow_mlops_provider.backends.feature_store.feast.store import FeatureStoreBackend
 from airflow_mlops_provider.exceptions import BackendError, SourceDataError, SourceError, UnknownNameError
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.product import (
+from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.sections import (
     Business,
     Data,
     EvaluationSettings,
@@ -32,7 +33,6 @@ from airflow_mlops_provider.lifecycle.product import (
     Gates,
     Kpi,
     Label,
-    MLProduct,
     Owners,
     Schedule,
     Trainer,
@@ -100,7 +100,7 @@ def load(store: FeatureStoreBackend, interval: Interval, frames: Mapping[str, pd
     folder.mkdir(parents=True, exist_ok=True)
     for name, frame in frames.items():
         frame.to_parquet(folder / f"{name}.parquet", index=False)
-    return store.load_offline(interval, {name: folder / f"{name}.parquet" for name in frames})
+    return store.offline.load(interval, {name: folder / f"{name}.parquet" for name in frames})
 
 
 def offline_bytes(store: FeatureStoreBackend) -> dict[str, bytes]:
@@ -133,7 +133,7 @@ def online_as_of_watermark(store: FeatureStoreBackend, rows: pd.DataFrame) -> pd
     mark = store.watermark()
     assert mark is not None
     moved = rows.assign(event_time=mark - timedelta(microseconds=1))
-    return store.historical(moved)[list(store.shape.feature_names)]
+    return store.historical(moved)[list(store.shape.feature_types)]
 
 
 @pytest.fixture
@@ -162,7 +162,8 @@ def test_apply_follows_the_definitions(tmp_path: Path) -> None:
     fewer = FeatureStoreBackend(product(CLIMATE).shape, tmp_path)
     assert fewer.apply()
     assert [view.name for view in fewer._store.list_feature_views()] == ["climate"]
-    assert [view.name for view in fewer._service.feature_view_projections] == ["climate"]
+    service = fewer._store.get_feature_service(fewer.shape.name)
+    assert [view.name for view in service.feature_view_projections] == ["climate"]
 
 
 def test_history_is_point_in_time(store: FeatureStoreBackend) -> None:
@@ -209,15 +210,15 @@ def test_online_equals_history(store: FeatureStoreBackend) -> None:
 
 def rows(store: FeatureStoreBackend, view: str) -> int:
     """Return how many rows a view holds offline."""
-    return sum(pq.read_metadata(file).num_rows for file in store._offline.files(view))
+    return sum(pq.read_metadata(file).num_rows for file in store.offline.files(view))
 
 
 def online_rows(store: FeatureStoreBackend, view: str) -> int:
     """Return how many entities of a view are online."""
     from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 
-    declared = store._offline.views[view]
-    tables = [pq.read_table(file, columns=list(declared.keys)) for file in store._offline.files(view)]
+    declared = store.offline.views[view]
+    tables = [pq.read_table(file, columns=list(declared.keys)) for file in store.offline.files(view)]
     seen = pa.concat_tables(tables).group_by(list(declared.keys)).aggregate([]).to_pylist()
     name = next(iter(declared.features))
     answer = store._store.get_online_features([f"{view}:{name}"], entity_rows=seen).proto

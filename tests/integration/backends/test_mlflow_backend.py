@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow database with its tables, made once."""
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    MlflowBackend(f"sqlite:///{path}").server.prepare()
+    MlflowBackend(f"sqlite:///{path}").prepare()
     return path
 
 
@@ -183,8 +183,8 @@ def test_same_model_is_the_same_version(backend: MlflowBackend, folder: Path) ->
     first = backend.register(name="flights", model=model, run_id=one, tags={"mlops.stage": "registered"})
     assert backend.register(name="flights", model=model, run_id=one, tags={}) == first == 1
     assert backend.register(name="flights", model=other, run_id=two, tags={}) == 2
-    assert backend.versions("flights") == [1, 2]
-    assert backend.versions("never") == []
+    versions = backend.client.search_model_versions("name = 'flights'")
+    assert sorted(int(one.version) for one in versions) == [1, 2]
     found = backend.client.get_model_version("flights", "1")
     assert found.run_id == one
     assert found.tags == {
@@ -242,7 +242,7 @@ def test_unreachable_server_says_so_soon() -> None:
     """A server that is not there is an error within 10 s that names it, without its password, and what to do."""
     begun = time.monotonic()
     with pytest.raises(BackendError, match=r"http://127\.0\.0\.1:9 .*mlops_mlflow") as raised:
-        MlflowBackend("http://user:sesame@127.0.0.1:9").versions("flights")
+        MlflowBackend("http://user:sesame@127.0.0.1:9").set_alias("flights", "live", 1)
     assert time.monotonic() - begun < 10
     assert "sesame" not in str(raised.value)
 
@@ -264,7 +264,7 @@ def test_constructor_is_free(tmp_path: Path) -> None:
 
 def start(uri: str) -> list[int]:
     """Open a database in a process of its own."""
-    return MlflowBackend(uri).versions("flights")
+    return list(MlflowBackend(uri).client.search_model_versions("name = 'flights'"))
 
 
 def test_two_processes_start_at_once(tmp_path: Path) -> None:

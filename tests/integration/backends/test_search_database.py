@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_mlops_provider.backends.search.optuna import access as search_access
+from airflow_mlops_provider.backends.search.optuna import database as search_database
 from airflow_mlops_provider.backends.search.optuna.study import SearchStudy
 from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, FloatRange, Pruning
@@ -64,8 +64,8 @@ def server() -> Iterator[str]:
 @pytest.fixture
 def url(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """The same, with the credentials in the environment, as a job has them."""
-    monkeypatch.setenv(search_access.USER_VARIABLE, "optuna")
-    monkeypatch.setenv(search_access.PASSWORD_VARIABLE, PASSWORD)
+    monkeypatch.setenv(search_database.USER_VARIABLE, "optuna")
+    monkeypatch.setenv(search_database.PASSWORD_VARIABLE, PASSWORD)
     return server
 
 
@@ -105,12 +105,12 @@ def test_three_workers_at_once(url: str) -> None:
 
 def test_the_password_counts(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The test button tries the password for real; a wrong one is refused, and no message shows either."""
-    right = {search_access.USER_VARIABLE: "optuna", search_access.PASSWORD_VARIABLE: PASSWORD}
-    assert search_access.probe(url, right) == f"{url} answers"
-    wrong = {**right, search_access.PASSWORD_VARIABLE: "wrong-one"}
+    right = {search_database.USER_VARIABLE: "optuna", search_database.PASSWORD_VARIABLE: PASSWORD}
+    assert search_database.probe(url, right) == f"{url} answers"
+    wrong = {**right, search_database.PASSWORD_VARIABLE: "wrong-one"}
     for name, value in wrong.items():
         monkeypatch.setenv(name, value)
-    for attempt in (lambda: search_access.probe(url, wrong), lambda: SearchStudy("race", url).trials()):
+    for attempt in (lambda: search_database.probe(url, wrong), lambda: SearchStudy("race", url).trials()):
         with pytest.raises(BackendError, match="password authentication failed") as refused:
             attempt()
         assert PASSWORD not in str(refused.value)

@@ -15,7 +15,7 @@ from airflow_mlops_provider.hooks.services import services
 from airflow_mlops_provider.hooks.source import SourceHook
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.spec import Repository
-from airflow_mlops_provider.runtime.registry import find_job
+from airflow_mlops_provider.runtime.definition import find_job
 from tests.factories.forge import ForgeWorld, bare, git, repository
 from tests.factories.tiny import TinyWorld
 

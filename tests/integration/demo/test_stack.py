@@ -17,9 +17,10 @@ import pytest
 
 from airflow_mlops_provider.demo.local_airflow import processes
 from airflow_mlops_provider.demo.local_airflow.processes import Started
-from airflow_mlops_provider.demo.local_airflow.stack import Stack, StackConfig, recorded, stop_running
+from airflow_mlops_provider.demo.local_airflow.stack import Stack, recorded, stop_running
 from airflow_mlops_provider.exceptions import BackendError, ConfigurationError
 from tests.factories.ports import free_port
+from tests.factories.stack import pids, restart
 
 DAGS = """
 import subprocess
@@ -99,18 +100,18 @@ def test_only_the_owner_reads_keys_and_password(live: Stack) -> None:
 def test_a_second_start_from_the_same_home_is_refused(live: Stack) -> None:
     """Two schedulers on one SQLite would corrupt each other's work; the message names what runs."""
     with pytest.raises(ConfigurationError, match="scheduler"):
-        Stack(StackConfig(home=live.home, dags=live.config.dags, api_port=free_port())).start()
-    assert len(live.pids()) == 4
+        Stack(home=live.home, dags=live.dags, port=free_port()).start()
+    assert len(pids(live)) == 4
 
 
 @pytest.mark.system
 def test_a_killed_scheduler_is_noticed_and_restarted(live: Stack) -> None:
     """After SIGKILL the stack says which component is gone; restarted, it runs tasks again."""
-    psutil.Process(live.pids()["scheduler"]).kill()
-    _until(lambda: "scheduler" not in live.pids())
+    psutil.Process(pids(live)["scheduler"]).kill()
+    _until(lambda: "scheduler" not in pids(live))
     with pytest.raises(BackendError, match="scheduler ended"):
         live.wait_until_ready(5)
-    live.restart("scheduler")
+    restart(live, "scheduler")
     before = len(live.api.dag_runs("second"))
     live.api.trigger("first")
     _until(lambda: _succeeded(live, "second", before + 1))
@@ -126,7 +127,7 @@ def test_stopping_by_home_leaves_nothing(live: Stack) -> None:
     assert processes.marked(str(live.home)) == []
     # In a container whose first process is no init nobody takes note of their end: they are dead all the same.
     assert not any(stray.is_running() and stray.status() != psutil.STATUS_ZOMBIE for stray in strays)
-    processes.check_port(live.config.api_port)
+    processes.check_port(live.port)
     assert stop_running(live.home) == []
 
 
@@ -137,13 +138,13 @@ def test_a_stack_ends_with_the_process_that_holds_it(
 ) -> None:
     """Told to terminate, or interrupted, in the middle of the start, the holder takes every component with it."""
     home = prepared_home()
-    arguments = f"home=Path({str(home)!r}), dags=Path({str(tmp_path)!r}), api_port={free_port()}"
+    arguments = f"home=Path({str(home)!r}), dags=Path({str(tmp_path)!r}), port={free_port()}"
     program = f"""
         import signal
         from pathlib import Path
-        from airflow_mlops_provider.demo.local_airflow.stack import Stack, StackConfig
+        from airflow_mlops_provider.demo.local_airflow.stack import Stack
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin by ignoring it
-        with Stack(StackConfig({arguments})) as stack:
+        with Stack({arguments}) as stack:
             stack.start()
     """
     holder = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], stderr=subprocess.DEVNULL)
@@ -157,7 +158,7 @@ def test_a_stack_ends_with_the_process_that_holds_it(
 def test_a_component_that_dies_shows_its_log(prepared_home: Callable[[], Path], tmp_path: Path) -> None:
     """A start that can't succeed fails at once with the component's own words, and stops the others."""
     env = {"AIRFLOW__CORE__EXECUTOR": "no.such.Executor"}
-    stack = Stack(StackConfig(home=prepared_home(), dags=tmp_path, api_port=free_port(), env=env))
+    stack = Stack(home=prepared_home(), dags=tmp_path, port=free_port(), env=env)
     with pytest.raises(BackendError, match=r"(?s)ended; its log ends:.*no\.such"):
         stack.start()
     assert processes.marked(str(stack.home)) == []
@@ -168,7 +169,7 @@ def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigurationError, match=f"port {port} "):
-            Stack(StackConfig(home=tmp_path / "home", dags=tmp_path, api_port=port)).start()
+            Stack(home=tmp_path / "home", dags=tmp_path, port=port).start()
     assert not (tmp_path / "home").exists()
 
 

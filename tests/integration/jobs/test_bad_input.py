@@ -253,8 +253,8 @@ def test_mlflow_out_of_reach_is_named(world: World, tmp_path: Path) -> None:
 def test_a_model_that_cannot_be_loaded_goes_nowhere(world: World, free_port: Any) -> None:
     """A server that can't load the version says why; the pointer and the ledger stay where they were."""
     mirror, ledger = Mirror(f"sqlite:///{world.root}/mlflow.db", "flight_delay"), Ledger(world.store, "flight_delay")
-    mirror.server.client.create_registered_model("flight_delay")
-    mirror.server.client.set_registered_model_tag("flight_delay", HEAD, ledger.head())
+    mirror.client.create_registered_model("flight_delay")
+    mirror.client.set_registered_model_tag("flight_delay", HEAD, ledger.head())
     try:
         with pytest.raises(DeploymentError, match=r"could not load version 1: .*"):
             world.job("deploy", params={"port": free_port()}, version=world.version)

@@ -17,7 +17,7 @@ from airflow_mlops_provider.backends.tracking.mlflow.mirror import HEAD, Mirror
 from airflow_mlops_provider.lifecycle.records.manifest import Failure, Manifest
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Reference, Report
 from airflow_mlops_provider.lifecycle.release.registry import Status
-from airflow_mlops_provider.runtime.runner import find, run
+from airflow_mlops_provider.runtime.runner import look, run
 from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore, content_hash, open_store
 from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.storage.records import Records
@@ -129,8 +129,8 @@ def test_finished_work_is_not_found_under_a_claimed_hash(tiny: TinyWorld) -> Non
     forged = new.model_copy(update={"hash": old.hash})
     assert refusal(clean(tiny, forged)).error == "IntegrityError"
     with pytest.raises(Exception, match="is not what the reference claims"):
-        find(tiny.spec("clean", inputs={"raw": forged}))
-    assert find(tiny.spec("clean", inputs={"raw": old})) == done
+        look(tiny.spec("clean", inputs={"raw": forged}))
+    assert look(tiny.spec("clean", inputs={"raw": old}))[0] == done
 
 
 def test_finished_work_is_not_found_under_an_invented_uri(tiny: TinyWorld) -> None:
@@ -227,7 +227,7 @@ def test_a_table_that_a_custom_task_changed_is_used(tiny: TinyWorld, caplog: pyt
     caplog.set_level("INFO")
     mine = own_table(tiny, raw)
     spec = tiny.spec("clean", inputs={"raw": mine}, upstream={"raw": "mine/run/double"})
-    assert find(spec) is None
+    assert look(spec)[0] is None
     manifest = run(spec)
     assert manifest.result is not None
     assert old.result is not None
@@ -240,7 +240,7 @@ def test_a_table_that_a_custom_task_changed_is_used(tiny: TinyWorld, caplog: pyt
     said = [line for line in caplog.messages if mine.uri in line]
     assert any("handed on by mine/run/double" in line for line in said)
     assert any(f"not {raw.hash} as claimed" in line for line in said)
-    assert find(spec) == manifest
+    assert look(spec)[0] == manifest
     assert clean(tiny, raw) == old
     (made,) = Records(FolderStore(tiny.root)).ancestors(manifest)
     assert made.manifest is None
@@ -298,7 +298,8 @@ def test_in_a_bucket_the_same_holds(tiny: TinyWorld, bucket: str, monkeypatch: p
     store.write("mine/sales.parquet", whole)
     mine = raw.model_copy(update={"uri": f"{bucket}/mine", "hash": NOBODYS})
     assert clean(tiny, mine, root=bucket) == done  # the very bytes, whatever they are called
-    assert find(tiny.spec("clean", root=bucket, inputs={"raw": mine}), beside=done) is None  # a pod's job looks itself
+    ahead = look(tiny.spec("clean", root=bucket, inputs={"raw": mine}), beside=done)
+    assert ahead == (None, "")  # a pod's job looks itself
     store.write(key, whole + b"x")
     assert "is not what was recorded" in refusal(clean(tiny, raw, root=bucket, force=True)).message
 
@@ -356,7 +357,7 @@ def shop(made: Shop, tmp_path: Path) -> Iterator[Shop]:
     shutil.rmtree(made.root / "mine", ignore_errors=True)
     mirror = Mirror(f"sqlite:///{made.root}/mlflow.db", made.name)
     if mirror.read().head:  # of a ledger that is gone with the rest
-        mirror.server.client.delete_registered_model_tag(made.name, HEAD)
+        mirror.client.delete_registered_model_tag(made.name, HEAD)
 
 
 def invented(report: Report, **figures: Any) -> Report:

@@ -25,7 +25,7 @@ def absent():
     import sys
     from pathlib import Path
 
-    sys.path.append(str(Path(__file__).parents[3]))
+    sys.path.append(str(Path(__file__).parents[2]))
     try:
         import no_such_library
     finally:

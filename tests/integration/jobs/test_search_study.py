@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_mlops_provider.backends.search.optuna.storage import database
+from airflow_mlops_provider.backends.search.optuna.database import database
 from airflow_mlops_provider.backends.search.optuna.study import SearchStudy
 from airflow_mlops_provider.exceptions import BackendError, MissingExtraError, UnknownNameError
 from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Choice, FloatRange, IntRange, Pruning
@@ -139,7 +139,7 @@ def test_unknown_names_and_dead_databases_are_told(url: str, study: SearchStudy)
         SearchStudy("seven", url).trials()
     with pytest.raises(UnknownNameError, match="unknown slot of study six '99'"):
         study.begin(99, BOTH, SEED)
-    with pytest.raises(BackendError, match=r"postgresql\+psycopg2://127\.0\.0\.1:1/x does not work: .*refused"):
+    with pytest.raises(BackendError, match=r"postgresql\+psycopg2://127\.0\.0\.1:1/x does not answer: .*refused"):
         SearchStudy("six", "postgresql+psycopg2://127.0.0.1:1/x").trials()
     with pytest.raises(MissingExtraError, match="needs a driver: No module named 'oracledb'"):
         SearchStudy("six", "oracle+oracledb://here/x").trials()

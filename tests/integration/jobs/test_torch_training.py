@@ -47,7 +47,7 @@ def flights(count: int, seed: int) -> pd.DataFrame:
     random = np.random.default_rng(seed)
     leaves = pd.Timestamp("2013-01-05", tz="UTC") + pd.to_timedelta(np.sort(random.integers(0, 40_000, count)), "min")
     frame = pd.DataFrame(
-        random.normal(10, 5, (count, len(product.shape.feature_names))), columns=[*product.shape.feature_names]
+        random.normal(10, 5, (count, len(product.shape.feature_types))), columns=[*product.shape.feature_types]
     )
     frame[STORED[0]] = random.normal(0, 1, count)
     frame = frame.mask(random.random(frame.shape) < 0.05).assign(
@@ -206,7 +206,7 @@ def test_its_model_goes_all_the_way(resumed: tuple[World, Manifest, str], monkey
     predictor = Predictor.load(product.scoring, Path(model.uri.removeprefix("file://")), version)
     predictor.smoke()
     rows = flights(50, 3)
-    inputs = predictor.inputs(rows, rows[[*product.shape.feature_names]])
+    inputs = predictor.inputs(rows, rows[[*product.shape.feature_types]])
     assert np.unique(predictor.score(inputs)).size > 40
     mlflow.set_tracking_uri(backend.uri)
     theirs = mlflow.pyfunc.load_model(f"models:/{product.name}/{version.version}")

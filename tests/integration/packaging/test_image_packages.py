@@ -16,10 +16,11 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from airflow_mlops_provider.lifecycle.records.spec import JobSpec, Services
+from airflow_mlops_provider.lifecycle.records.spec import Services
 from airflow_mlops_provider.lifecycle.references import Dataset
-from airflow_mlops_provider.runtime.registry import find_job
+from airflow_mlops_provider.runtime.definition import find_job
 from airflow_mlops_provider.storage.artifacts import content_hash, open_store
+from tests.factories.declared import specify
 from tests.factories.rain import NAME, PRODUCTS, product, year
 
 CHECKOUT = Path(__file__).parents[3]
@@ -108,7 +109,7 @@ def test_every_job_around_training_can_be_loaded(absent: str) -> None:
     more = {canonicalize_name(Requirement(one).name) for one in listed("more", "torch")}  # installed or not
     assert {canonicalize_name(name) for name in named} <= closure(listed("training")) | more
     modules = [
-        *(find_job(job).module for job in AROUND_TRAINING),
+        *(find_job(job).function.__module__ for job in AROUND_TRAINING),
         "airflow_mlops_provider.backends.search.optuna.study",
     ]
     text = "import importlib, sys\nfor name in sys.argv[2:]: importlib.import_module(name)"
@@ -152,10 +153,10 @@ def training_set(root: Path) -> Dataset:
 def run(absent: str, folder: Path, job: str, **inputs: object) -> dict[str, object]:
     """Run one job in a process that has only the trainer's packages, and return its result."""
     services = Services(landing=str(folder), mlflow=f"sqlite:///{folder}/mlflow.db")
-    given = {"job": job, "product": NAME, "root": str(folder / "artifacts"), "inputs": inputs, "services": services}
+    spec = specify(job, product(), root=str(folder / "artifacts"), inputs=inputs, services=services)
     done = subprocess.run(
         [sys.executable, "-c", CHILD, absent],
-        input=JobSpec.model_validate(given).model_dump_json(),
+        input=spec.model_dump_json(),
         env=os.environ | {"PYTHONPATH": f"{CHECKOUT}{os.pathsep}{PRODUCTS}"},
         cwd=folder, capture_output=True, text=True, check=False,
     )  # fmt: skip

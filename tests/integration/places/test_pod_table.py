@@ -29,7 +29,8 @@ from airflow_mlops_provider.places.deferral import Deferred
 from airflow_mlops_provider.places.kubernetes.decisions.ends import Timeouts
 from airflow_mlops_provider.places.kubernetes.manifest import manifest_copy_key
 from airflow_mlops_provider.places.kubernetes.place import KubernetesPod
-from airflow_mlops_provider.runtime.runner import describe, run
+from airflow_mlops_provider.runtime.failures import describe
+from airflow_mlops_provider.runtime.runner import run
 from airflow_mlops_provider.triggers.pods import PodTrigger
 from tests.factories.kube.node import Life, Step
 from tests.factories.kube.pod_world import LOG, Store, Try, connect, fired, place_of, stored

@@ -8,13 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from airflow_mlops_provider.cli.reproduction.reproduce import Reproduction, ReproductionRequest
+from airflow_mlops_provider.cli.reproduction.reproduce import Reproduction
 from airflow_mlops_provider.cli.reproduction.workbench import workbench
 from airflow_mlops_provider.exceptions import IntegrityError, MissingRecordError, UnknownNameError
 from airflow_mlops_provider.lifecycle.records.reproduction import Finding
@@ -46,14 +46,14 @@ def world(learned: ShopWorld) -> Iterator[ShopWorld]:
         learned.deliver_day(number, day)
 
 
-def request(world: ShopWorld, **options: object) -> ReproductionRequest:
-    """Return the request to reproduce the version."""
-    return ReproductionRequest(product=world.name, version=1, root=str(world.root), secrets={}, **options)  # type: ignore[arg-type]
+def reproduction_of(world: ShopWorld, number: int = 1, **options: Any) -> Reproduction:
+    """Return the reproduction of the version, not yet begun."""
+    return Reproduction(world.name, number, str(world.root), secrets={}, progress=lambda _: None, **options)
 
 
 def look(world: ShopWorld, **options: object) -> Finding | None:
     """Compare the present with the record, and return the first difference."""
-    one = Reproduction(request(world, **options), lambda _: None)
+    one = reproduction_of(world, **options)
     one.compare_present()
     return one.compared.first_difference
 
@@ -75,13 +75,13 @@ def test_identical_from_the_record_alone(world: ShopWorld, tmp_path: Path) -> No
     world.write("rules.py", CHANGED_RULES)
     world.commit("Another rule")
     (world.landing / "sales" / "2024-01-02.csv").unlink()
-    again = Reproduction(request(world, at="recorded", work=tmp_path), lambda _: None)
+    again = reproduction_of(world, at="recorded", work=tmp_path)
     assert again.run().verdict == "identical"
     told = {one.what: one for found in again.compared.sections.values() for one in found}
     assert "kept snapshot" in told[RAW].note
-    assert "as it was kept" in told["raw tables 2024-01-02"].note
-    assert told["raw tables 2024-01-01"].note == ""
-    assert {"clean tables 2024-01-02", "features 2024-01-02", "training set", "model"} <= told.keys()
+    assert "as it was kept" in told["raw data 2024-01-02"].note
+    assert told["raw data 2024-01-01"].note == ""
+    assert {"clean data 2024-01-02", "features 2024-01-02", "training set", "model"} <= told.keys()
     assert "not compared" in told["metric train_seconds"].note
     metric = told["metric challenger_roc_auc"]
     assert metric.recorded == metric.found
@@ -146,7 +146,7 @@ def test_one_setting(world: ShopWorld) -> None:
     settings = {**declared.settings, "num_leaves": 5}
     trainer = declared.model_copy(update={"settings": settings})
     other = changed(world.product, {"goal": "another", "training.trainer": trainer})
-    steps = [step.recorded for step in Reproduction(request(world), lambda _: None).steps if step.recorded]
+    steps = [step.recorded for step in reproduction_of(world).steps if step.recorded]
     found = [one for manifest in steps for one in recorded_code.findings(manifest, other) if not one.equal]
     assert SETTINGS.endswith('"num_leaves": 4}')
     assert [one.differs for one in found] == ["setting trainer.settings.num_leaves (recorded 4, now 5)"]
@@ -166,7 +166,7 @@ def test_another_version_of_a_package(world: ShopWorld, tmp_path: Path, monkeypa
 
 def test_a_spoiled_model(world: ShopWorld) -> None:
     """Kept bytes that are not those on record are named, and not taken as input either."""
-    step = next(one for one in Reproduction(request(world), lambda _: None).steps if one.job == "train")
+    step = next(one for one in reproduction_of(world).steps if one.job == "train")
     file = world.root / step.key / "model.lgb"
     whole = file.read_bytes()
     file.write_bytes(whole.replace(b"tree", b"tref", 1))
@@ -182,7 +182,7 @@ def test_a_spoiled_model(world: ShopWorld) -> None:
 
 def test_code_that_is_lost(world: ShopWorld, tmp_path: Path) -> None:
     """Code that ran uncommitted and was changed since is not to be had: the message says what might help."""
-    step = next(one for one in Reproduction(request(world), lambda _: None).steps if one.job == "clean")
+    step = next(one for one in reproduction_of(world).steps if one.job == "clean")
     assert step.recorded is not None
     lost = step.recorded.model_copy(update={"code_hashes": {f"{world.name}.rules": "0" * 64}})
     with workbench(tmp_path, None, {}, keep=False) as bench, pytest.raises(MissingRecordError, match="--repository"):
@@ -195,7 +195,7 @@ def test_code_that_is_lost(world: ShopWorld, tmp_path: Path) -> None:
 def test_an_unknown_version_names_the_known_ones(world: ShopWorld) -> None:
     """A mistyped number is refused with those that there are."""
     with pytest.raises(UnknownNameError, match=f"{world.name}@1"):
-        Reproduction(replace(request(world), version=7), lambda _: None)
+        reproduction_of(world, number=7)
 
 
 def test_told_to_end_it_leaves_nothing(world: ShopWorld, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity, Services
 from airflow_mlops_provider.runtime import runner
 from airflow_mlops_provider.runtime.code import load_product
-from airflow_mlops_provider.runtime.registry import find_job
+from airflow_mlops_provider.runtime.definition import find_job
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.intervals import current, leading_to
 from tests.factories.declared import specify

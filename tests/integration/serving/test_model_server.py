@@ -25,12 +25,10 @@ from airflow_mlops_provider.exceptions import DeploymentError
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.scoring.predictor import Predictor
-from airflow_mlops_provider.serving.prediction_log import read_log
-from airflow_mlops_provider.serving.process import client, launcher, processes
-from airflow_mlops_provider.serving.process.paths import feature_folder, prediction_folder
+from airflow_mlops_provider.serving.process import client, launcher
 from airflow_mlops_provider.serving.releases import Release
 from tests.factories.ports import free_port
-from tests.factories.serving import NAME, WATERMARK, make_product, make_release, make_rows, request_release
+from tests.factories.serving import NAME, WATERMARK, make_product, make_release, make_rows, read_log, request_release
 
 DAY = Interval(start=datetime(2020, 1, 1, tzinfo=UTC), end=WATERMARK)
 REPOSITORY = Path(__file__).parents[3]
@@ -44,7 +42,7 @@ class World:
         self.product: MLProduct = make_product(self.code)
         self.port = free_port()
         self.env = {**os.environ, "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{self.code}"}
-        self.store = FeatureStoreBackend(self.product.shape, feature_folder(str(self.root), NAME))
+        self.store = FeatureStoreBackend(self.product.shape, self.root / NAME / "feast")
         self.url = ""
 
     def fill(self) -> None:
@@ -55,7 +53,7 @@ class World:
         rows = rows.assign(orders=range(40), mean_price=rng.normal(size=40))
         rows.to_parquet(self.root.parent / "rows.parquet")
         self.store.apply()
-        self.store.load_offline(DAY, {"customer": self.root.parent / "rows.parquet"})
+        self.store.offline.load(DAY, {"customer": self.root.parent / "rows.parquet"})
         self.store.materialize(DAY)
 
     def start(self, code: str = "") -> str:
@@ -180,7 +178,7 @@ def test_predictions_survive_the_end(serving: World) -> None:
         f"{serving.url}/predict", json={"rows": rows}, headers={"x-request-id": "last"}, timeout=30, trust_env=False
     )
     assert launcher.stop(NAME, str(serving.root))
-    logged = read_log(prediction_folder(str(serving.root), NAME)).query("request_id == 'last'")
+    logged = read_log(serving.root / NAME / "predictions" / "rest").query("request_id == 'last'")
     assert logged["prediction"].tolist() == [one["probability"] for one in answer.json()["predictions"]]
     assert not launcher.stop(NAME, str(serving.root))
 
@@ -229,7 +227,7 @@ def test_changed_code_fails_no_request(serving: World) -> None:
         assert not any(calls)
     assert serving.pid() != before
     assert set(seen) == {(200, 1)}
-    assert len(processes.running(str(serving.root), NAME)) == 1
+    assert len(launcher.running(str(serving.root), NAME)) == 1
 
 
 def test_new_code_that_cannot_predict_leaves_the_old_server(serving: World) -> None:
@@ -246,7 +244,7 @@ def test_new_code_that_cannot_predict_leaves_the_old_server(serving: World) -> N
             code.write_text(whole)
         assert serving.pid() == before
         assert serving.predict(make_rows(1)).status_code == 200
-        assert [server.pid for server in processes.running(str(serving.root), NAME)] == [before]
+        assert [server.pid for server in launcher.running(str(serving.root), NAME)] == [before]
 
 
 def test_a_killed_server_is_started_again(world: World) -> None:

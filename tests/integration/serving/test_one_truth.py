@@ -16,7 +16,7 @@ from airflow_mlops_provider.jobs.deployment.rollout import serving_code
 from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.serving import releases
-from airflow_mlops_provider.serving.process import client, launcher, processes
+from airflow_mlops_provider.serving.process import client, launcher
 from airflow_mlops_provider.serving.responses import ServerState
 from tests.factories.deploy import REPOSITORY, DeployWorld
 from tests.factories.serving import NAME
@@ -98,8 +98,8 @@ def test_a_server_whose_launcher_died_is_found(world: DeployWorld) -> None:
     root = str(world.root)
     launcher.stop(NAME, root)
     path = os.pathsep.join((str(REPOSITORY), str(world.code)))
-    command = processes.command(NAME, root, "127.0.0.1", world.port, serving_code(world.product))
-    begun = processes.spawn(command, world.root.parent / "by-hand.log", {**os.environ, "PYTHONPATH": path})
+    command = launcher.command(NAME, root, "127.0.0.1", world.port, serving_code(world.product.scoring))
+    begun = launcher.spawn(command, world.root.parent / "by-hand.log", {**os.environ, "PYTHONPATH": path})
     version = world.ready(1)
     assert world.deploy(version).state == "success"
     assert world.truth() == version.version
@@ -153,14 +153,17 @@ def test_whatever_is_raised_takes_the_pointer_back(
     """Any exception between the wish and the server's answer leaves the pointer at what was live before."""
     from airflow_mlops_provider.jobs.deployment import rollout
     from airflow_mlops_provider.runtime.context import JobContext
+    from airflow_mlops_provider.runtime.definition import find_job
+    from airflow_mlops_provider.runtime.inputs import Inputs
 
     def fail(*_: Any, **__: Any) -> None:
         raise error
 
     version, before = world.ready(2), world.ledger.live()
     monkeypatch.setattr(client, "wait_for_version", fail)
+    spec = world.spec("deploy", version=version)
     with pytest.raises(type(error)):
-        rollout.roll(JobContext(world.spec("deploy", version=version), world.root), version, before)
+        rollout.roll(JobContext(spec, world.root, find_job(spec.job).read(spec), Inputs(world.store)), version, before)
     pointer = releases.read_desired(world.store, NAME)
     assert before is not None and pointer is not None and pointer.model == before.model_copy(update={"facts": {}})
 
@@ -232,7 +235,7 @@ def test_a_pointer_written_by_hand_is_put_right(world: DeployWorld) -> None:
 def test_a_moved_alias_is_put_right(world: DeployWorld) -> None:
     """An alias that was moved by hand is moved back, and said."""
     other = world.ready(1)
-    world.mirror.backend.set_alias(NAME, "champion", other.version)
+    world.mirror.set_alias(NAME, "champion", other.version)
     report = world.reconcile()
     assert report.passed and any("alias champion" in line for line in report.facts["repaired"])
     assert world.truth() != other.version
@@ -246,7 +249,7 @@ def test_a_forged_ledger_stops_everything(world: DeployWorld, what: str) -> None
     """Whatever was done to its files: nothing is deployed, the reconciliation fails and names the file."""
     before, version = world.truth(), world.ready(2)
     folder = world.root / NAME / "ledger"
-    kept = {file: file.read_bytes() for file in folder.iterdir()}
+    kept = {file: file.read_bytes() for file in folder.glob("*.json")}
     last, end = max(kept), len(kept)
     try:
         named = forge(world, what, last, end)
@@ -269,7 +272,7 @@ def forge(world: DeployWorld, what: str, last: Path, end: int) -> str:
         last.write_text(json.dumps({**json.loads(last.read_text()), "reason": "of course"}, indent=1))
         return last.name
     if what == "removed":
-        sorted(last.parent.iterdir())[1].unlink()
+        sorted(last.parent.glob("*.json"))[1].unlink()
         return "00000001.json"
     if what == "tail removed":
         last.unlink()

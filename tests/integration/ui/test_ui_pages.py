@@ -57,7 +57,7 @@ def stack(stack_factory: Callable[..., Any], world: World, tmp_path_factory: pyt
 @pytest.fixture(scope="module")
 def stranger(stack: Any) -> Iterator[httpx.Client]:
     """Return a client that has not logged in."""
-    with httpx.Client(base_url=stack.config.url, trust_env=False, timeout=60) as client:
+    with httpx.Client(base_url=stack.api.url, trust_env=False, timeout=60) as client:
         yield client
 
 
@@ -66,7 +66,7 @@ def reader(stack: Any, stranger: httpx.Client) -> Iterator[httpx.Client]:
     """Return a client that bears a session's cookie, as a browser does."""
     login = stranger.post("/auth/token", json={"username": USER, "password": password(stack.home)})
     cookies = {"_token": login.json()["access_token"]}
-    with httpx.Client(base_url=stack.config.url, trust_env=False, timeout=60, cookies=cookies) as client:
+    with httpx.Client(base_url=stack.api.url, trust_env=False, timeout=60, cookies=cookies) as client:
         yield client
 
 

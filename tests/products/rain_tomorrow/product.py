@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from airflow_mlops_provider.lifecycle.product import (
+from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.sections import (
     Business,
     Data,
     EvaluationSettings,
@@ -12,7 +13,6 @@ from airflow_mlops_provider.lifecycle.product import (
     Gates,
     Kpi,
     Label,
-    MLProduct,
     Monitoring,
     Owners,
     Retraining,

@@ -48,7 +48,7 @@ def examples(tables: Tables, interval: Interval) -> pd.DataFrame:
 
 def assemble(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the model's inputs: the stored features. Learned from one year, the month would only mislead."""
-    return rows[list(product.shape.feature_names)].astype("float64")
+    return rows[list(product.shape.feature_types)].astype("float64")
 
 
 def expectations(dataset: str) -> list[Any]:

@@ -45,12 +45,11 @@ importlib.metadata.version = version
 from airflow_mlops_provider.backends.extras import available
 from airflow_mlops_provider.runtime.address import code_hashes
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, Services
-from airflow_mlops_provider.runtime.registry import find_job
-from airflow_mlops_provider.runtime.specification import parts_of
+from airflow_mlops_provider.runtime.definition import find_job
 from flight_delay.product import product
 for job in ("search", "trial", "conclude", "retune"):
     services = Services(landing="", mlflow="")
-    spec = JobSpec(job=job, product=product.name, root="", services=services, **parts_of(job, product, {}))
+    spec = JobSpec(job=job, product=product.name, root="", services=services, **find_job(job).parts_of(product, {}))
     assert "flight_delay.torch_network" in code_hashes(spec, find_job(job)), job
 offered, left_out = available(product.search.algorithms)
 print([one.name for one in offered], left_out)

@@ -138,7 +138,7 @@ def test_a_row_alone_gives_what_it_gives_among_a_thousand(rows: pd.DataFrame) ->
 def test_a_stranger_is_answered(rows: pd.DataFrame) -> None:
     """An unknown carrier, and an aircraft and airport of which the store knows nothing, give a row all the same."""
     stranger = rows.head(1).assign(carrier="ZZ", tailnum="UNKNOWN")
-    stranger[list(product.shape.feature_names)] = None
+    stranger[list(product.shape.feature_types)] = None
     inputs = asked.assemble(stranger)
     assert inputs["carrier"].isna().all() and inputs["ground_minutes"].isna().all()
     assert inputs["distance"].notna().all()

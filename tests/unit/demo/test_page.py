@@ -12,7 +12,7 @@ from rich.console import Console
 
 from airflow_mlops_provider.demo import report
 from airflow_mlops_provider.demo.page import write_page
-from airflow_mlops_provider.lifecycle.product import Monitoring
+from airflow_mlops_provider.lifecycle.sections import Monitoring
 from airflow_mlops_provider.render import terminal
 
 MONTHS = [f"2013-0{number}-01 00:00/2013-0{number + 1}-01 00:00" for number in range(1, 6)]

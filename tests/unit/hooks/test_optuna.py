@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops_provider.backends.search.optuna.access import PASSWORD_VARIABLE, USER_VARIABLE
+from airflow_mlops_provider.backends.search.optuna.database import PASSWORD_VARIABLE, USER_VARIABLE
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.hooks.optuna import OptunaHook
 from airflow_mlops_provider.hooks.services import services
 from airflow_mlops_provider.lifecycle.product import MLProduct
-from airflow_mlops_provider.runtime.registry import find_job
+from airflow_mlops_provider.runtime.definition import find_job
 
 PRODUCT = MLProduct.model_construct(name="flights")
 PASSWORD = "open-sesame"

@@ -25,9 +25,9 @@ def test_a_declaration_survives_json() -> None:
 def test_what_is_derived_keeps_the_views_order() -> None:
     """Entities come once each, features one view after another."""
     assert product.shape.entity_columns == ("origin", "carrier", "dest", "tailnum")
-    assert product.shape.feature_names[0] == "origin_delay_3h"
-    assert product.shape.feature_names[-1] == "aircraft_seats"
-    assert len(product.shape.feature_names) == sum(len(view.features) for view in product.features.views)
+    features = [*product.shape.feature_types]
+    assert (features[0], features[-1]) == ("origin_delay_3h", "aircraft_seats")
+    assert len(features) == sum(len(view.features) for view in product.features.views)
 
 
 def test_deliveries_follow_the_interval() -> None:
@@ -65,7 +65,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         {"features.views": [{**VIEW, "keys": ["airport"]}]},
         "unknown view key 'airport'; known: carrier, dest, distance",
     ),
-    "slice": ({"evaluation.slices": ["airline", "city"]}, "unknown slice 'airline', 'city'; known: carrier, dest"),
+    "slice": ({"evaluation.slices": ["airline", "city"]}, "unknown slice 'airline, city'; known: carrier, dest"),
     "baseline": ({"evaluation.baseline": "dep_delay"}, "unknown baseline 'dep_delay'; known: carrier"),
     "revealed later": (
         {"features.request": {**REQUEST, "dep_delay": "float64"}},
@@ -79,8 +79,11 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "source twice": ({"data.sources": [SOURCE, SOURCE]}, "source declared twice: flights"),
     "source's time": ({"data.sources": [{**SOURCE, "time": "when"}]}, "time column 'when' is not among .*'time_hour'"),
-    "key as feature": ({"features.views": [{**VIEW, "features": {"origin": "string"}}]}, r"in both: \['origin'\]"),
-    "view without keys": ({"features.views": [{**VIEW, "keys": []}]}, "view 'origin_traffic' needs keys and features"),
+    "key as feature": (
+        {"features.views": [{**VIEW, "features": {"origin": "string"}}]},
+        "'origin_traffic': key or feature declared twice: origin",
+    ),
+    "view without keys": ({"features.views": [{**VIEW, "keys": []}]}, "at least 1 item"),
     "code": ({"data.clean": "flight_delay.rules.clean"}, r"data\.clean\n.*pattern.*flight_delay\.rules\.clean"),
     "name": ({"name": "Flight Delay"}, r"name\n.*pattern.*'Flight Delay'"),
     "field": ({"featurez": "x:y"}, r"featurez\n.*not permitted"),

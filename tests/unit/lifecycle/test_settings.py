@@ -12,8 +12,8 @@ import pytest
 from pydantic import ValidationError
 
 from airflow_mlops_provider.exceptions import ConfigurationError
-from airflow_mlops_provider.lifecycle.product import Trainer
 from airflow_mlops_provider.lifecycle.records.spec import Services
+from airflow_mlops_provider.lifecycle.sections import Trainer
 from airflow_mlops_provider.lifecycle.settings import (
     FILE,
     Provenance,
@@ -24,7 +24,7 @@ from airflow_mlops_provider.lifecycle.settings import (
     checked_path,
 )
 from airflow_mlops_provider.runtime.address import address
-from airflow_mlops_provider.runtime.registry import all_jobs
+from airflow_mlops_provider.runtime.definition import all_jobs
 from flight_delay import product as flights
 from tests.factories.declared import changed, specify
 from tests.factories.tiny import TinyWorld
@@ -65,12 +65,12 @@ BAD = {
     "unknown field": ('{"code": "a:b", "settngs": {}}', "settngs: Extra inputs are not permitted"),
     "unknown flavor": ('{"code": "a:b", "flavor": "pickle"}', "flavor: Input should be 'lightgbm'"),
     "settings that are a list": ('{"code": "a:b", "settings": []}', "settings: Input should be a valid dictionary"),
-    "no number": ('{"code": "a:b", "settings": {"rate": NaN}}', "no valid JSON: NaN is not allowed"),
+    "no number": ('{"code": "a:b", "settings": {"rate": NaN}}', "settings: .*setting 'rate' is nan, which is no JSON"),
     "a seed that is none": ('{"code": "a:b", "seed": -1}', "seed: Input should be greater than or equal to 0"),
     "a seed beyond all": ('{"code": "a:b", "seed": 2147483648}', "seed: Input should be less than 2147483648"),
     "a seed that is text": ('{"code": "a:b", "seed": "13"}', "seed: Input should be a valid integer"),
     "too great": ('{"code": "a:b", "settings": {"rate": 1e999}}', "setting 'rate' is inf, which is no JSON"),
-    "twice": ('{"code": "a:b", "seed": 1, "seed": 2}', "seed given twice"),
+    "twice": ('{"code": "a:b", "seed": 1, "seed": 2}', "given twice: seed"),
     "half a provenance": ('{"code": "a:b", "provenance": {"study": "s"}}', r"provenance\.trial: Field required"),
 }
 

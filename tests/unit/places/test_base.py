@@ -13,7 +13,8 @@ from airflow_mlops_provider.exceptions import JobError, JobLostError, MLOpsError
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
 from airflow_mlops_provider.places.base import Place, decide, error_of
-from airflow_mlops_provider.runtime.runner import describe, run
+from airflow_mlops_provider.runtime.failures import describe
+from airflow_mlops_provider.runtime.runner import run
 from tests.factories.tiny import TinyWorld
 
 OURS = [

@@ -20,8 +20,9 @@ import pytest
 
 from airflow_mlops_provider.exceptions import JobError, JobLostError, MLOpsError
 from airflow_mlops_provider.places.local_process import LocalProcess
-from airflow_mlops_provider.runtime.runner import read_manifest, run
+from airflow_mlops_provider.runtime.runner import run
 from airflow_mlops_provider.storage.artifacts import open_store
+from airflow_mlops_provider.storage.manifests import read_manifest
 from tests.factories.tiny import TinyWorld, manifests
 
 ROOT = Path(__file__).parents[3]

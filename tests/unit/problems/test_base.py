@@ -17,11 +17,12 @@ from airflow_mlops_provider import extensions, problems
 from airflow_mlops_provider.exceptions import ConfigurationError, DataValidationError, UnknownNameError
 from airflow_mlops_provider.lifecycle.metrics import Metric, metric_of
 from airflow_mlops_provider.lifecycle.monitoring.limits import crossed_by_metric
-from airflow_mlops_provider.lifecycle.product import Gates, MLProduct
 from airflow_mlops_provider.lifecycle.release.gates import Evaluation, judge, short_of_baseline
+from airflow_mlops_provider.lifecycle.sections import Gates
 from airflow_mlops_provider.problems import statistics
 from airflow_mlops_provider.problems.base import Problem
 from flight_delay.product import product
+from tests.factories.declared import changed
 
 if TYPE_CHECKING:
     from airflow_mlops_provider.problems.base import Floats
@@ -83,7 +84,7 @@ def evaluated(error: float, champion_error: float) -> Evaluation:
         **statistics.bootstrap(PROBLEM, ERROR, label, scores, 0),
         champion_version=1,
         gain=statistics.gain(PROBLEM, ERROR, label, scores["challenger"], scores["champion"], 0),
-        slices=statistics.by_slice(PROBLEM, ERROR, days["weather"], label, scores["challenger"], 100),
+        slices=statistics.by_slice(PROBLEM, ERROR, days["weather"], label, scores["challenger"], 100)[0],
     )
 
 
@@ -95,8 +96,9 @@ def test_its_numbers_are_those_of_its_own_metric() -> None:
     assert better.gain.value == pytest.approx(better.champion.value - better.challenger.value)  # type: ignore[union-attr]
     assert set(better.slices) == {"rain", "sun"}
     same = statistics.by_slice(PROBLEM, ERROR, ["a"] * 3, [5.0] * 3, [4.0] * 3, min_rows=3)
-    assert same == {"a": {"rows": 3, "value": 1.0}}
-    assert statistics.left_out(PROBLEM, ["a"] * 2, [5.0] * 2, min_rows=3) == {"fewer than 3 rows": {"a": 2}}
+    assert same == ({"a": {"rows": 3, "value": 1.0}}, {})
+    few = statistics.by_slice(PROBLEM, ERROR, ["a"] * 2, [5.0] * 2, [4.0] * 2, min_rows=3)
+    assert few == ({}, {"fewer than 3 rows": {"a": 2}})
     with pytest.raises(DataValidationError, match="none of 0 rows is there to judge by"):
         statistics.measure(PROBLEM, ERROR, [], [])
 
@@ -139,15 +141,15 @@ def test_monitoring_follows_its_direction() -> None:
 
 def test_a_product_may_declare_it() -> None:
     """An import path is enough: metric and limits are held to what that problem says."""
-    declared = {**product.model_dump(), "problem": HERE, "metric": ERROR, "monitoring": {"min_metric": 40}}
-    declared |= {"search": None, "gates": {"min_metric": 25, "min_gain": -2}}
-    assert problems.find(MLProduct.model_validate(declared).problem) is PROBLEM
+    declared = {"problem": HERE, "evaluation.metric": ERROR, "monitoring.min_metric": 40, "search": None}
+    declared |= {"evaluation.gates": Gates(min_metric=25, min_gain=-2)}
+    assert problems.find(changed(product, declared).problem) is PROBLEM
     for changes, said in (
-        ({"metric": "roc_auc"}, f"unknown metric 'roc_auc'; known: {ERROR}"),
-        ({"gates": {"min_metric": -1}}, rf"gates\.min_metric=-1 can't be: {ERROR} lies from 0 to 1e\+06"),
+        ({"evaluation.metric": "roc_auc"}, f"unknown metric 'roc_auc'; known: {ERROR}"),
+        ({"evaluation.gates.min_metric": -1}, rf"gates\.min_metric=-1 can't be: {ERROR} lies from 0 to 1e\+06"),
     ):
         with pytest.raises(ValueError, match=said):
-            MLProduct.model_validate({**declared, **changes})
+            changed(product, {**declared, **changes})
 
 
 @pytest.fixture

@@ -23,6 +23,11 @@ def roc_auc(label: Any, score: Any) -> float:
     return statistics.measure(PROBLEM, "roc_auc", label, score)
 
 
+def weighted_value(metric: str, label: np.ndarray, score: np.ndarray, weight: np.ndarray) -> float:
+    """Return a metric of weighted rows."""
+    return float(PROBLEM.weighted(metric, label, score)(weight[None, :].astype(float))[0])
+
+
 def _case(rows: int = 2000, decimals: int = 2, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """Return labels and scores that agree somewhat; few decimals make many ties."""
     random = np.random.default_rng(seed)
@@ -44,7 +49,9 @@ def test_equals_scikit_learn(metric: str, weighted: bool, decimals: int) -> None
     }
     label, score = _case(decimals=decimals)
     weight = np.random.default_rng(2).integers(0, 4, len(label)) if weighted else None
-    mine = statistics.measure(PROBLEM, metric, label, score, weight)
+    mine = statistics.measure(PROBLEM, metric, label, score)
+    if weight is not None:
+        mine = weighted_value(metric, label, score, weight)
     assert mine == pytest.approx(theirs[metric](label, score, sample_weight=weight), abs=1e-12)
 
 
@@ -66,7 +73,7 @@ def test_resampled_values_are_those_of_resampled_rows() -> None:
     weight = np.bincount(picked, minlength=400)
     for metric in METRICS:
         repeated = statistics.measure(PROBLEM, metric, label[picked], score[picked])
-        assert statistics.measure(PROBLEM, metric, label, score, weight) == pytest.approx(repeated, abs=1e-12)
+        assert weighted_value(metric, label, score, weight) == pytest.approx(repeated, abs=1e-12)
 
 
 def test_same_seed_same_interval() -> None:
@@ -166,22 +173,21 @@ def test_slices() -> None:
     """A slice is judged on its own rows; one that is small or of one class is left out; missing is a value."""
     label, score = _case(rows=1000)
     column = np.array(["A"] * 500 + ["B"] * 300 + [None] * 100 + [float("nan")] * 50 + ["S"] * 50, dtype=object)
-    got = statistics.by_slice(PROBLEM, "roc_auc", column, label, score, min_rows=100)
+    got, _ = statistics.by_slice(PROBLEM, "roc_auc", column, label, score, min_rows=100)
     assert {name: part["rows"] for name, part in got.items()} == {"A": 500, "B": 300, "(missing)": 150}
     assert list(got) == ["A", "B", "(missing)"]
     assert got["B"]["value"] == roc_auc(label[500:800], score[500:800])
     one_class = np.where(column == "B", 0, label)
-    assert "B" not in statistics.by_slice(PROBLEM, "roc_auc", column, one_class, score, min_rows=100)
+    assert "B" not in statistics.by_slice(PROBLEM, "roc_auc", column, one_class, score, min_rows=100)[0]
 
 
 def test_slices_left_out_are_counted_by_reason() -> None:
     """What has no metric of its own is told with its rows, and with what is judged makes up all rows."""
     column = ["A"] * 150 + ["B"] * 120 + ["C"] * 3 + [None] * 2 + [f"D{n}" for n in range(40)]
     label = np.array(([0, 1] * 75) + [1] * 120 + [0, 1, 0] + [1, 0] + [1] * 40)
-    left = statistics.left_out(PROBLEM, column, label, min_rows=100)
+    judged, left = statistics.by_slice(PROBLEM, "roc_auc", column, label, label, min_rows=100)
     assert left["labels of one class only"] == {"B": 120}
     assert list(left["fewer than 100 rows"].items())[:2] == [("C", 3), ("(missing)", 2)]
-    judged = statistics.by_slice(PROBLEM, "roc_auc", column, label, label, min_rows=100)
     told = sum(one["rows"] for one in judged.values()) + sum(sum(rows.values()) for rows in left.values())
     assert told == len(column) and len(left["fewer than 100 rows"]) == 42
 

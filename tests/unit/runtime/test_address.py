@@ -18,7 +18,7 @@ from airflow_mlops_provider.lifecycle.records.spec import RunIdentity, Services
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.runtime.address import address
 from airflow_mlops_provider.runtime.code import closure, load_product, source_file
-from airflow_mlops_provider.runtime.registry import all_jobs, find_job
+from airflow_mlops_provider.runtime.definition import all_jobs, find_job
 from tests.factories.declared import changed, specify
 from tests.factories.tiny import DAY, TinyWorld
 

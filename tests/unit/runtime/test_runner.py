@@ -6,14 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import jsonschema
 import pytest
 
-from airflow_mlops_provider.exceptions import ConfigurationError, ConflictError
 from airflow_mlops_provider.jobs.features import clean
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
-from airflow_mlops_provider.runtime.registry import all_jobs
-from airflow_mlops_provider.runtime.runner import describe, run
+from airflow_mlops_provider.runtime.definition import all_jobs
+from airflow_mlops_provider.runtime.runner import run
 from airflow_mlops_provider.storage.artifacts import file_hash, open_store
 from airflow_mlops_provider.storage.intervals import current
 from tests.factories.tiny import DAY, DELIVERY, TinyWorld, manifests
@@ -107,24 +105,6 @@ def test_a_failure_leaves_a_manifest(make: Callable[..., TinyWorld]) -> None:
     assert "rules.py" in failure.traceback
     assert current(open_store(str(world.root)), world.name, "clean") == []
     assert [path.name for path in (world.root / world.name / "clean").glob("*/*")] == ["manifest.json"]
-
-
-@pytest.mark.parametrize(
-    ("error", "told"),
-    [
-        (KeyError("amount"), ("KeyError", False)),
-        (UnicodeDecodeError("utf-8", b"", 0, 1, "bad"), ("UnicodeDecodeError", False)),
-        (ConnectionResetError("gone"), ("ConnectionResetError", True)),
-        (MemoryError(), ("MemoryError", True)),
-        (ConflictError("first"), ("ConflictError", True)),
-        (ConfigurationError("no"), ("ConfigurationError", False)),
-        (jsonschema.ValidationError("theirs"), ("jsonschema.exceptions.ValidationError", True)),
-    ],
-)
-def test_wrong_code_is_told_from_a_wrong_moment(error: Exception, told: tuple[str, bool]) -> None:
-    """Python's own words for a mistake say that no retry helps; a class of somebody else's is named whole."""
-    failure = describe(error)
-    assert (failure.error, failure.retryable) == told
 
 
 def test_our_own_failures_say_whether_a_retry_helps(make: Callable[..., TinyWorld]) -> None:

@@ -14,7 +14,7 @@ from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.lifecycle.trainer import Trainer
 from airflow_mlops_provider.runtime.address import address, code_hashes
-from airflow_mlops_provider.runtime.registry import find_job
+from airflow_mlops_provider.runtime.definition import find_job
 from tests.factories.tiny import TinyWorld
 
 

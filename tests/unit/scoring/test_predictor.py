@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from airflow_mlops_provider.exceptions import IntegrityError, JobError, SourceDataError
-from airflow_mlops_provider.lifecycle.product import Scoring
-from airflow_mlops_provider.scoring.predictor import Predictor, placeholders
+from airflow_mlops_provider.lifecycle.sections import Scoring
+from airflow_mlops_provider.scoring.predictor import Predictor
 from tests.factories.serving import NAME, StandInFeatures, make_release, make_rows
 
 
@@ -42,7 +42,7 @@ def test_predictions_that_are_no_probabilities_are_refused(shape: Scoring, tmp_p
     release = make_release(tmp_path, 1)
     predictor = Predictor.load(shape, tmp_path / NAME / "train" / "model-1", release.model)
     with pytest.raises(SourceDataError, match="1 rows, but features for 0"):
-        predictor.predict(placeholders(shape), pd.DataFrame())
+        predictor.predict(pd.DataFrame(make_rows(1)), pd.DataFrame())
     predictor.shape = shape.model_copy(update={"assemble": "json:loads"})
     with pytest.raises(JobError, match="the smoke row failed: TypeError"):
         predictor.smoke()

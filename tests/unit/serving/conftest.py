@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_mlops_provider.lifecycle.product import MLProduct, Scoring
+from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.sections import Scoring
 from tests.factories.serving import make_product
 
 

@@ -21,7 +21,6 @@ from fastapi.testclient import TestClient
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.scoring.predictor import Predictor
 from airflow_mlops_provider.serving.app import create_app
-from airflow_mlops_provider.serving.prediction_log import read_log
 from airflow_mlops_provider.serving.request_schema import RequestError
 from airflow_mlops_provider.serving.server import ModelServer
 from tests.factories.serving import (
@@ -29,6 +28,7 @@ from tests.factories.serving import (
     StandInFeatures,
     make_release,
     make_rows,
+    read_log,
     request_release,
 )
 

@@ -25,5 +25,5 @@ def test_pointer_round_trip_and_damage(tmp_path: Path) -> None:
     with pytest.raises(IntegrityError, match="names product 'tiny_shop', not 'other'"):
         releases.read_desired(store, "other")
     store.write("other/serving/desired.json", b"{")
-    with pytest.raises(IntegrityError, match="is no release"):
+    with pytest.raises(IntegrityError, match="is no Release"):
         releases.read_desired(store, "other")

@@ -44,13 +44,11 @@ def ledger(store: FolderStore) -> Ledger:
 
 def test_a_move_is_kept_with_all_it_rests_on(ledger: Ledger) -> None:
     """An entry reads back as it was made: version, both statuses, reason, evidence, by whom and when."""
-    before, as_of = datetime.now(UTC), datetime(2013, 4, 1, tzinfo=UTC)
-    made = ledger.move(
-        version(1), Status.REGISTERED, reason="trained", by="dag/run/task", evidence={"model": "abc"}, as_of=as_of
-    )
+    before = datetime.now(UTC)
+    made = ledger.move(version(1), Status.REGISTERED, reason="trained", by="dag/run/task", evidence={"model": "abc"})
     assert ledger.entries() == [made]
     assert (made.sequence, made.was, made.status) == (0, None, Status.REGISTERED)
-    assert (made.version, made.reason, made.by, made.as_of) == (version(1), "trained", "dag/run/task", as_of)
+    assert (made.version, made.reason, made.by) == (version(1), "trained", "dag/run/task")
     assert made.evidence == {"model": "abc"}
     assert before <= made.at <= datetime.now(UTC)
 

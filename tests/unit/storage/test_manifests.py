@@ -18,12 +18,12 @@ from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.places.base import record_of
 from airflow_mlops_provider.places.local_process import LocalProcess
 from airflow_mlops_provider.runtime.checkpoints import Checkpoints
-from airflow_mlops_provider.runtime.runner import describe, find, run
+from airflow_mlops_provider.runtime.failures import describe
+from airflow_mlops_provider.runtime.runner import look, run
 from airflow_mlops_provider.storage.artifacts import FolderStore, open_store
 from airflow_mlops_provider.storage.change_requests import ChangeRequests
-from airflow_mlops_provider.storage.declarations import declared
 from airflow_mlops_provider.storage.intervals import current
-from airflow_mlops_provider.storage.records import Records
+from airflow_mlops_provider.storage.records import Records, declared
 from airflow_mlops_provider.ui.reading import records
 from tests.factories.tiny import DELIVERY, TinyWorld, manifests
 
@@ -214,7 +214,7 @@ def test_a_job_that_cannot_begin_leaves_a_manifest(make: Callable[..., TinyWorld
         (file,) = (world.root / unknown.product / unknown.job).glob("*/manifest.json")
         assert Manifest.from_file(file.read_bytes()) == manifest
         with pytest.raises(MLOpsError) as raised:
-            find(unknown)
+            look(unknown)
         assert raised.value.result == file.parent.as_uri()
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from airflow_mlops_provider.exceptions import IntegrityError
-from airflow_mlops_provider.jobs.experimentation.searching import kept_stop
+from airflow_mlops_provider.jobs.experimentation.study import load_stop
 from airflow_mlops_provider.lifecycle.frozen import digest
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.search.declaration import Criteria
 from airflow_mlops_provider.storage.artifacts import FolderStore
+from airflow_mlops_provider.storage.intervals import judgements
 from airflow_mlops_provider.storage.record_files import read_all, read_kept, read_record
-from airflow_mlops_provider.storage.undone import judgements
 
 WHOLE = Interval(start=datetime(2024, 1, 1, tzinfo=UTC), end=datetime(2024, 2, 1, tzinfo=UTC))
 DAMAGED = {"empty": b"", "cut": WHOLE.to_file()[:20], "bytes": b"\xff\xfe", "other": b'{"start": "2024-01-01"}'}
@@ -64,8 +64,8 @@ def test_a_damaged_judgement_hides_no_other(store: FolderStore, caplog: pytest.L
 def test_a_damaged_stop_record_is_an_error(store: FolderStore) -> None:
     """A search whose end can't be read neither goes on nor ends on a guess."""
     criteria = Criteria(trials=3)
-    assert kept_stop(store, "shop", "study", criteria) is None
+    assert load_stop(store, "shop", "study", criteria) is None
     key = f"shop/searches/study/{digest(criteria.to_json())[:16]}.json"
     store.write(key, b"{}")
     with pytest.raises(IntegrityError, match=f"{key} is no StopRecord: study"):
-        kept_stop(store, "shop", "study", criteria)
+        load_stop(store, "shop", "study", criteria)

@@ -107,7 +107,7 @@ def test_a_version_and_the_known_ones(make: Callable[..., TinyWorld]) -> None:
     told = records(world)
     found = told.version(world.name, 1)
     assert found.version == version
-    assert [entry.status for entry in found.moves] == [Status.REGISTERED]
+    assert [entry.status for entry in told.moves(world.name, 1)] == [Status.REGISTERED]
     assert found.trained.result == made
     assert found.registered is None
     assert told.products() == [world.name]

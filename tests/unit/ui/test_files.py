@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from fastapi import HTTPException
 
 from airflow_mlops_provider.storage.artifacts import FolderStore
-from airflow_mlops_provider.ui.files import NotShownError, ResultFile, locate, manifest_of, read
+from airflow_mlops_provider.ui.files import ResultFile, locate, manifest_of, read
 
 ROOT = "file:///data/mlops"
 RESULT = f"flight_delay/drift/{'0a' * 16}"
@@ -49,9 +50,9 @@ def test_report_and_manifest_are_found(root: str) -> None:
 )
 def test_anything_but_a_result_below_the_root_is_refused(uri: str) -> None:
     """Other roots, other schemes, ways upward and other folders of the root are all 'no such result'."""
-    with pytest.raises(NotShownError) as refused:
+    with pytest.raises(HTTPException) as refused:
         locate(ROOT, uri, "drift.html")
-    assert refused.value.status == 404
+    assert refused.value.status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -61,17 +62,17 @@ def test_anything_but_a_result_below_the_root_is_refused(uri: str) -> None:
 )  # fmt: skip
 def test_file_names_that_lead_elsewhere_are_refused(file: str) -> None:
     """A file is named by plain names below its result's folder."""
-    with pytest.raises(NotShownError) as refused:
+    with pytest.raises(HTTPException) as refused:
         locate(ROOT, f"{ROOT}/{OUTPUTS}", file)
-    assert refused.value.status == 404
+    assert refused.value.status_code == 404
 
 
 @pytest.mark.parametrize("file", ["model.txt.exe", "train.parquet", "page.svg", "page.htm", "script.js", "mlflow.db"])
 def test_other_kinds_of_files_are_refused(file: str) -> None:
     """Data, models and scripts are not served, even of a result."""
-    with pytest.raises(NotShownError) as refused:
+    with pytest.raises(HTTPException) as refused:
         locate(ROOT, f"{ROOT}/{OUTPUTS}", file)
-    assert refused.value.status == 415
+    assert refused.value.status_code == 415
 
 
 def test_symbolic_link_out_of_the_root_is_refused(tmp_path: Path) -> None:
@@ -83,9 +84,9 @@ def test_symbolic_link_out_of_the_root_is_refused(tmp_path: Path) -> None:
     assert read(store, ResultFile(RESULT, f"{OUTPUTS}/page.html", "text/html")) == b"shown"
     store.path(f"{OUTPUTS}/round.html").symlink_to("round.html")
     for name in ("way_out.html", "missing.html", "round.html"):
-        with pytest.raises(NotShownError) as refused:
+        with pytest.raises(HTTPException) as refused:
             read(store, ResultFile(RESULT, f"{OUTPUTS}/{name}", "text/html"))
-        assert refused.value.status == 404
+        assert refused.value.status_code == 404
 
 
 @pytest.mark.parametrize(("data", "status"), [(None, 404), (b"", 409), (b"{}", 409), (b"\xff", 409)])
@@ -94,7 +95,7 @@ def test_a_result_without_a_readable_manifest_is_refused(tmp_path: Path, data: b
     store = FolderStore(tmp_path)
     if data is not None:
         store.write(f"{RESULT}/manifest.json", data)
-    with pytest.raises(NotShownError) as refused:
+    with pytest.raises(HTTPException) as refused:
         manifest_of(store, ResultFile(RESULT, f"{OUTPUTS}/page.html", "text/html"))
-    assert refused.value.status == status
+    assert refused.value.status_code == status
     assert status == 404 or f"{RESULT}/manifest.json" in str(refused.value)

@@ -13,14 +13,15 @@ from airflow_mlops_provider.exceptions import LeakageError
 from airflow_mlops_provider.lifecycle.records.manifest import Failure
 from airflow_mlops_provider.lifecycle.references import Model, ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.registry import Status
-from airflow_mlops_provider.lifecycle.stages import STAGES
+from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.places.base import decide
 from airflow_mlops_provider.render.style import STYLE
-from airflow_mlops_provider.runtime.registry import all_jobs, find_job
-from airflow_mlops_provider.runtime.runner import read_manifest
+from airflow_mlops_provider.runtime.definition import all_jobs, find_job
 from airflow_mlops_provider.storage.artifacts import FolderStore
-from airflow_mlops_provider.storage.declarations import declare, declared
-from airflow_mlops_provider.ui import files, index, pages, reading, report_page
+from airflow_mlops_provider.storage.manifests import read_manifest
+from airflow_mlops_provider.storage.records import declare, declared
+from airflow_mlops_provider.ui import files, pages, reading
+from airflow_mlops_provider.ui.evidence import report_page
 from airflow_mlops_provider.ui.reading import records
 from airflow_mlops_provider.ui.record import ProductRecord
 from flight_delay.product import product
@@ -62,15 +63,15 @@ class Page(HTMLParser):
 
 def test_every_job_belongs_to_one_stage() -> None:
     """The page's stages are the loop's, and no job is left out or counted twice."""
-    folders = {name: find_job(name).module.split(".")[-2] for name in all_jobs()}
-    assert set(STAGES) - set(folders.values()) == {"feedback"}  # which has no job
+    folders = {name: find_job(name).function.__module__.split(".")[-2] for name in all_jobs()}
+    assert set(Stage) - set(folders.values()) == {"feedback"}  # which has no job
     assert {job.stage.value for job in all_jobs().values()} == set(folders.values())
 
 
 def test_stages_stand_in_order_with_their_states(world: World) -> None:
     """A finished replay shows all ten stages, done, in the loop's order."""
     html = pages.product(record(world))
-    assert re.findall(r"<li class='done'><b>(\w+)</b>", html) == list(STAGES)
+    assert re.findall(r"<li class='done'><b>(\w+)</b>", html) == list(Stage)
 
 
 def test_failure_and_crossed_limit_are_seen(world: World) -> None:
@@ -87,7 +88,7 @@ def test_failure_and_crossed_limit_are_seen(world: World) -> None:
 def test_product_that_has_only_begun(tmp_path: Path) -> None:
     """Before the first version there is a page, which says what has not happened yet."""
     world = World(tmp_path, product)
-    assert index.index(records(world.store, everything)).count("No product has run yet") == 1
+    assert pages.index(records(world.store, everything)).count("No product has run yet") == 1
     world.job("extract", 1, month=1)
     assert [stage.state for stage in record(world).stages()] == ["done", *["never"] * 9]
     assert "No version answers in production yet" in pages.product(record(world))
@@ -164,7 +165,7 @@ def test_error_of_a_failed_job_says_where_its_manifest_lies(world: World) -> Non
 def test_index_lists_each_product_with_what_is_live(world: World) -> None:
     """The entry shows every product: its live version, its last run, what monitoring saw, and the way to its page."""
     World(world.store.root, other).job("extract", 1, month=1, failure=Failure(error="Lost", message="", retryable=True))
-    html = index.index(records(world.store, everything))
+    html = pages.index(records(world.store, everything))
     assert [link for link in Page(html).links if link.startswith("product?")] == [
         *["product?name=flight_delay"] * 2, *["product?name=other"] * 2
     ]  # fmt: skip
@@ -187,7 +188,7 @@ def test_report_has_a_way_back(world: World) -> None:
     """Above a report stand the entry, its product and its manifest; the report itself is in a frame, untouched."""
     report = world.job("drift", 9, kind=Report, month=9, passed=True, page="drift.html")
     found = files.locate(world.store.uri, report.uri, "drift.html")
-    html = report_page.page(files.manifest_of(world.store, found), report.uri, "drift.html")
+    html = report_page(files.manifest_of(world.store, found), report.uri, "drift.html")
     links, frames = Page(html).links, [attrs for tag, attrs in Page(html).tags if tag == "iframe"]
     assert links[:2] == ["./", "product?name=flight_delay"] and "file=manifest.json" in links[2]
     assert [frame["src"] for frame in frames] == [links[-1]] and links[-1].startswith("artifact?")
@@ -196,8 +197,8 @@ def test_report_has_a_way_back(world: World) -> None:
 @pytest.mark.parametrize("columns", re.findall(r"\.loop\{[^}]*?repeat\((\d+),", STYLE))
 def test_experimentation_stands_beside_training(columns: str) -> None:
     """However many stages a row takes, these two are in the same one, and no row is cut short."""
-    at = [STAGES.index(name) // int(columns) for name in ("experimentation", "training")]
-    assert at[0] == at[1] and len(STAGES) % int(columns) == 0
+    at = [list(Stage).index(Stage(name)) // int(columns) for name in ("experimentation", "training")]
+    assert at[0] == at[1] and len(Stage) % int(columns) == 0
 
 
 SPOILED = {
@@ -217,7 +218,7 @@ def test_one_manifest_that_cannot_be_read_is_named(world: World, kind: str) -> N
     html = pages.product(found)
     assert key in html
     assert "<h2>Model versions</h2>" in html and "v2 <small>since" in html
-    assert "1 not readable" in index.index([found])
+    assert "1 not readable" in pages.index([found])
 
 
 @pytest.mark.parametrize("data", [b"", b'{"sequence": "one"}', b"\xff\xfe"])
@@ -233,7 +234,7 @@ def test_a_declaration_that_cannot_be_read_is_named(world: World) -> None:
     World(world.store.root, other).job("extract", 1)
     world.store.write("_products/flight_delay.json", b'{"name": "flight_delay"}')
     first, second = records(world.store, everything)
-    assert "_products/flight_delay.json" in index.index([first, second])
+    assert "_products/flight_delay.json" in pages.index([first, second])
     assert "_products/flight_delay.json" in pages.product(first)
     assert isinstance(second, ProductRecord)
     assert reading.records(world.store, lambda dag_id: False) == []
@@ -265,7 +266,7 @@ def test_a_card_that_fails_takes_no_other_away(world: World, monkeypatch: pytest
     html = pages.product(found)
     assert "Monitoring can&#39;t be shown" in html and "ZeroDivisionError" in html
     assert "v2 <small>since" in html and "<h2>Last runs</h2>" in html
-    assert "ZeroDivisionError" in index.index([found]) and "Flight delay" in index.index([found])
+    assert "ZeroDivisionError" in pages.index([found]) and "Flight delay" in pages.index([found])
 
 
 def test_versions_are_shown_to_whom_may_read_all_their_moves(world: World) -> None:
@@ -300,6 +301,6 @@ def test_any_text_is_shown(tmp_path: Path, text: str) -> None:
     world.go_live(version, text)
     world.job("extract", text, failure=Failure(error=text, message=text, retryable=False))
     found = record(world)
-    for html in (pages.product(found), index.index([found])):
+    for html in (pages.product(found), pages.index([found])):
         assert html.encode() and "onload=alert(1)>" not in html.replace("onload=alert(1)&gt;", "")
         assert f"N{'n' * 62}" in html

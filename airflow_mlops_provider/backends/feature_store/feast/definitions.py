@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -37,22 +38,20 @@ def schema(shape: Shape, view: View) -> pa.Schema:
 def definitions(shape: Shape, offline: Path) -> list[Any]:
     """Return Feast's objects for a product: one entity a key column, the views, and one service over all of them."""
     from feast import Entity, FeatureService
-    from feast.types import from_value_type
     from feast.value_type import ValueType
 
-    types = {kind: from_value_type(ValueType[known.feast]) for kind, known in COLUMN_TYPES.items()}
+    types = {kind: ValueType[known.feast] for kind, known in COLUMN_TYPES.items()}
     entities = {
-        key: Entity(name=key, join_keys=[key], value_type=types[shape.request[key]].to_value_type())
-        for key in shape.entity_columns
+        key: Entity(name=key, join_keys=[key], value_type=types[shape.request[key]]) for key in shape.entity_columns
     }
     views = [_view(shape, view, entities, types, offline) for view in shape.views]
-    service = FeatureService(name=shape.name, features=views)
-    return [*entities.values(), *views, service]
+    return [*entities.values(), *views, FeatureService(name=shape.name, features=views)]
 
 
 def _view(shape: Shape, view: View, entities: Mapping[str, Any], types: Mapping[DataType, Any], offline: Path) -> Any:
     from feast import FeatureView, Field, FileSource
     from feast.data_format import ParquetFormat
+    from feast.types import from_value_type
 
     source = FileSource(
         name=f"{view.name}_files",
@@ -66,7 +65,7 @@ def _view(shape: Shape, view: View, entities: Mapping[str, Any], types: Mapping[
         entities=[entities[key] for key in view.keys],
         # No time to live: an entity keeps its last known value, and a replay of the past is never too old.
         ttl=timedelta(0),
-        schema=[Field(name=name, dtype=types[kind]) for name, kind in columns.items()],
+        schema=[Field(name=name, dtype=from_value_type(types[kind])) for name, kind in columns.items()],
         source=source,
         description=view.description,
     )
@@ -79,19 +78,14 @@ def typed(values: Any, kind: DataType, index: pd.Index) -> pd.Series:
     :param kind: ``string`` gives objects with None; ``timestamp`` UTC nanoseconds with NaT; numbers and booleans
         float64 with NaN.
     """
-    array = values if isinstance(values, pa.Array | pa.ChunkedArray) else _array(values, kind)
-    array = array.cast(_STORED[kind])
+    if isinstance(values, list):
+        values = pa.array(values, type=_STORED[kind], from_pandas=True)
+    array = values.cast(_STORED[kind])
     if kind == "string":
         return pd.Series(array.to_pylist(), index=index, dtype=object)
     if kind == "timestamp":
         return array.cast(COLUMN_TYPES[kind].arrow).to_pandas().set_axis(index)
     return pd.Series(array.cast(pa.float64()).to_numpy(zero_copy_only=False), index=index, dtype="float64")
-
-
-def _array(values: list[Any], kind: DataType) -> pa.Array:
-    if kind == "timestamp":
-        return pa.Array.from_pandas(pd.to_datetime(pd.Series(values, dtype=object), utc=True))
-    return pa.array(values, type=_STORED[kind], from_pandas=True)
 
 
 def conform(table: pa.Table, wanted: pa.Schema) -> pa.Table:
@@ -104,17 +98,10 @@ def conform(table: pa.Table, wanted: pa.Schema) -> pa.Table:
     """
     by = [field.name for field in list(wanted)[: wanted.get_field_index(EVENT_TIME) + 1]]
     fitted = pa.table([_cast(field.name, table.column(field.name), field.type) for field in wanted], schema=wanted)
-    fitted = fitted.filter(_all_known(fitted, by))
+    fitted = fitted.filter(reduce(pc.and_, map(pc.is_valid, fitted.select(by).itercolumns())))
     numbered = fitted.append_column("__row", pa.array(range(len(fitted)), pa.int64()))
     last = numbered.group_by(by).aggregate([("__row", "max")]).column("__row_max")
     return fitted.take(last).sort_by([(name, "ascending") for name in by])
-
-
-def _all_known(table: pa.Table, columns: list[str]) -> Any:
-    known = pc.is_valid(table.column(columns[0]))
-    for name in columns[1:]:
-        known = pc.and_(known, pc.is_valid(table.column(name)))
-    return known
 
 
 def _cast(name: str, column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:

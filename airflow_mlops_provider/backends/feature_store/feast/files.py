@@ -13,41 +13,37 @@ import pyarrow.parquet as pq
 from airflow_mlops_provider.backends.feature_store.feast.definitions import conform, schema
 from airflow_mlops_provider.exceptions import SourceDataError, SourceError, UnknownNameError
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.sections import Shape, View
+from airflow_mlops_provider.lifecycle.sections import Shape
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 from airflow_mlops_provider.storage.atomic import atomic_write
 
 
 class OfflineFiles:
-    """A product's feature rows on disk.
-
-    :param folder: holds ``<view>/<interval>.parquet``.
-    """
+    """A product's feature rows on disk: ``<folder>/<view>/<interval>.parquet``."""
 
     def __init__(self, shape: Shape, folder: Path) -> None:
         self.shape = shape
         self.folder = folder
         self.views = {view.name: view for view in shape.views}
 
-    def view(self, name: str) -> View:
-        """Return the view of that name.
-
-        :raises UnknownNameError: if there is none.
-        """
-        if name not in self.views:
-            raise UnknownNameError("view", name, self.views)
-        return self.views[name]
-
     def load(self, interval: Interval, tables: Mapping[str, Path]) -> dict[str, int]:
-        """Replace an interval's rows in every view, once all of them fit; return how many there are now, by view."""
+        """Replace an interval's rows in every view, once all of them fit; return how many there are now, by view.
+
+        Rows without a key are left out; of several rows with one key and moment the last one stays.
+
+        :param tables: a Parquet file for each view.
+        :raises UnknownNameError: for a view that the product does not declare.
+        :raises SourceDataError: if a view or column is missing, a value does not fit, or a row is outside the interval.
+        """
         for name in tables:
-            self.view(name)
+            if name not in self.views:
+                raise UnknownNameError("view", name, self.views)
         missing = sorted(set(self.views) - set(tables))
         if missing:
             raise SourceDataError(
                 f"no feature rows for view {', '.join(missing)}; features must give every declared view"
             )
-        ready = {name: self._fitted(self.view(name), Path(path), interval) for name, path in tables.items()}
+        ready = {name: self._fitted(name, path, interval) for name, path in tables.items()}
         for name, table in ready.items():
             atomic_write(self.file(name, interval), _written(table))
         return {name: len(table) for name, table in ready.items()}
@@ -57,30 +53,27 @@ class OfflineFiles:
         return all(self.file(name, interval).exists() for name in self.views)
 
     def require(self, interval: Interval) -> None:
-        """Raise unless every view holds an interval.
-
-        :raises SourceError: naming the views that don't.
-        """
-        absent = sorted(name for name in self.views if not self.file(name, interval).exists())
+        """Make sure that every view holds an interval. :raises SourceError: naming those that don't."""
+        absent = [name for name in sorted(self.views) if not self.file(name, interval).exists()]
         if absent:
             raise SourceError(
                 f"interval {interval} of view {', '.join(absent)} is not loaded; run its feature engineering first"
             )
 
     def differing(self, interval: Interval, tables: Mapping[str, Path]) -> list[str]:
-        """Return the views whose file for an interval is not byte for byte what loading these tables would write."""
+        """Return the views whose file for an interval is not byte for byte what loading these tables would write.
+
+        :raises SourceError: if the interval is not loaded.
+        """
         self.require(interval)
         return sorted(
             name
             for name, path in tables.items()
-            if self.file(name, interval).read_bytes() != _written(self._fitted(self.view(name), path, interval))
+            if self.file(name, interval).read_bytes() != _written(self._fitted(name, path, interval))
         )
 
     def require_any(self) -> None:
-        """Raise unless every view holds an interval.
-
-        :raises SourceError: naming the views that don't.
-        """
+        """Make sure that every view holds some interval. :raises SourceError: naming those that hold none."""
         empty = sorted(name for name in self.views if not self.files(name))
         if empty:
             raise SourceError(f"view {', '.join(empty)} holds no rows yet; run the product's feature engineering first")
@@ -91,17 +84,17 @@ class OfflineFiles:
 
     def files(self, view: str) -> list[Path]:
         """Return a view's files, oldest interval first."""
-        return sorted((self.folder / self.view(view).name).glob("*.parquet"))
+        return sorted((self.folder / view).glob("*.parquet"))
 
-    def _fitted(self, view: View, path: Path, interval: Interval) -> pa.Table:
+    def _fitted(self, view: str, path: Path, interval: Interval) -> pa.Table:
         try:
-            table = conform(pq.read_table(path), schema(self.shape, view))
+            table = conform(pq.read_table(path), schema(self.shape, self.views[view]))
         except (KeyError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise SourceDataError(f"feature rows of view {view.name!r} do not fit its declaration: {error}") from error
+            raise SourceDataError(f"feature rows of view {view!r} do not fit its declaration: {error}") from error
         ends = pc.min_max(table.column(EVENT_TIME)).as_py()
         outside = [moment for moment in ends.values() if moment is not None and moment not in interval]
         if outside:
-            raise SourceDataError(f"view {view.name!r} has a row at {outside[0]}, outside the interval {interval}")
+            raise SourceDataError(f"view {view!r} has a row at {outside[0]}, outside the interval {interval}")
         return table
 
 

@@ -7,7 +7,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from importlib.util import find_spec
@@ -35,7 +35,7 @@ _DAWN = datetime(1900, 1, 1, tzinfo=UTC)
 
 
 class FeatureStoreBackend:
-    """One product's features: every row offline, the last one of each entity online.
+    """One product's features: every row in ``offline``, the last one of each entity online.
 
     :param shape: whose views these are.
     :param folder: holds ``registry.db``, ``online.db``, ``offline/<view>/<interval>.parquet`` and ``watermark.json``.
@@ -46,7 +46,8 @@ class FeatureStoreBackend:
         self.shape = shape
         self.folder = Path(folder).absolute()
         self.online_store = dict(online_store)
-        self._offline = OfflineFiles(shape, self.folder / "offline")
+        self._marker, self._lock = self.folder / "registry.sha256", self.folder / ".lock"
+        self.offline = OfflineFiles(shape, self.folder / "offline")
         self._online = OnlineReader(shape, lambda: self._open_store(_TIMEOUT), self._online_file)
 
     def apply(self) -> bool:
@@ -57,36 +58,13 @@ class FeatureStoreBackend:
         wanted = fingerprint(self.shape, self.folder, self.online_store)
         if self._registered() == wanted:
             return False
-        with self._lock(), self._answering():
+        with file_lock(self._lock), self._answering():
             store = self._store  # first, for it imports Feast the quick way
-            objects = definitions(self.shape, self._offline.folder)
-            gone = [view for view in store.list_feature_views() if view.name not in self._offline.views]
+            objects = definitions(self.shape, self.offline.folder)
+            gone = [view for view in store.list_feature_views() if view.name not in self.offline.views]
             store.apply(objects, objects_to_delete=gone, partial=not gone)
             atomic_write(self._marker, wanted.encode())
         return True
-
-    def load_offline(self, interval: Interval, tables: Mapping[str, Path]) -> dict[str, int]:
-        """Replace an interval's rows in every view; return how many there are now, by view.
-
-        Rows without a key are left out; of several rows with one key and moment the last one stays.
-
-        :param tables: a Parquet file for each view.
-        :raises UnknownNameError: for a view that the product does not declare.
-        :raises SourceDataError: if a view or column is missing, a value does not fit, or a row is outside the interval.
-        """
-        return self._offline.load(interval, tables)
-
-    def holds(self, interval: Interval) -> bool:
-        """Say whether an interval is loaded, in every view."""
-        return self._offline.holds(interval)
-
-    def differing(self, interval: Interval, tables: Mapping[str, Path]) -> list[str]:
-        """Return the views whose offline rows of an interval are not exactly those of some tables.
-
-        :param tables: a Parquet file for each view, as for :meth:`load_offline`.
-        :raises SourceError: if the interval is not loaded.
-        """
-        return self._offline.differing(interval, tables)
 
     def materialize(self, interval: Interval) -> None:
         """Bring an interval's rows online and move the watermark to its end, if that is later.
@@ -98,9 +76,9 @@ class FeatureStoreBackend:
         :raises SourceError: if the interval is not loaded or the definitions were not applied.
         :raises BackendError: if the online store does not answer.
         """
-        self._offline.require(interval)
+        self.offline.require(interval)
         self._require_registry()
-        with self._lock(), self._answering():
+        with file_lock(self._lock), self._answering():
             mark = self.watermark()
             again = mark is not None and interval.start < mark
             end = max(mark, interval.end) if mark else interval.end
@@ -108,7 +86,7 @@ class FeatureStoreBackend:
                 # Feast includes both ends; the interval's own end belongs to the next one. The views by name: left to
                 # itself, Feast brings nothing online and calls it done where the registry has lost its definitions.
                 until = end - timedelta(microseconds=1)
-                self._store.materialize(_DAWN if again else interval.start, until, [*self._offline.views])
+                self._store.materialize(_DAWN if again else interval.start, until, [*self.offline.views])
             atomic_write(self.folder / "watermark.json", json.dumps({"watermark": end.isoformat()}).encode())
 
     def watermark(self) -> datetime | None:
@@ -125,17 +103,18 @@ class FeatureStoreBackend:
         """
         keys = list(self.shape.entity_columns)
         _require_columns(rows, [*keys, EVENT_TIME])
-        clash = sorted(set(rows.columns) & set(self.shape.feature_names))
+        clash = sorted(set(rows.columns) & set(self.shape.feature_types))
         if clash:
             raise SourceDataError(f"rows already have columns named like features: {', '.join(clash)}")
         self._require_registry()
-        self._offline.require_any()
+        self.offline.require_any()
         wanted = rows[keys].reset_index(drop=True)
         wanted["event_timestamp"] = pd.to_datetime(rows[EVENT_TIME], utc=True).reset_index(drop=True)
         wanted["__row"] = range(len(wanted))
         if wanted.empty:
-            return pd.concat([rows, self._frame({key: [] for key in self.shape.feature_names}, rows.index)], axis=1)
-        known = self._store.get_historical_features(wanted, self._service).to_arrow().sort_by("__row")
+            return pd.concat([rows, self._frame({key: [] for key in self.shape.feature_types}, rows.index)], axis=1)
+        service = self._store.get_feature_service(self.shape.name)
+        known = self._store.get_historical_features(wanted, service).to_arrow().sort_by("__row")
         return pd.concat([rows, self._frame(known, rows.index)], axis=1)
 
     def online(self, keys: pd.DataFrame) -> pd.DataFrame:
@@ -161,7 +140,7 @@ class FeatureStoreBackend:
         """
         definitions, mark = self._require_registry(), self.watermark()
         with self._answering():
-            self._online.require(definitions, mark, self._offline.files)
+            self._online.require(definitions, mark, self.offline.files)
 
     @cached_property
     def _store(self) -> Any:
@@ -173,8 +152,7 @@ class FeatureStoreBackend:
             from feast import FeatureStore, RepoConfig
             from feast.repo_config import RegistryConfig
 
-            from airflow_mlops_provider.backends.feature_store.feast.duckdb import CLASS_PATH
-            from airflow_mlops_provider.backends.feature_store.feast.registry import CLASS_PATH as REGISTRY_PATH
+            from airflow_mlops_provider.backends.feature_store.feast import custom_stores
 
         online = dict(self.online_store)
         if online["type"] == "sqlite":
@@ -191,21 +169,15 @@ class FeatureStoreBackend:
             project=self.shape.name,
             provider="local",
             registry=RegistryConfig(
-                path=str(self.folder / "registry.db"), registry_store_type=REGISTRY_PATH, cache_ttl_seconds=0
+                path=str(self.folder / "registry.db"),
+                registry_store_type=custom_stores.REGISTRY_STORE,
+                cache_ttl_seconds=0,
             ),
-            offline_store={"type": CLASS_PATH},
+            offline_store={"type": custom_stores.OFFLINE_STORE},
             online_store=online,
             entity_key_serialization_version=3,
         )
         return FeatureStore(config=config)
-
-    @property
-    def _service(self) -> Any:
-        return self._store.get_feature_service(self.shape.name)
-
-    @property
-    def _marker(self) -> Path:
-        return self.folder / "registry.sha256"
 
     def _registered(self) -> str | None:
         there = self._marker.exists() and (self.folder / "registry.db").exists()
@@ -233,10 +205,6 @@ class FeatureStoreBackend:
         block = np.array([values[name] for name in floats], "float64").reshape(len(floats), len(index))
         whole = pd.DataFrame(block.T, index=index, columns=floats)
         return pd.concat([whole, frame], axis=1)[list(kinds)] if others else whole
-
-    def _lock(self) -> AbstractContextManager[None]:
-        """Hold the folder's lock, so that two writers can't interleave."""
-        return file_lock(self.folder / ".lock")
 
     @contextmanager
     def _answering(self) -> Iterator[None]:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from types import SimpleNamespace
 from typing import Any, Literal
 
 import optuna
-from optuna.pruners import BasePruner, MedianPruner
+from optuna.pruners import MedianPruner
 from optuna.samplers import TPESampler
 from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
 
-from airflow_mlops_provider.backends.extras import missing_extra
-from airflow_mlops_provider.backends.search.optuna.storage import database
-from airflow_mlops_provider.exceptions import BackendError, MissingExtraError, UnknownNameError
+from airflow_mlops_provider.backends.search.optuna.database import database, database_errors
+from airflow_mlops_provider.exceptions import UnknownNameError
 from airflow_mlops_provider.lifecycle.frozen import digest
 from airflow_mlops_provider.lifecycle.search.declaration import (
     Algorithm,
@@ -68,7 +66,7 @@ class SearchStudy:
         :param first: the algorithm, and the settings, that slot 0 is to try.
         :raises BackendError: if the database does not answer.
         """
-        with self._database_errors():
+        with database_errors(self.url):
             study = optuna.create_study(
                 storage=self.storage, study_name=self.name, direction=self.direction, load_if_exists=True
             )
@@ -79,17 +77,17 @@ class SearchStudy:
 
     def facts(self) -> dict[str, Any]:
         """Return the JSON values that go with the study. :raises UnknownNameError: if there is no such study."""
-        with self._database_errors():
+        with database_errors(self.url):
             return dict(self.study.user_attrs)
 
     def note(self, key: str, value: Any) -> None:
         """Keep a JSON value with the study."""
-        with self._database_errors():
+        with database_errors(self.url):
             self.study.set_user_attr(key, value)
 
     def trials(self) -> list[Trial]:
         """Return every trial, by slot."""
-        with self._database_errors():
+        with database_errors(self.url):
             return [_trial_of(frozen) for frozen in self.study.get_trials(deepcopy=False)]
 
     def begin(self, slot: int, algorithms: Sequence[Algorithm], seed: int) -> Trial:
@@ -97,19 +95,19 @@ class SearchStudy:
 
         Params suggested before a kill stay. They depend on the seed, the slot and the trials that have ended.
         """
-        with self._database_errors():
+        with database_errors(self.url):
             with suppress(optuna.exceptions.UpdateFinishedTrialError):  # by another process, just now perhaps
                 self._suggest(slot, algorithms, seed)
             return _trial_of(self._frozen(slot))
 
     def report(self, slot: int, step: int, value: float, pruning: Pruning | None) -> str | None:
         """Keep what a trial has reached at a step, and return why it should be given up; None if it should not."""
-        with self._database_errors():
+        with database_errors(self.url):
             try:
                 self.storage.set_trial_intermediate_value(self._id(slot), step, float(value))
             except optuna.exceptions.UpdateFinishedTrialError:
                 return "another worker ended it"
-            if pruning is None or not _MedianOfSameAlgorithm(pruning).prune(self.study, self._frozen(slot)):
+            if pruning is None or not _is_behind(pruning, self.study, self._frozen(slot)):
                 return None
         side = "below" if self.direction == "maximize" else "above"
         return f"{value:.4f} at step {step}: {side} the median of its algorithm's trials there"
@@ -125,7 +123,7 @@ class SearchStudy:
     ) -> Trial:
         """End a trial and return it; one that has ended stays as it is."""
         attributes = {"seconds": round(seconds, 3), "reason": reason, "ended": datetime.now(UTC).isoformat()}
-        with self._database_errors():
+        with database_errors(self.url):
             with suppress(optuna.exceptions.UpdateFinishedTrialError):
                 for key, attribute in attributes.items():
                     self.storage.set_trial_user_attr(self._id(slot), key, attribute)
@@ -137,7 +135,7 @@ class SearchStudy:
         """The storage, with its tables."""
         if self.url is None:
             return InMemoryStorage()
-        with self._database_errors():
+        with database_errors(self.url):
             return database(self.url)
 
     @cached_property
@@ -175,29 +173,14 @@ class SearchStudy:
     def _frozen(self, slot: int) -> FrozenTrial:
         return self.storage.get_trial(self._id(slot))
 
-    @contextmanager
-    def _database_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except ImportError as error:
-            why = missing_extra(error) or error.__cause__
-            raise MissingExtraError(f"the search's database {self.url} needs a driver: {why}") from None
-        except (optuna.exceptions.StorageInternalError, SQLAlchemyError, OSError) as error:
-            cause = error.__cause__ or error
-            raise BackendError(f"the search's database {self.url} does not work: {str(cause)[:500]}") from error
 
-
-class _MedianOfSameAlgorithm(BasePruner):
-    """The median rule among trials of the same algorithm: another one's steps mean something else."""
-
-    def __init__(self, pruning: Pruning) -> None:
-        self._rule = MedianPruner(n_startup_trials=pruning.after_trials, n_warmup_steps=pruning.from_step)
-
-    def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        own = [other for other in complete if other.params.get(ALGORITHM) == trial.params.get(ALGORITHM)]
-        peers: Any = SimpleNamespace(get_trials=lambda **_: own, direction=study.direction)
-        return self._rule.prune(peers, trial)
+def _is_behind(pruning: Pruning, study: Study, trial: FrozenTrial) -> bool:
+    """Apply the median rule among trials of the same algorithm: another one's steps mean something else."""
+    rule = MedianPruner(n_startup_trials=pruning.after_trials, n_warmup_steps=pruning.from_step)
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    own = [other for other in complete if other.params.get(ALGORITHM) == trial.params.get(ALGORITHM)]
+    peers: Any = SimpleNamespace(get_trials=lambda **_: own, direction=study.direction)
+    return rule.prune(peers, trial)
 
 
 def _optuna_params(algorithm: Algorithm, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from airflow_mlops_provider.backends.tracking.mlflow.data import Context, dataset_digest, dataset_input, dataset_name
-from airflow_mlops_provider.backends.tracking.mlflow.model import MODEL, pack_model
-from airflow_mlops_provider.backends.tracking.mlflow.server import MlflowServer, is_code
+from airflow_mlops_provider.backends.tracking.mlflow.formats import MODEL, dataset_input, pack_model
+from airflow_mlops_provider.backends.tracking.mlflow.server import Allowing, MlflowServer, mlflow_call
 from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
 from airflow_mlops_provider.lifecycle.references import Dataset, Model
 
@@ -19,27 +18,21 @@ ADDRESS = "mlops.address"
 MODEL_HASH = "mlops.model_hash"
 
 
-class MlflowBackend:
+class MlflowBackend(MlflowServer):
     """What the loop writes to and reads from an MLflow tracking server and registry.
 
     Every call is idempotent: after a kill or a failed call, making it again finishes what was begun.
 
-    :param uri: tracking and registry URI: ``sqlite:////folder/mlflow.db``, ``http(s)://host:port``, a database URL.
-        Credentials come from the environment (``MLFLOW_TRACKING_USERNAME``, ``MLFLOW_TRACKING_TOKEN``, …).
+    :param uri: as for :class:`MlflowServer`; credentials come from the environment (``MLFLOW_TRACKING_USERNAME``, …).
     :param artifacts: folder URI below which experiments made here keep files. By default a folder beside an SQLite
         file; not for a server, which keeps them where it was told to.
     """
 
     def __init__(self, uri: str, artifacts: str | None = None) -> None:
-        self.uri = uri
+        super().__init__(uri)
         self.artifacts = artifacts
-        self.server = MlflowServer(uri)
 
-    @property
-    def client(self) -> Any:
-        """The configured ``MlflowClient``. :raises BackendError: if MLflow cannot be reached."""
-        return self.server.client
-
+    @mlflow_call
     def log_training(
         self,
         *,
@@ -61,23 +54,19 @@ class MlflowBackend:
         :param params: plain values; nested ones are kept as JSON, cut at MLflow's 6,000 characters.
         :param dataset: the training set; what of it was learned from is logged as an input, with its hash as digest.
         :param model_folder: the model's files as :mod:`airflow_mlops_provider.backends.models.lightgbm` saves them.
-        :raises BackendError: if MLflow does not answer.
         """
-
-        def work() -> str:
-            run = self._run_of(self._experiment(product), address)
-            if run.info.status == "FINISHED":
-                return str(run.info.run_id)
-            # A retry measures other durations: what a killed try has told already stays, else there would be two.
-            missing = {name: value for name, value in metrics.items() if _key(name) not in run.data.metrics}
-            self._log(run, params, missing, {**tags, ADDRESS: address})
-            self._log_dataset(run, dataset)
-            self._log_model(run, model_folder, flavor)
-            self.client.set_terminated(run.info.run_id, "FINISHED")
+        run = self._run_of(self._experiment(product), address)
+        if run.info.status == "FINISHED":
             return str(run.info.run_id)
+        # A retry measures other durations: what a killed try has told already stays, else there would be two.
+        missing = {name: value for name, value in metrics.items() if _key(name) not in run.data.metrics}
+        self._log(run, params, missing, {**tags, ADDRESS: address})
+        self.client.log_inputs(run.info.run_id, datasets=[dataset_input(dataset, "training")])
+        self._log_model(run, model_folder, flavor)
+        self.client.set_terminated(run.info.run_id, "FINISHED")
+        return str(run.info.run_id)
 
-        return self.server.call(work)
-
+    @mlflow_call
     def log_evaluation(self, run_id: str, metrics: Mapping[str, float], dataset: Dataset) -> None:
         """Add how well a run's model did on the later part of its training set. The same again changes nothing.
 
@@ -85,20 +74,17 @@ class MlflowBackend:
 
         :raises UnknownNameError: if there is no such run.
         """
+        from mlflow.entities import Metric
 
-        def work() -> None:
-            from mlflow.entities import Metric
+        run, given = self._get_run(run_id), dataset_input(dataset, "evaluation")
+        self.client.log_inputs(run_id, datasets=[given])
+        model, when = self._logged_model(run), run.info.start_time
+        on = {"dataset_name": given.dataset.name, "dataset_digest": given.dataset.digest}
+        of = {"model_id": model.model_id if model else None, "run_id": run_id}
+        numbers = [Metric(_key(name), float(value), when, 0, **of, **on) for name, value in metrics.items()]
+        self.client.log_batch(run_id, metrics=numbers)
 
-            run = self._get_run(run_id)
-            self._log_dataset(run, dataset, "evaluation")
-            model, when = self._logged_model(run), run.info.start_time
-            on = {"dataset_name": dataset_name("evaluation"), "dataset_digest": dataset_digest(dataset)}
-            of = {"model_id": model.model_id if model else None, "run_id": run_id}
-            numbers = [Metric(_key(name), float(value), when, 0, **of, **on) for name, value in metrics.items()]
-            self.client.log_batch(run_id, metrics=numbers)
-
-        self.server.call(work)
-
+    @mlflow_call
     def register(self, *, name: str, model: Model, run_id: str, tags: Mapping[str, str]) -> int:
         """Make a run's model a version of a registered model, and return its number.
 
@@ -106,56 +92,66 @@ class MlflowBackend:
 
         :raises ConfigurationError: if the run has logged no model.
         """
-        return self.server.call(lambda: self._register(name, model, run_id, tags))
+        import mlflow
 
-    def versions(self, name: str) -> list[int]:
-        """Return the numbers of all versions of a registered model, ascending; none for an unknown model."""
-        return self.server.call(lambda: sorted(int(version.version) for version in self._search(f"name = '{name}'")))
+        run = self._get_run(run_id)
+        logged = self._logged_model(run)
+        if logged is None:
+            raise ConfigurationError(f"MLflow run {run_id} has logged no model to register as {name!r}")
+        with Allowing("RESOURCE_ALREADY_EXISTS"):
+            self.client.create_registered_model(name)
+        known = self._same(name, model, run_id)
+        if known:
+            return known[0]
+        # MLflow looks the model up through the process's own tracking URI, whatever the client was given.
+        mlflow.set_tracking_uri(self.uri)
+        made = self.client.create_model_version(
+            name,
+            f"models:/{logged.model_id}",
+            run_id,
+            tags={**tags, MODEL_HASH: model.hash, "mlops.model_uri": model.uri},
+            model_id=logged.model_id,
+        )
+        first = self._same(name, model, run_id)[0]
+        if first != int(made.version):  # somebody else registered it between the look and the making
+            self.client.delete_model_version(name, made.version)
+        return first
 
+    @mlflow_call
     def set_alias(self, name: str, alias: str, version: int | None) -> None:
         """Let an alias point at a version, or at none any more."""
         if version is None:
-            self.server.call(lambda: self.client.delete_registered_model_alias(name, alias))
+            self.client.delete_registered_model_alias(name, alias)
         else:
-            self.server.call(lambda: self.client.set_registered_model_alias(name, alias, str(version)))
+            self.client.set_registered_model_alias(name, alias, str(version))
 
+    @mlflow_call
     def url(self, run_id: str) -> str | None:
         """Return the page on which a person sees a run; None where MLflow has no server."""
-        if not self.server.is_http:
+        if not self.is_http:
             return None
-        run = self.server.call(lambda: self._get_run(run_id))
-        return f"{self.server.shown}/#/experiments/{run.info.experiment_id}/runs/{run_id}"
+        run = self._get_run(run_id)
+        return f"{self.shown}/#/experiments/{run.info.experiment_id}/runs/{run_id}"
 
     def _get_run(self, run_id: str) -> Any:
-        from mlflow.exceptions import MlflowException
-
-        try:
+        with Allowing("RESOURCE_DOES_NOT_EXIST"):
             return self.client.get_run(run_id)
-        except MlflowException as error:
-            if is_code(error, "RESOURCE_DOES_NOT_EXIST"):
-                raise UnknownNameError("MLflow run", run_id, ()) from error
-            raise
+        raise UnknownNameError("MLflow run", run_id, ())
 
     def _experiment(self, product: str) -> str:
-        from mlflow.exceptions import MlflowException
-
         experiment = self.client.get_experiment_by_name(product)
         if experiment is None:
-            try:
+            with Allowing("RESOURCE_ALREADY_EXISTS"):  # somebody else made it between the look and the making
                 return str(self.client.create_experiment(product, artifact_location=self._artifact_folder(product)))
-            except MlflowException as error:
-                if not is_code(error, "RESOURCE_ALREADY_EXISTS"):
-                    raise
-                experiment = self.client.get_experiment_by_name(product)
+            experiment = self.client.get_experiment_by_name(product)
         if experiment.lifecycle_stage != "active":
             raise ConfigurationError(f"experiment {product!r} was deleted in MLflow; restore it there, or rename it")
         return str(experiment.experiment_id)
 
     def _artifact_folder(self, product: str) -> str | None:
-        if self.server.is_http:  # a folder of this machine means nothing to a server, which has a place of its own
+        if self.is_http:  # a folder of this machine means nothing to a server, which has a place of its own
             return None
-        database = self.server.database
-        root = self.artifacts or ((database.absolute().parent / "mlflow").as_uri() if database else None)
+        root = self.artifacts or ((self.database.absolute().parent / "mlflow").as_uri() if self.database else None)
         return f"{root.rstrip('/')}/{product}" if root else None
 
     def _run_of(self, experiment: str, address: str) -> Any:
@@ -185,9 +181,6 @@ class MlflowBackend:
             cut = slice(batch, batch + 100)
             self.client.log_batch(run.info.run_id, metrics=numbers[cut], params=values[cut], tags=labels[cut])
 
-    def _log_dataset(self, run: Any, dataset: Dataset, context: Context = "training") -> None:
-        self.client.log_inputs(run.info.run_id, datasets=[dataset_input(dataset, context)])
-
     def _log_model(self, run: Any, folder: Path, flavor: str) -> None:
         from mlflow.entities import LoggedModelOutput
 
@@ -211,47 +204,15 @@ class MlflowBackend:
         )
         return models[0] if models else None
 
-    def _register(self, name: str, model: Model, run_id: str, tags: Mapping[str, str]) -> int:
-        import mlflow
-        from mlflow.exceptions import MlflowException
-
-        run = self._get_run(run_id)
-        logged = self._logged_model(run)
-        if logged is None:
-            raise ConfigurationError(f"MLflow run {run_id} has logged no model to register as {name!r}")
-        try:
-            self.client.create_registered_model(name)
-        except MlflowException as error:
-            if not is_code(error, "RESOURCE_ALREADY_EXISTS"):
-                raise
-        known = self._same(name, model, run_id)
-        if known:
-            return known[0]
-        # MLflow looks the model up through the process's own tracking URI, whatever the client was given.
-        mlflow.set_tracking_uri(self.server.uri)
-        made = self.client.create_model_version(
-            name,
-            f"models:/{logged.model_id}",
-            run_id,
-            tags={**tags, MODEL_HASH: model.hash, "mlops.model_uri": model.uri},
-            model_id=logged.model_id,
-        )
-        first = self._same(name, model, run_id)[0]
-        if first != int(made.version):  # somebody else registered it between the look and the making
-            self.client.delete_model_version(name, made.version)
-        return first
-
     def _same(self, name: str, model: Model, run_id: str) -> list[int]:
-        versions = self._search(f"name = '{name}' AND run_id = '{run_id}'")
-        return sorted(int(version.version) for version in versions if version.tags.get(MODEL_HASH) == model.hash)
-
-    def _search(self, query: str) -> list[Any]:
+        """Return the versions that are this model of this run, the first one first."""
+        query = f"name = '{name}' AND run_id = '{run_id}'"
         page = self.client.search_model_versions(query)
         versions = list(page)
         while page.token:
             page = self.client.search_model_versions(query, page_token=page.token)
             versions.extend(page)
-        return versions
+        return sorted(int(version.version) for version in versions if version.tags.get(MODEL_HASH) == model.hash)
 
 
 def _key(name: str) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from airflow_mlops_provider.backends.tracking.mlflow.client import MlflowBackend
-from airflow_mlops_provider.backends.tracking.mlflow.server import is_code
+from airflow_mlops_provider.backends.tracking.mlflow.server import Allowing, mlflow_call
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.release.registry import aliases
 from airflow_mlops_provider.storage.ledger import Ledger
@@ -27,7 +25,7 @@ class Shown(Frozen):
     aliases: dict[str, int] = {}
 
 
-class Mirror:
+class Mirror(MlflowBackend):
     """A product's registered model in MLflow: its aliases follow the ledger, its tags keep the ledger's head.
 
     Whoever can write below the artifact root can't write here by that alone: an entry that the ledger has and MLflow
@@ -37,28 +35,16 @@ class Mirror:
     """
 
     def __init__(self, uri: str, product: str) -> None:
+        super().__init__(uri)
         self.product = product
-        self.backend = MlflowBackend(uri)
-        self.server = self.backend.server
 
+    @mlflow_call
     def read(self) -> Shown:
         """Return what is shown; nothing if no version was registered yet."""
-        from mlflow.exceptions import MlflowException
-
-        def work() -> Any:
-            try:
-                return self.server.client.get_registered_model(self.product)
-            except MlflowException as error:
-                if is_code(error, "RESOURCE_DOES_NOT_EXIST"):
-                    return None
-                raise
-
-        model = self.server.call(work)
-        if model is None:
-            return Shown()
-        deploying = model.tags.get(DEPLOYING)
-        numbers = {alias: int(number) for alias, number in model.aliases.items()}
-        return Shown(head=model.tags.get(HEAD), deploying=int(deploying) if deploying else None, aliases=numbers)
+        with Allowing("RESOURCE_DOES_NOT_EXIST"):
+            model = self.client.get_registered_model(self.product)
+            return Shown(head=model.tags.get(HEAD), deploying=model.tags.get(DEPLOYING), aliases=model.aliases)
+        return Shown()
 
     def announce(self, version: int) -> None:
         """Keep that a version is about to be brought into production."""
@@ -76,12 +62,13 @@ class Mirror:
             for alias, number in aliases(entries).items():
                 if shown.aliases.get(alias) != number:
                     changed.append(f"alias {alias} of {self.product}: {shown.aliases.get(alias)} → {number}")
-                    self.backend.set_alias(self.product, alias, number)
+                    self.set_alias(self.product, alias, number)
             if head and shown.head != head:
                 changed.append(f"head of the ledger of {self.product}: {shown.head} → {head}")
                 self._tag(HEAD, head)
             if len(changed) == before or len(changed) > 20:
                 return changed
 
+    @mlflow_call
     def _tag(self, key: str, value: str) -> None:
-        self.server.call(lambda: self.server.client.set_registered_model_tag(self.product, key, value))
+        self.client.set_registered_model_tag(self.product, key, value)

@@ -6,16 +6,19 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import cached_property
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import cached_property, wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from airflow_mlops_provider.backends.telemetry import disable_telemetry
 from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.storage.locks import file_lock
 
+Server = TypeVar("Server", bound="MlflowServer")
+Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
 ATTEMPTS = 3
@@ -30,20 +33,14 @@ _RETRIES = {
 
 
 class MlflowServer:
-    """One MLflow tracking and registry URI.
-
-    :param uri: ``sqlite:////folder/mlflow.db``, ``http(s)://host:port`` or a database URL.
-    """
+    """One tracking and registry URI: ``sqlite:////folder/mlflow.db``, ``http(s)://host:port`` or a database URL."""
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
 
     @cached_property
     def client(self) -> Any:
-        """The configured ``MlflowClient``.
-
-        :raises BackendError: if the server or database cannot be reached.
-        """
+        """The configured ``MlflowClient``. :raises BackendError: if the server or database cannot be reached."""
         self._check_reachable()
         self.prepare()
         with self.speaking():
@@ -126,22 +123,33 @@ class MlflowServer:
         except (MlflowException, SQLAlchemyError, RequestException, OSError) as error:
             raise BackendError(f"MLflow at {self.shown}: {str(error)[:500]}") from error
 
-    def call(self, work: Callable[[], Result]) -> Result:
-        """Return what some work returns; it is done again where SQLite was locked, so it must bear that.
 
-        :raises BackendError: if MLflow does not answer or refuses.
-        """
+def mlflow_call(method: Callable[Concatenate[Server, Given], Result]) -> Callable[Concatenate[Server, Given], Result]:
+    """Let a method raise :class:`BackendError` if MLflow does not answer or refuses.
+
+    It is run again where SQLite was locked, so running it twice must do no harm.
+    """
+
+    @wraps(method)
+    def call(server: Server, /, *args: Given.args, **kwargs: Given.kwargs) -> Result:
         # A locked SQLite file outlasts MLflow's 20 s wait only under heavy load.
         for left in reversed(range(ATTEMPTS)):
             try:
-                with self.speaking():
-                    return work()
+                with server.speaking():
+                    return method(server, *args, **kwargs)
             except BackendError as error:
-                if not left or not is_code(error.__cause__, "TEMPORARILY_UNAVAILABLE"):
+                if not left or getattr(error.__cause__, "error_code", None) != "TEMPORARILY_UNAVAILABLE":
                     raise
         raise AssertionError("unreachable")
 
+    return call
 
-def is_code(error: BaseException | None, code: str) -> bool:
-    """Say whether an error is MLflow's and has this code."""
-    return getattr(error, "error_code", None) == code
+
+@dataclass
+class Allowing(AbstractContextManager[Any]):
+    """Goes on behind its block if MLflow refuses what is in it with this code."""
+
+    code: str
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
+        return getattr(error, "error_code", None) == self.code

@@ -17,8 +17,8 @@ from airflow_mlops_provider.backends import environment
 from airflow_mlops_provider.backends.models import base as models
 from airflow_mlops_provider.backends.models import lightgbm, torch
 from airflow_mlops_provider.exceptions import ConfigurationError, IntegrityError, MissingExtraError, UnknownNameError
-from airflow_mlops_provider.lifecycle.product import Trainer
 from airflow_mlops_provider.lifecycle.records.spec import Services
+from airflow_mlops_provider.lifecycle.sections import Trainer
 from airflow_mlops_provider.runtime.address import address
 from tests.factories.declared import changed, specify
 from tests.factories.tiny import TinyWorld

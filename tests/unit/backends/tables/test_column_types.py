@@ -13,7 +13,7 @@ import pytest
 
 from airflow_mlops_provider.backends.tables.column_types import COLUMN_TYPES, typed_table
 from airflow_mlops_provider.exceptions import SourceDataError
-from airflow_mlops_provider.lifecycle.product import DataType
+from airflow_mlops_provider.lifecycle.sections import DataType
 
 SHOPS = ["north", "south", "east"]
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)

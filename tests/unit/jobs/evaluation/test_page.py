@@ -6,10 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from airflow_mlops_provider.jobs.evaluation.evaluate import MOST_NAMED, left_out
+from airflow_mlops_provider.jobs.evaluation.evaluate import MOST_NAMED, Settings, evaluation_page, sliced
 from airflow_mlops_provider.lifecycle.release.gates import Evaluation, LeftOut
-from airflow_mlops_provider.problems.binary_classification import PROBLEM
-from airflow_mlops_provider.render.reports import evaluation_page
 from flight_delay.product import product
 from tests.factories.ui import around
 
@@ -20,11 +18,12 @@ def test_slices_left_out_are_said(values: int) -> None:
     assert "carrier" in product.evaluation.slices
     rows = np.repeat([f"c{number:04}" for number in range(values)], 2)
     window = pd.DataFrame(dict.fromkeys(product.evaluation.slices, rows))
-    label, min_rows = np.arange(len(rows)) % 2, product.evaluation.gates.slice_rows
-    found = list(left_out(PROBLEM, window, label, ["carrier"], min_rows))
-    assert [(one.count, one.rows, one.why) for one in found] == [(values, len(rows), "fewer than 1000 rows")]
-    assert len(found[0].largest) == min(values, MOST_NAMED)
-    html = evaluation_page(product.name, evaluation(tuple(found)))
+    label, settings = np.arange(len(rows)) % 2, Settings.of(product).model_copy(update={"slices": ("carrier",)})
+    slices, left_out = sliced(settings, window, label, label)
+    reasons = [(few.count, few.rows, few.why) for few in left_out]
+    assert slices == {} and reasons == [(values, len(rows), "fewer than 1000 rows")]
+    assert len(left_out[0].largest) == min(values, MOST_NAMED)
+    html = evaluation_page(product.name, evaluation(tuple(left_out)))
     assert f"carrier: {values:,} with fewer than 1000 rows" in html and "c0002 (2)" in html
     assert (f"and {values - MOST_NAMED:,} more" in html) == (values > MOST_NAMED)
 

@@ -38,8 +38,8 @@ class Shop(TinyWorld):
         super().__init__(folder)
         fields = {"time": "at", "settle_seconds": 0, "columns": COLUMNS, **declared}
         text = (self.package / "product.py").read_text()
-        start, end = text.index('            time="at"'), text.index("        ),\n    ),\n    rules=")
-        given = "".join(f"            {name}={value!r},\n" for name, value in fields.items())
+        start, end = text.index('                time="at"'), text.index("            ),\n        ),\n        clean=")
+        given = "".join(f"                {name}={value!r},\n" for name, value in fields.items())
         self.write("product.py", text[:start] + given + text[end:])
 
     def refusal(self, delivery: str | bytes | None = None) -> Failure:

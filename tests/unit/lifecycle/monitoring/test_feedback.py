@@ -8,7 +8,7 @@ import pytest
 
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.monitoring.feedback import Plan, plan
-from airflow_mlops_provider.lifecycle.product import Retraining, Windows
+from airflow_mlops_provider.lifecycle.sections import Retraining, Windows
 
 MONTHS = [
     Interval(start=datetime(2013, month, 1, tzinfo=UTC), end=datetime(2013, month + 1, 1, tzinfo=UTC))
@@ -41,7 +41,7 @@ def test_each_cause_of_a_training(
     there: int, trained: int | None, drift: tuple[str, ...], by_time: bool, cause: str, reason: str
 ) -> None:
     """A training that is due says why, and takes as many intervals as both windows need."""
-    assert due(there, trained, drift, by_time) == Plan(train=True, cause=cause, reason=reason, intervals=3)
+    assert due(there, trained, drift, by_time) == Plan(cause=cause, reason=reason, intervals=3)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_each_reason_to_wait(
     there: int, trained: int | None, drift: tuple[str, ...], by_time: bool, reason: str
 ) -> None:
     """A training that is not due says why not, has no cause and takes nothing."""
-    assert due(there, trained, drift, by_time) == Plan(train=False, cause=None, reason=reason, intervals=0)
+    assert due(there, trained, drift, by_time) == Plan(cause=None, reason=reason, intervals=0)
 
 
 def test_no_cooldown_lets_drift_ask_at_once() -> None:
@@ -78,7 +78,7 @@ def test_no_cooldown_lets_drift_ask_at_once() -> None:
 
 def test_who_asks_by_hand_gets_a_training() -> None:
     """Nothing is due, and yet a person's run trains; but not on fewer intervals than a training takes."""
-    assert not due(3, 3).train
+    assert due(3, 3).cause is None
     asked = plan(MONTHS[:3], MONTHS[2], (), True, WINDOWS, POLICY, by_hand=True)
-    assert (asked.train, asked.cause, asked.intervals) == (True, "hand", 3)
-    assert not plan(MONTHS[:2], None, (), True, WINDOWS, POLICY, by_hand=True).train
+    assert (asked.cause, asked.intervals) == ("hand", 3)
+    assert plan(MONTHS[:2], None, (), True, WINDOWS, POLICY, by_hand=True).cause is None

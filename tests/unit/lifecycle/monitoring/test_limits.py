@@ -9,8 +9,8 @@ import pytest
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.metrics import metric_of
 from airflow_mlops_provider.lifecycle.monitoring.limits import Observation, crossed, crossed_by_metric
-from airflow_mlops_provider.lifecycle.product import Monitoring
 from airflow_mlops_provider.lifecycle.references import Report
+from airflow_mlops_provider.lifecycle.sections import Monitoring
 
 JANUARY = Interval(start=datetime(2013, 1, 1, tzinfo=UTC), end=datetime(2013, 2, 1, tzinfo=UTC))
 ROC_AUC = metric_of("binary_classification", "roc_auc")

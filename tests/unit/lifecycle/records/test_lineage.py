@@ -22,7 +22,7 @@ from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity, 
 from airflow_mlops_provider.lifecycle.records.uses import read_from, use, with_hash
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Reference
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status
-from airflow_mlops_provider.runtime.registry import find_job
+from airflow_mlops_provider.runtime.definition import find_job
 from airflow_mlops_provider.ui.lanes import WIDE, places
 from airflow_mlops_provider.ui.lineage import box_height, drawing
 

@@ -10,11 +10,13 @@ from pydantic import ValidationError
 
 from airflow_mlops_provider.exceptions import IntegrityError
 from airflow_mlops_provider.lifecycle.metrics import metric_of
-from airflow_mlops_provider.lifecycle.product import Gates, MLProduct, Monitoring, Value
+from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.lifecycle.release.gates import Estimate, Evaluation, judge, judge_data
 from airflow_mlops_provider.lifecycle.search.declaration import Criteria, FloatRange
+from airflow_mlops_provider.lifecycle.sections import Gates, Monitoring, Value
 from flight_delay.product import product
+from tests.factories.declared import changed
 
 ROC_AUC = metric_of("binary_classification", "roc_auc")
 GATES = Gates(min_metric=0.7, min_gain=0.01, min_slice=0.6, slice_rows=100)
@@ -183,17 +185,12 @@ def test_no_number_is_no_limit(limit: str, value: float) -> None:
         LIMITS[limit](value)
 
 
-DECLARED: dict[str, Callable[[float], dict[str, Any]]] = {
-    "gates.min_metric": lambda value: {"gates": {"min_metric": value}},
-    "gates.min_slice": lambda value: {"gates": {"min_metric": 0.5, "min_slice": value}},
-    "monitoring.min_metric": lambda value: {"monitoring": {"min_metric": value}},
-    "search.target": lambda value: {"search": {**product.model_dump()["search"], "target": value}},
-}
-
-
-def declare(metric: str = "roc_auc", **changes: Any) -> MLProduct:
-    """Return the flight product with other limits, judged by some metric."""
-    return MLProduct.model_validate({**product.model_dump(), "metric": metric, **changes})
+DECLARED = (
+    "evaluation.gates.min_metric",
+    "evaluation.gates.min_slice",
+    "monitoring.min_metric",
+    "search.target",
+)
 
 
 @pytest.mark.parametrize("limit", DECLARED)
@@ -201,22 +198,28 @@ def declare(metric: str = "roc_auc", **changes: Any) -> MLProduct:
 def test_a_limit_out_of_its_metrics_range_is_refused(limit: str, value: float) -> None:
     """No model could be above 70, and every one is above -1: neither is a gate. The error says what is allowed."""
     with pytest.raises(ValidationError, match=rf"{limit}={value:g} can't be: roc_auc lies from 0 to 1"):
-        declare(**DECLARED[limit](value))
+        changed(product, {limit: value})
+
+
+def judged_by_loss(least: float) -> MLProduct:
+    """Return the flight product judged by a loss, with no other gate."""
+    return changed(product, {"evaluation.metric": "log_loss", "evaluation.gates": Gates(min_metric=least)})
 
 
 def test_each_metric_has_its_own_range() -> None:
     """What no area can be, a loss may be."""
-    assert declare("log_loss", gates={"min_metric": 1.5}).gates.min_metric == 1.5
+    assert judged_by_loss(1.5).evaluation.gates.min_metric == 1.5
     with pytest.raises(ValidationError, match=r"gates\.min_metric=-0\.1 can't be: log_loss lies from 0 to inf"):
-        declare("log_loss", gates={"min_metric": -0.1})
+        judged_by_loss(-0.1)
 
 
 def test_a_gain_may_be_negative_but_not_beyond_the_range() -> None:
     """A small loss may be allowed; a whole range and more is none."""
-    assert declare(gates={"min_metric": 0.5, "min_gain": -0.01}).gates.min_gain == -0.01
+    gain = "evaluation.gates.min_gain"
+    assert changed(product, {gain: -0.01}).evaluation.gates.min_gain == -0.01
     for value in (-1.01, 1.01):
         with pytest.raises(ValidationError, match=r"gates\.min_gain"):
-            declare(gates={"min_metric": 0.5, "min_gain": value})
+            changed(product, {gain: value})
 
 
 # --- a metric of which less is better ---------------------------------------------------------------------------------

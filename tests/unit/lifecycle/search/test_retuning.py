@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from airflow_mlops_provider.lifecycle.metrics import metric_of
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Choice, FloatRange, IntRange
 from airflow_mlops_provider.lifecycle.search.retuning import around, conclude_retuning
@@ -118,5 +119,5 @@ def test_only_better_settings_replace_the_fixed_ones(
     values: tuple[float | None, ...], settings: dict[str, Any], summary: str
 ) -> None:
     """As good is not better, a try that failed is none, and the sentence says how many there were."""
-    retuned = conclude_retuning({"leaves": 24}, "roc_auc", ended(*values), "why")
+    retuned = conclude_retuning({"leaves": 24}, metric_of("binary_classification", "roc_auc"), ended(*values), "why")
     assert (retuned.settings, retuned.summary) == (settings, summary)

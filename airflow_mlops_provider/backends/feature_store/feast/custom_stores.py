@@ -1,13 +1,16 @@
-"""A Feast offline store on DuckDB whose point-in-time join stays small: DuckDB's ASOF JOIN.
+"""Our stores for Feast, which finds these classes by their names: the offline rows on DuckDB, the registry in a file.
 
 Feast's own DuckDB join pairs every row with the entity's whole history before it picks the latest, which grows with the
 product of the two. The ASOF join walks both in time order and keeps one match a row.
+
+Feast's own registry file is emptied before it is written, and a kill there loses every definition. Others read it at
+the same time, too: training, predictions and the model server while features are loaded.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 import ibis
@@ -16,44 +19,40 @@ from feast.infra.offline_stores.duckdb import DuckDBOfflineStore, DuckDBOfflineS
 from feast.infra.offline_stores.ibis import IbisRetrievalJob, pull_all_from_table_or_query_ibis
 from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMetadata
 from feast.infra.offline_stores.offline_utils import infer_event_timestamp_from_entity_df
+from feast.infra.registry.file import FileRegistryStore
 from feast.on_demand_feature_view import OnDemandFeatureView
+from feast.utils import _utc_now
 from pydantic import StrictStr
 
-CLASS_PATH = f"{__name__}.PointInTimeDuckDBOfflineStore"
+from airflow_mlops_provider.storage.atomic import atomic_write
+
+OFFLINE_STORE = f"{__name__}.PointInTimeDuckDBOfflineStore"
+REGISTRY_STORE = f"{__name__}.WholeFileRegistryStore"
+
+
+class WholeFileRegistryStore(FileRegistryStore):  # type: ignore[misc]
+    """A registry in one file; readers see the old content or the new one."""
+
+    def _write_registry(self, registry_proto: Any) -> None:
+        registry_proto.version_id = os.urandom(16).hex()
+        registry_proto.last_updated.FromDatetime(_utc_now())
+        atomic_write(self._filepath, registry_proto.SerializeToString())
 
 
 class PointInTimeDuckDBOfflineStoreConfig(DuckDBOfflineStoreConfig):  # type: ignore[misc]
-    """Settings of the store below; Feast finds this class by its name."""
+    """Settings of the store below."""
 
-    type: StrictStr = CLASS_PATH
+    type: StrictStr = OFFLINE_STORE
 
 
 class PointInTimeDuckDBOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
     """Feast's DuckDB store, with an ASOF join for history and files of differing age read by column name."""
 
     @staticmethod
-    def pull_all_from_table_or_query(
-        config: Any,
-        data_source: Any,
-        join_key_columns: list[str],
-        feature_name_columns: list[str],
-        timestamp_field: str,
-        created_timestamp_column: str | None = None,
-        start_date: datetime | None = None,
-        end_date: datetime | None = None,
-    ) -> RetrievalJob:
+    def pull_all_from_table_or_query(**given: Any) -> RetrievalJob:
         """Return the rows between two moments, both included; Feast's materialization reads through this."""
         return pull_all_from_table_or_query_ibis(
-            config=config,
-            data_source=data_source,
-            join_key_columns=join_key_columns,
-            feature_name_columns=feature_name_columns,
-            timestamp_field=timestamp_field,
-            created_timestamp_column=created_timestamp_column,
-            start_date=start_date,
-            end_date=end_date,
-            data_source_reader=_read,
-            data_source_writer=_write_data_source,
+            **given, data_source_reader=_read, data_source_writer=_write_data_source
         )
 
     @staticmethod
@@ -81,7 +80,7 @@ class PointInTimeDuckDBOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
         time = infer_event_timestamp_from_entity_df(dict(entity_df.dtypes))
         rows = ibis.memtable(entity_df)
         for view in feature_views:
-            rows = _join(rows, view, _requested(view, feature_refs), time, full_feature_names)
+            rows = _join(rows, view, feature_refs, time, full_feature_names)
         return IbisRetrievalJob(
             rows,
             [],
@@ -104,13 +103,8 @@ def _read(source: Any, _repo_path: str = "") -> Any:
     return ibis.read_parquet(source.path, union_by_name=True)
 
 
-def _requested(view: FeatureView, refs: Sequence[str]) -> list[str]:
-    prefix = f"{view.projection.name_to_use()}:"
-    return [ref.removeprefix(prefix) for ref in refs if ref.startswith(prefix)]
-
-
-def _join(rows: Any, view: FeatureView, features: Sequence[str], time: str, full_names: bool) -> Any:
-    """Return the rows with a view's features as of each row's moment."""
+def _join(rows: Any, view: FeatureView, refs: Sequence[str], time: str, full_names: bool) -> Any:
+    """Return the rows with the requested features of a view as of each row's moment."""
     source = view.batch_source
     if view.ttl or source.created_timestamp_column or source.field_mapping:
         raise NotImplementedError(
@@ -120,9 +114,9 @@ def _join(rows: Any, view: FeatureView, features: Sequence[str], time: str, full
     history = _read(source)
     # Names that no column of the rows can have: a clash would be resolved by silently renaming one side.
     names = {f"__key_{key}": key for key in keys} | {"__known": source.timestamp_field}
-    outputs = {
-        f"{view.projection.name_to_use()}__{feature}" if full_names else feature: feature for feature in features
-    }
+    name = view.projection.name_to_use()
+    features = [ref.removeprefix(f"{name}:") for ref in refs if ref.startswith(f"{name}:")]
+    outputs = {f"{name}__{feature}" if full_names else feature: feature for feature in features}
     history = history.select(**{new: history[old] for new, old in (names | outputs).items()})
     history = history.mutate(__known=history["__known"].cast("timestamp('UTC')"))
     left = rows.mutate(__at=rows[time].cast("timestamp('UTC')"))
