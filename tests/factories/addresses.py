@@ -54,8 +54,7 @@ def addresses() -> dict[str, dict[str, str]]:
     from airflow_mlops_provider.lifecycle.references import ModelVersion, Reference, Report
     from airflow_mlops_provider.runtime.address import fingerprint
     from airflow_mlops_provider.runtime.code import load_product, source_file
-    from airflow_mlops_provider.runtime.registry import all_jobs, find_job
-    from airflow_mlops_provider.runtime.specification import parts_of
+    from airflow_mlops_provider.runtime.definition import all_jobs, find_job
 
     product = load_product("flight_delay")
     for module in ("airflow_mlops_provider", "flight_delay"):
@@ -72,7 +71,7 @@ def addresses() -> dict[str, dict[str, str]]:
         given = {role: reference(definition.inputs.takes(role)[0], made[step]) for role, step in inputs.items()}
         spec = JobSpec(
             job=job, product=product.name, interval=january, inputs=given, root="/nowhere",
-            services=Services(landing="", mlflow=""), **parts_of(job, product, params),
+            services=Services(landing="", mlflow=""), **definition.parts_of(product, params),
         )  # fmt: skip
         definition.read(spec)  # the chain gives each job what it takes
         if name not in known:

@@ -19,7 +19,7 @@ from airflow_mlops_provider.lifecycle.records.spec import RunIdentity, Services
 from airflow_mlops_provider.places.local_process import LocalProcess
 from airflow_mlops_provider.runtime import runner
 from airflow_mlops_provider.runtime.code import load_product
-from airflow_mlops_provider.runtime.registry import find_job
+from airflow_mlops_provider.runtime.definition import find_job
 from tests.factories.declared import specify
 from tests.factories.shop import DAYS, ShopWorld
 

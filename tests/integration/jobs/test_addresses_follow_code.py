@@ -67,7 +67,7 @@ CASES = [
         "who trains with this flavor, who applies models of any, and who chooses among the product's algorithms",
     ),
     Case(
-        "backends/feature_store/feast/duckdb", "ibis.memtable(entity_df)", "ibis.memtable(entity_df.copy())",
+        "backends/feature_store/feast/custom_stores", "ibis.memtable(entity_df)", "ibis.memtable(entity_df.copy())",
         {"load", "training_set", "predict"}, OF_TRAINING_SET,
         "the join in time, for training and for batch; who is given rows already does not go to the store",
     ),
@@ -105,12 +105,12 @@ CASES = [
 #: What carries jobs, shows results or serves them, a room each: none of it is in a result.
 DECIDES_NOTHING: list[Edit] = [
     ("ui/pages", "MOST_VERSIONS = 12", "MOST_VERSIONS = 13"),
-    ("cli/lineage", "SHORT = 12", "SHORT = 13"),
+    ("cli/lineage", "MAX_INTERVALS = 3", "MAX_INTERVALS = 4"),
     ("render/timeline", "COLOURS = 5", "COLOURS = 6"),
     ("serving/request_queue", "BODY_SECONDS = 30.0", "BODY_SECONDS = 31.0"),
     ("places/local_process", "GRACE_SECONDS = 5", "GRACE_SECONDS = 6"),
     ("operators/base", 'ui_color = "#dcecf5"', 'ui_color = "#dcecf6"'),
-    ("runtime/runner", "LONGEST_MESSAGE = 4000", "LONGEST_MESSAGE = 4001"),
+    ("runtime/failures", "LONGEST_MESSAGE = 4000", "LONGEST_MESSAGE = 4001"),
     ("storage/ledger", "TRIES = 20", "TRIES = 21"),
 ]
 
@@ -166,7 +166,7 @@ def test_an_edit_moves_what_depends_on_it(addresses: Addresses, case: Case) -> N
     "edit",
     [
         ("jobs/features/leakage", "_TOLERANCE = 1e-9", "_TOLERANCE = 1e-9  # of what a float64 holds"),
-        ("jobs/features/leakage", "off the full hour more often than on it", "mostly off the full hour"),
+        ("jobs/features/leakage", "see whether an earlier feature changes", "see which feature changes"),
     ],
     ids=["comment", "docstring"],
 )
