@@ -131,8 +131,9 @@ def test_the_next_attempt_replaces_a_failed_one(
 def test_a_job_with_an_effect_always_runs(make: Callable[..., TinyWorld], monkeypatch: pytest.MonkeyPatch) -> None:
     """What changes something outside its folder is done each time, finished or not."""
     world = make()
-    monkeypatch.setattr(clean, "clean", replace(clean.clean, side_effects=True))
-    assert [run(world.cleaning(attempt=attempt)).spec.run.try_number for attempt in (1, 2)] == [1, 2]
+    with monkeypatch.context() as patch:  # what is asked for below is kept for the whole process
+        patch.setattr(clean, "clean", replace(clean.clean, side_effects=True))
+        assert [run(world.cleaning(attempt=attempt)).spec.run.try_number for attempt in (1, 2)] == [1, 2]
     assert {name for name, job in all_jobs().items() if job.side_effects} == {
         *("extract", "load", "search", "conclude", "export_settings"),
         *("register", "promote", "deploy", "reconcile"),
