@@ -31,7 +31,7 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "operators": [_modules("MLOps", "operators", (*Stage, "maintenance"))],
         "sensors": [_modules("MLOps", "sensors", ("features",))],
-        "triggers": [_modules("MLOps", "triggers", ("deliveries", "pods", "runs"))],
+        "triggers": [_modules("MLOps", "triggers", ("deliveries", "pods"))],
         "hooks": [
             _modules("MLOps", "hooks", ("artifact_store", "model_server")),
             _modules("Git", "hooks", ("source",)),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from pydantic import field_validator, model_validator
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
+
+#: So many intervals are named one by one: what a reference says of them travels with it.
+MOST_NAMED = 16
 
 
 class Interval(Frozen):
@@ -38,3 +42,20 @@ class Interval(Frozen):
 
     def __str__(self) -> str:
         return f"{self.start:%Y-%m-%d %H:%M}/{self.end:%Y-%m-%d %H:%M}"
+
+
+def spans(intervals: Sequence[Interval]) -> list[str]:
+    """Return the name of each of some intervals; of many, given oldest first, that of each unbroken run of them."""
+    if len(intervals) <= MOST_NAMED:
+        return list(map(str, intervals))
+    runs: list[Interval] = []
+    for interval in intervals:
+        begins = runs.pop().start if runs and runs[-1].end == interval.start else interval.start
+        runs.append(Interval(start=begins, end=interval.end))
+    return list(map(str, runs))
+
+
+def is_in(interval: Interval, names: Iterable[str]) -> bool:
+    """Say whether names, as :func:`spans` gives them, are of an interval among others."""
+    begins, _, ends = str(interval).partition("/")
+    return any(first <= begins and ends <= last for first, _, last in (name.partition("/") for name in names))

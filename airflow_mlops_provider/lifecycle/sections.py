@@ -7,7 +7,6 @@ from datetime import datetime
 from pydantic import Field, model_validator
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen, only_known, unique
-from airflow_mlops_provider.lifecycle.search.retuning import Retuning as Retuning  # noqa: PLC0414  # declared with a product
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME, Column
 from airflow_mlops_provider.lifecycle.source import DataType as DataType  # noqa: PLC0414  # declared with a product
 from airflow_mlops_provider.lifecycle.source import Source as Source  # noqa: PLC0414  # declared with a product
@@ -129,6 +128,19 @@ class Retraining(Frozen):
 
     after_intervals: int = Field(default=3, ge=1)
     cooldown_intervals: int = Field(default=1, ge=0)
+
+
+class Retuning(Frozen):
+    """How far a training may search by itself around its fixed settings when its evaluation does not pass the gates.
+
+    :param trials: how many others it tries at most; 0 for none.
+    :param minutes: training time that they may take, all added.
+    :param spread: a number is varied from its value divided by this to its value times this.
+    """
+
+    trials: int = Field(default=8, ge=0, le=100)
+    minutes: float = Field(default=10.0, gt=0)
+    spread: float = Field(default=2.0, gt=1, le=10)
 
 
 class Serving(Frozen):

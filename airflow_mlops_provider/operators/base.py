@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from airflow.sdk import BaseOperator, XComArg
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk import AssetAlias, BaseOperator, BaseOperatorLink, Context, XComArg
+from airflow.sdk.exceptions import AirflowSkipException
 
-from airflow_mlops_provider.backends.extras import missing_extra
 from airflow_mlops_provider.exceptions import MLOpsError
+from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
@@ -18,21 +18,48 @@ from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, parse_reference
 from airflow_mlops_provider.operators.lineage import OpenLineageMixin, failure_manifest
 from airflow_mlops_provider.operators.links import MANIFEST_KEY, ManifestLink
+from airflow_mlops_provider.places.base import Place, record_of
 from airflow_mlops_provider.places.deferral import Deferred, Resumable
+from airflow_mlops_provider.places.retry_policy import final_failures
+from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore, open_store
+from airflow_mlops_provider.storage.dataset_lists import shortened
+from airflow_mlops_provider.storage.intervals import current
+from airflow_mlops_provider.storage.records import declare
 
-if TYPE_CHECKING:
-    from airflow.sdk import BaseOperatorLink, Context
-
-    from airflow_mlops_provider.places.base import Place
+#: A run takes this many intervals at most, the oldest first: Airflow maps no task over more than a thousand.
+MOST = 500
 
 
-FORCE = "force"
+class ProductOperator(BaseOperator):
+    """Does something for a product in the task itself. :param product: the product's declaration."""
+
+    def __init__(self, *, product: MLProduct, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.product = product
+
+    def work_list(
+        self, context: Context, name: str, undone: Callable[[FolderStore | BucketStore, str], list[Dataset]]
+    ) -> list[Dataset]:
+        """Return the datasets of some name that a run is to do: those undone, so many at once as Airflow takes.
+
+        A run started by hand with nothing left to do takes the newest again.
+
+        :raises AirflowSkipException: if there is nothing to do.
+        """
+        store, product = artifact_store(), self.product.name
+        waiting = undone(store, product)
+        if not waiting and context["dag_run"].run_type == "manual":
+            waiting = current(store, product, name)[-1:]
+        if not waiting:
+            raise AirflowSkipException("nothing is left to do: no interval waits")
+        if len(waiting) > MOST:
+            self.log.warning("%d intervals wait: the next %d are done, and the next run goes on", len(waiting), MOST)
+        return waiting[:MOST]
 
 
-class JobOperator(Resumable, OpenLineageMixin, BaseOperator):
+class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
     """Runs one job of a product at a place. A subclass's template fields are its inputs, by role.
 
-    :param product: the product's declaration.
     :param place: where the job runs; by default what ``[mlops] default_place`` says.
     :param force: run even if finished work with the same inputs is found; a DAG's parameter ``force`` does the same.
     :param sends: a subclass's own outlets, in addition to ``outlets``.
@@ -45,19 +72,12 @@ class JobOperator(Resumable, OpenLineageMixin, BaseOperator):
     ui_color = "#dcecf5"
 
     def __init__(
-        self,
-        *,
-        product: MLProduct,
-        place: Place | None = None,
-        force: bool = False,
-        sends: Sequence[Any] = (),
-        **kwargs: Any,
+        self, *, place: Place | None = None, force: bool = False, sends: Sequence[Any] = (), **kwargs: Any
     ) -> None:
         # A mapped task is always made with the outlets that partial() had, so they may name an asset again. They are no
         # parameter here: its default would become a mapped task's outlets, and Airflow wants a list there.
         further = [outlet for outlet in kwargs.pop("outlets", None) or () if outlet not in sends]
         super().__init__(outlets=[*sends, *further], **kwargs)
-        self.product = product
         self.place = place
         self.force = force
         self._event: dict[str, Any] | None = None
@@ -71,26 +91,14 @@ class JobOperator(Resumable, OpenLineageMixin, BaseOperator):
         self._event = event
         return self.execute(context)
 
-    def run_job(self, context: Context, **params: Any) -> Manifest:
+    @final_failures()
+    def run_job(self, context: Context) -> Manifest:
         """Run the job and return its manifest.
 
         :raises AirflowFailException: if the job failed in a way that no retry can mend.
         """
-        try:
-            return self._run_job(context, **params)
-        except ImportError as error:
-            lacks = missing_extra(error)
-            if lacks is None:
-                raise
-            raise AirflowFailException(f"{type(lacks).__name__}: {lacks}") from None
-
-    def _run_job(self, context: Context, **params: Any) -> Manifest:
         from airflow_mlops_provider.hooks.services import services
-        from airflow_mlops_provider.places.base import record_of
         from airflow_mlops_provider.runtime.definition import find_job
-        from airflow_mlops_provider.storage.artifacts import open_store
-        from airflow_mlops_provider.storage.dataset_lists import shortened
-        from airflow_mlops_provider.storage.records import declare
 
         job = find_job(self.job)
         addresses, root, secrets = services(self.product.name, job.services)
@@ -101,26 +109,24 @@ class JobOperator(Resumable, OpenLineageMixin, BaseOperator):
             product=self.product.name,
             interval=self.interval(context),
             inputs=shortened(store, self.product.name, self.inputs(context)),
-            **job.parts_of(self.product, {**self.params_of(context), **params}),
+            **job.parts_of(self.product, self.params_of(context)),
             upstream=self.handed_on(context),
             root=root,
             services=addresses,
             run=RunIdentity.of(context["ti"]),
-            force=self.force or bool(context["params"].get(FORCE)),
+            force=self.force or bool(context["params"].get("force")),
         )
-        self.asked, self.told = spec, None
+        self.spec, self.manifest = spec, None
         try:
             manifest = self._place.run(spec, secrets, self.log, context, self._event)
         except Deferred as waiting:
             self.defer(trigger=waiting.trigger(), method_name="resume")
         except MLOpsError as error:
-            self.told = failure_manifest(error, root, secrets)
+            self.manifest = failure_manifest(error, store)
             if error.result:
                 context["ti"].xcom_push(key=MANIFEST_KEY, value=error.result)
-            if error.retryable:
-                raise
-            raise AirflowFailException(f"{type(error).__name__}: {error}") from None
-        self.told = manifest
+            raise
+        self.manifest = manifest
         context["ti"].xcom_push(key=MANIFEST_KEY, value=record_of(manifest, spec.run))
         if manifest.spec.run.same_task(spec.run):
             self.log.info("%s took %.1f s", self.job, manifest.seconds)
@@ -131,27 +137,23 @@ class JobOperator(Resumable, OpenLineageMixin, BaseOperator):
 
     def interval(self, context: Context) -> Interval | None:
         """Return the data interval that the job works on: that of its first dataset, else the DAG run's own."""
-        given = [getattr(self, role) for role in self.roles or self.template_fields]
-        datasets = [parse_reference(value) for value in given if isinstance(value, dict)]
-        found = [dataset.interval for dataset in datasets if isinstance(dataset, Dataset) and dataset.interval]
-        return found[0] if found else interval_of(context)
+        given = [parse_reference(value) for value in self._given(self).values() if isinstance(value, dict)]
+        intervals = [dataset.interval for dataset in given if isinstance(dataset, Dataset) and dataset.interval]
+        return intervals[0] if intervals else interval_of(context)
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
         """Return the job's inputs: the references that upstream tasks handed on."""
-        given = {role: getattr(self, role) for role in self.roles or self.template_fields}
-        return {role: parse_references(value) for role, value in given.items() if value}
+        return {role: parse_references(value) for role, value in self._given(self).items() if value}
 
     def handed_on(self, context: Context) -> dict[str, str]:
         """Return which task handed on each role's references, as far as the DAG says: ``dag/run/task``."""
         run, dag = RunIdentity.of(context["ti"]), self.get_dag()
         declared = dag.get_task(self.task_id) if dag and self.task_id in dag.task_dict else self
-        found = {
-            role: [operator.task_id for operator, _ in XComArg.iter_xcom_references(getattr(declared, role, None))]
-            for role in self.roles or self.template_fields
+        handed_on = {
+            role: ", ".join(operator.task_id for operator, _ in XComArg.iter_xcom_references(value))
+            for role, value in self._given(declared).items()
         }
-        return {
-            role: run.model_copy(update={"task_id": ", ".join(names)}).path for role, names in found.items() if names
-        }
+        return {role: run.model_copy(update={"task_id": names}).path for role, names in handed_on.items() if names}
 
     def params_of(self, context: Context) -> dict[str, Any]:
         """Return the job's own parameters."""
@@ -163,8 +165,10 @@ class JobOperator(Resumable, OpenLineageMixin, BaseOperator):
         return manifest.result.to_json()
 
     def on_kill(self) -> None:
-        """End the job with the task."""
         self._place.stop()
+
+    def _given(self, declared: Any) -> dict[str, Any]:
+        return {role: getattr(declared, role, None) for role in self.roles or self.template_fields}
 
     @cached_property
     def _place(self) -> Place:
@@ -180,14 +184,24 @@ def label(context: Context, text: str) -> None:
     context["map_index_template"] = f"{mapped}: {raw}" if mapped else raw
 
 
+def alias(product: MLProduct, name: str) -> AssetAlias:
+    """Return an alias through which a task may send an asset event, or stay silent."""
+    return AssetAlias(f"{product.name}.{name}")
+
+
 def parse_references(value: Any) -> AnyReference | tuple[AnyReference, ...]:
     """Return the reference, or the tuple of references, that an XCom holds."""
     if isinstance(value, dict):
         return parse_reference(value)
-    return tuple(parse_reference(one) for one in value)
+    return tuple(map(parse_reference, value))
 
 
 def interval_of(context: Context) -> Interval | None:
     """Return a DAG run's data interval, or None for a run that has none or an empty one."""
     start, end = context.get("data_interval_start"), context.get("data_interval_end")
     return Interval(start=start, end=end) if start and end and end > start else None
+
+
+def artifact_store() -> FolderStore | BucketStore:
+    """Return the artifact root that the connections point to."""
+    return ArtifactStoreHook().store()

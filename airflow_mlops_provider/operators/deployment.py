@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_mlops_provider import assets
-from airflow_mlops_provider.exceptions import MLOpsError
+from airflow_mlops_provider.hooks.defaults import option
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import AnyReference, ModelVersion, parse_reference
 from airflow_mlops_provider.lifecycle.release.registry import newest_ready, registered
-from airflow_mlops_provider.operators.base import JobOperator
-from airflow_mlops_provider.operators.events import artifact_store
+from airflow_mlops_provider.operators.base import JobOperator, artifact_store
 from airflow_mlops_provider.operators.lineage import event_extra
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
-
-    from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
+from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
+from airflow_mlops_provider.storage.layout import key_below
+from airflow_mlops_provider.storage.ledger import Ledger
 
 
 class ModelServerDeployVersionOperator(JobOperator):
@@ -58,8 +55,6 @@ class ModelServerDeployVersionOperator(JobOperator):
 
 def port() -> dict[str, int]:
     """Return the local model server's port as a job's parameter, where the configuration has one."""
-    from airflow_mlops_provider.hooks.defaults import option
-
     said = option("serving_port")
     return {"port": int(said)} if said else {}
 
@@ -71,8 +66,6 @@ def given(value: Any) -> bool:
 
 def chosen(product: MLProduct, version: Any) -> AnyReference:
     """Return the version that a number or a reference names."""
-    from airflow_mlops_provider.storage.ledger import Ledger
-
     if isinstance(version, dict):
         return parse_reference(version)
     try:
@@ -80,35 +73,18 @@ def chosen(product: MLProduct, version: Any) -> AnyReference:
     except ValueError:
         raise AirflowFailException(f"version is a number or a reference, not {version!r}") from None
     store = artifact_store()
-    with failing():
-        return here(store, registered(Ledger(store, product.name).entries(), number))
+    return here(store, registered(Ledger(store, product.name).entries(), number))
 
 
 def ready(product: MLProduct) -> AnyReference:
     """Return the newest version that stands production-ready. :raises AirflowSkipException: if none does."""
-    from airflow_mlops_provider.storage.ledger import Ledger
-
     store = artifact_store()
-    with failing():
-        newest = newest_ready(Ledger(store, product.name).entries())
-        if newest is not None:
-            return here(store, newest)
-    raise AirflowSkipException(f"no version of {product.name} stands production-ready and newer than the live one")
+    newest = newest_ready(Ledger(store, product.name).entries())
+    if newest is None:
+        raise AirflowSkipException(f"no version of {product.name} stands production-ready and newer than the live one")
+    return here(store, newest)
 
 
 def here(store: FolderStore | BucketStore, version: ModelVersion) -> ModelVersion:
     """Return a version with its model's place as of now: the root may have been moved since it was registered."""
-    from airflow_mlops_provider.storage.layout import key_below
-
     return version.model_copy(update={"uri": f"{store.uri}/{key_below(store, version.uri)}"})
-
-
-@contextmanager
-def failing() -> Iterator[None]:
-    """Turn an error that no retry mends into one that Airflow does not retry."""
-    try:
-        yield
-    except MLOpsError as error:
-        if error.retryable:
-            raise
-        raise AirflowFailException(f"{type(error).__name__}: {error}") from None

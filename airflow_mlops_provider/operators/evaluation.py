@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk import Context
 
-from airflow_mlops_provider.exceptions import MissingRecordError
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import AnyReference, ModelVersion, Report, parse_reference
 from airflow_mlops_provider.lifecycle.release.gates import Evaluation, judge
-from airflow_mlops_provider.operators.base import JobOperator
-from airflow_mlops_provider.operators.events import artifact_store
+from airflow_mlops_provider.operators.base import JobOperator, artifact_store
 from airflow_mlops_provider.operators.links import ReportLink
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
+from airflow_mlops_provider.places.retry_policy import final_failures
+from airflow_mlops_provider.storage.ledger import Ledger
+from airflow_mlops_provider.storage.records import Records
 
 
 class ModelEvaluateOperator(JobOperator):
-    """Evaluates a model against the version that is live, if one is, and the naive baseline.
-
-    :param model: reference to the challenger.
-    :param training_set: reference to the training set; its later part is the window.
-    """
+    """Evaluates a model against the live version, if there is one, and the naive baseline, on a training set's end."""
 
     job = "evaluate"
     template_fields: Sequence[str] = ("model", "training_set")
@@ -47,10 +41,6 @@ class ModelRetuneOperator(JobOperator):
     Whether that is enough is for the gates to say: there is no second search.
 
     It hands on the evaluation; the model that this is of is in the XCom ``model``, and says what was changed.
-
-    :param model: reference to the model.
-    :param training_set: reference to what it was trained on.
-    :param evaluation: reference to its evaluation.
     """
 
     job = "retune"
@@ -79,34 +69,28 @@ class ModelRetuneOperator(JobOperator):
         context["ti"].xcom_push(key="model", value=model)
         return report
 
+    @final_failures()
     def recorded(self) -> Evaluation:
         """Return the evaluation as its record has it: nobody decides by what travels.
 
         :raises AirflowFailException: if there is no record of it.
         """
-        from airflow_mlops_provider.storage.records import Records
-
-        try:
-            found = Records(artifact_store()).manifest_of(parse_reference(self.evaluation)).result
-        except MissingRecordError as error:
-            raise AirflowFailException(f"{type(error).__name__}: {error}") from None
-        return Evaluation.model_validate(found.facts["evaluation"] if found else None, extra="ignore")
+        report = Records(artifact_store()).manifest_of(parse_reference(self.evaluation)).result
+        return Evaluation.model_validate(report.facts["evaluation"] if report else None, extra="ignore")
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
         return {**super().inputs(context), **champion(self.product)}
 
     def retuned(self, context: Context) -> tuple[dict[str, Any], dict[str, Any]]:
         """Search, and return the references to the model and the evaluation that come of it."""
-        found = self.run_job(context).result
-        assert isinstance(found, Report)
-        told = {name: value for name, value in found.facts.items() if name not in {"model", "evaluation"}}
-        model, report = found.facts["model"] or self.model, found.facts["evaluation"] or self.evaluation
-        return {**model, "facts": {**model["facts"], "retuning": {**told, "report": found.uri}}}, report
+        result = self.run_job(context).result
+        assert isinstance(result, Report)
+        changes = {name: value for name, value in result.facts.items() if name not in {"model", "evaluation"}}
+        model, report = result.facts["model"] or self.model, result.facts["evaluation"] or self.evaluation
+        return {**model, "facts": {**model["facts"], "retuning": {**changes, "report": result.uri}}}, report
 
 
 def champion(product: MLProduct) -> dict[str, ModelVersion]:
     """Return the version that is live as a job's further input; nothing if none is."""
-    from airflow_mlops_provider.storage.ledger import Ledger
-
     live = Ledger(artifact_store(), product.name).live()
     return {"champion": live} if live else {}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow.sdk import BaseOperator, Param
+from airflow.sdk import Context, Param
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_mlops_provider.backends.extras import lacking
@@ -14,12 +14,9 @@ from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.lifecycle.search.declaration import MOST_TRIALS, Algorithm, Criteria
-from airflow_mlops_provider.operators.base import JobOperator
-from airflow_mlops_provider.operators.events import artifact_store
+from airflow_mlops_provider.operators.base import JobOperator, ProductOperator, artifact_store
 from airflow_mlops_provider.operators.links import ReportLink
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
+from airflow_mlops_provider.storage.intervals import current, leading_to
 
 FORM = ("trials", "target", "patience", "min_gain", "minutes")
 NOTE = "needs_data_change"
@@ -57,10 +54,10 @@ def form(product: MLProduct) -> dict[str, Param]:
 
 def offer(algorithms: Sequence[Algorithm]) -> str:
     """Return which algorithms would be tried if jobs ran where this DAG is read, and why others would be left out."""
-    left_out = {one.name: why for one in algorithms if (why := lacking(one))}
-    tried = ", ".join(one.name for one in algorithms if one.name not in left_out)
-    told = [f"{name} is left out where jobs run with what is installed here: {why}" for name, why in left_out.items()]
-    return ". ".join([f"Tried: {tried or 'none'}", *told])
+    left_out = {algorithm.name: why for algorithm in algorithms if (why := lacking(algorithm))}
+    tried = ", ".join(algorithm.name for algorithm in algorithms if algorithm.name not in left_out)
+    notes = [f"{name} is left out where jobs run with what is installed here: {why}" for name, why in left_out.items()]
+    return ". ".join([f"Tried: {tried or 'none'}", *notes])
 
 
 def criteria_of(product: MLProduct, context: Context) -> Criteria:
@@ -76,40 +73,24 @@ def criteria_of(product: MLProduct, context: Context) -> Criteria:
     return criteria
 
 
-class ExperimentPlanDataOperator(BaseOperator):
-    """Hands on the references to the latest features, as many intervals as a training takes.
-
-    :param product: the product's declaration.
-    """
-
-    def __init__(self, *, product: MLProduct, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.product = product
+class ExperimentPlanDataOperator(ProductOperator):
+    """Hands on the references to the latest features, as many intervals as a training takes."""
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Return the references. :raises AirflowFailException: if too few intervals are there, saying how many."""
-        from airflow_mlops_provider.storage.intervals import current, leading_to
-
         windows, known = self.product.training.windows, current(artifact_store(), self.product.name, "features")
         wanted = windows.train + windows.evaluate
-        found = leading_to(known, known[-1].interval, wanted) if known and known[-1].interval else ()
-        if len(found) < wanted:
+        latest = leading_to(known, known[-1].interval, wanted) if known and known[-1].interval else ()
+        if len(latest) < wanted:
             raise AirflowFailException(
-                f"{len(found)} of the {wanted} feature intervals that a training takes are there"
+                f"{len(latest)} of the {wanted} feature intervals that a training takes are there"
             )
-        self.log.info("experimenting on the features of %s to %s", found[0].interval, found[-1].interval)
-        return [dataset.to_json() for dataset in found]
+        self.log.info("experimenting on the features of %s to %s", latest[0].interval, latest[-1].interval)
+        return [dataset.to_json() for dataset in latest]
 
 
-class ExperimentPlanTrialsOperator(BaseOperator):
-    """Hands on one number for each trial that the run's form, or the product, asks for.
-
-    :param product: the product's declaration.
-    """
-
-    def __init__(self, *, product: MLProduct, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.product = product
+class ExperimentPlanTrialsOperator(ProductOperator):
+    """Hands on one number for each trial that the run's form, or the product, asks for."""
 
     def execute(self, context: Context) -> list[int]:
         """Return the slots. :raises AirflowFailException: for a value in the form that can't be."""

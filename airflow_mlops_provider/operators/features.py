@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from airflow.sdk import Context
 
 from airflow_mlops_provider import assets
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, parse_reference
-from airflow_mlops_provider.operators.base import JobOperator
-from airflow_mlops_provider.operators.events import artifact_store
+from airflow_mlops_provider.operators.base import JobOperator, artifact_store
 from airflow_mlops_provider.operators.lineage import event_extra
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
+from airflow_mlops_provider.storage.intervals import current, earlier, leading_to
 
 
 class SourceExtractIntervalOperator(JobOperator):
@@ -24,10 +23,7 @@ class SourceExtractIntervalOperator(JobOperator):
 
 
 class RulesCleanIntervalOperator(JobOperator):
-    """Applies the product's cleaning rules to a raw snapshot.
-
-    :param raw: reference to the snapshot.
-    """
+    """Applies the product's cleaning rules to a raw snapshot."""
 
     job = "clean"
     template_fields: Sequence[str] = ("raw",)
@@ -38,11 +34,9 @@ class RulesCleanIntervalOperator(JobOperator):
 
 
 class FeaturesComputeIntervalOperator(JobOperator):
-    """Computes the interval's features and examples, and probes them for leakage.
+    """Computes features and examples of an interval's clean tables, and probes them for leakage.
 
     The earlier clean intervals that features look back on are found by themselves.
-
-    :param clean: reference to the interval's clean tables.
     """
 
     job = "compute"
@@ -53,13 +47,11 @@ class FeaturesComputeIntervalOperator(JobOperator):
         self.clean = clean
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
-        from airflow_mlops_provider.storage.intervals import current, leading_to
-
         given, known = parse_reference(self.clean), current(artifact_store(), self.product.name, "clean")
         interval = self.interval(context)
         assert interval is not None
         # What was handed on counts for its interval: a task in between may have changed the tables.
-        tables = [given if one.interval == interval and isinstance(given, Dataset) else one for one in known]
+        tables = [given if table.interval == interval and isinstance(given, Dataset) else table for table in known]
         return {"clean": leading_to(tables, interval, self.product.features.lookback + 1)}
 
 
@@ -67,24 +59,20 @@ class FeastLoadIntervalOperator(JobOperator):
     """Registers the feature definitions, replaces the interval's offline rows, and brings the online store up to date.
 
     Its task is where the ``features`` asset event comes from.
-
-    :param features: reference to the interval's features.
     """
 
     job = "load"
     template_fields: Sequence[str] = ("features",)
 
     def __init__(self, *, features: Any, **kwargs: Any) -> None:
-        asset = assets.features(kwargs["product"])
-        super().__init__(sends=[asset], **kwargs)
+        super().__init__(sends=[assets.features(kwargs["product"])], **kwargs)
         self.features = features
 
     def finish(self, manifest: Manifest, context: Context) -> dict[str, Any]:
-        asset = assets.features(self.product)
         # As the job found it: what was handed on is a claim.
         features = manifest.spec.inputs["features"]
         assert isinstance(features, Dataset)
-        context["outlet_events"][asset].extra = event_extra(manifest, features.to_json())
+        context["outlet_events"][assets.features(self.product)].extra = event_extra(manifest, features.to_json())
         return super().finish(manifest, context)
 
 
@@ -111,8 +99,6 @@ class FeastBuildTrainingSetOperator(JobOperator):
         return newest.interval
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
-        from airflow_mlops_provider.storage.intervals import current, earlier
-
         known = current(artifact_store(), self.product.name, "features")
         oldest = parse_reference(self.features[0])
         assert isinstance(oldest, Dataset)

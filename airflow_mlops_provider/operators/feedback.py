@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow.sdk import AssetAlias, BaseOperator
+from airflow.sdk import Context
 
 from airflow_mlops_provider import assets
 from airflow_mlops_provider.lifecycle.interval import Interval
@@ -14,38 +14,31 @@ from airflow_mlops_provider.lifecycle.monitoring import feedback, limits
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
 from airflow_mlops_provider.lifecycle.references import Dataset, Report, parse_reference
-from airflow_mlops_provider.operators.events import artifact_store
+from airflow_mlops_provider.operators.base import ProductOperator, alias, artifact_store
 from airflow_mlops_provider.operators.lineage import origin, stamp
+from airflow_mlops_provider.storage.change_requests import ChangeRequests
+from airflow_mlops_provider.storage.intervals import judge
+from airflow_mlops_provider.storage.records import Records
 
-if TYPE_CHECKING:
-    from airflow.sdk import Context
+SIGNAL, REQUESTS = "feedback", "data_change_requests"
 
 
-class FeedbackSendSignalOperator(BaseOperator):
-    """Sends the ``drift`` asset event, with its evidence, if monitoring crossed a limit; otherwise stays silent.
-
-    :param product: the product's declaration.
-    :param drift: reference to the drift report.
-    :param performance: reference to the performance report.
-    :param predictions: reference to the predictions they are about.
-    """
+class FeedbackSendSignalOperator(ProductOperator):
+    """Sends the ``drift`` asset event, with its evidence, if monitoring crossed a limit; otherwise stays silent."""
 
     template_fields: Sequence[str] = ("drift", "performance", "predictions")
 
     def __init__(self, *, product: MLProduct, drift: Any, performance: Any, predictions: Any, **kwargs: Any) -> None:
-        super().__init__(outlets=[alias(product.name)], **kwargs)
-        self.product = product
+        super().__init__(product=product, outlets=[alias(product, SIGNAL)], **kwargs)
         self.drift = drift
         self.performance = performance
         self.predictions = predictions
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Keep and return the observation and the limits that it crosses, if any."""
-        from airflow_mlops_provider.storage.intervals import judge
-
-        seen = self.observation()
-        metric = self.product.metric
-        lines = limits.crossed(seen, self.product.monitoring, metric)
+        interval = Interval.model_validate(self.predictions["interval"])
+        seen = limits.Observation.of(interval, self.recorded(self.drift), self.recorded(self.performance))
+        lines = limits.crossed(seen, self.product.monitoring, self.product.metric)
         extra = {**seen.to_json(), "crossed": list(lines), "lineage": self.lineage(context)}
         # Kept before the event is sent: who is woken by it looks there, and takes no event's word.
         predictions = Dataset.model_validate(self.predictions)
@@ -53,23 +46,19 @@ class FeedbackSendSignalOperator(BaseOperator):
         judge(artifact_store(), self.product.name, limits.Judgement(observation=seen, crossed=lines, **of))
         if lines:
             self.log.warning("limits crossed in %s: %s", seen.interval, "; ".join(lines))
-            context["outlet_events"][alias(self.product.name)].add(assets.drift(self.product), extra=extra)
+            context["outlet_events"][alias(self.product, SIGNAL)].add(assets.drift(self.product), extra=extra)
         else:
             self.log.info("all limits held in %s", seen.interval)
         return extra
 
     def lineage(self, context: Context) -> dict[str, Any]:
         """Return what the signal rests on, and with what the drift report was made."""
-        from airflow_mlops_provider.storage.records import Records
-
-        rests_on = [parse_reference(one) for one in (self.predictions, self.performance, self.drift)]
+        rests_on = [parse_reference(given) for given in (self.predictions, self.performance, self.drift)]
         made = Records(artifact_store()).made(rests_on[-1]).manifest
         return {**origin(rests_on, RunIdentity.of(context["ti"])), **(stamp(made) if made else {})}
 
     def recorded(self, value: Any) -> Report:
         """Return a report as its record has it. One whose record is gone is taken at its word: a signal only asks."""
-        from airflow_mlops_provider.storage.records import Records
-
         report = Report.model_validate(value)
         made = Records(artifact_store()).made(report)
         if made.manifest and isinstance(made.manifest.result, Report):
@@ -77,18 +66,8 @@ class FeedbackSendSignalOperator(BaseOperator):
         self.log.warning("%s", made.missing)
         return report
 
-    def observation(self) -> limits.Observation:
-        """Return what the two reports saw, with links to them."""
-        interval = Interval.model_validate(self.predictions["interval"])
-        return limits.Observation.of(interval, self.recorded(self.drift), self.recorded(self.performance))
 
-
-def alias(product: str) -> AssetAlias:
-    """Return the alias through which monitoring may send its signal, or stay silent."""
-    return AssetAlias(f"{product}.feedback")
-
-
-class FeedbackRequestDataChangeOperator(BaseOperator):
+class FeedbackRequestDataChangeOperator(ProductOperator):
     """Asks data engineering for a change of the data, with the evidence; stays silent where there is nothing to ask.
 
     The request is kept in the artifact root, once however often the task is tried, and sent as the ``data_change``
@@ -102,15 +81,12 @@ class FeedbackRequestDataChangeOperator(BaseOperator):
     template_fields: Sequence[str] = ("search", "what")
 
     def __init__(self, *, product: MLProduct, search: Any = None, what: Any = None, **kwargs: Any) -> None:
-        super().__init__(outlets=[requests(product.name)], **kwargs)
-        self.product = product
+        super().__init__(product=product, outlets=[alias(product, REQUESTS)], **kwargs)
         self.search = search
         self.what = what
 
     def execute(self, context: Context) -> dict[str, Any] | None:
         """Return the request; None if nothing is asked."""
-        from airflow_mlops_provider.storage.change_requests import ChangeRequests
-
         request = self.request(context)
         if request is None:
             self.log.info("nothing is asked of data engineering")
@@ -122,7 +98,7 @@ class FeedbackRequestDataChangeOperator(BaseOperator):
         self.log.warning("asked %s (request %s): %s", kept.to, kept.key, kept.what)
         rests_on = [parse_reference(self.search)] if self.search else []
         extra = {"key": kept.key, **kept.to_json(), "lineage": origin(rests_on, RunIdentity.of(context["ti"]))}
-        context["outlet_events"][requests(self.product.name)].add(assets.data_change(self.product), extra=extra)
+        context["outlet_events"][alias(self.product, REQUESTS)].add(assets.data_change(self.product), extra=extra)
         return kept.to_json()
 
     def request(self, context: Context) -> feedback.DataChangeRequest | None:
@@ -142,8 +118,3 @@ class FeedbackRequestDataChangeOperator(BaseOperator):
             by=run.path,
             at=datetime.now(UTC),
         )
-
-
-def requests(product: str) -> AssetAlias:
-    """Return the alias through which a request to data engineering may be sent, or not."""
-    return AssetAlias(f"{product}.data_change_requests")

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 from airflow_mlops_provider.exceptions import MLOpsError
 from airflow_mlops_provider.lifecycle.records.lineage import ingredients, process
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
+from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity
 from airflow_mlops_provider.lifecycle.references import Reference
+from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
+from airflow_mlops_provider.storage.manifests import read_manifest
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity
-
-#: An event's ``extra`` is a row of Airflow's database, and read by every consumer: of many inputs the last are told.
+#: An event's ``extra`` is a row of Airflow's database, and read by every consumer: of many inputs the last are named.
 MOST_INPUTS = 24
 
 
@@ -26,31 +27,26 @@ class OpenLineageMixin:
     It asks in a fork of the task's process, where a call to Airflow would never return: all is at hand by then.
     """
 
-    asked: JobSpec | None = None
-    told: Manifest | None = None
+    spec: JobSpec | None = None
+    manifest: Manifest | None = None
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
         """Return inputs and outputs with their versions, and how the result was made; None if no job was run."""
-        if self.asked is None:
+        if self.spec is None:
             return None
         from airflow.providers.openlineage.extractors import OperatorLineage
 
         from airflow_mlops_provider.backends.lineage.openlineage import facets
 
-        found = facets(self.asked, self.told)
-        return OperatorLineage(inputs=found.inputs, outputs=found.outputs, run_facets=found.run)
+        job = facets(self.spec, self.manifest)
+        return OperatorLineage(inputs=job.inputs, outputs=job.outputs, run_facets=job.run)
 
-    def get_openlineage_facets_on_failure(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
-        """Return the same as far as it is known: of a job that left no manifest, what it was asked to do."""
-        return self.get_openlineage_facets_on_complete(task_instance)
+    #: The same as far as it is known: of a job that left no manifest, what it was to do.
+    get_openlineage_facets_on_failure = get_openlineage_facets_on_complete
 
 
-def failure_manifest(error: MLOpsError, root: str, secrets: dict[str, str]) -> Manifest | None:
+def failure_manifest(error: MLOpsError, store: FolderStore | BucketStore) -> Manifest | None:
     """Return the manifest of a job that failed; None if it left none."""
-    from airflow_mlops_provider.storage.artifacts import open_store
-    from airflow_mlops_provider.storage.manifests import read_manifest
-
-    store = open_store(root, secrets)
     if error.result is None or not error.result.startswith(f"{store.uri}/"):
         return None
     with suppress(Exception):  # the job's own error counts, not that its record cannot be read
@@ -63,25 +59,18 @@ def event_extra(manifest: Manifest, reference: Any, **further: Any) -> dict[str,
 
     :param reference: what consumers go on with, as JSON.
     """
-    inputs = [one for _, one in ingredients(manifest)]
+    inputs = [given for _, given in ingredients(manifest)]
     return {"reference": reference, **further, "lineage": {**origin(inputs, manifest.spec.run), **stamp(manifest)}}
 
 
 def origin(inputs: Sequence[Reference], run: RunIdentity) -> dict[str, Any]:
     """Return of what something was made, by hashes, the last ones if they are many, and by which task."""
     left_out = {"inputs_left_out": len(inputs) - MOST_INPUTS} if len(inputs) > MOST_INPUTS else {}
-    return {"inputs": [one.hash for one in inputs[-MOST_INPUTS:]], **left_out, "run": run.to_json()}
+    return {"inputs": [given.hash for given in inputs[-MOST_INPUTS:]], **left_out, "run": run.to_json()}
 
 
 def stamp(manifest: Manifest) -> dict[str, Any]:
     """Return with what something was made: the job, the code's commit, environment, image and seed."""
     made = process(manifest)
-    return {
-        "job": made.job,
-        "address": made.address,
-        "commit": made.commit.commit,
-        "dirty": made.commit.dirty,
-        "environment": made.environment,
-        "image": made.image,
-        "seed": made.seed,
-    }
+    named = made.model_dump(include={"job", "address", "environment", "image", "seed"})
+    return {**named, "commit": made.commit.commit, "dirty": made.commit.dirty}

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
 import attrs
-from airflow.sdk import BaseOperatorLink, conf
-
-if TYPE_CHECKING:
-    from airflow.sdk import BaseOperator
-    from airflow.sdk.types import TaskInstanceKey
+from airflow.sdk import BaseOperator, BaseOperatorLink, conf
+from airflow.sdk.types import TaskInstanceKey
 
 PAGES = "/mlops/report"
 MANIFEST_KEY = "mlops_manifest"
@@ -38,9 +35,9 @@ class ReportLink(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Return the report's page; empty if the task's result is no report, or one without a page."""
-        reference = _reference(ti_key)
-        uri, file = reference.get("uri"), reference.get("page")
-        return page(uri, file) if uri and file else ""
+        reference = _pulled(ti_key, "return_value")
+        is_report = isinstance(reference, dict) and "kind" in reference and reference.get("page")
+        return page(reference["uri"], reference["page"]) if is_report else ""
 
 
 def page(uri: str, file: str) -> str:
@@ -52,11 +49,6 @@ def page(uri: str, file: str) -> str:
         return f"{uri.rstrip('/')}/{file}"
     base = conf.get("api", "base_url", fallback="") or ""
     return f"{base.rstrip('/')}{PAGES}?{urlencode({'uri': uri, 'file': file})}"
-
-
-def _reference(ti_key: TaskInstanceKey) -> dict[str, Any]:
-    value = _pulled(ti_key, "return_value")
-    return value if isinstance(value, dict) and "kind" in value else {}
 
 
 def _pulled(ti_key: TaskInstanceKey, key: str) -> Any:

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.types import RuntimeTaskInstanceProtocol
 
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
 from airflow_mlops_provider.lifecycle.references import Report
-from airflow_mlops_provider.operators.base import JobOperator
-from airflow_mlops_provider.operators.deployment import failing, port
-from airflow_mlops_provider.operators.events import artifact_store
-from airflow_mlops_provider.places.base import GONE
+from airflow_mlops_provider.operators.base import JobOperator, artifact_store
+from airflow_mlops_provider.operators.deployment import port
+from airflow_mlops_provider.places.base import GONE, Place
+from airflow_mlops_provider.places.retry_policy import final_failures
 from airflow_mlops_provider.storage.layout import product_key
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
-    from airflow.sdk.types import RuntimeTaskInstanceProtocol
-
-    from airflow_mlops_provider.places.base import Place
 
 
 class PlaceRemoveOrphansOperator(BaseOperator):
@@ -40,14 +35,13 @@ class PlaceRemoveOrphansOperator(BaseOperator):
         self.place = place
         self.keep_hours = keep_hours
 
+    @final_failures()
     def execute(self, context: Context) -> list[str]:
-        """Let the place remove the orphans."""
         from airflow_mlops_provider.places.default import default_orphan_place
 
         ti = context["ti"]
-        with failing():
-            place = self.place or default_orphan_place()
-            removed = place.remove_orphans(lambda run: state_of(ti, run), self.log, self.keep_hours)
+        place = self.place or default_orphan_place()
+        removed = place.remove_orphans(lambda run: state_of(ti, run), self.log, self.keep_hours)
         self.log.info("removed %d orphans", len(removed))
         return removed
 
@@ -87,10 +81,7 @@ def state_of(ti: RuntimeTaskInstanceProtocol, run: RunIdentity) -> str | None:
     """
     mapped = run.map_index >= 0
     by_run = ti.get_task_states(
-        dag_id=run.dag_id,
-        map_index=run.map_index if mapped else None,
-        task_ids=[run.task_id],
-        run_ids=[run.run_id],
+        dag_id=run.dag_id, map_index=run.map_index if mapped else None, task_ids=[run.task_id], run_ids=[run.run_id]
     )
     states: dict[str, str | None] = by_run.get(run.run_id, {})
     return states.get(f"{run.task_id}_{run.map_index}" if mapped else run.task_id, GONE)

@@ -3,61 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import Context
 
-from airflow_mlops_provider.lifecycle.product import MLProduct
-from airflow_mlops_provider.operators.base import JobOperator
-from airflow_mlops_provider.operators.events import artifact_store, work_list
+from airflow_mlops_provider.lifecycle.records.spec import JobSpec
+from airflow_mlops_provider.lifecycle.references import Dataset
+from airflow_mlops_provider.operators.base import JobOperator, ProductOperator, artifact_store
 from airflow_mlops_provider.operators.links import ReportLink
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
-
-    from airflow_mlops_provider.lifecycle.records.spec import JobSpec
-    from airflow_mlops_provider.lifecycle.references import Dataset
+from airflow_mlops_provider.storage.intervals import unjudged
+from airflow_mlops_provider.storage.records import Records
 
 
-class PredictionsListNewOperator(BaseOperator):
+class PredictionsListNewOperator(ProductOperator):
     """Hands on the predictions that are still to be judged, with features and version; with none the run is skipped.
 
     Events and the clock only wake it: it goes by the records. A run started by hand with nothing left to do takes the
     newest interval again.
-
-    :param product: the product's declaration.
     """
-
-    def __init__(self, *, product: MLProduct, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.product = product
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Return a set of references per interval. :raises AirflowSkipException: if there are none."""
-        from airflow_mlops_provider.storage.intervals import current, unjudged
-        from airflow_mlops_provider.storage.records import Records
-
-        store, name = artifact_store(), self.product.name
-        found = work_list(context, unjudged(store, name), lambda: current(store, name, "predictions"))
-        records = Records(store)
-        made = [(dataset, records.made(dataset)) for dataset in found]
-        for _, one in made:
-            if one.manifest is None:
-                self.log.error("left out: %s", one.missing)
-        return [self._references(dataset, one.manifest.spec) for dataset, one in made if one.manifest]
+        records, references = Records(artifact_store()), []
+        for predictions in self.work_list(context, "predictions", unjudged):
+            made = records.made(predictions)
+            if made.manifest is None:
+                self.log.error("left out: %s", made.missing)
+            else:
+                references.append(self._references(predictions, made.manifest.spec))
+        return references
 
     @staticmethod
     def _references(predictions: Dataset, made_from: JobSpec) -> dict[str, Any]:
         inputs = {role: made_from.inputs[role] for role in ("features", "version")}
-        return {role: one.to_json() for role, one in {"predictions": predictions, **inputs}.items()}  # type: ignore[union-attr]
+        references = {"predictions": predictions, **inputs}
+        return {role: given.to_json() for role, given in references.items()}  # type: ignore[union-attr]
 
 
 class EvidentlyCompareIntervalOperator(JobOperator):
-    """Compares an interval's model inputs and predictions with the model's training window.
-
-    :param predictions: reference to the interval's predictions.
-    :param version: reference to the version that made them.
-    """
+    """Compares an interval's model inputs and predictions with the training window of the version that made them."""
 
     job = "drift"
     template_fields: Sequence[str] = ("predictions", "version")
@@ -70,11 +54,7 @@ class EvidentlyCompareIntervalOperator(JobOperator):
 
 
 class LabelsJudgePredictionsOperator(JobOperator):
-    """Judges an interval's predictions by the labels that have arrived, and says what they were worth.
-
-    :param predictions: reference to the interval's predictions.
-    :param features: reference to the interval's features, which hold its labels.
-    """
+    """Judges an interval's predictions by the labels that its features now hold, and says what they were worth."""
 
     job = "performance"
     template_fields: Sequence[str] = ("predictions", "features")

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow.sdk import AssetAlias
+from airflow.sdk import Context
 
 from airflow_mlops_provider import assets
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.lifecycle.release.registry import Status
-from airflow_mlops_provider.operators.base import JobOperator
+from airflow_mlops_provider.operators.base import JobOperator, alias
 from airflow_mlops_provider.operators.lineage import event_extra
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
 
 
 class MlflowRegisterModelOperator(JobOperator):
     """Registers a model in MLflow and enters it in the ledger; the same model stays one version.
 
-    :param model: reference to the model.
-    :param evaluation: reference to its evaluation.
     :param cause: why it was trained, such as ``drift``.
     :param reason: the same in a sentence.
     """
@@ -47,16 +42,14 @@ class ModelPromoteVersionOperator(JobOperator):
 
     Only a version that passed them all sends the ``production_ready`` asset event; a rejected one is silent.
 
-    :param version: reference to the version.
-    :param validation: reference to the report on its training set.
-    :param evaluation: reference to its evaluation.
+    :param validation: reference to the report on the version's training set.
     """
 
     job = "promote"
     template_fields: Sequence[str] = ("version", "validation", "evaluation")
 
     def __init__(self, *, version: Any, validation: Any, evaluation: Any, **kwargs: Any) -> None:
-        super().__init__(sends=[alias(kwargs["product"].name)], **kwargs)
+        super().__init__(sends=[alias(kwargs["product"], "promotion")], **kwargs)
         self.version = version
         self.validation = validation
         self.evaluation = evaluation
@@ -65,12 +58,7 @@ class ModelPromoteVersionOperator(JobOperator):
         version = manifest.result
         assert isinstance(version, ModelVersion)
         if version.facts["status"] == Status.PRODUCTION_READY.value:
-            context["outlet_events"][alias(self.product.name)].add(
+            context["outlet_events"][alias(self.product, "promotion")].add(
                 assets.production_ready(self.product), extra=event_extra(manifest, version.to_json())
             )
         return version.to_json()
-
-
-def alias(product: str) -> AssetAlias:
-    """Return the alias through which a promotion may send its event, or stay silent."""
-    return AssetAlias(f"{product}.promotion")

@@ -3,62 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_mlops_provider import assets
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
-from airflow_mlops_provider.operators.base import JobOperator
-from airflow_mlops_provider.operators.events import artifact_store, work_list
+from airflow_mlops_provider.operators.base import JobOperator, ProductOperator, artifact_store
 from airflow_mlops_provider.operators.lineage import event_extra
+from airflow_mlops_provider.storage.intervals import unpredicted
+from airflow_mlops_provider.storage.ledger import Ledger
 
-if TYPE_CHECKING:
-    from airflow.sdk import Context
 
-
-class ModelFindLiveVersionOperator(BaseOperator):
-    """Hands on the version that is live now, so that a whole run uses that one; with none live, the run is skipped.
-
-    :param product: the product's declaration.
-    """
-
-    def __init__(self, *, product: MLProduct, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.product = product
+class ModelFindLiveVersionOperator(ProductOperator):
+    """Hands on the version that is live now, so that a whole run uses that one; with none live, the run is skipped."""
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the reference to the live version. :raises AirflowSkipException: if there is none."""
-        from airflow_mlops_provider.storage.ledger import Ledger
-
         live = Ledger(artifact_store(), self.product.name).live()
         if live is None:
             raise AirflowSkipException(f"no version of {self.product.name} is live yet")
         return live.to_json()
 
 
-class FeaturesListNewOperator(BaseOperator):
+class FeaturesListNewOperator(ProductOperator):
     """Hands on the features that are still to be predicted; with none the run is skipped.
 
     Events and the clock only wake it: it goes by the records. A run started by hand with nothing left to do takes the
     newest interval again.
-
-    :param product: the product's declaration.
     """
-
-    def __init__(self, *, product: MLProduct, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.product = product
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Return references to features, one per interval. :raises AirflowSkipException: if there are none."""
-        from airflow_mlops_provider.storage.intervals import current, unpredicted
-
-        store, name = artifact_store(), self.product.name
-        found = work_list(context, unpredicted(store, name), lambda: current(store, name, "features"))
-        return [dataset.to_json() for dataset in found]
+        return [dataset.to_json() for dataset in self.work_list(context, "features", unpredicted)]
 
 
 class ModelPredictIntervalOperator(JobOperator):
@@ -66,9 +45,6 @@ class ModelPredictIntervalOperator(JobOperator):
 
     Mapped over several intervals, it needs that asset as ``outlets`` in ``partial`` too: Airflow reads a mapped task's
     outlets there alone.
-
-    :param features: reference to the interval's features.
-    :param version: reference to the model version.
     """
 
     job = "predict"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_mlops_provider import assets
@@ -13,31 +13,20 @@ from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.monitoring import feedback
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import Dataset
-from airflow_mlops_provider.operators.base import JobOperator
-from airflow_mlops_provider.operators.events import artifact_store, extras
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
-
-    from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
+from airflow_mlops_provider.operators.base import JobOperator, ProductOperator, artifact_store
+from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
+from airflow_mlops_provider.storage.intervals import current, judgements, leading_to
+from airflow_mlops_provider.storage.ledger import Ledger
 
 
-class TrainingPlanRunOperator(BaseOperator):
+class TrainingPlanRunOperator(ProductOperator):
     """Decides whether a training is due and on which features; if none is, the run is skipped with the reason.
 
     It hands on the references to the features to train on; cause and reason are in the XComs of those names.
-
-    :param product: the product's declaration.
     """
-
-    def __init__(self, *, product: MLProduct, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.product = product
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Return the references to train on. :raises AirflowSkipException: if no training is due, saying why."""
-        from airflow_mlops_provider.storage.intervals import current, leading_to
-
         store, product = artifact_store(), self.product
         known = current(store, product.name, "features")
         available = leading_to(known, known[-1].interval, len(known)) if known and known[-1].interval else ()
@@ -66,9 +55,8 @@ class TrainingPlanRunOperator(BaseOperator):
         Those of the newest interval count without an event, which may have got lost; what the last training has seen
         does not count any more.
         """
-        from airflow_mlops_provider.storage.intervals import judgements
-
-        named = [extra.get("interval") for extra in extras(context, assets.drift(self.product))]
+        events = (context.get("triggering_asset_events") or {}).get(assets.drift(self.product), ())
+        named = [event.extra.get("interval") for event in events if event.extra]
         return [
             line
             for judgement in judgements(store, self.product.name)
@@ -80,18 +68,13 @@ class TrainingPlanRunOperator(BaseOperator):
 
 def last_trained(store: FolderStore | BucketStore, product: MLProduct) -> Interval | None:
     """Return the last feature interval that the newest registered version was made with; None before the first."""
-    from airflow_mlops_provider.storage.ledger import Ledger
-
     seen = [Dataset.model_validate(e.version.facts["training_set"]) for e in Ledger(store, product.name).entries()]
     intervals = [dataset.interval for dataset in seen if dataset.interval]
     return max(intervals, key=lambda interval: interval.end) if intervals else None
 
 
 class ModelTrainOperator(JobOperator):
-    """Trains a model with the product's own function and tells MLflow of it.
-
-    :param training_set: reference to the training set.
-    """
+    """Trains a model with the product's own function and tells MLflow of it."""
 
     job = "train"
     template_fields: Sequence[str] = ("training_set",)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_mlops_provider.exceptions import ConfigurationError
@@ -13,16 +14,12 @@ from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.operators.base import JobOperator
 from airflow_mlops_provider.operators.links import ReportLink
 
-if TYPE_CHECKING:
-    from airflow.sdk import Context
-
 
 class GreatExpectationsValidateDatasetOperator(JobOperator):
     """Holds a dataset against the product's expectations.
 
     The report is published whatever it says; then the task fails with what broke, and nothing downstream runs.
 
-    :param dataset: reference to what is to be checked.
     :param what: ``raw`` for a snapshot of sources, ``training`` for a training set.
     """
 

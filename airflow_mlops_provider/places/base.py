@@ -5,7 +5,9 @@ from __future__ import annotations
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
+
+from airflow.sdk import Context
 
 from airflow_mlops_provider import exceptions
 from airflow_mlops_provider.exceptions import JobError, JobLostError, MLOpsError
@@ -13,9 +15,6 @@ from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.layout import result_key, reuse_key
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
 
 #: Returns a task instance's state as Airflow names it: None if it has none yet, :data:`GONE` if there is none.
 StateOf = Callable[[RunIdentity], str | None]

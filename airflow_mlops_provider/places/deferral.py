@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,9 +27,7 @@ class Deferred(Exception):  # noqa: N818 - nothing is wrong: the job goes on
         self.path, self.arguments = path, arguments
 
     def trigger(self) -> BaseTrigger:
-        """Make the trigger."""
-        module, _, name = self.path.rpartition(".")
-        trigger: BaseTrigger = getattr(import_module(module), name)(**self.arguments)
+        trigger: BaseTrigger = resolve_name(self.path)(**self.arguments)
         return trigger
 
 

@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from io import FileIO
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 from uuid import uuid4
+
+from airflow.sdk import Context
 
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
@@ -22,9 +24,6 @@ from airflow_mlops_provider.runtime.definition import find_job
 from airflow_mlops_provider.runtime.runner import look
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.manifests import manifest_of_run
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
 
 GRACE_SECONDS = 5
 #: Airflow's settings, connections and variables hold passwords, keys and tokens that no job needs.

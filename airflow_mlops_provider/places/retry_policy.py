@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow.sdk import RetryDecision, RetryPolicy
+from airflow.sdk import Context, RetryDecision, RetryPolicy
+from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_mlops_provider.backends.extras import missing_extra
 from airflow_mlops_provider.exceptions import (
@@ -19,12 +22,21 @@ from airflow_mlops_provider.exceptions import (
     UnschedulableError,
 )
 
-if TYPE_CHECKING:
-    from airflow.sdk import Context
-
 #: Errors that pass with time: a node comes back, room is made, a server answers again.
 TRANSIENT = (BackendError, EvictedError, ImagePullError, NodeLostError, PodStartError, UnschedulableError)
 LONGEST_DELAY = timedelta(minutes=30)
+
+
+@contextmanager
+def final_failures() -> Iterator[None]:
+    """Turn an error that no retry mends into one that Airflow does not retry, also without the policy below."""
+    try:
+        yield
+    except (ImportError, MLOpsError) as error:
+        meant = missing_extra(error) or error
+        if not isinstance(meant, MLOpsError) or meant.retryable:
+            raise
+        raise AirflowFailException(f"{type(meant).__name__}: {meant}") from None
 
 
 class JobRetryPolicy(RetryPolicy):
@@ -48,7 +60,6 @@ class JobRetryPolicy(RetryPolicy):
     def evaluate(
         self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
     ) -> RetryDecision:
-        """Decide on one failure."""
         name = type(exception).__name__
         if extra := missing_extra(exception):
             return RetryDecision.fail(f"{type(extra).__name__}: {extra}")
@@ -64,10 +75,8 @@ class JobRetryPolicy(RetryPolicy):
         return RetryDecision.default()
 
     def serialize(self) -> dict[str, Any]:
-        """Return this policy as plain JSON."""
         return {"__type": f"{type(self).__module__}.{type(self).__name__}", "delay": self.delay.total_seconds()}
 
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> JobRetryPolicy:
-        """Return the policy that :meth:`serialize` made plain."""
         return cls(timedelta(seconds=data["delay"]))

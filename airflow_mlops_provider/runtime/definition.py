@@ -100,8 +100,11 @@ class JobDefinition(JobOptions, Generic[InputsT, SettingsT, ParamsT]):
         return shape.problem if isinstance(shape, Shape) else None
 
     def code(self, spec: JobSpec) -> dict[str, str]:
-        """Return the users' functions that the job calls, by the field that names them."""
-        return dict(named_code(self._read(self.settings, spec.settings, "setting")))
+        """Return the users' functions that the job calls, by the field that names them; a field's others numbered."""
+        functions: dict[str, str] = {}
+        for field, function in named_code(self._read(self.settings, spec.settings, "setting")):
+            functions[f"{field} {len(functions)}" if field in functions else field] = function
+        return functions
 
     def _read(self, kind: type[Any], given: dict[str, Any], what: str) -> Any:
         try:

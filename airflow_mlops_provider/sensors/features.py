@@ -12,8 +12,7 @@ from airflow_mlops_provider.exceptions import ConfigurationError, SourceDataErro
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.operators.base import interval_of
 from airflow_mlops_provider.places.deferral import TRIGGER_FAILED
-from airflow_mlops_provider.triggers.deliveries import DeliveriesTrigger, pending_deliveries
-from airflow_mlops_provider.triggers.runs import RunEndsTrigger
+from airflow_mlops_provider.triggers.deliveries import DeliveriesTrigger, RunEndsTrigger, pending_deliveries
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

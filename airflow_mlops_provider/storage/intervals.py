@@ -17,8 +17,6 @@ from airflow_mlops_provider.storage.layout import product_key
 from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.storage.record_files import read_all
 
-#: A run takes this many at most, the oldest first: Airflow maps no task over more than a thousand.
-MOST = 500
 FEATURES = "features"
 OLD = ""  # predictions of an earlier release don't say of which features they are
 

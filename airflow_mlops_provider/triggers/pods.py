@@ -39,7 +39,6 @@ class PodTrigger(BaseTrigger):
         self.observer = PodObserver(Watch.model_validate(watch), {"passed": passed})
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the import path and arguments from which to make this trigger again."""
         return f"{type(self).__module__}.{type(self).__name__}", {
             "access": self.access,
             "namespace": self.namespace,
@@ -59,7 +58,6 @@ class PodTrigger(BaseTrigger):
         yield TriggerEvent({"name": self.name, **self.observer.to_event()})
 
     async def on_kill(self) -> None:
-        """Delete the pod: the task was stopped."""
         self.log.info("deleting pod %s: the task was stopped", self.name)
         await self._hook.delete_pod(self.name, self.namespace)
 

@@ -20,7 +20,7 @@ from airflow_mlops_provider.lifecycle.stages import Stage
 INFO = get_provider_info()
 AIRFLOW = Path(airflow.__file__).parent
 ROOT = Path(airflow_mlops_provider.__file__).parent
-SHELLS = {"__init__", "base", "events", "lineage", "links"}
+SHELLS = {"__init__", "base", "lineage", "links"}
 
 
 def modules(kind: str) -> list[str]:

@@ -16,9 +16,9 @@ from airflow_mlops_provider.lifecycle.frozen import digest
 from airflow_mlops_provider.lifecycle.metrics import Metric
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, ModelVersion, Report
 from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Criteria
-from airflow_mlops_provider.lifecycle.search.retuning import HOLDOUT, Retuned, Retuning, around, conclude_retuning
+from airflow_mlops_provider.lifecycle.search.retuning import HOLDOUT, Retuned, around, conclude_retuning
 from airflow_mlops_provider.lifecycle.search.trials import Trial, stop
-from airflow_mlops_provider.lifecycle.sections import Scoring
+from airflow_mlops_provider.lifecycle.sections import Retuning, Scoring
 from airflow_mlops_provider.lifecycle.source import Column
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.lifecycle.trainer import Trainer

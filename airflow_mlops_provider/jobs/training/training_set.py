@@ -8,6 +8,7 @@ from airflow_mlops_provider import problems
 from airflow_mlops_provider.exceptions import SourceDataError
 from airflow_mlops_provider.jobs.features.feature_store import check_loaded, feature_store
 from airflow_mlops_provider.jobs.tables import EXAMPLES
+from airflow_mlops_provider.lifecycle.interval import spans
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.lifecycle.sections import Shape
 from airflow_mlops_provider.lifecycle.stages import Stage
@@ -55,13 +56,14 @@ def training_set(context: Context) -> JobResult:
         context.write(frame, name)
         rows[name], rate = len(frame), float(frame[label].mean())
         context.log.info("%s: %d rows of %d intervals, label rate %.4f", name, len(frame), len(datasets), rate)
-    window = [str(dataset.interval) for dataset in features]
+    window = [dataset.interval for dataset in features if dataset.interval]
+    present = {dataset.interval for dataset in loaded}
     return JobResult(
         facts={
             "rows": rows,
-            "train": window[:-later],
-            "evaluate": window[-later:],
-            "not_loaded": [str(dataset.interval) for dataset in history if dataset not in loaded],
+            "train": spans(window[:-later]),
+            "evaluate": spans(window[-later:]),
+            "not_loaded": spans([span for dataset in history if (span := dataset.interval) and span not in present]),
             "as_of": str(features[-1].interval),
         },
         metrics={f"{name}_rows": float(count) for name, count in rows.items()},

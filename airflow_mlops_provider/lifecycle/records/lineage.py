@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen, digest
-from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.interval import Interval, is_in
 from airflow_mlops_provider.lifecycle.records.manifest import Commit, Manifest
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
 from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion, Reference
@@ -232,7 +232,7 @@ def _links(manifest: Manifest) -> Iterator[Link]:
     facts = manifest.result.facts
     for role, reference in ingredients(manifest):
         part = role
-        if manifest.spec.job == "training_set" and isinstance(reference, Dataset):
+        if manifest.spec.job == "training_set" and isinstance(reference, Dataset) and reference.interval:
             parts = {LEARNED: facts.get("train", ()), JUDGED: facts.get("evaluate", ())}
-            part = next((name for name, spans in parts.items() if str(reference.interval) in spans), role)
+            part = next((name for name, spans in parts.items() if is_in(reference.interval, spans)), role)
         yield Link(source=key_of(reference), target=key_of(manifest.result), role=part)

@@ -6,8 +6,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pydantic import Field
-
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.metrics import Metric
 from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Choice, FloatRange, IntRange, Span, incumbent
@@ -16,19 +14,6 @@ from airflow_mlops_provider.lifecycle.trainer import Trainer
 
 #: The share of the training rows, the latest ones, on which tries are compared. The evaluation window is never seen.
 HOLDOUT = 0.25
-
-
-class Retuning(Frozen):
-    """How far a training may search by itself around its fixed settings when its evaluation does not pass the gates.
-
-    :param trials: how many others it tries at most; 0 for none.
-    :param minutes: training time that they may take, all added.
-    :param spread: a number is varied from its value divided by this to its value times this.
-    """
-
-    trials: int = Field(default=8, ge=0, le=100)
-    minutes: float = Field(default=10.0, gt=0)
-    spread: float = Field(default=2.0, gt=1, le=10)
 
 
 class Retuned(Frozen):

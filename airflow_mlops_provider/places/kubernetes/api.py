@@ -36,7 +36,6 @@ class PodApi:
 
     @cached_property
     def namespace(self) -> str:
-        """Where the pods are."""
         own = OWN_NAMESPACE.read_text() if OWN_NAMESPACE.exists() else None
         return self._namespace or self._hook.get_namespace() or own or "default"
 
@@ -55,10 +54,6 @@ class PodApi:
         from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
 
         return KubernetesHook(**self.access)
-
-    @cached_property
-    def _client(self) -> Any:
-        return self._hook.core_v1_client
 
     def plain(self, pod: Any) -> dict[str, Any]:
         """Return a ``V1Pod`` as the API's JSON."""
@@ -131,7 +126,9 @@ class PodApi:
 
         def request() -> bytes | None:
             try:
-                answer = getattr(self._client, call)(namespace=self.namespace, _preload_content=False, **arguments)
+                answer = getattr(self._hook.core_v1_client, call)(
+                    namespace=self.namespace, _preload_content=False, **arguments
+                )
             except ApiException as error:
                 if error.status in unless:  # here, since the helper repeats a 409
                     return None
@@ -141,13 +138,9 @@ class PodApi:
         try:
             answer: bytes | None = generic_api_retry(request)()
         except ApiException as error:
-            raise refusal(error.status or 503, _text(error.body) or str(error.reason)).exception() from None
+            raise refusal(error.status or 503, error.body or error.reason).exception() from None
         except HTTPError as error:
             raise BackendError(f"the Kubernetes API cannot be reached: {str(error)[:500]}") from None
         except ConfigException as error:
             raise ConfigurationError(f"there is no way to a Kubernetes cluster: {error}") from None
         return answer
-
-
-def _text(body: Any) -> str:
-    return body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body or "")

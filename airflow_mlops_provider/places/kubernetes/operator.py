@@ -7,23 +7,19 @@ when their task runs.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk import Context
 
-from airflow_mlops_provider.exceptions import ConfigurationError, MLOpsError
+from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.places.deferral import Deferred, Resumable
 from airflow_mlops_provider.places.kubernetes.api import PodApi
 from airflow_mlops_provider.places.kubernetes.decisions import identity
 from airflow_mlops_provider.places.kubernetes.decisions.ends import Timeouts
-from airflow_mlops_provider.places.kubernetes.log import LogBounds
-from airflow_mlops_provider.places.kubernetes.run import PodRun
-from airflow_mlops_provider.places.kubernetes.task import PodTask
-from airflow_mlops_provider.places.kubernetes.watch import Keep, Watch
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
+from airflow_mlops_provider.places.kubernetes.run import PodRun, PodTask
+from airflow_mlops_provider.places.kubernetes.watch import Keep, LogBounds, Watch
+from airflow_mlops_provider.places.retry_policy import final_failures
 
 KEEP: dict[str, Keep] = {
     "delete_pod": "none",
@@ -86,6 +82,7 @@ class DurablePodOperator(Resumable, KubernetesPodOperator):
         """Run the pod. :raises MLOpsError: how it ended, if not well."""
         self.resume(context, None)
 
+    @final_failures()
     def resume(self, context: Context, event: dict[str, Any] | None) -> None:
         """Go on after a deferral. :raises MLOpsError: how the pod ended, if not well.
 
@@ -95,10 +92,6 @@ class DurablePodOperator(Resumable, KubernetesPodOperator):
             self.attend(context, event)
         except Deferred as deferred:
             self.defer(trigger=deferred.trigger(), method_name="resume")
-        except MLOpsError as error:
-            if error.retryable:
-                raise
-            raise AirflowFailException(f"{type(error).__name__}: {error}") from None
 
     def attend(self, context: Context | None, event: dict[str, Any] | None = None) -> PodRun:
         """Bring the task's pod to its end, and return it. See :meth:`.PodRun.attend`."""
@@ -107,13 +100,11 @@ class DurablePodOperator(Resumable, KubernetesPodOperator):
         return self._run
 
     def on_kill(self) -> None:
-        """Delete the pod: the task was stopped."""
         if self._run is not None:
             self._run.stop()
 
     @cached_property
     def api(self) -> PodApi:
-        """The cluster."""
         access = {name: getattr(self, field) for name, field in ACCESS.items()}
         return PodApi({name: value for name, value in access.items() if value is not None}, self.namespace)
 

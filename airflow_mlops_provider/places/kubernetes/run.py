@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+import uuid
 from typing import Any
+
+from airflow.sdk import Context
 
 from airflow_mlops_provider.exceptions import BackendError, MLOpsError
 from airflow_mlops_provider.hooks.defaults import option
+from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
 from airflow_mlops_provider.places.base import Log
 from airflow_mlops_provider.places.deferral import Deferred
 from airflow_mlops_provider.places.kubernetes.api import PodApi
 from airflow_mlops_provider.places.kubernetes.decisions import identity
 from airflow_mlops_provider.places.kubernetes.decisions.table import ManifestState, PodVerdict
-from airflow_mlops_provider.places.kubernetes.task import PodTask
 from airflow_mlops_provider.places.kubernetes.watch import PodObserver, Watch, wants_events
 
 TRIGGER = "airflow_mlops_provider.triggers.pods.PodTrigger"
@@ -20,6 +23,48 @@ POD_KEY = "mlops_pod"
 #: Pause in seconds while only the manifest of a pod that has ended is still missing.
 MANIFEST_PAUSE = 1.0
 KEPT = {"none": (), "failed": ("error",), "all": ("error", "success")}
+
+
+class PodTask:
+    """A task instance, or nothing of the kind outside Airflow.
+
+    :param context: Airflow's.
+    """
+
+    def __init__(self, context: Context | None) -> None:
+        self.context = context
+        self._ti = context["ti"] if context else None
+        self._store = context.get("task_state_store") if context else None
+
+    @property
+    def identity(self) -> RunIdentity:
+        return RunIdentity.of(self._ti) if self._ti is not None else RunIdentity()
+
+    @property
+    def unique(self) -> str:
+        """What no other try has, also of a run that was deleted and made again under the same ids."""
+        return str(self._ti.id if self._ti is not None else uuid.uuid4())
+
+    @property
+    def deadline(self) -> float | None:
+        """When its time is over, deferrals included, in seconds since the epoch; None if it has all the time."""
+        task = self.context.get("task") if self.context else None
+        limit = getattr(task, "execution_timeout", None)
+        if not limit or self._ti is None:
+            return None
+        return float((self._ti.start_date + limit).timestamp())
+
+    def seconds(self, most: int) -> int:
+        """Return how long a pod that is made now may live: what the task has left, but not longer than ``most``."""
+        return most if self.deadline is None else max(1, min(most, int(self.deadline - time.time()) + 1))
+
+    def recall(self, key: str) -> Any:
+        return self._store.get(key) if self._store is not None else None
+
+    def remember(self, key: str, value: Any) -> None:
+        """Remember something for the tries that come after."""
+        if self._store is not None:
+            self._store.set(key, value)
 
 
 class PodRun:
@@ -64,7 +109,6 @@ class PodRun:
             raise self.error(verdict)
 
     def stop(self) -> None:
-        """Delete the pod: the task was stopped."""
         self.observer.stopped = True
         try:
             if self.name and (pod := self.api.read(self.name)):
@@ -72,8 +116,6 @@ class PodRun:
                 self.api.delete(pod)
         except MLOpsError as error:  # its own deadline ends it
             self.log.warning("the pod could not be deleted: %s", error)
-
-    # --- what differs from one kind of pod to another -----------------------------------------------------------------
 
     def build_pod(self) -> dict[str, Any]:
         """Return the pod to create, as the API's JSON."""
@@ -95,8 +137,6 @@ class PodRun:
         """Return what to raise for a pod that did not end well."""
         assert verdict.error is not None  # a manifest is not expected, so the pod's end is the error
         return verdict.error
-
-    # --- finding and making it ----------------------------------------------------------------------------------------
 
     def _find(self) -> bool:
         """Look for the pod that an earlier try has made, if that is still to be decided."""
@@ -131,8 +171,6 @@ class PodRun:
         self.log.info("created pod %s in namespace %s", self.name, self.api.namespace)
         if self.observer.stopped:
             self.stop()
-
-    # --- watching and ending it ---------------------------------------------------------------------------------------
 
     def _look(self) -> tuple[PodVerdict, bool]:
         """Return what to do about the pod now, and whether it still goes on as far as the pod itself says."""

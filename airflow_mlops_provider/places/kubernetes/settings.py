@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import ByteSize, ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.places.kubernetes.decisions.ends import Timeouts
-from airflow_mlops_provider.places.kubernetes.log import LogBounds
-from airflow_mlops_provider.places.kubernetes.watch import Keep, Watch
+from airflow_mlops_provider.places.kubernetes.watch import Keep, LogBounds, Watch
 from airflow_mlops_provider.runtime.masks import CREDENTIAL
 
 USUAL_CAP = 4
-UNITS = {
-    **{unit: 1024**power for power, unit in enumerate(("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"))},
-    **{unit: 1000**power for power, unit in enumerate(("", "k", "M", "G", "T", "P", "E"))},
-}
 Memory = Annotated[str, StringConstraints(pattern=r"^[1-9]\d*(\.\d+)?([KMGTPE]i|[kMGTPE])?$")]
-Cpu = Annotated[str, StringConstraints(pattern=r"^(\d+m|\d+(\.\d{1,3})?)$")]
+Cpu = Annotated[str, Field(pattern=r"^(\d+m|\d+(\.\d{1,3})?)$", coerce_numbers_to_str=True)]
 Dns = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
 Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][-A-Za-z0-9_./]{0,316}$")]
@@ -157,11 +151,6 @@ class PodSettings(Strict):
     log: LogBounds = LogBounds()
     keep: Keep = "none"
 
-    @field_validator("cpu", mode="before")
-    @classmethod
-    def _number_as_text(cls, given: Any) -> Any:
-        return str(given) if isinstance(given, (int, float)) and not isinstance(given, bool) else given
-
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.gpu_type and not self.gpus:
@@ -196,11 +185,10 @@ class PodSettings(Strict):
 
 def in_bytes(quantity: str) -> int:
     """Return how many bytes a quantity such as ``1.5Gi`` means."""
-    number, unit = re.fullmatch(r"([\d.]+)(\D*)", quantity).groups()  # type: ignore[union-attr] # checked when made
-    return int(float(number) * UNITS[unit])
+    return TypeAdapter(ByteSize).validate_python(f"{quantity}B")
 
 
 def as_quantity(size: float) -> str:
     """Return a number of bytes as the largest binary unit that writes it in whole numbers, rounded up to MiB."""
-    mebibytes = -(-int(size) // UNITS["Mi"])
+    mebibytes = -(-int(size) // 1024**2)
     return f"{mebibytes // 1024}Gi" if mebibytes % 1024 == 0 else f"{mebibytes}Mi"

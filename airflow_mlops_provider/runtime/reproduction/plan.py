@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from airflow_mlops_provider.backends import environment
-from airflow_mlops_provider.exceptions import IntegrityError, MissingRecordError
+from airflow_mlops_provider.exceptions import IntegrityError, MissingRecordError, UnknownNameError
+from airflow_mlops_provider.lifecycle.interval import is_in
 from airflow_mlops_provider.lifecycle.records import reproduction
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.reproduction import Finding
@@ -21,16 +22,18 @@ from airflow_mlops_provider.storage.artifacts import ArtifactStore, content_hash
 from airflow_mlops_provider.storage.layout import key_in
 from airflow_mlops_provider.storage.records import Records, VersionRecord
 
-#: What is made again, in the order of the data; any other input, such as the champion, is taken from the record.
-ORDER = ("extract", "clean", "compute", "training_set", "train", "evaluate")
-
 
 @dataclass(frozen=True)
 class Step:
-    """One recorded result on the way to a version, and the record of its making; None if that is gone."""
+    """One recorded result on the way to a version.
+
+    :param recorded: the record of its making; None if that is gone.
+    :param depth: how many jobs lead to it, at most; 0 for what is taken as it was kept.
+    """
 
     reference: AnyReference
     recorded: Manifest | None
+    depth: int = 0
 
     @property
     def key(self) -> str:
@@ -40,7 +43,7 @@ class Step:
     @property
     def job(self) -> str:
         """The job that makes it again; empty for a result that is taken as it was kept."""
-        return self.recorded.spec.job if self.recorded and self.recorded.spec.job in ORDER else ""
+        return self.recorded.spec.job if self.recorded and _is_known(self.recorded.spec.job) else ""
 
     @property
     def name(self) -> str:
@@ -49,6 +52,14 @@ class Step:
             return f"champion {self.reference.name}@{self.reference.version}"
         what = (self.recorded.makes or self.recorded.spec.job) if self.recorded else self.reference.kind
         return f"{what} {begins(self.reference) if self.job != 'training_set' else ''}".rstrip()
+
+
+def _is_known(job: str) -> bool:
+    try:
+        find_job(job)
+    except (UnknownNameError, ImportError):
+        return False
+    return True
 
 
 def begins(reference: Reference) -> str:
@@ -64,28 +75,32 @@ def steps(records: Records, version: VersionRecord) -> list[Step]:
     """
     known: dict[str, Step] = {}
 
-    def visit(reference: AnyReference) -> None:
-        if key_in(reference.uri) not in known:
+    def depth(reference: AnyReference) -> int:
+        key = key_in(reference.uri)
+        if key not in known:
             # A champion is a version itself, made again by asking for it; here its kept bytes are what counts.
             recorded = None if isinstance(reference, ModelVersion) else records.made(reference).manifest
-            step = known[key_in(reference.uri)] = Step(reference, recorded)
-            for used in needed(recorded) if recorded and step.job else ():
-                visit(used)
+            step = Step(reference, recorded)
+            below = max(map(depth, needed(recorded)), default=0) if recorded and step.job else -1
+            known[key] = replace(step, depth=below + 1)
+        return known[key].depth
 
     if version.registered is None:
         raise MissingRecordError(
             f"the record of registering {version.version.name}@{version.version.version} is gone; "
             "without it nobody can say which evaluation was its own"
         )
-    visit(version.registered.spec.inputs["evaluation"])  # type: ignore[arg-type]  # the operator gives exactly one
-    return sorted(known.values(), key=lambda step: (ORDER.index(step.job) if step.job else -1, begins(step.reference)))
+    depth(version.registered.spec.inputs["evaluation"])  # type: ignore[arg-type]  # the operator gives exactly one
+    return sorted(known.values(), key=lambda step: (step.depth, begins(step.reference)))
 
 
 def needed(manifest: Manifest) -> list[AnyReference]:
     """Return the inputs that a job opened: all but the features that its join never saw."""
-    unseen = set(manifest.result.facts.get("not_loaded", ())) if manifest.result else set()
+    unseen = manifest.result.facts.get("not_loaded", ()) if manifest.result else ()
     given = manifest.spec.references
-    return [each for each in given if not (isinstance(each, Dataset) and str(each.interval) in unseen)]
+    return [
+        each for each in given if not (isinstance(each, Dataset) and each.interval and is_in(each.interval, unseen))
+    ]
 
 
 def loads(manifest: Manifest) -> list[Dataset]:

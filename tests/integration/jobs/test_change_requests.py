@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG
+from airflow.sdk import DAG, AssetAlias
 
 from airflow_mlops_provider import assets
 from airflow_mlops_provider.cli.commands import feedback
 from airflow_mlops_provider.exceptions import UnknownNameError
 from airflow_mlops_provider.lifecycle.monitoring.feedback import DataChangeRequest
 from airflow_mlops_provider.lifecycle.references import Report
-from airflow_mlops_provider.operators.feedback import FeedbackRequestDataChangeOperator, requests
+from airflow_mlops_provider.operators.feedback import FeedbackRequestDataChangeOperator
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.change_requests import ChangeRequests
 from airflow_mlops_provider.ui import pages
@@ -25,6 +25,7 @@ from flight_delay.product import product
 
 WHAT = "wind at the destination is missing: half of the trials' errors are there"
 ROOT = "artifacts"
+ALIAS = AssetAlias(f"{product.name}.data_change_requests")
 
 
 class Events:
@@ -82,7 +83,7 @@ def test_a_request_is_addressed_and_evident(kept: ChangeRequests) -> None:
     assert request.by == "flight_delay_experimentation/one/ask"
     assert handed == request.to_json()
     ((alias, asset, extra),) = events.sent
-    assert (alias, asset) == (requests(product.name), assets.data_change(product))
+    assert (alias, asset) == (ALIAS, assets.data_change(product))
     assert (extra["key"], extra["what"]) == (request.key, WHAT)
     json.dumps(extra)
 
@@ -129,7 +130,7 @@ def test_a_dag_can_wait_for_it() -> None:
     """The task's outlet is the alias alone, so that it can stay silent; a DAG may be scheduled on the asset."""
     with DAG("asks", schedule=[assets.data_change(product)]):
         task = FeedbackRequestDataChangeOperator(task_id="ask", product=product, what=WHAT)
-    assert task.outlets == [requests(product.name)]
+    assert task.outlets == [ALIAS]
 
 
 def test_the_page_shows_what_waits(kept: ChangeRequests) -> None:

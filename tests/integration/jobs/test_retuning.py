@@ -23,7 +23,7 @@ from airflow_mlops_provider.jobs.experimentation.holdout import split
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, Report
-from airflow_mlops_provider.lifecycle.search.retuning import Retuning
+from airflow_mlops_provider.lifecycle.sections import Retuning
 from airflow_mlops_provider.operators.evaluation import ModelRetuneOperator
 from airflow_mlops_provider.runtime import runner
 from tests.factories.declared import changed

@@ -19,7 +19,7 @@ from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
 from airflow_mlops_provider.places.kubernetes.api import PodApi
 from airflow_mlops_provider.places.kubernetes.decisions.identity import DECIDED, INSTALLATION, full_ids, labels
-from airflow_mlops_provider.places.kubernetes.reaper import remove_orphans
+from airflow_mlops_provider.places.kubernetes.orphans import remove_orphans
 from tests.factories.kube.rules import stamp
 from tests.factories.kube.steps import exited, running, scheduled
 from tests.factories.kube.world import NAMESPACE, KubeWorld

@@ -8,13 +8,14 @@ from datetime import timedelta
 
 import pytest
 from airflow.sdk import DAG, RetryAction
+from airflow.sdk.exceptions import AirflowFailException
 from airflow.serialization.serialized_objects import DagSerialization
 
 from airflow_mlops_provider import exceptions
-from airflow_mlops_provider.exceptions import JobError, MLOpsError, UnknownNameError
+from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, JobError, MLOpsError, UnknownNameError
 from airflow_mlops_provider.operators.features import RulesCleanIntervalOperator
 from airflow_mlops_provider.pipelines import defaults
-from airflow_mlops_provider.places.retry_policy import JobRetryPolicy
+from airflow_mlops_provider.places.retry_policy import JobRetryPolicy, final_failures
 from tests.factories.tiny import TinyWorld
 
 ERRORS = sorted(
@@ -54,6 +55,23 @@ def test_the_policy_leaves_other_errors_alone() -> None:
     error = JobError("KeyError: 'amount'")
     error.retryable = False
     assert JobRetryPolicy().evaluate(error, 1, 2).action is RetryAction.FAIL
+
+
+@pytest.mark.parametrize(
+    ("error", "final"),
+    [
+        (ConfigurationError("no root"), "ConfigurationError: no root"),
+        (ModuleNotFoundError("No module named 'openlineage'", name="openlineage"), "MissingExtraError: .* pip install"),
+        (BackendError("no answer"), None),
+        (ModuleNotFoundError("No module named 'theirs'", name="theirs"), None),
+        (OSError("disk"), None),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_no_retry_mends_is_final_without_a_policy_too(error: Exception, final: str | None) -> None:
+    """Airflow is told not to try again what cannot succeed; every other error goes on as it is."""
+    with pytest.raises(AirflowFailException if final else type(error), match=final), final_failures():
+        raise error
 
 
 def test_pipelines_carry_the_policy(make: Callable[..., TinyWorld]) -> None:

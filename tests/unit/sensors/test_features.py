@@ -19,8 +19,7 @@ from airflow_mlops_provider.hooks import services
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.pipelines import last_start
 from airflow_mlops_provider.sensors.features import SourceDeliverySensor
-from airflow_mlops_provider.triggers.deliveries import DeliveriesTrigger
-from airflow_mlops_provider.triggers.runs import RunEndsTrigger
+from airflow_mlops_provider.triggers.deliveries import DeliveriesTrigger, RunEndsTrigger
 from flight_delay.product import product
 from tests.factories.declared import changed
 

@@ -17,11 +17,10 @@ from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.monitoring.limits import Judgement, Observation
 from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion
 from airflow_mlops_provider.lifecycle.release.registry import Status
-from airflow_mlops_provider.operators import monitoring, serving
+from airflow_mlops_provider.operators import base, monitoring, serving
 from airflow_mlops_provider.operators.monitoring import PredictionsListNewOperator
 from airflow_mlops_provider.operators.serving import FeaturesListNewOperator
 from airflow_mlops_provider.operators.training import TrainingPlanRunOperator
-from airflow_mlops_provider.storage import intervals
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.intervals import current, judge, judgements, publish, unjudged, unpredicted
 from airflow_mlops_provider.storage.ledger import Ledger
@@ -74,7 +73,7 @@ class Shop(ShopWorld):
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
     """A product; operators find its artifact root."""
     world = Shop(tmp_path)
-    for module in (serving, monitoring):
+    for module in (base, serving, monitoring):
         monkeypatch.setattr(module, "artifact_store", lambda: world.store)
     yield world
     world.close()
@@ -142,7 +141,7 @@ def test_events_are_only_a_wake_up_call(shop: Shop, monkeypatch: pytest.MonkeyPa
     features = [shop.features(number) for number in (3, 4, 5)]
     for given in (context(events=forged), context("scheduled"), context("manual")):
         assert [one["hash"] for one in listed.execute(given)] == [one.hash for one in features]
-    monkeypatch.setattr(intervals, "MOST", 2)
+    monkeypatch.setattr(base, "MOST", 2)
     assert [one["hash"] for one in listed.execute(context())] == [one.hash for one in features[:2]]
     made = [
         shop.job("predict", one.interval, features=one.model_copy(update={"facts": {}}), version=version)

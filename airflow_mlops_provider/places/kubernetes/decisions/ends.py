@@ -190,7 +190,7 @@ def _starting(facts: PodFacts, waited: float, timeouts: Timeouts) -> End | None:
 def _hindrance(facts: PodFacts) -> str:
     """Return what a pod that has not started is waiting for, in the cluster's own words."""
     if not facts.scheduled:
-        return facts.scheduler or "the scheduler has not quote why"
+        return facts.scheduler or "the scheduler has not said why"
     return facts.container_message or facts.warning or facts.container_reason
 
 
@@ -203,7 +203,7 @@ def _quote(*parts: str) -> str:
     return f" ({text[:LONGEST_QUOTE]})" if text else ""
 
 
-def refusal(status: int, body: str) -> End:
+def refusal(status: int, body: str | bytes) -> End:
     """Return what it means that the Kubernetes API did not take a request.
 
     ============  =====================================================================================
@@ -225,8 +225,8 @@ def refusal(status: int, body: str) -> End:
     return End("PodSpecError", f"the Kubernetes API answered {status}{quote}", CORRECT)
 
 
-def _status_message(body: str) -> str:
+def _status_message(body: str | bytes) -> str:
     try:
         return str(json.loads(body)["message"])
     except (ValueError, KeyError, TypeError):
-        return body
+        return body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 
 Phase = Literal["Pending", "Running", "Succeeded", "Failed", "Unknown"]
-PHASES: tuple[Phase, ...] = ("Pending", "Running", "Succeeded", "Failed", "Unknown")
+PHASES: tuple[Phase, ...] = get_args(Phase)
 CONTAINER = "base"
 #: Events that outlive their pod and say why it is gone, with the reason that its own status would have given.
 TERMINATION_EVENTS = {
@@ -67,12 +67,11 @@ class PodFacts(Frozen):
 UNSEEN = PodFacts(seen=False)
 
 
-def observe(pod: dict[str, Any] | None, events: Sequence[dict[str, Any]] = (), container: str = CONTAINER) -> PodFacts:
+def observe(pod: dict[str, Any] | None, events: Sequence[dict[str, Any]] = ()) -> PodFacts:
     """Return what the API says of a pod.
 
     :param pod: a v1 Pod as the API's JSON (camelCase); None if the API answers 404.
     :param events: the pod's v1 Events, in any order; they explain a pod that is gone, and one that cannot start.
-    :param container: name of the container that does the job; all others are beside the point.
     """
     newest_last = sorted(events, key=_moment)
     if pod is None:
@@ -93,17 +92,17 @@ def observe(pod: dict[str, Any] | None, events: Sequence[dict[str, Any]] = (), c
         "init": _failed_init(status),
         "warning": _warning(newest_last),
         "deleting": bool(meta.get("deletionTimestamp")),
-        **_container(status, container),
+        **_container(status),
     }
     if disruption.get("status") == "True":
         facts |= {"disruption": disruption.get("reason") or "", "disruption_message": disruption.get("message") or ""}
     return PodFacts(**{"since": _since(meta, conditions, facts), **facts})
 
 
-def _container(status: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return the state of one container; if an init container holds it up, with that one's reason."""
+def _container(status: dict[str, Any]) -> dict[str, Any]:
+    """Return the state of the job's container alone; if an init container holds it up, with that one's reason."""
     listed = {entry["name"]: entry for entry in status.get("containerStatuses") or ()}
-    kind, state = _state(listed[name]) if name in listed else ("absent", {})
+    kind, state = _state(listed[CONTAINER]) if CONTAINER in listed else ("absent", {})
     if kind in {"absent", "waiting"} and (held_up := _waiting_init(status)):
         kind, state = "waiting", held_up
     number = state.get("exitCode")

@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from airflow_mlops_provider.lifecycle.metrics import metric_of
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Choice, FloatRange, IntRange
-from airflow_mlops_provider.lifecycle.search.retuning import Retuning, around, conclude_retuning
+from airflow_mlops_provider.lifecycle.search.retuning import around, conclude_retuning
 from airflow_mlops_provider.lifecycle.search.trials import Trial
+from airflow_mlops_provider.lifecycle.sections import Retuning
 from flight_delay.product import product
 from tests.factories.declared import changed
 

@@ -6,7 +6,7 @@ import json
 import random
 from datetime import UTC, datetime, timedelta
 
-from airflow_mlops_provider.places.kubernetes.log import CUT, LEFT_OUT, LogBounds, LogCursor
+from airflow_mlops_provider.places.kubernetes.watch import CUT, LEFT_OUT, LogBounds, LogCursor
 
 
 def log(count: int, step: timedelta = timedelta(milliseconds=5), same: int = 1) -> list[str]:

@@ -18,7 +18,7 @@ from airflow_mlops_provider.places.kubernetes.decisions.identity import (
     label,
     labels,
 )
-from airflow_mlops_provider.places.kubernetes.decisions.orphans import FINISHED, OrphanVerdict, judge
+from airflow_mlops_provider.places.kubernetes.orphans import FINISHED, OrphanVerdict, judge
 from tests.factories.kube.pod_examples import BEGAN, pod
 
 RUN = RunIdentity(dag_id="d", run_id="scheduled__2024-01-01T00:00:00+00:00", task_id="t", map_index=-1, try_number=1)
