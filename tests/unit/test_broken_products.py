@@ -59,16 +59,16 @@ CHANGED = {
 BROKEN: dict[str, tuple[dict[str, str], int, str]] = {
     "syntax": (
         {"metric": "evaluation=EvaluationSettings(gates=Gates(min_metric=0.6)"},
-        5,
+        6,
         "SyntaxError: '\\(' was never closed",
     ),
     "missing package": ({"first": "import no_such_package"}, 2, "ModuleNotFoundError: No module named 'no_such_pack"),
     "missing name": ({"first": "from datetime import UTCC"}, 2, "ImportError: cannot import name 'UTCC'"),
-    "not allowed": ({"problem": 'problem="clustering"'}, 5, "unknown problem 'clustering'; known: binary_classif"),
-    "unknown field": ({"metric": "gaits=1"}, 5, "gaits\n *Extra inputs are not permitted"),
+    "not allowed": ({"problem": 'problem="clustering"'}, 6, "unknown problem 'clustering'; known: binary_classif"),
+    "unknown field": ({"metric": "gaits=1"}, 6, "gaits\n *Extra inputs are not permitted"),
     "no product": ({"declared": "prodact = MLProduct("}, 1, "must declare `product = MLProduct.*not nothing"),
-    "no product at all": ({"declared": "product = dict("}, 5, "must declare `product = MLProduct.*not a dict"),
-    "another's name": ({"named": 'name="other'}, 5, "must declare `product = MLProduct.*not name='other"),
+    "no product at all": ({"declared": "product = dict("}, 6, "must declare `product = MLProduct.*not a dict"),
+    "another's name": ({"named": 'name="other'}, 6, "must declare `product = MLProduct.*not name='other"),
     "an exit": ({"first": "raise SystemExit('bye')"}, 2, "SystemExit: bye"),
 }
 
@@ -112,7 +112,7 @@ def test_a_folder_that_cannot_be_imported_is_told(declare: Declare, name: str) -
     errors: list[str] = []
     assert not products([file.parents[1]], errors)
     (error,) = errors
-    assert re.match(f"{file}:5: a product's folder needs a name .*{name}", error)
+    assert re.match(f"{file}:6: a product's folder needs a name .*{name}", error)
 
 
 def bag(folder: Path, home: Path) -> tuple[list[str], dict[str, str], list[str]]:
