@@ -5,27 +5,32 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from airflow_mlops_provider.lifecycle.product import MLProduct
-from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Choice, FloatRange, IntRange, Pruning, Search
-from airflow_mlops_provider.lifecycle.sections import (
+from airflow_mlops_provider import (
+    Algorithm,
     Business,
+    Choice,
     Data,
     EvaluationSettings,
     Features,
+    FloatRange,
     Gates,
+    IntRange,
     Kpi,
     Label,
+    MLProduct,
     Monitoring,
     Owners,
+    Pruning,
     Retraining,
     Schedule,
+    Search,
     Source,
+    TrainerSettings,
     Training,
     Value,
     View,
     Windows,
 )
-from airflow_mlops_provider.lifecycle.settings import TrainerSettings
 
 # The airline's system writes NA for what is not known, and renames its files into place: they need no time to settle.
 _MISSING = ("NA",)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from airflow_mlops_provider.lifecycle.product import MLProduct
-from airflow_mlops_provider.lifecycle.sections import (
+from airflow_mlops_provider import (
     Business,
     Data,
     EvaluationSettings,
@@ -13,6 +12,7 @@ from airflow_mlops_provider.lifecycle.sections import (
     Gates,
     Kpi,
     Label,
+    MLProduct,
     Monitoring,
     Owners,
     Retraining,
