@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from airflow_mlops_provider.demo.local_airflow.settings import USER, password
 from airflow_mlops_provider.exceptions import BackendError
 
 PAGE = 100  # what the API gives at most
+LOCKED_WAITS = (0.2, 0.5, 1.0, 2.0)  # seconds between the tries of a request that SQLite's lock rolled back
 Row = dict[str, Any]
 
 
@@ -32,6 +34,11 @@ class AirflowApi:
             if answer.status_code == httpx.codes.UNAUTHORIZED:
                 # Tokens end after a day, and with the server's keys.
                 self._token = None
+                answer = self._send(method, path, params, body)
+            for wait in LOCKED_WAITS:
+                if not _is_locked(answer):
+                    break
+                time.sleep(wait)
                 answer = self._send(method, path, params, body)
         except httpx.TransportError as error:
             raise BackendError(f"{method} {path}: Airflow at {self.url} does not answer: {error!r}") from error
@@ -101,3 +108,8 @@ class AirflowApi:
             self._token = str(login.json()["access_token"])
         headers = {"Authorization": f"Bearer {self._token}"}
         return self._http.request(method, f"/api/v2/{path.lstrip('/')}", params=params, json=body, headers=headers)
+
+
+def _is_locked(answer: httpx.Response) -> bool:
+    """Tell an answer that Airflow's database refused: two requests that read before they write lock each other out."""
+    return answer.status_code == httpx.codes.INTERNAL_SERVER_ERROR and '"Database error"' in answer.text

@@ -40,7 +40,8 @@ def sections(home: Path, dags: Path, port: int) -> Sections:
             "execution_api_server_url": f"{url}/execution/",
         },
         "api": {"host": "127.0.0.1", "port": str(port), "base_url": url, "workers": "1"},
-        "database": {"sql_alchemy_conn": f"sqlite:///{home}/airflow.db"},
+        # How many seconds a component waits for another's write (5 by default, too few on a busy machine).
+        "database": {"sql_alchemy_conn": f"sqlite:///{home}/airflow.db?timeout=30"},
         "logging": {"base_log_folder": str(home / "logs" / "tasks"), "colored_console_log": "False"},
         "scheduler": {
             "enable_health_check": "False",

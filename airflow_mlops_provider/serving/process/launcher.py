@@ -27,6 +27,10 @@ TAKEOVER = "--takeover"
 STOP_SECONDS = 20.0
 UP_SECONDS = 120.0  # until it answers; a version may take longer to load, see ``wait_for_version``
 LOCK = "serving/server.lock"
+_COMMAND = re.compile(
+    r" -m airflow_mlops_provider\.serving --product (?P<product>\S+) --root (?P<root>.+?)"
+    r" --host (?P<host>\S+) --port (?P<port>\d+) --code (?P<code>\S*)"
+)
 # A launcher outlives its servers' start only in tests and notebooks; there an unreaped child would look alive.
 _CHILDREN: list[subprocess.Popen[bytes]] = []
 
@@ -149,23 +153,21 @@ def spawn(line: Sequence[str], log: Path, env: Mapping[str, str] | None) -> Serv
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
     _CHILDREN.append(child)
-    return _server(child.pid, line)
+    host, port, code = line[8], int(line[10]), line[12]
+    return ServerProcess(child.pid, url_of(host, port), code)
 
 
 def running(root: str, product: str) -> list[ServerProcess]:
     """Return the servers of a product and a root, the longest running first."""
     folder, servers = product_folder(root, product), []
     for process in psutil.process_iter(["cmdline", "status", "create_time"]):
-        line, alive = process.info["cmdline"] or [], process.info["status"] != psutil.STATUS_ZOMBIE
-        named = line[1:5] == command(product, root, "", 0, "")[1:5] and len(line) > 10
-        if alive and named and product_folder(line[6], product) == folder:
-            servers.append((process.info["create_time"], _server(process.pid, line)))
+        # As one text: a library that sets the process's title (gunicorn's, with Feast) leaves the words, not their ends.
+        line, alive = " ".join(process.info["cmdline"] or []), process.info["status"] != psutil.STATUS_ZOMBIE
+        named = _COMMAND.search(line) if alive else None
+        if named and named["product"] == product and product_folder(named["root"], product) == folder:
+            server = ServerProcess(process.pid, url_of(named["host"], int(named["port"])), named["code"])
+            servers.append((process.info["create_time"], server))
     return [server for _, server in sorted(servers)]
-
-
-def _server(pid: int, line: Sequence[str]) -> ServerProcess:
-    code = line[12] if line[11:12] == ["--code"] else ""
-    return ServerProcess(pid, url_of(line[8], int(line[10])), code)
 
 
 def end_others(root: str, product: str, pid: int | None = None) -> None:
