@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_mlops_provider.exceptions import UnknownNameError
+from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
 from airflow_mlops_provider.lifecycle.metrics import Metric
 
 if TYPE_CHECKING:
@@ -32,6 +32,12 @@ class Problem(ABC):
 
     metrics: ClassVar[tuple[Metric, ...]]
     label_type: ClassVar[DataType]
+    #: What the model server calls the answer to a row, and the bounds at which its histogram counts answers.
+    answer: ClassVar[str] = "prediction"
+    buckets: ClassVar[tuple[float, ...]] = (-1e6, -1e4, -100, -1, 0, 1, 10, 100, 1e3, 1e4, 1e5, 1e6)
+    #: What a score has to be, and what to do about a model that gives others.
+    allowed: ClassVar[str] = "finite number"
+    advice: ClassVar[str] = "let the trainer give one for each row"
 
     @abstractmethod
     def labels(self, label: pd.Series) -> pd.Series:
@@ -55,9 +61,21 @@ class Problem(ABC):
         :raises DataValidationError: for labels or scores that such a metric does not take.
         """
 
-    @abstractmethod
-    def are_predictions(self, scores: Floats) -> bool:
-        """Say whether each score is one that a model may give."""
+    def are_predictions(self, scores: Floats) -> npt.NDArray[np.bool_]:
+        """Say of each score whether it is one that a model may give."""
+        import numpy as np
+
+        return np.isfinite(scores)
+
+    def checked(self, scores: Floats) -> Floats:
+        """Return a model's scores. :raises ConfigurationError: if some are none, with the first of them."""
+        odd = scores[~self.are_predictions(scores)]
+        if len(odd):
+            counts = f"{len(odd)} of {len(scores)} rows"
+            raise ConfigurationError(
+                f"the model gives {odd[0]} for a row, and {counts} no {self.allowed}; {self.advice}"
+            )
+        return scores
 
     def flaw(self, label: Floats) -> Callable[[Floats], str]:
         """Return a function of row weights that says why no metric can be computed with them; empty if one can."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from airflow_mlops_provider import problems
 from airflow_mlops_provider.backends.models import base as models
 from airflow_mlops_provider.exceptions import IntegrityError, JobError, SourceDataError
 from airflow_mlops_provider.lifecycle.references import ModelVersion
@@ -16,7 +17,7 @@ from airflow_mlops_provider.lifecycle.source import DataType
 from airflow_mlops_provider.scoring.inputs import model_inputs
 from airflow_mlops_provider.storage.artifacts import content_hash
 
-Probabilities = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+Predictions = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 _PLACEHOLDERS: dict[DataType, object] = {"string": "", "int64": 0, "float64": 0.0, "bool": False}
 
 
@@ -24,7 +25,7 @@ class Predictor:
     """A model version, ready to predict rows of one shape."""
 
     def __init__(self, shape: Scoring, model: models.LoadedModel) -> None:
-        self.shape, self.model = shape, model
+        self.shape, self.model, self.problem = shape, model, problems.find(shape.problem)
 
     @classmethod
     def load(cls, shape: Scoring, folder: Path, version: ModelVersion) -> Predictor:
@@ -40,13 +41,13 @@ class Predictor:
             )
         return cls(shape, models.load(folder))
 
-    def predict(self, rows: pd.DataFrame, features: pd.DataFrame) -> Probabilities:
-        """Return the probability for each row, as float64 of shape ``(len(rows),)``.
+    def predict(self, rows: pd.DataFrame, features: pd.DataFrame) -> Predictions:
+        """Return the prediction for each row, as float64 of shape ``(len(rows),)``.
 
         :param rows: request columns and ``event_time``; other columns are left out.
         :param features: the stored features of the same rows, in the same order; NaN or None where there is none.
         :raises SourceDataError: if the two differ in length, lack a column, or hold values of another type.
-        :raises ConfigurationError: if the model gives anything but a probability for every row.
+        :raises ConfigurationError: if the model gives anything but a prediction of its problem's kind for every row.
         """
         return self.score(self.inputs(rows, features))
 
@@ -58,9 +59,9 @@ class Predictor:
         request = rows.drop(columns=both) if both else rows
         return model_inputs(self.shape, pd.concat([_numbered(request), _numbered(features)], axis=1))
 
-    def score(self, inputs: pd.DataFrame) -> Probabilities:
-        """Return the probability for each row of model inputs. Shape and errors as for ``predict``."""
-        return self.model.probabilities(inputs)
+    def score(self, inputs: pd.DataFrame) -> Predictions:
+        """Return the prediction for each row of model inputs. Shape and errors as for ``predict``."""
+        return self.problem.checked(self.model.predict(inputs))
 
     def smoke(self) -> None:
         """Predict one row of placeholders without any feature: a version that cannot do that must not serve.

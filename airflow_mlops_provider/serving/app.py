@@ -24,7 +24,7 @@ from airflow_mlops_provider.render.parts import card, link, links, report, table
 from airflow_mlops_provider.serving.process.client import TOKEN_VARIABLE
 from airflow_mlops_provider.serving.request_queue import BODY_SECONDS, MAX_WAITING, Answer, RequestQueue
 from airflow_mlops_provider.serving.request_schema import RequestError
-from airflow_mlops_provider.serving.responses import REFUSALS, Predictions, ServerState
+from airflow_mlops_provider.serving.responses import REFUSALS, ServerState, predictions_model
 from airflow_mlops_provider.serving.server import ModelServer
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ def create_app(
 
 def _add_predict(app: FastAPI, server: ModelServer, expected: str, queue: RequestQueue) -> None:
     body = {"required": True, "content": {"application/json": {"schema": server.schema.json_schema()}}}
-    responses: dict[int | str, dict[str, Any]] = {200: {"model": Predictions}, **REFUSALS}
+    responses: dict[int | str, dict[str, Any]] = {200: {"model": predictions_model(server.problem.answer)}, **REFUSALS}
 
     @app.post("/predict", openapi_extra={"requestBody": body}, responses=responses, dependencies=[Depends(_SCHEME)])
     async def predict(request: Request) -> Response:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
-from airflow_mlops_provider.scoring.predictor import Probabilities
+from airflow_mlops_provider.scoring.predictor import Predictions
 from airflow_mlops_provider.serving.releases import Release
 
 _SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-_PROBABILITIES = tuple(step / 20 for step in range(1, 21))
 
 
 class Metrics:
     """One server's counters, gauges and histograms, in a registry of their own."""
 
-    def __init__(self, product: str) -> None:
+    def __init__(self, product: str, buckets: Sequence[float]) -> None:
         self.registry, self.product = CollectorRegistry(), product
         ProcessCollector(registry=self.registry)
         counter = partial(Counter, registry=self.registry)
@@ -29,9 +29,7 @@ class Metrics:
         self._seconds = histogram(
             "mlops_serving_request_seconds", "Time of a call of /predict", label, buckets=_SECONDS
         )
-        self._predictions = histogram(
-            "mlops_serving_prediction", "Predicted probabilities", label, buckets=_PROBABILITIES
-        )
+        self._predictions = histogram("mlops_serving_prediction", "Predictions", label, buckets=buckets)
         self._model = gauge("mlops_serving_model_info", "1 for the live model", ("product", "version", "model_hash"))
         self._watermark = gauge(
             "mlops_serving_feature_watermark_timestamp_seconds", "Up to when the online store has features", label
@@ -52,7 +50,7 @@ class Metrics:
         self._requests.labels(self.product, str(status)).inc()
         self._seconds.labels(self.product).observe(seconds)
 
-    def predicted(self, predictions: Probabilities) -> None:
+    def predicted(self, predictions: Predictions) -> None:
         self._rows.inc(len(predictions))
         histogram = self._predictions.labels(self.product)
         for value in predictions.tolist():

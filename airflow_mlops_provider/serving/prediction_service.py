@@ -1,4 +1,4 @@
-"""Answers calls for predictions: rows in, features looked up, the live version's probabilities out and recorded."""
+"""Answers calls for predictions: rows in, features looked up, the live version's predictions out and recorded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pandas as pd
 
 from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME
-from airflow_mlops_provider.scoring.predictor import Predictor, Probabilities
+from airflow_mlops_provider.scoring.predictor import Predictor
 from airflow_mlops_provider.serving.metrics import Metrics
 from airflow_mlops_provider.serving.prediction_log import Batch, PredictionLog
 from airflow_mlops_provider.serving.release_follower import ReleaseFollower
@@ -129,11 +129,8 @@ class PredictionService:
         for (body, request_id), part in zip(calls, parts, strict=True):
             self._metrics.predicted(predictions[part])
             self._log.append(Batch(rows[part], predictions[part].tolist(), version, request_id, now, len(body)))
-        return [self._answer(predictions[part], version) for part in parts]
-
-    def _answer(self, predictions: Probabilities, version: int) -> Answer:
-        values = [{"probability": value} for value in predictions.tolist()]
-        return {"product": self._follower.product, "version": version, "predictions": values}
+        answer, head = live.predictor.problem.answer, {"product": self._follower.product, "version": version}
+        return [{**head, "predictions": [{answer: value} for value in predictions[part].tolist()]} for part in parts]
 
 
 def _inputs(predictor: Predictor, rows: pd.DataFrame, features: pd.DataFrame) -> pd.DataFrame:

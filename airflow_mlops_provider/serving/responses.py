@@ -5,25 +5,20 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, create_model
 
 from airflow_mlops_provider.exceptions import MLOpsError
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.serving.releases import Release
 
 
-class Prediction(BaseModel):
-    """The prediction for one row."""
-
-    probability: float
-
-
-class Predictions(BaseModel):
-    """One prediction for each row, in their order, all by one model version."""
-
-    product: str
-    version: int
-    predictions: list[Prediction]
+def predictions_model(answer: str) -> type[BaseModel]:
+    """Return the model of what ``/predict`` answers. :param answer: what the kind of problem calls a prediction."""
+    field: dict[str, Any] = {answer: (float, ...)}
+    row: Any = create_model("Prediction", __doc__="The prediction for one row.", **field)
+    fields: dict[str, Any] = {"product": (str, ...), "version": (int, ...), "predictions": (list[row], ...)}
+    about = "One prediction for each row, in their order, all by one model version."
+    return create_model("Predictions", __doc__=about, **fields)
 
 
 class Refusal(BaseModel):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from airflow_mlops_provider import problems
 from airflow_mlops_provider.exceptions import DeploymentError
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.serving.metrics import Metrics
@@ -43,7 +44,8 @@ class ModelServer:
         shape = product.scoring
         self.product, self.poll, self.ready_within = product, poll, ready_within
         self.started = datetime.now(UTC)
-        self.schema, self.metrics = RequestSchema(shape.row_columns), Metrics(product.name)
+        self.problem = problems.find(product.problem)
+        self.schema, self.metrics = RequestSchema(shape.row_columns), Metrics(product.name, self.problem.buckets)
         self.follower = ReleaseFollower(product.name, shape, root, self.metrics, retry)
         self.features = OnlineFeatures(open_features, shape.entity_columns)
         self.prediction_log = PredictionLog(log_folder, on_drop=self.metrics.dropped.inc)

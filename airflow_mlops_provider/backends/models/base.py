@@ -77,22 +77,12 @@ class LoadedModel:
 
         :param frame: the model's inputs, taken by name; a category that training never saw counts as missing.
         :raises SourceDataError: if an input is missing or of a type that the model cannot take.
+        :raises ConfigurationError: if the model gives anything but a number for each row.
         """
-        return import_module(FLAVORS[self.flavor].applies).predict(self.model, frame)  # type: ignore[no-any-return]
-
-    def probabilities(self, frame: pd.DataFrame) -> np.ndarray:
-        """Return what :meth:`predict` does: one probability a row. :raises ConfigurationError: if it is not that."""
-        given = self.predict(frame)
+        given: np.ndarray = import_module(FLAVORS[self.flavor].applies).predict(self.model, frame)
         if given.shape != (len(frame),):
             raise ConfigurationError(
-                f"the model gives an array of shape {given.shape} for {len(frame)} rows; it must give one probability "
-                "a row, so let the trainer learn a binary label"
-            )
-        odd = given[~((given >= 0) & (given <= 1))]
-        if len(odd):
-            raise ConfigurationError(
-                f"the model gives {odd[0]} for a row, and {len(odd)} of {len(given)} rows no number from 0 to 1; let "
-                "the trainer learn a probability, with LightGBM by the objective 'binary'"
+                f"the model gives an array of shape {given.shape} for {len(frame)} rows; it must give one number a row"
             )
         return given
 

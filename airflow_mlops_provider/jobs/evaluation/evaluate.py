@@ -71,11 +71,12 @@ def scores(context: Context, window: pd.DataFrame, champion: ModelVersion | None
     """Return every contender's score for each row of the window."""
     scoring, inputs = context.settings.scoring, model_inputs(context.settings.scoring, window)
 
+    problem, label = problems.find(scoring.problem), scoring.label.column
+
     def score(model: Model | ModelVersion) -> np.ndarray:
-        return models.load(context.open(model)).probabilities(inputs)
+        return problem.checked(models.load(context.open(model)).predict(inputs))
 
     train = context.read(context.inputs.training_set, "train")
-    problem, label = problems.find(scoring.problem), scoring.label.column
     naive = problem.baseline(train, window, label, context.settings.baseline)
     compared = {"challenger": score(context.inputs.model), "baseline": naive}
     return {**compared, "champion": score(champion)} if champion else compared

@@ -80,5 +80,5 @@ def _score(
     reporting = {"validation": (validation, truth), "report": report} if report else {}
     trained = fit(trainer, problem, inputs, learned, checkpoints, **reporting)
     with tempfile.TemporaryDirectory(prefix="mlops-trial-") as folder:
-        scores = models.save(trained, Path(folder), trainer.flavor, inputs).probabilities(validation)
-    return measure(problem, context.settings.metric.name, truth, scores)
+        scores = models.save(trained, Path(folder), trainer.flavor, inputs).predict(validation)
+    return measure(problem, context.settings.metric.name, truth, problem.checked(scores))

@@ -94,6 +94,12 @@ def performance_page(product: str, metric: str, window: str, figures: dict[str, 
     estimate, value = figures["metric"], figures["value"]
     counts = f"{figures['arrived']:,} labels that arrived in {window}; {figures['pending']:,} still to come"
     chart = estimates({"live": Estimate(**estimate)}) if estimate else muted("Too few labels have arrived.")
-    head = ("#right alarms", "#false alarms", f"#realised value, {value['currency']}")
-    worth = table(head, [(value["hits"], value["false_alarms"], f"{value['amount']:,.0f}")])
+    worth = _worth(value) if value else muted("The declared value does not say what such predictions are worth.")
     return report(f"{product}: performance", f"{metric} on {counts}", card("Performance", chart), card("Value", worth))
+
+
+def _worth(value: dict[str, Any]) -> Html:
+    """Return a table of what predictions were worth, and of the counts that this was made of."""
+    counts = {name: part for name, part in value.items() if isinstance(part, int)}
+    heads = (f"#{name.replace('_', ' ')}" for name in counts)
+    return table((*heads, f"#realised value, {value['currency']}"), [(*counts.values(), f"{value['amount']:,.0f}")])

@@ -48,14 +48,14 @@ def train(context: Context) -> JobResult:
     """Write the model and ``reference``: a sample of its training inputs and what it predicts for them."""
     training_set, trainer = context.inputs.training_set, context.settings.trainer
     frame = context.read(training_set, "train")
-    scoring = context.settings.scoring
+    scoring, problem = context.settings.scoring, problems.find(context.settings.scoring.problem)
     inputs, label = model_inputs(scoring, frame), frame[scoring.label.column]
     began = time.monotonic()
-    trained = fit(trainer, problems.find(scoring.problem), inputs, label, context.checkpoints)
+    trained = fit(trainer, problem, inputs, label, context.checkpoints)
     seconds = time.monotonic() - began
     model = models.save(trained, context.folder, trainer.flavor, inputs)
     sample = inputs.sample(min(REFERENCE_ROWS, len(inputs)), random_state=trainer.seed).sort_index()
-    sample[PREDICTION] = model.probabilities(sample)
+    sample[PREDICTION] = problem.checked(model.predict(sample))
     context.write(sample, REFERENCE)
     context.log.info("trained in %.1f s", seconds)
     metrics = {"train_seconds": seconds, **kept(finite, getattr(trained, "metrics", {}))}

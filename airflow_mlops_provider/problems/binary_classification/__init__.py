@@ -11,6 +11,8 @@ from airflow_mlops_provider.lifecycle.metrics import Metric
 from airflow_mlops_provider.problems.base import Problem
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
 
     from airflow_mlops_provider.lifecycle.sections import Value
@@ -25,6 +27,10 @@ class BinaryClassification(Problem):
 
     metrics = Metric("roc_auc"), Metric("average_precision"), Metric("log_loss", higher_is_better=False, high=math.inf)
     label_type = "int64"
+    answer = "probability"
+    buckets = tuple(step / 20 for step in range(1, 21))
+    allowed = "number from 0 to 1"
+    advice = "let the trainer learn a probability, with LightGBM by the objective 'binary'"
 
     def labels(self, label: pd.Series) -> pd.Series:
         """Return labels as int64, or Int64 where some are not known yet."""
@@ -70,8 +76,8 @@ class BinaryClassification(Problem):
     def unfit(self, label: Any, min_rows: int = 1) -> str:
         return super().unfit(label, min_rows) or ("" if len(set(label)) == 2 else "labels of one class only")
 
-    def are_predictions(self, scores: Floats) -> bool:
-        return bool(((scores >= 0) & (scores <= 1)).all())
+    def are_predictions(self, scores: Floats) -> npt.NDArray[np.bool_]:
+        return (scores >= 0) & (scores <= 1)
 
     def realised_value(self, value: Value, label: pd.Series, score: pd.Series) -> dict[str, Any]:
         """Return what alarms were worth, given wherever one pays on average."""

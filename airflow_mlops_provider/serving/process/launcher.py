@@ -161,7 +161,7 @@ def running(root: str, product: str) -> list[ServerProcess]:
     """Return the servers of a product and a root, the longest running first."""
     folder, servers = product_folder(root, product), []
     for process in psutil.process_iter(["cmdline", "status", "create_time"]):
-        # As one text: a library that sets the process's title (gunicorn's, with Feast) leaves the words, not their ends.
+        # As one text: a library that sets the process's title (gunicorn's, by Feast) keeps the words, not their ends.
         line, alive = " ".join(process.info["cmdline"] or []), process.info["status"] != psutil.STATUS_ZOMBIE
         named = _COMMAND.search(line) if alive else None
         if named and named["product"] == product and product_folder(named["root"], product) == folder:

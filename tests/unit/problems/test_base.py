@@ -43,9 +43,6 @@ class Regression(Problem):
     def weighted(self, metric: str, label: Floats, score: Floats) -> Callable[[Floats], Floats]:
         return lambda weights: (weights @ np.abs(label - score)) / weights.sum(axis=1)
 
-    def are_predictions(self, scores: Floats) -> bool:
-        return bool(np.isfinite(scores).all())
-
 
 PROBLEM = Regression()
 HERE = f"{__name__}:PROBLEM"

@@ -23,7 +23,7 @@ from tests.factories.serving import (
 
 @pytest.fixture
 def follower(shape: Scoring, tmp_path: Path) -> ReleaseFollower:
-    return ReleaseFollower(NAME, shape, str(tmp_path), Metrics(NAME), retry=0.2)
+    return ReleaseFollower(NAME, shape, str(tmp_path), Metrics(NAME, (0.5, 1.0)), retry=0.2)
 
 
 def test_falls_back_to_what_was_live(follower: ReleaseFollower, tmp_path: Path) -> None:

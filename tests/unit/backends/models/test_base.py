@@ -19,6 +19,7 @@ from airflow_mlops_provider.backends.models import lightgbm, torch
 from airflow_mlops_provider.exceptions import ConfigurationError, IntegrityError, MissingExtraError, UnknownNameError
 from airflow_mlops_provider.lifecycle.records.spec import Services
 from airflow_mlops_provider.lifecycle.sections import Trainer
+from airflow_mlops_provider.problems.binary_classification import PROBLEM
 from airflow_mlops_provider.runtime.address import address
 from tests.factories.declared import changed, specify
 from tests.factories.tiny import TinyWorld
@@ -181,7 +182,7 @@ def test_estimators_of_the_library_are_kept(frame: pd.DataFrame, tmp_path: Path)
 
     label = (frame["wind"] > 0).astype(int)
     fitted = Mine(n_estimators=5, verbose=-1, num_threads=1).fit(frame, label)
-    found = models.save(fitted, tmp_path, "lightgbm", frame).probabilities(frame)
+    found = models.save(fitted, tmp_path, "lightgbm", frame).predict(frame)
     np.testing.assert_array_equal(found, fitted.predict_proba(frame)[:, 1])
 
 
@@ -213,14 +214,14 @@ def test_what_is_no_probability_is_named(
     data = lgb.Dataset(frame, label * 10 if "num_class" not in settings else label)
     trained = lgb.train({**settings, "verbose": -1, "min_data_in_leaf": 5}, data, 20)
     with pytest.raises(ConfigurationError, match=said):
-        models.save(trained, tmp_path, "lightgbm", frame).probabilities(frame)
+        PROBLEM.checked(models.save(trained, tmp_path, "lightgbm", frame).predict(frame))
 
 
 def test_nan_is_no_probability(booster: lgb.Booster, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor is a prediction that is missing."""
     monkeypatch.setattr(lightgbm, "predict", lambda model, rows: np.full(len(rows), np.nan))
     with pytest.raises(ConfigurationError, match="gives nan for a row, and 300 of 300 rows no number"):
-        models.LoadedModel("lightgbm", booster).probabilities(frame)
+        PROBLEM.checked(models.LoadedModel("lightgbm", booster).predict(frame))
 
 
 @pytest.mark.parametrize("inputs", [None, ["hour", "wind"], "hour"])
