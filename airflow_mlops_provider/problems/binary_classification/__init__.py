@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +24,7 @@ _NUMBERS = ("integer", "floating", "mixed-integer-float", "boolean", "decimal")
 class BinaryClassification(Problem):
     """Whether something is so: the label 1 means that it is."""
 
-    metrics = Metric("roc_auc"), Metric("average_precision"), Metric("log_loss", higher_is_better=False, high=math.inf)
+    metrics = Metric("roc_auc"), Metric("average_precision"), Metric("log_loss", higher_is_better=False, high=None)
     label_type = "int64"
     answer = "probability"
     buckets = tuple(step / 20 for step in range(1, 21))
