@@ -32,6 +32,10 @@ class ConfigurationError(PermanentError):
     """A setting that cannot work. A retry does not help until it is changed."""
 
 
+class PartError(ConfigurationError, ValueError):  # a ValueError, so that a declaration with such a part is refused
+    """A part of another distribution that can't be loaded, or is not what its kind must be. A retry does not help."""
+
+
 class MissingExtraError(PermanentError):
     """A library that this step needs is not installed. A retry does not help until it is."""
 

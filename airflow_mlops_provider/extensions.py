@@ -1,15 +1,23 @@
-"""The one way in for others' parts: by a built-in name, an import path ``package.module:Object``, or an entry point."""
+"""The one way in for others' parts: by a built-in name, an import path ``package.module:Object``, or an entry point.
+
+Here stands each kind of part that there is; its contract is the class that it names, and the contract's tests are in
+:mod:`airflow_mlops_provider.testing`. Of places, see :mod:`airflow_mlops_provider.places`.
+"""
 
 from __future__ import annotations
 
 import importlib
-import pkgutil
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from airflow_mlops_provider.exceptions import UnknownNameError
+from airflow_mlops_provider.exceptions import ConfigurationError, PartError, UnknownNameError
+
+_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
 @dataclass(frozen=True)
@@ -17,8 +25,13 @@ class ExtensionPoint:
     """Where the parts of one kind are looked for.
 
     :param kind: what messages call such a part.
-    :param package: each of its modules but the ``helpers`` holds a built-in part of that name, as ``attribute``.
+    :param package: each of its modules but the ``helpers`` holds a built-in part of that name, as ``attribute``; as
+        what the module itself is called where that is empty.
     :param group: the entry-point group in which other distributions name their parts.
+    :param contract: what a part is an instance of, as ``package.module:Class``. A class that is named stands for the
+        instance made of it without arguments.
+    :param classes: a part is a subclass of the contract instead, for whoever uses it to make instances of.
+    :param nested: the modules lie one folder deeper.
     """
 
     kind: str
@@ -26,20 +39,142 @@ class ExtensionPoint:
     attribute: str
     group: str
     helpers: tuple[str, ...] = ("base",)
+    contract: str = "builtins:object"
+    classes: bool = False
+    nested: bool = False
 
     def find(self, name: str) -> Any:
-        """Return the part of that name. :raises UnknownNameError: naming those known. :raises ValueError: if broken."""
-        modules = (module.name for module in pkgutil.iter_modules(importlib.import_module(self.package).__path__))
-        builtin = {name: f"{self.package}.{name}:{self.attribute}" for name in modules if name not in self.helpers}
-        where = name if ":" in name else builtin.get(name) or _elsewhere(self.group).get(name)
-        if where is None:
-            raise UnknownNameError(self.kind, name, [*builtin, *_elsewhere(self.group)])
+        """Return the part of that name.
+
+        :raises UnknownNameError: if there is none; the message lists the known names.
+        :raises PartError: if it can't be loaded, or is not what its kind must be.
+        """
+        where = self.where(name)
         try:
-            return EntryPoint(name, where, self.group).load()
+            part, contract = (EntryPoint("", path, "").load() for path in (where, self.contract))
+            fits = isinstance(part, type) and issubclass(part, contract)
+            if fits and not self.classes:
+                part = part()
         except Exception as error:  # it may be others' code: whatever it raises, what names it can't be used
-            raise ValueError(f"{self.kind} {name!r} can't be loaded: {type(error).__name__}: {error}") from error
+            raise PartError(f"{self.kind} {name!r} can't be loaded: {type(error).__name__}: {error}") from error
+        if fits or (not self.classes and isinstance(part, contract)):
+            return part
+        raise PartError(f"{name!r} names {part!r:.200}, which is no {contract.__name__}")
+
+    def checked(self, name: str) -> str:
+        """Return a name that a part can have, without loading it: declarations are checked while DAGs are parsed.
+
+        An import path counts if it reads like one, as everywhere in a declaration: who shows it need not have the code.
+
+        :raises UnknownNameError: for a name that nobody gave to a part.
+        """
+        self.where(name)
+        return name
+
+    def where(self, name: str) -> str:
+        """Return the import path of a part. :raises UnknownNameError: if there is none of that name."""
+        if _PATH.fullmatch(name):
+            return name
+        where = self.builtin.get(name) or _elsewhere(self.group).get(name)
+        if where is None:
+            raise UnknownNameError(self.kind, name, self.known())
+        return where
+
+    def modules(self, name: str) -> set[str]:
+        """Return the modules in which a part lies: the one that its path names, and the one of its class."""
+        part = self.find(name)
+        kind = part if isinstance(part, type) else type(part)
+        return {self.where(name).partition(":")[0], kind.__module__}
+
+    def known(self) -> list[str]:
+        """Return the names of all parts, ours first."""
+        return [*self.builtin, *_elsewhere(self.group)]
+
+    @property
+    def builtin(self) -> MappingProxyType[str, str]:
+        """The import path of each part of ours, by its name."""
+        return _ours(self)
+
+
+@cache
+def _ours(point: ExtensionPoint) -> MappingProxyType[str, str]:
+    (folder,) = importlib.import_module(point.package).__path__
+    around = Path(folder).glob("[!_]*/") if point.nested else [Path(folder)]
+    paths = {}
+    for file in sorted(entry for room in around for entry in room.iterdir()):
+        name, is_module = file.stem, file.suffix == ".py" or (file / "__init__.py").is_file()
+        if is_module and not name.startswith("_") and name not in point.helpers:
+            room = f"{point.package}.{file.parent.name}" if point.nested else point.package
+            paths[name] = f"{room}.{name}:{point.attribute or name}"
+    return MappingProxyType(paths)
 
 
 @cache  # it reads the metadata of all that is installed
 def _elsewhere(group: str) -> dict[str, str]:
-    return {entry.name: entry.value for entry in entry_points(group=group)}
+    parts: dict[str, str] = {}
+    for entry in entry_points(group=group):
+        if parts.setdefault(entry.name, entry.value) != entry.value:
+            raise ConfigurationError(
+                f"{parts[entry.name]} and {entry.value} are both called {entry.name!r} in {group}; "
+                "uninstall a distribution, or name the part by its import path"
+            )
+    return parts
+
+
+_OURS = "airflow_mlops_provider"
+#: A step's work; see :func:`.runtime.definition.find_job`.
+JOBS = ExtensionPoint(
+    "job", f"{_OURS}.jobs", "", "airflow_mlops.jobs", (), f"{_OURS}.runtime.definition:JobDefinition", nested=True
+)
+#: What a product's ``problem`` names.
+PROBLEMS = ExtensionPoint(
+    "problem",
+    f"{_OURS}.problems",
+    "PROBLEM",
+    "airflow_mlops.problems",
+    ("base", "statistics"),
+    f"{_OURS}.problems.base:Problem",
+)
+#: What a trainer's ``flavor`` names, and every model's own folder.
+FLAVORS = ExtensionPoint(
+    "model flavor",
+    f"{_OURS}.backends.models",
+    "FLAVOR",
+    "airflow_mlops.flavors",
+    ("base", "inputs", "onnx"),
+    f"{_OURS}.backends.models.base:Flavor",
+)
+#: What a product's ``data.validator`` names.
+VALIDATORS = ExtensionPoint(
+    "validator",
+    f"{_OURS}.backends.validation",
+    "VALIDATOR",
+    "airflow_mlops.validators",
+    contract=f"{_OURS}.backends.validation.base:Validator",
+)
+#: What a product's ``monitoring.drift_method`` names.
+DRIFT_METHODS = ExtensionPoint(
+    "drift method",
+    f"{_OURS}.backends.drift",
+    "DRIFT_METHOD",
+    "airflow_mlops.drift_methods",
+    contract=f"{_OURS}.backends.drift.base:DriftMethod",
+)
+#: What the scheme of an artifact root's URI names.
+STORES = ExtensionPoint(
+    "artifact store",
+    f"{_OURS}.storage.stores",
+    "STORE",
+    "airflow_mlops.stores",
+    contract=f"{_OURS}.storage.stores.base:ArtifactStore",
+    classes=True,
+)
+#: What the field *forge* of a connection to a source repository names.
+FORGES = ExtensionPoint(
+    "forge",
+    f"{_OURS}.backends.source.forges",
+    "FORGE",
+    "airflow_mlops.forges",
+    contract=f"{_OURS}.backends.source.forges.base:Forge",
+    classes=True,
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow_mlops_provider.extensions import FORGES
 from airflow_mlops_provider.lifecycle.stages import Stage
 
 PACKAGE = "airflow_mlops_provider"
@@ -119,9 +120,7 @@ def _connection_types() -> list[dict[str, Any]]:
             "MLOps source repository",
             {
                 "remote": _field("Remote", "Address of the git repository, without user and password."),
-                "forge": _field(
-                    "Forge", "Whose pull requests are opened; plain: none.", ["plain", "github", "gitlab", "gitea"]
-                ),
+                "forge": _field("Forge", "Whose pull requests are opened; plain: none.", ["plain", *FORGES.known()]),
                 "base": _field("Base branch", "The branch that production follows; the remote's default if empty."),
                 "path": _field("Path", "The product's folder in the repository; {product} is replaced by its name."),
                 "api": _field("API root", "Only for a forge whose API is not where it usually is."),

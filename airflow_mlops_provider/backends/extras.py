@@ -57,7 +57,7 @@ def install_line(name: str, also: Iterable[str] = ()) -> str | None:
 def lacking(trainer: Trainer) -> str | None:
     """Return what a trainer and its flavor need that is not installed here, with the line for it; None if all is."""
     absent = [name for name, version in environment.versions(trainer.requires).items() if version == "absent"]
-    absent += [name for name in models.flavor_of(trainer.flavor).to_train if name not in absent and not _exists(name)]
+    absent += [name for name in models.missing(models.flavor_of(trainer.flavor).to_train) if name not in absent]
     if not absent:
         return None
     lines = dict.fromkeys(filter(None, (install_line(name, absent) for name in absent)))

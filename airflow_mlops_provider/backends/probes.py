@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from airflow_mlops_provider.exceptions import BackendError
+from airflow_mlops_provider.storage.artifacts import ArtifactStore
 
 SECONDS = 5
 PROBE = ".mlops-probe"
@@ -91,6 +92,18 @@ def bucket(uri: str, endpoint: str | None, region: str | None, keys: tuple[str, 
         client.delete_object(Bucket=place.netloc, Key=key)
     except (BotoCoreError, ClientError, ValueError) as error:
         raise BackendError(f"{uri} cannot be written and read: {str(error)[:300]}") from None
+
+
+def store(root: ArtifactStore) -> None:
+    """Write, read and remove a small file in an artifact store."""
+    try:
+        root.write(f"{PROBE}/probe", b"probe")
+        expect(root.read(f"{PROBE}/probe") == b"probe", f"{root.uri} does not give back what was written")
+        root.remove(PROBE)
+    except Exception as error:
+        if isinstance(error, BackendError):
+            raise
+        raise BackendError(f"{root.uri} cannot be written and read: {type(error).__name__}: {error}"[:500]) from None
 
 
 def redis(host: str, port: int, login: str | None, password: str | None, tls: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""The artifact root: a folder, or a prefix in an S3 bucket."""
+"""The artifact root: a folder, a prefix in an S3 bucket, or another's store."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Any
 from airflow_mlops_provider.backends import probes
 from airflow_mlops_provider.hooks import defaults
 from airflow_mlops_provider.hooks.base import ServiceHook
-from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore, open_store
+from airflow_mlops_provider.storage.artifacts import ArtifactStore, BucketStore, FolderStore, open_store
 
 
 class ArtifactStoreHook(ServiceHook):
     """The artifact root; by default ``[mlops] artifact_root``, and without that ``$AIRFLOW_HOME/mlops``.
 
-    ``root`` is a folder or ``s3://bucket/prefix``; ``endpoint_url`` and ``region`` say where a bucket is that is not
-    AWS's own; login and password are access key and secret key. Without keys, boto3 finds its own (a role, a profile).
+    ``root`` is a folder, ``s3://bucket/prefix``, or the URI of another's store, which its scheme names.
+    ``endpoint_url`` and ``region`` say where a bucket is that is not AWS's own; login and password are access key and
+    secret key, or what another's store takes them for. Without keys, boto3 finds its own (a role, a profile).
     """
 
     default_conn_name = "mlops_artifact_store"
@@ -39,20 +40,25 @@ class ArtifactStoreHook(ServiceHook):
             "AWS_ENDPOINT_URL_S3": settings["endpoint_url"],
             "MLFLOW_S3_ENDPOINT_URL": settings["endpoint_url"],
         }
-        keys = super().secrets() if self.credentials else {}
-        return {**keys, **{name: value for name, value in addresses.items() if value}}
+        store = open_store(settings["root"])
+        variables = store.login_variable or self.login_variable, store.password_variable or self.password_variable
+        keys = dict(zip(variables, self.credentials or ("", ""), strict=True))
+        return {name: value for name, value in {**keys, **addresses}.items() if name and value}
 
-    def store(self) -> FolderStore | BucketStore:
+    def store(self) -> ArtifactStore:
         """Return the artifact root, opened with the connection's own keys."""
         return open_store(self.settings()["root"], self.secrets())
 
     def probe(self) -> str:
         """Write, read and delete something at the root."""
         settings = self.settings()
-        if settings["root"].startswith("s3://"):
+        store = self.store()
+        if isinstance(store, BucketStore):
             probes.bucket(settings["root"], settings["endpoint_url"], settings["region"], self.credentials)
+        elif isinstance(store, FolderStore):
+            probes.folder(store.root)
         else:
-            probes.folder(defaults.folder_of(settings["root"]))
+            probes.store(store)
         return f"{settings['root']} can be written and read"
 
 

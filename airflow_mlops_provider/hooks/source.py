@@ -9,13 +9,11 @@ from typing import Any
 from airflow_mlops_provider.backends.source.access import TOKEN_VARIABLE, USER_VARIABLE, Credentials, checked_remote
 from airflow_mlops_provider.backends.source.checkout import own_repository
 from airflow_mlops_provider.backends.source.git import GitRemote, known_branch
-from airflow_mlops_provider.exceptions import BackendError, ConfigurationError
+from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, UnknownNameError
 from airflow_mlops_provider.hooks.base import ServiceHook
-from airflow_mlops_provider.lifecycle.records.spec import Repository
+from airflow_mlops_provider.lifecycle.records.spec import PLAIN, Repository, checked_forge
 from airflow_mlops_provider.lifecycle.settings import checked_branch, checked_path
 from airflow_mlops_provider.runtime.code import source_file
-
-KINDS = ("plain", "github", "gitlab", "gitea")
 
 
 class SourceHook(ServiceHook):
@@ -51,12 +49,14 @@ class SourceHook(ServiceHook):
 
     def settings(self) -> dict[str, Any]:
         """Return everything but the product's folder."""
-        remote, forge, base = self.extra.get("remote"), self.extra.get("forge", "plain"), self.extra.get("base")
+        remote, forge, base = self.extra.get("remote"), self.extra.get("forge", PLAIN), self.extra.get("base")
         if not remote:
             raise self.error("has no remote; give its address")
-        if forge not in KINDS:
-            raise self.error(f"unknown forge {forge!r}; known: {', '.join(KINDS)}")
-        if forge != "plain" and not self.secrets().get(TOKEN_VARIABLE):
+        try:
+            checked_forge(forge)
+        except UnknownNameError as error:
+            raise self.error(str(error)) from None
+        if forge != PLAIN and not self.secrets().get(TOKEN_VARIABLE):
             raise self.error(f"{forge} wants a token; put it in the password")
         base = checked_branch(base) if base else None
         return {"remote": checked_remote(remote), "forge": forge, "base": base, "api": self.extra.get("api")}

@@ -6,12 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from airflow_mlops_provider.extensions import ExtensionPoint
-
-#: Kinds of problems, each with its metrics. Finding one loads no numpy: declarations are checked while DAGs are parsed.
-PROBLEMS = ExtensionPoint(
-    "problem", "airflow_mlops_provider.problems", "PROBLEM", "airflow_mlops.problems", ("base", "statistics")
-)
+from airflow_mlops_provider.extensions import PROBLEMS
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from airflow_mlops_provider.extensions import DRIFT_METHODS, PROBLEMS, VALIDATORS
 from airflow_mlops_provider.lifecycle.frozen import Frozen, only_known, unique
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME, Column
 from airflow_mlops_provider.lifecycle.source import DataType as DataType  # noqa: PLC0414  # declared with a product
 from airflow_mlops_provider.lifecycle.source import Source as Source  # noqa: PLC0414  # declared with a product
 from airflow_mlops_provider.lifecycle.trainer import Code, Name
 from airflow_mlops_provider.lifecycle.trainer import Trainer as Trainer  # noqa: PLC0414  # declared with a product
+
+#: What holds data against its expectations, and what measures drift: ours by name, another's by name or import path.
+ValidatorName = Annotated[str, AfterValidator(VALIDATORS.checked), VALIDATORS]
+DriftMethodName = Annotated[str, AfterValidator(DRIFT_METHODS.checked), DRIFT_METHODS]
 
 
 class Kpi(Frozen):
@@ -111,12 +117,14 @@ class Monitoring(Frozen):
         normed by the reference's standard deviation).
     :param min_metric: the metric on arrived labels that the live model must reach.
     :param sample: rows drawn from each side for the drift report.
+    :param drift_method: what measures both.
     """
 
     drift_share: float = Field(default=0.5, ge=0, le=1)
     prediction_drift: float = Field(default=0.3, ge=0)
     min_metric: float | None = None
     sample: int = Field(default=5000, ge=100)
+    drift_method: DriftMethodName = "evidently"
 
 
 class Retraining(Frozen):
@@ -170,7 +178,9 @@ class Data(Frozen):
     """Where the data comes from and what must hold of it.
 
     :param clean: ``clean(raw: dict[str, DataFrame], interval) -> dict[str, DataFrame]``: raw sources to clean tables.
-    :param expectations: ``expectations(dataset: str) -> list``: a dataset's name to what is expected of it.
+    :param expectations: ``expectations(dataset: str) -> list``: a dataset's name to what is expected of it, in the
+        validator's own terms.
+    :param validator: what holds data against that.
     :param known_later: for clean tables, ``{table: {time column: columns known only from then}}``; the leakage probe
         hides them until that time.
     """
@@ -178,6 +188,7 @@ class Data(Frozen):
     sources: tuple[Source, ...]
     clean: Code
     expectations: Code
+    validator: ValidatorName = "great_expectations"
     known_later: dict[Name, dict[Column, tuple[Column, ...]]] = {}
 
     @model_validator(mode="after")
@@ -196,7 +207,7 @@ class Shape(Frozen):
     """The columns of a row on its way to the model: the caller's ``request``, those of the feature store, the truth."""
 
     name: Name
-    problem: str
+    problem: Annotated[str, PROBLEMS]
     views: tuple[View, ...]
     request: dict[Column, DataType]
     label: LabelColumns

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, Field, StringConstraints, field_validator
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints, field_validator
 
+from airflow_mlops_provider.extensions import FLAVORS
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+
+
+MarkT = TypeVar("MarkT")
 
 
 class NamesCode:
@@ -27,13 +31,14 @@ class Trainer(Frozen):
     :param code: a plain function ``(features: DataFrame, label: Series, settings: dict, seed: int) -> model``. It may
         also have, with a default, a parameter ``checkpoints``, to go on where a killed try ended; and for searches
         ``validation``, inputs and labels of later rows, and ``report(step, value)``, to be told whether to go on.
+    :param flavor: the format in which its models are kept: ``lightgbm``, ``torch``, or another's name or import path.
     :param requires: distributions whose versions the result depends on.
     """
 
     code: Code
     settings: dict[str, Any] = {}
     seed: int = Field(default=13, ge=0, lt=2**31, strict=True)  # what LightGBM, numpy and PyTorch all take
-    flavor: Literal["lightgbm", "torch"] = "lightgbm"
+    flavor: Annotated[str, AfterValidator(FLAVORS.checked), FLAVORS] = "lightgbm"
     requires: tuple[str, ...] = ("lightgbm", "numpy", "pandas")
 
     @field_validator("settings")
@@ -51,16 +56,22 @@ class Trainer(Frozen):
         return settings
 
 
-def named_code(value: Any, field: str = "") -> Iterator[tuple[str, str]]:
+def named_code(value: Any) -> Iterator[tuple[str, str]]:
     """Yield what names code in a value, however deep, as field and ``package.module:function``."""
+    return ((field, code) for field, code, _ in named(value, NamesCode))
+
+
+def named(value: Any, kind: type[MarkT], field: str = "") -> Iterator[tuple[str, str, MarkT]]:
+    """Yield each field of a value, however deep, that is marked so: its name, its text, and the mark."""
     if isinstance(value, BaseModel):
         for name, info in type(value).model_fields.items():
             inner = getattr(value, name)
             where = field if field and name == "code" else name
-            if isinstance(inner, str) and any(isinstance(mark, NamesCode) for mark in info.metadata):
-                yield where, inner
+            mark = next((mark for mark in info.metadata if isinstance(mark, kind)), None)
+            if isinstance(inner, str) and mark is not None:
+                yield where, inner, mark
             else:
-                yield from named_code(inner, where)
+                yield from named(inner, kind, where)
     elif isinstance(value, Mapping | tuple | list):
         for inner in value.values() if isinstance(value, Mapping) else value:
-            yield from named_code(inner, field)
+            yield from named(inner, kind, field)

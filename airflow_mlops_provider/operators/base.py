@@ -21,7 +21,7 @@ from airflow_mlops_provider.operators.links import MANIFEST_KEY, ManifestLink
 from airflow_mlops_provider.places.base import Place, record_of
 from airflow_mlops_provider.places.deferral import Deferred, Resumable
 from airflow_mlops_provider.places.retry_policy import final_failures
-from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore, open_store
+from airflow_mlops_provider.storage.artifacts import ArtifactStore, open_store
 from airflow_mlops_provider.storage.dataset_lists import shortened
 from airflow_mlops_provider.storage.intervals import current
 from airflow_mlops_provider.storage.records import declare
@@ -38,7 +38,7 @@ class ProductOperator(BaseOperator):
         self.product = product
 
     def work_list(
-        self, context: Context, name: str, undone: Callable[[FolderStore | BucketStore, str], list[Dataset]]
+        self, context: Context, name: str, undone: Callable[[ArtifactStore, str], list[Dataset]]
     ) -> list[Dataset]:
         """Return the datasets of some name that a run is to do: those undone, so many at once as Airflow takes.
 
@@ -202,6 +202,6 @@ def interval_of(context: Context) -> Interval | None:
     return Interval(start=start, end=end) if start and end and end > start else None
 
 
-def artifact_store() -> FolderStore | BucketStore:
+def artifact_store() -> ArtifactStore:
     """Return the artifact root that the connections point to."""
     return ArtifactStoreHook().store()

@@ -16,7 +16,7 @@ from airflow_mlops_provider.lifecycle.references import AnyReference, ModelVersi
 from airflow_mlops_provider.lifecycle.release.registry import newest_ready, registered
 from airflow_mlops_provider.operators.base import JobOperator, artifact_store
 from airflow_mlops_provider.operators.lineage import event_extra
-from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
+from airflow_mlops_provider.storage.artifacts import ArtifactStore
 from airflow_mlops_provider.storage.layout import key_below
 from airflow_mlops_provider.storage.ledger import Ledger
 
@@ -85,6 +85,6 @@ def ready(product: MLProduct) -> AnyReference:
     return here(store, newest)
 
 
-def here(store: FolderStore | BucketStore, version: ModelVersion) -> ModelVersion:
+def here(store: ArtifactStore, version: ModelVersion) -> ModelVersion:
     """Return a version with its model's place as of now: the root may have been moved since it was registered."""
     return version.model_copy(update={"uri": f"{store.uri}/{key_below(store, version.uri)}"})

@@ -11,7 +11,7 @@ from airflow_mlops_provider.lifecycle.records.lineage import ingredients, proces
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity
 from airflow_mlops_provider.lifecycle.references import Reference
-from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
+from airflow_mlops_provider.storage.artifacts import ArtifactStore
 from airflow_mlops_provider.storage.manifests import read_manifest
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class OpenLineageMixin:
     get_openlineage_facets_on_failure = get_openlineage_facets_on_complete
 
 
-def failure_manifest(error: MLOpsError, store: FolderStore | BucketStore) -> Manifest | None:
+def failure_manifest(error: MLOpsError, store: ArtifactStore) -> Manifest | None:
     """Return the manifest of a job that failed; None if it left none."""
     if error.result is None or not error.result.startswith(f"{store.uri}/"):
         return None

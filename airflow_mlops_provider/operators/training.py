@@ -14,7 +14,7 @@ from airflow_mlops_provider.lifecycle.monitoring import feedback
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.operators.base import JobOperator, ProductOperator, artifact_store
-from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
+from airflow_mlops_provider.storage.artifacts import ArtifactStore
 from airflow_mlops_provider.storage.intervals import current, judgements, leading_to
 from airflow_mlops_provider.storage.ledger import Ledger
 
@@ -48,7 +48,7 @@ class TrainingPlanRunOperator(ProductOperator):
         return [dataset.to_json() for dataset in available[-decision.intervals :]]
 
     def drift_lines(
-        self, context: Context, store: FolderStore | BucketStore, newest: Interval | None, trained: Interval | None
+        self, context: Context, store: ArtifactStore, newest: Interval | None, trained: Interval | None
     ) -> list[str]:
         """Return the limits that monitoring saw crossed, by its records, in the intervals that drift events are about.
 
@@ -66,7 +66,7 @@ class TrainingPlanRunOperator(ProductOperator):
         ]
 
 
-def last_trained(store: FolderStore | BucketStore, product: MLProduct) -> Interval | None:
+def last_trained(store: ArtifactStore, product: MLProduct) -> Interval | None:
     """Return the last feature interval that the newest registered version was made with; None before the first."""
     seen = [Dataset.model_validate(e.version.facts["training_set"]) for e in Ledger(store, product.name).entries()]
     intervals = [dataset.interval for dataset in seen if dataset.interval]

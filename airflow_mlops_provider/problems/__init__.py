@@ -6,8 +6,7 @@ or an entry point: it is imported while DAGs are parsed, and so loads numpy and 
 
 from __future__ import annotations
 
-from airflow_mlops_provider.exceptions import ConfigurationError
-from airflow_mlops_provider.lifecycle.metrics import PROBLEMS
+from airflow_mlops_provider.extensions import PROBLEMS
 from airflow_mlops_provider.problems.base import Problem
 
 
@@ -15,9 +14,7 @@ def find(name: str) -> Problem:
     """Return the kind of problem of that name.
 
     :raises UnknownNameError: if there is none; the message lists the known names.
-    :raises ConfigurationError: if what has that name is something else.
+    :raises PartError: if what has that name is something else.
     """
-    problem = PROBLEMS.find(name)
-    if not isinstance(problem, Problem):
-        raise ConfigurationError(f"{name!r} names {problem!r:.200}, which is no Problem")
+    problem: Problem = PROBLEMS.find(name)
     return problem

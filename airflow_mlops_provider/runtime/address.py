@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from airflow_mlops_provider import problems
 from airflow_mlops_provider.backends import environment
-from airflow_mlops_provider.backends.models import base as models
+from airflow_mlops_provider.backends.models.base import flavor_of
+from airflow_mlops_provider.extensions import FLAVORS
 from airflow_mlops_provider.lifecycle.frozen import digest
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
@@ -41,10 +41,12 @@ def fingerprint_beside(spec: JobSpec, before: Manifest) -> Fingerprint | None:
 
     What an image holds never changes, so its code and packages are those that the earlier manifest names.
     """
-    names = sorted(set(packages(spec, find_job(spec.job))))
+    job = find_job(spec.job)
+    names = sorted(set(packages(spec, job)))
     versions = {name: before.packages.get(name.lower().replace("_", "-"), "absent") for name in names}
     known = Fingerprint(before.code_hashes, versions)
     same = before.spec.params == spec.params and before.spec.settings == spec.settings
+    same = same and applied(before.spec, job) == applied(spec, job)
     return known if same and known.address(before.spec) == before.address else None
 
 
@@ -54,21 +56,28 @@ def address(spec: JobSpec) -> str:
 
 
 def code_hashes(spec: JobSpec, job: AnyJob) -> dict[str, str]:
-    """Return the hash of each source file that decides a job's result."""
+    """Return the hash of each source file that decides a job's result.
+
+    A part that a setting names is found by its name, and imported by nobody: it counts for a job that comes to where
+    such parts are looked for.
+    """
     users = {name.partition(":")[0] for name in job.code(spec).values()}
-    flavors = [*models.FLAVORS] if job.predicts else [trainer.flavor for trainer in job.trainers(spec)]
-    begin = {job.function.__module__, *users, *(module for name in flavors for module in models.modules_of(name))}
-    problem = job.problem(spec)
-    if problem and any(problems.__name__ in code.closure(module) for module in begin):  # found by name, not imported
-        begin.add(type(problems.find(problem)).__module__)
-    return code.source_hashes(begin)
+    begin = {job.function.__module__, *users}
+    reached = set().union(*map(code.closure, begin))
+    named = {(point, name) for point, name in job.parts(spec) if point.package in reached}
+    named |= {(FLAVORS, name) for name in applied(spec, job)}
+    return code.source_hashes(begin.union(*(point.modules(name) for point, name in named)))
 
 
 def packages(spec: JobSpec, job: AnyJob) -> tuple[str, ...]:
-    """Return the distributions that a job depends on, those of each trainer that it may use and its flavor included."""
-    needed = [
-        name
-        for trainer in job.trainers(spec)
-        for name in (*trainer.requires, *models.flavor_of(trainer.flavor).to_train)
-    ]
-    return (*job.packages, *(models.PREDICTING if job.predicts else ()), *needed)
+    """Return the distributions that a job depends on, and those of trainers and parts that it may use."""
+    required = [name for trainer in job.trainers(spec) for name in trainer.requires]
+    needed = [package for point, name in job.parts(spec) for package in getattr(point.find(name), "packages", ())]
+    predicting = [package for name in applied(spec, job) for package in flavor_of(name).to_predict]
+    return (*job.packages, *predicting, *required, *needed)
+
+
+def applied(spec: JobSpec, job: AnyJob) -> set[str]:
+    """Return the flavors whose models a job may apply: each of ours, and those of the models that it is given."""
+    given = (reference.facts.get("flavor") for reference in spec.references)
+    return {*FLAVORS.builtin, *filter(None, given)} if job.predicts else set()

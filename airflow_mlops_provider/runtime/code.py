@@ -24,7 +24,7 @@ OURS = "airflow_mlops_provider"
 #: Rooms of ours that say how a job runs and where its result lies, but nothing of what is in it. A declaration's
 #: values stand in the specification.
 PLUMBING = (
-    *("exceptions", "runtime", "storage"),
+    *("exceptions", "extensions", "runtime", "storage"),
     *("lifecycle.product", "lifecycle.records", "lifecycle.references"),
 )
 

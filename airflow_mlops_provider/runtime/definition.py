@@ -1,6 +1,6 @@
 """What a job is: said once, in its own file, by a decorator on its function; nothing else lists jobs by name.
 
-Ours is found by the file that is called so, another's by its import path.
+Ours is found by the file that is called so, another's by its import path or entry point.
 """
 
 from __future__ import annotations
@@ -10,22 +10,20 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from inspect import signature
-from pathlib import Path
 from typing import Any, Generic, get_args, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 
 from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
+from airflow_mlops_provider.extensions import JOBS, ExtensionPoint
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.lifecycle.references import Dataset, Reference
-from airflow_mlops_provider.lifecycle.sections import Shape
 from airflow_mlops_provider.lifecycle.stages import Stage
-from airflow_mlops_provider.lifecycle.trainer import Trainer, named_code
+from airflow_mlops_provider.lifecycle.trainer import Trainer, named, named_code
 from airflow_mlops_provider.runtime.arguments import with_trainer_override
 from airflow_mlops_provider.runtime.context import InputsT, JobContext, JobResult, ParamsT, SettingsT
 
-JOBS = "airflow_mlops_provider.jobs"
 Work = Callable[[JobContext[InputsT, SettingsT, ParamsT]], JobResult]
 #: The distributions whose versions decide what many jobs make.
 TABLES = ("pandas", "pyarrow")
@@ -93,11 +91,10 @@ class JobDefinition(JobOptions, Generic[InputsT, SettingsT, ParamsT]):
         """Return the trainers that the job may use."""
         return list(_trainers(self._read(self.settings, spec.settings, "setting")))
 
-    def problem(self, spec: JobSpec) -> str | None:
-        """Return the kind of problem that the job works on; None if it makes no difference to it."""
-        settings: Any = self._read(self.settings, spec.settings, "setting")
-        shape = getattr(settings, "shape", None) or getattr(settings, "scoring", None)
-        return shape.problem if isinstance(shape, Shape) else None
+    def parts(self, spec: JobSpec) -> list[tuple[ExtensionPoint, str]]:
+        """Return the parts that the job's settings name: problem, flavors, validator and their like."""
+        settings = self._read(self.settings, spec.settings, "setting")
+        return list(dict.fromkeys((point, name) for _, name, point in named(settings, ExtensionPoint)))
 
     def code(self, spec: JobSpec) -> dict[str, str]:
         """Return the users' functions that the job calls, by the field that names them; a field's others numbered."""
@@ -128,29 +125,25 @@ AnyJob = JobDefinition[Any, Any, Any]
 
 
 def find_job(name: str) -> AnyJob:
-    """Return a job: ``clean``, or another's ``package.module:function``. :raises UnknownNameError: naming our own."""
-    module, _, function = name.rpartition(":")
-    if not module:
-        module, function = _modules().get(name, ""), name
-    known = getattr(importlib.import_module(module), function, None) if module else None
-    if not isinstance(known, JobDefinition):
-        raise UnknownNameError("job", name, all_jobs())
+    """Return a job: ``clean``, another's ``package.module:function``, or what an entry point of another's is called.
+
+    :raises UnknownNameError: naming those known.
+    :raises PartError: if what has that name is no job, or can't be loaded.
+    """
+    if ":" not in name and name not in JOBS.known():
+        others = [other for other in JOBS.known() if other not in JOBS.builtin]
+        raise UnknownNameError("job", name, [*all_jobs(), *others])
+    known: AnyJob = JOBS.find(name)
     return known
 
 
 @cache
 def all_jobs() -> dict[str, AnyJob]:
     """Return our own jobs, by name, stage by stage."""
-    candidates = (getattr(importlib.import_module(module), name, None) for name, module in _modules().items())
+    parts = (path.split(":") for path in JOBS.builtin.values())
+    candidates = (getattr(importlib.import_module(module), name, None) for module, name in parts)
     jobs = [candidate for candidate in candidates if isinstance(candidate, JobDefinition)]
     return {known.name: known for known in sorted(jobs, key=lambda known: [*Stage].index(known.stage))}
-
-
-@cache
-def _modules() -> dict[str, str]:
-    """Return the modules in which a job may be, by its name: ``jobs/<stage>/<name>.py``."""
-    (folder,) = importlib.import_module(JOBS).__path__
-    return {file.stem: f"{JOBS}.{file.parent.name}.{file.stem}" for file in sorted(Path(folder).glob("*/[!_]*.py"))}
 
 
 def _trainers(value: Any) -> Iterator[Trainer]:

@@ -26,7 +26,7 @@ from airflow_mlops_provider.lifecycle.references import (
     Reference,
     Report,
 )
-from airflow_mlops_provider.storage.artifacts import ArtifactStore, BucketStore, FolderStore, content_hash
+from airflow_mlops_provider.storage.artifacts import ArtifactStore, FolderStore, content_hash
 from airflow_mlops_provider.storage.dataset_lists import expanded
 from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.storage.records import Records
@@ -57,7 +57,7 @@ class Inputs:
         :raises IntegrityError: for a reference that claims what is not so.
         """
         spec = expanded(self.store, spec)
-        if not download and isinstance(self.store, BucketStore) and not all(map(self._record, spec.references)):
+        if not download and not isinstance(self.store, FolderStore) and not all(map(self._record, spec.references)):
             return None
         inputs = {
             role: tuple(self._resolved(spec, role, reference, takes(role)) for reference in given)

@@ -31,12 +31,12 @@ from airflow_mlops_provider.storage.artifacts import (
     ArtifactStore,
     content_hash,
     file_hash,
-    files_of,
     open_store,
 )
 from airflow_mlops_provider.storage.intervals import publish
 from airflow_mlops_provider.storage.layout import content_key, result_key, reuse_key
 from airflow_mlops_provider.storage.manifests import read_manifest, write_manifest
+from airflow_mlops_provider.storage.stores.base import files_of
 
 log = logging.getLogger("mlops.runner")
 IMAGE_VARIABLE = "MLOPS_IMAGE_DIGEST"

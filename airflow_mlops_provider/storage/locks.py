@@ -1,4 +1,4 @@
-"""Locks: among the processes of a machine by a file, among all that share a bucket by a lease."""
+"""Locks: among the processes of a machine by a file, among all that share another store by a lease."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from airflow_mlops_provider.exceptions import ConflictError
-from airflow_mlops_provider.storage.artifacts import ArtifactStore, BucketStore, FolderStore
+from airflow_mlops_provider.storage.artifacts import ArtifactStore, FolderStore
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ def file_lock(path: Path) -> Iterator[None]:
 
 @contextmanager
 def store_lock(store: ArtifactStore, key: str) -> Iterator[None]:
-    """Wait until nobody else holds a key below an artifact root, and hold it: by a lock file, in a bucket by a lease.
+    """Wait until nobody else holds a key below a root, and hold it: in a folder by a lock file, else by a lease.
 
     :raises ConflictError: if a lease is not to be had within ten minutes.
     """
@@ -47,12 +47,12 @@ def store_lock(store: ArtifactStore, key: str) -> Iterator[None]:
 
 
 class Lease:
-    """A lock in a bucket: the highest of numbered objects, each of which only one process can create.
+    """A lock in a bucket or the like: the highest of numbered objects, each of which only one process can create.
 
     :param seconds: how long a lease holds without being renewed; then the next one may take it.
     """
 
-    def __init__(self, store: BucketStore, key: str, seconds: float = 60.0) -> None:
+    def __init__(self, store: ArtifactStore, key: str, seconds: float = 60.0) -> None:
         self._store, self._key, self._seconds = store, key, seconds
         self._mine = ""
         self._ending = threading.Event()

@@ -10,7 +10,7 @@ from fastapi import HTTPException
 
 from airflow_mlops_provider.exceptions import IntegrityError
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
-from airflow_mlops_provider.storage.artifacts import MANIFEST, BucketStore, FolderStore
+from airflow_mlops_provider.storage.artifacts import MANIFEST, ArtifactStore, FolderStore
 from airflow_mlops_provider.storage.layout import parse_result
 from airflow_mlops_provider.storage.record_files import read_record
 
@@ -54,7 +54,7 @@ def locate(root: str, uri: str, file: str) -> ResultFile:
     return ResultFile(result.work, f"{where}/{file}", kind)
 
 
-def manifest_of(store: FolderStore | BucketStore, file: ResultFile) -> Manifest:
+def manifest_of(store: ArtifactStore, file: ResultFile) -> Manifest:
     """Return the manifest of a result, which says who may read it. :raises HTTPException: if none can be read."""
     key = f"{file.result}/{MANIFEST}"
     try:
@@ -66,7 +66,7 @@ def manifest_of(store: FolderStore | BucketStore, file: ResultFile) -> Manifest:
         raise HTTPException(409, says) from None
 
 
-def read(store: FolderStore | BucketStore, file: ResultFile) -> bytes:
+def read(store: ArtifactStore, file: ResultFile) -> bytes:
     """Return a file's bytes. :raises HTTPException: if there is none, or a link leads out of the artifact root."""
     try:
         if isinstance(store, FolderStore) and not store.path(file.key).resolve().is_relative_to(store.root.resolve()):

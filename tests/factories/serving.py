@@ -12,7 +12,7 @@ import lightgbm
 import numpy as np
 import pandas as pd
 
-from airflow_mlops_provider.backends.models import lightgbm as models
+from airflow_mlops_provider.backends.models.lightgbm import FLAVOR
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.lifecycle.release.registry import Status, status_of
@@ -84,7 +84,7 @@ def make_model(folder: Path, seed: int) -> None:
     )
     label = (inputs["price"] + rng.normal(size=400) > 0).astype(int)
     settings = {"objective": "binary", "num_leaves": 15, "verbose": -1, "num_threads": 1, "seed": seed}
-    models.save(lightgbm.train(settings, lightgbm.Dataset(inputs, label), 40), folder)
+    FLAVOR.save(lightgbm.train(settings, lightgbm.Dataset(inputs, label), 40), folder)
 
 
 def enter(root: Path, version: ModelVersion, *moves: Status) -> None:

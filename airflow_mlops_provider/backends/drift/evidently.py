@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from airflow_mlops_provider.backends.drift.base import PAGE, Drift, DriftMethod
 from airflow_mlops_provider.backends.telemetry import disable_telemetry
 from airflow_mlops_provider.exceptions import DataValidationError
 
@@ -27,7 +27,6 @@ from evidently.legacy.core import ColumnType  # noqa: E402
 from evidently.legacy.tests.base_test import TestStatus  # noqa: E402
 from evidently.metrics import ValueDrift  # noqa: E402
 
-PAGE = "drift.html"
 DETAILS = "drift.json"
 
 # A column without any value on a side has no distribution to measure; Evidently refuses it.
@@ -35,25 +34,6 @@ _PRESENCE = "presence of values"
 # Evidently leaves missing values out, so how many there are is measured beside it: as a share, from a tenth up.
 _MISSING = StatTest("missing_share", "difference of missing shares", [ColumnType.Categorical], 0.1)
 _BY_CHANCE = 1.96  # standard errors that chance alone exceeds in one case of twenty
-
-
-@dataclass(frozen=True)
-class Drift:
-    """What has moved, and how far.
-
-    :param share: share of drifted columns among the model's inputs, 0 to 1.
-    :param columns: input name to ``score``, ``drifted``, ``method``, ``threshold``, and ``missing``: the share of
-        missing values before and now. Evidently picks the method by type and size: a distance (drifted from the
-        threshold up) above 1,000 rows, a p-value (drifted below it) up to there. Where the values did not drift but
-        their presence did, score, method and threshold are those of the missing shares.
-    :param prediction: Wasserstein distance of the predictions, normed by the reference's standard deviation.
-    :param missing: inputs whose values came or went, to their share of missing values before and now.
-    """
-
-    share: float
-    columns: dict[str, dict[str, Any]]
-    prediction: float
-    missing: dict[str, list[float]]
 
 
 def drift(
@@ -65,6 +45,10 @@ def drift(
     as categories. The values are compared without those that are missing or infinite, and the shares of these apart
     from that: an input whose share moved by a tenth or more has drifted, among few rows by more than chance would move
     it (two-proportion z-test); one without any value on one side only has drifted, too.
+
+    Evidently picks the method by type and size: a distance (drifted from the threshold up) above 1,000 rows, a p-value
+    (drifted below it) up to there. Where the values did not drift but their presence did, score, method and threshold
+    are those of the missing shares.
 
     :param reference: what the model learned from, with its predictions.
     :param current: what has arrived, with its predictions.
@@ -185,3 +169,24 @@ def _dataset(frame: pd.DataFrame, numeric: list[str], other: list[str], shown: d
 
 def _text(value: Any) -> str | None:
     return None if pd.isna(value) else str(value)
+
+
+class Evidently(DriftMethod):
+    """Evidently's tests, picked by type and size of the data."""
+
+    packages = ("evidently",)
+
+    def drift(
+        self,
+        reference: pd.DataFrame,
+        current: pd.DataFrame,
+        *,
+        prediction: str,
+        folder: Path,
+        sample: int,
+        seed: int,
+    ) -> Drift:
+        return drift(reference, current, prediction=prediction, folder=folder, sample=sample, seed=seed)
+
+
+DRIFT_METHOD = Evidently()

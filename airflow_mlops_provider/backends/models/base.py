@@ -2,75 +2,73 @@
 
 from __future__ import annotations
 
-import json
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_mlops_provider.backends.models.inputs import INPUTS_FILE, damaged
+from airflow_mlops_provider.backends import environment
+from airflow_mlops_provider.backends.models.inputs import described, name_flavor
 from airflow_mlops_provider.exceptions import ConfigurationError, MissingExtraError, UnknownNameError
+from airflow_mlops_provider.extensions import FLAVORS
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-_HERE = "airflow_mlops_provider.backends.models"
+OLDEST = "lightgbm"  # whose files do not name it
 
 
-@dataclass(frozen=True)
-class Flavor:
-    """A format of models, and what it takes.
+class Flavor(ABC):
+    """A format of models. Its module is imported where trainers are declared: it loads its library inside of methods.
 
-    :param keeps: the module whose ``save(model, folder)`` writes one.
-    :param applies: the module whose ``load(folder)`` and ``predict(model, frame)`` use one.
-    :param to_train, to_predict: the distributions that either needs.
-    :param takes: the classes of which it keeps an instance, and that in words.
-    :param mistakes: what its library raises about wrong settings and data, the same each time.
-    :param extra: the extra of this package that installs all of them.
+    :cvar takes: the classes of which it keeps an instance, as ``package.module.Class``; and that in words.
+    :cvar to_train, to_predict: the distributions that training and predicting need.
+    :cvar mistakes: what its library raises about wrong settings and data, the same each time; named as in ``takes``.
+    :cvar extra: the extra of this package that installs all of it.
     """
 
-    keeps: str
-    applies: str
-    to_train: tuple[str, ...]
-    to_predict: tuple[str, ...]
-    takes: tuple[str, ...]
-    words: str
-    mistakes: tuple[str, ...] = ()
-    extra: str = ""
+    takes: ClassVar[tuple[str, ...]]
+    words: ClassVar[str]
+    to_train: ClassVar[tuple[str, ...]] = ()
+    to_predict: ClassVar[tuple[str, ...]] = ()
+    mistakes: ClassVar[tuple[str, ...]] = ()
+    extra: ClassVar[str] = ""
 
+    @abstractmethod
+    def save(self, model: Any, folder: Path, features: pd.DataFrame | None = None) -> None:
+        """Write a model by :func:`~.inputs.write_model`: bytes the same for the same model, and nothing to unpickle.
 
-FLAVORS = {
-    "lightgbm": Flavor(
-        f"{_HERE}.lightgbm",
-        f"{_HERE}.lightgbm",
-        ("lightgbm",),
-        ("lightgbm",),
-        ("lightgbm.basic.Booster", "lightgbm.sklearn.LGBMModel"),
-        "a trained lightgbm.Booster or a fitted scikit-learn style LightGBM model",
-        ("lightgbm.basic.LightGBMError",),
-    ),
-    "torch": Flavor(
-        f"{_HERE}.torch",
-        f"{_HERE}.onnx",
-        ("torch", "onnx", "onnxscript", "onnxruntime"),
-        ("onnxruntime",),
-        ("torch.nn.modules.module.Module",),
-        "a torch.nn.Module with `inputs`, the categories of each input or None for a number",
-        extra="torch",
-    ),
-}
-#: What a job that predicts with models of any flavor depends on.
-PREDICTING = tuple(name for flavor in FLAVORS.values() for name in flavor.to_predict)
+        :param features: what it was trained on, under its true names; None where nobody can tell.
+        :raises ConfigurationError: if it can't be kept.
+        """
+
+    @abstractmethod
+    def load(self, folder: Path) -> Any:
+        """Return the model that a folder holds. :raises IntegrityError: if a file is missing, cut short or damaged."""
+
+    @abstractmethod
+    def predict(self, model: Any, frame: pd.DataFrame) -> np.ndarray:
+        """Return predictions as :meth:`LoadedModel.predict` describes them; :func:`~.inputs.take` gives the columns."""
+
+    def prepared(self, features: pd.DataFrame) -> pd.DataFrame:
+        """Return inputs as a trainer is given them: under names that the library can take."""
+        return features
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The distributions that decide what a training makes."""
+        return self.to_train
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model, ready to predict, as its flavor's own backend loaded it."""
+    """A model, ready to predict, as its flavor loaded it."""
 
     flavor: str
     model: Any
+    applied_by: Flavor
 
     def predict(self, frame: pd.DataFrame) -> np.ndarray:
         """Return one prediction a row, float64, in the frame's order; a row's is the same alone or among others.
@@ -79,7 +77,7 @@ class LoadedModel:
         :raises SourceDataError: if an input is missing or of a type that the model cannot take.
         :raises ConfigurationError: if the model gives anything but a number for each row.
         """
-        given: np.ndarray = import_module(FLAVORS[self.flavor].applies).predict(self.model, frame)
+        given = self.applied_by.predict(self.model, frame)
         if given.shape != (len(frame),):
             raise ConfigurationError(
                 f"the model gives an array of shape {given.shape} for {len(frame)} rows; it must give one number a row"
@@ -87,29 +85,22 @@ class LoadedModel:
         return given
 
 
-def modules_of(name: str) -> tuple[str, ...]:
-    """Return our modules that keep and apply models of a flavor."""
-    flavor = flavor_of(name)
-    return (flavor.keeps, flavor.applies)
-
-
 def flavor_of(name: str) -> Flavor:
     """Return the flavor of that name. :raises UnknownNameError: if there is none; the message lists the known ones."""
-    if name not in FLAVORS:
-        raise UnknownNameError("model flavor", name, FLAVORS)
-    return FLAVORS[name]
+    flavor: Flavor = FLAVORS.find(name)
+    return flavor
 
 
 def check_installed(name: str) -> None:
     """Make sure that models of a flavor can be trained here. :raises MissingExtraError: with the line that helps."""
     flavor = flavor_of(name)
-    _need(name, flavor.to_train, f"'airflow-mlops-provider[{flavor.extra}]'" if flavor.extra else flavor.to_train[0])
+    install = f"'airflow-mlops-provider[{flavor.extra}]'" if flavor.extra else " ".join(flavor.to_train)
+    _need(name, flavor.to_train, install)
 
 
 def prepared(features: pd.DataFrame, name: str) -> pd.DataFrame:
     """Return inputs as a trainer of that flavor is given them: under names that its library can take."""
-    change = getattr(import_module(flavor_of(name).keeps), "prepared", None)
-    return change(features) if change else features
+    return flavor_of(name).prepared(features)
 
 
 def save(model: Any, folder: Path, name: str, features: pd.DataFrame | None = None) -> LoadedModel:
@@ -124,12 +115,14 @@ def save(model: Any, folder: Path, name: str, features: pd.DataFrame | None = No
     flavor = flavor_of(name)
     if not _is_any(type(model), flavor.takes):
         raise _misfit(model, name)
-    import_module(flavor.keeps).save(model, folder, features)
-    loaded = load(folder)
+    flavor.save(model, folder, features)
+    if name != OLDEST:
+        name_flavor(folder, name)
     if features is not None:
-        for unknown in [entry["name"] for entry in loaded.model.inputs if entry["name"] not in features.columns]:
+        takes = [str(entry["name"]) for entry in described(folder)["inputs"]]
+        for unknown in [column for column in takes if column not in features.columns]:
             raise UnknownNameError("input of the trained model", unknown, map(str, features.columns))
-    return loaded
+    return load(folder)
 
 
 def is_mistake(error: Exception, name: str) -> bool:
@@ -143,19 +136,29 @@ def load(folder: Path) -> LoadedModel:
     :raises IntegrityError: if a file is missing, cut short or damaged.
     :raises MissingExtraError: if the library that applies it is not installed; the message has the pip line.
     """
-    try:
-        name = json.loads((folder / INPUTS_FILE).read_text()).get("flavor", "lightgbm")  # whose files do not name it
-    except (OSError, ValueError, AttributeError) as error:
-        raise damaged(folder, str(error)) from error
+    name = described(folder).get("flavor", OLDEST)
     flavor = flavor_of(name)
     _need(name, flavor.to_predict, " ".join(flavor.to_predict))
-    return LoadedModel(name, import_module(flavor.applies).load(folder))
+    return LoadedModel(name, flavor.load(folder), flavor)
 
 
 def _need(name: str, libraries: tuple[str, ...], install: str) -> None:
-    missing = [library for library in libraries if find_spec(library) is None]
-    if missing:
-        raise MissingExtraError(f"{name} models need {', '.join(missing)}; run: pip install {install}")
+    absent = missing(libraries)
+    if absent:
+        raise MissingExtraError(f"{name} models need {', '.join(absent)}; run: pip install {install}")
+
+
+def missing(libraries: tuple[str, ...]) -> list[str]:
+    """Return which distributions are not installed; one whose module is there is, under whatever other name."""
+    versions = environment.versions(libraries)
+    return [library for library in libraries if versions[library] == "absent" and not _is_module(library)]
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def _is_any(kind: type, names: tuple[str, ...]) -> bool:
@@ -166,6 +169,6 @@ def _is_any(kind: type, names: tuple[str, ...]) -> bool:
 def _misfit(model: Any, name: str) -> ConfigurationError:
     kind = type(model)
     came = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    others = [other for other, flavor in FLAVORS.items() if _is_any(kind, flavor.takes)]
+    others = [other for other in FLAVORS.builtin if _is_any(kind, flavor_of(other).takes)]
     other = f"; flavor {others[0]!r} would take it" if others else ""
-    return ConfigurationError(f"the trainer returned {came}, but flavor {name!r} takes {FLAVORS[name].words}{other}")
+    return ConfigurationError(f"the trainer returned {came}, but flavor {name!r} takes {flavor_of(name).words}{other}")

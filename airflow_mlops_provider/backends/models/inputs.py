@@ -31,20 +31,42 @@ def take(inputs: Sequence[Mapping[str, Any]], frame: pd.DataFrame) -> dict[str, 
     return {entry["name"]: _column(frame[entry["name"]], entry["categories"]) for entry in inputs}
 
 
-def write_model(folder: Path, file: str, data: bytes, inputs: Sequence[Mapping[str, Any]], **further: Any) -> None:
-    """Write a model's file into a folder, and beside it ``model.json``: its SHA-256, and what the model takes."""
+def write_model(folder: Path, file: str, data: bytes, inputs: Sequence[Mapping[str, Any]]) -> None:
+    """Write a model's file into a folder, and beside it ``model.json``: its SHA-256, and what the model takes.
+
+    :param inputs: for each, ``name``, ``dtype`` and ``categories`` (None for a number), in the model's order.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / file).write_bytes(data)
-    described = {"format": 1, "sha256": hashlib.sha256(data).hexdigest(), "inputs": [*inputs], **further}
-    (folder / INPUTS_FILE).write_text(json.dumps(described, indent=2, sort_keys=True, allow_nan=False) + "\n")
+    _describe(folder, {"format": 1, "sha256": hashlib.sha256(data).hexdigest(), "inputs": [*inputs]})
+
+
+def name_flavor(folder: Path, flavor: str) -> None:
+    """Add to a model's ``model.json`` which flavor kept it."""
+    _describe(folder, {**described(folder), "flavor": flavor})
+
+
+def described(folder: Path) -> dict[str, Any]:
+    """Return what a model's ``model.json`` says. :raises IntegrityError: if there is none, or it is damaged."""
+    try:
+        read = json.loads((folder / INPUTS_FILE).read_text())
+    except (OSError, ValueError) as error:
+        raise damaged(folder, str(error)) from error
+    if not isinstance(read, dict):
+        raise damaged(folder, f"{INPUTS_FILE} is a {type(read).__name__}")
+    return read
+
+
+def _describe(folder: Path, what: Mapping[str, Any]) -> None:
+    (folder / INPUTS_FILE).write_text(json.dumps(what, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
 def read_model(folder: Path, file: str) -> tuple[bytes, tuple[dict[str, Any], ...]]:
     """Return the bytes of a model's file, and what the model takes. :raises IntegrityError: if either is damaged."""
     try:
-        described = json.loads((folder / INPUTS_FILE).read_text())
+        written = described(folder)
         data = (folder / file).read_bytes()
-        recorded, inputs = described["sha256"], tuple(described["inputs"])
+        recorded, inputs = written["sha256"], tuple(written["inputs"])
         whole = all({"name", "categories"} <= entry.keys() for entry in inputs)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise damaged(folder, str(error)) from error

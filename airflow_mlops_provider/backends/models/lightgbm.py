@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops_provider.backends.models.base import Flavor
 from airflow_mlops_provider.backends.models.inputs import INPUTS_FILE, damaged, read_model, take, write_model
 from airflow_mlops_provider.exceptions import ConfigurationError
 
@@ -32,59 +33,65 @@ class Trees:
     inputs: tuple[dict[str, Any], ...]
 
 
-def prepared(features: pd.DataFrame) -> pd.DataFrame:
-    """Return inputs as a trainer can hand them to LightGBM: columns whose names it refuses have others.
+class LightGBM(Flavor):
+    """LightGBM's own text."""
 
-    A name that it takes stays as it is, also where it writes it otherwise; :func:`save` knows both.
-    """
-    names = _names(features.columns)
-    refused = {name: kept for name, kept in names.items() if kept != name.replace(" ", "_")}
-    return features.rename(columns=refused) if refused else features
+    takes = ("lightgbm.basic.Booster", "lightgbm.sklearn.LGBMModel")
+    words = "a trained lightgbm.Booster or a fitted scikit-learn style LightGBM model"
+    to_train = to_predict = ("lightgbm",)
+    mistakes = ("lightgbm.basic.LightGBMError",)
 
+    def prepared(self, features: pd.DataFrame) -> pd.DataFrame:
+        """Return inputs as a trainer can hand them to LightGBM: columns whose names it refuses have others.
 
-def save(model: Any, folder: Path, features: pd.DataFrame | None = None) -> None:
-    """Write a model as ``model.lgb`` (native text) and ``model.json`` (its SHA-256; the inputs' names and types).
+        A name that it takes stays as it is, also where it writes it otherwise; :meth:`save` knows both.
+        """
+        names = _names(features.columns)
+        refused = {name: kept for name, kept in names.items() if kept != name.replace(" ", "_")}
+        return features.rename(columns=refused) if refused else features
 
-    Where training stopped early, the trees up to the best iteration are kept.
+    def save(self, model: Any, folder: Path, features: pd.DataFrame | None = None) -> None:
+        """Write a model as ``model.lgb`` (native text) and ``model.json`` (its SHA-256; the inputs' names and types).
 
-    :param model: a trained booster, or a scikit-learn style LightGBM model.
-    :param features: what the model was trained on, under its true names; None where LightGBM took all as they are.
-    :raises ConfigurationError: if the model was not trained, or nobody could tell which input has which categories.
-    """
-    booster = _trained(model)
-    write_model(folder, MODEL_FILE, booster.model_to_string().encode(), _described(booster, features))
+        Where training stopped early, the trees up to the best iteration are kept.
 
+        :param model: a trained booster, or a scikit-learn style LightGBM model.
+        :param features: what the model was trained on, under its true names; None where LightGBM took all as they are.
+        :raises ConfigurationError: if the model was not trained, or nobody could tell which input has which categories.
+        """
+        booster = _trained(model)
+        write_model(folder, MODEL_FILE, booster.model_to_string().encode(), _described(booster, features))
 
-def load(folder: Path) -> Trees:
-    """Return the model that a folder holds. :raises IntegrityError: if a file is missing, cut short or damaged."""
-    import lightgbm as lgb
+    def load(self, folder: Path) -> Trees:
+        """Return the model that a folder holds. :raises IntegrityError: if a file is missing, cut short or damaged."""
+        import lightgbm as lgb
 
-    text, inputs = read_model(folder, MODEL_FILE)  # checked before LightGBM's parser, which may crash on damaged text
-    booster = lgb.Booster(model_str=text.decode())
-    names = [entry.get("as", entry["name"]) for entry in inputs]
-    categories = [entry["categories"] for entry in inputs if entry["categories"] is not None]
-    if names != booster.feature_name() or categories != (booster.pandas_categorical or []):
-        raise damaged(folder, f"{MODEL_FILE} and {INPUTS_FILE} name different inputs")
-    return Trees(booster, inputs)
+        # Checked before LightGBM's parser, which may crash on damaged text.
+        text, inputs = read_model(folder, MODEL_FILE)
+        booster = lgb.Booster(model_str=text.decode())
+        names = [entry.get("as", entry["name"]) for entry in inputs]
+        categories = [entry["categories"] for entry in inputs if entry["categories"] is not None]
+        if names != booster.feature_name() or categories != (booster.pandas_categorical or []):
+            raise damaged(folder, f"{MODEL_FILE} and {INPUTS_FILE} name different inputs")
+        return Trees(booster, inputs)
 
+    def predict(self, model: Trees, frame: pd.DataFrame) -> np.ndarray:
+        """Return predictions, as :meth:`~.base.LoadedModel.predict` describes them.
 
-def predict(trees: Trees, frame: pd.DataFrame) -> np.ndarray:
-    """Return predictions, as :meth:`~.base.LoadedModel.predict` describes them.
+        A row's prediction is the same to the bit alone or among others: one thread, and each row's trees are summed in
+        the same order.
+        """
+        import numpy as np
 
-    A row's prediction is the same to the bit alone or among others: one thread, and each row's trees are summed in
-    the same order.
-    """
-    import numpy as np
-
-    columns = take(trees.inputs, frame)
-    if frame.empty:
-        return np.empty(0, dtype=np.float64)
-    # What LightGBM makes of a frame itself, in a twentieth of the time for a single row.
-    table = np.empty((len(frame), len(trees.inputs)))
-    for place, entry in enumerate(trees.inputs):
-        values = columns[entry["name"]]
-        table[:, place] = values if entry["categories"] is None else np.where(values < 0, np.nan, values)
-    return np.asarray(trees.booster.predict(table, num_threads=1), dtype=np.float64)
+        columns = take(model.inputs, frame)
+        if frame.empty:
+            return np.empty(0, dtype=np.float64)
+        # What LightGBM makes of a frame itself, in a twentieth of the time for a single row.
+        table = np.empty((len(frame), len(model.inputs)))
+        for place, entry in enumerate(model.inputs):
+            values = columns[entry["name"]]
+            table[:, place] = values if entry["categories"] is None else np.where(values < 0, np.nan, values)
+        return np.asarray(model.booster.predict(table, num_threads=1), dtype=np.float64)
 
 
 def _names(columns: Iterable[str]) -> dict[str, str]:
@@ -147,3 +154,6 @@ def _categories(booster: lightgbm.Booster, names: Sequence[str], features: pd.Da
         f"LightGBM knows {len(known)} lists of categories, and {len(split)} inputs that it splits as such: "
         f"{', '.join(names[index] for index in split)}; give inputs the dtype category in assemble, not in the trainer"
     )
+
+
+FLAVOR = LightGBM()

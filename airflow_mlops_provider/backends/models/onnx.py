@@ -37,7 +37,7 @@ def save(graph: bytes, inputs: Mapping[str, Sequence[Any] | None], folder: Path)
         {"name": name, "dtype": "float64" if known is None else "category", "categories": known}
         for name, known in inputs.items()
     ]
-    write_model(folder, MODEL_FILE, graph, described, flavor="torch")
+    write_model(folder, MODEL_FILE, graph, described)
 
 
 def load(folder: Path) -> OnnxModel:

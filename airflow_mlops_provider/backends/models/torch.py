@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops_provider.backends.models import onnx
+from airflow_mlops_provider.backends.models.base import Flavor
 from airflow_mlops_provider.exceptions import ConfigurationError, JobError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     import torch
 
@@ -22,27 +24,45 @@ TOLERANCE = 1e-5
 _PROVENANCE = ("doc_string", "metadata_props", "producer_name", "producer_version")
 
 
-def save(model: torch.nn.Module, folder: Path, _: pd.DataFrame | None = None) -> None:
-    """Write a network as ONNX, bytes the same for the same weights.
+class Torch(Flavor):
+    """PyTorch's networks, kept and applied as ONNX."""
 
-    :param model: a module with ``inputs``, each column's categories or None for a number, whose ``forward(numbers,
-        codes)`` gives one probability a row; both as :func:`~..onnx.save` describes them.
-    :param _: what it was trained on; a network says itself what it takes.
-    :raises ConfigurationError: if it does not, or can't be exported.
-    :raises JobError: if what was exported does not give what the network gives.
-    """
-    if not isinstance(getattr(model, "inputs", None), Mapping):
-        raise ConfigurationError(
-            f"the {type(model).__name__} does not say what it takes: give it `inputs`, a dict of each column's "
-            "categories, or None for a number"
+    takes = ("torch.nn.modules.module.Module",)
+    words = "a torch.nn.Module with `inputs`, the categories of each input or None for a number"
+    to_train = ("torch", "onnx", "onnxscript", "onnxruntime")
+    to_predict = ("onnxruntime",)
+    extra = "torch"
+
+    def save(self, model: torch.nn.Module, folder: Path, features: pd.DataFrame | None = None) -> None:
+        """Write a network as ONNX, bytes the same for the same weights.
+
+        :param model: a module with ``inputs``, each column's categories or None for a number, whose ``forward(numbers,
+            codes)`` gives one probability a row; both as :func:`~..onnx.save` describes them.
+        :param features: what it was trained on; a network says itself what it takes.
+        :raises ConfigurationError: if it does not, or can't be exported.
+        :raises JobError: if what was exported does not give what the network gives.
+        """
+        del features
+        if not isinstance(getattr(model, "inputs", None), Mapping):
+            raise ConfigurationError(
+                f"the {type(model).__name__} does not say what it takes: give it `inputs`, a dict of each column's "
+                "categories, or None for a number"
+            )
+        network = copy.deepcopy(model).cpu().eval()
+        numbers, codes = _example(network.inputs)
+        onnx.save(_graph(network, numbers, codes), network.inputs, folder)
+        exported = onnx.load(folder).session.run(
+            [onnx.PROBABILITY], {"numbers": numbers.numpy(), "codes": codes.numpy()}
         )
-    network = copy.deepcopy(model).cpu().eval()
-    numbers, codes = _example(network.inputs)
-    onnx.save(_graph(network, numbers, codes), network.inputs, folder)
-    exported = onnx.load(folder).session.run([onnx.PROBABILITY], {"numbers": numbers.numpy(), "codes": codes.numpy()})
-    expected = network(numbers, codes).detach().numpy()
-    if exported[0].shape != expected.shape or abs(exported[0] - expected).max() > TOLERANCE:
-        raise JobError(f"the exported network gives {exported[0].tolist()} where the trained one gives {expected}")
+        expected = network(numbers, codes).detach().numpy()
+        if exported[0].shape != expected.shape or abs(exported[0] - expected).max() > TOLERANCE:
+            raise JobError(f"the exported network gives {exported[0].tolist()} where the trained one gives {expected}")
+
+    def load(self, folder: Path) -> onnx.OnnxModel:
+        return onnx.load(folder)
+
+    def predict(self, model: onnx.OnnxModel, frame: pd.DataFrame) -> np.ndarray:
+        return onnx.predict(model, frame)
 
 
 def _example(inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -112,3 +132,6 @@ def _quiet() -> Iterator[None]:
         finally:
             for log, level in zip(logs, levels, strict=True):
                 log.setLevel(level)
+
+
+FLAVOR = Torch()

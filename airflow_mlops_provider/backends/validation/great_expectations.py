@@ -20,6 +20,7 @@ from typing import Any
 import pandas as pd
 
 from airflow_mlops_provider.backends.telemetry import disable_telemetry
+from airflow_mlops_provider.backends.validation.base import PAGE, Validator, Verdict
 from airflow_mlops_provider.render.markup import Content, Html, join, tag
 from airflow_mlops_provider.render.parts import badge, card, report, table
 
@@ -28,28 +29,12 @@ disable_telemetry()
 import great_expectations as gx  # noqa: E402 - telemetry is decided while it is imported
 from great_expectations.data_context.types.base import ProgressBarsConfig  # noqa: E402
 
-PAGE = "validation.html"
 DETAILS = "validation.json"
 
 _RANGE = re.compile(r"greater than or equal to (\S+) and less than or equal to (\S+?)(?=,|\s|\.?$)")
 _SAMPLE = 5  # unexpected values shown for each expectation
 _LONGEST = 300  # characters of one text
 _MOST = 50  # items of one list in the details
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Whether data kept its expectations.
-
-    :param broken: one line for each critical expectation that does not hold, or could not be evaluated.
-    :param checked: how many expectations were evaluated.
-    :param warnings: such lines of expectations whose severity is ``warning`` or ``info``: told, and no reason to stop.
-    """
-
-    passed: bool
-    broken: tuple[str, ...]
-    checked: int
-    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -245,3 +230,17 @@ def _row(finding: _Finding) -> tuple[Content, ...]:
         result = badge("failed", f"✗ {finding.severity}")
     sample = join((tag("code", value) for value in finding.sample), " ")
     return result, finding.subject, finding.expected, finding.seen, sample
+
+
+class GreatExpectations(Validator):
+    """Great Expectations' own expectation objects."""
+
+    packages = ("great-expectations",)
+
+    def validate(
+        self, frame: pd.DataFrame, expectations: list[Any], name: str, folder: Path, left_out: Mapping[str, int]
+    ) -> Verdict:
+        return validate(frame, expectations, name, folder, left_out)
+
+
+VALIDATOR = GreatExpectations()

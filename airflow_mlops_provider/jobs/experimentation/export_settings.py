@@ -11,7 +11,7 @@ from typing import Annotated, Literal, NamedTuple
 from airflow_mlops_provider.backends.source.access import Credentials, checked_remote
 from airflow_mlops_provider.backends.source.git import HISTORY, GitRemote, known_branch
 from airflow_mlops_provider.exceptions import ConfigurationError
-from airflow_mlops_provider.lifecycle.records.spec import Repository
+from airflow_mlops_provider.lifecycle.records.spec import PLAIN, Repository
 from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.lifecycle.search.winner import Winner
 from airflow_mlops_provider.lifecycle.settings import FILE, TrainerSettings, changes, checked_branch, checked_path
@@ -133,10 +133,10 @@ def review(context: Context, repository: Repository, base: Base, winner: Winner)
     """Open a pull request, or find the open one, and return its address; None where the remote knows none."""
     if not base.reads:
         context.log.warning("product.py does not read %s yet: merging changes nothing until it does", FILE)
-    if repository.forge == "plain":
+    if repository.forge == PLAIN:
         context.log.info("a plain remote has no pull requests; look at %s and merge it by hand", winner.branch)
         return None
-    from airflow_mlops_provider.backends.source.forge import pull_request
+    from airflow_mlops_provider.backends.source.forges.base import pull_request
 
     texts = {"title": winner.title, "body": winner.body(base.trainer)}
     opened = pull_request(repository, Credentials.of(os.environ), branch=winner.branch, base=base.branch, **texts)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from airflow_mlops_provider.backends.drift.evidently import PAGE
-from airflow_mlops_provider.backends.drift.evidently import drift as compare
+from airflow_mlops_provider.backends.drift.base import PAGE, drift_method_of
 from airflow_mlops_provider.jobs.tables import INPUTS, REFERENCE
 from airflow_mlops_provider.lifecycle.monitoring.limits import crossed_by_drift
 from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion, Report
@@ -27,11 +26,11 @@ class Settings(JobSettings):
     seed: Annotated[int, ProductField("training.trainer.seed")]
 
 
-@job(stage=Stage.MONITORING, makes="drift", result=Report, packages=("evidently", *TABLES))
+@job(stage=Stage.MONITORING, makes="drift", result=Report, packages=TABLES)
 def drift(context: JobContext[Inputs, Settings, JobParams]) -> JobResult:
-    """Write Evidently's page and figures; the report passes while no drift limit is crossed."""
+    """Write the drift method's page and figures; the report passes while no drift limit is crossed."""
     limits, predictions = context.settings.monitoring, context.inputs.predictions
-    measured = compare(
+    measured = drift_method_of(limits.drift_method).drift(
         context.read(context.inputs.version, REFERENCE),
         context.read(predictions, INPUTS),
         prediction=PREDICTION,

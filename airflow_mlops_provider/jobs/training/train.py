@@ -62,7 +62,12 @@ def train(context: Context) -> JobResult:
     facts = kept(plain, dict(getattr(trained, "facts", {})), "facts")
     run_id = log_to_mlflow(context, metrics, facts)
     return JobResult(
-        facts={"run_id": run_id, "training_set": training_set.to_json(), **({"training": facts} if facts else {})},
+        facts={
+            "run_id": run_id,
+            "flavor": trainer.flavor,
+            "training_set": training_set.to_json(),
+            **({"training": facts} if facts else {}),
+        },
         metrics={"train_rows": float(len(frame)), **metrics},
         seed=trainer.seed,
     )

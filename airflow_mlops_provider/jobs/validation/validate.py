@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Annotated
 
+from airflow_mlops_provider.backends.validation.base import PAGE, validator_of
 from airflow_mlops_provider.jobs.tables import LEFT_OUT, TRAIN
 from airflow_mlops_provider.lifecycle.references import Dataset, Report
+from airflow_mlops_provider.lifecycle.sections import ValidatorName
 from airflow_mlops_provider.lifecycle.source import Source
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.lifecycle.trainer import Code
@@ -25,6 +27,7 @@ class Inputs(JobInputs):
 class Settings(JobSettings):
     sources: Annotated[tuple[Source, ...], ProductField("data.sources")]
     expectations: Annotated[Code, ProductField("data.expectations")]
+    validator: Annotated[ValidatorName, ProductField("data.validator")] = "great_expectations"
 
 
 class Params(JobParams):
@@ -34,12 +37,10 @@ class Params(JobParams):
 Context = JobContext[Inputs, Settings, Params]
 
 
-@job(stage=Stage.VALIDATION, makes="expectations", result=Report, packages=("great-expectations", *TABLES))
+@job(stage=Stage.VALIDATION, makes="expectations", result=Report, packages=TABLES)
 def validate(context: Context) -> JobResult:
-    """Write a page and GX's own result for each table that has expectations."""
-    from airflow_mlops_provider.backends.validation.great_expectations import PAGE, validate
-
-    expectations = context.call(context.settings.expectations)
+    """Write a page, and what else the validator keeps, for each table that has expectations."""
+    expectations, validator = context.call(context.settings.expectations), validator_of(context.settings.validator)
     file = context.open(context.inputs.dataset) / LEFT_OUT
     left_out: dict[str, dict[str, int]] = json.loads(file.read_text()) if file.exists() else {}
     verdicts = {}
@@ -47,7 +48,8 @@ def validate(context: Context) -> JobResult:
         suite, folder = expectations(name), context.folder / name
         if suite or name in left_out:
             folder.mkdir()
-            verdicts[name] = validate(table, suite, f"{context.product}.{name}", folder, left_out.get(name, {}))
+            whole_name, lost = f"{context.product}.{name}", left_out.get(name, {})
+            verdicts[name] = validator.validate(table, suite, whole_name, folder, lost)
             verdict = verdicts[name]
             context.log.info("%s: %s", name, "passed" if verdict.passed else "; ".join(verdict.broken))
             for line in verdict.warnings:

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Self
 
+from pydantic import AfterValidator
+
+from airflow_mlops_provider.exceptions import UnknownNameError
+from airflow_mlops_provider.extensions import FORGES
 from airflow_mlops_provider.lifecycle.frozen import Frozen, Params
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.references import AnyReference, list_hash
+
+#: A remote that only speaks git.
+PLAIN = "plain"
+
+
+def checked_forge(name: str) -> str:
+    """Return the name of a forge, or :data:`PLAIN`. :raises UnknownNameError: for any other, with those known."""
+    try:
+        return name if name == PLAIN else FORGES.checked(name)
+    except UnknownNameError:
+        raise UnknownNameError("forge", name, [PLAIN, *FORGES.known()]) from None
 
 
 class Repository(Frozen):
@@ -18,7 +33,7 @@ class Repository(Frozen):
     """
 
     remote: str
-    forge: Literal["plain", "github", "gitlab", "gitea"] = "plain"
+    forge: Annotated[str, AfterValidator(checked_forge)] = PLAIN
     base: str | None = None
     path: str
     api: str | None = None

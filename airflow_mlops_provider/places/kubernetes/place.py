@@ -22,7 +22,7 @@ from airflow_mlops_provider.places.kubernetes.orphans import remove_orphans
 from airflow_mlops_provider.places.kubernetes.run import PodRun, PodTask
 from airflow_mlops_provider.places.kubernetes.settings import PodSettings
 from airflow_mlops_provider.runtime.runner import look
-from airflow_mlops_provider.storage.artifacts import MANIFEST, BucketStore, FolderStore, open_store
+from airflow_mlops_provider.storage.artifacts import MANIFEST, ArtifactStore, open_store
 from airflow_mlops_provider.storage.layout import image_key
 from airflow_mlops_provider.storage.manifests import read_manifest
 
@@ -173,7 +173,7 @@ class JobPod(PodRun):
         return f"mlops_memory_{self.spec.job}"
 
     @cached_property
-    def _store(self) -> FolderStore | BucketStore:
+    def _store(self) -> ArtifactStore:
         return open_store(self.spec.root, self.environment)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from airflow_mlops_provider.backends import environment
-from airflow_mlops_provider.exceptions import IntegrityError, MissingRecordError, UnknownNameError
+from airflow_mlops_provider.exceptions import IntegrityError, MissingRecordError, PartError, UnknownNameError
 from airflow_mlops_provider.lifecycle.interval import is_in
 from airflow_mlops_provider.lifecycle.records import reproduction
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
@@ -57,7 +57,7 @@ class Step:
 def _is_known(job: str) -> bool:
     try:
         find_job(job)
-    except (UnknownNameError, ImportError):
+    except (UnknownNameError, PartError):
         return False
     return True
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from airflow_mlops_provider.backends.models.lightgbm import predict, save
+from airflow_mlops_provider.backends.models.lightgbm import FLAVOR
 from airflow_mlops_provider.backends.tracking.mlflow.client import ADDRESS, MlflowBackend
 from airflow_mlops_provider.exceptions import BackendError, UnknownNameError
 from airflow_mlops_provider.lifecycle.references import Dataset, Model
@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     frame = pd.DataFrame({"hour": random.integers(0, 24, 300), "wind": random.normal(size=300)})
     settings = {"objective": "binary", "verbose": -1, "num_threads": 1, "min_data_in_leaf": 5}
     folder = tmp_path_factory.mktemp("model")
-    save(lgb.train(settings, lgb.Dataset(frame, (frame["wind"] > 0).astype(int)), 5), folder)
+    FLAVOR.save(lgb.train(settings, lgb.Dataset(frame, (frame["wind"] > 0).astype(int)), 5), folder)
     return folder
 
 
@@ -122,14 +122,12 @@ def test_mlflow_loads_what_was_logged(backend: MlflowBackend, folder: Path) -> N
     """MLflow's own pyfunc loader takes the model and predicts as ours does."""
     import mlflow
 
-    from airflow_mlops_provider.backends.models.lightgbm import load
-
     run_id = train(backend, folder, "loads")
     mlflow.set_tracking_uri(backend.uri)
     frame = pd.DataFrame({"hour": [3, 20], "wind": [0.4, -0.4]})
     (logged,) = models(backend, run_id)
     loaded = mlflow.pyfunc.load_model(f"models:/{logged.model_id}")
-    np.testing.assert_array_equal(loaded.predict(frame), predict(load(folder), frame))
+    np.testing.assert_array_equal(loaded.predict(frame), FLAVOR.predict(FLAVOR.load(folder), frame))
 
 
 def test_second_call_changes_nothing(backend: MlflowBackend, folder: Path) -> None:

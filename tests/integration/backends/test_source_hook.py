@@ -102,7 +102,10 @@ def test_each_way_to_a_remote_is_taken(define: Define, world: TinyWorld, remote:
     ("extra", "said"),
     [
         ({"path": "x"}, "has no remote"),
-        ({"remote": REMOTE, "forge": "bitbucket", "path": "x"}, "unknown forge 'bitbucket'; known: plain, github"),
+        (
+            {"remote": REMOTE, "forge": "bitbucket", "path": "x"},
+            "unknown forge 'bitbucket'; known: gitea, github",
+        ),
         ({"remote": REMOTE, "forge": "github", "path": "x"}, "wants a token"),
         ({"remote": "https://ann:sesame@git.example/x", "path": "x"}, "no user and password"),
         ({"remote": "https://sesame@git.example/x", "path": "x"}, "no user and password"),

@@ -14,6 +14,7 @@ from airflow.sdk.definitions.retry_policy import RetryAction
 
 from airflow_mlops_provider.backends import environment, extras
 from airflow_mlops_provider.backends.extras import available, lacking, missing_extra
+from airflow_mlops_provider.backends.models import base as models
 from airflow_mlops_provider.exceptions import MissingExtraError
 from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Search
 from airflow_mlops_provider.lifecycle.trainer import Trainer
@@ -76,7 +77,8 @@ def without(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             return real(name)
 
         monkeypatch.setattr(environment, "version", seen)
-        monkeypatch.setattr(extras, "find_spec", lambda name: None if name in names else found(name))
+        for module in (extras, models):
+            monkeypatch.setattr(module, "find_spec", lambda name: None if name in names else found(name))
 
     return hide
 

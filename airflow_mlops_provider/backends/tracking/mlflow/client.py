@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from airflow_mlops_provider.backends.tracking.mlflow.formats import MODEL, dataset_input, pack_model
+from airflow_mlops_provider.backends.tracking.mlflow.formats import MODEL, can_keep, dataset_input, pack_model
 from airflow_mlops_provider.backends.tracking.mlflow.server import Allowing, MlflowServer, mlflow_call
 from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
 from airflow_mlops_provider.lifecycle.references import Dataset, Model
@@ -151,7 +151,8 @@ class MlflowBackend(MlflowServer):
     def _artifact_folder(self, product: str) -> str | None:
         if self.is_http:  # a folder of this machine means nothing to a server, which has a place of its own
             return None
-        root = self.artifacts or ((self.database.absolute().parent / "mlflow").as_uri() if self.database else None)
+        beside = (self.database.absolute().parent / "mlflow").as_uri() if self.database else None
+        root = self.artifacts if self.artifacts and can_keep(self.artifacts) else beside
         return f"{root.rstrip('/')}/{product}" if root else None
 
     def _run_of(self, experiment: str, address: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import lightgbm as lgb
 import numpy as np
@@ -17,6 +17,7 @@ from airflow_mlops_provider.backends import environment
 from airflow_mlops_provider.backends.models import base as models
 from airflow_mlops_provider.backends.models import lightgbm, torch
 from airflow_mlops_provider.exceptions import ConfigurationError, IntegrityError, MissingExtraError, UnknownNameError
+from airflow_mlops_provider.extensions import FLAVORS
 from airflow_mlops_provider.lifecycle.records.spec import Services
 from airflow_mlops_provider.lifecycle.sections import Trainer
 from airflow_mlops_provider.problems.binary_classification import PROBLEM
@@ -42,7 +43,7 @@ def booster(frame: pd.DataFrame) -> lgb.Booster:
 def test_lightgbm_is_kept_as_ever(booster: lgb.Booster, frame: pd.DataFrame, tmp_path: Path) -> None:
     """The door adds nothing to LightGBM's files: a model that was kept before there was one has the same, and loads."""
     loaded = models.save(booster, tmp_path / "one", "lightgbm")
-    lightgbm.save(booster, tmp_path / "two")
+    lightgbm.FLAVOR.save(booster, tmp_path / "two")
     for name in ("model.lgb", "model.json"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     assert models.load(tmp_path / "two").flavor == loaded.flavor == "lightgbm"
@@ -52,7 +53,11 @@ def test_lightgbm_is_kept_as_ever(booster: lgb.Booster, frame: pd.DataFrame, tmp
 
 def test_every_flavor_that_can_be_declared_is_there() -> None:
     """What a trainer may declare as its flavor, and what can be kept, is the same."""
-    assert set(get_args(Trainer.model_fields["flavor"].annotation)) == models.FLAVORS.keys()
+    assert FLAVORS.known() == ["lightgbm", "torch"]
+    for name in FLAVORS.known():
+        assert isinstance(FLAVORS.find(Trainer(code="a:b", flavor=name).flavor), models.Flavor)
+    with pytest.raises(ValueError, match="unknown model flavor 'pickle'; known: lightgbm, torch"):
+        Trainer(code="a:b", flavor="pickle")
 
 
 def test_unknown_flavors_are_named(booster: lgb.Booster, tmp_path: Path) -> None:
@@ -78,6 +83,7 @@ def test_a_missing_library_comes_with_its_pip_line(tmp_path: Path, monkeypatch: 
     real = importlib.util.find_spec
     absent = {"torch", "onnx", "onnxscript", "onnxruntime"}
     monkeypatch.setattr(models, "find_spec", lambda name: None if name in absent else real(name))
+    monkeypatch.setattr(environment, "versions", lambda names: dict.fromkeys(names, "absent"))
     models.check_installed("lightgbm")
     with pytest.raises(MissingExtraError, match=r"need torch, onnx.*; run: pip install 'airflow-mlops-provider\[torch"):
         models.check_installed("torch")
@@ -219,9 +225,9 @@ def test_what_is_no_probability_is_named(
 
 def test_nan_is_no_probability(booster: lgb.Booster, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor is a prediction that is missing."""
-    monkeypatch.setattr(lightgbm, "predict", lambda model, rows: np.full(len(rows), np.nan))
+    monkeypatch.setattr(lightgbm.LightGBM, "predict", lambda self, model, rows: np.full(len(rows), np.nan))
     with pytest.raises(ConfigurationError, match="gives nan for a row, and 300 of 300 rows no number"):
-        PROBLEM.checked(models.LoadedModel("lightgbm", booster).predict(frame))
+        PROBLEM.checked(models.LoadedModel("lightgbm", booster, lightgbm.FLAVOR).predict(frame))
 
 
 @pytest.mark.parametrize("inputs", [None, ["hour", "wind"], "hour"])
@@ -230,4 +236,4 @@ def test_a_network_that_does_not_say_what_it_takes_is_named(tmp_path: Path, inpu
     network = Network()
     network.inputs = inputs  # type: ignore[attr-defined]
     with pytest.raises(ConfigurationError, match="does not say what it takes: give it `inputs`, a dict"):
-        torch.save(network, tmp_path)  # type: ignore[arg-type]
+        torch.FLAVOR.save(network, tmp_path)  # type: ignore[arg-type]

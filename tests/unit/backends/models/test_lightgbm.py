@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from airflow_mlops_provider.backends.models.lightgbm import Trees, load, predict, prepared, save
+from airflow_mlops_provider.backends.models.lightgbm import FLAVOR, Trees
 from airflow_mlops_provider.exceptions import ConfigurationError, IntegrityError, SourceDataError
 
 ROWS = 800
+save, load, predict, prepared = FLAVOR.save, FLAVOR.load, FLAVOR.predict, FLAVOR.prepared
 
 
 @pytest.fixture(scope="module")

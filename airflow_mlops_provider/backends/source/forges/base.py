@@ -1,8 +1,9 @@
-"""Pull requests by a forge's own API: GitHub, GitLab (where they are merge requests) and Gitea."""
+"""Pull requests by a forge's own API, and what forges have in common."""
 
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -12,6 +13,7 @@ import httpx
 
 from airflow_mlops_provider.backends.source.access import Credentials
 from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, ConflictError, MLOpsError
+from airflow_mlops_provider.extensions import FORGES
 from airflow_mlops_provider.lifecycle.records.spec import Repository
 
 SECONDS = 30
@@ -36,11 +38,17 @@ def pull_request(
     :raises ConfigurationError: if the forge refuses: credentials, repository, or what was asked.
     :raises BackendError: if it does not answer, or asks to come back later.
     """
-    return FORGES[repository.forge](repository, credentials).request(branch, base, title, body)
+    forge: type[Forge] = FORGES.find(repository.forge)
+    return forge(repository, credentials).request(branch, base, title, body)
 
 
-class Forge:
-    """What the three have in common: look first, then ask, and look again if somebody asked in between."""
+class Forge(ABC):
+    """What forges have in common: look first, then ask, and look again if somebody asked in between.
+
+    :cvar pulls: the place of a repository's pull requests below the API's root; ``{project}`` is its path.
+    :cvar page_field, number_field: where a pull request, as the API describes it, says its page and number.
+    :cvar taken: the statuses that mean that there is one already.
+    """
 
     pulls: ClassVar[str] = "/repos/{project}/pulls"
     page_field: ClassVar[str] = "html_url"
@@ -54,17 +62,17 @@ class Forge:
         self.credentials = credentials
         self.api = (repository.api or self.default_api()).rstrip("/")
 
+    @abstractmethod
     def default_api(self) -> str:
         """Return the API's root on the remote's own host."""
-        raise NotImplementedError
 
+    @abstractmethod
     def headers(self) -> dict[str, str]:
         """Return what tells the forge who asks."""
-        raise NotImplementedError
 
+    @abstractmethod
     def search(self, branch: str, base: str) -> dict[str, str]:
         """Return the query for open pull requests, as narrow as the API allows."""
-        raise NotImplementedError
 
     def is_it(self, pull: dict[str, Any], branch: str, base: str) -> bool:
         """Say whether a pull request is that of the branch, and not of one so called in a fork."""
@@ -126,69 +134,6 @@ class Forge:
         if status == 409:
             return ConflictError(f"{said}; a retry looks again")
         return ConfigurationError(said)
-
-
-class GitHub(Forge):
-    """GitHub, or GitHub Enterprise Server on a host of its own."""
-
-    taken = (422,)
-
-    def default_api(self) -> str:
-        return "https://api.github.com" if self.web == "https://github.com" else f"{self.web}/api/v3"
-
-    def headers(self) -> dict[str, str]:
-        return {
-            "Accept": "application/vnd.github+json",
-            "Authorization": f"Bearer {self.credentials.token}",
-            "X-GitHub-Api-Version": "2022-11-28",
-        }
-
-    def search(self, branch: str, base: str) -> dict[str, str]:
-        return {"state": "open", "head": f"{self.project.partition('/')[0]}:{branch}", "base": base, "per_page": "100"}
-
-
-class GitLab(Forge):
-    """GitLab, with groups as deep as they come."""
-
-    pulls = "/projects/{quoted}/merge_requests"
-    page_field = "web_url"
-    number_field = "iid"
-
-    def default_api(self) -> str:
-        return f"{self.web}/api/v4"
-
-    def headers(self) -> dict[str, str]:
-        return {"PRIVATE-TOKEN": self.credentials.token}
-
-    def search(self, branch: str, base: str) -> dict[str, str]:
-        return {"state": "opened", "source_branch": branch, "target_branch": base, "per_page": "100"}
-
-    def is_it(self, pull: dict[str, Any], branch: str, base: str) -> bool:
-        ours = pull["source_project_id"] == pull["target_project_id"]
-        return ours and (pull["source_branch"], pull["target_branch"]) == (branch, base)
-
-    def form(self, branch: str, base: str, title: str, body: str) -> dict[str, Any]:
-        return {"title": title[:255], "description": body, "source_branch": branch, "target_branch": base}
-
-
-class Gitea(Forge):
-    """Gitea and Forgejo; not necessarily at the top of their host."""
-
-    def __init__(self, repository: Repository, credentials: Credentials) -> None:
-        super().__init__(repository, credentials)
-        self.project = "/".join(self.project.split("/")[-2:])
-
-    def default_api(self) -> str:
-        return "/".join([self.web, *self.project.split("/")[:-2], "api/v1"])
-
-    def headers(self) -> dict[str, str]:
-        return {"Authorization": f"token {self.credentials.token}"}
-
-    def search(self, branch: str, base: str) -> dict[str, str]:  # noqa: ARG002  # not to be asked for
-        return {"state": "open", "base_branch": base, "limit": "50"}
-
-
-FORGES: dict[str, type[Forge]] = {"github": GitHub, "gitlab": GitLab, "gitea": Gitea}
 
 
 def location(remote: str) -> tuple[str, str]:

@@ -1,0 +1,70 @@
+"""What a drift method promises: how far the data that arrives has moved from the data a model learned from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_mlops_provider.extensions import DRIFT_METHODS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PAGE = "drift.html"
+
+
+@dataclass(frozen=True)
+class Drift:
+    """What has moved, and how far.
+
+    :param share: share of drifted columns among the model's inputs, 0 to 1.
+    :param columns: input name to ``score``, ``drifted``, ``method``, ``threshold``, and ``missing``: the share of
+        missing values before and now.
+    :param prediction: distance of the predictions; with Evidently Wasserstein's, normed by the reference's standard
+        deviation.
+    :param missing: inputs whose values came or went, to their share of missing values before and now.
+    """
+
+    share: float
+    columns: dict[str, dict[str, Any]]
+    prediction: float
+    missing: dict[str, list[float]]
+
+
+class DriftMethod(ABC):
+    """Compares current data with reference data.
+
+    :cvar packages: the distributions that decide what is measured.
+    """
+
+    packages: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def drift(
+        self,
+        reference: pd.DataFrame,
+        current: pd.DataFrame,
+        *,
+        prediction: str,
+        folder: Path,
+        sample: int,
+        seed: int,
+    ) -> Drift:
+        """Compare column by column, and write a page, :data:`PAGE`, and whatever else is worth keeping.
+
+        Every column of the reference but ``prediction`` is a model input; the current side's order of columns and rows
+        makes no difference.
+
+        :param prediction: the numeric column of predictions, in both.
+        :param folder: an existing, empty folder.
+        :param sample: at most this many rows of each side are compared, drawn by ``seed``.
+        :raises DataValidationError: if a side is empty, the current side lacks a column, or has no numeric predictions.
+        """
+
+
+def drift_method_of(name: str) -> DriftMethod:
+    """Return the drift method of that name. :raises UnknownNameError: if there is none; lists the known ones."""
+    method: DriftMethod = DRIFT_METHODS.find(name)
+    return method

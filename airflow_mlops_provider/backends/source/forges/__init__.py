@@ -1,0 +1,1 @@
+"""Forges, a module for each; what they have in common is in ``base``."""

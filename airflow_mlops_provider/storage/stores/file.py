@@ -1,0 +1,69 @@
+"""The artifact root as a folder, which its writers and readers share."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+from urllib.parse import unquote
+
+from airflow_mlops_provider.exceptions import ConfigurationError, ConflictError
+from airflow_mlops_provider.storage.atomic import TEMPORARY, atomic_create, atomic_write
+from airflow_mlops_provider.storage.stores.base import ArtifactStore, checked
+
+
+class FolderStore(ArtifactStore):
+    """An artifact root that is a folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self.uri = self.root.as_uri()
+
+    @classmethod
+    def open(cls, uri: str, environment: Mapping[str, str] | None = None) -> Self:  # noqa: ARG003  # it needs none
+        scheme, separator, rest = uri.partition("://")
+        if separator and not (scheme == "file" and rest.startswith("/")):
+            raise ConfigurationError(f"{uri!r} is no artifact root; give a folder, or file:///folder")
+        return cls(Path(unquote(rest)) if separator else Path(uri))
+
+    def path(self, key: str) -> Path:
+        """Return the file that a key names."""
+        return self.root / checked(key)
+
+    def read(self, key: str) -> bytes:
+        try:
+            return self.path(key).read_bytes()
+        except NotADirectoryError as error:  # a file lies where the key names a folder
+            raise FileNotFoundError(error.errno, "nothing lies there", f"{self.uri}/{key}") from None
+
+    def write(self, key: str, data: bytes) -> None:
+        atomic_write(self.path(key), data)
+
+    def write_new(self, key: str, data: bytes) -> None:
+        try:
+            atomic_create(self.path(key), data)
+        except FileExistsError:
+            raise ConflictError(f"{key} exists already under {self.uri}") from None
+
+    def exists(self, key: str) -> bool:
+        return self.path(key).is_file()
+
+    def list(self, prefix: str) -> list[str]:
+        files = (
+            path for path in self.path(prefix).rglob("*") if path.is_file() and not path.name.startswith(TEMPORARY)
+        )
+        return sorted(path.relative_to(self.root).as_posix() for path in files)
+
+    def download(self, prefix: str, folder: Path) -> Path:  # noqa: ARG002  # it lies in a local folder already
+        if not self.path(prefix).is_dir():
+            raise FileNotFoundError(f"nothing lies under {prefix} in {self.uri}")
+        return self.path(prefix)
+
+    def remove(self, prefix: str) -> None:
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self.path(prefix))
+
+
+STORE = FolderStore
