@@ -1,0 +1,1 @@
+"""Acme's parts: one of each kind, each as short as it can be."""
