@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import importlib
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -28,20 +29,22 @@ class ExtensionPoint:
     :param package: each of its modules but the ``helpers`` holds a built-in part of that name, as ``attribute``; as
         what the module itself is called where that is empty.
     :param group: the entry-point group in which other distributions name their parts.
-    :param contract: what a part is an instance of, as ``package.module:Class``. A class that is named stands for the
-        instance made of it without arguments.
+    :param contract: what a part is an instance of, as ``package.module:Class``; anything will do where it is empty. A
+        class that is named stands for the instance made of it without arguments.
     :param classes: a part is a subclass of the contract instead, for whoever uses it to make instances of.
     :param nested: the modules lie one folder deeper.
+    :param further: parts of ours that are no module of their own in the package: import paths by name.
     """
 
     kind: str
-    package: str
+    package: str | None
     attribute: str
     group: str
     helpers: tuple[str, ...] = ("base",)
-    contract: str = "builtins:object"
+    contract: str = ""
     classes: bool = False
     nested: bool = False
+    further: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def find(self, name: str) -> Any:
         """Return the part of that name.
@@ -51,7 +54,10 @@ class ExtensionPoint:
         """
         where = self.where(name)
         try:
-            part, contract = (EntryPoint("", path, "").load() for path in (where, self.contract))
+            part = EntryPoint("", where, "").load()
+            if not self.contract:
+                return part
+            contract = EntryPoint("", self.contract, "").load()
             fits = isinstance(part, type) and issubclass(part, contract)
             if fits and not self.classes:
                 part = part()
@@ -75,10 +81,10 @@ class ExtensionPoint:
         """Return the import path of a part. :raises UnknownNameError: if there is none of that name."""
         if _PATH.fullmatch(name):
             return name
-        where = self.builtin.get(name) or _elsewhere(self.group).get(name)
-        if where is None:
-            raise UnknownNameError(self.kind, name, self.known())
-        return where
+        known = self.known()
+        if name not in known:
+            raise UnknownNameError(self.kind, name, known)
+        return known[name]
 
     def modules(self, name: str) -> set[str]:
         """Return the modules in which a part lies: the one that its path names, and the one of its class."""
@@ -86,9 +92,12 @@ class ExtensionPoint:
         kind = part if isinstance(part, type) else type(part)
         return {self.where(name).partition(":")[0], kind.__module__}
 
-    def known(self) -> list[str]:
-        """Return the names of all parts, ours first."""
-        return [*self.builtin, *_elsewhere(self.group)]
+    def known(self) -> dict[str, str]:
+        """Return the import path of each part that has a name. Nobody's comes in the place of one of ours."""
+        return {
+            **self.builtin,
+            **{name: path for name, path in _elsewhere(self.group).items() if name not in self.builtin},
+        }
 
     @property
     def builtin(self) -> MappingProxyType[str, str]:
@@ -98,9 +107,11 @@ class ExtensionPoint:
 
 @cache
 def _ours(point: ExtensionPoint) -> MappingProxyType[str, str]:
+    if point.package is None:
+        return MappingProxyType(dict(point.further))
     (folder,) = importlib.import_module(point.package).__path__
     around = Path(folder).glob("[!_]*/") if point.nested else [Path(folder)]
-    paths = {}
+    paths = dict(point.further)
     for file in sorted(entry for room in around for entry in room.iterdir()):
         name, is_module = file.stem, file.suffix == ".py" or (file / "__init__.py").is_file()
         if is_module and not name.startswith("_") and name not in point.helpers:

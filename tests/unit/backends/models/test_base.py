@@ -53,7 +53,7 @@ def test_lightgbm_is_kept_as_ever(booster: lgb.Booster, frame: pd.DataFrame, tmp
 
 def test_every_flavor_that_can_be_declared_is_there() -> None:
     """What a trainer may declare as its flavor, and what can be kept, is the same."""
-    assert FLAVORS.known() == ["lightgbm", "torch"]
+    assert [*FLAVORS.known()] == ["lightgbm", "torch"]
     for name in FLAVORS.known():
         assert isinstance(FLAVORS.find(Trainer(code="a:b", flavor=name).flavor), models.Flavor)
     with pytest.raises(ValueError, match="unknown model flavor 'pickle'; known: lightgbm, torch"):
