@@ -24,6 +24,10 @@ from airflow_mlops_provider.testing import fresh
 _MARKUP = "<script>alert(1)</script>"
 
 
+def _names(packages: tuple[str, ...]) -> list[str]:
+    return ["numpy", "pandas", *(name.replace("-", "_") for name in packages)]
+
+
 class ProblemContract:
     """What a kind of problem keeps. Override :attr:`problem`, :meth:`labels` and :meth:`scores`."""
 
@@ -140,6 +144,15 @@ class ValidatorContract:
         folder.mkdir()
         return validation.validator_of(self.validator).validate(table, expectations, "shop.sales", folder, left_out)
 
+    def test_looking_it_up_loads_no_library(self) -> None:
+        """Whoever computes an address looks it up: a task, before any job is started."""
+        assert (
+            fresh.loaded_by_finding(
+                "VALIDATORS", self.validator, *_names(validation.validator_of(self.validator).packages)
+            )
+            == []
+        )
+
     def test_what_holds_passes(self, table: pd.DataFrame, kept: list[Any], tmp_path: Path) -> None:
         """The verdict counts what was checked, and there is a page."""
         verdict = self.validate(table, kept, tmp_path / "a")
@@ -202,6 +215,11 @@ class DriftMethodContract:
         folder.mkdir()
         method = drift.drift_method_of(self.drift_method)
         return method.drift(reference, current, prediction="prediction", folder=folder, sample=500, seed=7)
+
+    def test_looking_it_up_loads_no_library(self) -> None:
+        """Whoever computes an address looks it up: a task, before any job is started."""
+        libraries = _names(drift.drift_method_of(self.drift_method).packages)
+        assert fresh.loaded_by_finding("DRIFT_METHODS", self.drift_method, *libraries) == []
 
     def test_what_moved_has_drifted(self, tmp_path: Path) -> None:
         """Other data of the same kind has not, data from elsewhere has; each input has its figures. There is a page."""

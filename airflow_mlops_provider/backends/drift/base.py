@@ -36,6 +36,8 @@ class Drift:
 class DriftMethod(ABC):
     """Compares current data with reference data.
 
+    It is looked up wherever an address is computed: its module loads no library but inside of methods.
+
     :cvar packages: the distributions that decide what is measured.
     """
 

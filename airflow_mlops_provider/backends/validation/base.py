@@ -34,6 +34,8 @@ class Verdict:
 class Validator(ABC):
     """Holds tables against expectations in terms of its own; a product's ``expectations`` returns them.
 
+    It is looked up wherever an address is computed: its module loads no library but inside of methods.
+
     :cvar packages: the distributions that decide the verdict.
     """
 

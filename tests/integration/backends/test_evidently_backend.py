@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from scipy.stats import wasserstein_distance
 
-from airflow_mlops_provider.backends.drift.evidently import Drift, drift
+from airflow_mlops_provider.backends.drift.evidently.report import Drift, drift
 from airflow_mlops_provider.exceptions import DataValidationError
 
 
@@ -210,7 +210,7 @@ def test_calls_nobody_and_leaves_nothing(tmp_path: Path) -> None:
         "socket.socket.connect = refuse\n"
         "import numpy as np, pandas as pd\n"
         "from pathlib import Path\n"
-        "from airflow_mlops_provider.backends.drift.evidently import drift\n"
+        "from airflow_mlops_provider.backends.drift.evidently.report import drift\n"
         "f = pd.DataFrame({'a': np.arange(2000.0), 'score': np.arange(2000.0)})\n"
         f"print(drift(f, f, prediction='score', folder=Path({str(out)!r}), sample=100, seed=1).share)\n"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from airflow_mlops_provider.backends.validation.great_expectations import validate
+from airflow_mlops_provider.backends.validation.great_expectations.report import validate
 from airflow_mlops_provider.exceptions import UnknownNameError
 from flight_delay import examples, features, replay, rules
 from flight_delay.expectations import expectations

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from great_expectations import expectations as gxe
 
-from airflow_mlops_provider.backends.validation.great_expectations import Verdict, validate
+from airflow_mlops_provider.backends.validation.great_expectations.report import Verdict, validate
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ def test_calls_nobody_and_leaves_nothing(flights: pd.DataFrame, tmp_path: Path) 
         "socket.socket.connect = refuse\n"
         "import pandas as pd\n"
         "from pathlib import Path\n"
-        "from airflow_mlops_provider.backends.validation.great_expectations import gx, validate\n"
+        "from airflow_mlops_provider.backends.validation.great_expectations.report import gx, validate\n"
         "one = gx.expectations.ExpectColumnValuesToNotBeNull(column='tailnum')\n"
         f"frame = pd.read_pickle({str(tmp_path / 'flights.pkl')!r})\n"
         f"print(validate(frame, [one], 'flights', Path({str(out)!r})).passed)\n"

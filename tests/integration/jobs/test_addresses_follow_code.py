@@ -52,12 +52,12 @@ CASES = [
         "the one way from rows to model inputs: for whatever trains, and for whatever applies a model",
     ),
     Case(
-        "backends/drift/evidently", "_BY_CHANCE = 1.96", "_BY_CHANCE = 2.58",
+        "backends/drift/evidently/report", "_BY_CHANCE = 1.96", "_BY_CHANCE = 2.58",
         {"drift"}, set(),
         "drift is measured in one step, and nothing but the signal is made of its report",
     ),
     Case(
-        "backends/validation/great_expectations", "_SAMPLE = 5", "_SAMPLE = 6",
+        "backends/validation/great_expectations/report", "_SAMPLE = 5", "_SAMPLE = 6",
         {"validate raw", "validate training"}, {"promote"},
         "expectations are checked twice; the report on the training set is what a promotion looks at",
     ),

@@ -19,7 +19,7 @@ LIMIT = 0.3
 class Moments(DriftMethod):
     """Means, of numbers; of anything else how much of the shares of its values has moved."""
 
-    packages = ("acme-mlops", "pandas")
+    packages = ("pandas",)
 
     def drift(
         self,

@@ -23,9 +23,7 @@ class Rule:
 
 
 class Rules(Validator):
-    """Rules."""
-
-    packages = ("acme-mlops",)
+    """Rules. What decides is this distribution's own code, whose source counts by itself."""
 
     def validate(
         self, frame: pd.DataFrame, expectations: list[Rule], name: str, folder: Path, left_out: Mapping[str, int]

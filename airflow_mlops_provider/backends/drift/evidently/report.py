@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from airflow_mlops_provider.backends.drift.base import PAGE, Drift, DriftMethod
+from airflow_mlops_provider.backends.drift.base import PAGE, Drift
 from airflow_mlops_provider.backends.telemetry import disable_telemetry
 from airflow_mlops_provider.exceptions import DataValidationError
 
@@ -169,24 +169,3 @@ def _dataset(frame: pd.DataFrame, numeric: list[str], other: list[str], shown: d
 
 def _text(value: Any) -> str | None:
     return None if pd.isna(value) else str(value)
-
-
-class Evidently(DriftMethod):
-    """Evidently's tests, picked by type and size of the data."""
-
-    packages = ("evidently",)
-
-    def drift(
-        self,
-        reference: pd.DataFrame,
-        current: pd.DataFrame,
-        *,
-        prediction: str,
-        folder: Path,
-        sample: int,
-        seed: int,
-    ) -> Drift:
-        return drift(reference, current, prediction=prediction, folder=folder, sample=sample, seed=seed)
-
-
-DRIFT_METHOD = Evidently()

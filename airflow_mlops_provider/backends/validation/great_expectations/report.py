@@ -20,7 +20,7 @@ from typing import Any
 import pandas as pd
 
 from airflow_mlops_provider.backends.telemetry import disable_telemetry
-from airflow_mlops_provider.backends.validation.base import PAGE, Validator, Verdict
+from airflow_mlops_provider.backends.validation.base import PAGE, Verdict
 from airflow_mlops_provider.render.markup import Content, Html, join, tag
 from airflow_mlops_provider.render.parts import badge, card, report, table
 
@@ -230,17 +230,3 @@ def _row(finding: _Finding) -> tuple[Content, ...]:
         result = badge("failed", f"✗ {finding.severity}")
     sample = join((tag("code", value) for value in finding.sample), " ")
     return result, finding.subject, finding.expected, finding.seen, sample
-
-
-class GreatExpectations(Validator):
-    """Great Expectations' own expectation objects."""
-
-    packages = ("great-expectations",)
-
-    def validate(
-        self, frame: pd.DataFrame, expectations: list[Any], name: str, folder: Path, left_out: Mapping[str, int]
-    ) -> Verdict:
-        return validate(frame, expectations, name, folder, left_out)
-
-
-VALIDATOR = GreatExpectations()

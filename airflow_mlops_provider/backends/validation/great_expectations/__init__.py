@@ -1,0 +1,28 @@
+"""Great Expectations as a validator; whoever only looks it up does not load it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops_provider.backends.validation.base import Validator, Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class GreatExpectations(Validator):
+    """Its own expectation objects."""
+
+    packages = ("great-expectations",)
+
+    def validate(
+        self, frame: pd.DataFrame, expectations: list[Any], name: str, folder: Path, left_out: Mapping[str, int]
+    ) -> Verdict:
+        from airflow_mlops_provider.backends.validation.great_expectations.report import validate
+
+        return validate(frame, expectations, name, folder, left_out)
+
+
+VALIDATOR = GreatExpectations()
