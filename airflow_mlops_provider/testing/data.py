@@ -146,12 +146,8 @@ class ValidatorContract:
 
     def test_looking_it_up_loads_no_library(self) -> None:
         """Whoever computes an address looks it up: a task, before any job is started."""
-        assert (
-            fresh.loaded_by_finding(
-                "VALIDATORS", self.validator, *_names(validation.validator_of(self.validator).packages)
-            )
-            == []
-        )
+        libraries = _names(validation.validator_of(self.validator).packages)
+        assert fresh.loaded_by_finding("VALIDATORS", self.validator, *libraries) == []
 
     def test_what_holds_passes(self, table: pd.DataFrame, kept: list[Any], tmp_path: Path) -> None:
         """The verdict counts what was checked, and there is a page."""
