@@ -29,7 +29,8 @@ def get_provider_info() -> dict[str, Any]:
         "integrations": [
             {"integration-name": name, "external-doc-url": url, "tags": ["ml"]} for name, url in INTEGRATIONS.items()
         ],
-        "operators": [_modules("MLOps", "operators", (*Stage, "maintenance"))],
+        "operators": [_modules("MLOps", "operators", (*Stage, "functions", "maintenance"))],
+        "task-decorators": [{"name": "mlops", "class-name": f"{PACKAGE}.decorators.mlops.mlops_task"}],
         "sensors": [_modules("MLOps", "sensors", ("features",))],
         "triggers": [_modules("MLOps", "triggers", ("deliveries", "pods"))],
         "hooks": [

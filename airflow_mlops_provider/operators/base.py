@@ -100,16 +100,15 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
         from airflow_mlops_provider.hooks.services import services
         from airflow_mlops_provider.runtime.definition import find_job
 
-        job = find_job(self.job)
-        addresses, root, secrets = services(self.product.name, job.services)
+        job, name = find_job(self.job), self.kept_under(context)
+        addresses, root, secrets = services(name, job.services)
         store = open_store(root, secrets)
-        declare(store, self.product)
         spec = JobSpec(
             job=self.job,
-            product=self.product.name,
+            product=name,
             interval=self.interval(context),
-            inputs=shortened(store, self.product.name, self.inputs(context)),
-            **job.parts_of(self.product, self.params_of(context)),
+            inputs=shortened(store, name, self.inputs(context)),
+            **self.parts(store, context),
             upstream=self.handed_on(context),
             root=root,
             services=addresses,
@@ -134,6 +133,17 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
             self.log.info("%s was not run: nothing that it depends on has changed", self.job)
             label(context, f"reused from {manifest.spec.run.dag_id} {manifest.spec.run.run_id}")
         return manifest
+
+    def kept_under(self, context: Context) -> str:
+        """Return the name under which results and records are kept: the product's."""
+        return self.product.name
+
+    def parts(self, store: FolderStore | BucketStore, context: Context) -> dict[str, Any]:
+        """Return the settings, parameters and requirements of the specification; the declaration is kept, too."""
+        from airflow_mlops_provider.runtime.definition import find_job
+
+        declare(store, self.product)
+        return find_job(self.job).parts_of(self.product, self.params_of(context))
 
     def interval(self, context: Context) -> Interval | None:
         """Return the data interval that the job works on: that of its first dataset, else the DAG run's own."""

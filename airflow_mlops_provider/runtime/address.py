@@ -71,4 +71,4 @@ def packages(spec: JobSpec, job: AnyJob) -> tuple[str, ...]:
         for trainer in job.trainers(spec)
         for name in (*trainer.requires, *models.flavor_of(trainer.flavor).to_train)
     ]
-    return (*job.packages, *(models.PREDICTING if job.predicts else ()), *needed)
+    return (*job.packages, *(models.PREDICTING if job.predicts else ()), *needed, *job.requires(spec))

@@ -6,7 +6,7 @@ import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, Self, Union, get_args, get_origin
+from typing import Any, ClassVar, Self, Union, get_args, get_origin
 
 from pydantic import ValidationError, model_validator
 
@@ -47,7 +47,12 @@ class ProductField:
 
 
 class JobSettings(Frozen):
-    """What a job takes of a product's declaration, by value: each field names its place by :class:`ProductField`."""
+    """What a job takes of a product's declaration, by value: each field names its place by :class:`ProductField`.
+
+    :cvar declared: whether it does; other settings are made by the job's operator.
+    """
+
+    declared: ClassVar[bool] = True
 
     @classmethod
     def of(cls, product: MLProduct) -> Self:

@@ -93,6 +93,10 @@ class JobDefinition(JobOptions, Generic[InputsT, SettingsT, ParamsT]):
         """Return the trainers that the job may use."""
         return list(_trainers(self._read(self.settings, spec.settings, "setting")))
 
+    def requires(self, spec: JobSpec) -> tuple[str, ...]:
+        """Return the distributions that its settings themselves require."""
+        return tuple(getattr(self._read(self.settings, spec.settings, "setting"), "requires", ()))
+
     def problem(self, spec: JobSpec) -> str | None:
         """Return the kind of problem that the job works on; None if it makes no difference to it."""
         settings: Any = self._read(self.settings, spec.settings, "setting")

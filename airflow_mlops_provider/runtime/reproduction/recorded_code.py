@@ -71,8 +71,9 @@ def repository_here(product: str) -> str | None:
 
 def findings(recorded: Manifest, present: MLProduct) -> Iterator[Finding]:
     """Compare the declaration that a recorded job read, and its code, with those that stand here now."""
-    job = find_job(recorded.spec.job)
-    settings = job.parts_of(present, recorded.spec.params)["settings"]
+    job, settings = find_job(recorded.spec.job), recorded.spec.settings
+    if job.settings.declared:
+        settings = job.parts_of(present, recorded.spec.params)["settings"]
     here = recorded.spec.model_copy(update={"settings": settings})
     declared, now = job.code(here), code_hashes(here, job)
     # A setting that names other code comes first: it explains why other modules are compared.
