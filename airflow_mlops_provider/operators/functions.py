@@ -10,9 +10,10 @@ from typing import Any, ClassVar
 from airflow.sdk import Context
 
 from airflow_mlops_provider.exceptions import ConfigurationError
+from airflow_mlops_provider.hooks.tables import Files, Sql, snapshot
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, parse_reference
-from airflow_mlops_provider.operators.base import JobOperator, interval_of
+from airflow_mlops_provider.operators.base import JobOperator, artifact_store, interval_of
 from airflow_mlops_provider.runtime.functions import describe
 from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
 
@@ -55,22 +56,35 @@ class FunctionRunOperator(JobOperator):
         return self.kept_name or f"dag_{re.sub('[^a-z0-9_]', '_', context['ti'].dag_id.lower())}"[:63]
 
     def parts(self, store: FolderStore | BucketStore, context: Context) -> dict[str, Any]:
-        given = self._given(self)
-        params = {name: value for name, value in given.items() if not _is_reference(value)}
+        params = {name: value for name, value in self._given(self).items() if not _is_table(value)}
         unfit = [name for name in self.settings.tables if params.get(name) is not None]
         if unfit:
             raise ConfigurationError(
                 f"{self.settings.name!r} takes a table as {', '.join(unfit)}, not {params[unfit[0]]!r:.200}; "
-                "hand it the output of a task that makes one"
+                "hand it the output of a task that makes one, Files(…) or Sql(…)"
             )
         return {"settings": self.settings.to_json(), "params": params, "requires": self.settings.requires}
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
-        return {name: parse_reference(value) for name, value in self._given(self).items() if _is_reference(value)}
+        """Return the datasets, by parameter; what is no job's is read now, and kept."""
+        given = {name: value for name, value in self._given(self).items() if _is_table(value)}
+        return {
+            name: snapshot(value, artifact_store(), self.kept_under(context))
+            if isinstance(value, Files | Sql)
+            else parse_reference(value)
+            for name, value in given.items()
+        }
+
+    def handed_on(self, context: Context) -> dict[str, str]:
+        """Return the same as of any job; of tables from outside, where they come from."""
+        sources = {name: str(value) for name, value in self._given(self).items() if isinstance(value, Files | Sql)}
+        return {**super().handed_on(context), **sources}
 
     def interval(self, context: Context) -> Interval | None:
         """Return the data interval of the first dataset; the run's own only for a function that takes an interval."""
-        datasets = [given for given in self.inputs(context).values() if isinstance(given, Dataset) and given.interval]
+        tables = (value for value in self._given(self).values() if _is_table(value))
+        given = [parse_reference(value) for value in tables if isinstance(value, dict)]
+        datasets = [dataset for dataset in given if isinstance(dataset, Dataset) and dataset.interval]
         takes = "interval" in inspect.signature(self.python_callable).parameters
         return datasets[0].interval if datasets else interval_of(context) if takes else None
 
@@ -88,5 +102,5 @@ class FunctionRunOperator(JobOperator):
         return named | {name: value for gathered in further for name, value in bound[gathered].items()}
 
 
-def _is_reference(value: Any) -> bool:
-    return isinstance(value, dict) and {"kind", "uri", "hash"} <= value.keys()
+def _is_table(value: Any) -> bool:
+    return isinstance(value, Files | Sql) or (isinstance(value, dict) and {"kind", "uri", "hash"} <= value.keys())

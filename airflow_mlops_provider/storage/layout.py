@@ -19,7 +19,9 @@ from airflow_mlops_provider.storage.artifacts import MANIFEST, ArtifactStore, ch
 #: A product's name, and a job's.
 NAME = "[a-z][a-z0-9_]{0,62}"
 DECLARATIONS = "_products"  # no product's name begins with an underscore
-Folder = Literal["current", "feedback", "images", "judged", "ledger", "lists", "pods", "searches", "serving"]
+Folder = Literal[
+    "current", "external", "feedback", "images", "judged", "ledger", "lists", "pods", "searches", "serving"
+]  # fmt: skip
 Record = Literal["newest", "replaced", "reused"]
 _WORK = f"{NAME}/{NAME}/[0-9a-f]{{32}}"
 _RESULT = re.compile(rf"(?<![^/])({_WORK})(?:/[0-9a-f]{{16}})?\Z", re.ASCII)

@@ -21,6 +21,7 @@ DAG_FILE = """
 import pandas as pd
 import pyarrow as pa
 from airflow.sdk import dag, task
+from airflow_mlops_provider.hooks.tables import Files
 
 RATE = 2
 
@@ -28,9 +29,9 @@ RATE = 2
 @dag(schedule=None, default_args={"retries": 0})
 def Shop_Totals():
     @task.mlops
-    def sales(word: str) -> pd.DataFrame:
+    def sales(tills: pd.DataFrame, word: str) -> pd.DataFrame:
         print("selling", word)
-        return pd.DataFrame({"shop": ["a", "b", "a"], "amount": [1.0, 2.0, 3.0], "word": word})
+        return tills.assign(word=word)
 
     @task.mlops(product="shop")
     def totals(sales: pa.Table, rate: int = RATE) -> pa.Table:
@@ -44,7 +45,7 @@ def Shop_Totals():
     def wrong(sales: pd.DataFrame) -> pd.DataFrame:
         return sales
 
-    sold = sales("{{ dag.dag_id }}")
+    sold = sales(Files("LAKE/{{ dag.dag_id }}/*.csv"), "{{ dag.dag_id }}")
     largest.partial(tables=totals(sold)).expand(number=[1, 2])
     wrong("a text")
 
@@ -58,7 +59,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory, stack_factory: Callable[...,
     """An Airflow with one DAG, whose functions stand in its file."""
     folder = tmp_path_factory.mktemp("functions")
     (folder / "dags").mkdir()
-    (folder / "dags" / "totals.py").write_text(DAG_FILE)
+    (folder / "dags" / "totals.py").write_text(DAG_FILE.replace("LAKE", str(folder)))
+    (folder / "Shop_Totals").mkdir()
+    (folder / "Shop_Totals" / "1.csv").write_text("shop,amount\na,1\nb,2\n")
+    (folder / "Shop_Totals" / "2.csv").write_text("shop,amount\na,3\n")
     stack = stack_factory(folder / "dags", env={"AIRFLOW__MLOPS__ARTIFACT_ROOT": str(folder / "artifacts")})
     until(lambda: [dag for dag in stack.api.get("dags")["dags"] if dag["dag_id"] == "Shop_Totals"])
     return stack
@@ -105,8 +109,12 @@ def test_what_they_are_made_of_is_recorded(stack: Stack) -> None:
     tasks = run(stack)
     store = open_store(stack.env["AIRFLOW__MLOPS__ARTIFACT_ROOT"])
     last = Records(store).manifest_of(parse_reference(given(stack, tasks["largest 0"])))
-    items = [last, *(made.manifest for made in Records(store).ancestors(last))]
-    assert [item and item.makes for item in items] == ["largest", "totals", "sales"]
+    totals, sales, tills = Records(store).ancestors(last)
+    assert totals.manifest and sales.manifest
+    assert [manifest.makes for manifest in (last, totals.manifest, sales.manifest)] == ["largest", "totals", "sales"]
+    files = str(stack.dags.parent / "Shop_Totals" / "*.csv")
+    assert (tills.manifest, tills.missing) == (None, f"made by no job of ours; handed on by {files}")
+    assert [Path(name).name for name in tills.reference.facts["files"]] == ["1.csv", "2.csv"]
     assert last.external == {}
     assert last.spec.upstream == {"tables": f"Shop_Totals/{last.spec.run.run_id}/totals"}
     assert last.packages["pandas"] == pd.__version__
