@@ -110,7 +110,8 @@ def test_what_they_are_made_of_is_recorded(stack: Stack) -> None:
     store = open_store(stack.env["AIRFLOW__MLOPS__ARTIFACT_ROOT"])
     last = Records(store).manifest_of(parse_reference(given(stack, tasks["largest 0"])))
     totals, sales, tills = Records(store).ancestors(last)
-    assert totals.manifest and sales.manifest
+    assert totals.manifest
+    assert sales.manifest
     assert [manifest.makes for manifest in (last, totals.manifest, sales.manifest)] == ["largest", "totals", "sales"]
     files = str(stack.dags.parent / "Shop_Totals" / "*.csv")
     assert (tills.manifest, tills.missing) == (None, f"made by no job of ours; handed on by {files}")
@@ -124,9 +125,8 @@ def test_an_edit_reruns_what_it_concerns(stack: Stack) -> None:
     """A comment, or a change elsewhere in the file, reruns nothing; a value that one function uses reruns that."""
     run(stack)
     file = stack.dags / "totals.py"
-    file.write_text(
-        DAG_FILE.replace("    sold =", "    # Now for something else.\n    sold =").replace("RATE = 2", "RATE = 3")
-    )
+    edited = file.read_text().replace("    sold =", "    # Now for something else.\n    sold =")
+    file.write_text(edited.replace("RATE = 2", "RATE = 3"))
     stack.api.call("PUT", f"parseDagFile/{stack.api.get('dags/Shop_Totals')['file_token']}")
     until(lambda: "something else" in str(stack.api.get("dagSources/Shop_Totals")))
     tasks = run(stack)
