@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from airflow.sdk import Context
@@ -13,7 +13,10 @@ from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, parse_reference
 from airflow_mlops_provider.operators.base import JobOperator, artifact_store
 from airflow_mlops_provider.operators.lineage import event_extra
+from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
+from airflow_mlops_provider.storage.dataset_lists import expanded
 from airflow_mlops_provider.storage.intervals import current, earlier, leading_to
+from airflow_mlops_provider.storage.records import Records
 
 
 class SourceExtractIntervalOperator(JobOperator):
@@ -47,12 +50,25 @@ class FeaturesComputeIntervalOperator(JobOperator):
         self.clean = clean
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
-        given, known = parse_reference(self.clean), current(artifact_store(), self.product.name, "clean")
-        interval = self.interval(context)
+        store, given, interval = artifact_store(), parse_reference(self.clean), self.interval(context)
         assert interval is not None
+        tables = leading_to(current(store, self.product.name, "clean"), interval, self.product.features.lookback + 1)
         # What was handed on counts for its interval: a task in between may have changed the tables.
-        tables = [given if table.interval == interval and isinstance(given, Dataset) else table for table in known]
-        return {"clean": leading_to(tables, interval, self.product.features.lookback + 1)}
+        if isinstance(given, Dataset):
+            tables = tuple(given if table.interval == interval else table for table in tables)
+        return {"clean": (*as_computed(store, self.product.name, tables[:-1]), *tables[-1:])}
+
+
+def as_computed(store: FolderStore | BucketStore, product: str, tables: Iterable[Dataset]) -> Iterator[Dataset]:
+    """Yield clean tables, each as its interval's features were computed of it if a task of one's own changed it."""
+    records = Records(store)
+    features = {dataset.interval: dataset for dataset in current(store, product, "features")}
+    for table in tables:
+        manifest = records.made(features[table.interval]).manifest if table.interval in features else None
+        references = expanded(store, manifest.spec).references if manifest and manifest.external else ()
+        datasets = (reference for reference in references if isinstance(reference, Dataset))
+        own = (dataset for dataset in datasets if manifest and dataset.uri in manifest.external)
+        yield next((dataset for dataset in own if dataset.interval == table.interval), table)
 
 
 class FeastLoadIntervalOperator(JobOperator):
