@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from airflow.sdk import Context
@@ -51,24 +51,31 @@ class FeaturesComputeIntervalOperator(JobOperator):
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
         store, given, interval = artifact_store(), parse_reference(self.clean), self.interval(context)
+        assert isinstance(given, Dataset)
         assert interval is not None
-        tables = leading_to(current(store, self.product.name, "clean"), interval, self.product.features.lookback + 1)
-        # What was handed on counts for its interval: a task in between may have changed the tables.
-        if isinstance(given, Dataset):
-            tables = tuple(given if table.interval == interval else table for table in tables)
-        return {"clean": (*as_computed(store, self.product.name, tables[:-1]), *tables[-1:])}
+        before = earlier(current(store, self.product.name, "features"), given)
+        lookback = self.product.features.lookback
+        # Who stands between cleaning and this, or in cleaning's place, may have changed the tables: theirs count.
+        tables = {
+            **{table.interval: table for table in current(store, self.product.name, "clean")},
+            **own_tables(store, before[len(before) - lookback :] if lookback else ()),
+            interval: given,
+        }
+        in_order = sorted(tables.values(), key=lambda table: table.interval.start if table.interval else interval.start)
+        return {"clean": leading_to(in_order, interval, lookback + 1)}
 
 
-def as_computed(store: FolderStore | BucketStore, product: str, tables: Iterable[Dataset]) -> Iterator[Dataset]:
-    """Yield clean tables, each as its interval's features were computed of it if a task of one's own changed it."""
-    records = Records(store)
-    features = {dataset.interval: dataset for dataset in current(store, product, "features")}
-    for table in tables:
-        manifest = records.made(features[table.interval]).manifest if table.interval in features else None
-        references = expanded(store, manifest.spec).references if manifest and manifest.external else ()
-        datasets = (reference for reference in references if isinstance(reference, Dataset))
-        own = (dataset for dataset in datasets if manifest and dataset.uri in manifest.external)
-        yield next((dataset for dataset in own if dataset.interval == table.interval), table)
+def own_tables(store: FolderStore | BucketStore, features: Iterable[Dataset]) -> dict[Interval | None, Dataset]:
+    """Return of which tables features were computed, by interval, where these are not what cleaning made."""
+    records, own = Records(store), {}
+    for dataset in features:
+        manifest = records.made(dataset).manifest
+        for table in expanded(store, manifest.spec).references if manifest else ():
+            if isinstance(table, Dataset) and table.interval == dataset.interval:
+                made = records.made(table, manifest)
+                if made.external or (made.manifest and made.manifest.spec.job != RulesCleanIntervalOperator.job):
+                    own[table.interval] = table
+    return own
 
 
 class FeastLoadIntervalOperator(JobOperator):

@@ -19,6 +19,7 @@ from airflow_mlops_provider.operators.features import FeaturesComputeIntervalOpe
 from airflow_mlops_provider.operators.validation import GreatExpectationsValidateDatasetOperator
 from airflow_mlops_provider.runtime.runner import run
 from airflow_mlops_provider.storage.artifacts import FolderStore
+from airflow_mlops_provider.storage.intervals import current
 from tests.factories.shop import DAYS, ShopWorld
 from tests.factories.tiny import TinyWorld
 
@@ -81,6 +82,20 @@ def test_a_table_that_was_handed_on_counts_for_later_days_too(tmp_path: Path, mo
     assert (before.uri, before.hash != first.hash) == (mine.uri, True)
     world.job("compute", DAYS[0], clean=(first,))
     assert operator.inputs(CONTEXT) == {"clean": (first, second)}
+    world.close()
+
+
+def test_a_table_in_place_of_cleaning_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where another task cleans, and nothing is there by that name, what it hands on is computed from."""
+    world = ShopWorld(tmp_path)
+    monkeypatch.setattr(features, "artifact_store", lambda: FolderStore(world.root))
+    raw = world.job("extract", DAYS[0])
+    operator = FeaturesComputeIntervalOperator(task_id="compute", product=world.product, clean=raw.to_json())
+    assert operator.inputs(CONTEXT) == {"clean": (raw,)}
+    world.job("compute", DAYS[0], clean=(raw,))
+    assert features.own_tables(FolderStore(world.root), current(FolderStore(world.root), world.name, "features")) == {
+        DAYS[0]: raw
+    }
     world.close()
 
 
