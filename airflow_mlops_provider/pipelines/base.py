@@ -80,6 +80,9 @@ class Hooks:
             raise ConfigurationError(f"without={self.without!r}: give a list of steps, such as [{self.without!r}]")
         if both := sorted({*self.without} & {*self.replace, *self.insert}):
             raise ConfigurationError(f"{', '.join(both)}: left out, and replaced or followed by something; choose one")
+        for name, make in (*self.replace.items(), *self.insert.items()):
+            if not callable(make):
+                raise ConfigurationError(f"step {name!r}: give what makes a task when it is called, not {make!r:.100}")
 
     def check(self, steps: Collection[str]) -> None:
         """Refuse the name of a step that there is not. :raises UnknownNameError: naming those that there are."""

@@ -345,6 +345,7 @@ def test_a_stage_left_out() -> None:
             {"replace": {"train": changed}},
             "'train', which offers training_set: missing a required argument: 'tables'",
         ),
+        ("training", {"replace": {"train": 5}}, "step 'train': give what makes a task when it is called, not 5"),
         ("training", {"replace": {"train": lambda: 5}}, "what replaces step 'train' must be a task, not 5"),
         (
             "training",
