@@ -51,14 +51,16 @@ class FeaturesComputeIntervalOperator(JobOperator):
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
         store, given, interval = artifact_store(), parse_reference(self.clean), self.interval(context)
-        assert isinstance(given, Dataset)
         assert interval is not None
-        before = earlier(current(store, self.product.name, "features"), given)
+        if not isinstance(given, Dataset):
+            return {"clean": given}  # the job says what it takes instead
+        given = given if given.interval else given.model_copy(update={"interval": interval})
         lookback = self.product.features.lookback
+        before = earlier(current(store, self.product.name, "features"), given)[-lookback:] if lookback else ()
         # Who stands between cleaning and this, or in cleaning's place, may have changed the tables: theirs count.
         tables = {
             **{table.interval: table for table in current(store, self.product.name, "clean")},
-            **own_tables(store, before[len(before) - lookback :] if lookback else ()),
+            **own_tables(store, before),
             interval: given,
         }
         in_order = sorted(tables.values(), key=lambda table: table.interval.start if table.interval else interval.start)

@@ -92,6 +92,9 @@ def test_a_table_in_place_of_cleaning_s(tmp_path: Path, monkeypatch: pytest.Monk
     raw = world.job("extract", DAYS[0])
     operator = FeaturesComputeIntervalOperator(task_id="compute", product=world.product, clean=raw.to_json())
     assert operator.inputs(CONTEXT) == {"clean": (raw,)}
+    context = {**CONTEXT, "data_interval_start": DAYS[0].start, "data_interval_end": DAYS[0].end}
+    operator.clean = raw.model_copy(update={"interval": None}).to_json()
+    assert operator.inputs(context) == {"clean": (raw,)}  # of the run's own interval, as it names none
     world.job("compute", DAYS[0], clean=(raw,))
     assert features.own_tables(FolderStore(world.root), current(FolderStore(world.root), world.name, "features")) == {
         DAYS[0]: raw
