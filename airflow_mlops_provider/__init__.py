@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     )
     from airflow_mlops_provider.lifecycle.settings import TrainerSettings
     from airflow_mlops_provider.lifecycle.stages import Stage
+    from airflow_mlops_provider.pipelines.dag import MLOpsDag, MLOpsTaskGroup
     from airflow_mlops_provider.places.kubernetes.place import KubernetesPod
     from airflow_mlops_provider.places.local_process import LocalProcess
     from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
@@ -71,6 +72,8 @@ __all__ = [
     "KubernetesPod",
     "Label",
     "LocalProcess",
+    "MLOpsDag",
+    "MLOpsTaskGroup",
     "MLProduct",
     "Model",
     "ModelVersion",
@@ -99,6 +102,7 @@ _HOMES = (
     *("lifecycle.references", "lifecycle.stages"),
     *("runtime.arguments", "runtime.context", "runtime.definition"),
     *("places.local_process", "places.kubernetes.place"),
+    "pipelines.dag",
 )
 
 if not TYPE_CHECKING:  # or every misspelled name would pass
