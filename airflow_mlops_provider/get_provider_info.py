@@ -30,8 +30,12 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": name, "external-doc-url": url, "tags": ["ml"]} for name, url in INTEGRATIONS.items()
         ],
         "operators": [_modules("MLOps", "operators", (*Stage, "maintenance"))],
-        "sensors": [_modules("MLOps", "sensors", ("features",))],
-        "triggers": [_modules("MLOps", "triggers", ("deliveries", "pods"))],
+        "sensors": [_modules("MLOps", "sensors", ("features", "registry", "serving", "monitoring"))],
+        "triggers": [
+            _modules(
+                "MLOps", "triggers", ("deliveries", "features", "registry", "serving", "monitoring", "source", "pods")
+            )
+        ],
         "hooks": [
             _modules("MLOps", "hooks", ("artifact_store", "model_server")),
             _modules("Git", "hooks", ("source",)),
@@ -68,14 +72,22 @@ def _connection_types() -> list[dict[str, Any]]:
         _connection(
             "feast",
             "feast.FeastHook",
-            "Feast online store",
+            "Feast",
             {
+                "repository": _field(
+                    "Repository", "The folder of a feature_store.yaml that a team keeps, or that file."
+                ),
                 "online_store": _field("Online store", "Which kind of store.", enum=["sqlite", "redis"]),
                 "connection_string": _field("Connection string", "Redis only, in place of host and port; no password."),
                 "options": _field("Options (JSON)", "Further settings of that store, as Feast names them."),
             },
             hidden_fields=["schema", "extra"],
-            placeholders={"host": "redis", "port": "6379", "connection_string": "redis:6379,db=1,ssl=true"},
+            placeholders={
+                "repository": "/opt/features",
+                "host": "redis",
+                "port": "6379",
+                "connection_string": "redis:6379,db=1,ssl=true",
+            },
         ),
         _connection(
             "mlflow",

@@ -45,6 +45,15 @@ class ServiceHook(BaseHook):
                 return own
         return cls()
 
+    @classmethod
+    def named(cls, conn_id: str | None, product: str | None) -> Self:
+        """Return the hook of a connection; without its id that of a product's own or of all."""
+        return cls(conn_id) if conn_id or not product else cls.of_product(product)
+
+    def get_conn(self) -> Any:
+        """Return the service's client, which uses the connection's credentials and no others."""
+        raise NotImplementedError
+
     def settings(self) -> dict[str, Any]:
         """Return what a job may know and a manifest may show. :raises ConfigurationError: if that cannot work."""
         return {"url": self.url}

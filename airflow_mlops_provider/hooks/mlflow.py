@@ -33,6 +33,12 @@ class MlflowHook(ServiceHook):
             )
         return {"uri": uri}
 
+    def get_conn(self) -> Any:
+        """Return an ``MlflowClient``. :raises BackendError: if the server does not answer."""
+        from airflow_mlops_provider.backends.tracking.mlflow.server import MlflowServer
+
+        return MlflowServer(self.settings()["uri"], self.secrets()).client
+
     def probe(self) -> str:
         """Search MLflow's experiments, or look into its file."""
         uri = self.settings()["uri"]
