@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +67,9 @@ class SourceHook(ServiceHook):
         return GitRemote(self.settings()["remote"], folder, Credentials.of(self.secrets()), seconds=20)
 
     def get_conn(self) -> GitRemote:
-        """Return the remote; its scratch repository is removed with the hook."""
-        self._scratch = tempfile.TemporaryDirectory(prefix="mlops-git-")
-        return self.remote(Path(self._scratch.name))
+        """Return the remote; its scratch repository is removed with it."""
+        scratch = tempfile.TemporaryDirectory(prefix="mlops-git-")
+        return replace(self.remote(Path(scratch.name)), scratch=scratch)
 
     def probe(self) -> str:
         """List the remote's branches, and look for the base among them."""

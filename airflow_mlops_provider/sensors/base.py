@@ -105,7 +105,8 @@ class StateSensor(BaseSensorOperator):
 
     def done(self, trigger: StateTrigger, facts: dict[str, Any], context: Context) -> Any:
         """Return what the task hands on."""
-        if trigger.changes and (store := context.get("task_state_store")):
+        store = context.get("task_state_store")
+        if trigger.changes and store is not None:
             store.delete(_key(trigger))
         self.log.info("waited for: %s", facts)
         return facts

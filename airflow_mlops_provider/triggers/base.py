@@ -111,10 +111,10 @@ class StateTrigger(FieldsTrigger, BaseEventTrigger):
 
     async def _kept(self) -> str | None:
         """Return what this watcher saw last; None if it never looked, or is no watcher."""
-        return await self._store.aget(self._key) if self._store else None
+        return await self._store.aget(self._key) if self._store is not None else None
 
     async def _keep(self, state: str) -> None:
-        if self._store:
+        if self._store is not None:
             await self._store.aset(self._key, state)
 
     @property
