@@ -17,6 +17,7 @@ INTEGRATIONS = {
     "Prometheus": "https://prometheus.io/docs/",
     "Git": "https://git-scm.com/doc",
 }
+LINKS = ("Manifest", "Report", "MlflowRun", "DataReport", "ServedModel", "PodLog")
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -43,7 +44,7 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "connection-types": _connection_types(),
         "asset-uris": [{"schemes": ["mlops"], "handler": f"{PACKAGE}.assets.sanitize_uri"}],
-        "extra-links": [f"{PACKAGE}.operators.links.ManifestLink", f"{PACKAGE}.operators.links.ReportLink"],
+        "extra-links": [f"{PACKAGE}.operators.links.{name}Link" for name in LINKS],
         "config": {"mlops": {"description": "The MLOps loop.", "options": _options()}},
         "cli": [f"{PACKAGE}.cli.definition.get_mlops_cli_commands"],
     }

@@ -105,12 +105,13 @@ class ServiceHook(BaseHook):
         conn = self.connection
         if not conn.host:
             return None
-        parts = urlsplit(conn.host if "://" in conn.host else f"{conn.schema or 'http'}://{conn.host}")
+        url = conn.host if "://" in conn.host else f"{conn.schema or 'http'}://{conn.host}"
+        parts = urlsplit(url)
         if "@" in parts.netloc:
             raise self.error("put user name and password in their own fields")
         if conn.port and parts.port is None:
-            parts = parts._replace(netloc=f"{parts.netloc}:{conn.port}")
-        return urlunsplit(parts).rstrip("/")
+            url = urlunsplit(parts._replace(netloc=f"{parts.netloc}:{conn.port}"))
+        return url.rstrip("/")  # as it was given: put together again, sqlite:////file would lose two slashes
 
     @property
     def credentials(self) -> tuple[str, str] | None:
