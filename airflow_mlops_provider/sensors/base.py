@@ -47,6 +47,7 @@ class StateSensor(BaseSensorOperator):
         self.deferrable = deferrable
         self.refresh_after = refresh_after
         self._answered, self._troubled = False, False
+        self._begin: str | None = None
 
     def execute(self, context: Context) -> Any:
         """Return what was seen once it is new; defer, or look again and again, until then."""
@@ -60,15 +61,7 @@ class StateSensor(BaseSensorOperator):
         return self.wait(trigger, context)
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Look once. Only a service that has answered before may be silent for a while."""
-        try:
-            trigger, seen = self.look(context)
-        except MLOpsError as error:
-            if not self._answered or not error.retryable:
-                raise
-            self.log.warning("%s: %s", type(error).__name__, error)
-            return PokeReturnValue(is_done=False)
-        self._answered = True
+        trigger, seen = self.look(context)
         if is_new(seen, trigger.since or NOTHING):
             return PokeReturnValue(is_done=True, xcom_value=self.done(trigger, seen.facts, context))
         self.log.info("waiting: %s", seen.text)
@@ -84,11 +77,20 @@ class StateSensor(BaseSensorOperator):
         return float(self.poke_interval)
 
     def look(self, context: Context) -> tuple[StateTrigger, Seen]:
-        """Return the trigger, knowing what came before, and what it sees."""
-        trigger = self.trigger(context)
-        seen = trigger.look()
+        """Return the trigger, knowing what came before, and what it sees.
+
+        :raises MLOpsError: if that cannot be known. A service that has answered before may be silent for a while.
+        """
+        trigger, first = self.trigger(context), None
+        try:
+            seen = trigger.look()
+            self._answered, first = True, seen.state or NOTHING
+        except MLOpsError as error:
+            if not self._answered or not error.retryable:
+                raise
+            seen = Seen(None, f"{type(error).__name__}: {error}")
         if trigger.since is None:
-            trigger.since = self._first(trigger, seen, context) if trigger.changes else NOTHING
+            trigger.since = self._beginning(trigger, first, context) if trigger.changes else NOTHING
         return trigger, seen
 
     def wait(self, trigger: Any, context: Context) -> NoReturn:
@@ -114,7 +116,7 @@ class StateSensor(BaseSensorOperator):
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Look again after a while, and after a trigger that failed; fail only once the time is over."""
         if next_method == TRIGGER_FAILED and self._time_left(context) > timedelta():
-            failure = next_kwargs or {}
+            failure, self._answered = next_kwargs or {}, True
             self._troubled = failure.get("error") != TIME_IS_UP
             if self._troubled:
                 self.log.warning(
@@ -123,15 +125,19 @@ class StateSensor(BaseSensorOperator):
             return self.execute(context)
         return super().resume_execution(next_method, next_kwargs, context)
 
-    def _first(self, trigger: StateTrigger, seen: Seen, context: Context) -> str:
-        """Return what this task's first look saw, in whichever try and process that was."""
-        store, first = context.get("task_state_store"), seen.state or NOTHING
-        if store is None:
-            return first
-        kept = store.get(_key(trigger))
-        if kept is None:
+    def _beginning(self, trigger: StateTrigger, first: str | None, context: Context) -> str | None:
+        """Return what this task's first look saw, in whichever try and process that was.
+
+        :param first: what it is if this was the first; None if nothing was seen.
+        """
+        store = context.get("task_state_store")
+        kept = store.get(_key(trigger)) if store is not None else self._begin
+        if kept is not None:
+            return str(kept)
+        self._begin = first
+        if store is not None and first is not None:
             store.set(_key(trigger), first)
-        return first if kept is None else str(kept)
+        return first
 
     def _time_left(self, context: Context) -> timedelta:
         began = context["ti"].start_date  # it began before it was first deferred

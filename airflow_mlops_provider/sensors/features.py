@@ -33,7 +33,7 @@ class SourceDeliverySensor(StateSensor):
 
     :param path: a file, a folder (``…/``) or a pattern with ``*``, ``?``, ``[…]`` and ``**``: a path or URI, such as
         ``s3://lake/trips/{{ ds }}/*.parquet``, or below the root of the connection, without one the landing root.
-    :param marker: a file, beside or below the path's folder, that whoever delivers writes last, such as ``_SUCCESS``.
+    :param marker: a file in the path's folder that whoever delivers writes last, such as ``_SUCCESS``.
     :param settle_seconds: how long all must have lain unchanged without a marker; a product's sources say their own.
     :param product: the product's declaration, in place of a path.
     :param poke_seconds: pause between two looks; by default what ``[mlops] poke_seconds`` says.

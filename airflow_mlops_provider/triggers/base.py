@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow.sdk.exceptions import AirflowException
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
 from airflow_mlops_provider.exceptions import ConfigurationError, MLOpsError
@@ -102,9 +101,9 @@ class StateTrigger(FieldsTrigger, BaseEventTrigger):
     async def _look(self) -> Seen | None:
         try:
             return await asyncio.to_thread(self.look)
-        except (MLOpsError, AirflowException) as error:
+        except Exception as error:
             # What no waiting mends ends a deferral, and the worker says so; a watcher that ended would stay silent.
-            if self.task_instance is not None and not getattr(error, "retryable", False):
+            if self.task_instance is not None and not (isinstance(error, MLOpsError) and error.retryable):
                 raise
             self.log.warning("%s: %s", type(error).__name__, error)
             return None
@@ -125,7 +124,8 @@ class StateTrigger(FieldsTrigger, BaseEventTrigger):
 
     @property
     def _key(self) -> str:
-        return f"mlops_{digest(self.serialize())[:16]}"
+        kind, arguments = self.serialize()
+        return f"mlops_{digest([kind, {**arguments, 'seconds': None}])[:16]}"
 
 
 def number(name: str, value: Any) -> float:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from airflow.triggers.base import TriggerEvent
 
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.frozen import digest
 from airflow_mlops_provider.triggers.base import FieldsTrigger, Seen, StateTrigger, filled, number
+
+if TYPE_CHECKING:
+    from airflow_mlops_provider.backends.tables.landing import Landing
 
 UNDERWAY = ["queued", "running"]
 #: So many names an event carries; it only says that something is there, and whoever is woken by it looks.
@@ -23,7 +27,7 @@ class DeliveryTrigger(StateTrigger):
 
     :param path: a file, a folder (``…/``) or a pattern with ``*``, ``?``, ``[…]`` and ``**``, as a path or URI, or
         below the root of the connection ``conn_id`` or of the landing root.
-    :param marker: a file, below the path's folder, that whoever delivers writes last, such as ``_SUCCESS``.
+    :param marker: a file in the path's folder, or folders, that whoever delivers writes last, such as ``_SUCCESS``.
     :param settle_seconds: how long all must have lain unchanged. A single object in a bucket is whole from the start.
     :param root: for ``keys``: the root that they lie below.
     :param keys: in place of a path: single files below the root, all of which must be there.
@@ -44,22 +48,22 @@ class DeliveryTrigger(StateTrigger):
             raise ConfigurationError(f"{', '.join(self.keys)} lie below no root; give it")
 
     def look(self) -> Seen:
-        from airflow_mlops_provider.backends.tables.landing import Landing, split_path
+        from airflow_mlops_provider.backends.tables.landing import Landing, reachable, split_path
 
-        environment = self._environment()
-        if self.keys:
-            landing = Landing(filled("root", self.root), environment)
-            return self._of_keys({key: landing.pending(key, self.settle_seconds) for key in self.keys})
-        root, pattern = split_path(self._full())
-        landing = Landing(root, environment)
+        root, pattern = (filled("root", self.root), "") if self.keys else split_path(self._full())
+        landing = Landing(root, self._environment())
+        with reachable(landing.uri):
+            return self._of_keys(landing) if self.keys else self._of_path(landing, pattern)
+
+    def _of_path(self, landing: Landing, pattern: str) -> Seen:
         if self.marker:
-            pending = landing.pending(self.marker, 0.0)
-            files = {} if pending else landing.matching(self.marker)
-            return self._seen(f"{landing.uri}/{self.marker}", pending, files)
-        files = landing.matching(pattern)
-        return self._seen(f"{landing.uri}/{pattern}", landing.unsettled(pattern, files, self.settle_seconds), files)
+            folder = pattern.removesuffix("**/*").rpartition("/")[0]
+            pattern = f"{folder}/{self.marker}" if folder else self.marker
+        files, settle_seconds = landing.matching(pattern), 0.0 if self.marker else self.settle_seconds
+        return self._seen(f"{landing.uri}/{pattern}", landing.unsettled(pattern, files, settle_seconds), files)
 
-    def _of_keys(self, reasons: Mapping[str, str | None]) -> Seen:
+    def _of_keys(self, landing: Landing) -> Seen:
+        reasons = {key: landing.pending(key, self.settle_seconds) for key in self.keys}
         waiting = {key: reason for key, reason in reasons.items() if reason}
         if waiting:
             return Seen(None, "; ".join(f"{self.root}/{key} {reason}" for key, reason in waiting.items()))

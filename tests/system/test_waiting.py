@@ -11,6 +11,7 @@ import pytest
 
 from airflow_mlops_provider.backends.tracking.mlflow.server import MlflowServer
 from airflow_mlops_provider.demo.local_airflow.stack import Stack
+from airflow_mlops_provider.exceptions import BackendError
 from tests.factories.stack import restart
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
@@ -29,11 +30,12 @@ champion = Asset("champion", watchers=[AssetWatcher(name="champion", trigger=mov
 
 for name, asset in (("on_files", files), ("on_champion", champion)):
     with DAG(name, schedule=[asset]):
-        task(lambda: None, task_id="done").__call__()
+        task(lambda: None, task_id="done")()
 
 with DAG("wait", schedule=None):
     MlflowModelVersionSensor(
-        task_id="champion_moved", name="eta", alias="champion", conn_id="team_mlflow", deferrable=True, poke_interval=0.5
+        task_id="champion_moved", name="eta", alias="champion", conn_id="team_mlflow",
+        deferrable=True, poke_interval=0.5,
     )
 """
 
@@ -91,7 +93,10 @@ def until(what: str, holds: Callable[[], Any], seconds: float = 120) -> Any:
 
 def events(airflow: Stack, asset: str) -> list[Any]:
     """Return what the events of an asset carry, oldest first."""
-    return [event["extra"]["payload"] for event in airflow.api.asset_events() if event["name"] == asset]
+    try:
+        return [event["extra"]["payload"] for event in airflow.api.asset_events() if event["name"] == asset]
+    except BackendError:  # Airflow 3.3 shows no event as long as a run that came of one is queued
+        return []
 
 
 def test_a_deferred_sensor_goes_on_once_the_alias_moved(airflow: Stack, world: World) -> None:
@@ -124,5 +129,6 @@ def test_a_watcher_starts_a_run_for_each_delivery(airflow: Stack, world: World) 
     restart(airflow, "triggerer")
     until("that is noticed", lambda: len(events(airflow, "files")) == 2)
     assert events(airflow, "files")[1]["delivered"][-1] == "meanwhile.csv"
+    until("both runs are through", lambda: [r["state"] for r in airflow.api.dag_runs("on_files")] == ["success"] * 2)
     time.sleep(5)
     assert len(events(airflow, "files")) == 2

@@ -7,7 +7,8 @@ import os
 import re
 import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from airflow_mlops_provider.exceptions import ConfigurationError, SourceDataError, SourceError
@@ -121,6 +122,17 @@ class Landing:
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(data) != after.st_size:
             raise SourceError(f"{self.uri}/{key} changed while it was read; a retry helps once it is whole")
         return data
+
+
+@contextmanager
+def reachable(uri: str) -> Iterator[None]:
+    """Turn what folders and buckets raise into a :class:`SourceError`: a retry helps once they can be reached."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except (BotoCoreError, ClientError, OSError) as error:
+        raise SourceError(f"{uri} cannot be looked at: {str(error)[:300]}") from None
 
 
 def split_path(path: str) -> tuple[str, str]:

@@ -95,9 +95,18 @@ def test_what_is_wrong_from_the_start_is_told_at_once(deferrable: bool) -> None:
 
 
 def test_an_outage_while_it_waits_is_no_failure() -> None:
-    """A worker that waits goes on once the service answers again."""
+    """A worker that waits goes on once the service answers again, also one that was deferred and looks in between."""
     looks("a", BackendError("down"), "b")
     assert ThingSensor(deferrable=False).execute(context()) == {"thing": "b"}
+    looks(BackendError("down"))
+    with pytest.raises(TaskDeferred):
+        ThingSensor(deferrable=True).resume_execution("__fail__", {"error": "Trigger timeout"}, context())
+
+
+def test_without_a_store_it_remembers_the_beginning_itself() -> None:
+    """As long as the process lives."""
+    looks("a", "a", "b")
+    assert ThingSensor(deferrable=False).execute({"ti": context()["ti"]}) == {"thing": "b"}
 
 
 def test_a_trigger_that_failed_is_not_started_in_a_loop(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,6 +89,9 @@ def test_a_service_that_does_not_answer_is_waited_for() -> None:
 
 def test_what_no_waiting_mends_ends_a_deferral_but_no_watcher() -> None:
     """A task is failed by its worker; a watcher that ended would be silent for ever."""
+    for error in (ConfigurationError("no such view"), OSError("stale file handle")):
+        Thing.holds = error
+        assert [event["state"] for event in fired(Thing(since="a"), becomes("b"), becomes("b"))] == ["b"]
     Thing.holds = ConfigurationError("no such view")
     assert [event["state"] for event in fired(Thing(since="a"), becomes("b"), becomes("b"))] == ["b"]
     Thing.holds = ConfigurationError("no such view")

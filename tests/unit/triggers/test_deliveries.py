@@ -62,6 +62,16 @@ def test_a_marker_stands_for_all(tmp_path: Path) -> None:
     assert wanted.execute(context())["delivered"] == ["_SUCCESS"]
 
 
+def test_a_watcher_waits_for_the_marker_of_each_folder(tmp_path: Path) -> None:
+    """A day whose marker is not there yet is no delivery."""
+    put(tmp_path / "1" / "_SUCCESS")
+    watcher = DeliveryTrigger(path=f"{tmp_path}/*/", marker="_SUCCESS")
+    events = fired(
+        watcher, lambda: put(tmp_path / "2" / "a.csv"), lambda: put(tmp_path / "2" / "_SUCCESS", age=0), lambda: None
+    )
+    assert [event["delivered"] for event in events] == [["1/_SUCCESS", "2/_SUCCESS"]]
+
+
 def test_a_watcher_sees_each_delivery_once(tmp_path: Path) -> None:
     """What lies there at first is known; a new file, a changed one and one that is still written are told apart."""
     put(tmp_path / "a.csv")
