@@ -19,8 +19,7 @@ def services(product: str, guarded: Collection[str] = ()) -> tuple[Services, str
 
     Each comes from its Airflow connection where that is defined, and from the embedded default where not. A product
     may have a connection of its own for each, ``mlops_mlflow_<product>`` and so on; but the artifact root, in which one
-    product's records lead to another's, is one for all. A team has its own by Airflow's own means: connections of a
-    team go before those of the same name for all.
+    product's records lead to another's, is one for all. A team has its own by Airflow's means (``[core] multi_team``).
 
     :param guarded: which of the guarded services a job may see: ``source``, the product's repository and its token, and
         ``search``, the database of searches and its password. No other job is told of them.

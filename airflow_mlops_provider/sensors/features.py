@@ -127,8 +127,8 @@ class FeastFreshnessSensor(StateSensor):
     trigger_class = FeastFreshnessTrigger
     template_fields: Sequence[str] = ("view", "within", "by", "conn_id")
 
-    def __init__(self, *, view: str, within: timedelta | float, by: str = "materialized", **kwargs: Any) -> None:
+    def __init__(self, *, view: str, within: timedelta | float | str, by: str = "materialized", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.view = view
-        self.within = seconds(within)
+        self.within = within if isinstance(within, str) else seconds(within)  # a text may be a template
         self.by = one_of("by", by, BY)
