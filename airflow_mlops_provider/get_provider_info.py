@@ -17,6 +17,7 @@ INTEGRATIONS = {
     "Prometheus": "https://prometheus.io/docs/",
     "Git": "https://git-scm.com/doc",
 }
+LINKS = ("Manifest", "Report", "MlflowRun", "DataReport", "ServedModel", "PodLog")
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -31,8 +32,12 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "operators": [_modules("MLOps", "operators", (*Stage, "functions", "maintenance"))],
         "task-decorators": [{"name": "mlops", "class-name": f"{PACKAGE}.decorators.mlops.mlops_task"}],
-        "sensors": [_modules("MLOps", "sensors", ("features",))],
-        "triggers": [_modules("MLOps", "triggers", ("deliveries", "pods"))],
+        "sensors": [_modules("MLOps", "sensors", ("features", "registry", "serving", "monitoring"))],
+        "triggers": [
+            _modules(
+                "MLOps", "triggers", ("deliveries", "features", "registry", "serving", "monitoring", "source", "pods")
+            )
+        ],
         "hooks": [
             _modules("MLOps", "hooks", ("artifact_store", "model_server")),
             _modules("Git", "hooks", ("source",)),
@@ -40,7 +45,7 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "connection-types": _connection_types(),
         "asset-uris": [{"schemes": ["mlops"], "handler": f"{PACKAGE}.assets.sanitize_uri"}],
-        "extra-links": [f"{PACKAGE}.operators.links.ManifestLink", f"{PACKAGE}.operators.links.ReportLink"],
+        "extra-links": [f"{PACKAGE}.operators.links.{name}Link" for name in LINKS],
         "config": {"mlops": {"description": "The MLOps loop.", "options": _options()}},
         "cli": [f"{PACKAGE}.cli.definition.get_mlops_cli_commands"],
     }
@@ -69,14 +74,22 @@ def _connection_types() -> list[dict[str, Any]]:
         _connection(
             "feast",
             "feast.FeastHook",
-            "Feast online store",
+            "Feast",
             {
+                "repository": _field(
+                    "Repository", "The folder of a feature_store.yaml that a team keeps, or that file."
+                ),
                 "online_store": _field("Online store", "Which kind of store.", enum=["sqlite", "redis"]),
                 "connection_string": _field("Connection string", "Redis only, in place of host and port; no password."),
                 "options": _field("Options (JSON)", "Further settings of that store, as Feast names them."),
             },
             hidden_fields=["schema", "extra"],
-            placeholders={"host": "redis", "port": "6379", "connection_string": "redis:6379,db=1,ssl=true"},
+            placeholders={
+                "repository": "/opt/features",
+                "host": "redis",
+                "port": "6379",
+                "connection_string": "redis:6379,db=1,ssl=true",
+            },
         ),
         _connection(
             "mlflow",

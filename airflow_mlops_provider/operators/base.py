@@ -17,7 +17,7 @@ from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, parse_reference
 from airflow_mlops_provider.operators.lineage import OpenLineageMixin, failure_manifest
-from airflow_mlops_provider.operators.links import MANIFEST_KEY, ManifestLink
+from airflow_mlops_provider.operators.links import MANIFEST_KEY, ManifestLink, PodLogLink
 from airflow_mlops_provider.places.base import Place, record_of
 from airflow_mlops_provider.places.deferral import Deferred, Resumable
 from airflow_mlops_provider.places.retry_policy import final_failures
@@ -68,7 +68,7 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
     job: ClassVar[str]
     roles: ClassVar[tuple[str, ...] | None] = None
     template_fields: Sequence[str] = ()
-    operator_extra_links: tuple[BaseOperatorLink, ...] = (ManifestLink(),)
+    operator_extra_links: tuple[BaseOperatorLink, ...] = (ManifestLink(), PodLogLink())
     ui_color = "#dcecf5"
 
     def __init__(
@@ -176,6 +176,11 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
 
     def on_kill(self) -> None:
         self._place.stop()
+
+    @property
+    def log_file(self) -> str | None:
+        """Where the place has kept the job's whole log; None if it has not."""
+        return self._place.log_file
 
     def _given(self, declared: Any) -> dict[str, Any]:
         return {role: getattr(declared, role, None) for role in self.roles or self.template_fields}

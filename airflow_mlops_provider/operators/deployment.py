@@ -16,6 +16,7 @@ from airflow_mlops_provider.lifecycle.references import AnyReference, ModelVersi
 from airflow_mlops_provider.lifecycle.release.registry import newest_ready, registered
 from airflow_mlops_provider.operators.base import JobOperator, artifact_store
 from airflow_mlops_provider.operators.lineage import event_extra
+from airflow_mlops_provider.operators.links import ServedModelLink
 from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
 from airflow_mlops_provider.storage.layout import key_below
 from airflow_mlops_provider.storage.ledger import Ledger
@@ -34,6 +35,7 @@ class ModelServerDeployVersionOperator(JobOperator):
     job = "deploy"
     template_fields: Sequence[str] = ("version", "rollback")
     roles = ("version",)
+    operator_extra_links = (ServedModelLink(), *JobOperator.operator_extra_links)
 
     def __init__(self, *, product: MLProduct, version: Any = None, rollback: Any = False, **kwargs: Any) -> None:
         super().__init__(product=product, sends=[assets.live(product)], **kwargs)

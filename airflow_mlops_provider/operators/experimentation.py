@@ -15,7 +15,7 @@ from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.lifecycle.search.declaration import MOST_TRIALS, Algorithm, Criteria
 from airflow_mlops_provider.operators.base import JobOperator, ProductOperator, artifact_store
-from airflow_mlops_provider.operators.links import ReportLink
+from airflow_mlops_provider.operators.links import MlflowRunLink, ReportLink
 from airflow_mlops_provider.storage.intervals import current, leading_to
 
 FORM = ("trials", "target", "patience", "min_gain", "minutes")
@@ -162,7 +162,7 @@ class ExperimentConcludeSearchOperator(JobOperator):
 
     job = "conclude"
     template_fields: Sequence[str] = ("split",)
-    operator_extra_links = (ReportLink(), *JobOperator.operator_extra_links)
+    operator_extra_links = (ReportLink(), MlflowRunLink(), *JobOperator.operator_extra_links)
 
     def __init__(self, *, split: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)

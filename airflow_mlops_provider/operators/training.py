@@ -14,6 +14,7 @@ from airflow_mlops_provider.lifecycle.monitoring import feedback
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.operators.base import JobOperator, ProductOperator, artifact_store
+from airflow_mlops_provider.operators.links import MlflowRunLink
 from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore
 from airflow_mlops_provider.storage.intervals import current, judgements, leading_to
 from airflow_mlops_provider.storage.ledger import Ledger
@@ -78,6 +79,7 @@ class ModelTrainOperator(JobOperator):
 
     job = "train"
     template_fields: Sequence[str] = ("training_set",)
+    operator_extra_links = (MlflowRunLink(), *JobOperator.operator_extra_links)
 
     def __init__(self, *, training_set: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
