@@ -1,6 +1,7 @@
 """The whole MLOps loop as an Airflow provider: features, training, registry, serving, monitoring, feedback.
 
-What a product, a job and a DAG are declared with can be imported from here; each name is loaded when it is first used.
+What a product, a job and a DAG are declared with, and what a task of one's own reads and writes tables with, can be
+imported from here; each name is loaded when it is first used.
 Operators and sensors are in :mod:`.operators` and :mod:`.sensors`, a module for each stage.
 """
 
@@ -10,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from airflow_mlops_provider.datasets import read_dataset, write_dataset
     from airflow_mlops_provider.lifecycle.product import MLProduct
     from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Report
     from airflow_mlops_provider.lifecycle.search.declaration import (
@@ -96,13 +98,14 @@ __all__ = [
     "View",
     "Windows",
     "job",
+    "read_dataset",
+    "write_dataset",
 ]
 _HOMES = (
     *("lifecycle.product", "lifecycle.sections", "lifecycle.search.declaration", "lifecycle.settings"),
     *("lifecycle.references", "lifecycle.stages"),
     *("runtime.arguments", "runtime.context", "runtime.definition"),
-    *("places.local_process", "places.kubernetes.place"),
-    "pipelines.dag",
+    *("places.local_process", "places.kubernetes.place", "datasets", "pipelines.dag"),
 )
 
 if not TYPE_CHECKING:  # or every misspelled name would pass

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import http.server
 import json
+import os
+import re
 import shutil
 import sqlite3
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -29,6 +32,7 @@ from tests.factories.ports import free_port
 
 ALL = [ArtifactStoreHook, FeastHook, MlflowHook, ModelServerHook, PrometheusHook]
 PRODUCT = MLProduct.model_construct(name="flights")
+README = Path(__file__).parents[3] / "README.md"
 
 
 @pytest.fixture(autouse=True)
@@ -292,6 +296,26 @@ def test_credentials_are_tried(
     works, message = MlflowHook().test_connection()
     assert not works
     assert "refused" in message
+
+
+def test_the_documented_try_of_a_connection(server: int, tmp_path: Path) -> None:
+    """Airflow tests no connection by default; the README's line does it for one command."""
+    (line,) = re.findall(
+        r"^(AIRFLOW__\S+)=(\S+) (airflow connections test \S+)$", README.read_text("utf-8"), re.MULTILINE
+    )
+    variable, value, command = line
+    connection = {"conn_type": "mlflow", "host": "127.0.0.1", "port": server}
+    env = {**os.environ, "AIRFLOW_HOME": str(tmp_path), "AIRFLOW_CONN_MLOPS_MLFLOW": json.dumps(connection)}
+
+    def tried(**further: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", *command.split()],
+            env={**env, **further}, capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+        return " ".join((done.stdout + done.stderr).split())
+
+    assert "disabled" in tried()
+    assert "Connection success!" in tried(**{variable: value})
 
 
 def test_mlflow_file_is_tried(home: Path) -> None:
