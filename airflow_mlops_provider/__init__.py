@@ -1,8 +1,10 @@
 """The whole MLOps loop as an Airflow provider: features, training, registry, serving, monitoring, feedback.
 
-What a product, a job and a DAG are declared with, and what a task of one's own reads and writes tables with, can be
-imported from here; each name is loaded when it is first used.
-Operators and sensors are in :mod:`.operators` and :mod:`.sensors`, a module for each stage.
+What products, jobs, places and DAGs are declared with, and what a task of one's own reads and writes tables with, can
+be imported from here; each name is loaded when it is first used.
+Operators, sensors, triggers and hooks are imported from their own modules, as with any Airflow provider: those that
+``get_provider_info.py`` lists. With them, :mod:`.assets`, :mod:`.exceptions`, :mod:`.extensions` and :mod:`.pipelines`
+are public (``docs/public_api.md``). Everything else is private, and may change in any release.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from airflow_mlops_provider.datasets import read_dataset, write_dataset
+    from airflow_mlops_provider.lifecycle.interval import Interval
     from airflow_mlops_provider.lifecycle.product import MLProduct
     from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Report
     from airflow_mlops_provider.lifecycle.search.declaration import (
@@ -46,8 +49,12 @@ if TYPE_CHECKING:
     from airflow_mlops_provider.lifecycle.settings import TrainerSettings
     from airflow_mlops_provider.lifecycle.stages import Stage
     from airflow_mlops_provider.pipelines.dag import MLOpsDag, MLOpsTaskGroup
+    from airflow_mlops_provider.places.base import Place
+    from airflow_mlops_provider.places.deferral import Deferred
     from airflow_mlops_provider.places.kubernetes.place import KubernetesPod
+    from airflow_mlops_provider.places.kubernetes.settings import SecretKey, Toleration, Volume
     from airflow_mlops_provider.places.local_process import LocalProcess
+    from airflow_mlops_provider.problems.base import Problem
     from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
     from airflow_mlops_provider.runtime.context import JobContext, JobResult
     from airflow_mlops_provider.runtime.definition import job
@@ -60,11 +67,13 @@ __all__ = [
     "Choice",
     "Data",
     "Dataset",
+    "Deferred",
     "EvaluationSettings",
     "Features",
     "FloatRange",
     "Gates",
     "IntRange",
+    "Interval",
     "JobContext",
     "JobInputs",
     "JobParams",
@@ -81,6 +90,8 @@ __all__ = [
     "ModelVersion",
     "Monitoring",
     "Owners",
+    "Place",
+    "Problem",
     "ProductField",
     "Pruning",
     "Report",
@@ -88,14 +99,17 @@ __all__ = [
     "Retuning",
     "Schedule",
     "Search",
+    "SecretKey",
     "Serving",
     "Source",
     "Stage",
+    "Toleration",
     "Trainer",
     "TrainerSettings",
     "Training",
     "Value",
     "View",
+    "Volume",
     "Windows",
     "job",
     "read_dataset",
@@ -103,9 +117,11 @@ __all__ = [
 ]
 _HOMES = (
     *("lifecycle.product", "lifecycle.sections", "lifecycle.search.declaration", "lifecycle.settings"),
-    *("lifecycle.references", "lifecycle.stages"),
+    *("lifecycle.interval", "lifecycle.references", "lifecycle.stages"),
     *("runtime.arguments", "runtime.context", "runtime.definition"),
-    *("places.local_process", "places.kubernetes.place", "datasets", "pipelines.dag"),
+    *("problems.base", "places.deferral", "places.base"),
+    *("places.local_process", "places.kubernetes.settings", "places.kubernetes.place"),
+    *("datasets", "pipelines.dag"),
 )
 
 if not TYPE_CHECKING:  # or every misspelled name would pass
@@ -115,3 +131,6 @@ if not TYPE_CHECKING:  # or every misspelled name would pass
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         homes = (import_module(f"{__name__}.{home}") for home in _HOMES)
         return next(getattr(home, name) for home in homes if hasattr(home, name))
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -50,6 +50,7 @@ FLAVORS = {
         ("lightgbm.basic.Booster", "lightgbm.sklearn.LGBMModel"),
         "a trained lightgbm.Booster or a fitted scikit-learn style LightGBM model",
         ("lightgbm.basic.LightGBMError",),
+        extra="lightgbm",
     ),
     "torch": Flavor(
         f"{_HERE}.torch",
