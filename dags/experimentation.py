@@ -34,7 +34,7 @@ for product in products(__file__):
         **{**common, "params": {**form(product), **common["params"]}},
     ):
         with TaskGroup("features"):
-            plan = ExperimentPlanDataOperator(task_id="plan", product=product)
+            plan = ExperimentPlanDataOperator(task_id="plan", product=product, window="{{ params.window }}")
             data = FeastBuildTrainingSetOperator(task_id="build_training_set", product=product, features=plan.output)
 
         with TaskGroup("experimentation"):
@@ -44,6 +44,7 @@ for product in products(__file__):
                 task_id="trial",
                 product=product,
                 split=split.output,
+                place="{{ params.place }}",
                 map_index_template="trial {{ task.slot }}",
                 max_active_tis_per_dagrun=conf.getint("mlops", "search_parallel", fallback=2),
             ).expand(slot=slots.output)

@@ -1,7 +1,8 @@
 """A new model when one is due: after drift, after enough new features, or when the clock says so.
 
 For every product beside this file. Each run first decides whether a training is due; if not, it is skipped and says
-why. A version that passes all gates sends the event on which deployment is scheduled.
+why. A version that passes all gates sends the event on which deployment is scheduled. Triggered by hand, its form takes
+another trainer, the place of the training, and how much it learns from.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from airflow_mlops_provider import assets
 from airflow_mlops_provider.operators.evaluation import ModelEvaluateOperator, ModelRetuneOperator
 from airflow_mlops_provider.operators.features import FeastBuildTrainingSetOperator
 from airflow_mlops_provider.operators.registry import MlflowRegisterModelOperator, ModelPromoteVersionOperator
-from airflow_mlops_provider.operators.training import ModelTrainOperator, TrainingPlanRunOperator
+from airflow_mlops_provider.operators.training import ModelTrainOperator, TrainingPlanRunOperator, form
 from airflow_mlops_provider.operators.validation import GreatExpectationsValidateDatasetOperator
 from airflow_mlops_provider.pipelines import defaults, products
 
 for product in products(__file__):
+    common = defaults(product, __doc__)
     with DAG(
         dag_id=f"{product.name}_training",
         schedule=AssetOrTimeSchedule(
@@ -25,10 +27,10 @@ for product in products(__file__):
         ),
         catchup=False,
         max_active_runs=1,
-        **defaults(product, __doc__),
+        **{**common, "params": {**form(product), **common["params"]}},
     ):
         with TaskGroup("features"):
-            plan = TrainingPlanRunOperator(task_id="plan", product=product)
+            plan = TrainingPlanRunOperator(task_id="plan", product=product, window="{{ params.window }}")
             data = FeastBuildTrainingSetOperator(task_id="build_training_set", product=product, features=plan.output)
 
         with TaskGroup("validation"):
@@ -37,7 +39,13 @@ for product in products(__file__):
             )
 
         with TaskGroup("training"):
-            model = ModelTrainOperator(task_id="train", product=product, training_set=data.output)
+            model = ModelTrainOperator(
+                task_id="train",
+                product=product,
+                training_set=data.output,
+                trainer="{{ params.trainer }}",
+                place="{{ params.place }}",
+            )
 
         with TaskGroup("evaluation"):
             evaluation = ModelEvaluateOperator(
@@ -49,6 +57,8 @@ for product in products(__file__):
                 model=model.output,
                 training_set=data.output,
                 evaluation=evaluation.output,
+                trainer="{{ params.trainer }}",
+                place="{{ params.place }}",
             )
 
         with TaskGroup("registry"):
