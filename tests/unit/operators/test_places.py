@@ -12,6 +12,7 @@ from airflow.sdk import DAG
 from airflow_mlops_provider.exceptions import UnknownNameError
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.stages import Stage
+from airflow_mlops_provider.operators.experimentation import ExperimentRunTrialOperator
 from airflow_mlops_provider.operators.training import ModelTrainOperator
 from airflow_mlops_provider.places.base import Place
 from airflow_mlops_provider.places.kubernetes.place import KubernetesPod
@@ -55,6 +56,16 @@ def test_the_nearest_choice_counts() -> None:
     assert place(PLACED) == "gpu"
     assert place(PLACED, stage=Stage.REGISTRY) == "small"
     assert place(product) == "small"
+
+
+def test_a_mapped_job_goes_where_its_section_or_form_says() -> None:
+    """Trials are mapped tasks: each runs at the search's place, or at the one of the form."""
+    searched, context = changed(product, {"search.place": "gpu"}), {"params": {"place": "big"}}
+    for given, image in ((None, "gpu"), ("{{ params.place }}", "big")):
+        with DAG("any", schedule=None):
+            partial = ExperimentRunTrialOperator.partial(task_id="trial", product=searched, split={}, place=given)
+            task: Any = partial.expand(slot=[0]).unmap({"slot": 0})
+        assert task.place_of(Stage.EXPERIMENTATION, context).image == image
 
 
 def test_a_team_has_a_place_of_its_own() -> None:
