@@ -163,9 +163,10 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
 
     def place_of(self, stage: Stage, context: Context) -> Place:
         """Return where a job of some stage runs. :raises MLOpsError: if that can't be had."""
-        if isinstance(self.place, Place):
-            return self.place
-        return chosen(self.render_template(self.place, context), self.product.place_of(stage), team=team_of(context))
+        if self.place is None or isinstance(self.place, str):
+            named = self.render_template(self.place, context)
+            return chosen(named, self.product.place_of(stage), team=team_of(context))
+        return self.place
 
     def params_of(self, context: Context) -> dict[str, Any]:
         """Return the job's own parameters."""

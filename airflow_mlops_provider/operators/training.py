@@ -85,7 +85,7 @@ def trainer_params(product: MLProduct, trainer: Any) -> dict[str, Any]:
     :raises UnknownNameError: if there is no such algorithm; the message lists the known ones.
     """
     if isinstance(trainer, Trainer):
-        return {"trainer": trainer.to_json()}
+        return {} if trainer == product.training.trainer else {"trainer": trainer.to_json()}
     if not given(trainer):
         return {}
     algorithm = algorithm_of(product.search.algorithms if product.search else (), trainer)

@@ -24,7 +24,7 @@ from tests.factories.rain import NAME, PRODUCTS, deliver, product, year
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1500)]
 DAGS = Path(__file__).parents[2] / "dags"
-TRAINING = f"{NAME}_training"
+TRAINING, ALONE = f"{NAME}_training", f"{NAME}_gpu_training"
 #: What the product says otherwise.
 PLACED = (
     ("features=Features(", 'features=Features(place="small",'),
@@ -60,13 +60,13 @@ class Airflow:
         self.until(lambda: any(dag["dag_id"] == dag_id for dag in self.api.rows("dags", "dags")))
         self.api.call("PATCH", f"dags/{dag_id}", body={"is_paused": False})
 
-    def trained(self, **form: str) -> str:
-        """Run the training DAG by hand to its successful end, and return the run's id."""
-        run_id = self.api.trigger(TRAINING, form)
-        self.until(lambda: self.api.get(f"dags/{TRAINING}/dagRuns/{run_id}")["state"] in {"success", "failed"})
-        states = {task["task_id"]: task["state"] for task in self.api.task_instances(TRAINING, run_id)}
+    def run(self, dag_id: str, **form: str) -> tuple[str, dict[str, str]]:
+        """Run a DAG by hand to its successful end, and return the run's id and its tasks' states."""
+        run_id = self.api.trigger(dag_id, form)
+        self.until(lambda: self.api.get(f"dags/{dag_id}/dagRuns/{run_id}")["state"] in {"success", "failed"})
+        states = {task["task_id"]: task["state"] for task in self.api.task_instances(dag_id, run_id)}
         assert {*states.values()} <= {"success", "skipped"}, states
-        return run_id
+        return run_id, states
 
     def pods(self, run_id: str) -> dict[str, dict[str, Any]]:
         """Return the specifications of the pods that were submitted for a run, by task."""
@@ -122,6 +122,7 @@ def airflow(stack_factory: Callable[..., Stack], tmp_path_factory: pytest.TempPa
     """The Airflow, when the features of two years are there."""
     started = Airflow(stack_factory, tmp_path_factory.mktemp("places"))
     started.switch_on(TRAINING)
+    started.switch_on(ALONE)
     yield started
     started.kube.close()
 
@@ -131,7 +132,7 @@ def test_three_places_in_one_run(airflow: Airflow) -> None:
 
     The two places give the same address: the second run finds the first one's model, and starts no pod for it.
     """
-    first = airflow.trained()
+    first, _ = airflow.run(TRAINING)
     pods = airflow.pods(first)
     assert pods.keys() == {"features.build_training_set", "training.train"}
     small, gpu = ({**pod, **pod["containers"][0]} for pod in pods.values())
@@ -142,7 +143,7 @@ def test_three_places_in_one_run(airflow: Airflow) -> None:
     assert gpu["resources"] == {"requests": wanted, "limits": wanted}
     assert gpu["nodeSelector"] == {"nvidia.com/gpu.product": "A100", "pool": "training"}
 
-    second = airflow.trained(place="local_process")
+    second, _ = airflow.run(TRAINING, place="local_process")
     assert airflow.pods(second).keys() == {"features.build_training_set"}
     records = Records(open_store(str(airflow.root)))
     (trained,) = records.all(NAME, "train")
@@ -150,3 +151,13 @@ def test_three_places_in_one_run(airflow: Airflow) -> None:
     assert (trained.spec.run.run_id, [run.run_id for run in records.reuses(trained.result)]) == (first, [second])
     made = {manifest.spec.job for manifest in records.all(NAME) if manifest.spec.run.run_id == first}
     assert made >= {"train", "validate", "evaluate", "register", "promote"}
+
+
+def test_a_training_alone(airflow: Airflow) -> None:
+    """It trains in the GPU's pod and registers nothing; at a place that nobody described, all of it is skipped."""
+    run, states = airflow.run(ALONE)
+    assert {*states.values()} == {"success"}
+    assert airflow.pods(run)["training.train"]["nodeSelector"]["pool"] == "training"
+    run, states = airflow.run(ALONE, place="attic")
+    assert {*states.values()} == {"skipped"}
+    assert airflow.pods(run) == {}

@@ -34,7 +34,7 @@ def test_the_form_offers_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_algorithm_trains_in_place_of_the_declared() -> None:
     """By its name, with its fixed settings; the one that trains anyway changes nothing, nor does an empty field."""
-    for nothing in (None, "", "None", "trees"):
+    for nothing in (None, "", "None", "trees", product.training.trainer):
         assert trainer_params(product, nothing) == {}
     network = trainer_params(product, "network")["trainer"]
     assert (network["code"], network["flavor"]) == ("flight_delay.torch_trainer:train", "torch")
