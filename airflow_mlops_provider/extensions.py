@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -19,21 +20,28 @@ class ExtensionPoint:
     :param kind: what messages call such a part.
     :param package: each of its modules but the ``helpers`` holds a built-in part of that name, as ``attribute``.
     :param group: the entry-point group in which other distributions name their parts.
+    :param further: built-in parts that are no module of their own there: import paths by name.
     """
 
     kind: str
-    package: str
+    package: str | None
     attribute: str
     group: str
     helpers: tuple[str, ...] = ("base",)
+    further: Mapping[str, str] = field(default_factory=dict)
+
+    def known(self) -> dict[str, str]:
+        """Return the parts that have a name, with their import paths."""
+        folder = importlib.import_module(self.package).__path__ if self.package else ()
+        modules = [module.name for module in pkgutil.iter_modules(folder) if module.name not in self.helpers]
+        builtin = {name: f"{self.package}.{name}:{self.attribute}" for name in modules}
+        return {**_elsewhere(self.group), **builtin, **self.further}
 
     def find(self, name: str) -> Any:
         """Return the part of that name. :raises UnknownNameError: naming those known. :raises ValueError: if broken."""
-        modules = (module.name for module in pkgutil.iter_modules(importlib.import_module(self.package).__path__))
-        builtin = {name: f"{self.package}.{name}:{self.attribute}" for name in modules if name not in self.helpers}
-        where = name if ":" in name else builtin.get(name) or _elsewhere(self.group).get(name)
+        where = name if ":" in name else self.known().get(name)
         if where is None:
-            raise UnknownNameError(self.kind, name, [*builtin, *_elsewhere(self.group)])
+            raise UnknownNameError(self.kind, name, self.known())
         try:
             return EntryPoint(name, where, self.group).load()
         except Exception as error:  # it may be others' code: whatever it raises, what names it can't be used

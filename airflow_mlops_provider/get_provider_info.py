@@ -176,15 +176,9 @@ def _options() -> dict[str, Any]:
             "s3://models/mlops",
         ),
         "default_place": _option(
-            "Where jobs run whose operator names no place: local_process, a child process of the task; kubernetes_pod, "
-            "a pod as the option kubernetes_pod describes it.",
-            "kubernetes_pod",
-            "local_process",
-        ),
-        "kubernetes_pod": _option(
-            "The pod of default_place: a JSON object of KubernetesPod's fields.",
-            '{"image": "registry.example/mlops:1", "memory": "4Gi", "secrets": '
-            '{"MLFLOW_TRACKING_PASSWORD": {"name": "mlflow", "key": "password"}}}',
+            "Where jobs run for which neither their operator nor their product names a place: a name of the option "
+            "places. By default local_process, a child process of the task.",
+            "small",
         ),
         "installation": _option(
             "The name of this Airflow, unique in its Kubernetes cluster. Its pods are labelled with "
@@ -200,6 +194,12 @@ def _options() -> dict[str, Any]:
             "MLflow's tracking and registry URI, without credentials. By default an SQLite file in the artifact root. "
             "The connection mlops_mlflow takes precedence.",
             "http://mlflow:5000",
+        ),
+        "places": _option(
+            "Where jobs may run: a JSON object, of names to places. Each has a kind (local_process, kubernetes_pod, or "
+            "another's by import path or entry point) and its settings.",
+            '{"small": {"kind": "kubernetes_pod", "image": "registry.example/mlops:1", "memory": "2Gi"}, "gpu": '
+            '{"kind": "kubernetes_pod", "image": "registry.example/trainer:1", "memory": "32Gi", "gpus": 1}}',
         ),
         "poke_seconds": _option(
             "How long the delivery sensor waits between two checks, in seconds.", "300", "30", "float"

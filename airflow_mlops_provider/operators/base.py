@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import Any, ClassVar
 
 from airflow.sdk import AssetAlias, BaseOperator, BaseOperatorLink, Context, XComArg
@@ -16,10 +15,12 @@ from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, parse_reference
+from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.operators.lineage import OpenLineageMixin, failure_manifest
 from airflow_mlops_provider.operators.links import MANIFEST_KEY, ManifestLink, PodLogLink
 from airflow_mlops_provider.places.base import Place, record_of
 from airflow_mlops_provider.places.deferral import Deferred, Resumable
+from airflow_mlops_provider.places.named import check, chosen, team_of
 from airflow_mlops_provider.places.retry_policy import final_failures
 from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore, open_store
 from airflow_mlops_provider.storage.dataset_lists import shortened
@@ -60,7 +61,8 @@ class ProductOperator(BaseOperator):
 class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
     """Runs one job of a product at a place. A subclass's template fields are its inputs, by role.
 
-    :param place: where the job runs; by default what ``[mlops] default_place`` says.
+    :param place: where the job runs: a place, or the name of one, which may be a template. By default the place of the
+        product's section, see :class:`.Placed`, else what ``[mlops] default_place`` says.
     :param force: run even if finished work with the same inputs is found; a DAG's parameter ``force`` does the same.
     :param sends: a subclass's own outlets, in addition to ``outlets``.
     """
@@ -72,14 +74,17 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
     ui_color = "#dcecf5"
 
     def __init__(
-        self, *, place: Place | None = None, force: bool = False, sends: Sequence[Any] = (), **kwargs: Any
+        self, *, place: Place | str | None = None, force: bool = False, sends: Sequence[Any] = (), **kwargs: Any
     ) -> None:
         # A mapped task is always made with the outlets that partial() had, so they may name an asset again. They are no
         # parameter here: its default would become a mapped task's outlets, and Airflow wants a list there.
         further = [outlet for outlet in kwargs.pop("outlets", None) or () if outlet not in sends]
         super().__init__(outlets=[*sends, *further], **kwargs)
+        if isinstance(place, str):
+            check(place)
         self.place = place
         self.force = force
+        self._place: Place | None = None
         self._event: dict[str, Any] | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -116,6 +121,7 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
             force=self.force or bool(context["params"].get("force")),
         )
         self.spec, self.manifest = spec, None
+        self._place = self.place_of(job.stage, context)
         try:
             manifest = self._place.run(spec, secrets, self.log, context, self._event)
         except Deferred as waiting:
@@ -165,6 +171,13 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
         }
         return {role: run.model_copy(update={"task_id": names}).path for role, names in handed_on.items() if names}
 
+    def place_of(self, stage: Stage, context: Context) -> Place:
+        """Return where a job of some stage runs. :raises MLOpsError: if that can't be had."""
+        if self.place is None or isinstance(self.place, str):
+            named = self.render_template(self.place, context)
+            return chosen(named, self.product.place_of(stage), team=team_of(context))
+        return self.place
+
     def params_of(self, context: Context) -> dict[str, Any]:
         """Return the job's own parameters."""
         return {}
@@ -175,7 +188,8 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
         return manifest.result.to_json()
 
     def on_kill(self) -> None:
-        self._place.stop()
+        if self._place:
+            self._place.stop()
 
     @property
     def log_file(self) -> str | None:
@@ -185,11 +199,10 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
     def _given(self, declared: Any) -> dict[str, Any]:
         return {role: getattr(declared, role, None) for role in self.roles or self.template_fields}
 
-    @cached_property
-    def _place(self) -> Place:
-        from airflow_mlops_provider.places.default import default_place
 
-        return self.place or default_place()
+def given(value: Any) -> bool:
+    """Say whether a field of a form, or a template that may render to nothing, holds something."""
+    return str(value).strip().lower() not in {"", "none", "false"}
 
 
 def label(context: Context, text: str) -> None:

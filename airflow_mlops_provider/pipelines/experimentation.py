@@ -38,7 +38,7 @@ def settings(product: MLProduct) -> dict[str, Any]:
 def build(step: Steps) -> None:
     """Make the steps."""
     with TaskGroup("features"):
-        plan = step("plan", ExperimentPlanDataOperator)
+        plan = step("plan", ExperimentPlanDataOperator, window="{{ params.window }}")
         data = step("build_training_set", FeastBuildTrainingSetOperator, features=plan)
 
     with TaskGroup("experimentation"):
@@ -49,6 +49,7 @@ def build(step: Steps) -> None:
             ExperimentRunTrialOperator,
             over={"slot": slots},
             split=split,
+            place="{{ params.place }}",
             map_index_template="trial {{ task.slot }}",
             max_active_tis_per_dagrun=conf.getint("mlops", "search_parallel", fallback=2),
         )

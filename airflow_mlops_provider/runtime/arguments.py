@@ -57,6 +57,7 @@ class JobSettings(Frozen):
     @classmethod
     def of(cls, product: MLProduct) -> Self:
         """Return a product's settings for the job. :raises ConfigurationError: naming the sections that it lacks."""
+        product = product.unplaced()
         places = {
             name: next((mark.path for mark in field.metadata if isinstance(mark, ProductField)), name)
             for name, field in cls.model_fields.items()
@@ -73,6 +74,13 @@ class JobSettings(Frozen):
 
 class JobParams(Frozen):
     """What a run asks of a job; by itself, a job without parameters of its own."""
+
+
+class TrainerParams(JobParams):
+    """:param trainer, settings: what takes the place of the declared trainer, or of some of its settings."""
+
+    trainer: dict[str, Any] | None = None
+    settings: dict[str, Any] = {}
 
 
 def with_trainer_override(product: MLProduct, params: Mapping[str, Any]) -> MLProduct:
