@@ -39,13 +39,26 @@ html_show_copyright = False
 pygments_style = "friendly"
 
 #: The order in which the first page lists the others; what is not named here comes behind, by name.
-ORDER = ("README", "getting-started", "tutorial", "concepts", "how-to", "extend", "operating", "reference")
+ORDER = (
+    "README",
+    "getting-started",
+    "tutorial",
+    "concepts",
+    "how-to",
+    "extend",
+    "operating",
+    "reference",
+    "architecture",
+)
 INDEX = ("index", "README")
 KINDS = ("operators", "sensors", "triggers", "hooks")
 #: A link within the checkout.
 LINK = re.compile(r"\[([^\]]*)\]\(([^)\s#:]+)\)")
 #: The comment that stands for the docstrings of a module, or of a room's public modules.
 MEMBERS = re.compile(r"<!-- members of (airflow_mlops_provider[\w.]*) -->")
+
+#: The comment that stands for the options of the configuration.
+OPTIONS = "<!-- options -->"
 
 
 def contents(page: Path) -> list[str]:
@@ -82,12 +95,26 @@ def members(name: str) -> str:
     return "```{eval-rst}\n" + "\n".join(lines) + "```"
 
 
+def options() -> str:
+    """Return the configuration's options as a table."""
+    declared = get_provider_info()["config"]["mlops"]["options"].items()
+    rows = [
+        f"| `{name}` | {said['description'].strip()} | {_code(said['default'])} | {_code(said['example'])} |"
+        for name, said in declared
+    ]
+    return "\n".join(["| option | says | default | example |", "|---|---|---|---|", *rows])
+
+
+def _code(text: str | None) -> str:
+    return f"`{text}`" if text else ""
+
+
 def complete(_: Sphinx, name: str, source: list[str]) -> None:
     """Add to a page's text what only the site needs."""
     page = ROOT / f"{name}.md"
     # A forge shows folders, a site has none: a link to one becomes its words.
     text = LINK.sub(lambda link: link[1] if (page.parent / link[2]).is_dir() else link[0], source[0])
-    source[0] = MEMBERS.sub(lambda comment: members(comment[1]), text)
+    source[0] = MEMBERS.sub(lambda comment: members(comment[1]), text.replace(OPTIONS, options()))
     if page.stem in INDEX and page.parent != ROOT:
         source[0] += "\n```{toctree}\n:hidden:\n:titlesonly:\n\n" + "\n".join(contents(page)) + "\n```\n"
 

@@ -16,6 +16,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from markdown_it import MarkdownIt
@@ -65,3 +66,14 @@ def blocks(page: Path, *languages: str) -> Iterator[Block]:
             raise ValueError(f"{page}: no block follows the comment {marks}")
         elif token.type == "html_block":
             marks = {name: value for name, value in MARK.findall(token.content) if name in MARKS}
+
+
+def titles(page: Path) -> list[tuple[int, int, str]]:
+    """Return a page's headings: line, level and text."""
+    tokens = MarkdownIt().parse(page.read_text("utf-8"))
+    pairs = pairwise(tokens)
+    return [
+        (opened.map[0] + 1, int(opened.tag[1]), text.content)
+        for opened, text in pairs
+        if opened.type == "heading_open" and opened.map
+    ]

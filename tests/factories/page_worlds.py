@@ -11,6 +11,14 @@ from shutil import copy
 from typing import Protocol
 
 from tests.factories import rain
+from tests.factories.ports import free_port
+
+#: The pipelines that bring the loop to rest, and the logical dates of those that work on an interval.
+LOOP = (
+    ("feature_engineering", "2013-01-01"),
+    ("feature_engineering", "2014-01-01"),
+    *((pipeline, None) for pipeline in ("training", "deployment", "batch_inference", "monitoring")),
+)
 
 
 class World(Protocol):
@@ -24,7 +32,7 @@ class World(Protocol):
 
 
 class Rain:
-    """The small product of the tests, with two years of days delivered and nothing done yet."""
+    """The small product of the tests after two years of days: learned, served, predicted and judged."""
 
     def __init__(self, home: Path, folder: Path) -> None:
         for number in (2012, 2013):
@@ -34,8 +42,13 @@ class Rain:
             home,
             AIRFLOW__MLOPS__ARTIFACT_ROOT=self.root,
             AIRFLOW__MLOPS__LANDING_ROOT=str(folder / "landing"),
+            AIRFLOW__MLOPS__PRODUCTS_FOLDERS=str(rain.PRODUCTS),
+            AIRFLOW__MLOPS__SERVING_PORT=str(free_port()),
             PYTHONPATH=str(rain.PRODUCTS),
         )
+        for pipeline, date in LOOP:
+            states = self.run(rain.DAGS / f"{pipeline}.py", f"{rain.NAME}_{pipeline}", date)
+            assert set(states.values()) == {"success"}, (pipeline, states)
 
     def run(self, file: Path, dag_id: str, date: str | None) -> dict[str, str]:
         return self.airflow.submit(run_dag, file, dag_id, date).result()

@@ -92,7 +92,7 @@ def world(
 
 
 @pytest.mark.parametrize("block", PYTHON, ids=str)
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_python_runs(block: Block, reader: Reader, world: Visit) -> None:
     """It runs as it stands, or makes a DAG that Airflow can parse; where a comment says so, the DAG runs as well."""
     file = reader.read(block)
@@ -103,6 +103,7 @@ def test_python_runs(block: Block, reader: Reader, world: Visit) -> None:
     bag = DagBag(str(file))
     assert bag.import_errors == {}, f"{block}: {bag.import_errors}"
     assert bag.dags, f"{block}: makes no DAG"
+    assert all(dag.tasks for dag in bag.dags.values()), f"{block}: a DAG without tasks"
     if "run" in block.marks:
         name, _, date = block.marks["run"].partition(" ")
         states = {state for dag_id in bag.dags for state in world(name).run(file, dag_id, date or None).values()}
