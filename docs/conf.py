@@ -6,7 +6,6 @@ beside it, and the reference is filled with the docstrings of what is public.
 
 from __future__ import annotations
 
-import pkgutil
 import re
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +15,8 @@ import airflow_mlops_provider
 from airflow_mlops_provider.get_provider_info import get_provider_info
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from sphinx.application import Sphinx
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,6 +29,7 @@ exclude_patterns = [".*", *(folder.name for folder in ROOT.iterdir() if folder.i
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 
 myst_heading_anchors = 4
+suppress_warnings = ["misc.highlighting_failure"]  # a fragment may hold "…"; what is none runs in a test
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # docstrings say it, and links to vendors' types would lead nowhere
 
@@ -50,6 +52,8 @@ ORDER = (
     "reference",
     "architecture",
 )
+#: What a page is called there, if not by its title.
+TITLES = {"/README": "In ten minutes </README>"}
 INDEX = ("index", "README")
 KINDS = ("operators", "sensors", "triggers", "hooks")
 #: A link within the checkout.
@@ -71,42 +75,55 @@ def contents(page: Path) -> list[str]:
         name = file.parent.name if file in below else file.stem
         return (ORDER.index(name) if name in ORDER else len(ORDER), name.lower())
 
-    return [f"/{file.relative_to(ROOT).with_suffix('')}" for file in sorted([*beside, *below, *root], key=place)]
-
-
-def public_modules(room: str) -> list[str]:
-    """Return a room's modules; where Airflow is told of some, of its operators and hooks for example, only those."""
-    info = get_provider_info()
-    told = {name for kind in KINDS for entry in info[kind] for name in entry["python-modules"]}
-    inside = [f"{room}.{module.name}" for module in pkgutil.iter_modules(import_module(room).__path__)]
-    return [module for module in inside if module in told] or inside
+    entries = [f"/{file.relative_to(ROOT).with_suffix('')}" for file in sorted([*beside, *below, *root], key=place)]
+    return [TITLES.get(entry, entry) for entry in entries]
 
 
 def members(name: str) -> str:
-    """Return the directives that put docstrings into a page: of the public names, of a room or of a module."""
+    """Return Markdown that puts docstrings into a page: of the public names, of a room's modules or of a module."""
     module = import_module(name)
     if module is airflow_mlops_provider:
-        public = {name: getattr(module, name) for name in module.__all__}
-        kinds = {name: "autoclass" if isinstance(what, type) else "autofunction" for name, what in public.items()}
-        lines = [f".. {kind}:: {module.__name__}.{name}\n   :members:\n" for name, kind in kinds.items()]
-    else:
-        modules = public_modules(name) if hasattr(module, "__path__") else [name]
-        lines = [f".. automodule:: {module}\n   :members:\n" for module in modules]
-    return "```{eval-rst}\n" + "\n".join(lines) + "```"
+        return "\n".join(_documented(module, public) for public in module.__all__)
+    if not hasattr(module, "__path__"):
+        return _directive("automodule", name, "members")
+    told = [module for kind in KINDS for entry in get_provider_info()[kind] for module in entry["python-modules"]]
+    inside = [import_module(module) for module in told if module.startswith(f"{name}.")]
+    return "\n".join(f"## {_title(module)}\n\n{_classes(module)}" for module in inside)
+
+
+def _title(module: ModuleType) -> str:
+    return module.__name__.rpartition(".")[2].replace("_", " ").capitalize()
+
+
+def _classes(module: ModuleType) -> str:
+    """Return the docstrings of a module's classes; what its other parts are for concerns nobody else."""
+    defined = {name: value for name, value in vars(module).items() if isinstance(value, type) and name[0] != "_"}
+    return "\n".join(
+        _documented(module, name) for name, value in defined.items() if value.__module__ == module.__name__
+    )
+
+
+def _documented(module: ModuleType, name: str) -> str:
+    value = getattr(module, name)
+    kind = "autoclass" if isinstance(value, type) else "autofunction"
+    # What an operator overrides of its base is no way to use it.
+    shows = [] if kind == "autofunction" or hasattr(value, "execute") else ["members"]
+    return _directive(kind, f"{module.__name__}.{name}", *shows)
+
+
+def _directive(kind: str, name: str, *shows: str) -> str:
+    lines = [f".. {kind}:: {name}", *(f"   :{option}:" for option in shows)]
+    return "\n".join(["```{eval-rst}", *lines, "```", ""])
 
 
 def options() -> str:
-    """Return the configuration's options as a table."""
+    """Return the configuration's options, each with what it says, its default and an example."""
     declared = get_provider_info()["config"]["mlops"]["options"].items()
-    rows = [
-        f"| `{name}` | {said['description'].strip()} | {_code(said['default'])} | {_code(said['example'])} |"
-        for name, said in declared
-    ]
-    return "\n".join(["| option | says | default | example |", "|---|---|---|---|", *rows])
+    return "\n".join(f"## {name}\n\n{said['description']}\n{_values(said)}" for name, said in declared)
 
 
-def _code(text: str | None) -> str:
-    return f"`{text}`" if text else ""
+def _values(said: dict[str, str | None]) -> str:
+    return "".join(f"- {key}: `{said[key]}`\n" for key in ("default", "example") if said[key])
 
 
 def complete(_: Sphinx, name: str, source: list[str]) -> None:
