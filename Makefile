@@ -75,7 +75,8 @@ format: $(READY) ## put the code into its format
 	@$(BIN)/ruff format .
 
 docs: $(VENV)/.docs ## build the documentation site into build/docs; a warning is an error
-	@$(BIN)/python -m sphinx -q -E -W --keep-going -c docs . build/docs
+	@rm -rf build/docs
+	@$(BIN)/python -m sphinx -q -W --keep-going -c docs . build/docs
 
 # Beside what is there, so that nobody else has to wait for it.
 $(VENV)/.docs: $(READY)

@@ -86,8 +86,10 @@ def members(name: str) -> str:
         return "\n".join(_documented(module, public) for public in module.__all__)
     if not hasattr(module, "__path__"):
         return _directive("automodule", name, "members")
-    told = [module for kind in KINDS for entry in get_provider_info()[kind] for module in entry["python-modules"]]
-    inside = [import_module(module) for module in told if module.startswith(f"{name}.")]
+    public = [module for kind in KINDS for entry in get_provider_info()[kind] for module in entry["python-modules"]]
+    inside = [import_module(module) for module in public if module.startswith(f"{name}.")]
+    if not inside:
+        raise ValueError(f"Airflow is told of no module of {name}: name its modules one by one, in comments of their own")
     return "\n".join(f"## {_title(module)}\n\n{_classes(module)}" for module in inside)
 
 
