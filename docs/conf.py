@@ -89,7 +89,7 @@ def members(name: str) -> str:
     public = [module for kind in KINDS for entry in get_provider_info()[kind] for module in entry["python-modules"]]
     inside = [import_module(module) for module in public if module.startswith(f"{name}.")]
     if not inside:
-        raise ValueError(f"Airflow is told of no module of {name}: name its modules one by one, in comments of their own")
+        raise ValueError(f"Airflow is told of no module of {name}: a comment for each of its modules is needed")
     return "\n".join(f"## {_title(module)}\n\n{_classes(module)}" for module in inside)
 
 
