@@ -17,7 +17,7 @@ export AIRFLOW_HOME := $(CURDIR)/var/cli
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: others help setup demo up down test lowest cover lint format dist bench clean
+.PHONY: others help setup demo up down test lowest cover lint format docs dist bench clean
 
 help: ## this list
 	@echo "airflow-mlops-provider: the whole MLOps loop, in Airflow"
@@ -80,6 +80,15 @@ lint: $(READY) ## style, format, types, and which part may import which
 format: $(READY) ## put the code into its format
 	@$(BIN)/ruff check --quiet --fix-only .
 	@$(BIN)/ruff format .
+
+docs: $(VENV)/.docs ## build the documentation site into build/docs; a warning is an error
+	@rm -rf build/docs
+	@$(BIN)/python -m sphinx -q -W --keep-going -c docs . build/docs
+
+# Beside what is there, so that nobody else has to wait for it.
+$(VENV)/.docs: $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --compile -e '.[docs]' -c $(CONSTRAINTS)
+	@touch $@
 
 dist: $(READY) ## build wheel and source archive into dist/
 	@rm -rf dist

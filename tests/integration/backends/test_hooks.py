@@ -32,7 +32,7 @@ from tests.factories.ports import free_port
 
 ALL = [ArtifactStoreHook, FeastHook, MlflowHook, ModelServerHook, PrometheusHook]
 PRODUCT = MLProduct.model_construct(name="flights")
-README = Path(__file__).parents[3] / "README.md"
+CONNECTIONS = Path(__file__).parents[3] / "docs" / "how-to" / "connections" / "README.md"
 
 
 @pytest.fixture(autouse=True)
@@ -299,9 +299,9 @@ def test_credentials_are_tried(
 
 
 def test_the_documented_try_of_a_connection(server: int, tmp_path: Path) -> None:
-    """Airflow tests no connection by default; the README's line does it for one command."""
+    """Airflow tests no connection by default; the documented line does it for one command."""
     (line,) = re.findall(
-        r"^(AIRFLOW__\S+)=(\S+) (airflow connections test \S+)$", README.read_text("utf-8"), re.MULTILINE
+        r"^(AIRFLOW__\S+)=(\S+) (airflow connections test \S+)$", CONNECTIONS.read_text("utf-8"), re.MULTILINE
     )
     variable, value, command = line
     connection = {"conn_type": "mlflow", "host": "127.0.0.1", "port": server}
