@@ -38,7 +38,14 @@ class MlflowHook(ServiceHook):
         """Return an ``MlflowClient``. :raises BackendError: if the server does not answer."""
         from airflow_mlops_provider.backends.tracking.mlflow.server import MlflowServer
 
-        return MlflowServer(self.settings()["uri"], self.secrets()).client
+        return MlflowServer(*self.access()).client
+
+    def access(self) -> tuple[str, dict[str, str] | None]:
+        """Return the URI and the credentials for it; None for those of the environment, where no connection is defined.
+
+        A connection without any has none: the environment's are for another server.
+        """
+        return self.settings()["uri"], self.secrets() if self.defined else None
 
     def run_page(self, run_id: str) -> str:
         """Return the page on which a person sees a run; empty where MLflow has no server, or does not answer."""

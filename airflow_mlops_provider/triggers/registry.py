@@ -42,8 +42,7 @@ class MlflowModelVersionTrigger(StateTrigger):
         from airflow_mlops_provider.backends.tracking.mlflow.registry import MlflowRegistry
         from airflow_mlops_provider.hooks.mlflow import MlflowHook
 
-        hook = MlflowHook(self.conn_id)
-        registry = MlflowRegistry(hook.settings()["uri"], hook.secrets())
+        registry = MlflowRegistry(*MlflowHook(self.conn_id).access())
         if self.alias:
             return seen(self.name, registry.by_alias(self.name, self.alias), self.alias)
         return seen(

@@ -134,13 +134,15 @@ def server() -> Iterator[int]:
 
 
 def test_each_connection_has_its_own_credentials(server: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two in one process, as in a triggerer, and neither the environment's nor each other's."""
+    """Several in one process, as in a triggerer; the environment's are used where no connection is defined alone."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "of-somebody-else")
     address = {"conn_type": "mlflow", "host": "127.0.0.1", "port": server}
     monkeypatch.setenv("AIRFLOW_CONN_ML_ANN", json.dumps({**address, "login": "ann", "password": "sesame"}))
     monkeypatch.setenv("AIRFLOW_CONN_ML_TOKEN", json.dumps({**address, "password": "token"}))
-    for conn_id in ("ml_ann", "ml_token", "ml_ann"):
+    monkeypatch.setenv("AIRFLOW_CONN_ML_OPEN", json.dumps(address))
+    monkeypatch.setenv("AIRFLOW__MLOPS__MLFLOW_URI", f"http://127.0.0.1:{server}")
+    for conn_id in ("ml_ann", "ml_token", "ml_open", None):
         seen = MlflowModelVersionTrigger(name="eta", alias="champion", conn_id=conn_id, since="").look()
         assert seen.facts["version"] == 3
-    assert Registry.users[::2] == ["Basic YW5uOnNlc2FtZQ==", "Bearer token", "Basic YW5uOnNlc2FtZQ=="]
+    assert Registry.users[::2] == ["Basic YW5uOnNlc2FtZQ==", "Bearer token", None, "Bearer of-somebody-else"]
