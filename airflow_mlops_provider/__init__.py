@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from airflow_mlops_provider.datasets import read_dataset, write_dataset
+    from airflow_mlops_provider.hooks.tables import Files, Sql
     from airflow_mlops_provider.lifecycle.interval import Interval
     from airflow_mlops_provider.lifecycle.product import MLProduct
     from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Report
@@ -70,6 +71,7 @@ __all__ = [
     "Deferred",
     "EvaluationSettings",
     "Features",
+    "Files",
     "FloatRange",
     "Gates",
     "IntRange",
@@ -102,6 +104,7 @@ __all__ = [
     "SecretKey",
     "Serving",
     "Source",
+    "Sql",
     "Stage",
     "Toleration",
     "Trainer",
@@ -121,7 +124,7 @@ _HOMES = (
     *("runtime.arguments", "runtime.context", "runtime.definition"),
     *("problems.base", "places.deferral", "places.base"),
     *("places.local_process", "places.kubernetes.settings", "places.kubernetes.place"),
-    *("datasets", "pipelines.dag"),
+    *("datasets", "hooks.tables", "pipelines.dag"),
 )
 
 if not TYPE_CHECKING:  # or every misspelled name would pass

@@ -30,7 +30,10 @@ def get_provider_info() -> dict[str, Any]:
         "integrations": [
             {"integration-name": name, "external-doc-url": url, "tags": ["ml"]} for name, url in INTEGRATIONS.items()
         ],
-        "operators": [_modules("MLOps", "operators", (*Stage, "functions", "maintenance"))],
+        "operators": [
+            _modules("MLOps", "operators", (*Stage, "functions", "maintenance")),
+            _modules("MLOps", "places", ("kubernetes.operator",)),
+        ],
         "task-decorators": [{"name": "mlops", "class-name": f"{PACKAGE}.decorators.mlops.mlops_task"}],
         "sensors": [_modules("MLOps", "sensors", ("features", "registry", "serving", "monitoring"))],
         "triggers": [

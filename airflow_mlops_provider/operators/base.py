@@ -194,7 +194,7 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
     @property
     def log_file(self) -> str | None:
         """Where the place has kept the job's whole log; None if it has not."""
-        return self._place.log_file
+        return self._place.log_file if self._place else None
 
     def _given(self, declared: Any) -> dict[str, Any]:
         return {role: getattr(declared, role, None) for role in self.roles or self.template_fields}

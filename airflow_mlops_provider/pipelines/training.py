@@ -35,7 +35,7 @@ def settings(product: MLProduct) -> dict[str, Any]:
 
 def build(step: Steps) -> None:
     """Make the steps. What is trained has been validated; without retuning, the first evaluation counts."""
-    chosen = {"trainer": "{{ params.trainer }}", "place": "{{ params.place }}"}
+    chosen: dict[str, Any] = {"trainer": "{{ params.trainer }}", "place": "{{ params.place }}"}
     with TaskGroup("features"):
         plan = step("plan", TrainingPlanRunOperator, window="{{ params.window }}")
         data = step("build_training_set", FeastBuildTrainingSetOperator, features=plan)

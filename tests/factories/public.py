@@ -7,7 +7,7 @@ from airflow_mlops_provider.get_provider_info import get_provider_info
 
 #: In these rooms, the modules that Airflow is told of; beside them, these files.
 ROOMS = ("operators", "sensors", "hooks", "triggers")
-FILES = ("assets", "exceptions", "extensions", "pipelines")
+FILES = ("assets", "exceptions", "extensions", "pipelines", "pipelines.base", "places.named")
 
 
 def public_modules() -> set[str]:

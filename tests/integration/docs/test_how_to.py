@@ -12,22 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from airflow_mlops_provider.get_provider_info import PACKAGE, get_provider_info
+from airflow_mlops_provider.get_provider_info import get_provider_info
 from tests.factories.blocks import ROOT, Block, blocks, titles
 
 INFO = get_provider_info()
 HOW_TO = ROOT / "docs" / "how-to"
 #: Without a how-to as yet. It may only shrink.
 TO_DO: frozenset[str] = frozenset()
-#: Those that Airflow is not told of by module.
-ELSEWHERE = {"operators": [f"{PACKAGE}.places.kubernetes.operator"], "sensors": []}
 MOST_LINES = 10
 
 
 def classes(kind: str) -> Iterator[str]:
     """Yield the classes of a kind that its modules define."""
     modules = [name for entry in INFO[kind] for name in entry["python-modules"]]
-    for module in [*modules, *ELSEWHERE[kind]]:
+    for module in modules:
         for name, value in getmembers(import_module(module), isclass):
             is_ours = value.__module__ == module and not name.startswith("_")
             if is_ours and name.endswith(kind.removesuffix("s").capitalize()):
