@@ -17,7 +17,7 @@ export AIRFLOW_HOME := $(CURDIR)/var/cli
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: others help setup demo up down test cover lint format dist bench clean
+.PHONY: others help setup demo up down test lowest cover lint format docs dist bench clean
 
 help: ## this list
 	@echo "airflow-mlops-provider: the whole MLOps loop, in Airflow"
@@ -56,6 +56,13 @@ down: $(READY) ## stop it, and everything its tasks started
 test: $(READY) ## every test: unit, integration, and those that start a real Airflow
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
+# `make lowest LOWEST=tests/unit/backends` runs those alone.
+LOWEST ?= tests/unit tests/integration/backends
+lowest: $(READY) ## the unit tests, and those of the vendors, with the lowest versions that pyproject.toml admits
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-lowest
+	@$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct -e '.[demo,dev]'
+	@.venv-lowest/bin/python -m pytest -q -n 2 --dist loadfile $(LOWEST)
+
 # The decisions are covered by tests of their own, in seconds. Under Python 3.11 measuring every test would cost half as
 # much time again, and see nothing of the processes in which jobs, servers and Airflow run.
 cover: $(READY) ## which lines of the pure decisions their unit tests reach
@@ -74,6 +81,15 @@ format: $(READY) ## put the code into its format
 	@$(BIN)/ruff check --quiet --fix-only .
 	@$(BIN)/ruff format .
 
+docs: $(VENV)/.docs ## build the documentation site into build/docs; a warning is an error
+	@rm -rf build/docs
+	@$(BIN)/python -m sphinx -q -W --keep-going -c docs . build/docs
+
+# Beside what is there, so that nobody else has to wait for it.
+$(VENV)/.docs: $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --compile -e '.[docs]' -c $(CONSTRAINTS)
+	@touch $@
+
 dist: $(READY) ## build wheel and source archive into dist/
 	@rm -rf dist
 	@$(BIN)/python -m build --no-isolation
@@ -82,5 +98,5 @@ bench: $(READY) ## measure what the README claims
 	@$(BIN)/python -m benchmarks
 
 clean: ## remove what was built and installed; runs and models in var/ stay
-	@rm -rf $(VENV) build dist .*_cache .import_linter_cache *.egg-info
+	@rm -rf $(VENV) .venv-lowest build dist .*_cache .import_linter_cache *.egg-info
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

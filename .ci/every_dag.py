@@ -32,6 +32,7 @@ MAY_SKIP = {
         "experimentation.export_settings",
         "feedback.ask_for_data",
     ),
+    "flight_delay_gpu_training": ("*",),  # no place ``gpu`` is described here
     "flight_delay_training": ("evaluation.retune", "registry.promote"),
     "flight_delay_deployment": ("deployment.deploy",),  # what was ready is live already
     "flight_delay_batch_inference": ("serving.list_new_features", "serving.predict"),  # all is predicted already

@@ -1,7 +1,10 @@
 """The whole MLOps loop as an Airflow provider: features, training, registry, serving, monitoring, feedback.
 
-What a product, a job and a DAG are declared with can be imported from here; each name is loaded when it is first used.
-Operators and sensors are in :mod:`.operators` and :mod:`.sensors`, a module for each stage.
+What products, jobs, places and DAGs are declared with, and what a task of one's own reads and writes tables with, can
+be imported from here; each name is loaded when it is first used.
+Operators, sensors, triggers and hooks are imported from their own modules, as with any Airflow provider: those that
+``get_provider_info.py`` lists. With them, :mod:`.assets`, :mod:`.exceptions`, :mod:`.extensions` and :mod:`.pipelines`
+are public (``docs/public_api.md``). Everything else is private, and may change in any release.
 """
 
 from __future__ import annotations
@@ -10,6 +13,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from airflow_mlops_provider.datasets import read_dataset, write_dataset
+    from airflow_mlops_provider.hooks.tables import Files, Sql
+    from airflow_mlops_provider.lifecycle.interval import Interval
     from airflow_mlops_provider.lifecycle.product import MLProduct
     from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Report
     from airflow_mlops_provider.lifecycle.search.declaration import (
@@ -43,8 +49,13 @@ if TYPE_CHECKING:
     )
     from airflow_mlops_provider.lifecycle.settings import TrainerSettings
     from airflow_mlops_provider.lifecycle.stages import Stage
+    from airflow_mlops_provider.pipelines.dag import MLOpsDag, MLOpsTaskGroup
+    from airflow_mlops_provider.places.base import Place
+    from airflow_mlops_provider.places.deferral import Deferred
     from airflow_mlops_provider.places.kubernetes.place import KubernetesPod
+    from airflow_mlops_provider.places.kubernetes.settings import SecretKey, Toleration, Volume
     from airflow_mlops_provider.places.local_process import LocalProcess
+    from airflow_mlops_provider.problems.base import Problem
     from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
     from airflow_mlops_provider.runtime.context import JobContext, JobResult
     from airflow_mlops_provider.runtime.definition import job
@@ -57,11 +68,14 @@ __all__ = [
     "Choice",
     "Data",
     "Dataset",
+    "Deferred",
     "EvaluationSettings",
     "Features",
+    "Files",
     "FloatRange",
     "Gates",
     "IntRange",
+    "Interval",
     "JobContext",
     "JobInputs",
     "JobParams",
@@ -71,11 +85,15 @@ __all__ = [
     "KubernetesPod",
     "Label",
     "LocalProcess",
+    "MLOpsDag",
+    "MLOpsTaskGroup",
     "MLProduct",
     "Model",
     "ModelVersion",
     "Monitoring",
     "Owners",
+    "Place",
+    "Problem",
     "ProductField",
     "Pruning",
     "Report",
@@ -83,22 +101,30 @@ __all__ = [
     "Retuning",
     "Schedule",
     "Search",
+    "SecretKey",
     "Serving",
     "Source",
+    "Sql",
     "Stage",
+    "Toleration",
     "Trainer",
     "TrainerSettings",
     "Training",
     "Value",
     "View",
+    "Volume",
     "Windows",
     "job",
+    "read_dataset",
+    "write_dataset",
 ]
 _HOMES = (
     *("lifecycle.product", "lifecycle.sections", "lifecycle.search.declaration", "lifecycle.settings"),
-    *("lifecycle.references", "lifecycle.stages"),
+    *("lifecycle.interval", "lifecycle.references", "lifecycle.stages"),
     *("runtime.arguments", "runtime.context", "runtime.definition"),
-    *("places.local_process", "places.kubernetes.place"),
+    *("problems.base", "places.deferral", "places.base"),
+    *("places.local_process", "places.kubernetes.settings", "places.kubernetes.place"),
+    *("datasets", "hooks.tables", "pipelines.dag"),
 )
 
 if not TYPE_CHECKING:  # or every misspelled name would pass
@@ -108,3 +134,6 @@ if not TYPE_CHECKING:  # or every misspelled name would pass
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         homes = (import_module(f"{__name__}.{home}") for home in _HOMES)
         return next(getattr(home, name) for home in homes if hasattr(home, name))
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -16,6 +16,7 @@ from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameErr
 from airflow_mlops_provider.hooks import defaults
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.places.named import check
 from airflow_mlops_provider.runtime.code import (
     is_importable,
     load_product,
@@ -42,6 +43,7 @@ def products(folders: Iterable[Path], errors: list[str]) -> list[MLProduct]:
         try:
             product = _declared_in(file)
             _check_schedule(product, file)
+            _check_places(product, file)
         except ConfigurationError as error:
             errors.append(str(error))
         else:
@@ -92,6 +94,15 @@ def _check_schedule(product: MLProduct, file: Path) -> None:
         CronDataIntervalTimetable(product.schedule.cron, timezone="UTC").validate()
     except AirflowTimetableInvalid as error:
         raise ConfigurationError(f"{file}: schedule.cron {product.schedule.cron!r}: {error}") from None
+
+
+def _check_places(product: MLProduct, file: Path) -> None:
+    """Refuse a place that no task would find."""
+    for section, name in product.places.items():
+        try:
+            check(name)
+        except (ConfigurationError, UnknownNameError) as error:
+            raise ConfigurationError(f"{file}:{_declaration(file)}: {section}.place: {error}") from None
 
 
 def reference_dags() -> Path:

@@ -60,6 +60,10 @@ class IntegrityError(PermanentError):
     """Stored bytes are not those that were recorded. A retry does not help: run the producing step again."""
 
 
+class OtherRegistryError(IntegrityError):
+    """MLflow is not the registry in which the ledger's versions were made. No retry helps: point back, or adopt it."""
+
+
 class ResultError(PermanentError):
     """What code handed back cannot be kept: a metric that is no number, a fact that JSON can't hold. No retry helps."""
 

@@ -1,7 +1,7 @@
 """The one way in for others' parts: by a built-in name, an import path ``package.module:Object``, or an entry point.
 
 Here stands each kind of part that there is; its contract is the class that it names, and the contract's tests are in
-:mod:`airflow_mlops_provider.testing`. Of places, see :mod:`airflow_mlops_provider.places`.
+:mod:`airflow_mlops_provider.testing`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class ExtensionPoint:
 
     :param kind: what messages call such a part.
     :param package: each of its modules but the ``helpers`` holds a built-in part of that name, as ``attribute``; as
-        what the module itself is called where that is empty.
+        what the module itself is called where that is empty. None: only the ``further`` ones are built in.
     :param group: the entry-point group in which other distributions name their parts.
     :param contract: what a part is an instance of, as ``package.module:Class``; anything will do where it is empty. A
         class that is named stands for the instance made of it without arguments.
@@ -188,4 +188,26 @@ FORGES = ExtensionPoint(
     "airflow_mlops.forges",
     contract=f"{_OURS}.backends.source.forges.base:Forge",
     classes=True,
+)
+#: What ``[mlops] places`` describes: a class that takes its settings by keyword.
+PLACES = ExtensionPoint(
+    "kind of place",
+    None,
+    "",
+    "airflow_mlops.places",
+    contract=f"{_OURS}.places.base:Place",
+    classes=True,
+    further={
+        "kubernetes_pod": f"{_OURS}.places.kubernetes.place:KubernetesPod",
+        "local_process": f"{_OURS}.places.local_process:LocalProcess",
+    },
+)
+#: What the second argument of ``MLOpsDag`` and ``MLOpsTaskGroup`` names.
+PIPELINES = ExtensionPoint(
+    "pipeline",
+    f"{_OURS}.pipelines",
+    "PIPELINE",
+    "airflow_mlops.pipelines",
+    ("base", "dag"),
+    f"{_OURS}.pipelines.base:Pipeline",
 )

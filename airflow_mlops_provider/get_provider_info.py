@@ -18,6 +18,7 @@ INTEGRATIONS = {
     "Prometheus": "https://prometheus.io/docs/",
     "Git": "https://git-scm.com/doc",
 }
+LINKS = ("Manifest", "Report", "MlflowRun", "DataReport", "ServedModel", "PodLog")
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -30,9 +31,17 @@ def get_provider_info() -> dict[str, Any]:
         "integrations": [
             {"integration-name": name, "external-doc-url": url, "tags": ["ml"]} for name, url in INTEGRATIONS.items()
         ],
-        "operators": [_modules("MLOps", "operators", (*Stage, "maintenance"))],
-        "sensors": [_modules("MLOps", "sensors", ("features",))],
-        "triggers": [_modules("MLOps", "triggers", ("deliveries", "pods"))],
+        "operators": [
+            _modules("MLOps", "operators", (*Stage, "functions", "maintenance")),
+            _modules("MLOps", "places", ("kubernetes.operator",)),
+        ],
+        "task-decorators": [{"name": "mlops", "class-name": f"{PACKAGE}.decorators.mlops.mlops_task"}],
+        "sensors": [_modules("MLOps", "sensors", ("features", "registry", "serving", "monitoring"))],
+        "triggers": [
+            _modules(
+                "MLOps", "triggers", ("deliveries", "features", "registry", "serving", "monitoring", "source", "pods")
+            )
+        ],
         "hooks": [
             _modules("MLOps", "hooks", ("artifact_store", "model_server")),
             _modules("Git", "hooks", ("source",)),
@@ -40,7 +49,7 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "connection-types": _connection_types(),
         "asset-uris": [{"schemes": ["mlops"], "handler": f"{PACKAGE}.assets.sanitize_uri"}],
-        "extra-links": [f"{PACKAGE}.operators.links.ManifestLink", f"{PACKAGE}.operators.links.ReportLink"],
+        "extra-links": [f"{PACKAGE}.operators.links.{name}Link" for name in LINKS],
         "config": {"mlops": {"description": "The MLOps loop.", "options": _options()}},
         "cli": [f"{PACKAGE}.cli.definition.get_mlops_cli_commands"],
     }
@@ -69,14 +78,22 @@ def _connection_types() -> list[dict[str, Any]]:
         _connection(
             "feast",
             "feast.FeastHook",
-            "Feast online store",
+            "Feast",
             {
+                "repository": _field(
+                    "Repository", "The folder of a feature_store.yaml that a team keeps, or that file."
+                ),
                 "online_store": _field("Online store", "Which kind of store.", enum=["sqlite", "redis"]),
                 "connection_string": _field("Connection string", "Redis only, in place of host and port; no password."),
                 "options": _field("Options (JSON)", "Further settings of that store, as Feast names them."),
             },
             hidden_fields=["schema", "extra"],
-            placeholders={"host": "redis", "port": "6379", "connection_string": "redis:6379,db=1,ssl=true"},
+            placeholders={
+                "repository": "/opt/features",
+                "host": "redis",
+                "port": "6379",
+                "connection_string": "redis:6379,db=1,ssl=true",
+            },
         ),
         _connection(
             "mlflow",
@@ -161,15 +178,9 @@ def _options() -> dict[str, Any]:
             "s3://models/mlops",
         ),
         "default_place": _option(
-            "Where jobs run whose operator names no place: local_process, a child process of the task; kubernetes_pod, "
-            "a pod as the option kubernetes_pod describes it.",
-            "kubernetes_pod",
-            "local_process",
-        ),
-        "kubernetes_pod": _option(
-            "The pod of default_place: a JSON object of KubernetesPod's fields.",
-            '{"image": "registry.example/mlops:1", "memory": "4Gi", "secrets": '
-            '{"MLFLOW_TRACKING_PASSWORD": {"name": "mlflow", "key": "password"}}}',
+            "Where jobs run for which neither their operator nor their product names a place: a name of the option "
+            "places. By default local_process, a child process of the task.",
+            "small",
         ),
         "installation": _option(
             "The name of this Airflow, unique in its Kubernetes cluster. Its pods are labelled with "
@@ -185,6 +196,12 @@ def _options() -> dict[str, Any]:
             "MLflow's tracking and registry URI, without credentials. By default an SQLite file in the artifact root. "
             "The connection mlops_mlflow takes precedence.",
             "http://mlflow:5000",
+        ),
+        "places": _option(
+            "Where jobs may run: a JSON object, of names to places. Each has a kind (local_process, kubernetes_pod, or "
+            "another's by import path or entry point) and its settings.",
+            '{"small": {"kind": "kubernetes_pod", "image": "registry.example/mlops:1", "memory": "2Gi"}, "gpu": '
+            '{"kind": "kubernetes_pod", "image": "registry.example/trainer:1", "memory": "32Gi", "gpus": 1}}',
         ),
         "poke_seconds": _option(
             "How long the delivery sensor waits between two checks, in seconds.", "300", "30", "float"

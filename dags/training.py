@@ -1,71 +1,7 @@
-"""A new model when one is due: after drift, after enough new features, or when the clock says so.
+"""Training for every product beside this file, as airflow_mlops_provider.pipelines.training has it."""
 
-For every product beside this file. Each run first decides whether a training is due; if not, it is skipped and says
-why. A version that passes all gates sends the event on which deployment is scheduled.
-"""
-
-from __future__ import annotations
-
-from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, TaskGroup, XComArg
-
-from airflow_mlops_provider import assets
-from airflow_mlops_provider.operators.evaluation import ModelEvaluateOperator, ModelRetuneOperator
-from airflow_mlops_provider.operators.features import FeastBuildTrainingSetOperator
-from airflow_mlops_provider.operators.registry import MlflowRegisterModelOperator, ModelPromoteVersionOperator
-from airflow_mlops_provider.operators.training import ModelTrainOperator, TrainingPlanRunOperator
-from airflow_mlops_provider.operators.validation import GreatExpectationsValidateDatasetOperator
-from airflow_mlops_provider.pipelines import defaults, products
+from airflow_mlops_provider import MLOpsDag
+from airflow_mlops_provider.pipelines import products
 
 for product in products(__file__):
-    with DAG(
-        dag_id=f"{product.name}_training",
-        schedule=AssetOrTimeSchedule(
-            timetable=CronTriggerTimetable("0 3 * * 0", timezone="UTC"),
-            assets=assets.features(product) | assets.drift(product),
-        ),
-        catchup=False,
-        max_active_runs=1,
-        **defaults(product, __doc__),
-    ):
-        with TaskGroup("features"):
-            plan = TrainingPlanRunOperator(task_id="plan", product=product)
-            data = FeastBuildTrainingSetOperator(task_id="build_training_set", product=product, features=plan.output)
-
-        with TaskGroup("validation"):
-            valid = GreatExpectationsValidateDatasetOperator(
-                task_id="validate_training_set", product=product, dataset=data.output, what="training"
-            )
-
-        with TaskGroup("training"):
-            model = ModelTrainOperator(task_id="train", product=product, training_set=data.output)
-
-        with TaskGroup("evaluation"):
-            evaluation = ModelEvaluateOperator(
-                task_id="evaluate", product=product, model=model.output, training_set=data.output
-            )
-            retuned = ModelRetuneOperator(
-                task_id="retune",
-                product=product,
-                model=model.output,
-                training_set=data.output,
-                evaluation=evaluation.output,
-            )
-
-        with TaskGroup("registry"):
-            version = MlflowRegisterModelOperator(
-                task_id="register",
-                product=product,
-                model=XComArg(retuned, "model"),
-                evaluation=retuned.output,
-                cause=XComArg(plan, "cause"),
-                reason=XComArg(plan, "reason"),
-            )
-            ModelPromoteVersionOperator(
-                task_id="promote",
-                product=product,
-                version=version.output,
-                validation=valid.output,
-                evaluation=retuned.output,
-            )
-
-        valid >> model
+    MLOpsDag(product, "training")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, requires
 from importlib.util import find_spec
@@ -20,6 +21,7 @@ OURS = "airflow-mlops-provider"
 DISTRIBUTIONS = {
     "airflow.providers.cncf": "apache-airflow-providers-cncf-kubernetes",
     "airflow.providers.openlineage": "apache-airflow-providers-openlineage",
+    "ibis": "ibis-framework",
     "kubernetes": "apache-airflow-providers-cncf-kubernetes",
     "openlineage": "apache-airflow-providers-openlineage",
     "psycopg2": "psycopg2-binary",
@@ -43,15 +45,18 @@ def missing_extra(error: BaseException, declared: Iterable[str] = ()) -> Missing
 
 
 def install_line(name: str, also: Iterable[str] = ()) -> str | None:
-    """Return the pip line that installs a distribution: our extra that brings it, else itself; None if undeclared."""
-    declared = _declared(canonicalize_name(name))
-    for requirement in declared:
-        extra = str(requirement.marker or "").partition("extra == ")[2].strip("\"'")
-        if extra and extra != "dev":
-            return f"pip install '{OURS}[{extra}]'"
+    """Return the pip line that installs a distribution: our extra that brings it, else itself; None if undeclared.
+
+    Of several extras it is the smallest, since one may be made of others.
+    """
+    wanted = canonicalize_name(name)
+    declared = [requirement for requirement in _declared() if canonicalize_name(requirement.name) == wanted]
+    sizes = Counter(map(_extra, _declared()))
+    if extras := {_extra(requirement) for requirement in declared} - {"", "dev"}:
+        return f"pip install '{OURS}[{min(extras, key=lambda extra: (sizes[extra], extra))}]'"
     if declared:
         return f"pip install '{declared[0].name}{declared[0].specifier}'"
-    return f"pip install {name}" if canonicalize_name(name) in map(canonicalize_name, also) else None
+    return f"pip install {name}" if wanted in map(canonicalize_name, also) else None
 
 
 def lacking(trainer: Trainer) -> str | None:
@@ -94,9 +99,12 @@ def _distribution(module: str) -> str:
     return next((DISTRIBUTIONS[name] for name in around if name in DISTRIBUTIONS), canonicalize_name(parts[0]))
 
 
-def _declared(name: str) -> list[Requirement]:
+def _declared() -> list[Requirement]:
     try:
-        listed = requires(OURS) or []
+        return [Requirement(line) for line in requires(OURS) or []]
     except PackageNotFoundError:
         return []
-    return [requirement for requirement in map(Requirement, listed) if canonicalize_name(requirement.name) == name]
+
+
+def _extra(requirement: Requirement) -> str:
+    return str(requirement.marker or "").partition("extra == ")[2].strip("\"'")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from airflow_mlops_provider.backends.http import client
 from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.storage.artifacts import ArtifactStore
 
@@ -31,10 +32,8 @@ def http(url: str, credentials: tuple[str, str] | None, token: str | None) -> by
     """Return the first bytes of a page."""
     import httpx
 
-    headers = {"Authorization": f"Bearer {token}"} if token and not credentials else {}
     try:
-        client = httpx.Client(auth=credentials, headers=headers, timeout=SECONDS, follow_redirects=True)
-        with client, client.stream("GET", url) as answer:
+        with client(url, credentials, token, SECONDS) as opened, opened.stream("GET", url) as answer:
             start = next(answer.iter_bytes(10_000), b"")
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise BackendError(f"{url} does not answer: {error}") from None

@@ -142,6 +142,23 @@ def feedback(args: Namespace) -> None:
 
 
 @_plainly
+def adopt(args: Namespace) -> None:
+    """Have the configured MLflow take over a product's versions."""
+    from airflow_mlops_provider.backends.tracking.mlflow.adoption import adopt as take_over
+    from airflow_mlops_provider.backends.tracking.mlflow.mirror import Mirror
+    from airflow_mlops_provider.hooks.services import services
+    from airflow_mlops_provider.storage.artifacts import open_store
+    from airflow_mlops_provider.storage.records import Records
+
+    addresses, root, secrets = services(args.product)
+    os.environ.update(secrets)
+    store, mirror = open_store(root, secrets), Mirror(addresses.mlflow, args.product)
+    Records(store).entries(args.product)  # a mistyped name is not a product without versions
+    done = take_over(store, mirror)
+    print("\n".join(done or [f"MLflow at {mirror.shown} shows what the ledger of {args.product} says"]))
+
+
+@_plainly
 def demo(args: Namespace) -> None:
     """Replay the reference product's months."""
     from airflow_mlops_provider.demo.replay import replayed

@@ -143,6 +143,15 @@ _ALL = (
         examples=(f"AIRFLOW_HOME={HOME} airflow mlops reproduce flight_delay@2 --at recorded",),
     ),
     _command(
+        "adopt",
+        "Make another MLflow server the registry of a product, or the same one that lost its ledger's head",
+        ARG_PRODUCT,
+        more="The server is the one that the Airflow in AIRFLOW_HOME is configured for. The ledger's versions are made "
+        "there under their numbers, from the artifact root; aliases and the ledger's head follow. From then on MLflow "
+        "vouches for the ledger as it is now: look at it before, with `airflow mlops versions`.",
+        examples=("airflow mlops adopt flight_delay",),
+    ),
+    _command(
         "demo",
         "Replay the reference product's months through the whole loop and show what happened",
         ARG_HOME,

@@ -49,6 +49,8 @@ class ArtifactStoreHook(ServiceHook):
         """Return the artifact root, opened with the connection's own keys."""
         return open_store(self.settings()["root"], self.secrets())
 
+    get_conn = store
+
     def probe(self) -> str:
         """Write, read and delete something at the root."""
         settings = self.settings()

@@ -45,6 +45,15 @@ class ServiceHook(BaseHook):
                 return own
         return cls()
 
+    @classmethod
+    def named(cls, conn_id: str | None, product: str | None) -> Self:
+        """Return the hook of a connection; without its id that of a product's own or of all."""
+        return cls(conn_id) if conn_id or not product else cls.of_product(product)
+
+    def get_conn(self) -> Any:
+        """Return the service's client, which uses the connection's credentials and no others."""
+        raise NotImplementedError
+
     def settings(self) -> dict[str, Any]:
         """Return what a job may know and a manifest may show. :raises ConfigurationError: if that cannot work."""
         return {"url": self.url}
@@ -96,12 +105,13 @@ class ServiceHook(BaseHook):
         conn = self.connection
         if not conn.host:
             return None
-        parts = urlsplit(conn.host if "://" in conn.host else f"{conn.schema or 'http'}://{conn.host}")
+        url = conn.host if "://" in conn.host else f"{conn.schema or 'http'}://{conn.host}"
+        parts = urlsplit(url)
         if "@" in parts.netloc:
             raise self.error("put user name and password in their own fields")
         if conn.port and parts.port is None:
-            parts = parts._replace(netloc=f"{parts.netloc}:{conn.port}")
-        return urlunsplit(parts).rstrip("/")
+            url = urlunsplit(parts._replace(netloc=f"{parts.netloc}:{conn.port}"))
+        return url.rstrip("/")  # as it was given: put together again, sqlite:////file would lose two slashes
 
     @property
     def credentials(self) -> tuple[str, str] | None:

@@ -14,9 +14,13 @@ def home() -> Path:
     return Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser().absolute() / "mlops"
 
 
-def option(name: str) -> str | None:
-    """Return an option of the ``[mlops]`` section; None if it is unset or empty."""
-    return conf.get("mlops", name, fallback=None) or None
+def option(name: str, team: str | None = None) -> str | None:
+    """Return an option of the ``[mlops]`` section; None if it is unset or empty.
+
+    :param team: in an Airflow of several teams, the one whose own setting comes before everybody's.
+    """
+    own = conf.get("mlops", name, fallback=None, team_name=team) if team else None
+    return own or conf.get("mlops", name, fallback=None) or None
 
 
 def landing_root(root: str) -> str:

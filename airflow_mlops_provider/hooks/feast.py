@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from airflow_mlops_provider.backends import probes
@@ -12,7 +13,11 @@ PASSWORD_VARIABLE = "MLOPS_ONLINE_STORE_PASSWORD"  # noqa: S105 - the variable's
 
 
 class FeastHook(ServiceHook):
-    """Feast's online store; by default an SQLite file beside the product's features.
+    """Feast: a repository that a team keeps, and the online store of products.
+
+    ``repository`` is the folder of a ``feature_store.yaml``, or that file itself: operators and sensors that name the
+    connection work on it as it stands. The other fields are for products, whose feature stores we make; without a
+    connection theirs is an SQLite file beside the product's features.
 
     ``online_store`` says which kind. For Redis, host and port (or ``connection_string``, as Feast writes it) say where;
     the password goes into its own field. ``options`` takes further settings of that store as JSON.
@@ -20,8 +25,21 @@ class FeastHook(ServiceHook):
 
     default_conn_name = "mlops_feast"
     conn_type = "feast"
-    hook_name = "Feast online store"
+    hook_name = "Feast"
     password_variable = PASSWORD_VARIABLE
+
+    def get_conn(self) -> Any:
+        """Return the ``FeatureStore`` of the connection's repository. :raises ConfigurationError: if it has none."""
+        from airflow_mlops_provider.backends.feature_store.feast.repository import FeastRepository
+
+        return FeastRepository(self.repository()).store
+
+    def repository(self) -> Path:
+        """Return the folder or file of the connection's repository. :raises ConfigurationError: if it has none."""
+        given = self.extra.get("repository")
+        if not given:
+            raise self.error("has no repository; give the folder of its feature_store.yaml")
+        return Path(given).expanduser()
 
     def settings(self) -> dict[str, Any]:
         """Return Feast's online store settings; a password is in them by its variable's name."""
@@ -37,7 +55,12 @@ class FeastHook(ServiceHook):
         return super().secrets()
 
     def probe(self) -> str:
-        """Ping the online store."""
+        """Read the repository's registry, or ping the online store."""
+        if self.extra.get("repository"):
+            from airflow_mlops_provider.backends.feature_store.feast.repository import FeastRepository
+
+            views = FeastRepository(self.repository()).views()
+            return f"{self.repository()} has {len(views)} feature view(s): {', '.join(sorted(views))}"[:300]
         settings = self.settings()
         if settings["type"] == "sqlite":
             return "Feast's SQLite store needs no server"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_mlops_provider.backends import probes
+from airflow_mlops_provider.backends.http import client
 from airflow_mlops_provider.hooks import defaults
 from airflow_mlops_provider.hooks.artifact_store import artifact_folder
 from airflow_mlops_provider.hooks.base import ServiceHook
@@ -32,6 +33,34 @@ class MlflowHook(ServiceHook):
                 "that database, and name the server here"
             )
         return {"uri": uri}
+
+    def get_conn(self) -> Any:
+        """Return an ``MlflowClient``. :raises BackendError: if the server does not answer."""
+        from airflow_mlops_provider.backends.tracking.mlflow.server import MlflowServer
+
+        return MlflowServer(*self.access()).client
+
+    def access(self) -> tuple[str, dict[str, str] | None]:
+        """Return the URI and the credentials for it; None for those of the environment, where no connection is defined.
+
+        A connection without any has none: the environment's are for another server.
+        """
+        return self.settings()["uri"], self.secrets() if self.defined else None
+
+    def run_page(self, run_id: str) -> str:
+        """Return the page on which a person sees a run; empty where MLflow has no server, or does not answer."""
+        import httpx
+
+        uri = self.settings()["uri"]
+        if not uri.startswith("http"):
+            return ""
+        try:
+            with client(uri, self.credentials, self.token, probes.SECONDS) as opened:
+                answer = opened.get("/api/2.0/mlflow/runs/get", params={"run_id": run_id}).raise_for_status().json()
+        except (httpx.HTTPError, ValueError) as error:
+            self.log.warning("MLflow does not say where run %s is shown: %s", run_id, error)
+            return ""
+        return f"{uri}/#/experiments/{answer['run']['info']['experiment_id']}/runs/{run_id}"
 
     def probe(self) -> str:
         """Search MLflow's experiments, or look into its file."""

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from airflow_mlops_provider.backends import probes
+from airflow_mlops_provider.backends.http import client
 from airflow_mlops_provider.hooks.base import ServiceHook
 from airflow_mlops_provider.serving.process.client import TOKEN_VARIABLE
+
+if TYPE_CHECKING:
+    import httpx
 
 
 class ModelServerHook(ServiceHook):
@@ -17,6 +23,10 @@ class ModelServerHook(ServiceHook):
     conn_type = "mlops_model_server"
     hook_name = "MLOps model server"
     password_variable = TOKEN_VARIABLE
+
+    def get_conn(self) -> httpx.Client:
+        """Return an HTTP client of its API, as ``client.post("/predict", json=…)``."""
+        return client(self.required_url(), None, self.connection.password)
 
     def probe(self) -> str:
         """Read the server's health."""

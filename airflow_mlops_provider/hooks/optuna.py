@@ -35,6 +35,10 @@ class OptunaHook(ServiceHook):
         driver = self.extra.get("driver") or "postgresql+psycopg2"
         return {"url": search_database.checked(f"{driver}://{conn.host}{port}/{conn.schema}")}
 
+    def get_conn(self) -> Any:
+        """Return Optuna's storage, which ``optuna.load_study`` and its like take."""
+        return search_database.database(self.settings()["url"], self.secrets())
+
     def probe(self) -> str:
         """Query the database, or look at the folder of its file."""
         url = self.settings()["url"]

@@ -18,16 +18,17 @@ def services(product: str, guarded: Collection[str] = ()) -> tuple[Services, str
     """Return where a product's services are, the artifact root, and the credentials as environment variables.
 
     Each comes from its Airflow connection where that is defined, and from the embedded default where not. A product
-    with a model server or repository of its own has the connection ``mlops_model_server_<product>`` or
-    ``mlops_source_<product>``.
+    may have a connection of its own for each, ``mlops_mlflow_<product>`` and so on; but the artifact root, in which one
+    product's records lead to another's, is one for all. A team has its own by Airflow's means (``[core] multi_team``).
 
     :param guarded: which of the guarded services a job may see: ``source``, the product's repository and its token, and
         ``search``, the database of searches and its password. No other job is told of them.
     :raises ConfigurationError: if a connection cannot work as it is filled in.
     """
-    store, mlflow, feast, server = ArtifactStoreHook(), MlflowHook(), FeastHook(), ModelServerHook.of_product(product)
+    store, mlflow, feast = ArtifactStoreHook(), MlflowHook.of_product(product), FeastHook.of_product(product)
+    server = ModelServerHook.of_product(product)
     source = SourceHook.of_product(product) if "source" in guarded else None
-    search = OptunaHook() if "search" in guarded else None
+    search = OptunaHook.of_product(product) if "search" in guarded else None
     root = store.settings()["root"]
     addresses = Services(
         landing=defaults.landing_root(root),

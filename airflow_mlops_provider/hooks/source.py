@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,14 +62,22 @@ class SourceHook(ServiceHook):
         base = checked_branch(base) if base else None
         return {"remote": checked_remote(remote), "forge": forge, "base": base, "api": self.extra.get("api")}
 
+    def remote(self, folder: Path) -> GitRemote:
+        """Return the remote, spoken to from a scratch repository in an empty folder, which the caller removes."""
+        return GitRemote(self.settings()["remote"], folder, Credentials.of(self.secrets()), seconds=20)
+
+    def get_conn(self) -> GitRemote:
+        """Return the remote; its scratch repository is removed with it."""
+        scratch = tempfile.TemporaryDirectory(prefix="mlops-git-")
+        return replace(self.remote(Path(scratch.name)), scratch=scratch)
+
     def probe(self) -> str:
         """List the remote's branches, and look for the base among them."""
         if not self.defined:
             return "no connection: each product's own repository gets the branch, and nothing leaves this machine"
-        settings, credentials = self.settings(), Credentials.of(self.secrets())
+        settings = self.settings()
         with tempfile.TemporaryDirectory(prefix="mlops-git-") as folder:
-            remote = GitRemote(settings["remote"], Path(folder), credentials, seconds=20)
-            default, branches = remote.branches()
+            default, branches = self.remote(Path(folder)).branches()
         base = settings["base"] or default
         if base is None:
             raise BackendError(f"{settings['remote']} answers, but has no branch yet; push one first")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
 from airflow_mlops_provider.exceptions import UnknownNameError
 
@@ -36,6 +36,22 @@ class Frozen(BaseModel):
     def from_file(cls, data: bytes) -> Self:
         """Return the value that a file of ours holds. Fields that a newer release added are no reason to refuse it."""
         return cls.model_validate_json(data, extra="allow" if cls.model_config.get("extra") == "allow" else "ignore")
+
+
+class Strict(Frozen):
+    """A value that names an unknown field together with the known ones, and repeats no value in its errors."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_fields(cls, given: Any) -> Any:
+        unknown = sorted(set(given) - set(cls.model_fields)) if isinstance(given, dict) else []
+        if unknown:
+            raise ValueError(
+                f"{cls.__name__} has no field {unknown[0]!r}; known: {', '.join(sorted(cls.model_fields))}"
+            )
+        return given
 
 
 def canonical(value: Any) -> bytes:

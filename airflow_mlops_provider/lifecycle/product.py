@@ -6,6 +6,7 @@ from pydantic import model_validator
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen, only_known
 from airflow_mlops_provider.lifecycle.metrics import Metric, check_limits, metric_of
+from airflow_mlops_provider.lifecycle.placed import Placed, section_of
 from airflow_mlops_provider.lifecycle.search.declaration import Search
 from airflow_mlops_provider.lifecycle.sections import (
     Business,
@@ -21,6 +22,7 @@ from airflow_mlops_provider.lifecycle.sections import (
     Shape,
     Training,
 )
+from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.lifecycle.trainer import Name
 
 
@@ -77,6 +79,20 @@ class MLProduct(Frozen):
         """The distributions that its trainers declare."""
         trainers = (self.training.trainer, *(self.search.algorithms if self.search else ()))
         return tuple(dict.fromkeys(name for trainer in trainers for name in trainer.requires))
+
+    @property
+    def places(self) -> dict[str, str]:
+        """The places that its sections name, by section."""
+        return {name: section.place for name, section in self if isinstance(section, Placed) and section.place}
+
+    def place_of(self, stage: Stage) -> str | None:
+        """Return the name of the place where a stage's jobs run; None where the product names none."""
+        return self.places.get(section_of(stage))
+
+    def unplaced(self) -> MLProduct:
+        """Return the same product without its places: where a job runs decides nothing of what it makes."""
+        sections = {name: getattr(self, name).model_copy(update={"place": None}) for name in self.places}
+        return self.model_copy(update=sections)
 
     @property
     def shape(self) -> Shape:

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from airflow_mlops_provider.extensions import DRIFT_METHODS, PROBLEMS, VALIDATORS
 from airflow_mlops_provider.lifecycle.frozen import Frozen, only_known, unique
+from airflow_mlops_provider.lifecycle.placed import Placed
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME, Column
 from airflow_mlops_provider.lifecycle.source import DataType as DataType  # noqa: PLC0414  # declared with a product
 from airflow_mlops_provider.lifecycle.source import Source as Source  # noqa: PLC0414  # declared with a product
@@ -109,7 +110,7 @@ class Gates(Frozen):
     slice_rows: int = 1000
 
 
-class Monitoring(Frozen):
+class Monitoring(Placed):
     """Limits beyond which the loop reacts.
 
     :param drift_share: share of drifted model inputs, 0 to 1.
@@ -151,7 +152,7 @@ class Retuning(Frozen):
     spread: float = Field(default=2.0, gt=1, le=10)
 
 
-class Serving(Frozen):
+class Serving(Placed):
     """The product's model server, for the embedded default where no connection is defined."""
 
     host: str = "127.0.0.1"
@@ -174,7 +175,7 @@ class Business(Frozen):
     owners: Owners
 
 
-class Data(Frozen):
+class Data(Placed):
     """Where the data comes from and what must hold of it.
 
     :param clean: ``clean(raw: dict[str, DataFrame], interval) -> dict[str, DataFrame]``: raw sources to clean tables.
@@ -234,7 +235,7 @@ class Scoring(Shape):
     assemble: Code
 
 
-class Features(Frozen):
+class Features(Placed):
     """What is computed of clean tables, and how a row of it becomes a model's input.
 
     :param compute: ``compute(tables: dict[str, DataFrame], interval) -> dict[str, DataFrame]``: clean tables of this
@@ -259,7 +260,7 @@ class Features(Frozen):
         return self
 
 
-class Training(Frozen):
+class Training(Placed):
     """How a model is trained, on how much, and when again."""
 
     trainer: Trainer
@@ -268,7 +269,7 @@ class Training(Frozen):
     retuning: Retuning = Retuning()
 
 
-class EvaluationSettings(Frozen):
+class EvaluationSettings(Placed):
     """How models are judged, and what they must show.
 
     :param baseline: request column whose past label rate is the naive prediction; None for the overall rate.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import Any, ClassVar
 
 from airflow.sdk import AssetAlias, BaseOperator, BaseOperatorLink, Context, XComArg
@@ -16,10 +15,12 @@ from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, parse_reference
+from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.operators.lineage import OpenLineageMixin, failure_manifest
-from airflow_mlops_provider.operators.links import MANIFEST_KEY, ManifestLink
+from airflow_mlops_provider.operators.links import MANIFEST_KEY, ManifestLink, PodLogLink
 from airflow_mlops_provider.places.base import Place, record_of
 from airflow_mlops_provider.places.deferral import Deferred, Resumable
+from airflow_mlops_provider.places.named import check, chosen, team_of
 from airflow_mlops_provider.places.retry_policy import final_failures
 from airflow_mlops_provider.storage.artifacts import ArtifactStore, open_store
 from airflow_mlops_provider.storage.dataset_lists import shortened
@@ -60,7 +61,8 @@ class ProductOperator(BaseOperator):
 class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
     """Runs one job of a product at a place. A subclass's template fields are its inputs, by role.
 
-    :param place: where the job runs; by default what ``[mlops] default_place`` says.
+    :param place: where the job runs: a place, or the name of one, which may be a template. By default the place of the
+        product's section, see :class:`.Placed`, else what ``[mlops] default_place`` says.
     :param force: run even if finished work with the same inputs is found; a DAG's parameter ``force`` does the same.
     :param sends: a subclass's own outlets, in addition to ``outlets``.
     """
@@ -68,18 +70,21 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
     job: ClassVar[str]
     roles: ClassVar[tuple[str, ...] | None] = None
     template_fields: Sequence[str] = ()
-    operator_extra_links: tuple[BaseOperatorLink, ...] = (ManifestLink(),)
+    operator_extra_links: tuple[BaseOperatorLink, ...] = (ManifestLink(), PodLogLink())
     ui_color = "#dcecf5"
 
     def __init__(
-        self, *, place: Place | None = None, force: bool = False, sends: Sequence[Any] = (), **kwargs: Any
+        self, *, place: Place | str | None = None, force: bool = False, sends: Sequence[Any] = (), **kwargs: Any
     ) -> None:
         # A mapped task is always made with the outlets that partial() had, so they may name an asset again. They are no
         # parameter here: its default would become a mapped task's outlets, and Airflow wants a list there.
         further = [outlet for outlet in kwargs.pop("outlets", None) or () if outlet not in sends]
         super().__init__(outlets=[*sends, *further], **kwargs)
+        if isinstance(place, str):
+            check(place)
         self.place = place
         self.force = force
+        self._place: Place | None = None
         self._event: dict[str, Any] | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -100,16 +105,15 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
         from airflow_mlops_provider.hooks.services import services
         from airflow_mlops_provider.runtime.definition import find_job
 
-        job = find_job(self.job)
-        addresses, root, secrets = services(self.product.name, job.services)
+        job, name = find_job(self.job), self.kept_under(context)
+        addresses, root, secrets = services(name, job.services)
         store = open_store(root, secrets)
-        declare(store, self.product)
         spec = JobSpec(
             job=self.job,
-            product=self.product.name,
+            product=name,
             interval=self.interval(context),
-            inputs=shortened(store, self.product.name, self.inputs(context)),
-            **job.parts_of(self.product, self.params_of(context)),
+            inputs=shortened(store, name, self.inputs(context)),
+            **self.parts(store, context),
             upstream=self.handed_on(context),
             root=root,
             services=addresses,
@@ -117,6 +121,7 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
             force=self.force or bool(context["params"].get("force")),
         )
         self.spec, self.manifest = spec, None
+        self._place = self.place_of(job.stage, context)
         try:
             manifest = self._place.run(spec, secrets, self.log, context, self._event)
         except Deferred as waiting:
@@ -134,6 +139,17 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
             self.log.info("%s was not run: nothing that it depends on has changed", self.job)
             label(context, f"reused from {manifest.spec.run.dag_id} {manifest.spec.run.run_id}")
         return manifest
+
+    def kept_under(self, context: Context) -> str:
+        """Return the name under which results and records are kept: the product's."""
+        return self.product.name
+
+    def parts(self, store: ArtifactStore, context: Context) -> dict[str, Any]:
+        """Return the settings, parameters and requirements of the specification; the declaration is kept, too."""
+        from airflow_mlops_provider.runtime.definition import find_job
+
+        declare(store, self.product)
+        return find_job(self.job).parts_of(self.product, self.params_of(context))
 
     def interval(self, context: Context) -> Interval | None:
         """Return the data interval that the job works on: that of its first dataset, else the DAG run's own."""
@@ -155,6 +171,13 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
         }
         return {role: run.model_copy(update={"task_id": names}).path for role, names in handed_on.items() if names}
 
+    def place_of(self, stage: Stage, context: Context) -> Place:
+        """Return where a job of some stage runs. :raises MLOpsError: if that can't be had."""
+        if self.place is None or isinstance(self.place, str):
+            named = self.render_template(self.place, context)
+            return chosen(named, self.product.place_of(stage), team=team_of(context))
+        return self.place
+
     def params_of(self, context: Context) -> dict[str, Any]:
         """Return the job's own parameters."""
         return {}
@@ -165,16 +188,21 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
         return manifest.result.to_json()
 
     def on_kill(self) -> None:
-        self._place.stop()
+        if self._place:
+            self._place.stop()
+
+    @property
+    def log_file(self) -> str | None:
+        """Where the place has kept the job's whole log; None if it has not."""
+        return self._place.log_file if self._place else None
 
     def _given(self, declared: Any) -> dict[str, Any]:
         return {role: getattr(declared, role, None) for role in self.roles or self.template_fields}
 
-    @cached_property
-    def _place(self) -> Place:
-        from airflow_mlops_provider.places.default import default_place
 
-        return self.place or default_place()
+def given(value: Any) -> bool:
+    """Say whether a field of a form, or a template that may render to nothing, holds something."""
+    return str(value).strip().lower() not in {"", "none", "false"}
 
 
 def label(context: Context, text: str) -> None:

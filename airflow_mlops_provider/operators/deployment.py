@@ -14,8 +14,9 @@ from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import AnyReference, ModelVersion, parse_reference
 from airflow_mlops_provider.lifecycle.release.registry import newest_ready, registered
-from airflow_mlops_provider.operators.base import JobOperator, artifact_store
+from airflow_mlops_provider.operators.base import JobOperator, artifact_store, given
 from airflow_mlops_provider.operators.lineage import event_extra
+from airflow_mlops_provider.operators.links import ServedModelLink
 from airflow_mlops_provider.storage.artifacts import ArtifactStore
 from airflow_mlops_provider.storage.layout import key_below
 from airflow_mlops_provider.storage.ledger import Ledger
@@ -34,6 +35,7 @@ class ModelServerDeployVersionOperator(JobOperator):
     job = "deploy"
     template_fields: Sequence[str] = ("version", "rollback")
     roles = ("version",)
+    operator_extra_links = (ServedModelLink(), *JobOperator.operator_extra_links)
 
     def __init__(self, *, product: MLProduct, version: Any = None, rollback: Any = False, **kwargs: Any) -> None:
         super().__init__(product=product, sends=[assets.live(product)], **kwargs)
@@ -57,11 +59,6 @@ def port() -> dict[str, int]:
     """Return the local model server's port as a job's parameter, where the configuration has one."""
     said = option("serving_port")
     return {"port": int(said)} if said else {}
-
-
-def given(value: Any) -> bool:
-    """Say whether a field of a form, or a template that may render to nothing, holds something."""
-    return str(value).strip().lower() not in {"", "none", "false"}
 
 
 def chosen(product: MLProduct, version: Any) -> AnyReference:

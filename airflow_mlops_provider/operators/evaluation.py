@@ -10,8 +10,10 @@ from airflow.sdk import Context
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import AnyReference, ModelVersion, Report, parse_reference
 from airflow_mlops_provider.lifecycle.release.gates import Evaluation, judge
+from airflow_mlops_provider.lifecycle.trainer import Trainer
 from airflow_mlops_provider.operators.base import JobOperator, artifact_store
 from airflow_mlops_provider.operators.links import ReportLink
+from airflow_mlops_provider.operators.training import trainer_params
 from airflow_mlops_provider.places.retry_policy import final_failures
 from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.storage.records import Records
@@ -41,18 +43,23 @@ class ModelRetuneOperator(JobOperator):
     Whether that is enough is for the gates to say: there is no second search.
 
     It hands on the evaluation; the model that this is of is in the XCom ``model``, and says what was changed.
+
+    :param trainer: what trained the model in place of the product's trainer, see :class:`.ModelTrainOperator`.
     """
 
     job = "retune"
-    template_fields: Sequence[str] = ("model", "training_set", "evaluation")
+    template_fields: Sequence[str] = ("model", "training_set", "evaluation", "trainer")
     roles = ("training_set",)
     operator_extra_links = (ReportLink(), *JobOperator.operator_extra_links)
 
-    def __init__(self, *, model: Any, training_set: Any, evaluation: Any, **kwargs: Any) -> None:
+    def __init__(
+        self, *, model: Any, training_set: Any, evaluation: Any, trainer: Trainer | str | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.model = model
         self.training_set = training_set
         self.evaluation = evaluation
+        self.trainer = trainer
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the reference to the evaluation that counts."""
@@ -80,6 +87,9 @@ class ModelRetuneOperator(JobOperator):
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
         return {**super().inputs(context), **champion(self.product)}
+
+    def params_of(self, context: Context) -> dict[str, Any]:
+        return trainer_params(self.product, self.trainer)
 
     def retuned(self, context: Context) -> tuple[dict[str, Any], dict[str, Any]]:
         """Search, and return the references to the model and the evaluation that come of it."""

@@ -15,7 +15,8 @@ from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.lifecycle.search.declaration import MOST_TRIALS, Algorithm, Criteria
 from airflow_mlops_provider.operators.base import JobOperator, ProductOperator, artifact_store
-from airflow_mlops_provider.operators.links import ReportLink
+from airflow_mlops_provider.operators.links import MlflowRunLink, ReportLink
+from airflow_mlops_provider.operators.training import place_param, window_param, windows_of
 from airflow_mlops_provider.storage.intervals import current, leading_to
 
 FORM = ("trials", "target", "patience", "min_gain", "minutes")
@@ -43,6 +44,8 @@ def form(product: MLProduct) -> dict[str, Param]:
         "minutes": Param(
             declared.minutes, type=number, exclusiveMinimum=0, title="Budget, minutes of training in all trials"
         ),
+        "place": place_param(product.search.place),
+        "window": window_param(product),
         NOTE: Param(
             None,
             type=["null", "string"],
@@ -74,11 +77,20 @@ def criteria_of(product: MLProduct, context: Context) -> Criteria:
 
 
 class ExperimentPlanDataOperator(ProductOperator):
-    """Hands on the references to the latest features, as many intervals as a training takes."""
+    """Hands on the references to the latest features, as many intervals as a training takes.
+
+    :param window: how many intervals to learn from, in place of the declared number.
+    """
+
+    template_fields: Sequence[str] = ("window",)
+
+    def __init__(self, *, window: Any = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.window = window
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Return the references. :raises AirflowFailException: if too few intervals are there, saying how many."""
-        windows, known = self.product.training.windows, current(artifact_store(), self.product.name, "features")
+        windows, known = windows_of(self.product, self.window), current(artifact_store(), self.product.name, "features")
         wanted = windows.train + windows.evaluate
         latest = leading_to(known, known[-1].interval, wanted) if known and known[-1].interval else ()
         if len(latest) < wanted:
@@ -162,7 +174,7 @@ class ExperimentConcludeSearchOperator(JobOperator):
 
     job = "conclude"
     template_fields: Sequence[str] = ("split",)
-    operator_extra_links = (ReportLink(), *JobOperator.operator_extra_links)
+    operator_extra_links = (ReportLink(), MlflowRunLink(), *JobOperator.operator_extra_links)
 
     def __init__(self, *, split: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)

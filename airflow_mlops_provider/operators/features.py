@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from airflow.sdk import Context
@@ -13,7 +13,10 @@ from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, parse_reference
 from airflow_mlops_provider.operators.base import JobOperator, artifact_store
 from airflow_mlops_provider.operators.lineage import event_extra
+from airflow_mlops_provider.storage.artifacts import ArtifactStore
+from airflow_mlops_provider.storage.dataset_lists import expanded
 from airflow_mlops_provider.storage.intervals import current, earlier, leading_to
+from airflow_mlops_provider.storage.records import Records
 
 
 class SourceExtractIntervalOperator(JobOperator):
@@ -47,12 +50,34 @@ class FeaturesComputeIntervalOperator(JobOperator):
         self.clean = clean
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
-        given, known = parse_reference(self.clean), current(artifact_store(), self.product.name, "clean")
-        interval = self.interval(context)
+        store, given, interval = artifact_store(), parse_reference(self.clean), self.interval(context)
         assert interval is not None
-        # What was handed on counts for its interval: a task in between may have changed the tables.
-        tables = [given if table.interval == interval and isinstance(given, Dataset) else table for table in known]
-        return {"clean": leading_to(tables, interval, self.product.features.lookback + 1)}
+        if not isinstance(given, Dataset):
+            return {"clean": given}  # the job says what it takes instead
+        given = given if given.interval else given.model_copy(update={"interval": interval})
+        lookback = self.product.features.lookback
+        before = earlier(current(store, self.product.name, "features"), given)[-lookback:] if lookback else ()
+        # Who stands between cleaning and this, or in cleaning's place, may have changed the tables: theirs count.
+        tables = {
+            **{table.interval: table for table in current(store, self.product.name, "clean")},
+            **own_tables(store, before),
+            interval: given,
+        }
+        in_order = sorted(tables.values(), key=lambda table: table.interval.start if table.interval else interval.start)
+        return {"clean": leading_to(in_order, interval, lookback + 1)}
+
+
+def own_tables(store: ArtifactStore, features: Iterable[Dataset]) -> dict[Interval | None, Dataset]:
+    """Return of which tables features were computed, by interval, where these are not what cleaning made."""
+    records, own = Records(store), {}
+    for dataset in features:
+        manifest = records.made(dataset).manifest
+        for table in expanded(store, manifest.spec).references if manifest else ():
+            if isinstance(table, Dataset) and table.interval == dataset.interval:
+                made = records.made(table, manifest)
+                if made.external or (made.manifest and made.manifest.spec.job != RulesCleanIntervalOperator.job):
+                    own[table.interval] = table
+    return own
 
 
 class FeastLoadIntervalOperator(JobOperator):

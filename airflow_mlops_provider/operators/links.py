@@ -1,4 +1,8 @@
-"""The links on a task's page that lead to its evidence: the manifest, and the report that a person reads."""
+"""The links on a task's page: to its evidence, and to where vendors, pods and servers show what came of it.
+
+Airflow asks for them in the task's own process, once it has ended. What they lead to is taken from the record that the
+task's job left, not from an XCom, which others may write.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,9 @@ from urllib.parse import urlencode
 import attrs
 from airflow.sdk import BaseOperator, BaseOperatorLink, conf
 from airflow.sdk.types import TaskInstanceKey
+
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
+from airflow_mlops_provider.lifecycle.references import Report
 
 PAGES = "/mlops/report"
 MANIFEST_KEY = "mlops_manifest"
@@ -40,6 +47,61 @@ class ReportLink(BaseOperatorLink):
         return page(reference["uri"], reference["page"]) if is_report else ""
 
 
+@attrs.define()
+class MlflowRunLink(BaseOperatorLink):
+    """The page of the training's, or the search's, run in MLflow."""
+
+    name = "MLflow run"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the run's page; empty without a run, or where MLflow is no server."""
+        from airflow_mlops_provider.hooks.mlflow import MlflowHook
+
+        facts = _facts(operator)
+        run_id = facts.get("run_id") or facts.get("mlflow_run")
+        product = getattr(getattr(operator, "spec", None), "product", None)
+        return MlflowHook.named(getattr(operator, "conn_id", None), product).run_page(str(run_id)) if run_id else ""
+
+
+@attrs.define()
+class DataReportLink(BaseOperatorLink):
+    """The report on the data that the task's result rests on."""
+
+    name = "Data report"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the page of the first report on expectations that the job was given; empty if it was given none."""
+        record = _record(operator)
+        given = record.spec.references if record else ()
+        reports = (report for report in given if isinstance(report, Report) and report.about == "expectations")
+        return next((page(report.uri, report.page) for report in reports if report.page), "")
+
+
+@attrs.define()
+class ServedModelLink(BaseOperatorLink):
+    """The page of the model server to which the task has brought a version."""
+
+    name = "Served model"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the server's address; empty if nothing was brought there."""
+        url = str(_facts(operator).get("url") or "")
+        return f"{url.rstrip('/')}/" if url.startswith(("http://", "https://")) else ""
+
+
+@attrs.define()
+class PodLogLink(BaseOperatorLink):
+    """The whole log of the job's pod, which is kept beside what the pod left."""
+
+    name = "Pod's log"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the log's page; empty if the job ran in no pod, or was not run."""
+        kept = getattr(operator, "log_file", None)
+        folder, _, file = (kept or "").rpartition("/")
+        return page(folder, file) if kept else ""
+
+
 def page(uri: str, file: str) -> str:
     """Return the address at which Airflow shows a file of a result.
 
@@ -49,6 +111,16 @@ def page(uri: str, file: str) -> str:
         return f"{uri.rstrip('/')}/{file}"
     base = conf.get("api", "base_url", fallback="") or ""
     return f"{base.rstrip('/')}{PAGES}?{urlencode({'uri': uri, 'file': file})}"
+
+
+def _record(operator: BaseOperator) -> Manifest | None:
+    record = getattr(operator, "manifest", None)
+    return record if isinstance(record, Manifest) else None
+
+
+def _facts(operator: BaseOperator) -> dict[str, Any]:
+    record = _record(operator)
+    return record.result.facts if record and record.result else {}
 
 
 def _pulled(ti_key: TaskInstanceKey, key: str) -> Any:

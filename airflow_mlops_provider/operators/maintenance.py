@@ -8,6 +8,7 @@ from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.sdk.types import RuntimeTaskInstanceProtocol
 
+from airflow_mlops_provider.exceptions import MLOpsError
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
@@ -15,6 +16,7 @@ from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.operators.base import JobOperator, artifact_store
 from airflow_mlops_provider.operators.deployment import port
 from airflow_mlops_provider.places.base import GONE, Place
+from airflow_mlops_provider.places.named import check, find, team_of, with_orphans
 from airflow_mlops_provider.places.retry_policy import final_failures
 from airflow_mlops_provider.storage.layout import product_key
 
@@ -24,26 +26,43 @@ class PlaceRemoveOrphansOperator(BaseOperator):
 
     It is skipped where a place cannot know what is this Airflow's own: pods need ``[mlops] installation``.
 
-    :param place: by default the pods of ``[mlops] kubernetes_pod``. Another place needs a task of its own for it.
+    :param place: a place, or the name of one; by default all that ``[mlops] places`` describes.
     :param keep_hours: for how long what a place keeps for a look at it stays.
     """
 
     ui_color = "#dcecf5"
 
-    def __init__(self, *, place: Place | None = None, keep_hours: float = 72, **kwargs: Any) -> None:
+    def __init__(self, *, place: Place | str | None = None, keep_hours: float = 72, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        if isinstance(place, str):
+            check(place)
         self.place = place
         self.keep_hours = keep_hours
 
     @final_failures()
     def execute(self, context: Context) -> list[str]:
-        from airflow_mlops_provider.places.default import default_orphan_place
-
-        ti = context["ti"]
-        place = self.place or default_orphan_place()
-        removed = place.remove_orphans(lambda run: state_of(ti, run), self.log, self.keep_hours)
+        ti, removed, errors = context["ti"], list[str](), list[MLOpsError]()
+        places = self.places(context)
+        reasons = []
+        for place in places:
+            try:
+                removed += place.remove_orphans(lambda run: state_of(ti, run), self.log, self.keep_hours)
+            except AirflowSkipException as reason:
+                reasons.append(str(reason))
+            except MLOpsError as error:  # the other places come first
+                errors.append(error)
         self.log.info("removed %d orphans", len(removed))
+        if errors:
+            raise errors[0]
+        if len(reasons) == len(places):
+            raise AirflowSkipException("; ".join(dict.fromkeys(reasons)))
         return removed
+
+    def places(self, context: Context) -> list[Place]:
+        """Return the places to look at."""
+        if isinstance(self.place, Place):
+            return [self.place]
+        return [find(self.place, team_of(context))] if self.place else with_orphans(team_of(context))
 
 
 class ModelServerReconcileOperator(JobOperator):

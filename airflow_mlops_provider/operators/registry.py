@@ -13,6 +13,7 @@ from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.operators.base import JobOperator, alias
 from airflow_mlops_provider.operators.lineage import event_extra
+from airflow_mlops_provider.operators.links import DataReportLink, MlflowRunLink
 
 
 class MlflowRegisterModelOperator(JobOperator):
@@ -25,6 +26,7 @@ class MlflowRegisterModelOperator(JobOperator):
     job = "register"
     template_fields: Sequence[str] = ("model", "evaluation", "cause", "reason")
     roles = ("model", "evaluation")
+    operator_extra_links = (MlflowRunLink(), *JobOperator.operator_extra_links)
 
     def __init__(self, *, model: Any, evaluation: Any, cause: Any = None, reason: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -47,6 +49,7 @@ class ModelPromoteVersionOperator(JobOperator):
 
     job = "promote"
     template_fields: Sequence[str] = ("version", "validation", "evaluation")
+    operator_extra_links = (DataReportLink(), *JobOperator.operator_extra_links)
 
     def __init__(self, *, version: Any, validation: Any, evaluation: Any, **kwargs: Any) -> None:
         super().__init__(sends=[alias(kwargs["product"], "promotion")], **kwargs)

@@ -5,25 +5,107 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from airflow.sdk import Context
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk import Context, Param
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from pydantic import ValidationError
 
 from airflow_mlops_provider import assets
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.monitoring import feedback
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import Dataset
-from airflow_mlops_provider.operators.base import JobOperator, ProductOperator, artifact_store
+from airflow_mlops_provider.lifecycle.search.declaration import algorithm_of, incumbent
+from airflow_mlops_provider.lifecycle.sections import Windows
+from airflow_mlops_provider.lifecycle.trainer import Trainer
+from airflow_mlops_provider.operators.base import JobOperator, ProductOperator, artifact_store, given
+from airflow_mlops_provider.operators.links import MlflowRunLink
+from airflow_mlops_provider.places.named import choice
 from airflow_mlops_provider.storage.artifacts import ArtifactStore
 from airflow_mlops_provider.storage.intervals import current, judgements, leading_to
 from airflow_mlops_provider.storage.ledger import Ledger
+
+AS_DECLARED = {"None": "as declared"}
+
+
+def form(product: MLProduct) -> dict[str, Param]:
+    """Return the parameters of a DAG that trains: what is left as it is, is as the product declares it."""
+    algorithms = product.search.algorithms if product.search else ()
+    trainer = Param(
+        None,
+        type=["null", "string"],
+        enum=[None, *(algorithm.name for algorithm in algorithms)],
+        values_display=AS_DECLARED,
+        title="Trainer",
+        description="An algorithm of the product's search, with its fixed settings.",
+    )
+    return {"trainer": trainer, "place": place_param(product.training.place), "window": window_param(product)}
+
+
+def place_param(declared: str | None) -> Param:
+    """Return the parameter that says where a run trains. :param declared: where else it would."""
+    return Param(
+        None,
+        type=["null", "string"],
+        **choice(),
+        values_display=AS_DECLARED,
+        title="Place of the training",
+        description=f"A place of [mlops] places. As declared: {declared or 'where [mlops] default_place says'}.",
+    )
+
+
+def window_param(product: MLProduct) -> Param:
+    """Return the parameter that says how much a run trains on."""
+    declared = product.training.windows.train
+    return Param(
+        None,
+        type=["null", "integer"],
+        minimum=1,
+        title="Window, data intervals",
+        description=f"How many of them the model learns from. Empty: as declared, {declared}.",
+    )
+
+
+def windows_of(product: MLProduct, window: Any) -> Windows:
+    """Return how much is trained on and judged by.
+
+    :param window: intervals to train on, in place of the declared ones; a template may have rendered to nothing.
+    :raises AirflowFailException: if that is no number.
+    """
+    declared = product.training.windows
+    try:
+        return Windows(train=window, evaluate=declared.evaluate) if given(window) else declared
+    except ValidationError:
+        raise AirflowFailException(f"window is a number of data intervals from 1 on, not {window!r}") from None
+
+
+def trainer_params(product: MLProduct, trainer: Any) -> dict[str, Any]:
+    """Return the parameters of a job for which another trainer takes the place of the product's; none if none does.
+
+    :param trainer: a whole one, or the name of an algorithm of the search, which may be the one that trains anyway; a
+        template may have rendered to nothing.
+    :raises UnknownNameError: if there is no such algorithm; the message lists the known ones.
+    """
+    if isinstance(trainer, Trainer):
+        return {} if trainer == product.training.trainer else {"trainer": trainer.to_json()}
+    if not given(trainer):
+        return {}
+    algorithm = algorithm_of(product.search.algorithms if product.search else (), trainer)
+    return {} if incumbent([algorithm], product.training.trainer) else {"trainer": algorithm.trainer({}).to_json()}
 
 
 class TrainingPlanRunOperator(ProductOperator):
     """Decides whether a training is due and on which features; if none is, the run is skipped with the reason.
 
     It hands on the references to the features to train on; cause and reason are in the XComs of those names.
+
+    :param window: how many intervals to learn from, in place of the declared number.
     """
+
+    template_fields: Sequence[str] = ("window",)
+
+    def __init__(self, *, window: Any = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.window = window
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Return the references to train on. :raises AirflowSkipException: if no training is due, saying why."""
@@ -36,7 +118,7 @@ class TrainingPlanRunOperator(ProductOperator):
             trained,
             self.drift_lines(context, store, available[-1].interval if available else None, trained),
             by_time=not context.get("triggering_asset_events"),
-            windows=product.training.windows,
+            windows=windows_of(product, self.window),
             policy=product.training.retraining,
             by_hand=context["dag_run"].run_type == "manual",
         )
@@ -74,11 +156,20 @@ def last_trained(store: ArtifactStore, product: MLProduct) -> Interval | None:
 
 
 class ModelTrainOperator(JobOperator):
-    """Trains a model with the product's own function and tells MLflow of it."""
+    """Trains a model with the product's own function and tells MLflow of it.
+
+    :param trainer: another trainer in place of the product's, or the name of an algorithm of its search.
+    """
 
     job = "train"
-    template_fields: Sequence[str] = ("training_set",)
+    template_fields: Sequence[str] = ("training_set", "trainer")
+    roles = ("training_set",)
+    operator_extra_links = (MlflowRunLink(), *JobOperator.operator_extra_links)
 
-    def __init__(self, *, training_set: Any, **kwargs: Any) -> None:
+    def __init__(self, *, training_set: Any, trainer: Trainer | str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.training_set = training_set
+        self.trainer = trainer
+
+    def params_of(self, context: Context) -> dict[str, Any]:
+        return trainer_params(self.product, self.trainer)

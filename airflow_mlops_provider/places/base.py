@@ -67,6 +67,11 @@ class Place(ABC):
         does nothing if no job runs.
         """
 
+    @property
+    def log_file(self) -> str | None:
+        """URI of the file with the last job's whole log; None where the place keeps none but the task's own."""
+        return None
+
     def remove_orphans(self, state_of: StateOf, log: Log, keep_hours: float) -> list[str]:
         """Remove what is left here of this Airflow's task instances that are finished or gone, and return the names.
 

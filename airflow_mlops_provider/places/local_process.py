@@ -9,13 +9,14 @@ import sys
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from io import FileIO
 from typing import Any, TextIO
 from uuid import uuid4
 
 from airflow.sdk import Context
+from pydantic import PrivateAttr
 
+from airflow_mlops_provider.lifecycle.frozen import Strict
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.places.base import Log, Place, decide
@@ -30,15 +31,14 @@ GRACE_SECONDS = 5
 AIRFLOWS_OWN = ("AIRFLOW__", "AIRFLOW_CONN_", "AIRFLOW_VAR_")
 
 
-@dataclass
-class LocalProcess(Place):
+class LocalProcess(Strict, Place):
     """Runs a job in a child process on this machine. It ends with its task, so that it never leaves an orphan.
 
     :param env: further environment variables for the child.
     """
 
-    env: dict[str, str] = field(default_factory=dict)
-    _child: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False, compare=False)
+    env: dict[str, str] = {}
+    _child: subprocess.Popen[bytes] | None = PrivateAttr(default=None)
 
     def run(
         self,

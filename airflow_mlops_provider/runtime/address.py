@@ -70,11 +70,11 @@ def code_hashes(spec: JobSpec, job: AnyJob) -> dict[str, str]:
 
 
 def packages(spec: JobSpec, job: AnyJob) -> tuple[str, ...]:
-    """Return the distributions that a job depends on, and those of trainers and parts that it may use."""
+    """Return the distributions that a job depends on, and those of trainers, parts and settings that it may use."""
     required = [name for trainer in job.trainers(spec) for name in trainer.requires]
     needed = [package for point, name in job.parts(spec) for package in getattr(point.find(name), "packages", ())]
     predicting = [package for name in applied(spec, job) for package in flavor_of(name).to_predict]
-    return (*job.packages, *predicting, *required, *needed)
+    return (*job.packages, *predicting, *required, *needed, *job.requires(spec))
 
 
 def applied(spec: JobSpec, job: AnyJob) -> set[str]:

@@ -6,7 +6,7 @@ import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, Self, Union, get_args, get_origin
+from typing import Any, ClassVar, Self, Union, get_args, get_origin
 
 from pydantic import ValidationError, model_validator
 
@@ -47,11 +47,17 @@ class ProductField:
 
 
 class JobSettings(Frozen):
-    """What a job takes of a product's declaration, by value: each field names its place by :class:`ProductField`."""
+    """What a job takes of a product's declaration, by value: each field names its place by :class:`ProductField`.
+
+    :cvar declared: whether it does; other settings are made by the job's operator.
+    """
+
+    declared: ClassVar[bool] = True
 
     @classmethod
     def of(cls, product: MLProduct) -> Self:
         """Return a product's settings for the job. :raises ConfigurationError: naming the sections that it lacks."""
+        product = product.unplaced()
         places = {
             name: next((mark.path for mark in field.metadata if isinstance(mark, ProductField)), name)
             for name, field in cls.model_fields.items()
@@ -68,6 +74,13 @@ class JobSettings(Frozen):
 
 class JobParams(Frozen):
     """What a run asks of a job; by itself, a job without parameters of its own."""
+
+
+class TrainerParams(JobParams):
+    """:param trainer, settings: what takes the place of the declared trainer, or of some of its settings."""
+
+    trainer: dict[str, Any] | None = None
+    settings: dict[str, Any] = {}
 
 
 def with_trainer_override(product: MLProduct, params: Mapping[str, Any]) -> MLProduct:

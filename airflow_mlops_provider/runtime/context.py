@@ -46,6 +46,7 @@ class JobResult(Frozen):
     :param passed, broken, page: a report's verdict, its reasons, and the file that a person reads.
     :param version: a model version's number.
     :param of: the model whose ``uri`` and ``hash`` the reference has instead of this job's own.
+    :param makes: what was made, in a reader's words, where the job's definition can't tell.
     """
 
     facts: Annotated[dict[str, Any], BeforeValidator(lambda value: kept(plain, value, "facts"))] = {}
@@ -56,6 +57,7 @@ class JobResult(Frozen):
     page: str | None = None
     version: int | None = None
     of: Model | ModelVersion | None = None
+    makes: str | None = None
 
 
 class JobContext(Generic[InputsT, SettingsT, ParamsT]):

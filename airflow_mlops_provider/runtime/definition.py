@@ -96,6 +96,10 @@ class JobDefinition(JobOptions, Generic[InputsT, SettingsT, ParamsT]):
         settings = self._read(self.settings, spec.settings, "setting")
         return list(dict.fromkeys((point, name) for _, name, point in named(settings, ExtensionPoint)))
 
+    def requires(self, spec: JobSpec) -> tuple[str, ...]:
+        """Return the distributions that its settings themselves require."""
+        return tuple(getattr(self._read(self.settings, spec.settings, "setting"), "requires", ()))
+
     def code(self, spec: JobSpec) -> dict[str, str]:
         """Return the users' functions that the job calls, by the field that names them; a field's others numbered."""
         functions: dict[str, str] = {}

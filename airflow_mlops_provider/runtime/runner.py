@@ -160,7 +160,7 @@ class _Attempt:
         self.inputs.check(self.checked)
         when, by = f"{done.ended:%F %T}Z", done.spec.run
         log.info("reusing finished work of %s, made %s by %s %s", self.spec.job, when, by.dag_id, by.run_id)
-        kept = {name: getattr(done, name) for name in ("state", "result", "outputs", "metrics", "seed")}
+        kept = {name: getattr(done, name) for name in ("state", "result", "outputs", "metrics", "seed", "makes")}
         pointing = self._manifest(**kept, original=f"{self.store.uri}/{self.key}", reused=True)
         self.store.write(f"{reuse_key(self.key, self.spec.run)}/{MANIFEST}", pointing.to_file())
         self._settle(done)
@@ -213,6 +213,7 @@ class _Attempt:
             "outputs": outputs,
             "metrics": made.metrics,
             "seed": made.seed,
+            "makes": made.makes or self.job.makes,
         }
 
     def _commit(self) -> Commit:
@@ -240,7 +241,6 @@ class _Attempt:
             spec=self.spec,
             address=self.address,
             stage=self.job.stage.value,
-            makes=self.job.makes,
             code=self._commit(),
             code_hashes=self.known.code,
             packages=environment.all_versions(),
@@ -249,7 +249,7 @@ class _Attempt:
             external=self.inputs.external,
             started=self.started,
             ended=datetime.now(UTC),
-            **what,
+            **{"makes": self.job.makes, **what},
         )
         Manifest.from_file(manifest.to_file())  # what can't be read back is no record
         return manifest

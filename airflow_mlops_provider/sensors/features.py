@@ -1,53 +1,104 @@
-"""Waits for an interval's source data to arrive whole."""
+"""Waits for deliveries to arrive whole, and for features to be fresh."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk import PokeReturnValue
 
-from airflow_mlops_provider.exceptions import ConfigurationError, SourceDataError
+from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.operators.base import interval_of
-from airflow_mlops_provider.places.deferral import TRIGGER_FAILED
-from airflow_mlops_provider.triggers.deliveries import DeliveriesTrigger, RunEndsTrigger, pending_deliveries
+from airflow_mlops_provider.sensors.base import StateSensor
+from airflow_mlops_provider.triggers.base import StateTrigger, one_of
+from airflow_mlops_provider.triggers.deliveries import DeliveryTrigger, RunEndsTrigger
+from airflow_mlops_provider.triggers.features import BY, FeastFreshnessTrigger, seconds
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+#: What no timeout comes to: a delivery may be months away.
+FOR_EVER = timedelta(days=36_500)
 
-class SourceDeliverySensor(BaseOperator):
-    """Waits, deferred, until every source of a product has delivered the run's data interval, whole.
 
-    Earlier runs that have not ended go first, so that a product's intervals are done in order.
+class SourceDeliverySensor(StateSensor):
+    """Waits until a delivery is complete: all of it is there and lies still, or its marker is there.
 
+    ``product=`` is the short way: every source of that product must have delivered the run's data interval. Earlier
+    runs that have not ended go first then, so that a product's intervals are done in order.
+
+    It hands on ``delivered``, the files' names, of many the newest; and ``files`` and ``bytes`` of a path.
+
+    :param path: a file, a folder (``…/``) or a pattern with ``*``, ``?``, ``[…]`` and ``**``: a path or URI, such as
+        ``s3://lake/trips/{{ ds }}/*.parquet``, or below the root of the connection, without one the landing root.
+    :param marker: a file in the path's folder that whoever delivers writes last, such as ``_SUCCESS``.
+    :param settle_seconds: how long all must have lain unchanged without a marker; a product's sources say their own.
+    :param product: the product's declaration, in place of a path.
     :param poke_seconds: pause between two looks; by default what ``[mlops] poke_seconds`` says.
     :param timeout: how long to wait before the task fails, from its beginning; by default for ever.
-    :param refresh_after: after how long the product and the landing root are read again: either may have changed.
+    :param conn_id: a connection of type ``mlops_artifact_store``, with the keys of the path's bucket.
+    :param deferrable: wait in the triggerer; unlike other sensors this one does so by default, as it may take long.
     """
 
-    ui_color = "#e6f1f2"
+    trigger_class = DeliveryTrigger
+    template_fields: Sequence[str] = ("path", "marker", "settle_seconds", "conn_id")
 
     def __init__(
         self,
         *,
-        product: MLProduct,
+        path: str | None = None,
+        marker: str | None = None,
+        settle_seconds: Any = 5.0,
+        product: MLProduct | None = None,
         poke_seconds: float | None = None,
         timeout: timedelta | None = None,
-        refresh_after: timedelta = timedelta(minutes=10),
+        deferrable: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        if (product is None) == (path is None):
+            raise ConfigurationError("say what is waited for: path, or product")
+        super().__init__(timeout=timeout or FOR_EVER, deferrable=deferrable, **kwargs)
+        self.path = path
+        self.marker = marker
+        self.settle_seconds = settle_seconds
         self.product = product
         self.poke_seconds = poke_seconds
-        self.timeout = timeout
-        self.refresh_after = refresh_after
 
-    def execute(self, context: Context) -> None:
-        """Return if all deliveries are there; else defer."""
+    @property
+    def pause(self) -> float:
         from airflow_mlops_provider.hooks.defaults import option
+
+        return self.poke_seconds or float(option("poke_seconds") or 30)
+
+    def trigger(self, context: Context) -> StateTrigger:
+        return self._of_sources(self.product, context) if self.product else super().trigger(context)
+
+    def resume(self, context: Context, event: dict[str, Any]) -> Any:
+        """Look again: meanwhile another file may count or be unreadable, or it may be another run's turn."""
+        return self.execute(context)
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        looked = super().poke(context)
+        return PokeReturnValue(is_done=False) if looked and self._earlier(context) else looked
+
+    def done(self, trigger: StateTrigger, facts: dict[str, Any], context: Context) -> Any:
+        """Let a product's earlier runs go first."""
+        earlier = self._earlier(context) if self.deferrable else None
+        if earlier:
+            self.wait(RunEndsTrigger(self.dag_id, earlier, self.pause), context)
+        return super().done(trigger, facts, context)
+
+    def _earlier(self, context: Context) -> str | None:
+        """Return the run that goes first, if there is one."""
+        earlier = context["ti"].get_previous_dagrun(state="running") if self.product else None
+        if earlier is None:
+            return None
+        self.log.info("delivered; waiting for %s, which goes first, to end", earlier.run_id)
+        return str(earlier.run_id)
+
+    def _of_sources(self, product: MLProduct, context: Context) -> StateTrigger:
         from airflow_mlops_provider.hooks.services import services
 
         interval = interval_of(context)
@@ -55,38 +106,29 @@ class SourceDeliverySensor(BaseOperator):
             raise ConfigurationError(
                 f"{self.dag_id} works on a data interval and this run has none; trigger it with a logical date"
             )
-        pause = self.poke_seconds or float(option("poke_seconds") or 30)
-        landing = services(self.product.name)[0].landing
-        keys = sorted({source.delivery(interval) for source in self.product.data.sources})
-        settle_seconds = max(source.settle_seconds for source in self.product.data.sources)
-        try:
-            pending = pending_deliveries(landing, keys, settle_seconds)
-        except SourceDataError as error:
-            raise AirflowFailException(str(error)) from None
-        if pending:
-            for key, reason in pending.items():
-                self.log.info("waiting: %s/%s %s", landing, key, reason)
-            self._wait(DeliveriesTrigger(landing, keys, pause, settle_seconds), context)
-        earlier = context["ti"].get_previous_dagrun(state="running")
-        if earlier:
-            self.log.info("delivered; waiting for %s, which goes first, to end", earlier.run_id)
-            self._wait(RunEndsTrigger(self.dag_id, earlier.run_id, pause), context)
-        self.log.info("delivered: %s", ", ".join(keys))
+        return DeliveryTrigger(
+            root=services(product.name)[0].landing,
+            keys=sorted({source.delivery(interval) for source in product.data.sources}),
+            settle_seconds=max(source.settle_seconds for source in product.data.sources),
+            seconds=self.pause,
+        )
 
-    def delivered(self, context: Context, event: dict[str, Any]) -> None:
-        """Look again: meanwhile another file may count or be unreadable, or it may be another run's turn."""
-        self.execute(context)
 
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Look again after a while, and after a trigger that failed; fail only once the time is over."""
-        if next_method == TRIGGER_FAILED and self._time_left(context) > timedelta():
-            return self.execute(context)
-        return super().resume_execution(next_method, next_kwargs, context)
+class FeastFreshnessSensor(StateSensor):
+    """Waits until a feature view has been brought up to a recent moment. It hands on ``view`` and ``until``.
 
-    def _wait(self, trigger: Any, context: Context) -> None:
-        self.defer(trigger=trigger, method_name="delivered", timeout=min(self.refresh_after, self._time_left(context)))
+    :param view: the feature view's name.
+    :param within: how much time may lie between that moment and now.
+    :param by: ``materialized``: where the newest interval that was brought online ends; ``rows``: the newest row in the
+        view's source, since an interval without rows is brought online as well.
+    :param conn_id: a connection of type ``feast`` that names a repository.
+    """
 
-    def _time_left(self, context: Context) -> timedelta:
-        if self.timeout is None:
-            return timedelta.max
-        return context["ti"].start_date + self.timeout - datetime.now(UTC)  # it began before it was first deferred
+    trigger_class = FeastFreshnessTrigger
+    template_fields: Sequence[str] = ("view", "within", "by", "conn_id")
+
+    def __init__(self, *, view: str, within: timedelta | float | str, by: str = "materialized", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.view = view
+        self.within = within if isinstance(within, str) else seconds(within)  # a text may be a template
+        self.by = one_of("by", by, BY)

@@ -19,11 +19,14 @@ from airflow_mlops_provider.storage.artifacts import MANIFEST, ArtifactStore, ch
 #: A product's name, and a job's.
 NAME = "[a-z][a-z0-9_]{0,62}"
 DECLARATIONS = "_products"  # no product's name begins with an underscore
-Folder = Literal["current", "feedback", "images", "judged", "ledger", "lists", "pods", "searches", "serving"]
+Folder = Literal[
+    "current", "external", "feedback", "images", "judged", "ledger", "lists", "pods", "searches", "serving"
+]  # fmt: skip
 Record = Literal["newest", "replaced", "reused"]
 _WORK = f"{NAME}/{NAME}/[0-9a-f]{{32}}"
 _RESULT = re.compile(rf"(?<![^/])({_WORK})(?:/[0-9a-f]{{16}})?\Z", re.ASCII)
 _FILE = re.compile(f"(.*{_WORK})/[0-9a-f]{{16}}/", re.ASCII)
+_POD = re.compile(rf"{NAME}/pods/[a-z0-9](?:[a-z0-9-]{{0,251}}[a-z0-9])?", re.ASCII)
 _RECORD = re.compile(
     rf"{_WORK}/(?:(?P<newest>manifest)|(?P<replaced>\d{{8}}T\d{{12}}Z)|reused/[0-9a-f]{{16}}/(?P<reused>manifest))\.json",
     re.ASCII,
@@ -85,6 +88,11 @@ def parse_result(key: str) -> ResultKey | None:
     """Return the same for a key, which must be exactly that."""
     result = find_result(key)
     return result if result and result.key == key else None
+
+
+def is_pod(key: str) -> bool:
+    """Say whether a key is the folder in which a pod left its copy of the manifest, beside its log."""
+    return _POD.fullmatch(key) is not None
 
 
 def record_kind(key: str) -> Record | None:

@@ -1,74 +1,101 @@
-"""Waits, without holding a worker, until deliveries are complete in the landing root, or a run has ended."""
+"""Waits, without holding a worker, until deliveries are complete in a folder or bucket, or a run has ended."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, fields
-from functools import partial
-from typing import Any
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import TriggerEvent
 
-from airflow_mlops_provider.exceptions import SourceDataError
+from airflow_mlops_provider.exceptions import ConfigurationError
+from airflow_mlops_provider.lifecycle.frozen import digest
+from airflow_mlops_provider.triggers.base import FieldsTrigger, Seen, StateTrigger, filled, number
 
-UNDERWAY = ["queued", "running"]
-
-
-@dataclass(eq=False, repr=False)
-class _FieldsTrigger(BaseTrigger):
-    """A trigger that is made again from its fields."""
-
-    def __post_init__(self) -> None:
-        super().__init__()
-
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        arguments = {field.name: getattr(self, field.name) for field in fields(self)}
-        return f"{type(self).__module__}.{type(self).__name__}", arguments
-
-
-@dataclass(eq=False, repr=False)
-class DeliveriesTrigger(_FieldsTrigger):
-    """Fires when every one of some keys is there and whole, or when one of them can never be read.
-
-    :param landing: URI of the landing root.
-    :param keys: what to wait for, below it.
-    :param seconds: pause between two looks.
-    :param settle_seconds: how long a file must have lain unchanged to count as whole.
-    """
-
-    landing: str
-    keys: list[str]
-    seconds: float
-    settle_seconds: float = 0.0
-
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look, in a thread so that a slow store blocks no other trigger, until all keys are there."""
-        look = partial(pending_deliveries, self.landing, self.keys, self.settle_seconds)
-        try:
-            while pending := await asyncio.to_thread(look):
-                self.log.debug("waiting for %s", pending)
-                await asyncio.sleep(self.seconds)
-        except SourceDataError as error:
-            yield TriggerEvent({"refused": str(error)})
-        else:
-            yield TriggerEvent({"delivered": self.keys})
-
-
-def pending_deliveries(landing: str, keys: list[str], settle_seconds: float) -> dict[str, str]:
-    """Return those of some keys that cannot be read yet, and why.
-
-    :raises SourceDataError: naming one under which something else than a plain file lies.
-    """
+if TYPE_CHECKING:
     from airflow_mlops_provider.backends.tables.landing import Landing
 
-    root = Landing(landing)
-    reasons = {key: root.pending(key, settle_seconds) for key in keys}
-    return {key: reason for key, reason in reasons.items() if reason}
+UNDERWAY = ["queued", "running"]
+#: So many names an event carries; it only says that something is there, and whoever is woken by it looks.
+MOST_NAMES = 20
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class DeliveryTrigger(StateTrigger):
+    """Fires when what was delivered is complete: all of it is there, and lies still, or its marker does.
+
+    :param path: a file, a folder (``…/``) or a pattern with ``*``, ``?``, ``[…]`` and ``**``, as a path or URI, or
+        below the root of the connection ``conn_id`` or of the landing root.
+    :param marker: a file in the path's folder, or folders, that whoever delivers writes last, such as ``_SUCCESS``.
+    :param settle_seconds: how long all must have lain unchanged. A single object in a bucket is whole from the start.
+    :param root: for ``keys``: the root that they lie below.
+    :param keys: in place of a path: single files below the root, all of which must be there.
+    """
+
+    path: str = ""
+    marker: str | None = None
+    settle_seconds: float = 5.0
+    root: str | None = None
+    keys: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.settle_seconds = number("settle_seconds", self.settle_seconds)
+        if bool(self.path) == bool(self.keys):
+            raise ConfigurationError("a delivery is a path, or keys below a root; give one of both")
+        if self.keys and not self.root:
+            raise ConfigurationError(f"{', '.join(self.keys)} lie below no root; give it")
+
+    def look(self) -> Seen:
+        from airflow_mlops_provider.backends.tables.landing import Landing, reachable, split_path
+
+        root, pattern = (filled("root", self.root), "") if self.keys else split_path(self._full())
+        landing = Landing(root, self._environment())
+        with reachable(landing.uri):
+            return self._of_keys(landing) if self.keys else self._of_path(landing, pattern)
+
+    def _of_path(self, landing: Landing, pattern: str) -> Seen:
+        if self.marker:
+            folder = pattern.removesuffix("**/*").rpartition("/")[0]
+            pattern = f"{folder}/{self.marker}" if folder else self.marker
+        files, settle_seconds = landing.matching(pattern), 0.0 if self.marker else self.settle_seconds
+        return self._seen(f"{landing.uri}/{pattern}", landing.unsettled(pattern, files, settle_seconds), files)
+
+    def _of_keys(self, landing: Landing) -> Seen:
+        reasons = {key: landing.pending(key, self.settle_seconds) for key in self.keys}
+        waiting = {key: reason for key, reason in reasons.items() if reason}
+        if waiting:
+            return Seen(None, "; ".join(f"{self.root}/{key} {reason}" for key, reason in waiting.items()))
+        return Seen("delivered", f"delivered: {', '.join(self.keys)}", {"delivered": self.keys})
+
+    def _seen(self, where: str, pending: str | None, files: Mapping[str, tuple[int, float]]) -> Seen:
+        if pending:
+            return Seen(None, f"{where} {pending}")
+        newest = sorted(files, key=lambda name: (files[name][1], name))[-MOST_NAMES:]
+        facts = {"delivered": newest, "files": len(files), "bytes": sum(size for size, _ in files.values())}
+        return Seen(digest([where, sorted(files.items())])[:32], f"{where} is there: {len(files)} file(s)", facts)
+
+    def _full(self) -> str:
+        """Return the path as a whole: a relative one lies below a root."""
+        from airflow_mlops_provider.hooks import defaults
+        from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
+
+        path = filled("path", self.path)
+        if "://" in path or path.startswith("/"):
+            return path
+        root = self.root or ArtifactStoreHook(self.conn_id).settings()["root"]
+        root = root if self.root or self.conn_id else defaults.landing_root(root)
+        return f"{root.rstrip('/')}/{path}"
+
+    def _environment(self) -> dict[str, str]:
+        from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
+
+        return ArtifactStoreHook(self.conn_id).secrets()
 
 
 @dataclass(eq=False, repr=False)
-class RunEndsTrigger(_FieldsTrigger):
+class RunEndsTrigger(FieldsTrigger):
     """Fires when a run of a DAG has ended, well or not, or is no more. :param seconds: pause between two looks."""
 
     dag_id: str
@@ -77,9 +104,7 @@ class RunEndsTrigger(_FieldsTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Query Airflow, in a thread of its own, until the run has ended."""
-        from asgiref.sync import sync_to_async
-
-        while await sync_to_async(self._underway)():  # noqa: ASYNC110 - the run is another process's
+        while await asyncio.to_thread(self._underway):  # noqa: ASYNC110 - the run is another process's
             await asyncio.sleep(self.seconds)
         yield TriggerEvent({"ended": self.run_id})
 

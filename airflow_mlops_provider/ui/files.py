@@ -1,4 +1,4 @@
-"""Which files a browser may be shown: a result's manifest and its pages, nothing else below the artifact root."""
+"""Which files a browser may be shown: a result's manifest and pages, what a pod left, nothing else below the root."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastapi import HTTPException
 from airflow_mlops_provider.exceptions import IntegrityError
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.storage.artifacts import MANIFEST, ArtifactStore, FolderStore
-from airflow_mlops_provider.storage.layout import parse_result
+from airflow_mlops_provider.storage.layout import ResultKey, is_pod, parse_result
 from airflow_mlops_provider.storage.record_files import read_record
 
 TYPES = {
@@ -40,11 +40,12 @@ class ResultFile:
 def locate(root: str, uri: str, file: str) -> ResultFile:
     """Return the file of a result that a link names; names are matched against what we write, never repaired.
 
-    :param uri: the result's folder, or the one above it that holds the manifest.
+    :param uri: the result's folder, or the one above it that holds the manifest, or that of what a pod left.
     :raises HTTPException: 404 for whatever does not name a result below the root, 415 for other kinds of files.
     """
     begin = f"{root.rstrip('/')}/"
-    result = parse_result(uri[len(begin) :]) if uri.startswith(begin) else None
+    key = uri[len(begin) :] if uri.startswith(begin) else ""
+    result = ResultKey(key, key) if is_pod(key) else parse_result(key)
     if result is None or not _FILE.fullmatch(file):
         raise HTTPException(404, "no such result")
     kind = TYPES.get(PurePosixPath(file).suffix)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from airflow_mlops_provider.exceptions import TransitionError
 from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status
-from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore, open_store
+from airflow_mlops_provider.storage.artifacts import ArtifactStore, open_store
 from airflow_mlops_provider.storage.ledger import Ledger
 
 PRODUCT = "shop"
@@ -58,7 +58,7 @@ def check_unbroken(entries: list[LedgerEntry]) -> None:
         stands[entry.version.version] = entry.status
 
 
-def race_threads(store: FolderStore | BucketStore, rounds: int) -> None:
+def race_threads(store: ArtifactStore, rounds: int) -> None:
     """Two threads move each version in ways that exclude each other: exactly one wins, every time."""
     ledger = Ledger(store, PRODUCT)
     for number in range(rounds):

@@ -15,6 +15,7 @@ from airflow_mlops_provider.runtime.code import load_product
 
 NAME = "rain_tomorrow"
 PRODUCTS = Path(__file__).parents[1] / "products"
+DAGS = Path(__file__).parents[2] / "dags"
 
 
 def product() -> MLProduct:

@@ -69,6 +69,11 @@ BROKEN: dict[str, tuple[dict[str, str], int, str]] = {
     "no product": ({"declared": "prodact = MLProduct("}, 1, "must declare `product = MLProduct.*not nothing"),
     "no product at all": ({"declared": "product = dict("}, 6, "must declare `product = MLProduct.*not a dict"),
     "another's name": ({"named": 'name="other'}, 6, "must declare `product = MLProduct.*not name='other"),
+    "unknown place": (
+        {"metric": 'evaluation=EvaluationSettings(gates=Gates(min_metric=0.6), place="attic")'},
+        6,
+        "evaluation.place: unknown place 'attic'; known: kubernetes_pod, local_process",
+    ),
     "an exit": ({"first": "raise SystemExit('bye')"}, 2, "SystemExit: bye"),
 }
 

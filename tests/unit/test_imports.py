@@ -22,7 +22,7 @@ HEAVY = (
 )
 #: Its base class is the Kubernetes provider's. Nobody else imports it before a task runs, as the other tests say.
 SUBCLASSES = ("places.kubernetes.operator",)
-SHELLS = ("operators", "sensors", "triggers", "hooks", "places", "plugins")
+SHELLS = ("operators", "sensors", "triggers", "hooks", "places", "plugins", "pipelines")
 
 IMPORT_ALL = "import importlib; [importlib.import_module(name) for name in {names!r}]"
 PARSE = "import sys, runpy; sys.path.insert(0, {folder!r}); runpy.run_path({file!r})"
@@ -46,15 +46,15 @@ def modules(folder: str) -> list[str]:
 
 @pytest.mark.parametrize("folder", [folder for folder in SHELLS if modules(folder)])
 def test_shells_load_no_vendor(folder: str, tmp_path: Path) -> None:
-    """Importing every operator, sensor, trigger, hook and place costs no vendor's import."""
+    """Importing every operator, sensor, trigger, hook, place and pipeline costs no vendor's import."""
     assert loaded(IMPORT_ALL.format(names=modules(folder)), tmp_path) == set()
 
 
 def test_what_dag_files_import_loads_no_vendor(tmp_path: Path) -> None:
-    """The package, its assets, its pipelines' helpers, what it tells Airflow, and its exceptions load no vendor."""
+    """The package, its assets, what it tells Airflow, and its exceptions load no vendor."""
     names = [f"{PACKAGE.name}.{path.stem}" for path in PACKAGE.glob("[!_]*.py")]
-    assert f"{PACKAGE.name}.pipelines" in names
-    assert loaded(IMPORT_ALL.format(names=[PACKAGE.name, *names]), tmp_path) == set()
+    assert f"{PACKAGE.name}.assets" in names
+    assert loaded(IMPORT_ALL.format(names=[PACKAGE.name, f"{PACKAGE.name}.pipelines", *names]), tmp_path) == set()
 
 
 @pytest.mark.parametrize("file", sorted(DAGS.glob("*.py")), ids=lambda file: file.stem)

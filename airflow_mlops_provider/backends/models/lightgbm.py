@@ -40,6 +40,7 @@ class LightGBM(Flavor):
     words = "a trained lightgbm.Booster or a fitted scikit-learn style LightGBM model"
     to_train = to_predict = ("lightgbm",)
     mistakes = ("lightgbm.basic.LightGBMError",)
+    extra = "lightgbm"
 
     def prepared(self, features: pd.DataFrame) -> pd.DataFrame:
         """Return inputs as a trainer can hand them to LightGBM: columns whose names it refuses have others.

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from airflow_mlops_provider.backends.source.access import Credentials, environment, trouble
 from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, UnknownNameError
@@ -21,13 +22,14 @@ class GitRemote:
     """One remote, spoken to from a scratch repository that is nobody's: no hooks, no configuration, no work tree.
 
     :param url: as :func:`checked_remote` returns it.
-    :param folder: an empty folder for the scratch repository; the caller removes it.
+    :param folder: an empty folder for the scratch repository; the caller removes it, or gives it as ``scratch``.
     """
 
     url: str
     folder: Path
     credentials: Credentials
     seconds: float = SECONDS
+    scratch: TemporaryDirectory[str] | None = None
 
     def branches(self) -> tuple[str | None, dict[str, str]]:
         """Return the remote's default branch, None if it has none, and the commit of each branch."""

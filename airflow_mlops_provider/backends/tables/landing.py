@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
+import re
 import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from airflow_mlops_provider.exceptions import SourceDataError, SourceError
-from airflow_mlops_provider.storage.artifacts import FolderStore, checked, open_store
+from airflow_mlops_provider.exceptions import ConfigurationError, SourceDataError, SourceError
+from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore, checked, open_store
 
 NOT_YET = "has not been delivered yet"
+#: What makes a name a pattern.
+_WILD = re.compile(r"[*?\[]")
 _KINDS = {
     stat.S_IFDIR: "folder",
     stat.S_IFLNK: "link",
@@ -37,15 +42,32 @@ class Landing:
         """
         if not isinstance(self.store, FolderStore):
             return None if self.store.exists(key) else NOT_YET
-        try:
-            state = self._path(key).lstat()
-        except (FileNotFoundError, NotADirectoryError):
+        state = self._state(key)
+        return _lately(state.st_mtime, settle_seconds) if state else NOT_YET
+
+    def matching(self, pattern: str) -> dict[str, tuple[int, float]]:
+        """Return size and time of change of each file that a pattern means, by its key; of a plain name that file.
+
+        :raises SourceDataError: if something else than a plain file is among them.
+        :raises ConfigurationError: if the root is another's store.
+        """
+        if not _WILD.search(pattern):
+            known = {pattern: self._size_and_time(pattern)}
+        elif isinstance(self.store, FolderStore):
+            known = {key: self._size_and_time(key) for key in self.store.list("") if matches(pattern, key)}
+        else:
+            known = {key: state for key, state in self._bucket().states("").items() if matches(pattern, key)}
+        return {key: state for key, state in known.items() if state}
+
+    def unsettled(self, pattern: str, files: Mapping[str, tuple[int, float]], settle_seconds: float) -> str | None:
+        """Return why what a pattern means cannot be read yet: none is there, or the newest was changed lately."""
+        if not files:
             return NOT_YET
-        self._plain(key, state)
-        age = time.time() - state.st_mtime
-        if age >= settle_seconds:
+        if not isinstance(self.store, FolderStore) and not _WILD.search(pattern):
             return None
-        return f"was changed {age:.1f} s ago, and counts as whole when it has not been for {settle_seconds:g} s"
+        newest = max(files, key=lambda key: files[key][1])
+        lately = _lately(files[newest][1], settle_seconds)
+        return f"has {len(files)} file(s), of which {newest} {lately}" if lately else None
 
     def read(self, key: str, settle_seconds: float = 0.0) -> bytes:
         """Return a delivery's bytes, all of one moment.
@@ -62,6 +84,27 @@ class Landing:
         except OSError as error:
             raise SourceError(f"{self.uri}/{key} cannot be read: {error.strerror}") from None
         raise SourceError(f"{self.uri}/{key} {pending}; a retry helps once it is whole")
+
+    def _state(self, key: str) -> os.stat_result | None:
+        try:
+            state = self._path(key).lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        self._plain(key, state)
+        return state
+
+    def _size_and_time(self, key: str) -> tuple[int, float] | None:
+        if not isinstance(self.store, FolderStore):
+            return self._bucket().state(key)
+        state = self._state(key)
+        return (state.st_size, state.st_mtime) if state else None
+
+    def _bucket(self) -> BucketStore:
+        if not isinstance(self.store, BucketStore):
+            raise ConfigurationError(
+                f"{self.uri}: give a folder or an S3 bucket; another's store does not say when a file was changed"
+            )
+        return self.store
 
     def _path(self, key: str) -> Path:
         """Return the file that a key names. The root itself may be a link: whoever set it up meant that."""
@@ -87,3 +130,50 @@ class Landing:
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(data) != after.st_size:
             raise SourceError(f"{self.uri}/{key} changed while it was read; a retry helps once it is whole")
         return data
+
+
+@contextmanager
+def reachable(uri: str) -> Iterator[None]:
+    """Turn what folders and buckets raise into a :class:`SourceError`: a retry helps once they can be reached."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except (BotoCoreError, ClientError, OSError) as error:
+        raise SourceError(f"{uri} cannot be looked at: {str(error)[:300]}") from None
+
+
+def split_path(path: str) -> tuple[str, str]:
+    """Return the folder in which a path's files lie, as a root, and what they are called below it, as a pattern.
+
+    :param path: of a file, of a folder (``…/``, then all below it), or a pattern.
+    :raises ConfigurationError: if no folder is named.
+    """
+    path = f"{path}**/*" if path.endswith("/") else path
+    wild = _WILD.search(path)
+    cut = wild.start() if wild else len(path)
+    root, slash, first = path[:cut].rpartition("/")
+    name = first + path[cut:]
+    if not slash or root.endswith((":/", ":")) or not name:
+        raise ConfigurationError(f"{path!r} names no file in a folder; give /folder/… or s3://bucket/…")
+    return root or "/", name
+
+
+def matches(pattern: str, key: str) -> bool:
+    """Say whether a pattern means a key: ``*``, ``?`` and ``[…]`` within a name, ``**`` for any number of folders."""
+    return _match(pattern.split("/"), key.split("/"))
+
+
+def _match(parts: list[str], names: list[str]) -> bool:
+    if not parts or not names:
+        return not parts and not names
+    if parts[0] == "**":
+        return any(_match(parts[1:], names[cut:]) for cut in range(len(names)))
+    return fnmatch.fnmatchcase(names[0], parts[0]) and _match(parts[1:], names[1:])
+
+
+def _lately(changed: float, settle_seconds: float) -> str | None:
+    age = time.time() - changed
+    if age >= settle_seconds:
+        return None
+    return f"was changed {age:.1f} s ago, and counts as whole when it has not been for {settle_seconds:g} s"

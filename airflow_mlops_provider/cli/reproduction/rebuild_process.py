@@ -109,9 +109,9 @@ def main() -> int:
     requests: SimpleQueue[str | None] = SimpleQueue()
     threading.Thread(target=_listen, args=(sys.stdin, places, requests), daemon=True).start()
     from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
-    from airflow_mlops_provider.places.default import default_place
+    from airflow_mlops_provider.places.named import chosen
 
-    places.append(default_place())
+    places.append(chosen())
     secrets = ArtifactStoreHook().secrets()
     while (line := requests.get()) is not None:
         answers.write(json.dumps(_answer(places[0], secrets, line)) + "\n")

@@ -57,7 +57,7 @@ def run(args: Namespace) -> bool:
     if args.json:
         print(json.dumps(reproduction.to_json(), indent=1))
     else:
-        show(terminal, compared, reproduction.seconds)
+        show(terminal, compared, reproduction.seconds, reproduction.version)
     return compared.first_difference is None
 
 
@@ -180,7 +180,7 @@ class Reproduction:
         }
 
 
-def show(console: Console, compared: Comparison, seconds: float) -> None:
+def show(console: Console, compared: Comparison, seconds: float, version: VersionRecord) -> None:
     """Print what was compared, the differing things by themselves, and the verdict as the last line."""
     rows: list[tuple[str, ...]] = []
     for section, findings in compared.sections.items():
@@ -191,7 +191,12 @@ def show(console: Console, compared: Comparison, seconds: float) -> None:
         rows += [(each.what, each.recorded, each.found, "✓" if each.equal else "✗", each.note) for each in listed]
     console.print(table(("compared", "recorded", "found", "equal", "note"), rows))
     if not all(finding.equal for finding in compared.sections.get(CODE, ())):
-        console.print("to use the recorded code instead of the code here: --at recorded")
+        committed = version.trained.code.commit
+        console.print(
+            "to use the recorded code instead of the code here: --at recorded"
+            if committed
+            else "no commit is on record, the code was in no git repository: put these files back, and it goes on"
+        )
     console.print(f"{seconds:.0f} s", style="dim")
     console.print(compared.verdict, markup=False, soft_wrap=True)
 
@@ -199,5 +204,5 @@ def show(console: Console, compared: Comparison, seconds: float) -> None:
 def trained(version: VersionRecord) -> str:
     """Return when a version was made, on whose behalf, and from which commit."""
     made = version.trained
-    commit = f"commit {made.code.commit[:12]}" if made.code.commit else "code without a commit"
+    commit = f"commit {made.code.commit[:12]}" if made.code.commit else "code without a commit, known by its hashes"
     return f"trained {made.ended:%F %T} UTC by {made.spec.run.dag_id or 'a job outside Airflow'}, {commit}"

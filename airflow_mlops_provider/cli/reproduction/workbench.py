@@ -14,7 +14,13 @@ from airflow_mlops_provider.backends.source.checkout import clone_at
 from airflow_mlops_provider.cli.reproduction.rebuild_process import RebuildProcess
 from airflow_mlops_provider.exceptions import ConfigurationError, MissingRecordError
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
-from airflow_mlops_provider.runtime.reproduction.recorded_code import Code, code_here, code_in, repository_here
+from airflow_mlops_provider.runtime.reproduction.recorded_code import (
+    Code,
+    code_here,
+    code_in,
+    not_here,
+    repository_here,
+)
 
 
 class Workbench:
@@ -59,10 +65,17 @@ class Workbench:
         here = code_here(manifest)
         if here:
             return here
-        where = "; ".join(self._refused) or (f"commit {own[:12]} has other code" if own else "it had no commit")
+        job, product = manifest.spec.job, manifest.spec.product
+        if own is None and not self._refused:
+            raise MissingRecordError(
+                f"no commit is on record of the code that {job} ran: {product} was in no git repository then. Code "
+                f"with the hashes on record would do, but {not_here(manifest)}. Put the files back as they were; the "
+                "code of a product that is kept in git is taken from its commit"
+            )
+        where = "; ".join(self._refused) or f"commit {str(own)[:12]} has other code"
         raise MissingRecordError(
-            f"the code that {manifest.spec.job} ran is not to be found: {where}, and the code here is another. Name a "
-            "repository that holds it with --repository; what ran uncommitted and was changed since is lost"
+            f"the code that {job} ran is not to be had: {where}, and {not_here(manifest)}. Name a repository that "
+            "holds it with --repository; what ran uncommitted and was changed since is lost"
         )
 
     def _clone(self, commit: str, manifest: Manifest) -> Path | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from airflow_mlops_provider.exceptions import BackendError, IntegrityError, MLOpsError
@@ -80,12 +80,13 @@ class _Truth:
         """Return the entries that can be believed, and the version whose deployment MLflow knows to have begun.
 
         That is 0 for none, and None where the ledger must not be changed: MLflow is down, or knows of other entries.
+        Entries are None where nothing is to be changed at all.
         """
         try:
             return self.ledger.trusted(), self.ledger.mirror.read().deploying or 0
         except BackendError as error:
             self.left.append(f"MLflow does not answer, so the ledger's head was not compared: {error}")
-            known = self.ledger.entries
+            known: Callable[[], list[LedgerEntry] | None] = self.ledger.entries
         except IntegrityError as error:
             self.left.append(str(error))
             known = self._known_to_mlflow
@@ -96,8 +97,11 @@ class _Truth:
                 self.left.append(str(error))
             return None, None
 
-    def _known_to_mlflow(self) -> list[LedgerEntry]:
-        known, further = self.ledger.since(self.ledger.mirror.read().head)
+    def _known_to_mlflow(self) -> list[LedgerEntry] | None:
+        head = self.ledger.mirror.read().head
+        if head is None:  # nothing tells how far the ledger is to be believed: what serves goes on as it is
+            return None
+        known, further = self.ledger.since(head)
         return known[: len(known) - len(further)]
 
     def _pending(self, entries: list[LedgerEntry], begun: int | None) -> ModelVersion | None:

@@ -23,7 +23,7 @@ from airflow_mlops_provider.lifecycle.source import Column
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.lifecycle.trainer import Trainer
 from airflow_mlops_provider.render.parts import report, table
-from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
+from airflow_mlops_provider.runtime.arguments import JobInputs, JobSettings, ProductField, TrainerParams
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import OPTUNA, job
 
@@ -50,7 +50,7 @@ class Settings(JobSettings):
     algorithms: Annotated[tuple[Algorithm, ...] | None, ProductField("search.algorithms")]
 
 
-Context = JobContext[Inputs, Settings, JobParams]
+Context = JobContext[Inputs, Settings, TrainerParams]
 
 
 @job(stage=Stage.EVALUATION, makes="retuning", result=Report, packages=OPTUNA, predicts=True)

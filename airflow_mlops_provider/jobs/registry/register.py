@@ -44,7 +44,8 @@ def register(context: Context) -> JobResult:
     ledger = CheckedLedger(context)
     entries = ledger.trusted()
     mlflow.log_evaluation(run_id, {f"evaluation_{evaluation.metric}": evaluation.challenger.value}, training_set)
-    number = mlflow.register(name=name, model=model, run_id=run_id, tags=tags(context, model))
+    taken = {entry.version.version for entry in entries if entry.version.hash != model.hash}
+    number = mlflow.register(name=name, model=model, run_id=run_id, tags=tags(context, model), taken=taken)
     facts = {**model.facts, "as_of": evaluation.window, "cause": context.params.cause}
     version = ModelVersion(name=name, version=number, uri=model.uri, hash=model.hash, facts=facts)
     reason = context.params.reason or "a training run asked for it"

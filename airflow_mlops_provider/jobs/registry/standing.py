@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from airflow_mlops_provider.backends.tracking.mlflow.mirror import Mirror
-from airflow_mlops_provider.exceptions import IntegrityError, MissingRecordError
+from airflow_mlops_provider.exceptions import IntegrityError, MissingRecordError, OtherRegistryError
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release import registry
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status
@@ -32,9 +32,12 @@ class CheckedLedger(Ledger):
         there. Those of releases that kept no head are trusted as they are.
 
         :raises IntegrityError: naming the entry that is changed, missing, or without evidence.
+        :raises OtherRegistryError: if MLflow keeps no head, and is not where the ledger's versions were made.
         """
         mirrored = self.mirror.read()
         known, further = self.since(mirrored.head)
+        if known and mirrored.head is None:
+            self._check_registry(known)
         for entry in further:
             if entry.previous is None:
                 continue
@@ -45,6 +48,14 @@ class CheckedLedger(Ledger):
                     "goes live until a person has looked"
                 )
         return known
+
+    def _check_registry(self, known: Sequence[LedgerEntry]) -> None:
+        if flaw := registry.registry_flaw(known, self.mirror.versions(self.product)):
+            raise OtherRegistryError(
+                f"MLflow at {self.mirror.shown} is not where the versions of {self.product} were registered: {flaw}. "
+                "Point the connection mlops_mlflow, or [mlops] mlflow_uri, back to where they were; or, to go on with "
+                f"this one, have it take them over under their numbers: airflow mlops adopt {self.product}"
+            )
 
     def registered_as(self, known: Sequence[LedgerEntry], claimed: ModelVersion) -> ModelVersion:
         """Return the registered version. The claimed URI of its model may be that of before the root was moved.

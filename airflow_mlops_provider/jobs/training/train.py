@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from typing import Annotated
 
 from airflow_mlops_provider import problems
 from airflow_mlops_provider.backends.models import base as models
@@ -16,7 +16,7 @@ from airflow_mlops_provider.lifecycle.sections import Scoring
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.lifecycle.trainer import Trainer
 from airflow_mlops_provider.problems.base import PREDICTION
-from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
+from airflow_mlops_provider.runtime.arguments import JobInputs, JobSettings, ProductField, TrainerParams
 from airflow_mlops_provider.runtime.context import JobContext, JobResult, kept
 from airflow_mlops_provider.runtime.definition import TABLES, job
 from airflow_mlops_provider.scoring.inputs import model_inputs
@@ -33,14 +33,7 @@ class Settings(JobSettings):
     trainer: Annotated[Trainer, ProductField("training.trainer")]
 
 
-class Params(JobParams):
-    """:param trainer, settings: what took the place of the declared trainer, or of some of its settings."""
-
-    trainer: dict[str, Any] | None = None
-    settings: dict[str, Any] = {}
-
-
-Context = JobContext[Inputs, Settings, Params]
+Context = JobContext[Inputs, Settings, TrainerParams]
 
 
 @job(stage=Stage.TRAINING, makes="model", result=Model, packages=("numpy", *TABLES))

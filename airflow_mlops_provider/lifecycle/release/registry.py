@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
@@ -124,6 +124,18 @@ def check_move(entries: Sequence[LedgerEntry], version: int, to: Status) -> Stat
             status += " (a status that this release does not know)"
         raise TransitionError(f"version {version} is {status} and cannot become {to.value}; from there: {allowed}")
     return now
+
+
+def registry_flaw(entries: Sequence[LedgerEntry], known: Mapping[int, str]) -> str | None:
+    """Say why the ledger's versions were not made in a registry; None if they were, or nothing speaks against it.
+
+    :param known: the registry's versions by number, with the hash of each model; empty for one that was not kept.
+    """
+    versions = [entry.version for entry in entries if entry.status is Status.REGISTERED]
+    if not versions or versions[-1].version in known:
+        other = (version for version in versions if known.get(version.version, "") not in ("", version.hash))
+        return next((f"its version {version.version} is another model" for version in other), None)
+    return f"it has no version {versions[-1].version}"
 
 
 def newest_ready(entries: Sequence[LedgerEntry]) -> ModelVersion | None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen, only_known, unique
+from airflow_mlops_provider.lifecycle.placed import Placed
 from airflow_mlops_provider.lifecycle.trainer import Name, Trainer
 
 MOST_TRIALS = 1000
@@ -116,7 +117,7 @@ class Criteria(Frozen):
     minutes: float | None = Field(default=None, gt=0)
 
 
-class Search(Criteria):
+class Search(Criteria, Placed):
     """What a product's experiments may try.
 
     A trial trains on the earlier part of a training set's training rows and is judged on their later part. The rows

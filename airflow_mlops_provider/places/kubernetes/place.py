@@ -54,6 +54,10 @@ class KubernetesPod(PodSettings, Place):
         if self._pod is not None:
             self._pod.stop()
 
+    @property
+    def log_file(self) -> str | None:
+        return self._pod.log_file if self._pod is not None else None
+
     def remove_orphans(self, state_of: StateOf, log: Log, keep_hours: float) -> list[str]:
         """Remove the pods of this Airflow whose task instance is finished or gone. See :meth:`.Place.remove_orphans`.
 
@@ -92,6 +96,7 @@ class JobPod(PodRun):
         api = PodApi({"conn_id": settings.conn_id}, settings.namespace)
         super().__init__(api, task, settings.watch(), log, event, deferrable=settings.deferrable)
         self.settings, self.spec, self.environment = settings, spec, environment
+        self.log_file: str | None = None
 
     def result(self) -> Manifest:
         """Attend to the pod until its end, and return the job's manifest. See :meth:`.PodRun.attend`."""
@@ -134,7 +139,8 @@ class JobPod(PodRun):
         """Keep the pod's whole log beside its copy of the manifest, and return where."""
         key = f"{manifest_copy_key(self.spec, self.name)}/{LOG}"
         self._store.write(key, data)
-        return f"{self._store.uri}/{key}"
+        self.log_file = f"{self._store.uri}/{key}"
+        return self.log_file
 
     def same_work(self, pod: dict[str, Any]) -> bool:
         """Say whether an earlier try's pod does the same job on the same inputs."""

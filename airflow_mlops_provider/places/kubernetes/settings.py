@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ByteSize, ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
+from pydantic import ByteSize, Field, StringConstraints, TypeAdapter, model_validator
 
-from airflow_mlops_provider.lifecycle.frozen import Frozen
+from airflow_mlops_provider.lifecycle.frozen import Strict
 from airflow_mlops_provider.places.kubernetes.decisions.ends import Timeouts
 from airflow_mlops_provider.places.kubernetes.watch import Keep, LogBounds, Watch
 from airflow_mlops_provider.runtime.masks import CREDENTIAL
@@ -18,22 +18,6 @@ Dns = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
 Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][-A-Za-z0-9_./]{0,316}$")]
 Path = Annotated[str, StringConstraints(pattern=r"^/[^:]*$")]
-
-
-class Strict(Frozen):
-    """A value that names an unknown field together with the known ones, and repeats no value in its errors."""
-
-    model_config = ConfigDict(hide_input_in_errors=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_fields(cls, given: Any) -> Any:
-        unknown = sorted(set(given) - set(cls.model_fields)) if isinstance(given, dict) else []
-        if unknown:
-            raise ValueError(
-                f"{cls.__name__} has no field {unknown[0]!r}; known: {', '.join(sorted(cls.model_fields))}"
-            )
-        return given
 
 
 class SecretKey(Strict):

@@ -43,7 +43,9 @@ class Step:
     @property
     def job(self) -> str:
         """The job that makes it again; empty for a result that is taken as it was kept."""
-        return self.recorded.spec.job if self.recorded and _is_known(self.recorded.spec.job) else ""
+        spec = self.recorded.spec if self.recorded else None
+        # A record may have been written by others: source that stands in it is not run.
+        return spec.job if spec and _is_known(spec.job) and not spec.settings.get("source") else ""
 
     @property
     def name(self) -> str:

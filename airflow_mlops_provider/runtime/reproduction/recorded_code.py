@@ -20,6 +20,8 @@ from airflow_mlops_provider.runtime.definition import find_job
 from airflow_mlops_provider.storage.artifacts import file_hash
 
 PROVIDER = airflow_mlops_provider.__name__
+#: So many modules that differ are named in an error.
+MOST_NAMED = 3
 PROVIDER_FOLDER = Path(airflow_mlops_provider.__file__).parent.parent
 
 
@@ -36,7 +38,13 @@ class Code:
 
     def runs(self, manifest: Manifest) -> bool:
         """Say whether this is the code that a recorded job ran, in every module."""
-        return all(self._hash(module) == was for module, was in manifest.code_hashes.items())
+        return not any(self.differing(manifest))
+
+    def differing(self, manifest: Manifest) -> Iterator[str]:
+        """Yield each module that is not what a recorded job ran, with both hashes."""
+        for module, was in manifest.code_hashes.items():
+            if (now := self._hash(module)) != was:
+                yield f"{module} (recorded {reproduction.short(was)}, here {reproduction.short(now or 'none')})"
 
     def _hash(self, module: str) -> str | None:
         folder = self.provider if module.startswith(f"{PROVIDER}.") else self.products
@@ -54,11 +62,25 @@ def code_in(tree: Path, manifest: Manifest) -> Code | None:
 
 def code_here(manifest: Manifest) -> Code | None:
     """Return the code that stands here now, if it is what a recorded job ran."""
+    here = _here(manifest.spec.product)
+    return here if here and here.runs(manifest) else None
+
+
+def not_here(manifest: Manifest) -> str:
+    """Say why the code that stands here now is not what a recorded job ran."""
+    here = _here(manifest.spec.product)
+    if here is None:
+        return f"there is no package {manifest.spec.product} here (--dags names the folder that holds it)"
+    modules = list(here.differing(manifest))
+    more = f" and {len(modules) - MOST_NAMED} more" if len(modules) > MOST_NAMED else ""
+    return f"the code here is another: {', '.join(modules[:MOST_NAMED])}{more}"
+
+
+def _here(product: str) -> Code | None:
     try:
-        here = Code(code.source_file(f"{manifest.spec.product}.product").parent.parent, PROVIDER_FOLDER)
+        return Code(code.source_file(f"{product}.product").parent.parent, PROVIDER_FOLDER)
     except ConfigurationError:
         return None
-    return here if here.runs(manifest) else None
 
 
 def repository_here(product: str) -> str | None:
@@ -71,8 +93,9 @@ def repository_here(product: str) -> str | None:
 
 def findings(recorded: Manifest, present: MLProduct) -> Iterator[Finding]:
     """Compare the declaration that a recorded job read, and its code, with those that stand here now."""
-    job = find_job(recorded.spec.job)
-    settings = job.parts_of(present, recorded.spec.params)["settings"]
+    job, settings = find_job(recorded.spec.job), recorded.spec.settings
+    if job.settings.declared:
+        settings = job.parts_of(present, recorded.spec.params)["settings"]
     here = recorded.spec.model_copy(update={"settings": settings})
     declared, now = job.code(here), code_hashes(here, job)
     # A setting that names other code comes first: it explains why other modules are compared.

@@ -24,10 +24,13 @@ def url_of(host: str, port: int) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def server_state(base_url: str) -> ServerState | None:
-    """Return what a model server says of itself, None if none answers. :raises DeploymentError: for a wrong token."""
+def server_state(base_url: str, token: str | None = None) -> ServerState | None:
+    """Return what a model server says of itself, None if none answers. :raises DeploymentError: for a wrong token.
+
+    :param token: by default that of the environment.
+    """
     try:
-        status, _, body = _get(base_url, os.environ.get(TOKEN_VARIABLE, ""))
+        status, _, body = _get(base_url, os.environ.get(TOKEN_VARIABLE, "") if token is None else token)
         answer = json.loads(body)
     except (OSError, http.client.HTTPException, ValueError):
         return None

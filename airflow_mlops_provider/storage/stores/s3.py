@@ -68,20 +68,29 @@ class BucketStore(ArtifactStore):
             raise
 
     def exists(self, key: str) -> bool:
+        return self.state(key) is not None
+
+    def state(self, key: str) -> tuple[int, float] | None:
+        """Return size in bytes and time of writing of the object under a key; None if there is none."""
         from botocore.exceptions import ClientError
 
         try:
-            self.client.head_object(Bucket=self.bucket, Key=self._key(key))
+            head = self.client.head_object(Bucket=self.bucket, Key=self._key(key))
         except ClientError as error:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
-                return False
+                return None
             raise
-        return True
+        return head["ContentLength"], head["LastModified"].timestamp()
 
     def list(self, prefix: str) -> list[str]:
+        return sorted(self.states(prefix))
+
+    def states(self, prefix: str) -> dict[str, tuple[int, float]]:
+        """Return size in bytes and time of writing of each object in a folder and below it, by its key."""
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._folder(prefix))
         cut = len(self.prefix) + 1 if self.prefix else 0
-        return sorted(entry["Key"][cut:] for page in pages for entry in page.get("Contents", []))
+        entries = (entry for page in pages for entry in page.get("Contents", []))
+        return {entry["Key"][cut:]: (entry["Size"], entry["LastModified"].timestamp()) for entry in entries}
 
     def upload(self, folder: Path, prefix: str) -> None:
         client = self.client

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import http.server
 import json
+import os
+import re
 import shutil
 import sqlite3
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -29,6 +32,7 @@ from tests.factories.ports import free_port
 
 ALL = [ArtifactStoreHook, FeastHook, MlflowHook, ModelServerHook, PrometheusHook]
 PRODUCT = MLProduct.model_construct(name="flights")
+CONNECTIONS = Path(__file__).parents[3] / "docs" / "how-to" / "connections" / "README.md"
 
 
 @pytest.fixture(autouse=True)
@@ -294,6 +298,26 @@ def test_credentials_are_tried(
     assert "refused" in message
 
 
+def test_the_documented_try_of_a_connection(server: int, tmp_path: Path) -> None:
+    """Airflow tests no connection by default; the documented line does it for one command."""
+    (line,) = re.findall(
+        r"^(AIRFLOW__\S+)=(\S+) (airflow connections test \S+)$", CONNECTIONS.read_text("utf-8"), re.MULTILINE
+    )
+    variable, value, command = line
+    connection = {"conn_type": "mlflow", "host": "127.0.0.1", "port": server}
+    env = {**os.environ, "AIRFLOW_HOME": str(tmp_path), "AIRFLOW_CONN_MLOPS_MLFLOW": json.dumps(connection)}
+
+    def tried(**further: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", *command.split()],
+            env={**env, **further}, capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+        return " ".join((done.stdout + done.stderr).split())
+
+    assert "disabled" in tried()
+    assert "Connection success!" in tried(**{variable: value})
+
+
 def test_mlflow_file_is_tried(home: Path) -> None:
     """The embedded MLflow says whether its file is there, will be made, or is something else."""
     works, message = MlflowHook().test_connection()
@@ -336,3 +360,51 @@ def test_nothing_to_try_is_said(hook: type[ServiceHook]) -> None:
     works, message = hook().test_connection()
     assert not works
     assert hook.default_conn_name in message
+
+
+def test_a_host_that_is_a_whole_uri_is_taken_as_it_stands(define: Any) -> None:
+    """Also a file's, with its four slashes."""
+    define("team", conn_type="mlflow", host="sqlite:////team/mlflow.db")
+    assert MlflowHook("team").settings() == {"uri": "sqlite:////team/mlflow.db"}
+
+
+def test_a_product_may_have_a_connection_of_its_own_for_each_service(define: Any) -> None:
+    """Tracking, features, search, serving and source go by one rule; what it has none for is that of all."""
+    define("mlops_mlflow", conn_type="mlflow", host="http://ml")
+    define("mlops_mlflow_flights", conn_type="mlflow", host="http://ml-flights", password="sesame1")
+    define("mlops_feast_flights", conn_type="feast", host="redis", password="sesame2")
+    define("mlops_optuna_flights", conn_type="optuna", host="db", schema="search", login="ann", password="sesame3")
+    define("mlops_model_server_flights", conn_type="mlops_model_server", host="http://serving")
+    addresses, _, secrets = services("flights", {"search"})
+    assert (addresses.mlflow, addresses.model_server) == ("http://ml-flights", "http://serving")
+    assert addresses.online_store["connection_string"].startswith("redis:6379")
+    assert addresses.search == "postgresql+psycopg2://db/search"
+    assert {"sesame1", "sesame2", "sesame3"} <= set(secrets.values())
+    other, _, secrets = services("trains", {"search"})
+    assert (other.mlflow, other.online_store, secrets) == ("http://ml", {"type": "sqlite"}, {})
+
+
+@pytest.mark.parametrize("hook", [PrometheusHook, ModelServerHook])
+def test_a_client_speaks_to_the_service_with_its_credentials(hook: Any, define: Any, server: int) -> None:
+    """``get_conn`` gives a client of the address that the connection names; the token goes with each request."""
+    Answer.wanted = "Bearer sesame"
+    define("team", conn_type=hook.conn_type, host="127.0.0.1", port=server, password="sesame")
+    with hook("team").get_conn() as client:
+        assert client.get("/anything").json() == {"status": "success"}
+
+
+def test_every_hook_gives_a_client() -> None:
+    """None is left with what the base class says."""
+    from airflow_mlops_provider.hooks.optuna import OptunaHook
+    from airflow_mlops_provider.hooks.source import SourceHook
+
+    for hook in (*ALL, OptunaHook, SourceHook):
+        assert hook.get_conn is not ServiceHook.get_conn
+
+
+def test_optunas_client_is_a_storage(home: Path) -> None:
+    """Studies can be made in it."""
+    from airflow_mlops_provider.hooks.optuna import OptunaHook
+
+    storage = OptunaHook().get_conn()
+    assert storage.get_all_studies() == []

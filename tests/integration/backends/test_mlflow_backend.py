@@ -17,7 +17,7 @@ import pytest
 
 from airflow_mlops_provider.backends.models.lightgbm import FLAVOR
 from airflow_mlops_provider.backends.tracking.mlflow.client import ADDRESS, MlflowBackend
-from airflow_mlops_provider.exceptions import BackendError, UnknownNameError
+from airflow_mlops_provider.exceptions import BackendError, OtherRegistryError, UnknownNameError
 from airflow_mlops_provider.lifecycle.references import Dataset, Model
 
 DATASET = Dataset(
@@ -169,7 +169,7 @@ def test_killed_anywhere_finishes_the_same_run(
 
 def test_unknown_run_is_named(backend: MlflowBackend) -> None:
     """A run that MLflow does not know is an error that names it, and that no retry helps."""
-    with pytest.raises(UnknownNameError, match="f" * 32):
+    with pytest.raises(OtherRegistryError, match="f" * 32):
         backend.log_evaluation("f" * 32, {"roc_auc": 0.5}, DATASET)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import runpy
 import shutil
 import sys
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from airflow_mlops_provider import problems
+from airflow_mlops_provider import MLOpsDag, problems
 from airflow_mlops_provider.exceptions import SourceDataError
 from airflow_mlops_provider.jobs.experimentation.holdout import split
 from airflow_mlops_provider.lifecycle.product import MLProduct
@@ -26,6 +25,7 @@ from airflow_mlops_provider.lifecycle.references import Dataset, Model, Report
 from airflow_mlops_provider.lifecycle.sections import Retuning
 from airflow_mlops_provider.operators.evaluation import ModelRetuneOperator
 from airflow_mlops_provider.runtime import runner
+from flight_delay.product import product
 from tests.factories.declared import changed
 from tests.factories.record import leave
 from tests.factories.tiny import TinyWorld
@@ -330,12 +330,8 @@ def test_the_holdout_is_later_and_was_not_known(moved: Ended) -> None:
 
 def test_the_pipeline_registers_what_retuning_hands_on() -> None:
     """In the training DAG version and gates see the model and the evaluation that came of the one retuning."""
-    names = runpy.run_path(str(Path(__file__).parents[3] / "dags" / "training.py"))
-    dag = names["version"].dag
-    register, promote, retune = (
-        dag.get_task(f"{group}.{name}")
-        for group, name in (("registry", "register"), ("registry", "promote"), ("evaluation", "retune"))
-    )
+    dag = MLOpsDag(product, "training")
+    register, promote, retune = (dag[name] for name in ("register", "promote", "retune"))
     assert retune.upstream_task_ids == {"training.train", "evaluation.evaluate", "features.build_training_set"}
     assert (register.model.operator, register.model.key) == (retune, "model")
     assert register.evaluation.operator is promote.evaluation.operator is retune

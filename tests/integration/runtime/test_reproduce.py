@@ -17,6 +17,7 @@ import pytest
 from airflow_mlops_provider.cli.reproduction.reproduce import Reproduction
 from airflow_mlops_provider.cli.reproduction.workbench import workbench
 from airflow_mlops_provider.exceptions import IntegrityError, MissingRecordError, UnknownNameError
+from airflow_mlops_provider.lifecycle.records.manifest import Commit
 from airflow_mlops_provider.lifecycle.records.reproduction import Finding
 from airflow_mlops_provider.runtime.reproduction import plan as reproduction
 from airflow_mlops_provider.runtime.reproduction import recorded_code
@@ -190,6 +191,30 @@ def test_code_that_is_lost(world: ShopWorld, tmp_path: Path) -> None:
     unknown = step.recorded.model_copy(update={"code": step.recorded.code.model_copy(update={"commit": "0" * 40})})
     with workbench(tmp_path, str(tmp_path / "none"), {}, keep=False) as bench:
         assert bench.code(unknown, []).products == world.products  # the same code stands here
+
+
+def test_code_that_was_in_no_repository(world: ShopWorld, tmp_path: Path) -> None:
+    """Without a commit on record equal hashes do; else the message says so, and which modules to put back."""
+    step = next(one for one in reproduction_of(world).steps if one.job == "clean")
+    assert step.recorded is not None
+    outside = step.recorded.model_copy(update={"code": Commit()})
+    with workbench(tmp_path, None, {}, keep=False) as bench:
+        assert bench.code(outside, []).products == world.products
+    world.write("rules.py", CHANGED_RULES)
+    with workbench(tmp_path, None, {}, keep=False) as bench, pytest.raises(MissingRecordError) as raised:
+        bench.code(outside, [])
+    was = outside.code_hashes[f"{world.name}.rules"]
+    for part in (
+        "no commit is on record of the code that clean ran",
+        f"{world.name} was in no git repository",
+        f"{world.name}.rules (recorded {was[:12]}, here ",
+        "Put the files back as they were",
+    ):
+        assert part in str(raised.value)
+    assert f"{world.name}.limits" not in str(raised.value)
+    gone = outside.model_copy(update={"spec": outside.spec.model_copy(update={"product": "nobodys"})})
+    with workbench(tmp_path, None, {}, keep=False) as bench, pytest.raises(MissingRecordError, match="--dags names"):
+        bench.code(gone, [])
 
 
 def test_an_unknown_version_names_the_known_ones(world: ShopWorld) -> None:

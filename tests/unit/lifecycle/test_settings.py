@@ -29,7 +29,7 @@ from flight_delay import product as flights
 from tests.factories.declared import changed, specify
 from tests.factories.tiny import TinyWorld
 
-JOBS = all_jobs()
+JOBS = {name: job for name, job in all_jobs().items() if job.settings.declared}
 PROVENANCE = Provenance(
     study="s1", trial=4, metric="roc_auc", value=0.71, when=datetime(2024, 1, 2, tzinfo=UTC), by="d/r/t"
 )

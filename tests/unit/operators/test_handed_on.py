@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 from airflow.sdk import DAG, task
 
@@ -17,6 +19,8 @@ from airflow_mlops_provider.operators.features import FeaturesComputeIntervalOpe
 from airflow_mlops_provider.operators.validation import GreatExpectationsValidateDatasetOperator
 from airflow_mlops_provider.runtime.runner import run
 from airflow_mlops_provider.storage.artifacts import FolderStore
+from airflow_mlops_provider.storage.intervals import current
+from tests.factories.shop import DAYS, ShopWorld
 from tests.factories.tiny import TinyWorld
 
 CONTEXT: Any = {
@@ -57,6 +61,45 @@ def test_the_table_that_was_handed_on_is_computed_from(
     for given in (cleaned, mine):
         operator = FeaturesComputeIntervalOperator(task_id="compute", product=world.product, clean=given.to_json())
         assert operator.inputs(CONTEXT) == {"clean": (given,)}
+
+
+def test_a_table_that_was_handed_on_counts_for_later_days_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Features that look back on a day see the table that its own features were made of, not the one cleaning left."""
+    world = ShopWorld(tmp_path)
+    monkeypatch.setattr(features, "artifact_store", lambda: FolderStore(world.root))
+    first, second = (world.job("clean", day, raw=world.job("extract", day)) for day in DAYS)
+    (world.root / "mine").mkdir()
+    frame = pd.read_parquet(Path(first.uri.removeprefix("file://")) / "sales.parquet")
+    frame.assign(amount=1.0).to_parquet(world.root / "mine" / "sales.parquet", index=False)
+    mine = first.model_copy(update={"uri": f"{world.root.as_uri()}/mine"})
+    looks_back = world.product.features.model_copy(update={"lookback": 1})
+    product = world.product.model_copy(update={"features": looks_back})
+    operator = FeaturesComputeIntervalOperator(task_id="compute", product=product, clean=second.to_json())
+    assert operator.inputs(CONTEXT) == {"clean": (first, second)}
+    world.job("compute", DAYS[0], clean=(mine,))
+    (before, given) = operator.inputs(CONTEXT)["clean"]
+    assert given == second
+    assert (before.uri, before.hash != first.hash) == (mine.uri, True)
+    world.job("compute", DAYS[0], clean=(first,))
+    assert operator.inputs(CONTEXT) == {"clean": (first, second)}
+    world.close()
+
+
+def test_a_table_in_place_of_cleaning_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where another task cleans, and nothing is there by that name, what it hands on is computed from."""
+    world = ShopWorld(tmp_path)
+    monkeypatch.setattr(features, "artifact_store", lambda: FolderStore(world.root))
+    raw = world.job("extract", DAYS[0])
+    operator = FeaturesComputeIntervalOperator(task_id="compute", product=world.product, clean=raw.to_json())
+    assert operator.inputs(CONTEXT) == {"clean": (raw,)}
+    context = {**CONTEXT, "data_interval_start": DAYS[0].start, "data_interval_end": DAYS[0].end}
+    operator.clean = raw.model_copy(update={"interval": None}).to_json()
+    assert operator.inputs(context) == {"clean": (raw,)}  # of the run's own interval, as it names none
+    world.job("compute", DAYS[0], clean=(raw,))
+    assert features.own_tables(FolderStore(world.root), current(FolderStore(world.root), world.name, "features")) == {
+        DAYS[0]: raw
+    }
+    world.close()
 
 
 def test_nobody_decides_by_an_evaluation_without_a_record(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -35,6 +36,24 @@ def test_the_place_is_told_what_airflow_knows() -> None:
     """No state yet, a mapped task's own state, and gone where Airflow knows no such run; the names are handed on."""
     removed = PlaceRemoveOrphansOperator(task_id="any", place=Cellar(), keep_hours=5).execute(CONTEXT)
     assert removed == ["None after 5 h", "failed after 5 h", f"{GONE} after 5 h"]
+
+
+def test_every_place_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of the configuration; one that can't know what is ours hides none, nor does one that fails."""
+    kind = f"{__name__}:Cellar"
+    places = {
+        "here": {"kind": "local_process"},
+        "pod": {"kind": "kubernetes_pod", "image": "x"},
+        "cellar": {"kind": kind},
+    }
+    monkeypatch.setenv("AIRFLOW__MLOPS__PLACES", json.dumps(places))
+    assert len(PlaceRemoveOrphansOperator(task_id="any").execute(CONTEXT)) == 3
+    assert len(PlaceRemoveOrphansOperator(task_id="any", place="cellar").execute(CONTEXT)) == 3
+    with pytest.raises(AirflowFailException, match="ConfigurationError: no right"):
+        PlaceRemoveOrphansOperator(task_id="any", keep_hours=-1).execute(CONTEXT)
+    monkeypatch.delenv("AIRFLOW__MLOPS__PLACES")
+    with pytest.raises(AirflowSkipException, match=r"\[mlops\] installation is not set"):
+        PlaceRemoveOrphansOperator(task_id="any").execute(CONTEXT)
 
 
 def test_what_no_retry_helps_fails_at_once() -> None:

@@ -22,7 +22,7 @@ from airflow_mlops_provider.runtime.definition import all_jobs, find_job
 from tests.factories.declared import changed, specify
 from tests.factories.tiny import DAY, TinyWorld
 
-JOBS = all_jobs()
+JOBS = {name: job for name, job in all_jobs().items() if job.settings.declared}
 SEARCHING = {"search", "trial"}
 MODEL_JOBS = {"train", "evaluate", "predict", "retune", *SEARCHING}
 

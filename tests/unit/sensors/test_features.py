@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import TaskDeferralTimeout, TaskDeferred
+from airflow.sdk.exceptions import AirflowSensorTimeout, TaskDeferred
 from airflow.sdk.timezone import coerce_datetime
 from airflow.timetables.base import DataInterval, TimeRestriction
 from airflow.timetables.interval import CronDataIntervalTimetable
@@ -19,7 +19,7 @@ from airflow_mlops_provider.hooks import services
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.pipelines import last_start
 from airflow_mlops_provider.sensors.features import SourceDeliverySensor
-from airflow_mlops_provider.triggers.deliveries import DeliveriesTrigger, RunEndsTrigger
+from airflow_mlops_provider.triggers.deliveries import DeliveryTrigger, RunEndsTrigger
 from flight_delay.product import product
 from tests.factories.declared import changed
 
@@ -61,18 +61,19 @@ def waits_for(one: SourceDeliverySensor, given: Any, *resumed: Any) -> TaskDefer
 
 
 @pytest.mark.parametrize("how", ["time", "trigger", "delivered"])
-def test_it_looks_anew_where_the_delivery_is_to_lie(landing: Path, how: str) -> None:
+def test_it_looks_anew_where_the_delivery_is_to_lie(landing: Path, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """When its time is up, when its trigger fails, and when it fires, the sensor goes by today's path and root."""
     old, new = sensor("old/{start:%Y}.csv"), sensor("new/{start:%Y}.csv")
     waiting = waits_for(old, context())
-    assert isinstance(waiting.trigger, DeliveriesTrigger)
+    assert isinstance(waiting.trigger, DeliveryTrigger)
     assert waiting.timeout == timedelta(minutes=10)
     resumed = {
         "time": ("__fail__", {"error": "Trigger timeout"}),
         "trigger": ("__fail__", {"error": "Trigger failure", "traceback": ["OSError"]}),
-        "delivered": (waiting.method_name, {"event": {"delivered": ["old/2024.csv"]}}),
+        "delivered": (waiting.method_name, {"event": {"state": "delivered", "delivered": ["old/2024.csv"]}}),
     }[how]
-    assert new.resume_execution(*resumed, context()) is None
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # before a trigger that failed is tried again
+    assert new.resume_execution(*resumed, context()) == {"delivered": ["new/2024.csv"]}
     again = waits_for(sensor("newer/{start:%Y}.csv"), context(), *resumed)
     assert again.trigger.keys == ["newer/2024.csv"]
 
@@ -83,7 +84,7 @@ def test_its_timeout_is_counted_from_the_beginning(landing: Path) -> None:
     assert waits_for(one, context()).timeout == timedelta(minutes=10)
     waiting = waits_for(one, context(began=timedelta(minutes=55)), "__fail__", {"error": "Trigger timeout"})
     assert waiting.timeout <= timedelta(minutes=5)
-    with pytest.raises(TaskDeferralTimeout):
+    with pytest.raises(AirflowSensorTimeout):
         one.resume_execution("__fail__", {"error": "Trigger timeout"}, context(began=timedelta(hours=2)))
 
 
@@ -92,7 +93,7 @@ def test_an_earlier_run_goes_first(landing: Path) -> None:
     waiting = waits_for(sensor("new/{start:%Y}.csv"), context("the day before"))
     assert isinstance(waiting.trigger, RunEndsTrigger)
     assert waiting.trigger.serialize()[1] == {"dag_id": "any", "run_id": "the day before", "seconds": 30.0}
-    assert isinstance(waits_for(sensor("old/{start:%Y}.csv"), context("the day before")).trigger, DeliveriesTrigger)
+    assert isinstance(waits_for(sensor("old/{start:%Y}.csv"), context("the day before")).trigger, DeliveryTrigger)
 
 
 def test_the_wait_for_a_run_ends_with_it(monkeypatch: pytest.MonkeyPatch) -> None:

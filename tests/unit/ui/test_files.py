@@ -25,10 +25,20 @@ def test_report_and_manifest_are_found(root: str) -> None:
         assert locate(root, uri, "manifest.json").key == f"{RESULT}/manifest.json"
 
 
+def test_what_a_pod_left_is_found() -> None:
+    """Its log and its copy of the manifest lie in one folder, and who may read the one may read the other."""
+    pod = "flight_delay/pods/train-0a1b"
+    assert locate(ROOT, f"{ROOT}/{pod}", "log.txt") == ResultFile(pod, f"{pod}/log.txt", "text/plain; charset=utf-8")
+    assert locate(ROOT, f"{ROOT}/{pod}", "manifest.json").key == f"{pod}/manifest.json"
+
+
 @pytest.mark.parametrize(
     "uri",
     [
         f"{ROOT}/../secret/{OUTPUTS}",
+        f"{ROOT}/flight_delay/pods",
+        f"{ROOT}/flight_delay/pods/..",
+        f"{ROOT}/flight_delay/pods/a/b",
         f"{ROOT}/flight_delay/drift/../../{OUTPUTS}",
         f"{ROOT}/{RESULT}/../../..",
         f"{ROOT}/%2e%2e/{RESULT}",

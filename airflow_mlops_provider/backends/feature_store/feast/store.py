@@ -216,7 +216,7 @@ class FeatureStoreBackend:
                 raise BackendError(f"the online store {self._online_file} did not answer: {error}") from error
             return
         if find_spec("redis") is None:
-            raise MissingExtraError("the Redis online store needs: pip install 'feast[redis]'")
+            raise MissingExtraError("the Redis online store needs: pip install 'airflow-mlops-provider[redis]'")
         from redis.exceptions import RedisError
 
         try:

@@ -70,9 +70,12 @@ def database_errors(url: str | None) -> Iterator[None]:
         raise BackendError(f"the search's database {url} does not answer: {str(cause)[:500]}") from error
 
 
-def database(url: str) -> RDBStorage:
-    """Return the storage at a URL, its tables made if they are not there."""
-    full = _full(url, os.environ)
+def database(url: str, environment: Mapping[str, str] = os.environ) -> RDBStorage:
+    """Return the storage at a URL, its tables made if they are not there.
+
+    :param environment: holds the credentials, by the variables' names.
+    """
+    full = _full(url, environment)
     address = full.render_as_string(hide_password=False)
     if full.get_backend_name() != "sqlite" or not full.database:
         return _open(address, {"pool_pre_ping": True})

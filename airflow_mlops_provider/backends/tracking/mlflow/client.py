@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from airflow_mlops_provider.backends.tracking.mlflow.formats import MODEL, can_keep, dataset_input, pack_model
 from airflow_mlops_provider.backends.tracking.mlflow.server import Allowing, MlflowServer, mlflow_call
-from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
+from airflow_mlops_provider.exceptions import ConfigurationError, OtherRegistryError
 from airflow_mlops_provider.lifecycle.references import Dataset, Model
 
 ADDRESS = "mlops.address"
@@ -72,7 +72,7 @@ class MlflowBackend(MlflowServer):
 
         That part becomes an input of the run, and the numbers are those of the model on that dataset.
 
-        :raises UnknownNameError: if there is no such run.
+        :raises OtherRegistryError: if there is no such run.
         """
         from mlflow.entities import Metric
 
@@ -85,11 +85,14 @@ class MlflowBackend(MlflowServer):
         self.client.log_batch(run_id, metrics=numbers)
 
     @mlflow_call
-    def register(self, *, name: str, model: Model, run_id: str, tags: Mapping[str, str]) -> int:
+    def register(
+        self, *, name: str, model: Model, run_id: str, tags: Mapping[str, str], taken: Collection[int] = ()
+    ) -> int:
         """Make a run's model a version of a registered model, and return its number.
 
         The same model of the same run is always the same version.
 
+        :param taken: numbers of other models, which MLflow may give once more after it was set back.
         :raises ConfigurationError: if the run has logged no model.
         """
         import mlflow
@@ -105,17 +108,26 @@ class MlflowBackend(MlflowServer):
             return known[0]
         # MLflow looks the model up through the process's own tracking URI, whatever the client was given.
         mlflow.set_tracking_uri(self.uri)
-        made = self.client.create_model_version(
-            name,
-            f"models:/{logged.model_id}",
-            run_id,
-            tags={**tags, MODEL_HASH: model.hash, "mlops.model_uri": model.uri},
-            model_id=logged.model_id,
-        )
+        labels = {**tags, MODEL_HASH: model.hash, "mlops.model_uri": model.uri}
+
+        def make() -> Any:
+            source = f"models:/{logged.model_id}"
+            return self.client.create_model_version(name, source, run_id, tags=labels, model_id=logged.model_id)
+
+        made = make()
+        while int(made.version) in taken:
+            self.client.delete_model_version(name, made.version)  # a number is never given twice, also if deleted
+            made = make()
         first = self._same(name, model, run_id)[0]
         if first != int(made.version):  # somebody else registered it between the look and the making
             self.client.delete_model_version(name, made.version)
         return first
+
+    @mlflow_call
+    def versions(self, name: str) -> dict[int, str]:
+        """Return a registered model's versions by number, with the hash of each model; empty where none is kept."""
+        versions = self._versions(f"name = '{name}'")
+        return {int(version.version): version.tags.get(MODEL_HASH, "") for version in versions}
 
     @mlflow_call
     def set_alias(self, name: str, alias: str, version: int | None) -> None:
@@ -136,7 +148,10 @@ class MlflowBackend(MlflowServer):
     def _get_run(self, run_id: str) -> Any:
         with Allowing("RESOURCE_DOES_NOT_EXIST"):
             return self.client.get_run(run_id)
-        raise UnknownNameError("MLflow run", run_id, ())
+        raise OtherRegistryError(
+            f"MLflow at {self.shown} has no run {run_id}: the model was trained with another MLflow. Point the "
+            "connection mlops_mlflow, or [mlops] mlflow_uri, back to that, or train again with Force"
+        )
 
     def _experiment(self, product: str) -> str:
         experiment = self.client.get_experiment_by_name(product)
@@ -207,13 +222,16 @@ class MlflowBackend(MlflowServer):
 
     def _same(self, name: str, model: Model, run_id: str) -> list[int]:
         """Return the versions that are this model of this run, the first one first."""
-        query = f"name = '{name}' AND run_id = '{run_id}'"
+        versions = self._versions(f"name = '{name}' AND run_id = '{run_id}'")
+        return sorted(int(version.version) for version in versions if version.tags.get(MODEL_HASH) == model.hash)
+
+    def _versions(self, query: str) -> list[Any]:
         page = self.client.search_model_versions(query)
         versions = list(page)
         while page.token:
             page = self.client.search_model_versions(query, page_token=page.token)
             versions.extend(page)
-        return sorted(int(version.version) for version in versions if version.tags.get(MODEL_HASH) == model.hash)
+        return versions
 
 
 def _key(name: str) -> str:

@@ -50,6 +50,11 @@ class Mirror(MlflowBackend):
         """Keep that a version is about to be brought into production."""
         self._tag(DEPLOYING, str(version))
 
+    @mlflow_call
+    def remove(self, version: int) -> None:
+        """Take away a version that the ledger does not know."""
+        self.client.delete_model_version(self.product, str(version))
+
     def follow(self, ledger: Ledger) -> list[str]:
         """Show what the ledger says now, and return what had to be changed for it, a line for each.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, wraps
@@ -33,10 +33,15 @@ _RETRIES = {
 
 
 class MlflowServer:
-    """One tracking and registry URI: ``sqlite:////folder/mlflow.db``, ``http(s)://host:port`` or a database URL."""
+    """One tracking and registry URI: ``sqlite:////folder/mlflow.db``, ``http(s)://host:port`` or a database URL.
 
-    def __init__(self, uri: str) -> None:
+    :param credentials: by the variables' names, as MLflow reads them; by default those of the environment. A process
+        that speaks to several servers, such as the triggerer, has none that fit them all.
+    """
+
+    def __init__(self, uri: str, credentials: Mapping[str, str] | None = None) -> None:
         self.uri = uri
+        self.credentials = credentials
 
     @cached_property
     def client(self) -> Any:
@@ -46,7 +51,12 @@ class MlflowServer:
         with self.speaking():
             from mlflow import MlflowClient
 
-            return MlflowClient(self.uri, self.uri)
+            client = MlflowClient(self.uri, self.uri)
+            if self.is_http and self.credentials is not None:
+                from airflow_mlops_provider.backends.tracking.mlflow.credentials import use
+
+                use(client, self.uri, self.credentials)
+            return client
 
     @property
     def shown(self) -> str:

@@ -9,6 +9,7 @@ import os
 import re
 import socket
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +22,8 @@ from airflow_mlops_provider.lifecycle.records.manifest import Failure
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.runtime.runner import run
 from airflow_mlops_provider.sensors.features import SourceDeliverySensor
-from airflow_mlops_provider.triggers.deliveries import DeliveriesTrigger, pending_deliveries
+from airflow_mlops_provider.triggers.base import NOTHING
+from airflow_mlops_provider.triggers.deliveries import DeliveryTrigger
 from tests.factories.tiny import DAY, TinyWorld
 
 COLUMNS = {"shop": "string", "amount": "float64", "returned": "int64", "open": "bool", "at": "timestamp"}
@@ -154,7 +156,7 @@ def test_what_is_no_plain_file_is_refused(shop: Callable[..., Shop], name: str) 
     assert (failure.error, failure.retryable) == ("SourceDataError", False)
     assert re.search(rf"sales/2024-01-01.csv {said}; deliver a plain file", failure.message)
     with pytest.raises(SourceDataError, match=said):
-        pending_deliveries(str(world.landing), ["sales/2024-01-01.csv"], 0)
+        waiting(world.landing, "sales/2024-01-01.csv", 0).look()
 
 
 def test_the_landing_root_itself_may_be_a_link(shop: Callable[..., Shop]) -> None:
@@ -185,9 +187,9 @@ def test_a_file_that_was_just_written_is_not_whole_yet(shop: Callable[..., Shop]
     failure = world.refusal()
     assert (failure.error, failure.retryable) == ("SourceError", True)
     assert re.search(rf"{key} was changed .* s ago, and counts as whole when it has not been for 60 s", failure.message)
-    assert list(pending_deliveries(str(world.landing), [key], 60)) == [key]
+    assert waiting(world.landing, key).look().state is None
     os.utime(file, (file.stat().st_atime, file.stat().st_mtime - 61))
-    assert pending_deliveries(str(world.landing), [key], 60) == {}
+    assert waiting(world.landing, key).look().state == "delivered"
     assert world.extracted().facts["rows"] == {"sales": 3}
 
 
@@ -215,7 +217,12 @@ def test_a_file_that_changes_while_it_is_read_is_not_taken(
     assert "sales/2024-01-01.csv changed while it was read" in failure.message
 
 
-def events(trigger: DeliveriesTrigger) -> list[Any]:
+def waiting(root: Path, key: str, settle_seconds: float = 60, seconds: float = 0.01) -> DeliveryTrigger:
+    """Return the trigger that waits for one file below a root."""
+    return DeliveryTrigger(root=str(root), keys=[key], settle_seconds=settle_seconds, seconds=seconds, since=NOTHING)
+
+
+def events(trigger: DeliveryTrigger) -> list[Any]:
     """Return what a trigger fires, once."""
 
     async def first() -> Any:
@@ -226,28 +233,31 @@ def events(trigger: DeliveriesTrigger) -> list[Any]:
 
 def test_the_trigger_waits_until_a_delivery_is_whole(tmp_path: Path) -> None:
     """It goes on looking while a file is not there or not whole, fires then, and survives being made again."""
-    kind, arguments = DeliveriesTrigger(str(tmp_path), ["a.csv"], 0.01, 60).serialize()
-    assert kind.endswith("DeliveriesTrigger")
-    trigger = DeliveriesTrigger(**arguments)
+    kind, arguments = waiting(tmp_path, "a.csv").serialize()
+    assert kind.endswith("DeliveryTrigger")
+    trigger = DeliveryTrigger(**arguments)
     looks = iter(
         [lambda: None, lambda: (tmp_path / "a.csv").write_text("x"), lambda: os.utime(tmp_path / "a.csv", (0, 0))]
     )
     seen = []
 
     async def pause(seconds: float) -> None:
-        seen.append(pending_deliveries(str(tmp_path), ["a.csv"], 60)["a.csv"].split()[:2])
+        seen.append(trigger.look().text.split()[1:3])
         next(looks)()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(asyncio, "sleep", pause)
-        assert events(trigger) == [{"delivered": ["a.csv"]}]
+        assert events(trigger) == [{"state": "delivered", "delivered": ["a.csv"]}]
     assert seen == [["has", "not"], ["has", "not"], ["was", "changed"]]
 
 
 def test_the_trigger_tells_what_can_never_be_read(tmp_path: Path) -> None:
-    """A folder in the delivery's place ends the waiting, by name."""
+    """A folder in the delivery's place ends a task's waiting, by name."""
     (tmp_path / "a.csv").mkdir()
-    assert "a.csv is a folder" in events(DeliveriesTrigger(str(tmp_path), ["a.csv"], 0.01))[0]["refused"]
+    trigger = waiting(tmp_path, "a.csv")
+    trigger.task_instance = SimpleNamespace(task_id="wait")
+    with pytest.raises(SourceDataError, match=r"a\.csv is a folder"):
+        events(trigger)
 
 
 @pytest.fixture
@@ -255,7 +265,7 @@ def sensor(shop: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch) -> tuple[
     """Return the sensor of a product whose files need a minute to settle, its delivery, and a run of that day."""
     world = shop(settle_seconds=60)
     monkeypatch.setenv("AIRFLOW__MLOPS__LANDING_ROOT", str(world.landing))
-    ti = SimpleNamespace(get_previous_dagrun=lambda state: None)
+    ti = SimpleNamespace(get_previous_dagrun=lambda state: None, start_date=datetime.now(UTC))
     context = {"data_interval_start": DAY.start, "data_interval_end": DAY.end, "ti": ti}
     return SourceDeliverySensor(task_id="wait", product=world.product), world.deliver(ROWS), context
 
@@ -265,11 +275,11 @@ def test_the_sensor_waits_for_whole_files(sensor: tuple[SourceDeliverySensor, Pa
     task, file, context = sensor
     with pytest.raises(TaskDeferred) as waiting:
         task.execute(context)
-    assert isinstance(waiting.value.trigger, DeliveriesTrigger)
+    assert isinstance(waiting.value.trigger, DeliveryTrigger)
     assert waiting.value.trigger.settle_seconds == 60
     os.utime(file, (0, 0))
     task.execute(context)
-    task.delivered(context, {"delivered": ["sales/2024-01-01.csv"]})
+    assert task.resume(context, {"state": "delivered"}) == {"delivered": ["sales/2024-01-01.csv"]}
 
 
 def test_the_sensor_does_not_wait_for_what_can_never_be_read(sensor: tuple[SourceDeliverySensor, Path, Any]) -> None:
@@ -280,4 +290,4 @@ def test_the_sensor_does_not_wait_for_what_can_never_be_read(sensor: tuple[Sourc
     with pytest.raises(AirflowFailException, match=r"sales/2024-01-01\.csv is a pipe"):
         task.execute(context)
     with pytest.raises(AirflowFailException, match="is a pipe"):
-        task.delivered(context, {"refused": "it is a pipe"})
+        task.resume_execution("__fail__", {"error": "Trigger failure", "traceback": ["it is a pipe"]}, context)

@@ -16,6 +16,7 @@ from airflow_mlops_provider.lifecycle.release.registry import (
     live_version,
     may_serve,
     newest_ready,
+    registry_flaw,
     status_of,
 )
 
@@ -117,6 +118,24 @@ def test_what_the_aliases_should_show() -> None:
     entries = ledger((1, Status.LIVE), (2, Status.REGISTERED), (3, Status.STAGING), (4, Status.REJECTED))
     assert aliases(entries) == {"champion": 1, "challenger": 3}
     assert aliases(ledger((2, Status.LIVE), (1, Status.PRODUCTION_READY))) == {"champion": 2, "challenger": None}
+
+
+@pytest.mark.parametrize(
+    ("known", "flaw"),
+    [
+        ({1: "1" * 64, 2: "2" * 64, 3: "9" * 64}, None),
+        ({2: "2" * 64}, None),  # older ones may be deleted
+        ({1: "", 2: ""}, None),  # made before the hash was kept there
+        ({}, "it has no version 2"),
+        ({1: "1" * 64}, "it has no version 2"),
+        ({1: "9" * 64, 2: "2" * 64}, "its version 1 is another model"),
+    ],
+)
+def test_another_registry_is_noticed(known: dict[int, str], flaw: str | None) -> None:
+    """A registry without the ledger's newest version, or with another model under a number, is not the ledger's."""
+    entries = ledger((1, Status.REGISTERED), (2, Status.REGISTERED), (2, Status.REJECTED))
+    assert registry_flaw(entries, known) == flaw
+    assert registry_flaw([], known) is None
 
 
 def test_the_newest_entry_counts() -> None:

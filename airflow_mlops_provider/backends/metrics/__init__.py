@@ -1,0 +1,1 @@
+"""Where metrics of models and infrastructure are kept."""

@@ -1,0 +1,149 @@
+"""Tables that no job of ours made, as what an operator takes them: files, or what a query gives.
+
+They are read when the task runs, kept below the artifact root under the hash of what was read, and recorded with where
+they come from: whoever goes on from them goes on from these bytes, whatever lies there later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_mlops_provider.exceptions import ConfigurationError, SourceDataError, SourceError
+from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.references import Dataset
+from airflow_mlops_provider.storage.artifacts import ArtifactStore, content_hash
+from airflow_mlops_provider.storage.layout import product_key
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from airflow.sdk import ObjectStoragePath
+
+TABLE = "table"
+_WILD = re.compile(r"[*?\[]")
+
+
+@dataclass
+class Files:
+    """Parquet, CSV or JSON-lines files as one table.
+
+    :param path: a file, or a pattern with ``*`` or ``**``, in a folder or a bucket:
+        ``s3://lake/events/{{ ds }}/*.parquet``.
+    :param conn_id: the Airflow connection to the bucket.
+    """
+
+    template_fields: ClassVar[Sequence[str]] = ("path",)
+    path: str
+    conn_id: str | None = None
+
+    def __str__(self) -> str:
+        return self.path
+
+    def read(self) -> tuple[pa.Table, dict[str, Any]]:
+        """Return the rows of all files in the order of their names, and each file's SHA-256.
+
+        :raises SourceError: if there is no file.
+        :raises SourceDataError: for a file that can't be read as what its name says, or that has other columns.
+        """
+        import pyarrow as pa
+
+        files = {file.path: file.read_bytes() for file in self._files()}
+        if not files:
+            raise SourceError(f"no file is there for {self.path}")
+        tables = [_parsed(name, data) for name, data in files.items()]
+        try:
+            table = pa.concat_tables(tables, promote_options="permissive")
+        except pa.ArrowException as error:
+            raise SourceDataError(f"the files of {self.path} do not fit together: {error}") from None
+        return table, {"files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}}
+
+    def _files(self) -> Iterator[ObjectStoragePath]:
+        from airflow.sdk import ObjectStoragePath
+
+        parts = self.path.split("/")
+        wild = next((number for number, part in enumerate(parts) if _WILD.search(part)), len(parts))
+        base, pattern = "/".join(parts[:wild]), "/".join(parts[wild:])
+        try:
+            root = ObjectStoragePath(base or ("/" if self.path.startswith("/") else "."), conn_id=self.conn_id)
+            yield from sorted(file for file in (root.glob(pattern) if pattern else [root]) if file.is_file())
+        except (ImportError, ValueError) as error:
+            raise ConfigurationError(
+                f"{self.path} can't be read here: {error}; for s3:// install apache-airflow-providers-amazon[s3fs]"
+            ) from None
+
+
+@dataclass
+class Sql:
+    """What a query gives, by any Airflow connection to a database.
+
+    :param query: one statement; a template.
+    :param parameters: its values, in the way of the database's driver: never put them into the text.
+    """
+
+    template_fields: ClassVar[Sequence[str]] = ("query", "parameters")
+    conn_id: str
+    query: str
+    parameters: Any = field(default=None)
+
+    def __str__(self) -> str:
+        return f"{self.conn_id}: {' '.join(self.query.split())}"
+
+    def read(self) -> tuple[pa.Table, dict[str, Any]]:
+        """Return the rows, each column of the type that its values have, and the query.
+
+        :raises SourceDataError: for a statement that gives no table, or a column of mixed values.
+        """
+        import pyarrow as pa
+        from airflow.sdk import BaseHook
+
+        with closing(BaseHook.get_connection(self.conn_id).get_hook().get_conn()) as connection:
+            cursor = connection.cursor()
+            cursor.execute(self.query, *(() if self.parameters is None else (self.parameters,)))
+            if cursor.description is None:
+                raise SourceDataError(f"{self} gives no table; write a select")
+            names, rows = [column[0] for column in cursor.description], cursor.fetchall()
+        columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in names]
+        try:
+            return pa.table(dict(zip(names, map(pa.array, columns), strict=True))), {"query": str(self)}
+        except pa.ArrowException as error:
+            raise SourceDataError(f"{self}: a column's values are not of one kind: {error}") from None
+
+
+def snapshot(source: Files | Sql, store: ArtifactStore, product: str, interval: Interval | None = None) -> Dataset:
+    """Keep what a source holds now, and return the reference to it. The same content lies in the same place."""
+    import pyarrow.parquet as pq
+
+    table, facts = source.read()
+    with tempfile.TemporaryDirectory(prefix="mlops-snapshot-") as folder:
+        pq.write_table(table, Path(folder) / f"{TABLE}.parquet")
+        content = content_hash(Path(folder))
+        key = product_key(product, "external", content)
+        store.upload(Path(folder), key)
+    return Dataset(
+        uri=f"{store.uri}/{key}", hash=content, interval=interval, facts={"rows": {TABLE: len(table)}, **facts}
+    )
+
+
+def _parsed(name: str, data: bytes) -> pa.Table:
+    import pyarrow as pa
+    from pyarrow import csv, json, parquet
+
+    readers = {
+        ".parquet": parquet.read_table,
+        ".csv": csv.read_csv,
+        ".jsonl": json.read_json,
+        ".ndjson": json.read_json,
+    }
+    read = next((reader for suffix, reader in readers.items() if name.lower().endswith(suffix)), None)
+    if read is None:
+        raise ConfigurationError(f"{name} has none of the endings that tell how to read it: {', '.join(readers)}")
+    try:
+        return read(pa.BufferReader(data))
+    except pa.ArrowException as error:
+        raise SourceDataError(f"{name} can't be read: {error}") from None

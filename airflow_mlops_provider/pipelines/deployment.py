@@ -1,0 +1,49 @@
+"""A version that passed all gates goes live, or what served before goes on serving.
+
+It runs on the event that a version has become production-ready. Triggered by hand, its form takes the number of a
+version, and *Rollback* brings back one that was retired.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import Param, TaskGroup
+
+from airflow_mlops_provider import assets
+from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.operators.deployment import ModelServerDeployVersionOperator
+from airflow_mlops_provider.pipelines.base import Pipeline, Steps
+
+
+def settings(product: MLProduct) -> dict[str, Any]:
+    """Return the DAG's own arguments: on production-ready versions, and a form for other ones."""
+    version = Param(
+        None,
+        type=["integer", "null"],
+        minimum=1,
+        title="Version",
+        description="Empty: the newest production-ready one.",
+    )
+    rollback = Param(
+        False, type="boolean", title="Rollback", description="The version was retired, and is to come back."
+    )
+    return {
+        "schedule": [assets.production_ready(product)],
+        "max_active_runs": 1,
+        "params": {"version": version, "rollback": rollback},
+    }
+
+
+def build(step: Steps) -> None:
+    """Make the step."""
+    with TaskGroup("deployment"):
+        step(
+            "deploy",
+            ModelServerDeployVersionOperator,
+            version="{{ params.version }}",
+            rollback="{{ params.rollback }}",
+        )
+
+
+PIPELINE = Pipeline(__doc__, settings, build)

@@ -1,0 +1,93 @@
+"""Worlds in which the DAGs of the pages run: an Airflow with what an example expects to be there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from shutil import copy
+from typing import Protocol
+
+from tests.factories import rain
+from tests.factories.ports import free_port
+
+#: The pipelines that bring the loop to rest, and the logical dates of those that work on an interval.
+LOOP = (
+    ("feature_engineering", "2013-01-01"),
+    ("feature_engineering", "2014-01-01"),
+    *((pipeline, None) for pipeline in ("training", "deployment", "batch_inference", "monitoring")),
+)
+
+
+class World(Protocol):
+    """What an example needs around it."""
+
+    def run(self, file: Path, dag_id: str, date: str | None) -> dict[str, str]:
+        """Run a DAG of a file for a logical date, and return each task's state."""
+
+    def leave(self) -> None:
+        """End what was started."""
+
+
+class Rain:
+    """The small product of the tests after two years of days: learned, served, predicted and judged."""
+
+    def __init__(self, home: Path, folder: Path) -> None:
+        for number in (2012, 2013):
+            rain.deliver(folder / "landing", rain.year(number))
+        self.root = str(folder / "artifacts")
+        self.airflow = airflow_process(
+            home,
+            AIRFLOW__MLOPS__ARTIFACT_ROOT=self.root,
+            AIRFLOW__MLOPS__LANDING_ROOT=str(folder / "landing"),
+            AIRFLOW__MLOPS__PRODUCTS_FOLDERS=str(rain.PRODUCTS),
+            AIRFLOW__MLOPS__SERVING_PORT=str(free_port()),
+            PYTHONPATH=str(rain.PRODUCTS),
+        )
+        for pipeline, date in LOOP:
+            states = self.run(rain.DAGS / f"{pipeline}.py", f"{rain.NAME}_{pipeline}", date)
+            assert set(states.values()) == {"success"}, (pipeline, states)
+
+    def run(self, file: Path, dag_id: str, date: str | None) -> dict[str, str]:
+        return self.airflow.submit(run_dag, file, dag_id, date).result()
+
+    def leave(self) -> None:
+        from airflow_mlops_provider.serving.process import launcher
+
+        self.airflow.shutdown()
+        launcher.stop(rain.NAME, self.root)
+
+
+#: By the name that a page's comment ``<!-- run: name date -->`` says: what makes it of an Airflow home and a folder.
+WORLDS: dict[str, Callable[[Path, Path], World]] = {"rain": Rain}
+
+
+def airflow_process(home: Path, **env: str) -> ProcessPoolExecutor:
+    """Return a process with an Airflow of its own, that of a home. One, since importing it takes most of the time.
+
+    :param env: further environment variables.
+    """
+    database = {"AIRFLOW_HOME": str(home), "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db"}
+    return ProcessPoolExecutor(1, get_context("spawn"), surround, ({**database, **env},))
+
+
+def surround(env: dict[str, str]) -> None:
+    """Set a process's environment, before it imports Airflow."""
+    os.environ.update(env)
+
+
+def run_dag(file: Path, dag_id: str, date: str | None) -> dict[str, str]:
+    """Run a file's DAG in this process, as ``airflow dags test`` does, and return each task's state."""
+    from airflow.dag_processing.dagbag import DagBag
+    from airflow.sdk.timezone import parse
+
+    dags = Path(os.environ["AIRFLOW_HOME"]) / "dags"
+    dags.mkdir(exist_ok=True)
+    parsed = Path(copy(file, dags))
+    try:
+        run = DagBag(str(parsed)).dags[dag_id].test(logical_date=parse(date) if date else None)
+    finally:
+        parsed.unlink()
+    return {ti.task_id: str(ti.state) for ti in run.get_task_instances()}

@@ -1,0 +1,87 @@
+"""Each operator, sensor, decorator and hook has its how-to, with ten lines that run; the pages count them right."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from functools import cache
+from importlib import import_module
+from inspect import getmembers, isclass
+from pathlib import Path
+
+import pytest
+
+from airflow_mlops_provider.get_provider_info import get_provider_info
+from tests.factories.blocks import ROOT, Block, blocks, titles
+
+INFO = get_provider_info()
+HOW_TO = ROOT / "docs" / "how-to"
+#: Without a how-to as yet. It may only shrink.
+TO_DO: frozenset[str] = frozenset()
+MOST_LINES = 10
+
+
+def classes(kind: str) -> Iterator[str]:
+    """Yield the classes of a kind that its modules define."""
+    modules = [name for entry in INFO[kind] for name in entry["python-modules"]]
+    for module in modules:
+        for name, value in getmembers(import_module(module), isclass):
+            is_ours = value.__module__ == module and not name.startswith("_")
+            if is_ours and name.endswith(kind.removesuffix("s").capitalize()):
+                yield name
+
+
+PARTS = {
+    "operators": sorted(classes("operators")),
+    "sensors": sorted(classes("sensors")),
+    "decorators": sorted(f"@task.{entry['name']}" for entry in INFO.get("task-decorators", ())),
+    "connections": sorted(entry["hook-class-name"].rpartition(".")[2] for entry in INFO["connection-types"]),
+}
+NAMES = [name for names in PARTS.values() for name in names]
+
+
+@cache
+def sections() -> list[tuple[str, Path, int, int]]:
+    """Return heading, page, first line and end of each section of the how-tos."""
+    parts = []
+    for page in sorted(HOW_TO.rglob("*.md")):
+        headings = titles(page)
+        for number, (line, level, title) in enumerate(headings):
+            later = [begun for begun, depth, _ in headings[number + 1 :] if depth <= level]
+            parts.append((title, page, line, min(later, default=sys.maxsize)))
+    return parts
+
+
+def example(name: str) -> Block | None:
+    """Return the first example of a part's section: that whose heading names it."""
+    for title, page, first, end in sections():
+        if name in re.split(r"[\s:,`]+", title):
+            return next((block for block in blocks(page, "python") if first < block.line < end), None)
+    return None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_part_has_its_how_to(name: str) -> None:
+    """A page, or a section of one, is headed by its name, and has an example of ten lines at most, beside imports."""
+    block = example(name)
+    if name in TO_DO:
+        assert block is None, f"{name} has a how-to: take it off the list"
+        pytest.skip("its how-to is still to be written")
+    assert block, f"no heading below docs/how-to names {name}, or no example follows it"
+    assert name.removeprefix("@") in block.text
+    lines = re.sub(r"^(from [\w.]+ )?import (\([^)]*\)|.*)$", "", block.text, flags=re.MULTILINE)
+    assert sum(bool(line.strip()) for line in lines.splitlines()) <= MOST_LINES, block
+    assert "fragment" not in block.marks, block
+
+
+def test_the_list_of_what_is_to_do_names_parts() -> None:
+    """It outlives nothing that was renamed or removed."""
+    assert set(NAMES) >= TO_DO
+
+
+def test_the_count_is_right() -> None:
+    """The first page of the how-tos says how many parts there are."""
+    text = (HOW_TO / "README.md").read_text("utf-8")
+    stated = {kind.removesuffix("s"): int(count) for count, kind in re.findall(r"(\d+) (\w+)", text)}
+    assert stated == {kind.removesuffix("s"): len(names) for kind, names in PARTS.items() if names}
