@@ -7,7 +7,13 @@ from airflow_mlops_provider.get_provider_info import get_provider_info
 
 #: In these rooms, the modules that Airflow is told of; beside them, these files.
 ROOMS = ("operators", "sensors", "hooks", "triggers")
-FILES = ("assets", "exceptions", "extensions", "pipelines", "pipelines.base", "places.named")
+FILES = (
+    *("assets", "exceptions", "extensions", "pipelines", "pipelines.base", "places.base", "places.named"),
+    # What parts of one's own are made of, and tested with.
+    *("backends.drift.base", "backends.models.base", "backends.models.inputs", "backends.source.forges.base"),
+    *("backends.validation.base", "problems.base", "lifecycle.metrics", "storage.stores.base"),
+    *("lifecycle.records.spec", "runtime.runner", "storage.artifacts", "testing"),
+)
 
 
 def public_modules() -> set[str]:

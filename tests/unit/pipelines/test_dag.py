@@ -173,7 +173,7 @@ def test_schedules_and_forms(bag: DagBag) -> None:
     forms = {name: {*dag.params} - {"force"} for name, dag in dags.items() if "force" in dag.params}
     assert {name: form for name, form in forms.items() if name != "experimentation"} == {
         "feature_engineering": set(),
-        "training": set(),
+        "training": {"trainer", "place", "window"},
         "batch_inference": set(),
         "monitoring": set(),
         "deployment": {"version", "rollback"},
@@ -212,7 +212,7 @@ def test_a_dag_s_own_arguments() -> None:
     )
     assert (dag.dag_id, dag.schedule, dag.max_active_runs) == ("team_a.eta", None, 1)
     assert {*dag.tags} == {"mlops", "flight_delay", "team a"}
-    assert {*dag.params} == {"force", "note"}
+    assert {*dag.params} == {"force", "note", "trainer", "place", "window"}
     train = dag["train"]
     assert (train.retries, train.queue, train.owner) == (5, "gpu", product.business.owners.ml_engineer)
     assert train.retry_policy is not None
@@ -343,7 +343,7 @@ def test_a_stage_left_out() -> None:
         (
             "training",
             {"replace": {"train": changed}},
-            "'train', which offers training_set: missing a required argument: 'tables'",
+            "'train', which offers training_set, trainer, place: missing a required argument: 'tables'",
         ),
         ("training", {"replace": {"train": 5}}, "step 'train': give what makes a task when it is called, not 5"),
         ("training", {"replace": {"train": lambda: 5}}, "what replaces step 'train' must be a task, not 5"),
