@@ -377,7 +377,7 @@ def test_a_model_that_predicts_no_probability_is_named_when_it_is_judged(
     """A model that gave a probability for what it learnt from, and gives none later, fails where it is evaluated."""
     world, data = taught
     model = world.job("train", DAYS[-1], training_set=data)
-    monkeypatch.setattr(lightgbm, "predict", lambda model, rows: np.full(len(rows), 1.5))
+    monkeypatch.setattr(lightgbm.LightGBM, "predict", lambda self, model, rows: np.full(len(rows), 1.5))
     failure = failed(world, "evaluate", model=model, training_set=data)
     assert "the model gives 1.5 for a row, and 288 of 288 rows no number from 0 to 1" in failure.message
 
