@@ -47,6 +47,7 @@ from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.backends.feature_store.feast.store import FeatureStoreBackend
 from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.runtime import runner
+from airflow_mlops_provider.runtime.definition import find_job
 from airflow_mlops_provider.storage.intervals import current, leading_to
 from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.lifecycle.release.registry import Status
@@ -62,8 +63,8 @@ services, store = Services(landing=str(landing), mlflow=f"sqlite:///{folder}/mlf
 
 
 def job(name, interval=None, params=None, **inputs):
-    manifest = runner.run(JobSpec(job=name, product=product.name, interval=interval, inputs=inputs, params=params or {},
-                                  root=root, services=services))
+    manifest = runner.run(JobSpec(job=name, product=product.name, interval=interval, inputs=inputs, root=root,
+                                  services=services, **find_job(name).parts_of(product, params or {})))
     assert manifest.state == "success", manifest.failure
     return manifest.result
 
@@ -90,7 +91,7 @@ rows = examples(tables, march).sample(count, random_state=7).reset_index(drop=Tr
 rows = rows[rows["event_time"] >= march.start][[*product.features.request, "event_time"]]
 rows = pd.concat([rows, rows])[:count].reset_index(drop=True)
 predictor = Predictor.load(product.scoring, Path(model.uri.removeprefix("file://")), version)
-backend = FeatureStoreBackend(product, Path(root) / product.name / "feast")
+backend = FeatureStoreBackend(product.shape, Path(root) / product.name / "feast")
 inputs = predictor.inputs(rows, backend.online(rows))
 for name in inputs.select_dtypes("category"):
     inputs[name] = inputs[name].cat.codes.astype("float64").where(inputs[name].notna())

@@ -26,18 +26,21 @@ dags, landing, root, runs = sys.argv[1], Path(sys.argv[2]), sys.argv[3], int(sys
 sys.path.insert(0, dags)
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.runtime import runner
+from airflow_mlops_provider.runtime.definition import find_job
 from airflow_mlops_provider.storage.intervals import current, leading_to
 from airflow_mlops_provider.storage.manifests import read_manifest
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, Services
 from flight_delay import replay
+from flight_delay.product import product
 
 services = Services(landing=str(landing), mlflow=f"sqlite:///{root}/mlflow.db")
 
 
 def job(name, interval, **inputs):
     manifest = runner.run(
-        JobSpec(job=name, product="flight_delay", interval=interval, inputs=inputs, root=root, services=services)
+        JobSpec(job=name, product="flight_delay", interval=interval, inputs=inputs, root=root, services=services,
+                **find_job(name).parts_of(product, {}))
     )
     assert manifest.state == "success", manifest.failure
     return manifest.result

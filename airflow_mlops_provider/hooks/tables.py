@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_mlops_provider.exceptions import ConfigurationError, SourceDataError, SourceError
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.references import Dataset
+from airflow_mlops_provider.runtime.custom_data import write
 from airflow_mlops_provider.storage.artifacts import ArtifactStore, content_hash
 from airflow_mlops_provider.storage.layout import product_key
 
@@ -117,11 +118,9 @@ class Sql:
 
 def snapshot(source: Files | Sql, store: ArtifactStore, product: str, interval: Interval | None = None) -> Dataset:
     """Keep what a source holds now, and return the reference to it. The same content lies in the same place."""
-    import pyarrow.parquet as pq
-
     table, facts = source.read()
     with tempfile.TemporaryDirectory(prefix="mlops-snapshot-") as folder:
-        pq.write_table(table, Path(folder) / f"{TABLE}.parquet")
+        write(table, TABLE, Path(folder))
         content = content_hash(Path(folder))
         key = product_key(product, "external", content)
         store.upload(Path(folder), key)

@@ -225,8 +225,8 @@ def test_the_winner_is_a_commit_on_a_branch(experiment: Experiment) -> None:
     assert git(experiment.remote, "diff", "--name-only", "main", branch) == file
     settings = TrainerSettings.parse(git(experiment.remote, "show", f"{branch}:{file}"))
     assert settings.settings == best["settings"]
-    assert settings.found
-    assert (settings.found.trial, settings.found.value) == (best["trial"], best["value"])
+    assert settings.provenance
+    assert (settings.provenance.trial, settings.provenance.value) == (best["trial"], best["value"])
 
 
 def test_data_engineering_is_asked(experiment: Experiment) -> None:

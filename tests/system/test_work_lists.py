@@ -50,7 +50,7 @@ from airflow_mlops_provider.sensors.features import SourceDeliverySensor
 source = product.data.sources[0].model_copy(update={{"path": "{path}"}})
 with DAG("moves", schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC"), catchup=True,
          start_date=datetime(2024, 1, 1, tzinfo=UTC), end_date=datetime(2024, 1, 1, tzinfo=UTC)):
-    moved = product.model_copy(update={{"sources": (source,)}})
+    moved = product.model_copy(update={{"data": product.data.model_copy(update={{"sources": (source,)}})}})
     SourceDeliverySensor(task_id="wait", product=moved, refresh_after=timedelta(seconds=3), retries=3,
                          retry_delay=timedelta(seconds=1))
 """

@@ -10,12 +10,13 @@ from typing import Any
 
 from pydantic import ConfigDict
 
-from airflow_mlops_provider.exceptions import ConfigurationError, ResultError
+from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.frozen import plain
 from airflow_mlops_provider.lifecycle.references import Dataset, Reference
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams
 from airflow_mlops_provider.runtime.context import JobContext, JobResult, kept
+from airflow_mlops_provider.runtime.custom_data import write
 from airflow_mlops_provider.runtime.definition import TABLES, job
 from airflow_mlops_provider.runtime.functions import FunctionSettings, TableKind
 
@@ -59,7 +60,7 @@ def function(context: Context) -> JobResult:
     returned = result if isinstance(result, Mapping) and _are_tables(result.values()) else {TABLE: result}
     if not _are_tables(returned.values()):
         return JobResult(facts={**facts, "value": kept(plain, result, "value")}, makes=settings.name)
-    rows = {name: _write(context, table, _checked(name)) for name, table in returned.items()}
+    rows = {name: write(table, name, context.folder) for name, table in returned.items()}
     context.log.info("%s returned %s rows", settings.name, rows)
     return JobResult(facts={**facts, "rows": rows}, makes=settings.name)
 
@@ -88,20 +89,3 @@ def _read(file: Path, kind: TableKind) -> Any:
 def _are_tables(values: Any) -> bool:
     """Say whether all are tables: what pandas, Polars and Arrow have in common is the Arrow stream interface."""
     return bool(values) and all(hasattr(value, "__arrow_c_stream__") for value in values)
-
-
-def _write(context: Context, table: Any, name: str) -> int:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    if hasattr(table, "to_parquet"):  # pandas' own way keeps what pandas alone knows of a table
-        context.write(table, name)
-    else:
-        pq.write_table(pa.table(table), context.folder / f"{name}.parquet")
-    return len(table)
-
-
-def _checked(name: Any) -> str:
-    if not isinstance(name, str) or not name.isidentifier():
-        raise ResultError(f"a table's name is {name!r:.50}: letters, digits and _, as of a Python name")
-    return name

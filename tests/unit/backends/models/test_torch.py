@@ -72,7 +72,7 @@ def test_predicting_takes_neither_pytorch_nor_onnx(folder: Path, frame: pd.DataF
 import pickle, sys
 from pathlib import Path
 import pandas as pd
-from airflow_mlops_provider.backends import models
+from airflow_mlops_provider.backends.models import base as models
 def refuse(*_, **__): raise AssertionError("something is unpickled")
 pickle.load = pickle.loads = refuse
 frame = pd.read_parquet({str(tmp_path / "rows.parquet")!r})

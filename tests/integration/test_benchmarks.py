@@ -1,0 +1,25 @@
+"""The benchmarks measure what there is: each runs to its table, with as few turns as it can."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+
+LEAST = {
+    "dag_parsing": {"RUNS": 1},
+    "model_server": {"TURNS": 1, "CALLS": {1: 2, 100: 1}, "ALL": 800},
+    "unchanged_rerun": {"RUNS": 1},
+}
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", sorted(LEAST))
+def test_a_benchmark_runs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It prepares its world with the code as it stands; what it measures in one turn is not looked at."""
+    benchmark = importlib.import_module(f"benchmarks.{name}")
+    for setting, value in LEAST[name].items():
+        monkeypatch.setattr(benchmark, setting, value)
+    result = benchmark.measure()
+    assert result.rows
+    assert all(len(row) == len(result.columns) for row in result.rows)
