@@ -175,8 +175,12 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
         """Return where a job of some stage runs. :raises MLOpsError: if that can't be had."""
         if self.place is None or isinstance(self.place, str):
             named = self.render_template(self.place, context)
-            return chosen(named, self.product.place_of(stage), team=team_of(context))
+            return chosen(named, self.declared_place(stage), team=team_of(context))
         return self.place
+
+    def declared_place(self, stage: Stage) -> str | None:
+        """Return the name of the place that the product's section gives its jobs."""
+        return self.product.place_of(stage)
 
     def params_of(self, context: Context) -> dict[str, Any]:
         """Return the job's own parameters."""

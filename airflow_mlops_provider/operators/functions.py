@@ -13,6 +13,7 @@ from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.hooks.tables import Files, Sql, snapshot
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, parse_reference
+from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.operators.base import JobOperator, artifact_store, interval_of
 from airflow_mlops_provider.runtime.functions import describe
 from airflow_mlops_provider.storage.artifacts import ArtifactStore
@@ -64,6 +65,9 @@ class FunctionRunOperator(JobOperator):
                 "hand it the output of a task that makes one, Files(…) or Sql(…)"
             )
         return {"settings": self.settings.to_json(), "params": params, "requires": self.settings.requires}
+
+    def declared_place(self, stage: Stage) -> str | None:
+        return None
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
         """Return the datasets, by parameter; what is no job's is read now, and kept."""
