@@ -27,8 +27,9 @@ TAKEOVER = "--takeover"
 STOP_SECONDS = 20.0
 UP_SECONDS = 120.0  # until it answers; a version may take longer to load, see ``wait_for_version``
 LOCK = "serving/server.lock"
+# Before the module stands the interpreter alone: a shell whose `-c "python -m …"` names the line is no server.
 _COMMAND = re.compile(
-    r" -m airflow_mlops_provider\.serving --product (?P<product>\S+) --root (?P<root>.+?)"
+    r"/(?:(?! -).)* -m airflow_mlops_provider\.serving --product (?P<product>\S+) --root (?P<root>.+?)"
     r" --host (?P<host>\S+) --port (?P<port>\d+) --code (?P<code>\S*)"
 )
 # A launcher outlives its servers' start only in tests and notebooks; there an unreaped child would look alive.
@@ -163,7 +164,7 @@ def running(root: str, product: str) -> list[ServerProcess]:
     for process in psutil.process_iter(["cmdline", "status", "create_time"]):
         # As one text: a library that sets the process's title (gunicorn's, by Feast) keeps the words, not their ends.
         line, alive = " ".join(process.info["cmdline"] or []), process.info["status"] != psutil.STATUS_ZOMBIE
-        named = _COMMAND.search(line) if alive else None
+        named = _COMMAND.match(line) if alive else None
         if named and named["product"] == product and product_folder(named["root"], product) == folder:
             server = ServerProcess(process.pid, url_of(named["host"], int(named["port"])), named["code"])
             servers.append((process.info["create_time"], server))

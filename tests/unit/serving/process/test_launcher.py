@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from airflow_mlops_provider.serving.process import launcher
@@ -55,3 +57,14 @@ def test_a_server_is_found(
     assert launcher.running(root, "snow") == [launcher.ServerProcess(snow.pid, "http://127.0.0.1:8900", "")]
     assert launcher.running(str(tmp_path / "elsewhere"), "rain") == []
     assert launcher.running(root, "rai") == []
+
+
+def test_what_only_names_a_server_is_none(tmp_path: Path, stand_in: list[subprocess.Popen[bytes]]) -> None:
+    """A shell that was given the line as its text has it in its own command line, and is not ended for it."""
+    line = " ".join(launcher.command("rain", str(tmp_path), "127.0.0.1", 8900, "abc"))
+    for named in (["/bin/sh", "-c", f"read never; {line}"], ["/bin/sh", "-c", "read never; :", line]):
+        stand_in.append(subprocess.Popen(named, stdin=subprocess.PIPE))
+        while not (shown := psutil.Process(stand_in[-1].pid).cmdline()):  # between fork and exec there is none
+            time.sleep(0.01)
+        assert shown[-1].endswith("--code abc")
+    assert launcher.running(str(tmp_path), "rain") == []
