@@ -13,7 +13,7 @@ from airflow_mlops_provider.demo.local_airflow.settings import USER, password
 from airflow_mlops_provider.exceptions import BackendError
 
 PAGE = 100  # what the API gives at most
-LOCKED_WAITS = (0.2, 0.5, 1.0, 2.0)  # seconds between the tries of a request that SQLite's lock rolled back
+LOCKED_WAITS = (0.2, 0.5, 1.0, 2.0, 4.0)  # seconds between the tries of a request that SQLite's lock rolled back
 Row = dict[str, Any]
 
 
@@ -24,7 +24,7 @@ class AirflowApi:
         self.url = url
         self._home = home
         # Local by definition: a proxy from the environment must not see it.
-        self._http = httpx.Client(base_url=url, timeout=30, trust_env=False)
+        self._http = httpx.Client(base_url=url, timeout=120, trust_env=False)
         self._token: str | None = None
 
     def call(self, method: str, path: str, *, params: Any = None, body: Any = None) -> Any:

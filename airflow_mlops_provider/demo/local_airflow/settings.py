@@ -16,8 +16,14 @@ from airflow_mlops_provider.demo.local_airflow.processes import MARK
 USER = "admin"
 CONFIG = "airflow.cfg"
 PASSWORDS = "passwords.json"
+CONNECTION = "sql_alchemy_conn"
 OURS = "AIRFLOW__MLOPS__"
 Sections = dict[str, dict[str, str]]
+
+
+def database(home: Path, wait: float) -> str:
+    """Return the URL of the home's SQLite; ``wait`` is for how many seconds a component waits for another's write."""
+    return f"sqlite:///{home}/airflow.db?timeout={wait}"
 
 
 def sections(home: Path, dags: Path, port: int) -> Sections:
@@ -40,8 +46,7 @@ def sections(home: Path, dags: Path, port: int) -> Sections:
             "execution_api_server_url": f"{url}/execution/",
         },
         "api": {"host": "127.0.0.1", "port": str(port), "base_url": url, "workers": "1"},
-        # How many seconds a component waits for another's write (5 by default, too few on a busy machine).
-        "database": {"sql_alchemy_conn": f"sqlite:///{home}/airflow.db?timeout=30"},
+        "database": {CONNECTION: database(home, 30)},
         "logging": {"base_log_folder": str(home / "logs" / "tasks"), "colored_console_log": "False"},
         "scheduler": {
             "enable_health_check": "False",
@@ -115,6 +120,18 @@ def environment(home: Path, extra: Mapping[str, str]) -> dict[str, str]:
         entries = (str(Path(entry).absolute()) for entry in env["PYTHONPATH"].split(os.pathsep))
         env["PYTHONPATH"] = os.pathsep.join(entries)
     return env | dict(extra)
+
+
+def of_component(name: str, home: Path, env: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of one of the stack's components.
+
+    Only the API server differs. It notes who asked for what by a commit in its event loop, which meanwhile cannot end
+    the request that holds SQLite's lock: everything stands still until the wait is over, so there it is a short one.
+    The request is answered with an error and rolled back; :class:`.AirflowApi` and Airflow's tasks send it again.
+    """
+    if name != "api-server":
+        return dict(env)
+    return {f"AIRFLOW__DATABASE__{CONNECTION.upper()}": database(home, 0.5), **env}
 
 
 def _keys(config: Path) -> Sections:

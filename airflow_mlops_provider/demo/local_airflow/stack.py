@@ -135,7 +135,8 @@ class Stack:
     def _launch(self, name: str) -> None:
         self._begun[name] = datetime.now(UTC)
         argv = [sys.executable, "-m", "airflow", *COMMANDS[name]]
-        self._started[name] = processes.start(name, argv, self.env, self.log(name), self.home)
+        env = settings.of_component(name, self.home, self.env)
+        self._started[name] = processes.start(name, argv, env, self.log(name), self.home)
         record = self.home / RECORD
         partial = record.with_suffix(".partial")
         partial.write_text(json.dumps([asdict(started) for started in self._started.values()]))

@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import psutil
 import pytest
 
 from airflow_mlops_provider.demo.local_airflow import processes
+from airflow_mlops_provider.demo.local_airflow.api import AirflowApi
 from airflow_mlops_provider.demo.local_airflow.processes import Started
 from airflow_mlops_provider.demo.local_airflow.stack import Stack, recorded, stop_running
 from airflow_mlops_provider.exceptions import BackendError, ConfigurationError
@@ -87,6 +89,26 @@ def test_a_run_and_the_asset_it_makes_start_the_next_run(live: Stack) -> None:
     ended = {one["task_id"]: one["end_date"] for one in live.api.task_instances("first", run)}
     assert ended["before"] < ended["make"]
     assert [event["source_dag_id"] for event in live.api.asset_events()] == ["first"]
+
+
+@pytest.mark.system
+def test_many_writers_at_once_are_all_answered(live: Stack) -> None:
+    """Requests that hold each other up over SQLite's one lock are sent again until each is done, within seconds."""
+    _until(lambda: _known(live, "second"))
+
+    before = len(live.api.dag_runs("second"))
+
+    def writes(_: int) -> None:
+        api = AirflowApi(live.api.url, live.home)
+        for number in range(32):
+            if number % 8 == 0:
+                api.trigger("second")
+            api.call("PATCH", "dags/first", body={"is_paused": bool(number % 2)})
+        api.call("PATCH", "dags/first", body={"is_paused": False})
+
+    with ThreadPoolExecutor(4) as clients:
+        list(clients.map(writes, range(4)))
+    _until(lambda: _succeeded(live, "second", before + 16))
 
 
 @pytest.mark.system
