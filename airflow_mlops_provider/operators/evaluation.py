@@ -7,7 +7,6 @@ from typing import Any
 
 from airflow.sdk import Context
 
-from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import AnyReference, ModelVersion, Report, parse_reference
 from airflow_mlops_provider.lifecycle.release.gates import Evaluation, judge
 from airflow_mlops_provider.lifecycle.trainer import Trainer
@@ -15,6 +14,7 @@ from airflow_mlops_provider.operators.base import JobOperator, artifact_store
 from airflow_mlops_provider.operators.links import ReportLink
 from airflow_mlops_provider.operators.training import trainer_params
 from airflow_mlops_provider.places.retry_policy import final_failures
+from airflow_mlops_provider.storage.artifacts import ArtifactStore
 from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.storage.records import Records
 
@@ -32,7 +32,7 @@ class ModelEvaluateOperator(JobOperator):
         self.training_set = training_set
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
-        return {**super().inputs(context), **champion(self.product)}
+        return {**super().inputs(context), **champion(self.artifacts(), self.kept_under(context))}
 
 
 class ModelRetuneOperator(JobOperator):
@@ -86,7 +86,7 @@ class ModelRetuneOperator(JobOperator):
         return Evaluation.model_validate(report.facts["evaluation"] if report else None, extra="ignore")
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
-        return {**super().inputs(context), **champion(self.product)}
+        return {**super().inputs(context), **champion(self.artifacts(), self.kept_under(context))}
 
     def params_of(self, context: Context) -> dict[str, Any]:
         return trainer_params(self.product, self.trainer)
@@ -100,7 +100,7 @@ class ModelRetuneOperator(JobOperator):
         return {**model, "facts": {**model["facts"], "retuning": {**changes, "report": result.uri}}}, report
 
 
-def champion(product: MLProduct) -> dict[str, ModelVersion]:
+def champion(store: ArtifactStore, product: str) -> dict[str, ModelVersion]:
     """Return the version that is live as a job's further input; nothing if none is."""
-    live = Ledger(artifact_store(), product.name).live()
+    live = Ledger(store, product).live()
     return {"champion": live} if live else {}

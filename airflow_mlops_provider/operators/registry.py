@@ -24,6 +24,7 @@ class MlflowRegisterModelOperator(JobOperator):
     """
 
     job = "register"
+    service = "mlflow"
     template_fields: Sequence[str] = ("model", "evaluation", "cause", "reason")
     roles = ("model", "evaluation")
     operator_extra_links = (MlflowRunLink(), *JobOperator.operator_extra_links)
@@ -48,6 +49,7 @@ class ModelPromoteVersionOperator(JobOperator):
     """
 
     job = "promote"
+    service = "mlflow"
     template_fields: Sequence[str] = ("version", "validation", "evaluation")
     operator_extra_links = (DataReportLink(), *JobOperator.operator_extra_links)
 
@@ -58,10 +60,10 @@ class ModelPromoteVersionOperator(JobOperator):
         self.evaluation = evaluation
 
     def finish(self, manifest: Manifest, context: Context) -> dict[str, Any]:
-        version = manifest.result
+        version, name = manifest.result, self.kept_under(context)
         assert isinstance(version, ModelVersion)
         if version.facts["status"] == Status.PRODUCTION_READY.value:
-            context["outlet_events"][alias(self.product, "promotion")].add(
-                assets.production_ready(self.product), extra=event_extra(manifest, version.to_json())
+            context["outlet_events"][alias(name, "promotion")].add(
+                assets.production_ready(name), extra=event_extra(manifest, version.to_json())
             )
         return version.to_json()

@@ -22,9 +22,9 @@ class ModelFindLiveVersionOperator(ProductOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the reference to the live version. :raises AirflowSkipException: if there is none."""
-        live = Ledger(artifact_store(), self.product.name).live()
+        live = Ledger(artifact_store(), self.kept_under(context)).live()
         if live is None:
-            raise AirflowSkipException(f"no version of {self.product.name} is live yet")
+            raise AirflowSkipException(f"no version of {self.kept_under(context)} is live yet")
         return live.to_json()
 
 
@@ -48,16 +48,17 @@ class ModelPredictIntervalOperator(JobOperator):
     """
 
     job = "predict"
+    service = "feast"
     template_fields: Sequence[str] = ("features", "version")
 
-    def __init__(self, *, product: MLProduct, features: Any, version: Any, **kwargs: Any) -> None:
+    def __init__(self, *, product: MLProduct | str, features: Any, version: Any, **kwargs: Any) -> None:
         super().__init__(product=product, sends=[assets.predictions(product)], **kwargs)
         self.features = features
         self.version = version
 
     def finish(self, manifest: Manifest, context: Context) -> dict[str, Any]:
         reference = super().finish(manifest, context)
-        context["outlet_events"][assets.predictions(self.product)].extra = event_extra(
+        context["outlet_events"][assets.predictions(self.kept_under(context))].extra = event_extra(
             manifest, reference, features=self.features, version=self.version
         )
         return reference

@@ -162,6 +162,7 @@ class ModelTrainOperator(JobOperator):
     """
 
     job = "train"
+    service = "mlflow"
     template_fields: Sequence[str] = ("training_set", "trainer")
     roles = ("training_set",)
     operator_extra_links = (MlflowRunLink(), *JobOperator.operator_extra_links)
