@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints, field_validator
 
@@ -67,7 +67,9 @@ def named(value: Any, kind: type[MarkT], field: str = "") -> Iterator[tuple[str,
         for name, info in type(value).model_fields.items():
             inner = getattr(value, name)
             where = field if field and name == "code" else name
-            mark = next((mark for mark in info.metadata if isinstance(mark, kind)), None)
+            # What may also be None has its marks a level deeper.
+            marks = [*info.metadata, *(mark for part in get_args(info.annotation) for mark in get_args(part)[1:])]
+            mark = next((mark for mark in marks if isinstance(mark, kind)), None)
             if isinstance(inner, str) and mark is not None:
                 yield where, inner, mark
             else:

@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from importlib.machinery import ModuleSpec, PathFinder
@@ -132,16 +133,38 @@ def _parsed(module_name: str, file: Path, _changed: int, _size: int) -> frozense
         tree = ast.parse(file.read_bytes(), filename=str(file))
     except (SyntaxError, ValueError) as error:
         raise ConfigurationError(f"{file} is no valid Python: {error}") from None
-    named = {module_name}
+    here = module_name.partition(".")[0]
+    around = _modules({module_name, *_named(tree, package)})
+    return frozenset(name for name in around if name.partition(".")[0] == here) - {module_name}
+
+
+def own_modules(source: str) -> list[str]:
+    """Return the modules that some source imports and that are the users' own: of no installed distribution."""
+    tops = {name: _spec(name.partition(".")[0]) for name in _modules(_named(ast.parse(source), ""))}
+    return sorted(name for name, spec in tops.items() if spec and spec.origin and not _is_installed(Path(spec.origin)))
+
+
+def _is_installed(file: Path) -> bool:
+    installed = {"site-packages", "dist-packages"} & {*file.parts} or file.is_relative_to(sysconfig.get_path("stdlib"))
+    return bool(installed) or OURS in file.parts
+
+
+def _named(tree: ast.AST, package: str) -> set[str]:
+    """Return all names that may be modules, of what a module imports; ``package`` is that around it."""
+    named = set()
     for node in _run(tree):
         if isinstance(node, ast.Import):
             named |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             parent = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
             named |= {parent, *(f"{parent}.{alias.name}" for alias in node.names)}
-    around = {".".join(name.split(".")[:depth]) for name in named for depth in range(1, name.count(".") + 2)}
-    here = module_name.partition(".")[0]
-    return frozenset(name for name in around if name.partition(".")[0] == here and _has_source(name)) - {module_name}
+    return named
+
+
+def _modules(names: Iterable[str]) -> set[str]:
+    """Return those of some names that are modules with a source, and the packages around them."""
+    around = {".".join(name.split(".")[:depth]) for name in names for depth in range(1, name.count(".") + 2)}
+    return {name for name in around if _has_source(name)}
 
 
 def _run(tree: ast.AST) -> Iterator[ast.AST]:

@@ -16,13 +16,13 @@ import textwrap
 from collections.abc import Callable, Iterator
 from importlib.machinery import PathFinder
 from types import ModuleType
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.frozen import Frozen
-from airflow_mlops_provider.lifecycle.trainer import Code
+from airflow_mlops_provider.lifecycle.trainer import Code, NamesCode
 from airflow_mlops_provider.runtime.arguments import JobSettings
-from airflow_mlops_provider.runtime.code import load
+from airflow_mlops_provider.runtime.code import load, own_modules
 
 Library = Literal["pandas", "polars", "pyarrow"]
 #: What annotations call these libraries where they are not imported at run time.
@@ -37,12 +37,19 @@ class TableKind(Frozen):
     several: bool = False
 
 
+class Used(Frozen):
+    """A module of the users' own that a function's source imports: its code decides what the function does, too."""
+
+    module: Annotated[str, NamesCode()]
+
+
 class FunctionSettings(JobSettings):
     """A plain function, as a specification names it.
 
     :param name: its name.
     :param code: ``package.module:function``, if it can be imported by that.
-    :param source: else its source, which needs nothing around it.
+    :param source: else its source, which needs nothing around it but what it imports.
+    :param uses: of that, the users' own modules.
     :param tables: as what it takes tables, by parameter.
     :param requires: distributions whose versions its result depends on.
     """
@@ -51,6 +58,7 @@ class FunctionSettings(JobSettings):
     name: str
     code: Code | None = None
     source: str = ""
+    uses: tuple[Used, ...] = ()
     tables: dict[str, TableKind] = {}
     requires: tuple[str, ...] = ()
 
@@ -76,7 +84,9 @@ def describe(function: Callable[..., Any], requires: tuple[str, ...] = ()) -> Fu
     name, needs = function.__name__, (*requires, *dict.fromkeys(libraries))
     if _is_importable(function):
         return FunctionSettings(name=name, code=f"{function.__module__}:{name}", tables=tables, requires=needs)
-    return FunctionSettings(name=name, source=source_of(function), tables=tables, requires=needs)
+    source = source_of(function)
+    uses = tuple(Used(module=module) for module in own_modules(source))
+    return FunctionSettings(name=name, source=source, uses=uses, tables=tables, requires=needs)
 
 
 def source_of(function: Callable[..., Any]) -> str:
