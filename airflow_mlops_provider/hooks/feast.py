@@ -70,7 +70,7 @@ class FeastHook(ServiceHook):
         :raises ConfigurationError: for a name that does not say that it is a secret: it would be printed, and a
             variable such as ``PATH`` changes more than Feast.
         """
-        if "," in (self.connection.password or ""):
+        if "," in (self.connection.password or "") and not self.extra.get("repository"):
             raise self.error("Feast cannot take a password with a comma in it")
         further = self._object("secrets")
         for name, value in further.items():

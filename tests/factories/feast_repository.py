@@ -81,13 +81,18 @@ def shops(folder: Path) -> Path:
     (folder / "data").mkdir(parents=True)
     sales = {"shop_id": [1, 1, 2, 3], "sales": [10.0, 20.0, 5.0, 7.0], "visits": [3, 4, 1, 9]}
     days = [at(1), at(3), at(1), at(2)]
-    pd.DataFrame({**sales, "at": days, "created": days}).to_parquet(folder / "data" / "sales.parquet")
+    _write({**sales, "at": days, "created": days}, folder / "data" / "sales.parquet")
     staff = {"shop_id": [1, 2, 3], "staff": [2, 4, 6], "at": [at(1)] * 3}
-    pd.DataFrame(staff).to_parquet(folder / "data" / "staff.parquet")
+    _write(staff, folder / "data" / "staff.parquet")
     (folder / "feature_store.yaml").write_text(YAML)
     (folder / "features.py").write_text(DEFINITIONS)
     (folder / "shares.py").write_text(SHARES)
     return folder
+
+
+def _write(columns: Mapping[str, Any], file: Path) -> None:
+    # DuckDB can't compare moments in nanoseconds, which pandas would write.
+    pd.DataFrame(columns).to_parquet(file, coerce_timestamps="us")
 
 
 def initial(folder: Path, name: str = "rides") -> Path:

@@ -191,6 +191,25 @@ def test_what_is_not_matched_is_counted(repository: FeastRepository) -> None:
     assert changed == {"feature view sales"}
 
 
+def test_a_view_in_two_roles(repository: FeastRepository) -> None:
+    """A service calls it by two names, with a key each; the one without a match hides nothing of the other."""
+    folder = repository.file.parent
+    roles = [
+        f'sales.with_name("{role}_sales").with_join_key_map({{"shop_id": "{role}_id"}})' for role in ("from", "to")
+    ]
+    with (folder / "features.py").open("a") as file:
+        file.write(f'moves = FeatureService(name="moves", features=[{", ".join(roles)}])\n')
+    FeastRepository(folder).apply()
+    rows = pa.table({"from_id": [1, 2, 1], "to_id": [2, 3, 3], "event_timestamp": [at(3, 12)] * 3})
+    table = retrieve(FeastRepository(folder), rows, service="moves", full_names=True).table
+    assert table.select(["from_sales__sales", "to_sales__sales"]).to_pydict() == {
+        "from_sales__sales": [20.0, None, 20.0],
+        "to_sales__sales": [None, 7.0, 7.0],
+    }
+    with pytest.raises(ConfigurationError, match="two features are called 'sales'; take full_feature_names"):
+        retrieve(FeastRepository(folder), rows, service="moves")
+
+
 def test_rows_that_come_twice(repository: FeastRepository) -> None:
     """Feast's store on files would keep one of them; what differs in them is answered for each."""
     rows = entities(shop_id=[1, 1, 1, 3], rate=[1.0, 1.0, 2.0, 1.0])

@@ -98,4 +98,4 @@ def test_a_mapped_task_for_each_service() -> None:
     with DAG("shops", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
         partial = FeastRetrieveOperator.partial(task_id="rows", entities="/rows.parquet", conn_id="feast_team")
         mapped = partial.expand(service=["shop_v1", "shop_v2"])
-    assert mapped.unmap({"service": "shop_v2"}).sections.__self__.feature_service == "shop_v2"
+    assert mapped.unmap({"service": "shop_v2"}).feature_service == "shop_v2"

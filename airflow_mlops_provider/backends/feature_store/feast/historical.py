@@ -7,8 +7,9 @@ number, what does not come back is looked up again, and the answer is put beside
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -81,6 +82,7 @@ class _Wanted:
 
         self.features, self.full_names = features, full_names
         views, on_demand = _get_feature_views_to_use(store.registry, store.project, features)
+        self.views = {view.projection.name_to_use(): view for view in views}
         #: The features' columns, by view, and the type of each; Feast's reference of each, by view.
         self.columns: dict[str, list[str]] = {}
         self.types: dict[str, pa.DataType | None] = {}
@@ -142,7 +144,7 @@ class _Join:
     def answer(self, frame: pd.DataFrame) -> pa.Table:
         """Return a row of features for each row of a frame, in its order; empty where Feast knows nothing."""
         columns = [*self.wanted.types]
-        whole, lost = self._looked_up(frame, self.wanted.features)
+        whole, lost = self._looked_up(frame, self._all)
         parts = [whole.select([ROW, *columns])] if len(whole) else []
         if len(lost) and len(self.wanted.columns) > 1:
             parts.append(self._by_view(lost))
@@ -152,28 +154,36 @@ class _Join:
     def _by_view(self, frame: pd.DataFrame) -> pa.Table:
         """Return what each view knows by itself of rows that Feast leaves out for want of another view's."""
         joined = pa.table({ROW: pa.array(frame[ROW], pa.int64())})
-        known = {view.name for view in self.store.list_all_feature_views()}
         for view, columns in self.wanted.columns.items():
-            # A view that a service calls by another name has that name nowhere else.
-            asks = self.wanted.references[view] if view.partition("@")[0] in known else None
-            table = self._looked_up(frame, asks)[0] if asks else _nothing(columns)
-            table = _aligned(table if len(table) else _nothing(columns), frame[ROW])
+            known, _ = self._looked_up(frame, partial(self._one, view))
+            table = _aligned(known if len(known) else _nothing(columns), frame[ROW])
             for column in columns:
                 joined = joined.append_column(column, table.column(column))
         return joined
 
-    def _looked_up(self, frame: pd.DataFrame, features: Any) -> tuple[pa.Table, pd.DataFrame]:
+    def _looked_up(self, frame: pd.DataFrame, ask: Callable[[pd.DataFrame], Any]) -> tuple[pa.Table, pd.DataFrame]:
         """Return what Feast answers, and the rows for which it never does."""
         parts: list[pa.Table] = []
         while len(frame):
-            job = self.store.get_historical_features(frame.copy(), features, self.wanted.full_names)
-            part = job.to_arrow()
+            part = ask(frame.copy()).to_arrow()
             back = frame[ROW].isin(part.column(ROW).to_pandas())
             if not back.any():
                 break
             parts.append(part)
             frame = frame[~back]
         return (pa.concat_tables(parts, promote_options="permissive") if parts else pa.table({})), frame
+
+    def _all(self, frame: pd.DataFrame) -> Any:
+        return self.store.get_historical_features(frame, self.wanted.features, self.wanted.full_names)
+
+    def _one(self, name: str, frame: pd.DataFrame) -> Any:
+        references, view, store = self.wanted.references[name], self.wanted.views.get(name), self.store
+        if view is None:  # an on-demand view, for which Feast looks up those that it is made of
+            return store.get_historical_features(frame, references, self.wanted.full_names)
+        # A service may call a view by another name, with other keys: by its reference alone nobody would find it.
+        return store._get_provider().get_historical_features(  # noqa: SLF001
+            store.config, [view], references, frame, store.registry, store.project, self.wanted.full_names
+        )
 
 
 def _features(store: Any, references: Collection[str]) -> Iterator[tuple[str, str, Any]]:
