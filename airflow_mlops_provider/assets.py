@@ -25,14 +25,20 @@ KINDS = {
 }
 
 
-def _asset(what: str, product: MLProduct) -> Asset:
+def _asset(what: str, product: MLProduct | str) -> Asset:
     from airflow.sdk import Asset
 
-    extra: dict[str, Any] = {"product": product.name, "what": KINDS[what]}
-    return Asset(name=f"{product.name}.{what}", uri=f"{SCHEME}://{product.name}/{what}", extra=extra)
+    name = name_of(product)
+    extra: dict[str, Any] = {"product": name, "what": KINDS[what]}
+    return Asset(name=f"{name}.{what}", uri=f"{SCHEME}://{name}/{what}", extra=extra)
 
 
-# Each takes a product, and returns its asset of that kind.
+def name_of(product: MLProduct | str) -> str:
+    """Return the name of a product that is given as its declaration, or by its name."""
+    return product if isinstance(product, str) else product.name
+
+
+# Each takes a product, or its name, and returns its asset of that kind.
 features = partial(_asset, "features")
 production_ready = partial(_asset, "production_ready")
 drift = partial(_asset, "drift")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Literal
 
 from airflow_mlops_provider.hooks import defaults
 from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
@@ -13,8 +14,13 @@ from airflow_mlops_provider.hooks.optuna import OptunaHook
 from airflow_mlops_provider.hooks.source import SourceHook
 from airflow_mlops_provider.lifecycle.records.spec import Services
 
+#: The services, as an operator names the one that it is about.
+Service = Literal["artifact_store", "mlflow", "feast", "model_server", "source", "search"]
 
-def services(product: str, guarded: Collection[str] = ()) -> tuple[Services, str, dict[str, str]]:
+
+def services(
+    product: str, guarded: Collection[str] = (), named: Mapping[Service, str | None] | None = None
+) -> tuple[Services, str, dict[str, str]]:
     """Return where a product's services are, the artifact root, and the credentials as environment variables.
 
     Each comes from its Airflow connection where that is defined, and from the embedded default where not. A product
@@ -23,12 +29,14 @@ def services(product: str, guarded: Collection[str] = ()) -> tuple[Services, str
 
     :param guarded: which of the guarded services a job may see: ``source``, the product's repository and its token, and
         ``search``, the database of searches and its password. No other job is told of them.
+    :param named: connections that take the place of a product's or the default ones, by the service's name.
     :raises ConfigurationError: if a connection cannot work as it is filled in.
     """
-    store, mlflow, feast = ArtifactStoreHook(), MlflowHook.of_product(product), FeastHook.of_product(product)
-    server = ModelServerHook.of_product(product)
-    source = SourceHook.of_product(product) if "source" in guarded else None
-    search = OptunaHook.of_product(product) if "search" in guarded else None
+    conn = (named or {}).get
+    store, mlflow = ArtifactStoreHook(conn("artifact_store")), MlflowHook.named(conn("mlflow"), product)
+    feast, server = FeastHook.named(conn("feast"), product), ModelServerHook.named(conn("model_server"), product)
+    source = SourceHook.named(conn("source"), product) if "source" in guarded else None
+    search = OptunaHook.named(conn("search"), product) if "search" in guarded else None
     root = store.settings()["root"]
     addresses = Services(
         landing=defaults.landing_root(root),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-#: The rows of a training set, or of a search, that models learn from; and the later ones that judge a search's trials.
-TRAIN, VALIDATE = "train", "validate"
+#: The rows of a training set that models learn from, and the later ones that they are judged on; and those of a search.
+TRAIN, EVALUATE, VALIDATE = "train", "evaluate", "validate"
 #: Rows to predict, with their label and when that became known.
 EXAMPLES = "examples"
 #: A sample of what a model learned from, with its predictions.

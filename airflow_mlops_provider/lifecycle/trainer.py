@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints, field_validator
 
@@ -25,6 +25,29 @@ class NamesCode:
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"), NamesCode()]
 
 
+class Used(Frozen):
+    """A module of the users' own that a function's source imports: its code decides what the function does, too."""
+
+    module: Annotated[str, NamesCode()]
+
+
+class Function(Frozen):
+    """A plain function, as it travels.
+
+    :param code: ``package.module:function``, if it can be imported by that.
+    :param source: else its source, which needs nothing around it but what it imports.
+    :param uses: of that, the users' own modules.
+    """
+
+    name: str
+    code: Code | None = None
+    source: str = ""
+    uses: tuple[Used, ...] = ()
+
+    def __str__(self) -> str:
+        return self.code or self.name
+
+
 class Trainer(Frozen):
     """How the model is made.
 
@@ -35,7 +58,7 @@ class Trainer(Frozen):
     :param requires: distributions whose versions the result depends on.
     """
 
-    code: Code
+    code: Code | Function
     settings: dict[str, Any] = {}
     seed: int = Field(default=13, ge=0, lt=2**31, strict=True)  # what LightGBM, numpy and PyTorch all take
     flavor: Annotated[str, AfterValidator(FLAVORS.checked), FLAVORS] = "lightgbm"
@@ -67,7 +90,9 @@ def named(value: Any, kind: type[MarkT], field: str = "") -> Iterator[tuple[str,
         for name, info in type(value).model_fields.items():
             inner = getattr(value, name)
             where = field if field and name == "code" else name
-            mark = next((mark for mark in info.metadata if isinstance(mark, kind)), None)
+            # What may also be None has its marks a level deeper.
+            marks = [*info.metadata, *(mark for part in get_args(info.annotation) for mark in get_args(part)[1:])]
+            mark = next((mark for mark in marks if isinstance(mark, kind)), None)
             if isinstance(inner, str) and mark is not None:
                 yield where, inner, mark
             else:

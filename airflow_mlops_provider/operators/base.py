@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import AssetAlias, BaseOperator, BaseOperatorLink, Context, XComArg
 from airflow.sdk.exceptions import AirflowSkipException
 
-from airflow_mlops_provider.exceptions import MLOpsError
+from airflow_mlops_provider import assets
+from airflow_mlops_provider.exceptions import ConfigurationError, MLOpsError
 from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
+from airflow_mlops_provider.hooks.mlflow import MlflowHook
+from airflow_mlops_provider.hooks.tables import Files, Sql, snapshot
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
@@ -25,18 +29,43 @@ from airflow_mlops_provider.places.retry_policy import final_failures
 from airflow_mlops_provider.storage.artifacts import ArtifactStore, open_store
 from airflow_mlops_provider.storage.dataset_lists import shortened
 from airflow_mlops_provider.storage.intervals import current
+from airflow_mlops_provider.storage.layout import NAME
 from airflow_mlops_provider.storage.records import declare
 
+if TYPE_CHECKING:
+    from airflow_mlops_provider.hooks.services import Service
+
+#: What MLflow calls a model.
+MLFLOW_URIS = ("models:/", "runs:/")
 #: A run takes this many intervals at most, the oldest first: Airflow maps no task over more than a thousand.
 MOST = 500
 
 
 class ProductOperator(BaseOperator):
-    """Does something for a product in the task itself. :param product: the product's declaration."""
+    """Does something for a product in the task itself.
 
-    def __init__(self, *, product: MLProduct, **kwargs: Any) -> None:
+    :param product: the product's declaration; or the name alone under which results and records are kept, by default
+        the DAG's id, in lower case.
+    """
+
+    def __init__(self, *, product: MLProduct | str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.product = product
+        if isinstance(product, str) and not re.fullmatch(NAME, product):
+            raise ConfigurationError(f"product={product!r} is no name: small letters, digits and _, up to 63 of them")
+        self.given_product = product
+
+    @property
+    def product(self) -> MLProduct:
+        """The product's declaration. :raises ConfigurationError: if the operator was given none."""
+        if not isinstance(self.given_product, MLProduct):
+            raise ConfigurationError(f"{type(self).__name__} {self.task_id!r} needs a product; give product=")
+        return self.given_product
+
+    def kept_under(self, context: Context) -> str:
+        """Return the name under which results and records are kept: the product's, else of the DAG."""
+        if isinstance(self.given_product, MLProduct):
+            return self.given_product.name
+        return self.given_product or f"dag_{re.sub('[^a-z0-9_]', '_', context['ti'].dag_id.lower())}"[:63]
 
     def work_list(
         self, context: Context, name: str, undone: Callable[[ArtifactStore, str], list[Dataset]]
@@ -47,7 +76,7 @@ class ProductOperator(BaseOperator):
 
         :raises AirflowSkipException: if there is nothing to do.
         """
-        store, product = artifact_store(), self.product.name
+        store, product = artifact_store(), self.kept_under(context)
         waiting = undone(store, product)
         if not waiting and context["dag_run"].run_type == "manual":
             waiting = current(store, product, name)[-1:]
@@ -59,8 +88,13 @@ class ProductOperator(BaseOperator):
 
 
 class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
-    """Runs one job of a product at a place. A subclass's template fields are its inputs, by role.
+    """Runs one job at a place. A subclass's template fields are its inputs, by role.
 
+    An input is the reference that another task hands on; or what is there already: ``Files``, ``Sql``, a path, or for a
+    model ``models:/<name>@<alias>``, ``models:/<name>/<version>`` or ``runs:/<run>/<path>``.
+
+    :param conn_id: the Airflow connection to the service that the operator is about, in place of the product's own or
+        the default one.
     :param place: where the job runs: a place, or the name of one, which may be a template. By default the place of the
         product's section, see :class:`.Placed`, else what ``[mlops] default_place`` says.
     :param force: run even if finished work with the same inputs is found; a DAG's parameter ``force`` does the same.
@@ -68,13 +102,21 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
     """
 
     job: ClassVar[str]
+    #: The service to which ``conn_id`` is a connection.
+    service: ClassVar[Service] = "artifact_store"
     roles: ClassVar[tuple[str, ...] | None] = None
     template_fields: Sequence[str] = ()
     operator_extra_links: tuple[BaseOperatorLink, ...] = (ManifestLink(), PodLogLink())
     ui_color = "#dcecf5"
 
     def __init__(
-        self, *, place: Place | str | None = None, force: bool = False, sends: Sequence[Any] = (), **kwargs: Any
+        self,
+        *,
+        conn_id: str | None = None,
+        place: Place | str | None = None,
+        force: bool = False,
+        sends: Sequence[Any] = (),
+        **kwargs: Any,
     ) -> None:
         # A mapped task is always made with the outlets that partial() had, so they may name an asset again. They are no
         # parameter here: its default would become a mapped task's outlets, and Airflow wants a list there.
@@ -82,6 +124,7 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
         super().__init__(outlets=[*sends, *further], **kwargs)
         if isinstance(place, str):
             check(place)
+        self.conn_id = conn_id
         self.place = place
         self.force = force
         self._place: Place | None = None
@@ -106,7 +149,7 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
         from airflow_mlops_provider.runtime.definition import find_job
 
         job, name = find_job(self.job), self.kept_under(context)
-        addresses, root, secrets = services(name, job.services)
+        addresses, root, secrets = services(name, job.services, {self.service: self.conn_id})
         store = open_store(root, secrets)
         spec = JobSpec(
             job=self.job,
@@ -140,16 +183,19 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
             label(context, f"reused from {manifest.spec.run.dag_id} {manifest.spec.run.run_id}")
         return manifest
 
-    def kept_under(self, context: Context) -> str:
-        """Return the name under which results and records are kept: the product's."""
-        return self.product.name
-
     def parts(self, store: ArtifactStore, context: Context) -> dict[str, Any]:
-        """Return the settings, parameters and requirements of the specification; the declaration is kept, too."""
+        """Return the settings, parameters and requirements of the specification; a declaration is kept, too."""
         from airflow_mlops_provider.runtime.definition import find_job
 
-        declare(store, self.product)
-        return find_job(self.job).parts_of(self.product, self.params_of(context))
+        product = self.given_product if isinstance(self.given_product, MLProduct) else None
+        if product:
+            declare(store, product)
+        given = {name: value for name, value in self.sections().items() if value is not None}
+        return find_job(self.job).parts_of(product, self.params_of(context), given)
+
+    def sections(self) -> dict[str, Any]:
+        """Return what the operator was given of the job's settings, in place of the product's; a None is not given."""
+        return {}
 
     def interval(self, context: Context) -> Interval | None:
         """Return the data interval that the job works on: that of its first dataset, else the DAG run's own."""
@@ -158,8 +204,21 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
         return intervals[0] if intervals else interval_of(context)
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
-        """Return the job's inputs: the references that upstream tasks handed on."""
-        return {role: parse_references(value) for role, value in self._given(self).items() if value}
+        """Return the job's inputs: what upstream tasks handed on; what is no job's is read now, and kept."""
+        return {role: self._input(value, context) for role, value in self._given(self).items() if value}
+
+    def _input(self, value: Any, context: Context) -> AnyReference | tuple[AnyReference, ...]:
+        if isinstance(value, str) and value.startswith(MLFLOW_URIS):
+            hook = MlflowHook.named(self.conn_id if self.service == "mlflow" else None, self.kept_under(context))
+            return hook.model(value, self.artifacts(), self.kept_under(context))
+        source = Files(value) if isinstance(value, str) else value
+        if isinstance(source, Files | Sql):
+            return snapshot(source, self.artifacts(), self.kept_under(context))
+        return parse_references(value)
+
+    def artifacts(self) -> ArtifactStore:
+        """Return the artifact root."""
+        return ArtifactStoreHook(self.conn_id if self.service == "artifact_store" else None).store()
 
     def handed_on(self, context: Context) -> dict[str, str]:
         """Return which task handed on each role's references, as far as the DAG says: ``dag/run/task``."""
@@ -169,7 +228,11 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
             role: ", ".join(operator.task_id for operator, _ in XComArg.iter_xcom_references(value))
             for role, value in self._given(declared).items()
         }
-        return {role: run.model_copy(update={"task_id": names}).path for role, names in handed_on.items() if names}
+        named = {role: run.model_copy(update={"task_id": names}).path for role, names in handed_on.items() if names}
+        outside = {
+            role: str(value) for role, value in self._given(self).items() if isinstance(value, Files | Sql | str)
+        }
+        return named | outside
 
     def place_of(self, stage: Stage, context: Context) -> Place:
         """Return where a job of some stage runs. :raises MLOpsError: if that can't be had."""
@@ -180,7 +243,7 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
 
     def declared_place(self, stage: Stage) -> str | None:
         """Return the name of the place that the product's section gives its jobs."""
-        return self.product.place_of(stage)
+        return self.given_product.place_of(stage) if isinstance(self.given_product, MLProduct) else None
 
     def params_of(self, context: Context) -> dict[str, Any]:
         """Return the job's own parameters."""
@@ -216,9 +279,9 @@ def label(context: Context, text: str) -> None:
     context["map_index_template"] = f"{mapped}: {raw}" if mapped else raw
 
 
-def alias(product: MLProduct, name: str) -> AssetAlias:
+def alias(product: MLProduct | str, name: str) -> AssetAlias:
     """Return an alias through which a task may send an asset event, or stay silent."""
-    return AssetAlias(f"{product.name}.{name}")
+    return AssetAlias(f"{assets.name_of(product)}.{name}")
 
 
 def parse_references(value: Any) -> AnyReference | tuple[AnyReference, ...]:

@@ -14,7 +14,7 @@ from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import AnyReference, ModelVersion, parse_reference
 from airflow_mlops_provider.lifecycle.release.registry import newest_ready, registered
-from airflow_mlops_provider.operators.base import JobOperator, artifact_store, given
+from airflow_mlops_provider.operators.base import JobOperator, given
 from airflow_mlops_provider.operators.lineage import event_extra
 from airflow_mlops_provider.operators.links import ServedModelLink
 from airflow_mlops_provider.storage.artifacts import ArtifactStore
@@ -33,17 +33,19 @@ class ModelServerDeployVersionOperator(JobOperator):
     """
 
     job = "deploy"
+    service = "model_server"
     template_fields: Sequence[str] = ("version", "rollback")
     roles = ("version",)
     operator_extra_links = (ServedModelLink(), *JobOperator.operator_extra_links)
 
-    def __init__(self, *, product: MLProduct, version: Any = None, rollback: Any = False, **kwargs: Any) -> None:
+    def __init__(self, *, product: MLProduct | str, version: Any = None, rollback: Any = False, **kwargs: Any) -> None:
         super().__init__(product=product, sends=[assets.live(product)], **kwargs)
         self.version = version
         self.rollback = rollback
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
-        return {"version": chosen(self.product, self.version) if given(self.version) else ready(self.product)}
+        store, name = self.artifacts(), self.kept_under(context)
+        return {"version": chosen(store, name, self.version) if given(self.version) else ready(store, name)}
 
     def params_of(self, context: Context) -> dict[str, Any]:
         explicit = {"explicit": True, "rollback": True} if given(self.rollback) else {"explicit": True}
@@ -51,7 +53,7 @@ class ModelServerDeployVersionOperator(JobOperator):
 
     def finish(self, manifest: Manifest, context: Context) -> dict[str, Any]:
         reference = super().finish(manifest, context)
-        context["outlet_events"][assets.live(self.product)].extra = event_extra(manifest, reference)
+        context["outlet_events"][assets.live(self.kept_under(context))].extra = event_extra(manifest, reference)
         return reference
 
 
@@ -61,7 +63,7 @@ def port() -> dict[str, int]:
     return {"port": int(said)} if said else {}
 
 
-def chosen(product: MLProduct, version: Any) -> AnyReference:
+def chosen(store: ArtifactStore, product: str, version: Any) -> AnyReference:
     """Return the version that a number or a reference names."""
     if isinstance(version, dict):
         return parse_reference(version)
@@ -69,16 +71,14 @@ def chosen(product: MLProduct, version: Any) -> AnyReference:
         number = int(str(version).strip())
     except ValueError:
         raise AirflowFailException(f"version is a number or a reference, not {version!r}") from None
-    store = artifact_store()
-    return here(store, registered(Ledger(store, product.name).entries(), number))
+    return here(store, registered(Ledger(store, product).entries(), number))
 
 
-def ready(product: MLProduct) -> AnyReference:
+def ready(store: ArtifactStore, product: str) -> AnyReference:
     """Return the newest version that stands production-ready. :raises AirflowSkipException: if none does."""
-    store = artifact_store()
-    newest = newest_ready(Ledger(store, product.name).entries())
+    newest = newest_ready(Ledger(store, product).entries())
     if newest is None:
-        raise AirflowSkipException(f"no version of {product.name} stands production-ready and newer than the live one")
+        raise AirflowSkipException(f"no version of {product} stands production-ready and newer than the live one")
     return here(store, newest)
 
 

@@ -90,7 +90,10 @@ class ExperimentPlanDataOperator(ProductOperator):
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Return the references. :raises AirflowFailException: if too few intervals are there, saying how many."""
-        windows, known = windows_of(self.product, self.window), current(artifact_store(), self.product.name, "features")
+        windows, known = (
+            windows_of(self.product, self.window),
+            current(artifact_store(), self.kept_under(context), "features"),
+        )
         wanted = windows.train + windows.evaluate
         latest = leading_to(known, known[-1].interval, wanted) if known and known[-1].interval else ()
         if len(latest) < wanted:
@@ -118,6 +121,7 @@ class ExperimentOpenSearchOperator(JobOperator):
     """
 
     job = "search"
+    service = "search"
     template_fields: Sequence[str] = ("training_set",)
 
     def __init__(self, *, training_set: Any, **kwargs: Any) -> None:
@@ -136,6 +140,7 @@ class ExperimentRunTrialOperator(JobOperator):
     """
 
     job = "trial"
+    service = "search"
     template_fields: Sequence[str] = ("split", "slot")
     roles = ("split",)
 
@@ -173,6 +178,7 @@ class ExperimentConcludeSearchOperator(JobOperator):
     """
 
     job = "conclude"
+    service = "search"
     template_fields: Sequence[str] = ("split",)
     operator_extra_links = (ReportLink(), MlflowRunLink(), *JobOperator.operator_extra_links)
 
@@ -207,6 +213,7 @@ class ExperimentExportSettingsOperator(JobOperator):
     """
 
     job = "export_settings"
+    service = "source"
     template_fields: Sequence[str] = ("search",)
 
     def __init__(self, *, search: Any, **kwargs: Any) -> None:

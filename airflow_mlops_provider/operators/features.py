@@ -11,7 +11,7 @@ from airflow_mlops_provider import assets
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, parse_reference
-from airflow_mlops_provider.operators.base import JobOperator, artifact_store
+from airflow_mlops_provider.operators.base import JobOperator
 from airflow_mlops_provider.operators.lineage import event_extra
 from airflow_mlops_provider.storage.artifacts import ArtifactStore
 from airflow_mlops_provider.storage.dataset_lists import expanded
@@ -50,16 +50,17 @@ class FeaturesComputeIntervalOperator(JobOperator):
         self.clean = clean
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
-        store, given, interval = artifact_store(), parse_reference(self.clean), self.interval(context)
+        store, name = self.artifacts(), self.kept_under(context)
+        given, interval = parse_reference(self.clean), self.interval(context)
         assert interval is not None
         if not isinstance(given, Dataset):
             return {"clean": given}  # the job says what it takes instead
         given = given if given.interval else given.model_copy(update={"interval": interval})
         lookback = self.product.features.lookback
-        before = earlier(current(store, self.product.name, "features"), given)[-lookback:] if lookback else ()
+        before = earlier(current(store, name, "features"), given)[-lookback:] if lookback else ()
         # Who stands between cleaning and this, or in cleaning's place, may have changed the tables: theirs count.
         tables = {
-            **{table.interval: table for table in current(store, self.product.name, "clean")},
+            **{table.interval: table for table in current(store, name, "clean")},
             **own_tables(store, before),
             interval: given,
         }
@@ -87,6 +88,7 @@ class FeastLoadIntervalOperator(JobOperator):
     """
 
     job = "load"
+    service = "feast"
     template_fields: Sequence[str] = ("features",)
 
     def __init__(self, *, features: Any, **kwargs: Any) -> None:
@@ -97,7 +99,9 @@ class FeastLoadIntervalOperator(JobOperator):
         # As the job found it: what was handed on is a claim.
         features = manifest.spec.inputs["features"]
         assert isinstance(features, Dataset)
-        context["outlet_events"][assets.features(self.product)].extra = event_extra(manifest, features.to_json())
+        context["outlet_events"][assets.features(self.kept_under(context))].extra = event_extra(
+            manifest, features.to_json()
+        )
         return super().finish(manifest, context)
 
 
@@ -111,6 +115,7 @@ class FeastBuildTrainingSetOperator(JobOperator):
     """
 
     job = "training_set"
+    service = "feast"
     template_fields: Sequence[str] = ("features",)
 
     def __init__(self, *, features: Any, **kwargs: Any) -> None:
@@ -124,7 +129,7 @@ class FeastBuildTrainingSetOperator(JobOperator):
         return newest.interval
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
-        known = current(artifact_store(), self.product.name, "features")
+        known = current(self.artifacts(), self.kept_under(context), "features")
         oldest = parse_reference(self.features[0])
         assert isinstance(oldest, Dataset)
         history = earlier(known, oldest)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 from airflow.sdk import Context
 
 from airflow_mlops_provider.exceptions import ConfigurationError
-from airflow_mlops_provider.hooks.tables import Files, Sql, snapshot
+from airflow_mlops_provider.hooks.tables import Files, Sql
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, parse_reference
-from airflow_mlops_provider.lifecycle.stages import Stage
-from airflow_mlops_provider.operators.base import JobOperator, artifact_store, interval_of
+from airflow_mlops_provider.operators.base import JobOperator, interval_of
 from airflow_mlops_provider.runtime.functions import describe
 from airflow_mlops_provider.storage.artifacts import ArtifactStore
 
@@ -30,7 +28,6 @@ class FunctionRunOperator(JobOperator):
 
     :param python_callable: a function that returns a table, a dict of tables by name, or a plain value.
     :param op_args, op_kwargs: its arguments.
-    :param product: the name under which results are kept; by default the DAG's id, in lower case.
     :param requires: distributions whose versions the result depends on, beside those of the tables.
     """
 
@@ -44,17 +41,12 @@ class FunctionRunOperator(JobOperator):
         python_callable: Callable[..., Any],
         op_args: Collection[Any] = (),
         op_kwargs: Mapping[str, Any] | None = None,
-        product: str | None = None,
         requires: Collection[str] = (),
         **kwargs: Any,
     ) -> None:
-        super().__init__(product=None, **kwargs)
+        super().__init__(**kwargs)
         self.python_callable, self.op_args, self.op_kwargs = python_callable, op_args, op_kwargs or {}
-        self.kept_name = product
         self.settings = describe(python_callable, tuple(requires))
-
-    def kept_under(self, context: Context) -> str:
-        return self.kept_name or f"dag_{re.sub('[^a-z0-9_]', '_', context['ti'].dag_id.lower())}"[:63]
 
     def parts(self, store: ArtifactStore, context: Context) -> dict[str, Any]:
         params = {name: value for name, value in self._given(self).items() if not _is_table(value)}
@@ -66,23 +58,9 @@ class FunctionRunOperator(JobOperator):
             )
         return {"settings": self.settings.to_json(), "params": params, "requires": self.settings.requires}
 
-    def declared_place(self, stage: Stage) -> str | None:
-        return None
-
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
-        """Return the datasets, by parameter; what is no job's is read now, and kept."""
-        given = {name: value for name, value in self._given(self).items() if _is_table(value)}
-        return {
-            name: snapshot(value, artifact_store(), self.kept_under(context))
-            if isinstance(value, Files | Sql)
-            else parse_reference(value)
-            for name, value in given.items()
-        }
-
-    def handed_on(self, context: Context) -> dict[str, str]:
-        """Return the same as of any job; of tables from outside, where they come from."""
-        sources = {name: str(value) for name, value in self._given(self).items() if isinstance(value, Files | Sql)}
-        return {**super().handed_on(context), **sources}
+        """Return the datasets, by parameter."""
+        return {name: self._input(value, context) for name, value in self._given(self).items() if _is_table(value)}
 
     def interval(self, context: Context) -> Interval | None:
         """Return the data interval of the first dataset; the run's own only for a function that takes an interval."""

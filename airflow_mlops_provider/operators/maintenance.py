@@ -13,7 +13,7 @@ from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
 from airflow_mlops_provider.lifecycle.references import Report
-from airflow_mlops_provider.operators.base import JobOperator, artifact_store
+from airflow_mlops_provider.operators.base import JobOperator
 from airflow_mlops_provider.operators.deployment import port
 from airflow_mlops_provider.places.base import GONE, Place
 from airflow_mlops_provider.places.named import check, find, team_of, with_orphans
@@ -73,10 +73,12 @@ class ModelServerReconcileOperator(JobOperator):
     """
 
     job = "reconcile"
+    service = "model_server"
 
     def execute(self, context: Context) -> dict[str, Any]:
-        if not artifact_store().list(product_key(self.product.name, "ledger")):
-            raise AirflowSkipException(f"no version of {self.product.name} was ever registered")
+        name = self.kept_under(context)
+        if not self.artifacts().list(product_key(name, "ledger")):
+            raise AirflowSkipException(f"no version of {name} was ever registered")
         return super().execute(context)
 
     def interval(self, context: Context) -> Interval | None:

@@ -19,16 +19,21 @@ from airflow_mlops_provider.operators.links import DataReportLink, MlflowRunLink
 class MlflowRegisterModelOperator(JobOperator):
     """Registers a model in MLflow and enters it in the ledger; the same model stays one version.
 
+    Without a product the registered model's name is that of ``product=``, and an evaluation may be left out.
+
     :param cause: why it was trained, such as ``drift``.
     :param reason: the same in a sentence.
     """
 
     job = "register"
+    service = "mlflow"
     template_fields: Sequence[str] = ("model", "evaluation", "cause", "reason")
     roles = ("model", "evaluation")
     operator_extra_links = (MlflowRunLink(), *JobOperator.operator_extra_links)
 
-    def __init__(self, *, model: Any, evaluation: Any, cause: Any = None, reason: Any = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *, model: Any, evaluation: Any = None, cause: Any = None, reason: Any = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.model = model
         self.evaluation = evaluation
@@ -48,6 +53,7 @@ class ModelPromoteVersionOperator(JobOperator):
     """
 
     job = "promote"
+    service = "mlflow"
     template_fields: Sequence[str] = ("version", "validation", "evaluation")
     operator_extra_links = (DataReportLink(), *JobOperator.operator_extra_links)
 
@@ -58,10 +64,10 @@ class ModelPromoteVersionOperator(JobOperator):
         self.evaluation = evaluation
 
     def finish(self, manifest: Manifest, context: Context) -> dict[str, Any]:
-        version = manifest.result
+        version, name = manifest.result, self.kept_under(context)
         assert isinstance(version, ModelVersion)
         if version.facts["status"] == Status.PRODUCTION_READY.value:
-            context["outlet_events"][alias(self.product, "promotion")].add(
-                assets.production_ready(self.product), extra=event_extra(manifest, version.to_json())
+            context["outlet_events"][alias(name, "promotion")].add(
+                assets.production_ready(name), extra=event_extra(manifest, version.to_json())
             )
         return version.to_json()

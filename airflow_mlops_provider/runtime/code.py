@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from importlib.machinery import ModuleSpec, PathFinder
@@ -17,6 +18,7 @@ from airflow_mlops_provider.backends.source.checkout import git
 from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Commit
+from airflow_mlops_provider.lifecycle.trainer import Function
 from airflow_mlops_provider.storage.artifacts import file_hash
 
 COMMIT_FILE = ".commit"
@@ -57,8 +59,13 @@ def load_product(name: str) -> MLProduct:
     return product
 
 
-def load(code: str) -> Callable[..., Any]:
-    """Return the function that ``package.module:function`` names. :raises UnknownNameError: naming those there are."""
+def load(code: str | Function) -> Callable[..., Any]:
+    """Return the function that ``package.module:function`` names, or that goes by its source.
+
+    :raises UnknownNameError: naming those that the module has.
+    """
+    if isinstance(code, Function):
+        return load(code.code) if code.code else _made(code)
     module_name, _, function_name = code.partition(":")
     module = importlib.import_module(module_name)
     function = getattr(module, function_name, None)
@@ -66,6 +73,13 @@ def load(code: str) -> Callable[..., Any]:
         public = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
         raise UnknownNameError(f"function in {module_name}", function_name, public)
     return function  # type: ignore[no-any-return]
+
+
+def _made(function: Function) -> Callable[..., Any]:
+    names: dict[str, Any] = {"__name__": function.name}
+    exec(compile(function.source, f"<{function.name}>", "exec"), names)  # noqa: S102  # the DAG author's own source
+    made: Callable[..., Any] = names[function.name]
+    return made
 
 
 def source_file(module_name: str) -> Path:
@@ -132,16 +146,38 @@ def _parsed(module_name: str, file: Path, _changed: int, _size: int) -> frozense
         tree = ast.parse(file.read_bytes(), filename=str(file))
     except (SyntaxError, ValueError) as error:
         raise ConfigurationError(f"{file} is no valid Python: {error}") from None
-    named = {module_name}
+    here = module_name.partition(".")[0]
+    around = _modules({module_name, *_named(tree, package)})
+    return frozenset(name for name in around if name.partition(".")[0] == here) - {module_name}
+
+
+def own_modules(source: str) -> list[str]:
+    """Return the modules that some source imports and that are the users' own: of no installed distribution."""
+    tops = {name: _spec(name.partition(".")[0]) for name in _modules(_named(ast.parse(source), ""))}
+    return sorted(name for name, spec in tops.items() if spec and spec.origin and not _is_installed(Path(spec.origin)))
+
+
+def _is_installed(file: Path) -> bool:
+    installed = {"site-packages", "dist-packages"} & {*file.parts} or file.is_relative_to(sysconfig.get_path("stdlib"))
+    return bool(installed) or OURS in file.parts
+
+
+def _named(tree: ast.AST, package: str) -> set[str]:
+    """Return all names that may be modules, of what a module imports; ``package`` is that around it."""
+    named = set()
     for node in _run(tree):
         if isinstance(node, ast.Import):
             named |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             parent = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
             named |= {parent, *(f"{parent}.{alias.name}" for alias in node.names)}
-    around = {".".join(name.split(".")[:depth]) for name in named for depth in range(1, name.count(".") + 2)}
-    here = module_name.partition(".")[0]
-    return frozenset(name for name in around if name.partition(".")[0] == here and _has_source(name)) - {module_name}
+    return named
+
+
+def _modules(names: Iterable[str]) -> set[str]:
+    """Return those of some names that are modules with a source, and the packages around them."""
+    around = {".".join(name.split(".")[:depth]) for name in names for depth in range(1, name.count(".") + 2)}
+    return {name for name in around if _has_source(name)}
 
 
 def _run(tree: ast.AST) -> Iterator[ast.AST]:

@@ -70,13 +70,28 @@ class JobDefinition(JobOptions, Generic[InputsT, SettingsT, ParamsT]):
         """Its function's name, also that of the module in which it stands and of the folder of its results."""
         return self.function.__name__
 
-    def parts_of(self, product: MLProduct, params: Mapping[str, Any]) -> dict[str, Any]:
+    def parts_of(
+        self, product: MLProduct | None, params: Mapping[str, Any], given: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         """Return what a specification says of a product: settings, parameters, and what the trainers require.
 
-        :param params: what the run asks for; two of them change the settings, see :func:`.with_trainer_override`.
+        :param product: the declaration; None for an operator that was given all settings itself.
+        :param params: what the run wants; two of them change the settings, see :func:`.with_trainer_override`.
+        :param given: settings that take the place of the product's, by field.
+        :raises ConfigurationError: naming a setting that is missing, or that the job does not take.
         """
-        declared = with_trainer_override(product, params)
-        return {"settings": self.settings.of(declared).to_json(), "params": dict(params), "requires": declared.requires}
+        declared = with_trainer_override(product, params) if product else None
+        base = self.settings.of(declared).to_json() if declared else {}
+        settings = self._read(self.settings, {**base, **(given or {})}, "setting") if given else None
+        requires = declared.requires if declared else ()
+        if settings is None:
+            return {"settings": base, "params": dict(params), "requires": requires}
+        further = [name for trainer in _trainers(settings) for name in trainer.requires]
+        return {
+            "settings": settings.to_json(),
+            "params": dict(params),
+            "requires": tuple(dict.fromkeys((*requires, *further))),
+        }
 
     def read(self, spec: JobSpec) -> tuple[InputsT, SettingsT, ParamsT]:
         """Return what a specification gives the job, typed. :raises ConfigurationError: naming what it doesn't take."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import subprocess
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 
 from airflow_mlops_provider.exceptions import ConfigurationError
+from airflow_mlops_provider.lifecycle.records.spec import JobSpec, Services
+from airflow_mlops_provider.runtime.address import address
 from airflow_mlops_provider.runtime.functions import FunctionSettings, TableKind, describe
 
 #: A DAG file: Airflow loads it under a name that nobody can import.
@@ -148,6 +151,34 @@ def test_an_importable_function_goes_by_its_name() -> None:
     settings = describe(describe)
     assert settings.code == "airflow_mlops_provider.runtime.functions:describe"
     assert settings.function() is describe
+
+
+@pytest.mark.parametrize("where", ["module", "DAG file"])
+def test_what_a_function_is_made_of_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    """An edit to the function's own module, or to one of the users' own that a DAG file imports, is other work."""
+    (tmp_path / "shop_helpers").mkdir()
+    (tmp_path / "shop_helpers" / "__init__.py").touch()
+    rules = tmp_path / "shop_helpers" / "rules.py"
+    rules.write_text("LEAST = 1\n")
+    (tmp_path / "shop_steps.py").write_text("def double(x: int) -> int:\n    return 2 * x\n")
+    source = "import math\nfrom shop_helpers import rules\n\ndef keep(x):\n    return max(math.pi, x, rules.LEAST)\n"
+    (tmp_path / "dag_file.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    if where == "module":
+        function, edited = importlib.import_module("shop_steps").double, tmp_path / "shop_steps.py"
+    else:
+        spec = importlib.util.spec_from_file_location("unusual_prefix_dag_file", tmp_path / "dag_file.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        function, edited = module.keep, rules
+    settings = describe(function).to_json()
+    services = Services(landing="", mlflow="")
+    given = JobSpec(job="function", product="shop", settings=settings, root="", services=services)
+    before = address(given)
+    edited.write_text(edited.read_text() + "MORE = 2\n")
+    assert address(given) != before
 
 
 def test_tables_are_taken_as_annotated(file: Any) -> None:
