@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from airflow_mlops_provider.jobs.features.repository import PACKAGES, TABLE, RepositorySettings, only_table
+from airflow_mlops_provider.jobs.features.repository import PACKAGES, RepositorySettings, only_table
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams
-from airflow_mlops_provider.runtime.context import JobContext, JobResult
+from airflow_mlops_provider.runtime.context import TABLE, JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import job
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from airflow_mlops_provider.backends.feature_store.feast.repository import FeastRepository
-from airflow_mlops_provider.exceptions import ConfigurationError
+from airflow_mlops_provider.exceptions import UnknownNameError
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.runtime.arguments import JobSettings
-from airflow_mlops_provider.runtime.context import AnyContext
+from airflow_mlops_provider.runtime.context import TABLE, AnyContext
 from airflow_mlops_provider.runtime.definition import TABLES
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 #: What a team's repository uses beside these is the team's.
 PACKAGES = ("feast", *TABLES)
-TABLE = "table"
 
 
 class RepositorySettings(JobSettings):
@@ -32,11 +31,11 @@ class RepositorySettings(JobSettings):
 
 
 def only_table(context: AnyContext, dataset: Dataset) -> pa.Table:
-    """Return a dataset's ``table``, or the only one that it has. :raises ConfigurationError: if it has others."""
+    """Return a dataset's ``table``, or the only one that it has. :raises UnknownNameError: if it has others."""
     import pyarrow.parquet as pq
 
     files = {file.stem: file for file in sorted(context.open(dataset).glob("*.parquet"))}
     file = files.get(TABLE) or (next(iter(files.values())) if len(files) == 1 else None)
     if file is None:
-        raise ConfigurationError(f"{dataset.uri} has no table called {TABLE!r}, but {', '.join(files) or 'none'}")
+        raise UnknownNameError(f"table in {dataset.uri}", TABLE, files)
     return pq.read_table(file)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -10,14 +9,9 @@ from typing import Any, ClassVar
 from airflow.sdk import Context
 
 from airflow_mlops_provider.exceptions import ConfigurationError
-from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
 from airflow_mlops_provider.hooks.feast import FeastHook
-from airflow_mlops_provider.hooks.tables import Files, Sql, snapshot
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.references import AnyReference, parse_reference
-from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.operators.base import JobOperator, interval_of
-from airflow_mlops_provider.storage.artifacts import ArtifactStore
 from airflow_mlops_provider.triggers.base import filled, one_of
 
 TO = ("online", "offline", "online_and_offline")
@@ -28,55 +22,21 @@ class RepositoryJob(JobOperator):
 
     :param conn_id: a connection of type ``feast`` with a ``repository``: the folder of its ``feature_store.yaml``, as
         it is found where the job runs.
-    :param product: the name under which results are kept; by default the DAG's id, in lower case.
     """
 
     service = "feast"
     roles: ClassVar[tuple[str, ...] | None] = ()
     template_fields: Sequence[str] = ("conn_id",)
 
-    def __init__(
-        self, *, conn_id: str = FeastHook.default_conn_name, product: str | None = None, **kwargs: Any
-    ) -> None:
-        super().__init__(product=None, **kwargs)
-        self.conn_id = conn_id
-        self.kept_name = product
+    def __init__(self, *, conn_id: str = FeastHook.default_conn_name, **kwargs: Any) -> None:
+        super().__init__(conn_id=conn_id, **kwargs)
 
     def sections(self) -> dict[str, Any]:
         """Return the job's settings."""
         return {"repository": str(FeastHook(self.conn_id).repository())}
 
-    # Until JobOperator does this itself:
-
-    def kept_under(self, context: Context) -> str:
-        return self.kept_name or f"dag_{re.sub('[^a-z0-9_]', '_', context['ti'].dag_id.lower())}"[:63]
-
-    def parts(self, store: ArtifactStore, context: Context) -> dict[str, Any]:
-        from airflow_mlops_provider.runtime.definition import find_job
-
-        given = {name: value for name, value in self.sections().items() if value is not None}
-        settings = find_job(self.job).settings.model_validate(given)
-        return {"settings": settings.to_json(), "params": self.params_of(context)}
-
-    def declared_place(self, stage: Stage) -> str | None:
-        return None
-
-    def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
-        return {role: self._input(value, context) for role, value in self._given(self).items() if value}
-
     def _given(self, declared: Any) -> dict[str, Any]:
-        return {role: getattr(declared, role, None) for role in self.roles or ()}
-
-    def handed_on(self, context: Context) -> dict[str, str]:
-        given = self._given(self)
-        outside = {role: str(value) for role, value in given.items() if isinstance(value, Files | Sql | str)}
-        return {**super().handed_on(context), **outside}
-
-    def _input(self, value: Any, context: Context) -> AnyReference:
-        source = Files(value) if isinstance(value, str) else value
-        if isinstance(source, Files | Sql):
-            return snapshot(source, ArtifactStoreHook().store(), self.kept_under(context))
-        return parse_reference(value)
+        return super()._given(declared) if self.roles else {}  # else all template fields would be inputs
 
 
 class FeastApplyOperator(RepositoryJob):

@@ -34,20 +34,21 @@ Do = Callable[..., dict[str, Any]]
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The shops' repository, in the connection ``mlops_feast``, whose configuration names its password."""
+    """The shops' repository, in the connection ``feast_team``, whose configuration names its password."""
     folder = shops(tmp_path / "shops")
     yaml = folder / "feature_store.yaml"
     yaml.write_text(yaml.read_text().replace("online.db", "${MLOPS_ONLINE_STORE_PASSWORD}-${REGISTRY_TOKEN}.db"))
     feast = {"conn_type": "feast", "password": SECRET, "extra": {"repository": str(folder)}}
     feast["extra"]["secrets"] = json.dumps({"REGISTRY_TOKEN": "another secret"})  # type: ignore[index]
-    monkeypatch.setenv("AIRFLOW_CONN_MLOPS_FEAST", json.dumps(feast))
+    monkeypatch.setenv("AIRFLOW_CONN_FEAST_TEAM", json.dumps(feast))
     monkeypatch.setenv("AIRFLOW__MLOPS__ARTIFACT_ROOT", str(tmp_path / "artifacts"))
     return folder
 
 
 def done(kind: type[JobOperator], **arguments: Any) -> dict[str, Any]:
     """Run an operator in the run of the second of January, and return what it hands on."""
-    operator = kind(task_id="step", **arguments)
+    own = {} if kind is FunctionRunOperator else {"conn_id": "feast_team"}
+    operator = kind(task_id="step", **own, **arguments)
     return operator.execute(context(operator, at(1), at(2)))
 
 
@@ -66,7 +67,7 @@ def test_from_definitions_to_features(tmp_path: Path, folder: Path) -> None:
     assert (folder / "data" / f"{SECRET}-another secret.db").exists()
     materialized = done(FeastMaterializeOperator, views=["sales"])
     assert materialized["facts"]["views"] == {"sales": f"{at(1).isoformat()}/{at(2).isoformat()}"}
-    assert FeastHook().open().materialized_until("sales") == at(2)
+    assert FeastHook("feast_team").open().materialized_until("sales") == at(2)
     retrieved = done(FeastRetrieveOperator, service="shop_v1", entities=Files(str(rows(tmp_path))), event_time="when")
     assert retrieved["facts"]["unmatched"] == {"sales": 2, "staff": 1, "money": 2}
     (table,) = read_dataset(retrieved).values()
