@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -236,6 +237,44 @@ def test_rows_of_any_type(repository: FeastRepository, given: dict[str, Any]) ->
     assert table.column("staff").to_pylist() == [2, 4, 6, None]
     assert table.schema.field("event_timestamp").type == pa.timestamp("us", "UTC")
     assert "when" not in table.column_names
+
+
+def test_a_view_without_entity(repository: FeastRepository) -> None:
+    """Its features are those of the moment, whoever the row is about."""
+    folder = repository.file.parent
+    prices = pd.DataFrame({"price": [1.0, 2.0], "at": [at(1), at(3)]})
+    prices.to_parquet(folder / "data" / "market.parquet", coerce_timestamps="us")
+    source = 'FileSource(name="market_files", path="data/market.parquet", timestamp_field="at")'
+    schema = '[Field(name="price", dtype=Float64)]'
+    with (folder / "features.py").open("a") as file:
+        file.write(f'market = FeatureView(name="market", entities=[], schema={schema}, source={source})\n')
+    FeastRepository(folder).apply()
+    rows = entities(event_timestamp=[at(2), at(3, 12), datetime(2025, 1, 1, tzinfo=UTC), at(3, 12)])
+    table = retrieve(FeastRepository(folder), rows, features=["market:price", "sales:visits"]).table
+    assert table.column("price").to_pylist() == [1.0, 2.0, None, 2.0]
+
+
+def test_rows_of_which_nothing_is_known(repository: FeastRepository) -> None:
+    """They come back with empty features of the declared types."""
+    got = retrieve(repository, entities(shop_id=[2, 2, 9, None]), features=["sales:visits"])
+    assert got.table.column("visits").to_pylist() == [None] * 4
+    assert got.table.schema.field("visits").type == pa.int64()
+    assert got.unmatched == {"sales": 4}
+
+
+def test_stores_on_files_say_the_same(repository: FeastRepository) -> None:
+    """Feast's two of them leave out different rows of a thousand; the answers are the same to the last."""
+    random = np.random.default_rng(0)
+    shop = [None if number == 5 else number for number in random.integers(1, 6, 1000).tolist()]
+    moments = [at(1) + timedelta(minutes=minutes) for minutes in random.integers(-600, 6000, 1000).tolist()]
+    rows = entities(shop_id=shop, event_timestamp=moments, rate=random.integers(1, 3, 1000).astype(float))
+    dask = retrieve(repository, rows, service="shop_v1")
+    yaml = repository.file
+    yaml.write_text(yaml.read_text().replace("dask", "duckdb"))
+    duckdb = retrieve(FeastRepository(yaml), rows, service="shop_v1")
+    assert dask.table.equals(duckdb.table)
+    assert dask.unmatched == duckdb.unmatched
+    assert 0 < dask.unmatched["staff"] < dask.unmatched["sales"] < 1000
 
 
 def test_no_rows(repository: FeastRepository) -> None:
