@@ -14,7 +14,7 @@ from shutil import copy
 from typing import Protocol
 
 from airflow_mlops_provider.backends.feature_store.feast.repository import FeastRepository
-from tests.factories import feast_repository, rain
+from tests.factories import feast_repository, rain, trips
 from tests.factories.ports import free_port
 
 #: The pipelines that bring the loop to rest, and the logical dates of those that work on an interval.
@@ -64,7 +64,22 @@ class Rain:
         launcher.stop(rain.NAME, self.root)
 
 
-class Shops:
+class Lake:
+    """An Airflow in which nothing of ours is set, and a team's tables in the folder ``lake`` of where it runs."""
+
+    def __init__(self, home: Path, folder: Path) -> None:
+        trips.deliver(folder / "lake")
+        self.airflow = airflow_process(home, AIRFLOW__MLOPS__ARTIFACT_ROOT=str(folder / "artifacts"))
+        self.airflow.submit(os.chdir, folder).result()
+
+    def run(self, file: Path, dag_id: str, date: str | None) -> dict[str, str]:
+        return self.airflow.submit(run_dag, file, dag_id, date).result()
+
+    def leave(self) -> None:
+        self.airflow.shutdown()
+
+
+class Shops(Lake):
     """A team's Airflow with a Feast repository and a warehouse, and no product."""
 
     def __init__(self, home: Path, folder: Path) -> None:
@@ -80,15 +95,9 @@ class Shops:
             AIRFLOW_CONN_WAREHOUSE=json.dumps({"conn_type": "sqlite", "host": str(folder / "warehouse.db")}),
         )
 
-    def run(self, file: Path, dag_id: str, date: str | None) -> dict[str, str]:
-        return self.airflow.submit(run_dag, file, dag_id, date).result()
-
-    def leave(self) -> None:
-        self.airflow.shutdown()
-
 
 #: By the name that a page's comment ``<!-- run: name date -->`` says: what makes it of an Airflow home and a folder.
-WORLDS: dict[str, Callable[[Path, Path], World]] = {"rain": Rain, "shops": Shops}
+WORLDS: dict[str, Callable[[Path, Path], World]] = {"rain": Rain, "lake": Lake, "shops": Shops}
 
 
 def airflow_process(home: Path, **env: str) -> ProcessPoolExecutor:
