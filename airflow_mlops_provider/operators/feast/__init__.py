@@ -103,14 +103,19 @@ class FeastMaterializeOperator(RepositoryJob):
 
     def span(self, context: Context) -> tuple[datetime | None, datetime]:
         """Return from when to when. :raises ConfigurationError: if neither arguments nor run tell."""
-        end = moment("end", self.end) or context.get("data_interval_end")
-        start = moment("start", self.start) or context.get("data_interval_start")
-        if end is None or (start is None and not self.incremental):
-            raise ConfigurationError("the run has no data interval; give start and end, or end with incremental=True")
-        if start is None or self.incremental:
-            return None, end
-        if not start < end:
-            raise ConfigurationError(f"nothing lies between {start} and {end}; give a start and an end after it")
+        run = interval_of(context)
+        if self.incremental:
+            start, end = None, moment("end", self.end) or context.get("data_interval_end")
+        else:
+            start = moment("start", self.start) or (run.start if run else None)
+            end = moment("end", self.end) or (run.end if run else None)
+        if end is None or not (start or self.incremental):
+            raise ConfigurationError(
+                "the run has no data interval; give start and end, or incremental=True, or the DAG a schedule with "
+                "intervals: CronDataIntervalTimetable"
+            )
+        if start and not start < end:
+            raise ConfigurationError(f"nothing lies between {start} and {end}; give an end after the start")
         return start, end
 
 

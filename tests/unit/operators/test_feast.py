@@ -46,14 +46,29 @@ def test_what_is_materialized(arguments: dict[str, Any], start: datetime | None,
     assert operator.interval(given) == Interval(start=start or at(1), end=end if start else at(2))
 
 
-def test_a_run_without_interval() -> None:
-    """The error says what to give; an incremental one needs its end alone."""
+@pytest.mark.parametrize("interval", [(), (at(1), at(1))], ids=["none", "empty"])
+def test_a_run_without_interval(interval: Any) -> None:
+    """Such is one of a plain cron schedule, and one that an asset started; the error says what to do."""
     operator = materialize()
-    with pytest.raises(ConfigurationError, match="no data interval; give start and end"):
+    with pytest.raises(ConfigurationError, match=r"no data interval; give start and end, or incremental=True"):
+        operator.span(context(operator, *interval))
+    assert materialize(start=at(1), end=at(2)).span(context(operator, *interval)) == (at(1), at(2))
+    assert materialize(incremental=True, end=at(2)).span(context(operator, *interval)) == (None, at(2))
+
+
+def test_an_incremental_one_needs_an_end_alone() -> None:
+    """It may be that of an empty interval."""
+    operator = materialize(incremental=True)
+    assert operator.span(context(operator, at(1), at(1))) == (None, at(1))
+    with pytest.raises(ConfigurationError, match="no data interval"):
         operator.span(context(operator))
+
+
+def test_a_span_that_ends_before_it_begins() -> None:
+    """What a template renders to is seen when the task runs."""
+    operator = materialize(start="2026-01-03")
     with pytest.raises(ConfigurationError, match="nothing lies between"):
-        operator.span(context(operator, at(1), at(1)))
-    assert materialize(incremental=True).span(context(operator, at(1), at(1))) == (None, at(1))
+        operator.span(context(operator, at(1), at(2)))
 
 
 @pytest.mark.parametrize(
