@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_mlops_provider.exceptions import ConfigurationError, SourceDataError, SourceError
+from airflow_mlops_provider.hooks.mlflow import MlflowHook
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.references import Dataset, Reference
+from airflow_mlops_provider.lifecycle.references import Dataset, Model, Reference
 from airflow_mlops_provider.runtime.context import TABLE
 from airflow_mlops_provider.runtime.custom_data import write
 from airflow_mlops_provider.storage.artifacts import ArtifactStore, content_hash
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from airflow.sdk import ObjectStoragePath
 
+MLFLOW_URIS = ("models:/", "runs:/")
 _WILD = re.compile(r"[*?\[]")
 
 
@@ -127,6 +129,18 @@ def snapshot(source: Files | Sql, store: ArtifactStore, product: str, interval: 
     return Dataset(
         uri=f"{store.uri}/{key}", hash=content, interval=interval, facts={"rows": {TABLE: len(table)}, **facts}
     )
+
+
+def taken(value: Any, store: ArtifactStore, product: str, conn_id: str | None = None) -> Dataset | Model | None:
+    """Keep what somebody has, and return the reference to it; None for what is no such thing.
+
+    :param value: ``Files``, ``Sql``, the path of a table, or what MLflow calls a model.
+    :param conn_id: the connection to that MLflow.
+    """
+    if isinstance(value, str) and value.startswith(MLFLOW_URIS):
+        return MlflowHook.named(conn_id, product).model(value, store, product)
+    source = Files(value) if isinstance(value, str) else value
+    return snapshot(source, store, product) if isinstance(source, Files | Sql) else None
 
 
 def write_to(target: Files, store: ArtifactStore, result: Reference, table: str) -> None:

@@ -12,8 +12,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow_mlops_provider import assets
 from airflow_mlops_provider.exceptions import ConfigurationError, MLOpsError
 from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
-from airflow_mlops_provider.hooks.mlflow import MlflowHook
-from airflow_mlops_provider.hooks.tables import Files, Sql, snapshot
+from airflow_mlops_provider.hooks.tables import Files, Sql, taken
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
@@ -35,8 +34,6 @@ from airflow_mlops_provider.storage.records import declare
 if TYPE_CHECKING:
     from airflow_mlops_provider.hooks.services import Service
 
-#: What MLflow calls a model.
-MLFLOW_URIS = ("models:/", "runs:/")
 #: A run takes this many intervals at most, the oldest first: Airflow maps no task over more than a thousand.
 MOST = 500
 
@@ -205,16 +202,20 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
         """Return the job's inputs: what upstream tasks handed on; what is no job's is read now, and kept."""
-        return {role: self._input(value, context) for role, value in self._given(self).items() if value}
+        return {role: self._input(role, value, context) for role, value in self._given(self).items() if value}
 
-    def _input(self, value: Any, context: Context) -> AnyReference | tuple[AnyReference, ...]:
-        if isinstance(value, str) and value.startswith(MLFLOW_URIS):
-            hook = MlflowHook.named(self.conn_id if self.service == "mlflow" else None, self.kept_under(context))
-            return hook.model(value, self.artifacts(), self.kept_under(context))
-        source = Files(value) if isinstance(value, str) else value
-        if isinstance(source, Files | Sql):
-            return snapshot(source, self.artifacts(), self.kept_under(context))
-        return parse_references(value)
+    def _input(self, role: str, value: Any, context: Context) -> AnyReference | tuple[AnyReference, ...]:
+        if isinstance(value, str) and not isinstance(self._given(self._declared()).get(role), str):
+            # A path is taken from who wrote the DAG, not from an XCom: anybody may have written that.
+            raise ConfigurationError(f"{role!r} was handed on as {value!r:.100}; a task hands on a reference")
+        conn_id = self.conn_id if self.service == "mlflow" else None
+        known = taken(value, self.artifacts(), self.kept_under(context), conn_id)
+        return known or parse_references(value)
+
+    def _declared(self) -> Any:
+        """Return the operator as its DAG declares it, with nothing rendered."""
+        dag = self.get_dag()
+        return dag.get_task(self.task_id) if dag and self.task_id in dag.task_dict else self
 
     def artifacts(self) -> ArtifactStore:
         """Return the artifact root."""
@@ -222,11 +223,10 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
 
     def handed_on(self, context: Context) -> dict[str, str]:
         """Return who handed on each role's references, as far as the DAG says: ``dag/run/task``, or a source."""
-        run, dag = RunIdentity.of(context["ti"]), self.get_dag()
-        declared = dag.get_task(self.task_id) if dag and self.task_id in dag.task_dict else self
+        run = RunIdentity.of(context["ti"])
         handed_on = {
             role: ", ".join(operator.task_id for operator, _ in XComArg.iter_xcom_references(value))
-            for role, value in self._given(declared).items()
+            for role, value in self._given(self._declared()).items()
         }
         named = {role: run.model_copy(update={"task_id": names}).path for role, names in handed_on.items() if names}
         given = {role: str(value) for role, value in self._given(self).items() if isinstance(value, Files | Sql | str)}

@@ -60,7 +60,9 @@ class FunctionRunOperator(JobOperator):
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
         """Return the datasets, by parameter."""
-        return {name: self._input(value, context) for name, value in self._given(self).items() if _is_table(value)}
+        return {
+            name: self._input(name, value, context) for name, value in self._given(self).items() if _is_table(value)
+        }
 
     def interval(self, context: Context) -> Interval | None:
         """Return the data interval of the first dataset; the run's own only for a function that takes an interval."""

@@ -12,11 +12,13 @@ import pandas as pd
 import pytest
 from airflow.sdk import DAG, task
 
+from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.operators import evaluation, features
 from airflow_mlops_provider.operators.base import JobOperator
 from airflow_mlops_provider.operators.evaluation import ModelRetuneOperator
 from airflow_mlops_provider.operators.features import FeaturesComputeIntervalOperator, RulesCleanIntervalOperator
+from airflow_mlops_provider.operators.serving import ModelPredictOperator
 from airflow_mlops_provider.operators.validation import GreatExpectationsValidateDatasetOperator
 from airflow_mlops_provider.runtime.runner import run
 from airflow_mlops_provider.storage.artifacts import FolderStore
@@ -115,3 +117,23 @@ def test_nobody_decides_by_an_evaluation_without_a_record(
     )
     with pytest.raises(Exception, match="MissingRecordError"):
         operator.execute.__wrapped__(operator, CONTEXT)
+
+
+def test_a_path_is_not_taken_from_a_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the DAG file names is read; the same text as a task's output, which anybody may have written, is not."""
+    monkeypatch.setattr(JobOperator, "artifacts", lambda _: FolderStore(tmp_path / "artifacts"))
+    (tmp_path / "rows.csv").write_text("a\n1\n")
+    path = str(tmp_path / "rows.csv")
+    with DAG("mine", schedule=None, start_date=datetime(2024, 1, 1, tzinfo=UTC)):
+
+        @task
+        def name_one() -> str:
+            return path
+
+        named = ModelPredictOperator(task_id="named", model={"kind": "model", "uri": "u", "hash": "0"}, rows=path)
+        given = ModelPredictOperator(task_id="given", model="models:/eta/1", rows=name_one())
+    assert named.inputs(CONTEXT)["rows"].facts["rows"] == {"table": 1}  # type: ignore[union-attr]
+    running = given.prepare_for_execution()
+    running.model, running.rows = {"kind": "model", "uri": "u", "hash": "0"}, path
+    with pytest.raises(ConfigurationError, match=r"'rows' was handed on as .*rows\.csv'; a task hands on a reference"):
+        running.inputs(CONTEXT)
