@@ -209,8 +209,7 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
             # A path is taken from who wrote the DAG, not from an XCom: anybody may have written that.
             raise ConfigurationError(f"{role!r} was handed on as {value!r:.100}; a task hands on a reference")
         conn_id = self.conn_id if self.service == "mlflow" else None
-        known = taken(value, self.artifacts(), self.kept_under(context), conn_id)
-        return known or parse_references(value)
+        return taken(value, self.artifacts(), self.kept_under(context), conn_id) or parse_references(value)
 
     def _declared(self) -> Any:
         """Return the operator as its DAG declares it, with nothing rendered."""
@@ -262,7 +261,8 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
         return self._place.log_file if self._place else None
 
     def _given(self, declared: Any) -> dict[str, Any]:
-        return {role: getattr(declared, role, None) for role in self.roles or self.template_fields}
+        roles = self.template_fields if self.roles is None else self.roles
+        return {role: getattr(declared, role, None) for role in roles}
 
 
 def given(value: Any) -> bool:

@@ -35,9 +35,6 @@ class RepositoryJob(JobOperator):
         """Return the job's settings."""
         return {"repository": str(FeastHook(self.conn_id).repository())}
 
-    def _given(self, declared: Any) -> dict[str, Any]:
-        return super()._given(declared) if self.roles else {}  # else all template fields would be inputs
-
 
 class FeastApplyOperator(RepositoryJob):
     """Brings the registry and the online store's tables to what the repository's code says, as ``feast apply`` does.
