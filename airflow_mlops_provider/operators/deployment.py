@@ -14,6 +14,7 @@ from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import AnyReference, ModelVersion, parse_reference
 from airflow_mlops_provider.lifecycle.release.registry import newest_ready, registered
+from airflow_mlops_provider.lifecycle.sections import Serving
 from airflow_mlops_provider.operators.base import JobOperator, given
 from airflow_mlops_provider.operators.lineage import event_extra
 from airflow_mlops_provider.operators.links import ServedModelLink
@@ -30,6 +31,7 @@ class ModelServerDeployVersionOperator(JobOperator):
     :param version: the version's number, or a reference to it; by default the newest that stands production-ready, if
         it is newer than the live one.
     :param rollback: that version may be one which was retired.
+    :param serving: where the local model server listens, in place of what the product says.
     """
 
     job = "deploy"
@@ -38,10 +40,22 @@ class ModelServerDeployVersionOperator(JobOperator):
     roles = ("version",)
     operator_extra_links = (ServedModelLink(), *JobOperator.operator_extra_links)
 
-    def __init__(self, *, product: MLProduct | str, version: Any = None, rollback: Any = False, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        product: MLProduct | str,
+        version: Any = None,
+        rollback: Any = False,
+        serving: Serving | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(product=product, sends=[assets.live(product)], **kwargs)
         self.version = version
         self.rollback = rollback
+        self.serving = serving
+
+    def sections(self) -> dict[str, Any]:
+        return {"serving": self.serving}
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
         store, name = self.artifacts(), self.kept_under(context)

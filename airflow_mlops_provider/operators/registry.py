@@ -9,10 +9,12 @@ from airflow.sdk import Context
 
 from airflow_mlops_provider import assets
 from airflow_mlops_provider.exceptions import ConfigurationError
+from airflow_mlops_provider.lifecycle.metrics import metric_of
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.lifecycle.release.registry import Status
+from airflow_mlops_provider.lifecycle.sections import Gates
 from airflow_mlops_provider.operators.base import JobOperator, alias
 from airflow_mlops_provider.operators.lineage import event_extra
 from airflow_mlops_provider.operators.links import DataReportLink, MlflowRunLink
@@ -45,15 +47,17 @@ class MlflowRegisterModelOperator(JobOperator):
         self.reason = reason
 
     def params_of(self, context: Context) -> dict[str, Any]:
-        return {"cause": self.cause, "reason": self.reason}
+        return {"cause": self.cause, "reason": self.reason, **any_data(self)}
 
 
 class ModelPromoteVersionOperator(JobOperator):
-    """Takes a registered version through the product's gates, each result an entry in the ledger.
+    """Takes a registered version through the gates, each result an entry in the ledger.
 
     Only a version that passed them all sends the ``production_ready`` asset event; a rejected one is silent.
 
-    :param validation: reference to the report on the version's training set.
+    :param validation: reference to the report on the version's training set; without a product it may be left out.
+    :param gates: what it must show, in place of the product's.
+    :param problem, metric: by what it is judged: as :class:`.ModelEvaluateOperator` has them.
     """
 
     job = "promote"
@@ -61,11 +65,33 @@ class ModelPromoteVersionOperator(JobOperator):
     template_fields: Sequence[str] = ("version", "validation", "evaluation")
     operator_extra_links = (DataReportLink(), *JobOperator.operator_extra_links)
 
-    def __init__(self, *, version: Any, validation: Any, evaluation: Any, **kwargs: Any) -> None:
-        super().__init__(sends=[alias(kwargs["product"], "promotion")], **kwargs)
+    def __init__(
+        self,
+        *,
+        product: MLProduct | str,
+        version: Any,
+        evaluation: Any,
+        validation: Any = None,
+        gates: Gates | None = None,
+        problem: str | None = None,
+        metric: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(product=product, sends=[alias(product, "promotion")], **kwargs)
+        self.gates, self.metric = gates, metric_of(problem, metric) if problem and metric else None
+        if isinstance(product, MLProduct) and validation is None:
+            raise ConfigurationError("a product's version is promoted with its validation; give validation=")
+        if isinstance(product, str) and not (self.gates and self.metric):
+            raise ConfigurationError("say what it must show: gates=, problem= and metric=, or a whole product=")
         self.version = version
         self.validation = validation
         self.evaluation = evaluation
+
+    def sections(self) -> dict[str, Any]:
+        return {"gates": self.gates, "metric": self.metric}
+
+    def params_of(self, context: Context) -> dict[str, Any]:
+        return any_data(self)
 
     def finish(self, manifest: Manifest, context: Context) -> dict[str, Any]:
         version, name = manifest.result, self.kept_under(context)
@@ -75,3 +101,8 @@ class ModelPromoteVersionOperator(JobOperator):
                 assets.production_ready(name), extra=event_extra(manifest, version.to_json())
             )
         return version.to_json()
+
+
+def any_data(operator: JobOperator) -> dict[str, bool]:
+    """Return the parameter of a job for which, without a product, any data counts."""
+    return {} if isinstance(operator.given_product, MLProduct) else {"any_data": True}

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from airflow_mlops_provider.backends.telemetry import disable_telemetry
+from airflow_mlops_provider.lifecycle.sections import Scoring
 from airflow_mlops_provider.runtime.code import load_product
 from airflow_mlops_provider.serving.app import create_app
 from airflow_mlops_provider.serving.listener import Server, bind_socket, uvicorn_config
+from airflow_mlops_provider.serving.model_alone import ModelAlone, NoFeatures, Served
 from airflow_mlops_provider.serving.prediction_service import FeatureStore
 from airflow_mlops_provider.serving.process.client import TOKEN_VARIABLE
 from airflow_mlops_provider.serving.process.launcher import product_folder
@@ -43,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--feature-store", type=Path, help="the feature store's folder (ROOT/PRODUCT/feast)")
     command.add_argument("--prediction-log", type=Path, help="folder for predictions (ROOT/PRODUCT/predictions/rest)")
     command.add_argument("--poll", type=float, default=1.0, help="seconds between looks at the pointer (%(default)s)")
+    command.add_argument("--scoring", help="JSON: how calls of a model are scored that belongs to no product's package")
     command.add_argument("--code", default="", help="fingerprint of the product's code, for who looks for the process")
     command.add_argument(
         "--takeover", action="store_true", help="share the port with a server that ends when this one can predict"
@@ -56,14 +59,17 @@ def parser() -> argparse.ArgumentParser:
 
 def build(arguments: argparse.Namespace) -> ModelServer:
     """Return the server that the command line describes, not yet started."""
-    product = load_product(arguments.product)
+    given = Scoring.model_validate_json(arguments.scoring) if arguments.scoring else None
+    product: Served = ModelAlone(scoring=given) if given else load_product(arguments.product)
     folder = product_folder(arguments.root, product.name)
     features = arguments.feature_store or folder / "feast"
 
     def open_features() -> FeatureStore:
+        if not product.scoring.views:
+            return NoFeatures()
         from airflow_mlops_provider.backends.feature_store.feast.store import FeatureStoreBackend
 
-        return FeatureStoreBackend(product.shape, features, arguments.online_store)
+        return FeatureStoreBackend(product.scoring, features, arguments.online_store)
 
     log_folder = arguments.prediction_log or folder / "predictions" / "rest"
     ready_within = TAKEOVER_SECONDS if arguments.takeover else None

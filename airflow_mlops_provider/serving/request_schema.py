@@ -37,14 +37,16 @@ class RequestSchema:
 
     :param types: the request columns, ``event_time`` among them, and their types.
     :param max_rows: the most rows a call may hold.
+    :param timed: whether each row must say its time; one that does not is of now.
     """
 
-    def __init__(self, types: Mapping[str, DataType], max_rows: int = MAX_ROWS) -> None:
-        self.types, self.known = types, [*types]
+    def __init__(self, types: Mapping[str, DataType], max_rows: int = MAX_ROWS, *, timed: bool = True) -> None:
+        self.types, self.known, self.timed = types, [*types], timed
         columns = {name: COLUMN_TYPES[kind].json for name, kind in types.items()}
         typed_dict: Any = typing_extensions.TypedDict  # made at run time, which type checkers do not follow
         strict = ConfigDict(extra="forbid", strict=True)
-        row: Any = typed_dict("Row", {**columns, EVENT_TIME: AwareDatetime})
+        time: Any = AwareDatetime if timed else typing_extensions.NotRequired[AwareDatetime]
+        row: Any = typed_dict("Row", {**columns, EVENT_TIME: time})
         row.__pydantic_config__ = strict
         rows = Annotated[list[row], Field(min_length=1, max_length=max_rows)]
         request = typed_dict("Request", {"rows": rows})
@@ -66,6 +68,9 @@ class RequestSchema:
 
     def frame(self, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         """Return rows as a frame of the request columns. :raises RequestError: for a time that no frame holds."""
+        if not self.timed:
+            now = datetime.now(UTC)
+            rows = [{EVENT_TIME: now, **row} for row in rows]
         columns = {name: _column(name, kind, [row[name] for row in rows]) for name, kind in self.types.items()}
         return pd.DataFrame(columns)
 

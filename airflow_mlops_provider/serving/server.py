@@ -12,8 +12,8 @@ from pathlib import Path
 
 from airflow_mlops_provider import problems
 from airflow_mlops_provider.exceptions import DeploymentError
-from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.serving.metrics import Metrics
+from airflow_mlops_provider.serving.model_alone import Served
 from airflow_mlops_provider.serving.prediction_log import PredictionLog
 from airflow_mlops_provider.serving.prediction_service import FeatureStore, OnlineFeatures, PredictionService
 from airflow_mlops_provider.serving.release_follower import ReleaseFollower
@@ -33,7 +33,7 @@ class ModelServer:
 
     def __init__(
         self,
-        product: MLProduct,
+        product: Served,
         root: str,
         open_features: Callable[[], FeatureStore],
         log_folder: Path,
@@ -45,7 +45,8 @@ class ModelServer:
         self.product, self.poll, self.ready_within = product, poll, ready_within
         self.started = datetime.now(UTC)
         self.problem = problems.find(product.problem)
-        self.schema, self.metrics = RequestSchema(shape.row_columns), Metrics(product.name, self.problem.buckets)
+        self.schema = RequestSchema(shape.row_columns, timed=bool(shape.views))
+        self.metrics = Metrics(product.name, self.problem.buckets)
         self.follower = ReleaseFollower(product.name, shape, root, self.metrics, retry)
         self.features = OnlineFeatures(open_features, shape.entity_columns)
         self.prediction_log = PredictionLog(log_folder, on_drop=self.metrics.dropped.inc)

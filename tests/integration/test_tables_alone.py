@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+import httpx
 import pandas as pd
 import pytest
 
 from airflow_mlops_provider.backends.tracking.mlflow.client import MlflowBackend
+from airflow_mlops_provider.serving.process import launcher
 from tests.factories.page_worlds import airflow_process, run_dag
+from tests.factories.ports import free_port
 from tests.factories.trips import deliver, trips
 
 DAG = """
@@ -117,3 +120,53 @@ def test_models_that_plain_mlflow_code_registered(airflow: ProcessPoolExecutor, 
     assert states == {"alias": "success", "pickled": "failed", "unknown_alias": "failed", "unknown_model": "failed"}
     expected = booster.predict_proba(pd.read_csv(folder / "today.csv")[["stops"]])[:, 1]
     assert pd.read_parquet(folder / "theirs.parquet")["prediction"].to_numpy() == pytest.approx(expected)
+
+
+SERVE = """
+from airflow.sdk import DAG
+from airflow_mlops_provider.lifecycle.sections import Gates, Serving
+from airflow_mlops_provider.operators.deployment import ModelServerDeployVersionOperator
+from airflow_mlops_provider.operators.evaluation import ModelEvaluateOperator
+from airflow_mlops_provider.operators.registry import MlflowRegisterModelOperator, ModelPromoteVersionOperator
+from airflow_mlops_provider.operators.training import ModelTrainOperator
+
+KIND = {"problem": "binary_classification", "label": "late", "leave_out": LEAVE_OUT}
+
+def fit(features, label, settings, seed):
+    import lightgbm
+    return lightgbm.LGBMClassifier(random_state=seed, verbose=-1).fit(features, label)
+
+with DAG("served", schedule=None, default_args={"product": "served"}):
+    model = ModelTrainOperator(task_id="train", training_set="FOLDER/trips/*.parquet", trainer=fit, **KIND)
+    judged = ModelEvaluateOperator(
+        task_id="judge", model=model.output, training_set="FOLDER/later.csv", metric="roc_auc", **KIND
+    )
+    version = MlflowRegisterModelOperator(task_id="register", model=model.output, evaluation=judged.output)
+    ready = ModelPromoteVersionOperator(
+        task_id="promote", version=version.output, evaluation=judged.output, gates=Gates(min_metric=0.6),
+        problem="binary_classification", metric="roc_auc",
+    )
+    ready >> ModelServerDeployVersionOperator(task_id="deploy", serving=Serving(port=PORT))
+"""
+
+
+def test_a_served_model_without_a_product(airflow: ProcessPoolExecutor, folder: Path) -> None:
+    """It goes through its gates and answers over REST; one that takes other inputs takes over the same address."""
+    port, root = free_port(), str(folder / "artifacts")
+    row = {"distance km": 9.5, "zone": "Süd", "rain": 1.0, "stops": None}
+    try:
+        for version, left_out in enumerate((["trip", "at"], ["trip", "at", "stops"]), start=1):
+            text = SERVE.replace("PORT", str(port)).replace("LEAVE_OUT", repr(left_out))
+            states = run(airflow, folder, text, "served")
+            assert set(states.values()) == {"success"}, states
+            given = {name: value for name, value in row.items() if name not in left_out}
+            answer = httpx.post(f"http://127.0.0.1:{port}/predict", json={"rows": [given] * 2}, trust_env=False)
+            assert answer.status_code == 200, answer.text
+            told = answer.json()
+            assert told["version"] == version
+            first, second = (prediction["probability"] for prediction in told["predictions"])
+            assert 0 < first == second < 1
+        refused = httpx.post(f"http://127.0.0.1:{port}/predict", json={"rows": [row]}, trust_env=False)
+        assert (refused.status_code, "unknown column 'stops'" in refused.text) == (422, True), refused.text
+    finally:
+        launcher.stop("served", root)

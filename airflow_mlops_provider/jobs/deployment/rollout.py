@@ -17,6 +17,7 @@ from airflow_mlops_provider.runtime.address import code_hashes
 from airflow_mlops_provider.runtime.arguments import JobParams, JobSettings
 from airflow_mlops_provider.runtime.context import JobContext
 from airflow_mlops_provider.runtime.definition import find_job
+from airflow_mlops_provider.scoring.as_they_are import scoring_of
 from airflow_mlops_provider.serving import releases
 from airflow_mlops_provider.serving.process import client, launcher
 from airflow_mlops_provider.storage.layout import product_key
@@ -27,8 +28,10 @@ READY_SECONDS = 120
 
 
 class Settings(JobSettings):
-    serving: Serving
-    scoring: Scoring
+    """:param scoring: how calls are scored; None where there is no product, and the version's model says it."""
+
+    serving: Serving = Serving()
+    scoring: Scoring | None = None
 
 
 class Params(JobParams):
@@ -51,7 +54,7 @@ def roll(context: Context, version: ModelVersion, before: ModelVersion | None) -
     wanted = releases.Release.of(version)
     releases.request(context.store, version.name, wanted)
     try:
-        url = context.spec.services.model_server or start(context)
+        url = context.spec.services.model_server or start(context, version)
         client.wait_for_version(url, version.version, READY_SECONDS, requested_at=wanted.requested_at)
     except BaseException:
         if before != version:
@@ -75,8 +78,8 @@ def retire_others(context: Context, ledger: Ledger, version: ModelVersion) -> li
     return others
 
 
-def start(context: Context) -> str:
-    """Make sure that the product's local model server runs, and return its address.
+def start(context: Context, version: ModelVersion) -> str:
+    """Make sure that the local model server runs that can serve a version, and return its address.
 
     :raises ConfigurationError: in a pod, with which it would end.
     """
@@ -85,16 +88,26 @@ def start(context: Context) -> str:
             "this job runs in a pod, and a model server that it started would end with it: run one for itself "
             "(helm/mlops-model-server), and name it in the Airflow connection mlops_model_server"
         )
-    serving = context.settings.serving
+    serving, declared = context.settings.serving, context.settings.scoring
+    scoring = declared or scored_by(context, version)
+    code, options = serving_code(scoring), ["--online-store", json.dumps(context.spec.services.online_store)]
+    if declared is None:
+        code, options = digest([code, scoring.to_json()]), [*options, "--scoring", scoring.model_dump_json()]
     return launcher.ensure_running(
         context.product,
         context.spec.root,
         serving.host,
         context.params.port or serving.port,
         context.local("serving") / "server.log",
-        options=("--online-store", json.dumps(context.spec.services.online_store)),
-        code=serving_code(context.settings.scoring),
+        options=options,
+        code=code,
     )
+
+
+def scored_by(context: Context, version: ModelVersion) -> Scoring:
+    """Return how calls of a version are scored that belongs to no product: as its training and its model say."""
+    trained = context.records.manifest_of(version).spec.settings["scoring"]
+    return scoring_of(context.product, trained["problem"], context.open(version))
 
 
 def address(context: Context) -> str:

@@ -71,7 +71,9 @@ def evaluate(context: Context) -> JobResult:
 
 def scores(context: Context, window: pd.DataFrame, champion: ModelVersion | None) -> dict[str, np.ndarray]:
     """Return every contender's score for each row of the window."""
-    scoring, inputs = context.settings.scoring, model_inputs(context.settings.scoring, window)
+    scoring = context.settings.scoring
+    # Of a table as it is each takes its inputs by name: the champion perhaps others than the challenger.
+    inputs = window if isinstance(scoring, Target) else model_inputs(scoring, window)
     problem, label = problems.find(scoring.problem), str(truths(scoring, window).name)
 
     def score(model: Model | ModelVersion) -> np.ndarray:

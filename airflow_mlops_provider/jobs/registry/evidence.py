@@ -10,10 +10,17 @@ from airflow_mlops_provider.exceptions import IntegrityError, MissingRecordError
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Reference, Report
 from airflow_mlops_provider.lifecycle.release.gates import Evaluation
+from airflow_mlops_provider.runtime.arguments import JobParams
 from airflow_mlops_provider.runtime.context import AnyContext
 from airflow_mlops_provider.storage.ledger import Ledger
 
 EVALUATION = "evaluation.json"
+
+
+class Params(JobParams):
+    """:param any_data: what was trained, or judged, on any data counts, as there is no product that says on which."""
+
+    any_data: bool = False
 
 
 class Training(NamedTuple):
@@ -23,15 +30,14 @@ class Training(NamedTuple):
     training_set: Dataset
 
 
-def trained(context: AnyContext, model: Model | ModelVersion, *, any_data: bool = False) -> Training:
+def trained(context: AnyContext, model: Model | ModelVersion) -> Training:
     """Return how a model was made.
 
-    :param any_data: of whatever it was made; else it counts only if a job of ours built the training set.
     :raises TransitionError: if no training made it, or made it of what does not count.
     """
     record = _record(context, model, "train")
     training_set = _given(record, "training_set")
-    if not any_data:
+    if not context.params.any_data:
         _record(context, training_set, "training_set")
     assert isinstance(record.result, Model)
     assert isinstance(training_set, Dataset)
@@ -48,7 +54,7 @@ def evaluated(context: AnyContext, report: Report, training: Training) -> Evalua
     """
     record = _record(context, report, "evaluate")
     _same(record, "model", training.model)
-    if context.settings.metric:
+    if not context.params.any_data:
         _same(record, "training_set", training.training_set)
     where = f"{report.uri}/{EVALUATION}"
     try:

@@ -14,14 +14,14 @@ from airflow_mlops_provider.lifecycle.release.gates import Decision, Evaluation,
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status, last_entries, live_version, status_of
 from airflow_mlops_provider.lifecycle.sections import Gates
 from airflow_mlops_provider.lifecycle.stages import Stage
-from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
+from airflow_mlops_provider.runtime.arguments import JobInputs, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import job
 
 
 class Inputs(JobInputs):
     version: ModelVersion
-    validation: Report
+    validation: Report | None = None
     evaluation: Report
 
 
@@ -30,7 +30,7 @@ class Settings(JobSettings):
     gates: Annotated[Gates, ProductField("evaluation.gates")]
 
 
-Context = JobContext[Inputs, Settings, JobParams]
+Context = JobContext[Inputs, Settings, evidence.Params]
 
 
 @job(stage=Stage.REGISTRY, makes="model version", result=ModelVersion, packages=("mlflow",), side_effects=True)
@@ -43,7 +43,10 @@ def promote(context: Context) -> JobResult:
     """
     version = context.inputs.version
     training = evidence.trained(context, version)
-    validation = evidence.validated(context, context.inputs.validation, training)
+    given = context.inputs.validation
+    if given is None and not context.params.any_data:
+        raise TransitionError("a product's version is promoted with its validation; give validation=")
+    validation = evidence.validated(context, given, training) if given else None
     evaluation = evidence.evaluated(context, context.inputs.evaluation, training)
     ledger = CheckedLedger(context)
     entries = ledger.trusted()
@@ -58,12 +61,13 @@ def promote(context: Context) -> JobResult:
 
 
 def decide(
-    context: Context, ledger: CheckedLedger, version: ModelVersion, validation: Report, evaluation: Evaluation
+    context: Context, ledger: CheckedLedger, version: ModelVersion, validation: Report | None, evaluation: Evaluation
 ) -> None:
-    """Enter the data gate's result, then the evaluation's."""
-    decision, report = judge_data(validation), validation
+    """Enter the data gate's result, then the evaluation's; where there is no product, data need no gate."""
+    decision = judge_data(validation) if validation else Decision(passed=True, reasons=("no data gate was asked for",))
+    report = validation or context.inputs.evaluation
     if decision.passed:
-        step(context, ledger, version, Status.STAGING, decision, validation)
+        step(context, ledger, version, Status.STAGING, decision, report)
         decision = judge(evaluation, context.settings.gates, context.settings.metric)
         report = context.inputs.evaluation
         if retuning := version.facts.get("retuning"):

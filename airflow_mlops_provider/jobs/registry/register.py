@@ -6,13 +6,14 @@ from typing import Any
 
 from airflow_mlops_provider.backends.tracking.mlflow.client import MlflowBackend
 from airflow_mlops_provider.exceptions import ConfigurationError
+from airflow_mlops_provider.jobs.registry import evidence
 from airflow_mlops_provider.jobs.registry.evidence import Training, evaluated, judged_on, trained
 from airflow_mlops_provider.jobs.registry.standing import CheckedLedger
 from airflow_mlops_provider.lifecycle.metrics import Metric
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.registry import Status, status_of
 from airflow_mlops_provider.lifecycle.stages import Stage
-from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings
+from airflow_mlops_provider.runtime.arguments import JobInputs, JobSettings
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import job
 
@@ -28,7 +29,7 @@ class Settings(JobSettings):
     metric: Metric | None = None
 
 
-class Params(JobParams):
+class Params(evidence.Params):
     cause: str | None = None
     reason: str | None = None
 
@@ -39,9 +40,8 @@ Context = JobContext[Inputs, Settings, Params]
 @job(stage=Stage.REGISTRY, makes="model version", result=ModelVersion, packages=("mlflow",), side_effects=True)
 def register(context: Context) -> JobResult:
     """Make the model a version in MLflow's registry and enter it in the ledger; the same model stays one version."""
-    training = trained(context, context.inputs.model, any_data=context.settings.metric is None)
-    given = context.inputs.evaluation
-    if given is None and context.settings.metric:
+    training, given = trained(context, context.inputs.model), context.inputs.evaluation
+    if given is None and not context.params.any_data:
         raise ConfigurationError("a product's model is registered with its evaluation; give evaluation=")
     evaluation = evaluated(context, given, training) if given else None
     model = training.model.model_copy(update={"facts": {**training.model.facts, **retuned(context, training)}})

@@ -1,0 +1,35 @@
+"""Scoring without a product: rows go to the model as they are, and what a model takes says what rows there are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from airflow_mlops_provider.backends.models.inputs import described
+from airflow_mlops_provider.lifecycle.sections import LabelColumns, Scoring
+from airflow_mlops_provider.lifecycle.source import EVENT_TIME
+
+if TYPE_CHECKING:
+    from airflow_mlops_provider.lifecycle.source import DataType
+
+ASSEMBLE = f"{__name__}:assemble"
+
+
+def scoring_of(name: str, problem: str, folder: Path) -> Scoring:
+    """Return what callers of a model give: each input by its name, text for categories that are text, else a number.
+
+    :param folder: holds the model.
+    """
+    request: dict[str, DataType] = {}
+    for entry in described(folder)["inputs"]:
+        words = entry["categories"] is not None and any(isinstance(value, str) for value in entry["categories"])
+        request[entry["name"]] = "string" if words else "float64"
+    label = LabelColumns(column="label", known_at="label_known_at")  # nobody asks for it
+    return Scoring(name=name, problem=problem, views=(), request=request, label=label, assemble=ASSEMBLE)
+
+
+def assemble(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows without their time, which such a model knows nothing of."""
+    return rows.drop(columns=EVENT_TIME)
