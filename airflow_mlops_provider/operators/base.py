@@ -98,8 +98,8 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
     """
 
     job: ClassVar[str]
-    #: The service to which ``conn_id`` is a connection.
-    service: ClassVar[Service] = "artifact_store"
+    #: The service to which ``conn_id`` is a connection; None if it is to none that the job knows of.
+    service: ClassVar[Service | None] = "artifact_store"
     roles: ClassVar[tuple[str, ...] | None] = None
     template_fields: Sequence[str] = ()
     operator_extra_links: tuple[BaseOperatorLink, ...] = (ManifestLink(), PodLogLink())
@@ -145,7 +145,7 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
         from airflow_mlops_provider.runtime.definition import find_job
 
         job, name = find_job(self.job), self.kept_under(context)
-        addresses, root, secrets = services(name, job.services, {self.service: self.conn_id})
+        addresses, root, secrets = services(name, job.services, {self.service: self.conn_id} if self.service else {})
         store = open_store(root, secrets)
         spec = JobSpec(
             job=self.job,
@@ -195,9 +195,13 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
 
     def interval(self, context: Context) -> Interval | None:
         """Return the data interval that the job works on: that of its first dataset, else the DAG run's own."""
+        return self.interval_of_inputs() or interval_of(context)
+
+    def interval_of_inputs(self) -> Interval | None:
+        """Return the data interval of the first dataset that has one."""
         given = [parse_reference(value) for value in self._given(self).values() if isinstance(value, dict)]
         intervals = [dataset.interval for dataset in given if isinstance(dataset, Dataset) and dataset.interval]
-        return intervals[0] if intervals else interval_of(context)
+        return intervals[0] if intervals else None
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
         """Return the job's inputs: what upstream tasks handed on; what is no job's is read now, and kept."""
