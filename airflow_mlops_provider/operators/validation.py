@@ -14,7 +14,7 @@ from airflow_mlops_provider.lifecycle.expectation import Expectation
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
-from airflow_mlops_provider.lifecycle.references import Report
+from airflow_mlops_provider.lifecycle.references import About, Report
 from airflow_mlops_provider.operators.base import JobOperator
 from airflow_mlops_provider.operators.links import ReportLink
 from airflow_mlops_provider.runtime.functions import describe
@@ -114,15 +114,7 @@ class GreatExpectationsValidateDatasetOperator(JobOperator):
         return self.interval_of_inputs()
 
     def finish(self, manifest: Manifest, context: Context) -> dict[str, Any]:
-        report = manifest.result
-        assert isinstance(report, Report)
-        if self.fail and not report.verdict("expectations"):
-            context["ti"].xcom_push(key="return_value", value=report.to_json())
-            raise AirflowFailException(
-                f"{len(report.broken)} expectation(s) broken; see {report.uri}/{report.page}\n"
-                + "\n".join(report.broken)
-            )
-        return report.to_json()
+        return judged(manifest, context, "expectations", "expectation(s) broken", fail=self.fail)
 
     def _expected(self) -> Expected | None:
         """Return what is expected as far as the task knows it; None where a function says it."""
@@ -132,6 +124,22 @@ class GreatExpectationsValidateDatasetOperator(JobOperator):
             files = FileContext(str(self.context), self.conn_id)
             return files.suite(self.suite) if self.suite else files.checkpoint(str(self.checkpoint))
         return None
+
+
+def judged(manifest: Manifest, context: Context, about: About, what: str, *, fail: bool) -> dict[str, Any]:
+    """Return the report of a finished job, as it is handed on.
+
+    :param what: what is counted where it did not pass, such as ``limit(s) crossed``.
+    :param fail: whether the task fails then. Its links lead to the report all the same.
+    :raises AirflowFailException: no retry changes a verdict.
+    """
+    report = manifest.result
+    assert isinstance(report, Report)
+    if fail and not report.verdict(about):
+        context["ti"].xcom_push(key="return_value", value=report.to_json())
+        headline = f"{len(report.broken)} {what}; see {report.uri}/{report.page}"
+        raise AirflowFailException("\n".join((headline, *report.broken)))
+    return report.to_json()
 
 
 def _check(what: str | None, result_format: str | Mapping[str, Any] | None) -> None:
