@@ -54,7 +54,10 @@ class DagRuns:
         self.folder, self._process, self._number = folder, process, 0
 
     def run(self, dag_id: str, text: str, date: str | None = None) -> dict[str, Outcome]:
-        """Run a DAG; its file may use ``DEFAULTS`` as its ``default_args``."""
+        """Run a DAG, and return its tasks by name, mapped ones with their number.
+
+        :param text: its file, which may use ``DEFAULTS`` as its ``default_args``.
+        """
         self._number += 1
         file = self.folder / f"dag_{self._number}.py"
         kept = self.folder / f"kept_{self._number}"
@@ -94,11 +97,11 @@ def _run(file: Path, dag_id: str, date: str | None, kept: Path) -> dict[str, Out
     outcomes = {}
     with create_session() as session:
         for ti in run.get_task_instances(session=session):
-            entry = session.scalars(
-                XComModel.get_many(run_id=run.run_id, dag_ids=[dag_id], task_ids=[ti.task_id], key="return_value")
-            ).first()
+            which = {"dag_ids": [dag_id], "task_ids": [ti.task_id], "map_indexes": ti.map_index, "key": "return_value"}
+            entry = session.scalars(XComModel.get_many(run_id=run.run_id, **which)).first()
             error = kept / f"{ti.task_id}.error"
-            outcomes[ti.task_id] = Outcome(
+            name = ti.task_id if ti.map_index < 0 else f"{ti.task_id} {ti.map_index}"
+            outcomes[name] = Outcome(
                 str(ti.state),
                 XComModel.deserialize_value(entry) if entry else None,
                 error.read_text() if error.exists() else "",

@@ -74,6 +74,8 @@ def validate(context: Context) -> JobResult:
             context.log.info("%s: %s", name, "passed" if verdict.passed else "; ".join(verdict.broken))
             for line in verdict.warnings:
                 context.log.warning("%s: %s", name, line)
+    if not verdicts:
+        context.log.warning("nothing is expected of any table")
     broken, warnings = (
         tuple(f"{name}: {line}" for name, verdict in verdicts.items() for line in getattr(verdict, kind))
         for kind in ("broken", "warnings")

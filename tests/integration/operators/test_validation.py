@@ -162,3 +162,28 @@ def expected(table):
     assert [line.partition("; ")[2] for line in outcomes["function"].report.broken] == ["observed 30", "it is not so"]
     assert "expectation 1 (expect_colum_to_exist): expect_colum_to_exist not found" in outcomes["typo"].error
     assert "expectation 1 (expect_column_to_exist): column field required; colum extra" in outcomes["argument"].error
+
+
+def test_mapped_over_datasets(runs: DagRuns) -> None:
+    """A task for each table, among them one that another task has made and handed on."""
+    text = (
+        dag(runs.folder, "mapped", "task_id='alone', expectations=[], fail=True")
+        + """
+    from airflow.sdk import task
+
+    EXPECTED = [{"type": "expect_table_row_count_to_equal", "kwargs": {"value": 3}}]
+
+    @task.mlops
+    def made() -> "pd.DataFrame":
+        import pandas as pd
+        return pd.DataFrame({"a": [1]})
+
+    tables = [FILE, FILE]
+    Validate.partial(task_id="each", expectations=EXPECTED, fail=False).expand(dataset=tables)
+    Validate(task_id="handed", dataset=made(), expectations=EXPECTED, fail=False)
+""".replace("FILE", repr(str(runs.folder / "trips.parquet")))
+    )
+    outcomes = runs.run("mapped", text)
+    assert {outcome.state for outcome in outcomes.values()} == {"success"}
+    assert [outcomes[name].report.passed for name in ("each 0", "each 1", "handed")] == [True, True, False]
+    assert (outcomes["alone"].report.passed, outcomes["alone"].report.facts["checked"]) == (True, 0)
