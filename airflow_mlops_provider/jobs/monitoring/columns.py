@@ -95,9 +95,10 @@ def _values(column: pa.ChunkedArray) -> int:
 
 def _kind(column: pa.ChunkedArray) -> Kind:
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     kind, types = column.type, pa.types
-    if column.null_count == len(column):
+    if not pc.any(pc.invert(column.is_null(nan_is_null=True))).as_py():
         return "no values"
     if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind) or types.is_duration(kind):
         return "numbers"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from html import escape
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_mlops_provider.backends.drift.base import PAGE, Drift, drift_method_of
 from airflow_mlops_provider.jobs.monitoring.columns import Pair, as_frame, paired
@@ -18,6 +19,10 @@ from airflow_mlops_provider.render.parts import card, report, table
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import TABLES, job
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
 
 #: So many columns are named in a report's facts; the method's own file names all.
 MOST_NAMED = 50
@@ -54,35 +59,47 @@ Context = JobContext[Inputs, Settings, JobParams]
 def compare(context: Context) -> JobResult:
     """Write the drift method's page and figures; what can't be compared is said, and is no reason to fail."""
     settings = context.settings
-    sides = {side: read_plain(table_file(_folder(context, side), settings.tables.get(side))) for side in SIDES}
-    names = dict.fromkeys(name for side in sides.values() for name in side.column_names)
+    sides = {side: _table(context, side) for side in SIDES}
+    rows = {side: len(table) for side, table in sides.items()}
     named = {*settings.columns, *settings.limits.columns}
-    only_known("column", named, names)
+    only_known("column", named, {name for table in sides.values() for name in table.column_names})
+    if settings.columns:
+        sides = {
+            side: table.select([name for name in table.column_names if name in named]) for side, table in sides.items()
+        }
     pair = paired(sides["reference"], sides["current"], named)
-    kept = set(settings.columns) | set(settings.limits.columns) if settings.columns else set(names)
-    pair = Pair(*({name: value for name, value in part.items() if name in kept} for part in vars(pair).values()))
-    rows = {side: len(given) for side, given in sides.items()}
-    unfit = [f"the {side} table is empty: nothing is compared" for side, count in rows.items() if not count]
-    if not unfit and not pair.kinds:
-        unfit = ["no column can be compared"]
-    unfit += [f"{name} can't be compared: {why}" for name, why in pair.left_out.items() if name in named]
-    frames = [as_frame(side, pair.kinds) for side in sides.values()]
-    measured = _measured(context, *frames) if all(rows.values()) and pair.kinds else None
-    crossed = crossed_between(measured.share, measured.columns, settings.limits) if measured else ()
-    broken = (*crossed, *unfit, *(measured.failed if measured else ()))
     for name, why in pair.left_out.items():
         context.log.warning("column %s is not compared: %s", name, why)
+    frames = [as_frame(table, pair.kinds) for table in sides.values()]
+    measured = _measured(context, *frames) if pair.kinds and all(rows.values()) else None
+    crossed = crossed_between(measured.share, measured.columns, settings.limits) if measured else ()
+    broken = (*crossed, *_unfit(rows, pair, named), *(measured.failed if measured else ()))
     _tell(context.folder / PAGE, rows, pair, broken)
-    metrics = {"drift_share": measured.share} if measured else {}
-    facts = {"rows": rows, **_facts(measured, pair)}
-    return JobResult(facts=facts, metrics=metrics, passed=not broken, broken=broken, page=PAGE, seed=settings.seed)
+    return JobResult(
+        facts={"rows": rows, **_facts(measured, pair)},
+        metrics={"drift_share": measured.share} if measured else {},
+        passed=not broken,
+        broken=broken,
+        page=PAGE,
+        seed=settings.seed,
+    )
 
 
-def _folder(context: Context, side: str) -> Path:
-    return context.open(getattr(context.inputs, side))
+def _table(context: Context, side: str) -> pa.Table:
+    folder = context.open(getattr(context.inputs, side))
+    return read_plain(table_file(folder, context.settings.tables.get(side)))
 
 
-def _measured(context: Context, reference: Any, current: Any) -> Drift:
+def _unfit(rows: dict[str, int], pair: Pair, named: Collection[str]) -> Iterator[str]:
+    """Yield a line for each reason why something that is wanted is not compared: it is no silent pass."""
+    empty = [side for side, count in rows.items() if not count]
+    yield from (f"the {side} table is empty: nothing is compared" for side in empty)
+    if not empty and not pair.kinds:
+        yield "no column can be compared"
+    yield from (f"{name} can't be compared: {why}" for name, why in pair.left_out.items() if name in named)
+
+
+def _measured(context: Context, reference: pd.DataFrame, current: pd.DataFrame) -> Drift:
     settings = context.settings
     method = drift_method_of(settings.method)
     options = {"tests": settings.tests} if settings.tests else {}

@@ -133,6 +133,12 @@ def test_nothing_in_common_is_said(tmp_path: Path) -> None:
     assert report.facts["left_out_count"] == 2
 
 
+def test_what_is_infinite_throughout(tmp_path: Path) -> None:
+    """A column of nothing but infinities is as good as missing, and no reason to fail, even alone."""
+    report = report_of(compared(tmp_path, pd.DataFrame({"a": [np.inf] * 9}), pd.DataFrame({"a": [-np.inf] * 9})))
+    assert (report.passed, report.facts["compared"], report.facts["drifted"]) == (True, 1, [])
+
+
 def test_columns_that_are_named(tmp_path: Path) -> None:
     """These alone are compared; one that can't be is no silent pass, one that is nowhere lists the others."""
     current = trips(seed=1).drop(columns="fare")

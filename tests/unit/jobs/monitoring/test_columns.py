@@ -44,6 +44,8 @@ def test_what_is_compared(before: Any, now: Any, kind: str) -> None:
     ("before", "now", "why"),
     [
         ([None], [None], "no value in either table"),
+        ([float("nan")], [None], "no value in either table"),
+        ([], [], "no value in either table"),
         (["1"], [1], "text in the reference table, numbers in the current one"),
         ([True], [1], "truth values in the reference table, numbers in the current one"),
         ([[1]], [[2]], "list<item: int64>: values of a kind that has no distance"),
