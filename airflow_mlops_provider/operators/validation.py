@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from airflow.sdk import Context
@@ -63,7 +63,7 @@ class GreatExpectationsValidateDatasetOperator(JobOperator):
         dataset: Any,
         what: Literal["raw", "training"] | None = None,
         table: str | None = None,
-        expectations: Callable[[str], list[Any]] | Iterable[Any] | str | None = None,
+        expectations: Callable[[str], list[Any]] | Sequence[Any] | str | None = None,
         suite: str | None = None,
         checkpoint: str | None = None,
         context: str | None = None,
@@ -84,6 +84,8 @@ class GreatExpectationsValidateDatasetOperator(JobOperator):
     def _check_ways(self, expected: bool) -> None:
         ways = {"expectations": expected, "suite": bool(self.suite), "checkpoint": bool(self.checkpoint)}
         given = [name for name, is_given in ways.items() if is_given]
+        if self.what and not isinstance(self.given_product, MLProduct):
+            raise ConfigurationError(f"what={self.what!r} is of a product's data; give product=, or leave it out")
         if len(given) > 1:
             raise ConfigurationError(f"what is expected is given as {' and as '.join(given)}; give one of them")
         if not given and not isinstance(self.given_product, MLProduct):

@@ -39,6 +39,7 @@ def rules(table: str) -> list[Any]:
         ({"expectations": [3]}, "3 is no expectation"),
         ({"expectations": lambda table: []}, "is no function with a name"),
         ({"expectations": [EXISTS], "result_format": "ALL"}, "known: BOOLEAN_ONLY, BASIC, SUMMARY, COMPLETE"),
+        ({"expectations": [EXISTS], "what": "raw"}, "what='raw' is of a product's data; give product="),
         ({"expectations": [EXISTS], "what": "all"}, "what='all' is not known"),
     ],
 )
