@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from airflow_mlops_provider.backends import probes
@@ -9,6 +11,9 @@ from airflow_mlops_provider.backends.http import client
 from airflow_mlops_provider.hooks import defaults
 from airflow_mlops_provider.hooks.artifact_store import artifact_folder
 from airflow_mlops_provider.hooks.base import ServiceHook
+from airflow_mlops_provider.lifecycle.references import Model
+from airflow_mlops_provider.storage.artifacts import ArtifactStore, content_hash
+from airflow_mlops_provider.storage.layout import key_below, product_key
 
 
 class MlflowHook(ServiceHook):
@@ -46,6 +51,29 @@ class MlflowHook(ServiceHook):
         A connection without any has none: the environment's are for another server.
         """
         return self.settings()["uri"], self.secrets() if self.defined else None
+
+    def model(self, uri: str, store: ArtifactStore, product: str) -> Model:
+        """Return the model of an MLflow URI; what anybody's code logged is kept in the artifact root, by its content.
+
+        :param uri: ``models:/<name>/<version>``, ``models:/<name>@<alias>`` or ``runs:/<run>/<path>``.
+        :param product: under whose name it is kept.
+        :raises ConfigurationError, UnknownNameError: if there is none, or none that can be loaded without unpickling.
+        """
+        from airflow_mlops_provider.backends.tracking.mlflow.models import MlflowModels
+
+        server, credentials = self.access()
+        models = MlflowModels(server)
+        models.credentials = credentials
+        known = models.ours(uri)
+        if known:
+            return known.model_copy(update={"uri": f"{store.uri}/{key_below(store, known.uri)}"})
+        with tempfile.TemporaryDirectory(prefix="mlops-model-") as scratch:
+            folder = Path(scratch) / "model"
+            models.take(uri, folder)
+            content = content_hash(folder)
+            key = product_key(product, "external", content)
+            store.upload(folder, key)
+        return Model(uri=f"{store.uri}/{key}", hash=content, facts={"mlflow": uri})
 
     def run_page(self, run_id: str) -> str:
         """Return the page on which a person sees a run; empty where MLflow has no server, or does not answer."""

@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_mlops_provider.exceptions import ConfigurationError, SourceDataError, SourceError
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.references import Dataset
+from airflow_mlops_provider.lifecycle.references import Dataset, Reference
+from airflow_mlops_provider.runtime.context import TABLE
 from airflow_mlops_provider.runtime.custom_data import write
 from airflow_mlops_provider.storage.artifacts import ArtifactStore, content_hash
-from airflow_mlops_provider.storage.layout import product_key
+from airflow_mlops_provider.storage.layout import key_below, product_key
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from airflow.sdk import ObjectStoragePath
 
-TABLE = "table"
 _WILD = re.compile(r"[*?\[]")
 
 
@@ -127,6 +127,29 @@ def snapshot(source: Files | Sql, store: ArtifactStore, product: str, interval: 
     return Dataset(
         uri=f"{store.uri}/{key}", hash=content, interval=interval, facts={"rows": {TABLE: len(table)}, **facts}
     )
+
+
+def write_to(target: Files, store: ArtifactStore, result: Reference, table: str) -> None:
+    """Copy a table of a result to a file, whole or not at all; a path that ends in ``/`` is a folder.
+
+    :raises SourceError: if that can't be written.
+    """
+    from airflow.sdk import ObjectStoragePath
+
+    name = f"{target.path}{table}.parquet" if target.path.endswith("/") else target.path
+    with tempfile.TemporaryDirectory(prefix="mlops-copy-") as scratch:
+        data = (store.download(key_below(store, result.uri), Path(scratch)) / f"{table}.parquet").read_bytes()
+    file = ObjectStoragePath(name, conn_id=target.conn_id)
+    partial = file.parent / f".{file.name}.partial"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if file.protocol in ("file", ""):
+            partial.write_bytes(data)
+            partial.rename(file)
+        else:  # a bucket shows an object only once it is whole
+            file.write_bytes(data)
+    except OSError as error:
+        raise SourceError(f"{name} can't be written: {error}") from None
 
 
 def _parsed(name: str, data: bytes) -> pa.Table:

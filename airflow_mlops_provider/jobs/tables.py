@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
+from airflow_mlops_provider.runtime.context import TABLE
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: The one table of a dataset that holds one, as files, queries and functions give it.
-TABLE = "table"
-#: The rows of a training set, or of a search, that models learn from; and the later ones that judge a search's trials.
-TRAIN, VALIDATE = "train", "validate"
+#: The rows of a training set that models learn from, and the later ones that they are judged on; and those of a search.
+TRAIN, EVALUATE, VALIDATE = "train", "evaluate", "validate"
 #: Rows to predict, with their label and when that became known.
 EXAMPLES = "examples"
 #: A sample of what a model learned from, with its predictions.

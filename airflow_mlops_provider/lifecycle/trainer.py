@@ -25,6 +25,29 @@ class NamesCode:
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"), NamesCode()]
 
 
+class Used(Frozen):
+    """A module of the users' own that a function's source imports: its code decides what the function does, too."""
+
+    module: Annotated[str, NamesCode()]
+
+
+class Function(Frozen):
+    """A plain function, as it travels.
+
+    :param code: ``package.module:function``, if it can be imported by that.
+    :param source: else its source, which needs nothing around it but what it imports.
+    :param uses: of that, the users' own modules.
+    """
+
+    name: str
+    code: Code | None = None
+    source: str = ""
+    uses: tuple[Used, ...] = ()
+
+    def __str__(self) -> str:
+        return self.code or self.name
+
+
 class Trainer(Frozen):
     """How the model is made.
 
@@ -35,7 +58,7 @@ class Trainer(Frozen):
     :param requires: distributions whose versions the result depends on.
     """
 
-    code: Code
+    code: Code | Function
     settings: dict[str, Any] = {}
     seed: int = Field(default=13, ge=0, lt=2**31, strict=True)  # what LightGBM, numpy and PyTorch all take
     flavor: Annotated[str, AfterValidator(FLAVORS.checked), FLAVORS] = "lightgbm"

@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow_mlops_provider import assets
 from airflow_mlops_provider.exceptions import ConfigurationError, MLOpsError
 from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
+from airflow_mlops_provider.hooks.mlflow import MlflowHook
 from airflow_mlops_provider.hooks.tables import Files, Sql, snapshot
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
@@ -34,6 +35,8 @@ from airflow_mlops_provider.storage.records import declare
 if TYPE_CHECKING:
     from airflow_mlops_provider.hooks.services import Service
 
+#: What MLflow calls a model.
+MLFLOW_URIS = ("models:/", "runs:/")
 #: A run takes this many intervals at most, the oldest first: Airflow maps no task over more than a thousand.
 MOST = 500
 
@@ -87,7 +90,8 @@ class ProductOperator(BaseOperator):
 class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
     """Runs one job at a place. A subclass's template fields are its inputs, by role.
 
-    An input is the reference that another task hands on; or what is there already: ``Files``, ``Sql``, or a path.
+    An input is the reference that another task hands on; or what is there already: ``Files``, ``Sql``, a path, or for a
+    model ``models:/<name>@<alias>``, ``models:/<name>/<version>`` or ``runs:/<run>/<path>``.
 
     :param conn_id: the Airflow connection to the service that the operator is about, in place of the product's own or
         the default one.
@@ -195,19 +199,18 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
 
     def interval(self, context: Context) -> Interval | None:
         """Return the data interval that the job works on: that of its first dataset, else the DAG run's own."""
-        return self.interval_of_inputs() or interval_of(context)
-
-    def interval_of_inputs(self) -> Interval | None:
-        """Return the data interval of the first dataset that has one."""
         given = [parse_reference(value) for value in self._given(self).values() if isinstance(value, dict)]
         intervals = [dataset.interval for dataset in given if isinstance(dataset, Dataset) and dataset.interval]
-        return intervals[0] if intervals else None
+        return intervals[0] if intervals else interval_of(context)
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
         """Return the job's inputs: what upstream tasks handed on; what is no job's is read now, and kept."""
         return {role: self._input(value, context) for role, value in self._given(self).items() if value}
 
     def _input(self, value: Any, context: Context) -> AnyReference | tuple[AnyReference, ...]:
+        if isinstance(value, str) and value.startswith(MLFLOW_URIS):
+            hook = MlflowHook.named(self.conn_id if self.service == "mlflow" else None, self.kept_under(context))
+            return hook.model(value, self.artifacts(), self.kept_under(context))
         source = Files(value) if isinstance(value, str) else value
         if isinstance(source, Files | Sql):
             return snapshot(source, self.artifacts(), self.kept_under(context))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from airflow.sdk import Context
 
+from airflow_mlops_provider.exceptions import ConfigurationError
+from airflow_mlops_provider.lifecycle.metrics import metric_of
+from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import AnyReference, ModelVersion, Report, parse_reference
 from airflow_mlops_provider.lifecycle.release.gates import Evaluation, judge
 from airflow_mlops_provider.lifecycle.trainer import Trainer
 from airflow_mlops_provider.operators.base import JobOperator, artifact_store
 from airflow_mlops_provider.operators.links import ReportLink
-from airflow_mlops_provider.operators.training import trainer_params
+from airflow_mlops_provider.operators.training import target_of, trainer_params
 from airflow_mlops_provider.places.retry_policy import final_failures
 from airflow_mlops_provider.storage.artifacts import ArtifactStore
 from airflow_mlops_provider.storage.ledger import Ledger
@@ -20,16 +23,42 @@ from airflow_mlops_provider.storage.records import Records
 
 
 class ModelEvaluateOperator(JobOperator):
-    """Evaluates a model against the live version, if there is one, and the naive baseline, on a training set's end."""
+    """Evaluates a model against the live version, if there is one, and the naive baseline, on a training set's end.
+
+    Without a product, the training set is any table with the truth in it, and the whole of it is judged on.
+
+    :param problem, label, leave_out: see :class:`.ModelTrainOperator`; they have to be as there.
+    :param metric: one of the problem's, such as ``roc_auc``.
+    :param slices: columns by which the evaluation is broken down.
+    """
 
     job = "evaluate"
     template_fields: Sequence[str] = ("model", "training_set")
     operator_extra_links = (ReportLink(), *JobOperator.operator_extra_links)
 
-    def __init__(self, *, model: Any, training_set: Any, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        model: Any,
+        training_set: Any,
+        problem: str | None = None,
+        label: str | None = None,
+        leave_out: Collection[str] = (),
+        metric: str | None = None,
+        slices: Collection[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.model = model
         self.training_set = training_set
+        self.target = target_of(problem, label, leave_out)
+        self.metric = metric_of(problem, metric) if problem and metric else None
+        self.slices = None if slices is None else tuple(slices)
+        if not isinstance(self.given_product, MLProduct) and not (self.target and self.metric):
+            raise ConfigurationError("say by what to judge: problem=, label= and metric=, or a whole product=")
+
+    def sections(self) -> dict[str, Any]:
+        return {"scoring": self.target, "metric": self.metric, "slices": self.slices}
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
         return {**super().inputs(context), **champion(self.artifacts(), self.kept_under(context))}

@@ -19,6 +19,8 @@ from airflow_mlops_provider.operators.links import DataReportLink, MlflowRunLink
 class MlflowRegisterModelOperator(JobOperator):
     """Registers a model in MLflow and enters it in the ledger; the same model stays one version.
 
+    Without a product the registered model's name is that of ``product=``, and an evaluation may be left out.
+
     :param cause: why it was trained, such as ``drift``.
     :param reason: the same in a sentence.
     """
@@ -29,7 +31,9 @@ class MlflowRegisterModelOperator(JobOperator):
     roles = ("model", "evaluation")
     operator_extra_links = (MlflowRunLink(), *JobOperator.operator_extra_links)
 
-    def __init__(self, *, model: Any, evaluation: Any, cause: Any = None, reason: Any = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *, model: Any, evaluation: Any = None, cause: Any = None, reason: Any = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.model = model
         self.evaluation = evaluation

@@ -9,6 +9,8 @@ from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_mlops_provider import assets
+from airflow_mlops_provider.hooks.tables import Files, write_to
+from airflow_mlops_provider.jobs.tables import PREDICTIONS
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.operators.base import JobOperator, ProductOperator, artifact_store
@@ -38,6 +40,44 @@ class FeaturesListNewOperator(ProductOperator):
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Return references to features, one per interval. :raises AirflowSkipException: if there are none."""
         return [dataset.to_json() for dataset in self.work_list(context, "features", unpredicted)]
+
+
+class ModelPredictOperator(JobOperator):
+    """Predicts each row of a table, and hands on the table ``predictions``: all its columns, and ``prediction``.
+
+    :param model: what a training handed on, or ``models:/eta@champion`` and its like, see :class:`.JobOperator`.
+    :param rows: any table: ``Files``, ``Sql``, a path, another task's output.
+    :param to: a file or folder (ending in ``/``) that gets them as Parquet, too: ``s3://lake/eta/{{ ds }}/``.
+    :param to_conn_id: the Airflow connection to that bucket.
+    :param problem: what the predictions have to be, such as ``binary_classification``: else anything finite goes.
+    :param conn_id: the MLflow connection in which a model is looked up.
+    """
+
+    job = "predict_table"
+    service = "mlflow"
+    template_fields: Sequence[str] = ("model", "rows", "to")
+    roles = ("model", "rows")
+
+    def __init__(
+        self,
+        *,
+        model: Any,
+        rows: Any,
+        to: str | None = None,
+        to_conn_id: str | None = None,
+        problem: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model, self.rows, self.to, self.to_conn_id, self.problem = model, rows, to, to_conn_id, problem
+
+    def sections(self) -> dict[str, Any]:
+        return {"problem": self.problem}
+
+    def finish(self, manifest: Manifest, context: Context) -> dict[str, Any]:
+        if self.to and manifest.result:
+            write_to(Files(self.to, self.to_conn_id), self.artifacts(), manifest.result, PREDICTIONS)
+        return super().finish(manifest, context)
 
 
 class ModelPredictIntervalOperator(JobOperator):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from airflow.sdk import Context, Param
@@ -10,16 +10,20 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from pydantic import ValidationError
 
 from airflow_mlops_provider import assets
+from airflow_mlops_provider.backends.models.base import flavor_of
+from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.monitoring import feedback
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.lifecycle.search.declaration import algorithm_of, incumbent
 from airflow_mlops_provider.lifecycle.sections import Windows
+from airflow_mlops_provider.lifecycle.target import Target
 from airflow_mlops_provider.lifecycle.trainer import Trainer
 from airflow_mlops_provider.operators.base import JobOperator, ProductOperator, artifact_store, given
 from airflow_mlops_provider.operators.links import MlflowRunLink
 from airflow_mlops_provider.places.named import choice
+from airflow_mlops_provider.runtime.functions import described
 from airflow_mlops_provider.storage.artifacts import ArtifactStore
 from airflow_mlops_provider.storage.intervals import current, judgements, leading_to
 from airflow_mlops_provider.storage.ledger import Ledger
@@ -156,9 +160,16 @@ def last_trained(store: ArtifactStore, product: MLProduct) -> Interval | None:
 
 
 class ModelTrainOperator(JobOperator):
-    """Trains a model with the product's own function and tells MLflow of it.
+    """Trains a model with a plain function, and tells MLflow of it.
 
-    :param trainer: another trainer in place of the product's, or the name of an algorithm of its search.
+    With a product all is declared. Without one, say how and of what: every column of the table is an input, but for the
+    truth and those left out; text is taken as categories.
+
+    :param training_set: a training set of ours, or any table: ``Files``, ``Sql``, a path, another task's output.
+    :param trainer: in place of the product's: a :class:`.Trainer`, the name of an algorithm of its search, or just the
+        function ``(features: DataFrame, label: Series, settings: dict, seed: int) -> model``.
+    :param flavor: the format of models of such a function.
+    :param problem, label, leave_out: see :class:`.Target`; ``label`` is the column of the truth.
     """
 
     job = "train"
@@ -167,10 +178,52 @@ class ModelTrainOperator(JobOperator):
     roles = ("training_set",)
     operator_extra_links = (MlflowRunLink(), *JobOperator.operator_extra_links)
 
-    def __init__(self, *, training_set: Any, trainer: Trainer | str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        training_set: Any,
+        trainer: Trainer | Callable[..., Any] | str | None = None,
+        flavor: str = "lightgbm",
+        settings: Mapping[str, Any] | None = None,
+        problem: str | None = None,
+        label: str | None = None,
+        leave_out: Collection[str] = (),
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.training_set = training_set
-        self.trainer = trainer
+        self.trainer = trainer_of(trainer, flavor, settings or {})
+        self.target = target_of(problem, label, leave_out)
+        if not isinstance(self.given_product, MLProduct) and not (self.target and isinstance(self.trainer, Trainer)):
+            raise ConfigurationError("say what to learn and how: problem=, label= and trainer=, or a whole product=")
+
+    def sections(self) -> dict[str, Any]:
+        return {"scoring": self.target, **({} if self.by_product else {"trainer": self.trainer})}
 
     def params_of(self, context: Context) -> dict[str, Any]:
-        return trainer_params(self.product, self.trainer)
+        return trainer_params(self.product, self.trainer) if self.by_product else {}
+
+    @property
+    def by_product(self) -> bool:
+        """Whether the product says what is learned: another trainer is then an override, and recorded as such."""
+        return self.target is None
+
+
+def trainer_of(given: Any, flavor: str, settings: Mapping[str, Any]) -> Any:
+    """Return a function as a trainer; anything else as it is. :raises ConfigurationError: for one that can't travel."""
+    if not callable(given):
+        return given
+    requires = tuple(dict.fromkeys((*flavor_of(flavor).to_train, "numpy", "pandas")))
+    return Trainer(code=described(given), flavor=flavor, settings=dict(settings), requires=requires)
+
+
+def target_of(problem: str | None, label: str | None, leave_out: Collection[str]) -> Target | None:
+    """Return what is learned from a table; None where nothing was said.
+
+    :raises ConfigurationError: if only one of problem and label is given.
+    """
+    if problem is None and label is None and not leave_out:
+        return None
+    if problem is None or label is None:
+        raise ConfigurationError("problem= says what kind of truth the column label= holds; give both")
+    return Target(problem=problem, column=label, leave_out=tuple(leave_out))

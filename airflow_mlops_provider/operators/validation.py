@@ -17,7 +17,7 @@ from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import About, Report
 from airflow_mlops_provider.operators.base import JobOperator
 from airflow_mlops_provider.operators.links import ReportLink
-from airflow_mlops_provider.runtime.functions import describe
+from airflow_mlops_provider.runtime.functions import described
 
 #: What Great Expectations may be told to say of each expectation.
 RESULT_FORMATS = ("BOOLEAN_ONLY", "BASIC", "SUMMARY", "COMPLETE")
@@ -113,7 +113,7 @@ class GreatExpectationsValidateDatasetOperator(JobOperator):
 
     def interval(self, context: Context) -> Interval | None:
         """Return the dataset's data interval: a verdict depends on no other."""
-        return self.interval_of_inputs()
+        return super().interval({})
 
     def finish(self, manifest: Manifest, context: Context) -> dict[str, Any]:
         return judged(manifest, context, "expectations", "expectation(s) broken", fail=self.fail)
@@ -160,7 +160,7 @@ def _code(expectations: Any) -> Any:
                 f"expectations={expectations!r} is no 'package.module:function'; for a suite, suite="
             )
         return expectations
-    return describe(expectations).to_json() if callable(expectations) else None
+    return described(expectations).to_json() if callable(expectations) else None
 
 
 def _listed(expectations: Any) -> Any:

@@ -18,6 +18,7 @@ from airflow_mlops_provider.backends.source.checkout import git
 from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Commit
+from airflow_mlops_provider.lifecycle.trainer import Function
 from airflow_mlops_provider.storage.artifacts import file_hash
 
 COMMIT_FILE = ".commit"
@@ -58,8 +59,13 @@ def load_product(name: str) -> MLProduct:
     return product
 
 
-def load(code: str) -> Callable[..., Any]:
-    """Return the function that ``package.module:function`` names. :raises UnknownNameError: naming those there are."""
+def load(code: str | Function) -> Callable[..., Any]:
+    """Return the function that ``package.module:function`` names, or that goes by its source.
+
+    :raises UnknownNameError: naming those that the module has.
+    """
+    if isinstance(code, Function):
+        return load(code.code) if code.code else _made(code)
     module_name, _, function_name = code.partition(":")
     module = importlib.import_module(module_name)
     function = getattr(module, function_name, None)
@@ -67,6 +73,13 @@ def load(code: str) -> Callable[..., Any]:
         public = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
         raise UnknownNameError(f"function in {module_name}", function_name, public)
     return function  # type: ignore[no-any-return]
+
+
+def _made(function: Function) -> Callable[..., Any]:
+    names: dict[str, Any] = {"__name__": function.name}
+    exec(compile(function.source, f"<{function.name}>", "exec"), names)  # noqa: S102  # the DAG author's own source
+    made: Callable[..., Any] = names[function.name]
+    return made
 
 
 def source_file(module_name: str) -> Path:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
 from pydantic import BeforeValidator
 
-from airflow_mlops_provider.exceptions import ConfigurationError, ResultError
+from airflow_mlops_provider.exceptions import ConfigurationError, ResultError, UnknownNameError
 from airflow_mlops_provider.lifecycle.frozen import Frozen, finite, plain
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
@@ -23,6 +23,9 @@ from airflow_mlops_provider.storage.layout import result_key
 
 if TYPE_CHECKING:
     import pandas as pd
+
+#: What the one table of a dataset is called that has no name.
+TABLE = "table"
 
 InputsT = TypeVar("InputsT", bound=JobInputs)
 SettingsT = TypeVar("SettingsT", bound=JobSettings)
@@ -99,10 +102,18 @@ class JobContext(Generic[InputsT, SettingsT, ParamsT]):
         return self._given.open(reference)
 
     def read(self, reference: Reference, table: str) -> pd.DataFrame:
-        """Return one table (``table.parquet``) of a reference. Columns and types as written."""
+        """Return one table (``table.parquet``) of a reference. Columns and types as written.
+
+        A dataset that was made of one table without a name, of a file or by a function, has it under every name.
+
+        :raises UnknownNameError: if there is none of that name; the message lists those that there are.
+        """
         import pandas as pd
 
-        return pd.read_parquet(self.open(reference) / f"{table}.parquet")
+        files = {file.stem: file for file in self.open(reference).glob("*.parquet")}
+        if table not in files and [*files] != [TABLE]:
+            raise UnknownNameError(f"table in {reference.uri}", table, files)
+        return pd.read_parquet(files.get(table) or files[TABLE])
 
     def write(self, frame: pd.DataFrame, table: str) -> None:
         """Add a table to the outputs as ``table.parquet``, bytes the same for the same rows."""

@@ -16,13 +16,13 @@ import textwrap
 from collections.abc import Callable, Iterator
 from importlib.machinery import PathFinder
 from types import ModuleType
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.frozen import Frozen
-from airflow_mlops_provider.lifecycle.trainer import Code, NamesCode
+from airflow_mlops_provider.lifecycle.trainer import Function, Used
 from airflow_mlops_provider.runtime.arguments import JobSettings
-from airflow_mlops_provider.runtime.code import load, own_modules
+from airflow_mlops_provider.runtime.code import own_modules
 
 Library = Literal["pandas", "polars", "pyarrow"]
 #: What annotations call these libraries where they are not imported at run time.
@@ -37,56 +37,37 @@ class TableKind(Frozen):
     several: bool = False
 
 
-class Used(Frozen):
-    """A module of the users' own that a function's source imports: its code decides what the function does, too."""
+class FunctionSettings(JobSettings, Function):
+    """A plain function that takes and returns tables, as a specification names it.
 
-    module: Annotated[str, NamesCode()]
-
-
-class FunctionSettings(JobSettings):
-    """A plain function, as a specification names it.
-
-    :param name: its name.
-    :param code: ``package.module:function``, if it can be imported by that.
-    :param source: else its source, which needs nothing around it but what it imports.
-    :param uses: of that, the users' own modules.
     :param tables: as what it takes tables, by parameter.
     :param requires: distributions whose versions its result depends on.
     """
 
     declared: ClassVar[bool] = False
-    name: str
-    code: Code | None = None
-    source: str = ""
-    uses: tuple[Used, ...] = ()
     tables: dict[str, TableKind] = {}
     requires: tuple[str, ...] = ()
 
-    def function(self) -> Callable[..., Any]:
-        """Return the function itself."""
-        if self.code:
-            return load(self.code)
-        names: dict[str, Any] = {"__name__": self.name}
-        exec(compile(self.source, f"<{self.name}>", "exec"), names)  # noqa: S102  # the DAG author's own source
-        function: Callable[..., Any] = names[self.name]
-        return function
-
 
 def describe(function: Callable[..., Any], requires: tuple[str, ...] = ()) -> FunctionSettings:
+    """Return what runs a function of tables elsewhere. Raises as :func:`described`."""
+    known, tables = described(function), dict(_tables(function))
+    libraries = (kind.library for kind in tables.values() if kind.library not in requires)
+    return FunctionSettings(**dict(known), tables=tables, requires=(*requires, *dict.fromkeys(libraries)))
+
+
+def described(function: Callable[..., Any]) -> Function:
     """Return what runs a function elsewhere.
 
     :raises ConfigurationError: if it can't run elsewhere, with the names that it uses and that don't go with it.
     """
     if not inspect.isfunction(function) or function.__name__ == "<lambda>":
         raise ConfigurationError(f"{function!r:.100} is no function with a name; write it with def")
-    tables = dict(_tables(function))
-    libraries = (kind.library for kind in tables.values() if kind.library not in requires)
-    name, needs = function.__name__, (*requires, *dict.fromkeys(libraries))
+    name = function.__name__
     if _is_importable(function):
-        return FunctionSettings(name=name, code=f"{function.__module__}:{name}", tables=tables, requires=needs)
+        return Function(name=name, code=f"{function.__module__}:{name}")
     source = source_of(function)
-    uses = tuple(Used(module=module) for module in own_modules(source))
-    return FunctionSettings(name=name, source=source, uses=uses, tables=tables, requires=needs)
+    return Function(name=name, source=source, uses=tuple(Used(module=module) for module in own_modules(source)))
 
 
 def source_of(function: Callable[..., Any]) -> str:

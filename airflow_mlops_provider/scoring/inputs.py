@@ -13,25 +13,46 @@ import pandas as pd
 from airflow_mlops_provider.backends.models.inputs import assembled
 from airflow_mlops_provider.backends.tables.column_types import COLUMN_TYPES
 from airflow_mlops_provider.exceptions import SourceDataError
+from airflow_mlops_provider.lifecycle.frozen import only_known
 from airflow_mlops_provider.lifecycle.sections import Scoring
 from airflow_mlops_provider.lifecycle.source import DataType
+from airflow_mlops_provider.lifecycle.target import Target
 from airflow_mlops_provider.runtime.code import load
 
 _NULLABLE: dict[DataType, DataType] = {"int64": "float64", "bool": "float64"}
 
 
-def model_inputs(scoring: Scoring, rows: pd.DataFrame) -> pd.DataFrame:
+def model_inputs(scoring: Scoring | Target, rows: pd.DataFrame) -> pd.DataFrame:
     """Return what the model gets for some rows: the output of ``assemble`` on request columns, time and features.
 
-    Other columns are left out: neither a label nor a column that is known only later can slip in with the rows.
+    Other columns are left out: neither a label nor a column that is known only later can slip in with the rows. Of a
+    table as it is, it gets all but the truth and what was said to be left out, text as categories.
 
     :raises SourceDataError: if a declared column is missing, or not of its type.
     :raises ConfigurationError: if ``assemble`` returns anything but a row of inputs for each row.
     """
+    if isinstance(scoring, Target):
+        return _as_they_are(scoring, rows)
     # Any stored feature may be missing, so whole numbers and booleans among them are float64.
     features = {name: _NULLABLE.get(kind, kind) for name, kind in scoring.feature_types.items()}
     frame = conform(rows, {**scoring.row_columns, **features})
     return assembled(load(scoring.assemble)(frame), rows.index, scoring.assemble)
+
+
+def truths(scoring: Scoring | Target, rows: pd.DataFrame) -> pd.Series:
+    """Return the truth of some rows. :raises SourceDataError: if they have no such column."""
+    column = scoring.column if isinstance(scoring, Target) else scoring.label.column
+    if column not in rows.columns:
+        raise SourceDataError(f"no column {column!r}, the truth; there are: {', '.join(map(str, rows.columns))}")
+    return rows[column]
+
+
+def _as_they_are(target: Target, rows: pd.DataFrame) -> pd.DataFrame:
+    only_known("column to leave out", target.leave_out, map(str, rows.columns))
+    inputs = rows.drop(columns=[target.column, *target.leave_out], errors="ignore")
+    kinds = inputs.dtypes
+    text = {name: "category" for name, kind in kinds.items() if kind.kind == "O" or kind.name.startswith("str")}
+    return inputs.astype(text | {name: "float64" for name, kind in kinds.items() if kind.kind == "b"})
 
 
 def conform(frame: pd.DataFrame, types: Mapping[str, DataType]) -> pd.DataFrame:

@@ -9,12 +9,14 @@ import pandas as pd
 
 from airflow_mlops_provider import problems
 from airflow_mlops_provider.backends.models import base as models
+from airflow_mlops_provider.jobs.tables import EVALUATE, TRAIN
 from airflow_mlops_provider.lifecycle.metrics import Metric
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.gates import Evaluation, LeftOut, short_of_baseline
 from airflow_mlops_provider.lifecycle.sections import Scoring
 from airflow_mlops_provider.lifecycle.source import Column
 from airflow_mlops_provider.lifecycle.stages import Stage
+from airflow_mlops_provider.lifecycle.target import Target
 from airflow_mlops_provider.problems import statistics
 from airflow_mlops_provider.render.charts import estimates
 from airflow_mlops_provider.render.markup import Html
@@ -22,7 +24,7 @@ from airflow_mlops_provider.render.parts import card, muted, report, table
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import TABLES, job
-from airflow_mlops_provider.scoring.inputs import model_inputs
+from airflow_mlops_provider.scoring.inputs import model_inputs, truths
 
 PAGE = "evaluation.html"
 MOST_NAMED = 20
@@ -35,12 +37,12 @@ class Inputs(JobInputs):
 
 
 class Settings(JobSettings):
-    scoring: Scoring
-    seed: Annotated[int, ProductField("training.trainer.seed")]
+    scoring: Scoring | Target
+    seed: Annotated[int, ProductField("training.trainer.seed")] = 13
     metric: Annotated[Metric, ProductField("metric")]
-    baseline: Annotated[Column | None, ProductField("evaluation.baseline")]
-    slices: Annotated[tuple[Column, ...], ProductField("evaluation.slices")]
-    slice_rows: Annotated[int, ProductField("evaluation.gates.slice_rows")]
+    baseline: Annotated[Column | None, ProductField("evaluation.baseline")] = None
+    slices: Annotated[tuple[Column, ...], ProductField("evaluation.slices")] = ()
+    slice_rows: Annotated[int, ProductField("evaluation.gates.slice_rows")] = 1000
 
 
 Context = JobContext[Inputs, Settings, JobParams]
@@ -50,7 +52,7 @@ Context = JobContext[Inputs, Settings, JobParams]
 def evaluate(context: Context) -> JobResult:
     """Write ``evaluation.json`` and a page; the report passes if the challenger clears the baseline."""
     metric, champion = context.settings.metric, context.inputs.champion
-    window = context.read(context.inputs.training_set, "evaluate")
+    window = context.read(context.inputs.training_set, EVALUATE)
     evaluation = compare(context, window, scores(context, window, champion), champion)
     (context.folder / "evaluation.json").write_text(evaluation.model_dump_json(indent=1))
     (context.folder / PAGE).write_text(evaluation_page(context.product, evaluation), "utf-8")
@@ -70,16 +72,25 @@ def evaluate(context: Context) -> JobResult:
 def scores(context: Context, window: pd.DataFrame, champion: ModelVersion | None) -> dict[str, np.ndarray]:
     """Return every contender's score for each row of the window."""
     scoring, inputs = context.settings.scoring, model_inputs(context.settings.scoring, window)
-
-    problem, label = problems.find(scoring.problem), scoring.label.column
+    problem, label = problems.find(scoring.problem), str(truths(scoring, window).name)
 
     def score(model: Model | ModelVersion) -> np.ndarray:
         return problem.checked(models.load(context.open(model)).predict(inputs))
 
-    train = context.read(context.inputs.training_set, "train")
+    train = learned_from(context)
     naive = problem.baseline(train, window, label, context.settings.baseline)
     compared = {"challenger": score(context.inputs.model), "baseline": naive}
     return {**compared, "champion": score(champion)} if champion else compared
+
+
+def learned_from(context: Context) -> pd.DataFrame:
+    """Return the rows that the model learned from: of a table by itself, which has no such part, its training's."""
+    training_set = context.inputs.training_set
+    if isinstance(context.settings.scoring, Target):
+        given = context.records.manifest_of(context.inputs.model).spec.inputs["training_set"]
+        assert isinstance(given, Dataset)
+        training_set = given
+    return context.read(training_set, TRAIN)
 
 
 def compare(
@@ -88,11 +99,11 @@ def compare(
     """Return the metric of each contender with its interval, the paired gain, and the challenger's slices."""
     settings, problem = context.settings, problems.find(context.settings.scoring.problem)
     metric, seed = settings.metric.name, settings.seed
-    label, score = window[settings.scoring.label.column].to_numpy(), scored["challenger"]
+    label, score = truths(settings.scoring, window).to_numpy(), scored["challenger"]
     slices, left_out = sliced(settings, window, label, score)
     return Evaluation(
         metric=metric,
-        window=", ".join(context.inputs.training_set.facts["evaluate"]),
+        window=", ".join(context.inputs.training_set.facts.get("evaluate", ())) or context.inputs.training_set.uri,
         rows=len(window),
         **statistics.bootstrap(problem, metric, label, scored, seed),
         champion_version=champion.version if champion else None,

@@ -15,13 +15,14 @@ from airflow_mlops_provider.lifecycle.frozen import plain
 from airflow_mlops_provider.lifecycle.references import Dataset, Reference
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams
-from airflow_mlops_provider.runtime.context import JobContext, JobResult, kept
+from airflow_mlops_provider.runtime.code import load
+from airflow_mlops_provider.runtime.context import TABLE, JobContext, JobResult, kept
 from airflow_mlops_provider.runtime.custom_data import write
 from airflow_mlops_provider.runtime.definition import TABLES, job
 from airflow_mlops_provider.runtime.functions import FunctionSettings, TableKind
 
-#: The name of a table that is returned by itself, and the parameter that gets the data interval.
-TABLE, INTERVAL = "table", "interval"
+#: The parameter that gets the data interval.
+INTERVAL = "interval"
 
 
 class Inputs(JobInputs):
@@ -48,7 +49,7 @@ Context = JobContext[Inputs, FunctionSettings, Params]
 def function(context: Context) -> JobResult:
     """Call the function, and write each table that it returns; a plain value becomes the fact ``value``."""
     settings = context.settings
-    call = settings.function()
+    call = load(settings)
     tables = {
         name: _given(context, name, dataset, settings.tables.get(name, TableKind(library="pandas")))
         for name, dataset in (context.inputs.__pydantic_extra__ or {}).items()

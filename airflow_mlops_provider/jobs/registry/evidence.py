@@ -23,14 +23,16 @@ class Training(NamedTuple):
     training_set: Dataset
 
 
-def trained(context: AnyContext, model: Model | ModelVersion) -> Training:
+def trained(context: AnyContext, model: Model | ModelVersion, *, any_data: bool = False) -> Training:
     """Return how a model was made.
 
-    :raises TransitionError: if no training made it, or made it of what no job of ours built.
+    :param any_data: of whatever it was made; else it counts only if a job of ours built the training set.
+    :raises TransitionError: if no training made it, or made it of what does not count.
     """
     record = _record(context, model, "train")
     training_set = _given(record, "training_set")
-    _record(context, training_set, "training_set")
+    if not any_data:
+        _record(context, training_set, "training_set")
     assert isinstance(record.result, Model)
     assert isinstance(training_set, Dataset)
     return Training(record.result.model_copy(update={"uri": model.uri}), training_set)
@@ -39,12 +41,15 @@ def trained(context: AnyContext, model: Model | ModelVersion) -> Training:
 def evaluated(context: AnyContext, report: Report, training: Training) -> Evaluation:
     """Return what the evaluation of a model found, from its report's own file.
 
+    Where there is no product, it may be of any data and by any metric.
+
     :raises TransitionError: if it is of another model, other data or by another metric than the product's.
     :raises IntegrityError: if the file says something else than the record.
     """
     record = _record(context, report, "evaluate")
     _same(record, "model", training.model)
-    _same(record, "training_set", training.training_set)
+    if context.settings.metric:
+        _same(record, "training_set", training.training_set)
     where = f"{report.uri}/{EVALUATION}"
     try:
         evaluation = Evaluation.from_file((context.open(report) / EVALUATION).read_bytes())
@@ -53,11 +58,18 @@ def evaluated(context: AnyContext, report: Report, training: Training) -> Evalua
     recorded = record.result.facts.get("evaluation") if record.result else None
     if evaluation.model_dump_json() != Evaluation.model_validate(recorded, extra="ignore").model_dump_json():
         raise IntegrityError(f"{where} has other figures than the record of the evaluation")
-    metric = context.settings.metric.name
-    if evaluation.metric != metric:
-        raise TransitionError(f"{report.uri} judges by {evaluation.metric}, the product by {metric}")
+    metric = context.settings.metric
+    if metric and evaluation.metric != metric.name:
+        raise TransitionError(f"{report.uri} judges by {evaluation.metric}, the product by {metric.name}")
     _check_champion(context, record, evaluation.champion_version)
     return evaluation
+
+
+def judged_on(context: AnyContext, report: Report) -> Dataset:
+    """Return the data of which an evaluation is."""
+    given = _given(_record(context, report, "evaluate"), "training_set")
+    assert isinstance(given, Dataset)
+    return given
 
 
 def validated(context: AnyContext, report: Report, training: Training) -> Report:
@@ -83,7 +95,8 @@ def _record(context: AnyContext, reference: Reference, job: str) -> Manifest:
         raise TransitionError(f"no {job} job of {context.spec.product} made this {reference.kind}: {error}") from None
     if (record.spec.job, record.spec.product) != (job, context.spec.product):
         raise TransitionError(
-            f"{reference.uri} was made by {record.spec.product}/{record.spec.job}, not {context.spec.product}/{job}"
+            f"{reference.uri} was made by {record.spec.product}/{record.spec.job}, not {context.spec.product}/{job}; "
+            "give both operators the same product="
         )
     return record
 

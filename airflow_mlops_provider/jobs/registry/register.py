@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_mlops_provider.backends.tracking.mlflow.client import MlflowBackend
-from airflow_mlops_provider.jobs.registry.evidence import Training, evaluated, trained
+from airflow_mlops_provider.exceptions import ConfigurationError
+from airflow_mlops_provider.jobs.registry.evidence import Training, evaluated, judged_on, trained
 from airflow_mlops_provider.jobs.registry.standing import CheckedLedger
 from airflow_mlops_provider.lifecycle.metrics import Metric
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Report
@@ -18,11 +19,13 @@ from airflow_mlops_provider.runtime.definition import job
 
 class Inputs(JobInputs):
     model: Model
-    evaluation: Report
+    evaluation: Report | None = None
 
 
 class Settings(JobSettings):
-    metric: Metric
+    """:param metric: by which a product's models are judged; None where there is no product."""
+
+    metric: Metric | None = None
 
 
 class Params(JobParams):
@@ -36,17 +39,22 @@ Context = JobContext[Inputs, Settings, Params]
 @job(stage=Stage.REGISTRY, makes="model version", result=ModelVersion, packages=("mlflow",), side_effects=True)
 def register(context: Context) -> JobResult:
     """Make the model a version in MLflow's registry and enter it in the ledger; the same model stays one version."""
-    training = trained(context, context.inputs.model)
-    evaluation = evaluated(context, context.inputs.evaluation, training)
+    training = trained(context, context.inputs.model, any_data=context.settings.metric is None)
+    given = context.inputs.evaluation
+    if given is None and context.settings.metric:
+        raise ConfigurationError("a product's model is registered with its evaluation; give evaluation=")
+    evaluation = evaluated(context, given, training) if given else None
     model = training.model.model_copy(update={"facts": {**training.model.facts, **retuned(context, training)}})
     mlflow, name = MlflowBackend(context.spec.services.mlflow), context.product
-    run_id, training_set = str(model.facts["run_id"]), training.training_set
+    run_id = str(model.facts["run_id"])
     ledger = CheckedLedger(context)
     entries = ledger.trusted()
-    mlflow.log_evaluation(run_id, {f"evaluation_{evaluation.metric}": evaluation.challenger.value}, training_set)
+    if given and evaluation:
+        figures = {f"evaluation_{evaluation.metric}": evaluation.challenger.value}
+        mlflow.log_evaluation(run_id, figures, judged_on(context, given))
     taken = {entry.version.version for entry in entries if entry.version.hash != model.hash}
     number = mlflow.register(name=name, model=model, run_id=run_id, tags=tags(context, model), taken=taken)
-    facts = {**model.facts, "as_of": evaluation.window, "cause": context.params.cause}
+    facts = {**model.facts, "as_of": evaluation.window if evaluation else None, "cause": context.params.cause}
     version = ModelVersion(name=name, version=number, uri=model.uri, hash=model.hash, facts=facts)
     reason = context.params.reason or "a training run asked for it"
     if status_of(entries, number) is None:
@@ -79,5 +87,5 @@ def tags(context: Context, model: Model) -> dict[str, str]:
     """Return what a version's page in the registry should say of its origin."""
     training_set, retuning = model.facts["training_set"], model.facts.get("retuning")
     summary = {"retuning": str(retuning["summary"])} if retuning else {}
-    rows = str(training_set["facts"]["rows"])
+    rows = str(training_set["facts"].get("rows", ""))
     return {"training_set": training_set["hash"], "training_rows": rows, "by": context.by, **summary}

@@ -8,18 +8,19 @@ from typing import Annotated
 from airflow_mlops_provider import problems
 from airflow_mlops_provider.backends.models import base as models
 from airflow_mlops_provider.backends.tracking.mlflow.client import MlflowBackend
-from airflow_mlops_provider.jobs.tables import REFERENCE
+from airflow_mlops_provider.jobs.tables import REFERENCE, TRAIN
 from airflow_mlops_provider.jobs.training.fit import fit
 from airflow_mlops_provider.lifecycle.frozen import finite, plain
 from airflow_mlops_provider.lifecycle.references import Dataset, Model
 from airflow_mlops_provider.lifecycle.sections import Scoring
 from airflow_mlops_provider.lifecycle.stages import Stage
+from airflow_mlops_provider.lifecycle.target import Target
 from airflow_mlops_provider.lifecycle.trainer import Trainer
 from airflow_mlops_provider.problems.base import PREDICTION
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobSettings, ProductField, TrainerParams
 from airflow_mlops_provider.runtime.context import JobContext, JobResult, kept
 from airflow_mlops_provider.runtime.definition import TABLES, job
-from airflow_mlops_provider.scoring.inputs import model_inputs
+from airflow_mlops_provider.scoring.inputs import model_inputs, truths
 
 REFERENCE_ROWS = 10_000
 
@@ -29,7 +30,7 @@ class Inputs(JobInputs):
 
 
 class Settings(JobSettings):
-    scoring: Scoring
+    scoring: Scoring | Target
     trainer: Annotated[Trainer, ProductField("training.trainer")]
 
 
@@ -40,9 +41,9 @@ Context = JobContext[Inputs, Settings, TrainerParams]
 def train(context: Context) -> JobResult:
     """Write the model and ``reference``: a sample of its training inputs and what it predicts for them."""
     training_set, trainer = context.inputs.training_set, context.settings.trainer
-    frame = context.read(training_set, "train")
+    frame = context.read(training_set, TRAIN)
     scoring, problem = context.settings.scoring, problems.find(context.settings.scoring.problem)
-    inputs, label = model_inputs(scoring, frame), frame[scoring.label.column]
+    inputs, label = model_inputs(scoring, frame), truths(scoring, frame)
     began = time.monotonic()
     trained = fit(trainer, problem, inputs, label, context.checkpoints)
     seconds = time.monotonic() - began

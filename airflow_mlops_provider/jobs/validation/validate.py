@@ -15,11 +15,11 @@ from airflow_mlops_provider.lifecycle.references import Dataset, Report
 from airflow_mlops_provider.lifecycle.sections import ValidatorName
 from airflow_mlops_provider.lifecycle.source import Source
 from airflow_mlops_provider.lifecycle.stages import Stage
-from airflow_mlops_provider.lifecycle.trainer import Code
+from airflow_mlops_provider.lifecycle.trainer import Code, Function
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
+from airflow_mlops_provider.runtime.code import load
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import TABLES, job
-from airflow_mlops_provider.runtime.functions import FunctionSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,7 @@ class Settings(JobSettings):
     """:param expectations: a function of a table's name; None where the run says what is expected."""
 
     sources: Annotated[tuple[Source, ...], ProductField("data.sources")] = ()
-    expectations: Annotated[Code | FunctionSettings | None, ProductField("data.expectations")] = None
+    expectations: Annotated[Code | Function | None, ProductField("data.expectations")] = None
     validator: Annotated[ValidatorName, ProductField("data.validator")] = "great_expectations"
 
 
@@ -108,8 +108,7 @@ def expectations_of(context: Context) -> Callable[[str], list[Any]]:
         return lambda _: [expectation.to_json() for expectation in given]
     if code is None:
         raise ConfigurationError("nothing says what is expected; give expectations=, suite= or checkpoint=")
-    function: Callable[[str], list[Any]] = context.call(code) if isinstance(code, str) else code.function()
-    return function
+    return load(code)
 
 
 def validation(context: Context) -> Callable[..., Verdict]:

@@ -14,6 +14,7 @@ from airflow.sdk import DAG, task
 
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.operators import evaluation, features
+from airflow_mlops_provider.operators.base import JobOperator
 from airflow_mlops_provider.operators.evaluation import ModelRetuneOperator
 from airflow_mlops_provider.operators.features import FeaturesComputeIntervalOperator, RulesCleanIntervalOperator
 from airflow_mlops_provider.operators.validation import GreatExpectationsValidateDatasetOperator
@@ -54,7 +55,7 @@ def test_the_table_that_was_handed_on_is_computed_from(
 ) -> None:
     """Of its interval the table of a task in between counts, not the one that cleaning left; of others the current."""
     world = make()
-    monkeypatch.setattr(features, "artifact_store", lambda: FolderStore(world.root))
+    monkeypatch.setattr(JobOperator, "artifacts", lambda _: FolderStore(world.root))
     cleaned = run(world.cleaning()).result
     assert isinstance(cleaned, Dataset)
     mine = cleaned.model_copy(update={"uri": f"{world.root.as_uri()}/mine", "hash": "1" * 64})
@@ -66,7 +67,7 @@ def test_the_table_that_was_handed_on_is_computed_from(
 def test_a_table_that_was_handed_on_counts_for_later_days_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Features that look back on a day see the table that its own features were made of, not the one cleaning left."""
     world = ShopWorld(tmp_path)
-    monkeypatch.setattr(features, "artifact_store", lambda: FolderStore(world.root))
+    monkeypatch.setattr(JobOperator, "artifacts", lambda _: FolderStore(world.root))
     first, second = (world.job("clean", day, raw=world.job("extract", day)) for day in DAYS)
     (world.root / "mine").mkdir()
     frame = pd.read_parquet(Path(first.uri.removeprefix("file://")) / "sales.parquet")
@@ -88,7 +89,7 @@ def test_a_table_that_was_handed_on_counts_for_later_days_too(tmp_path: Path, mo
 def test_a_table_in_place_of_cleaning_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where another task cleans, and nothing is there by that name, what it hands on is computed from."""
     world = ShopWorld(tmp_path)
-    monkeypatch.setattr(features, "artifact_store", lambda: FolderStore(world.root))
+    monkeypatch.setattr(JobOperator, "artifacts", lambda _: FolderStore(world.root))
     raw = world.job("extract", DAYS[0])
     operator = FeaturesComputeIntervalOperator(task_id="compute", product=world.product, clean=raw.to_json())
     assert operator.inputs(CONTEXT) == {"clean": (raw,)}

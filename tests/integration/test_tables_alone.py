@@ -1,0 +1,142 @@
+"""Training, judging, registering and predicting of tables as they are, in anybody's DAG: no product is declared."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from airflow_mlops_provider.backends.tracking.mlflow.client import MlflowBackend
+from tests.factories.page_worlds import airflow_process, run_dag
+
+DAG = """
+from airflow.sdk import DAG
+from airflow_mlops_provider.hooks.tables import Files
+from airflow_mlops_provider.operators.evaluation import ModelEvaluateOperator
+from airflow_mlops_provider.operators.registry import MlflowRegisterModelOperator
+from airflow_mlops_provider.operators.serving import ModelPredictOperator
+from airflow_mlops_provider.operators.training import ModelTrainOperator
+
+KIND = {"problem": "binary_classification", "label": "late", "leave_out": ["trip", "at"]}
+
+def fit(features, label, settings, seed):
+    import lightgbm
+    return lightgbm.LGBMClassifier(random_state=seed, verbose=-1, **settings).fit(features, label)
+
+with DAG("arrivals", schedule=None, default_args={"product": "eta"}):
+    model = ModelTrainOperator(
+        task_id="train", training_set="FOLDER/trips/*.parquet", trainer=fit, settings={"n_estimators": 20}, **KIND
+    )
+    judged = ModelEvaluateOperator(
+        task_id="judge", model=model.output, training_set=Files("FOLDER/later.csv"), metric="roc_auc", slices=["zone"],
+        **KIND,
+    )
+    version = MlflowRegisterModelOperator(task_id="register", model=model.output, evaluation=judged.output)
+    ModelPredictOperator(task_id="score", model=model.output, rows="FOLDER/today.csv", to="FOLDER/out/{{ ds }}/")
+    version >> ModelPredictOperator(
+        task_id="again", model="models:/eta/1", rows="FOLDER/today.csv", to="FOLDER/out/v1.parquet"
+    )
+"""
+
+
+def trips(rows: int, seed: int) -> pd.DataFrame:
+    """Return trips as a team might have them: keys, times with a zone, text, truth values and gaps."""
+    random = np.random.default_rng(seed)
+    distance = random.gamma(2, 3, rows)
+    zone = random.choice(["north", "Süd", "east end"], rows)
+    late = random.random(rows) < 1 / (1 + np.exp(4 - distance / 2 - (zone == "Süd")))
+    return pd.DataFrame(
+        {
+            "trip": [f"t{number}" for number in range(rows)],
+            "at": pd.date_range("2026-01-01", periods=rows, freq="min", tz="Europe/Berlin"),
+            "distance km": np.where(random.random(rows) < 0.05, np.nan, distance),
+            "zone": zone,
+            "rain": random.random(rows) < 0.3,
+            "stops": random.integers(0, 9, rows),
+            "late": late.astype("int8"),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a team's tables."""
+    folder = tmp_path_factory.mktemp("lake")
+    (folder / "trips").mkdir()
+    for number in range(3):
+        trips(400, number).to_parquet(folder / "trips" / f"{number}.parquet", index=False)
+    trips(500, 9).to_csv(folder / "later.csv", index=False)
+    trips(50, 10).drop(columns="late").to_csv(folder / "today.csv", index=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def airflow(folder: Path, prepared_home: Callable[[], Path]) -> Iterator[ProcessPoolExecutor]:
+    """Return a process with an Airflow in which nothing of ours is set but the artifact root."""
+    with airflow_process(prepared_home(), AIRFLOW__MLOPS__ARTIFACT_ROOT=str(folder / "artifacts")) as process:
+        yield process
+
+
+def run(airflow: ProcessPoolExecutor, folder: Path, text: str, dag_id: str) -> dict[str, str]:
+    """Run a DAG file's text."""
+    file = folder / f"{dag_id}_dag.py"
+    file.write_text(text.replace("FOLDER", str(folder)))
+    return airflow.submit(run_dag, file, dag_id, "2026-03-01").result()
+
+
+def test_from_tables_to_predictions(airflow: ProcessPoolExecutor, folder: Path) -> None:
+    """A function of the DAG file learns; the model is judged, registered, and found again by MLflow's name for it."""
+    states = run(airflow, folder, DAG, "arrivals")
+    assert set(states.values()) == {"success"}, states
+    today = pd.read_csv(folder / "today.csv", parse_dates=["at"])
+    scored = pd.read_parquet(folder / "out/2026-03-01/predictions.parquet")
+    scored["at"] = scored["at"].astype(today["at"].dtype)
+    pd.testing.assert_frame_equal(scored.drop(columns="prediction"), today, check_dtype=False)
+    assert scored["prediction"].between(0, 1).all()
+    assert (pd.read_parquet(folder / "out/v1.parquet")["prediction"] == scored["prediction"]).all()
+    (report,) = (folder / "artifacts/eta/evaluate").glob("*/manifest.json")
+    found = json.loads(report.read_text())["result"]["facts"]["evaluation"]
+    assert found["challenger"]["value"] > found["baseline"]["value"] + 0.1
+    assert {"zone=Süd", "zone=north"} <= {*found["slices"], *found["left_out"][0]["largest"]} | {
+        "zone=north",
+        "zone=Süd",
+    }
+    assert (found["rows"], found["left_out"][0]["rows"]) == (500, 500)  # each zone has too few rows to be judged by
+    versions = MlflowBackend(f"sqlite:///{folder}/artifacts/mlflow.db").versions("eta")
+    assert [*versions] == [1]
+
+
+FOREIGN = """
+from airflow.sdk import DAG
+from airflow_mlops_provider.operators.serving import ModelPredictOperator
+
+with DAG("theirs", schedule=None, default_args={"rows": "FOLDER/today.csv"}):
+    ModelPredictOperator(task_id="alias", model="models:/theirs@champion", to="FOLDER/theirs.parquet")
+    ModelPredictOperator(task_id="pickled", model="models:/pickled/1")
+    ModelPredictOperator(task_id="unknown_alias", model="models:/theirs@champ")
+    ModelPredictOperator(task_id="unknown_model", model="models:/their/1")
+"""
+
+
+def test_models_that_plain_mlflow_code_registered(airflow: ProcessPoolExecutor, folder: Path) -> None:
+    """LightGBM's own text is applied as it is; what would have to be unpickled is refused, unknown names are named."""
+    import lightgbm
+    import mlflow
+
+    learned = trips(300, 20)[["stops", "distance km", "late"]].fillna(0)
+    mlflow.set_tracking_uri(f"sqlite:///{folder}/artifacts/mlflow.db")
+    mlflow.set_experiment(experiment_id=mlflow.create_experiment("plain", (folder / "plain").as_uri()))
+    booster = lightgbm.LGBMClassifier(n_estimators=5, verbose=-1).fit(learned[["stops"]], learned["late"])
+    with mlflow.start_run():
+        mlflow.lightgbm.log_model(booster.booster_, name="model", registered_model_name="theirs")
+        mlflow.lightgbm.log_model(booster, name="pickled", registered_model_name="pickled")
+    mlflow.MlflowClient().set_registered_model_alias("theirs", "champion", "1")
+    states = run(airflow, folder, FOREIGN, "theirs")
+    assert states == {"alias": "success", "pickled": "failed", "unknown_alias": "failed", "unknown_model": "failed"}
+    expected = booster.predict_proba(pd.read_csv(folder / "today.csv")[["stops"]])[:, 1]
+    assert pd.read_parquet(folder / "theirs.parquet")["prediction"].to_numpy() == pytest.approx(expected)
