@@ -301,3 +301,20 @@ def test_result_formats(flights: pd.DataFrame, tmp_path: Path, result_format: An
     assert kept <= set(result["result"])
     if "unexpected_index_list" in kept:
         assert len(result["result"]["unexpected_index_list"]) == 500
+
+
+def test_whatever_a_suite_holds_is_evaluated_or_broken(flights: pd.DataFrame, tmp_path: Path) -> None:
+    """Conditions on rows, distributions, quantiles go by JSON as well; what pandas can't do is broken, and no crash."""
+    weights = {"values": ["AA", "UA"], "weights": [0.5, 0.5]}
+    quantiles = {"quantiles": [0.5], "value_ranges": [[2000, 3000]]}
+    promises = [
+        gxe.ExpectColumnValuesToNotBeNull(column="tailnum", row_condition="distance > 2000", condition_parser="pandas"),
+        gxe.ExpectColumnKLDivergenceToBeLessThan(column="carrier", partition_object=weights, threshold=0.1),
+        gxe.ExpectColumnQuantileValuesToBeBetween(column="distance", quantile_ranges=quantiles),
+        gxe.UnexpectedRowsExpectation(unexpected_rows_query="select * from {batch} where distance < 0"),
+    ]
+    listed = [json.loads(json.dumps(promise.configuration.to_json_dict())) for promise in promises]
+    verdict = validate(flights, listed, "flights", tmp_path)
+    assert verdict.checked == 4
+    (line,) = verdict.broken
+    assert "could not be evaluated: No provider found" in line
