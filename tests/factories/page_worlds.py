@@ -10,7 +10,7 @@ from pathlib import Path
 from shutil import copy
 from typing import Protocol
 
-from tests.factories import rain
+from tests.factories import gx_context, rain, trips
 from tests.factories.ports import free_port
 
 #: The pipelines that bring the loop to rest, and the logical dates of those that work on an interval.
@@ -60,8 +60,24 @@ class Rain:
         launcher.stop(rain.NAME, self.root)
 
 
+class Lake:
+    """An Airflow in which nothing of ours is set, and a team's tables in the folder ``lake`` of where it runs."""
+
+    def __init__(self, home: Path, folder: Path) -> None:
+        trips.deliver(folder / "lake")
+        gx_context.deliver(folder / "lake" / "gx")
+        self.airflow = airflow_process(home, AIRFLOW__MLOPS__ARTIFACT_ROOT=str(folder / "artifacts"))
+        self.airflow.submit(os.chdir, folder).result()
+
+    def run(self, file: Path, dag_id: str, date: str | None) -> dict[str, str]:
+        return self.airflow.submit(run_dag, file, dag_id, date).result()
+
+    def leave(self) -> None:
+        self.airflow.shutdown()
+
+
 #: By the name that a page's comment ``<!-- run: name date -->`` says: what makes it of an Airflow home and a folder.
-WORLDS: dict[str, Callable[[Path, Path], World]] = {"rain": Rain}
+WORLDS: dict[str, Callable[[Path, Path], World]] = {"rain": Rain, "lake": Lake}
 
 
 def airflow_process(home: Path, **env: str) -> ProcessPoolExecutor:

@@ -166,7 +166,8 @@ def test_orphans_go_and_nothing_else(world: KubeWorld, airflow: Airflow) -> None
     world.create(pod("kept", house, **{DECIDED: "true"}))
     cluster = {"conn_type": "kubernetes", "extra": {"kube_config_path": str(world.kubeconfig), "namespace": NAMESPACE}}
     connection = {"AIRFLOW_CONN_KUBERNETES_DEFAULT": json.dumps(cluster)}
-    place = {"AIRFLOW__MLOPS__KUBERNETES_POD": json.dumps({"image": "any", "namespace": "training"})}
+    pod_place = {"kind": "kubernetes_pod", "image": "any", "namespace": "training"}
+    place = {"AIRFLOW__MLOPS__PLACES": json.dumps({"pod": pod_place})}
     said = airflow.maintain(AIRFLOW__MLOPS__INSTALLATION=OURS, **connection, **place)
     assert "ENDED ['success']" in said
     orphans = {*ENDED, "each-1", "no-such-run", "no-such-dag"}
