@@ -147,6 +147,14 @@ def test_what_is_infinite_throughout_has_no_value(tmp_path: Path) -> None:
     assert found.missing == {"moving": [0.0, 1.0]}
 
 
+@pytest.mark.parametrize(("rows", "key", "drifted"), [(1, 2**60, False), (3000, 2**60, False), (3000, 2**61, True)])
+def test_large_keys_that_hardly_differ(tmp_path: Path, rows: int, key: int, drifted: bool) -> None:
+    """No histogram has bins narrower than floats are apart: they are compared as categories, and don't fail."""
+    sides = pd.DataFrame({"tenant": [2**60] * 3000}), pd.DataFrame({"tenant": [key] * rows})
+    measured = drift(*sides, Plan(), folder=tmp_path, sample=5000, seed=1)
+    assert (measured.columns["tenant"]["drifted"], measured.prediction) == (drifted, None)
+
+
 def test_an_input_may_have_the_name_of_what_is_shown(tmp_path: Path) -> None:
     """Whatever inputs are called, the line that shows a missing share takes the place of none."""
     sides = [_frame().assign(**{"moving: is it missing?": 1.0}) for _ in range(2)]

@@ -36,6 +36,7 @@ DETAILS = "drift.json"
 _PRESENCE = "presence of values"
 # Evidently leaves missing values out, so how many there are is measured beside it: as a share, from a tenth up.
 _MISSING = StatTest("missing_share", "difference of missing shares", [ColumnType.Categorical], 0.1)
+_FINEST = 100  # steps between floats that a column's values span at least, for Evidently's bins to have a width
 _LONGEST = 200  # characters of a test's line
 _BY_CHANCE = 1.96  # standard errors that chance alone exceeds in one case of twenty
 # Those of Evidently's presets that need no more than two tables.
@@ -60,10 +61,11 @@ class Plan:
 def drift(reference: pd.DataFrame, current: pd.DataFrame, plan: Plan, *, folder: Path, sample: int, seed: int) -> Drift:
     """Compare current data with reference data, column by column, and write ``drift.html`` and ``drift.json``.
 
-    Every column of the reference but the prediction counts. Numbers are compared as numbers, everything else
-    as categories. The values are compared without those that are missing or infinite, and the shares of these apart
-    from that: a column whose share moved by a tenth or more has drifted, among few rows by more than chance would move
-    it (two-proportion z-test); one without any value on one side only has drifted, too.
+    Every column of the reference but the prediction counts. Numbers are compared as numbers, everything else as
+    categories, and so are keys that are too large to differ as floats. The values are compared without those that are
+    missing or infinite, and the shares of these apart from that: a column whose share moved by a tenth or more has
+    drifted, among few rows by more than chance would move it (two-proportion z-test); one without any value on one side
+    only has drifted, too.
 
     Evidently picks the method by type and size: a distance (drifted from the threshold up) above 1,000 rows, a p-value
     (drifted below it) up to there. Where the values did not drift but their presence did, score, method and threshold
@@ -175,7 +177,8 @@ def _report(
 ) -> Any:
     """Return Evidently's report on the values of some inputs, and on the missing share, up to its limit, of others."""
     predictions = [plan.prediction] if plan.prediction is not None else []
-    numeric = [name for name in (*inputs, *predictions) if _is_number(reference[name]) and _is_number(current[name])]
+    with_bins = [name for name in inputs if all(_has_bins(side[name]) for side in (reference, current))]
+    numeric = [*with_bins, *predictions]
     other = [name for name in inputs if name not in numeric]
     shown = {name: _unused(f"{name}: is it missing?", reference.columns) for name in missing}
     definition = DataDefinition(numerical_columns=numeric, categorical_columns=[*other, *shown.values()])
@@ -203,6 +206,18 @@ def _unused(name: str, taken: Iterable[str]) -> str:
 
 def _is_number(column: pd.Series) -> bool:
     return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+
+
+def _has_bins(column: pd.Series) -> bool:
+    """Say whether a histogram can be made of a column: of numbers further apart than floats of their size are.
+
+    Large keys that differ by little, or not at all, have none; they are compared as categories.
+    """
+    if not _is_number(column):
+        return False
+    values = column.astype(float).dropna()
+    width = float(values.max() - values.min()) or 1.0
+    return values.empty or _FINEST * math.ulp(float(values.abs().max())) < width < math.inf
 
 
 def _dataset(frame: pd.DataFrame, numeric: list[str], other: list[str], shown: dict[str, str], definition: Any) -> Any:
