@@ -32,7 +32,7 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": name, "external-doc-url": url, "tags": ["ml"]} for name, url in INTEGRATIONS.items()
         ],
         "operators": [
-            _modules("MLOps", "operators", (*Stage, "functions", "maintenance")),
+            _modules("MLOps", "operators", (*Stage, "feast", "functions", "maintenance")),
             _modules("MLOps", "places", ("kubernetes.operator",)),
         ],
         "task-decorators": [{"name": "mlops", "class-name": f"{PACKAGE}.decorators.mlops.mlops_task"}],
@@ -83,6 +83,7 @@ def _connection_types() -> list[dict[str, Any]]:
                 "repository": _field(
                     "Repository", "The folder of a feature_store.yaml that a team keeps, or that file."
                 ),
+                "secrets": _field("Secrets (JSON)", "What that file names as ${NAME}, by name, beside the password."),
                 "online_store": _field("Online store", "Which kind of store.", enum=["sqlite", "redis"]),
                 "connection_string": _field("Connection string", "Redis only, in place of host and port; no password."),
                 "options": _field("Options (JSON)", "Further settings of that store, as Feast names them."),

@@ -1,13 +1,18 @@
-"""Feast: the feature store's online side."""
+"""Feast: a team's repository, and the online store of products."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_mlops_provider.backends import probes
 from airflow_mlops_provider.hooks.base import ServiceHook
+from airflow_mlops_provider.runtime.masks import CREDENTIAL
+
+if TYPE_CHECKING:
+    from airflow_mlops_provider.backends.feature_store.feast.repository import FeastRepository
 
 PASSWORD_VARIABLE = "MLOPS_ONLINE_STORE_PASSWORD"  # noqa: S105 - the variable's name
 
@@ -16,8 +21,11 @@ class FeastHook(ServiceHook):
     """Feast: a repository that a team keeps, and the online store of products.
 
     ``repository`` is the folder of a ``feature_store.yaml``, or that file itself: operators and sensors that name the
-    connection work on it as it stands. The other fields are for products, whose feature stores we make; without a
-    connection theirs is an SQLite file beside the product's features.
+    connection work on it as it stands. Its configuration names secrets as ``${NAME}``: the password is
+    ``${MLOPS_ONLINE_STORE_PASSWORD}``, and ``secrets`` takes further ones by name as JSON.
+
+    The other fields are for products, whose feature stores we make; without a connection theirs is an SQLite file
+    beside the product's features.
 
     ``online_store`` says which kind. For Redis, host and port (or ``connection_string``, as Feast writes it) say where;
     the password goes into its own field. ``options`` takes further settings of that store as JSON.
@@ -30,9 +38,13 @@ class FeastHook(ServiceHook):
 
     def get_conn(self) -> Any:
         """Return the ``FeatureStore`` of the connection's repository. :raises ConfigurationError: if it has none."""
+        return self.open().store
+
+    def open(self) -> FeastRepository:
+        """Return the connection's repository, with its secrets. :raises ConfigurationError: if it has none."""
         from airflow_mlops_provider.backends.feature_store.feast.repository import FeastRepository
 
-        return FeastRepository(self.repository()).store
+        return FeastRepository(self.repository(), self.secrets())
 
     def repository(self) -> Path:
         """Return the folder or file of the connection's repository. :raises ConfigurationError: if it has none."""
@@ -46,20 +58,34 @@ class FeastHook(ServiceHook):
         kind = self.extra.get("online_store") or ("redis" if self.connection.host else "sqlite")
         if kind not in ("redis", "sqlite"):
             raise self.error(f"unknown online store {kind!r}; known: redis, sqlite")
-        return {"type": kind, **self._options(), **({"connection_string": self._redis()} if kind == "redis" else {})}
+        return {
+            "type": kind,
+            **self._object("options"),
+            **({"connection_string": self._redis()} if kind == "redis" else {}),
+        }
 
     def secrets(self) -> dict[str, str]:
-        """Return the online store's password."""
-        if "," in (self.connection.password or ""):
+        """Return the online store's password, and what the repository's configuration names further.
+
+        :raises ConfigurationError: for a name that does not say that it is a secret: it would be printed, and a
+            variable such as ``PATH`` changes more than Feast.
+        """
+        if "," in (self.connection.password or "") and not self.extra.get("repository"):
             raise self.error("Feast cannot take a password with a comma in it")
-        return super().secrets()
+        further = self._object("secrets")
+        for name, value in further.items():
+            if not (
+                re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) and CREDENTIAL.search(name) and isinstance(value, str)
+            ):
+                raise self.error(
+                    f"secrets has {name!r}; give text by names with PASSWORD, TOKEN, SECRET or KEY in them"
+                )
+        return {**super().secrets(), **further}
 
     def probe(self) -> str:
         """Read the repository's registry, or ping the online store."""
         if self.extra.get("repository"):
-            from airflow_mlops_provider.backends.feature_store.feast.repository import FeastRepository
-
-            views = FeastRepository(self.repository()).views()
+            views = self.open().views()
             return f"{self.repository()} has {len(views)} feature view(s): {', '.join(sorted(views))}"[:300]
         settings = self.settings()
         if settings["type"] == "sqlite":
@@ -83,12 +109,12 @@ class FeastHook(ServiceHook):
         parts += [f"password=${{{PASSWORD_VARIABLE}}}"] if conn.password else []
         return ",".join(parts)
 
-    def _options(self) -> dict[str, Any]:
-        given = self.extra.get("options") or {}
+    def _object(self, field: str) -> dict[str, Any]:
+        given = self.extra.get(field) or {}
         try:
-            options = json.loads(given) if isinstance(given, str) else given
-        except ValueError as error:
-            raise self.error(f"options is no JSON: {error}") from None
-        if not isinstance(options, dict):
-            raise self.error("options must be a JSON object")
-        return options
+            value = json.loads(given) if isinstance(given, str) else given
+        except ValueError:
+            raise self.error(f"{field} is no JSON") from None
+        if not isinstance(value, dict):
+            raise self.error(f"{field} must be a JSON object")
+        return value

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, Field, StringConstraints, field_validator
+from pydantic import AfterValidator, BaseModel, Discriminator, Field, StringConstraints, Tag, field_validator
 
 from airflow_mlops_provider.extensions import FLAVORS
 from airflow_mlops_provider.lifecycle.frozen import Frozen
@@ -48,6 +48,13 @@ class Function(Frozen):
         return self.code or self.name
 
 
+#: By which of the two forms a value is judged shows at a look, so that an error speaks of that alone.
+CodeOrFunction = Annotated[
+    Annotated[Code, Tag("name")] | Annotated[Function, Tag("function")],
+    Discriminator(lambda value: "name" if isinstance(value, str) else "function"),
+]
+
+
 class Trainer(Frozen):
     """How the model is made.
 
@@ -58,7 +65,7 @@ class Trainer(Frozen):
     :param requires: distributions whose versions the result depends on.
     """
 
-    code: Code | Function
+    code: CodeOrFunction
     settings: dict[str, Any] = {}
     seed: int = Field(default=13, ge=0, lt=2**31, strict=True)  # what LightGBM, numpy and PyTorch all take
     flavor: Annotated[str, AfterValidator(FLAVORS.checked), FLAVORS] = "lightgbm"

@@ -221,7 +221,7 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
         return ArtifactStoreHook(self.conn_id if self.service == "artifact_store" else None).store()
 
     def handed_on(self, context: Context) -> dict[str, str]:
-        """Return which task handed on each role's references, as far as the DAG says: ``dag/run/task``."""
+        """Return who handed on each role's references, as far as the DAG says: ``dag/run/task``, or a source."""
         run, dag = RunIdentity.of(context["ti"]), self.get_dag()
         declared = dag.get_task(self.task_id) if dag and self.task_id in dag.task_dict else self
         handed_on = {
@@ -229,10 +229,8 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
             for role, value in self._given(declared).items()
         }
         named = {role: run.model_copy(update={"task_id": names}).path for role, names in handed_on.items() if names}
-        outside = {
-            role: str(value) for role, value in self._given(self).items() if isinstance(value, Files | Sql | str)
-        }
-        return named | outside
+        given = {role: str(value) for role, value in self._given(self).items() if isinstance(value, Files | Sql | str)}
+        return named | {role: text for role, text in given.items() if "/" in text or ":" in text}
 
     def place_of(self, stage: Stage, context: Context) -> Place:
         """Return where a job of some stage runs. :raises MLOpsError: if that can't be had."""

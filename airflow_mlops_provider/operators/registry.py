@@ -8,6 +8,8 @@ from typing import Any
 from airflow.sdk import Context
 
 from airflow_mlops_provider import assets
+from airflow_mlops_provider.exceptions import ConfigurationError
+from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.lifecycle.release.registry import Status
@@ -35,6 +37,8 @@ class MlflowRegisterModelOperator(JobOperator):
         self, *, model: Any, evaluation: Any = None, cause: Any = None, reason: Any = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
+        if evaluation is None and isinstance(self.given_product, MLProduct):
+            raise ConfigurationError("a product's model is registered with its evaluation; give evaluation=")
         self.model = model
         self.evaluation = evaluation
         self.cause = cause

@@ -147,8 +147,8 @@ def _parsed(module_name: str, file: Path, _changed: int, _size: int) -> frozense
     except (SyntaxError, ValueError) as error:
         raise ConfigurationError(f"{file} is no valid Python: {error}") from None
     here = module_name.partition(".")[0]
-    around = _modules({module_name, *_named(tree, package)})
-    return frozenset(name for name in around if name.partition(".")[0] == here) - {module_name}
+    own = (name for name in (module_name, *_named(tree, package)) if name.partition(".")[0] == here)
+    return frozenset(_modules(own)) - {module_name}
 
 
 def own_modules(source: str) -> list[str]:

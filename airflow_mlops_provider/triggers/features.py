@@ -31,10 +31,9 @@ class FeastFreshnessTrigger(StateTrigger):
         self.view, self.by, self.within = filled("view", self.view), one_of("by", self.by, BY), seconds(self.within)
 
     def look(self) -> Seen:
-        from airflow_mlops_provider.backends.feature_store.feast.repository import FeastRepository
         from airflow_mlops_provider.hooks.feast import FeastHook
 
-        repository, now = FeastRepository(FeastHook(self.conn_id).repository()), datetime.now(UTC)
+        repository, now = FeastHook(self.conn_id).open(), datetime.now(UTC)
         if self.by == "rows":
             newest = repository.newest_row(self.view, now - timedelta(seconds=self.within), now)
         else:

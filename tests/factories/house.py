@@ -24,8 +24,8 @@ BESIDE = frozenset({"dags"})
 #: What the pages may name though no checkout has it: made by a build, or by a run.
 MADE = ("var/", "dist/", "build/", ".venv", f"{PACKAGE}/reference_dags")
 
-#: Files of a product, which the pages name without a folder.
-OF_PRODUCTS = frozenset({"product.py", "settings.json"})
+#: Files of a product, and of a Feast repository, which the pages name without a folder.
+OF_PRODUCTS = frozenset({"product.py", "settings.json", "feature_store.yaml"})
 
 _PATH = re.compile(r"\.?[\w-]+(?:/[\w.-]+)+/?|[\w-]+\.(?:py|md|toml|yaml)")
 _FUNCTION = re.compile(r"(?P<file>[\w./-]+\.py):(?P<name>[A-Za-z_][\w.]*)")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from multiprocessing import get_context
 from pathlib import Path
 from shutil import copy
 from typing import Protocol
 
-from tests.factories import gx_context, rain, trips
+from airflow_mlops_provider.backends.feature_store.feast.repository import FeastRepository
+from tests.factories import feast_repository, gx_context, rain, trips
 from tests.factories.ports import free_port
 
 #: The pipelines that bring the loop to rest, and the logical dates of those that work on an interval.
@@ -76,8 +80,25 @@ class Lake:
         self.airflow.shutdown()
 
 
+class Shops(Lake):
+    """A team's Airflow with a Feast repository and a warehouse, and no product."""
+
+    def __init__(self, home: Path, folder: Path) -> None:
+        repository = feast_repository.shops(folder / "shops")
+        FeastRepository(repository).apply()
+        with closing(sqlite3.connect(folder / "warehouse.db")) as warehouse:
+            warehouse.executescript(feast_repository.WAREHOUSE)
+        feast = {"conn_type": "feast", "extra": {"repository": str(repository)}}
+        self.airflow = airflow_process(
+            home,
+            AIRFLOW__MLOPS__ARTIFACT_ROOT=str(folder / "artifacts"),
+            AIRFLOW_CONN_FEAST_PROD=json.dumps(feast),
+            AIRFLOW_CONN_WAREHOUSE=json.dumps({"conn_type": "sqlite", "host": str(folder / "warehouse.db")}),
+        )
+
+
 #: By the name that a page's comment ``<!-- run: name date -->`` says: what makes it of an Airflow home and a folder.
-WORLDS: dict[str, Callable[[Path, Path], World]] = {"rain": Rain, "lake": Lake}
+WORLDS: dict[str, Callable[[Path, Path], World]] = {"rain": Rain, "lake": Lake, "shops": Shops}
 
 
 def airflow_process(home: Path, **env: str) -> ProcessPoolExecutor:

@@ -39,8 +39,8 @@ def loaded(code: str, home: Path) -> set[str]:
 
 def modules(folder: str) -> list[str]:
     """Return the names of all modules below a folder of the package."""
-    paths = (path.relative_to(PACKAGE).with_suffix("") for path in (PACKAGE / folder).rglob("[!_]*.py"))
-    names = (".".join(path.parts) for path in paths)
+    paths = (path.relative_to(PACKAGE).with_suffix("") for path in (PACKAGE / folder).rglob("*.py"))
+    names = (".".join(path.parts).removesuffix(".__init__") for path in paths if path.stem != "__main__")
     return sorted(f"{PACKAGE.name}.{name}" for name in names if name not in SUBCLASSES)
 
 

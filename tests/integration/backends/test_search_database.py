@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -16,49 +11,21 @@ from airflow_mlops_provider.backends.search.optuna import database as search_dat
 from airflow_mlops_provider.backends.search.optuna.study import SearchStudy
 from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, FloatRange, Pruning
+from tests.factories import postgres
 
 PASSWORD = "open-sesame"
 TREES = (Algorithm(name="trees", code="shop.trainer:train", space={"rate": FloatRange(low=0.0, high=1.0)}),)
 SLOTS = 4
 
 
-def program(name: str) -> str | None:
-    """Return where one of PostgreSQL's programs is; Debian keeps them off the path."""
-    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
-    return shutil.which(name) or (str(found[-1]) if found else None)
-
-
-pytestmark = [
-    pytest.mark.skipif(program("initdb") is None, reason="PostgreSQL is not installed"),
-    pytest.mark.skipif(shutil.which("runuser") is None, reason="runuser is not installed"),
-]
+pytestmark = postgres.NEEDED
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     """The URL of a database of a server that runs as long as the tests here."""
-    pytest.importorskip("psycopg2", reason="psycopg2 is not installed")
-    from tests.factories.ports import free_port
-
-    # Not among the other temporary folders, of which a user of its own can read none.
-    folder, port = Path(tempfile.mkdtemp(prefix="mlops-postgres-")), free_port()
-    (folder / "password").write_text(PASSWORD)
-    # PostgreSQL refuses to run as root.
-    become = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    if become:
-        subprocess.run(["chown", "-R", "postgres", str(folder)], check=True)
-    data, log = folder / "data", folder / "log"
-
-    def call(name: str, *arguments: str) -> None:
-        command = [*become, str(program(name)), *arguments]
-        done = subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    call("initdb", "-D", str(data), "-U", "optuna", "-A", "scram-sha-256", f"--pwfile={folder / 'password'}", "-N")
-    call("pg_ctl", "-D", str(data), "-l", str(log), "-w", "-o", f"-p {port} -k {folder} -h 127.0.0.1 -F", "start")
-    yield f"postgresql+psycopg2://127.0.0.1:{port}/postgres"
-    call("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
-    shutil.rmtree(folder)
+    with postgres.server("optuna", PASSWORD) as port:
+        yield f"postgresql+psycopg2://127.0.0.1:{port}/postgres"
 
 
 @pytest.fixture

@@ -90,7 +90,7 @@ def test_it_stops_early_and_keeps_the_best(tmp_path: Path) -> None:
     _, network = weights({"epochs": 200, "patience": 3, "learning_rate": 0.2}, Kept(tmp_path))
     best = network.metrics["best_epoch"]
     assert network.metrics["epochs"] == best + 3 < 200
-    kept = torch.load(tmp_path / f"{best:04d}" / STATE, weights_only=True)
+    kept = torch.load(tmp_path / f"{best:04d}" / STATE, map_location="cpu", weights_only=True)
     assert all(torch.equal(kept["network"][name], value) for name, value in network.state_dict().items())
 
 

@@ -61,7 +61,7 @@ BAD = {
     "no JSON": ('{"code": ', r"is no valid JSON: Expecting value: line 1"),
     "no object": ("[1]", "the file: Input should be a valid dictionary"),
     "no code": ("{}", "code: Field required"),
-    "code that is no function": ('{"code": "trainer"}', "code: String should match pattern"),
+    "code that is no function": ('{"code": "trainer"}', "code.name: String should match pattern"),
     "unknown field": ('{"code": "a:b", "settngs": {}}', "settngs: Extra inputs are not permitted"),
     "unknown flavor": ('{"code": "a:b", "flavor": "pickle"}', "unknown model flavor 'pickle'; known: lightgbm"),
     "settings that are a list": ('{"code": "a:b", "settings": []}', "settings: Input should be a valid dictionary"),

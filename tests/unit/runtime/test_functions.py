@@ -16,6 +16,7 @@ import pytest
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, Services
 from airflow_mlops_provider.runtime.address import address
+from airflow_mlops_provider.runtime.code import load
 from airflow_mlops_provider.runtime.functions import FunctionSettings, TableKind, describe
 
 #: A DAG file: Airflow loads it under a name that nobody can import.
@@ -98,9 +99,10 @@ def elsewhere(settings: FunctionSettings, *arguments: Any) -> Any:
     """Call a function in a process that knows nothing but what a specification says."""
     code = (
         "import json, sys\n"
+        "from airflow_mlops_provider.runtime.code import load\n"
         "from airflow_mlops_provider.runtime.functions import FunctionSettings as F\n"
         "settings, arguments = json.load(sys.stdin)\n"
-        "print(json.dumps(F.model_validate(settings).function()(*arguments)))\n"
+        "print(json.dumps(load(F.model_validate(settings))(*arguments)))\n"
     )
     given = json.dumps([settings.to_json(), arguments])
     done = subprocess.run([sys.executable, "-c", code], input=given, capture_output=True, text=True, check=False)
@@ -150,7 +152,7 @@ def test_an_importable_function_goes_by_its_name() -> None:
     """Its code is then followed from file to file, as that of a product's functions."""
     settings = describe(describe)
     assert settings.code == "airflow_mlops_provider.runtime.functions:describe"
-    assert settings.function() is describe
+    assert load(settings) is describe
 
 
 @pytest.mark.parametrize("where", ["module", "DAG file"])

@@ -137,6 +137,7 @@ def test_a_job_with_an_effect_always_runs(make: Callable[..., TinyWorld], monkey
     assert {name for name, job in all_jobs().items() if job.side_effects} == {
         *("extract", "load", "search", "conclude", "export_settings"),
         *("register", "promote", "deploy", "reconcile"),
+        *("apply_repository", "materialize_views", "retrieve_features", "push_rows"),
     }
 
 
