@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from airflow_mlops_provider.datasets import read_dataset, write_dataset
     from airflow_mlops_provider.hooks.tables import Files, Sql
     from airflow_mlops_provider.lifecycle.interval import Interval
+    from airflow_mlops_provider.lifecycle.monitoring.limits import DriftLimits
     from airflow_mlops_provider.lifecycle.product import MLProduct
     from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Report
     from airflow_mlops_provider.lifecycle.search.declaration import (
@@ -69,6 +70,7 @@ __all__ = [
     "Data",
     "Dataset",
     "Deferred",
+    "DriftLimits",
     "EvaluationSettings",
     "Features",
     "Files",
@@ -120,7 +122,7 @@ __all__ = [
 ]
 _HOMES = (
     *("lifecycle.product", "lifecycle.sections", "lifecycle.search.declaration", "lifecycle.settings"),
-    *("lifecycle.interval", "lifecycle.references", "lifecycle.stages"),
+    *("lifecycle.interval", "lifecycle.monitoring.limits", "lifecycle.references", "lifecycle.stages"),
     *("runtime.arguments", "runtime.context", "runtime.definition"),
     *("problems.base", "places.deferral", "places.base"),
     *("places.local_process", "places.kubernetes.settings", "places.kubernetes.place"),

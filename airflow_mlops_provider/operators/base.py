@@ -99,8 +99,8 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
     """
 
     job: ClassVar[str]
-    #: The service to which ``conn_id`` is a connection.
-    service: ClassVar[Service] = "artifact_store"
+    #: The service to which ``conn_id`` is a connection; None if it is to none that the job knows of.
+    service: ClassVar[Service | None] = "artifact_store"
     roles: ClassVar[tuple[str, ...] | None] = None
     template_fields: Sequence[str] = ()
     operator_extra_links: tuple[BaseOperatorLink, ...] = (ManifestLink(), PodLogLink())
@@ -146,7 +146,7 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
         from airflow_mlops_provider.runtime.definition import find_job
 
         job, name = find_job(self.job), self.kept_under(context)
-        addresses, root, secrets = services(name, job.services, {self.service: self.conn_id})
+        addresses, root, secrets = services(name, job.services, {self.service: self.conn_id} if self.service else {})
         store = open_store(root, secrets)
         spec = JobSpec(
             job=self.job,

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow.sdk import Context
 
+from airflow_mlops_provider.exceptions import ConfigurationError
+from airflow_mlops_provider.extensions import DRIFT_METHODS
+from airflow_mlops_provider.lifecycle.frozen import only_known
+from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.monitoring.limits import DriftLimits
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.operators.base import JobOperator, ProductOperator, artifact_store
 from airflow_mlops_provider.operators.links import ReportLink
+from airflow_mlops_provider.operators.validation import judged
 from airflow_mlops_provider.storage.intervals import unjudged
 from airflow_mlops_provider.storage.records import Records
 
@@ -51,6 +58,71 @@ class EvidentlyCompareIntervalOperator(JobOperator):
         super().__init__(**kwargs)
         self.predictions = predictions
         self.version = version
+
+
+class EvidentlyReportOperator(JobOperator):
+    """Compares two tables column by column: a report of what has moved, with Evidently's own page and figures.
+
+    It hands the report on, passed or not. What can't be compared is counted and said, and is no error: columns in one
+    table only, of another type, nested; times and text of many values too, unless they are named. Numbers are
+    compared as numbers, text and truth values as categories.
+
+    :param reference, current: what another task hands on, a path or pattern, ``Files`` or ``Sql``.
+    :param columns: compare these alone.
+    :param limits: what must be kept; by default less than half of the columns have drifted.
+    :param method: what measures: ``evidently``, or another's name or import path.
+    :param tests: Evidently's presets whose own tests are run as well: ``DataSummaryPreset``.
+    :param tables: of a dataset with several tables, which is meant: ``{"reference": "train"}``.
+    :param sample: at most this many rows of each table are compared, drawn by ``seed``.
+    :param fail: whether a crossed limit, or a failed test, fails the task once its report is published.
+    :raises ConfigurationError, UnknownNameError: for limits that are none, or an unknown method.
+    """
+
+    job = "compare"
+    roles = ("reference", "current")
+    template_fields: Sequence[str] = ("reference", "current", "columns", "conn_id")
+    operator_extra_links = (ReportLink(), *JobOperator.operator_extra_links)
+
+    def __init__(
+        self,
+        *,
+        reference: Any,
+        current: Any,
+        columns: Sequence[str] = (),
+        limits: DriftLimits | None = None,
+        method: str = "evidently",
+        tests: Sequence[str] = (),
+        tables: Mapping[str, str] | None = None,
+        sample: int = 5000,
+        seed: int = 13,
+        fail: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if not isinstance(limits, DriftLimits | None):
+            raise ConfigurationError(f"limits={limits!r:.200} are none; give DriftLimits(share=…, columns={{…}})")
+        if isinstance(columns, str):
+            raise ConfigurationError(f"columns={columns!r} is one text; give a list of names")
+        only_known("table", tables or (), self.roles)
+        self.reference, self.current, self.columns = reference, current, columns
+        self.limits, self.method, self.tests, self.tables = limits, DRIFT_METHODS.checked(method), tests, tables
+        self.sample, self.seed, self.fail = sample, seed, fail
+
+    def sections(self) -> dict[str, Any]:
+        return {
+            "limits": self.limits and self.limits.to_json(),
+            "method": self.method,
+            **{name: list(getattr(self, name)) for name in ("columns", "tests")},
+            "tables": self.tables and dict(self.tables),
+            **{name: getattr(self, name) for name in ("sample", "seed")},
+        }
+
+    def interval(self, context: Context) -> Interval | None:
+        """Return the first table's own data interval: what is measured depends on no other."""
+        return super().interval({})
+
+    def finish(self, manifest: Manifest, context: Context) -> dict[str, Any]:
+        return judged(manifest, context, "drift", "limit(s) crossed", fail=self.fail)
 
 
 class LabelsJudgePredictionsOperator(JobOperator):

@@ -206,11 +206,18 @@ class DriftMethodContract:
             }
         )
 
-    def measure(self, reference: pd.DataFrame, current: pd.DataFrame, folder: Path) -> drift.Drift:
+    def measure(
+        self,
+        reference: pd.DataFrame,
+        current: pd.DataFrame,
+        folder: Path,
+        prediction: str | None = "prediction",
+        **limits: float,
+    ) -> drift.Drift:
         """Compare, and keep the page in a new folder."""
         folder.mkdir()
         method = drift.drift_method_of(self.drift_method)
-        return method.drift(reference, current, prediction="prediction", folder=folder, sample=500, seed=7)
+        return method.drift(reference, current, prediction=prediction, limits=limits, folder=folder, sample=500, seed=7)
 
     def test_looking_it_up_loads_no_library(self) -> None:
         """Whoever computes an address looks it up: a task, before any job is started."""
@@ -223,7 +230,7 @@ class DriftMethodContract:
         same = self.measure(reference, self.rows(2), tmp_path / "same")
         moved = self.measure(reference, self.rows(2, shift=8.0), tmp_path / "moved")
         assert (same.share, moved.share) == (0.0, 1.0)
-        assert 0 <= same.prediction < moved.prediction
+        assert 0 <= (same.prediction or 0) < (moved.prediction or 0)
         assert set(same.columns) == set(moved.columns) == {"hour", "kind"}
         assert all(column["drifted"] for column in moved.columns.values())
         assert (tmp_path / "moved" / drift.PAGE).read_text("utf-8").strip()
@@ -233,6 +240,20 @@ class DriftMethodContract:
         reference, current = self.rows(1), self.rows(2, shift=0.5)
         first = self.measure(reference, current, tmp_path / "a")
         assert self.measure(reference, current[[*current.columns[::-1]]].assign(other=1), tmp_path / "b") == first
+
+    def test_two_tables_without_predictions(self, tmp_path: Path) -> None:
+        """Every column counts then."""
+        measured = self.measure(self.rows(1), self.rows(2, shift=8.0), tmp_path / "a", prediction=None)
+        assert (measured.share, measured.prediction) == (1.0, None)
+        assert set(measured.columns) == {"hour", "kind", "prediction"}
+
+    def test_a_column_may_have_a_limit_of_its_own(self, tmp_path: Path) -> None:
+        """From that distance on it has drifted; the others keep theirs."""
+        sides = self.rows(1), self.rows(2, shift=8.0)
+        measured = self.measure(*sides, tmp_path / "far", hour=1000.0)
+        assert {name for name, column in measured.columns.items() if column["drifted"]} == {"kind"}
+        assert (measured.columns["hour"]["threshold"], measured.share) == (1000.0, 0.5)
+        assert self.measure(*sides, tmp_path / "near", hour=0.001).share == 1.0
 
     def test_values_that_went_are_named(self, tmp_path: Path) -> None:
         """An input whose values are missing now has drifted, and it is said what was missing and is."""

@@ -14,7 +14,7 @@ from shutil import copy
 from typing import Protocol
 
 from airflow_mlops_provider.backends.feature_store.feast.repository import FeastRepository
-from tests.factories import feast_repository, rain, trips
+from tests.factories import feast_repository, gx_context, rain, trips
 from tests.factories.ports import free_port
 
 #: The pipelines that bring the loop to rest, and the logical dates of those that work on an interval.
@@ -69,6 +69,7 @@ class Lake:
 
     def __init__(self, home: Path, folder: Path) -> None:
         trips.deliver(folder / "lake")
+        gx_context.deliver(folder / "lake" / "gx")
         self.airflow = airflow_process(home, AIRFLOW__MLOPS__ARTIFACT_ROOT=str(folder / "artifacts"))
         self.airflow.submit(os.chdir, folder).result()
 

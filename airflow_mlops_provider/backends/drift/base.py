@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,18 +20,20 @@ PAGE = "drift.html"
 class Drift:
     """What has moved, and how far.
 
-    :param share: share of drifted columns among the model's inputs, 0 to 1.
-    :param columns: input name to ``score``, ``drifted``, ``method``, ``threshold``, and ``missing``: the share of
+    :param share: share of drifted columns among all but the prediction, 0 to 1.
+    :param columns: their names to ``score``, ``drifted``, ``method``, ``threshold``, and ``missing``: the share of
         missing values before and now.
     :param prediction: distance of the predictions; with Evidently Wasserstein's, normed by the reference's standard
-        deviation.
-    :param missing: inputs whose values came or went, to their share of missing values before and now.
+        deviation. None where there are none.
+    :param missing: columns whose values came or went, to their share of missing values before and now.
+    :param failed: a line for each test of the method's own that was wanted and failed.
     """
 
     share: float
     columns: dict[str, dict[str, Any]]
-    prediction: float
+    prediction: float | None
     missing: dict[str, list[float]]
+    failed: tuple[str, ...] = ()
 
 
 class DriftMethod(ABC):
@@ -39,9 +42,11 @@ class DriftMethod(ABC):
     It is looked up wherever an address is computed: its module loads no library but inside of methods.
 
     :cvar packages: the distributions that decide what is measured.
+    :cvar options: what :meth:`drift` takes by keyword beside the rest, where a task gives it.
     """
 
     packages: ClassVar[tuple[str, ...]] = ()
+    options: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def drift(
@@ -49,20 +54,23 @@ class DriftMethod(ABC):
         reference: pd.DataFrame,
         current: pd.DataFrame,
         *,
-        prediction: str,
+        prediction: str | None,
+        limits: Mapping[str, float],
         folder: Path,
         sample: int,
         seed: int,
     ) -> Drift:
         """Compare column by column, and write a page, :data:`PAGE`, and whatever else is worth keeping.
 
-        Every column of the reference but ``prediction`` is a model input; the current side's order of columns and rows
-        makes no difference.
+        Every column of the reference but ``prediction`` counts in the share; the current side's order of columns and
+        rows makes no difference.
 
-        :param prediction: the numeric column of predictions, in both.
+        :param prediction: the numeric column of predictions, in both; None where there is none.
+        :param limits: the distance from which a column has drifted, of those to which the method's own does not apply.
         :param folder: an existing, empty folder.
         :param sample: at most this many rows of each side are compared, drawn by ``seed``.
-        :raises DataValidationError: if a side is empty, the current side lacks a column, or has no numeric predictions.
+        :raises DataValidationError: if a side is empty, the current side lacks a column, or has no numeric predictions
+            where there should be some.
         """
 
 

@@ -37,9 +37,11 @@ class Validator(ABC):
     It is looked up wherever an address is computed: its module loads no library but inside of methods.
 
     :cvar packages: the distributions that decide the verdict.
+    :cvar options: what :meth:`validate` takes by keyword beside the rest, where a task gives it.
     """
 
     packages: ClassVar[tuple[str, ...]] = ()
+    options: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def validate(
@@ -50,7 +52,8 @@ class Validator(ABC):
         An expectation that can't be evaluated (column missing, types that do not compare) is broken, with the reason.
         What is written is the same for the same data, and what is shown of it is escaped.
 
-        :param expectations: what the product's function returned; left unchanged.
+        :param expectations: what the product's or the task's function returned, or what the task was given as JSON;
+            left unchanged.
         :param name: the dataset's name, for messages.
         :param folder: an existing, empty folder.
         :param left_out: how many delivered rows are not in the data, by reason; told as a warning.

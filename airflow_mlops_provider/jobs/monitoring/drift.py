@@ -34,10 +34,12 @@ def drift(context: JobContext[Inputs, Settings, JobParams]) -> JobResult:
         context.read(context.inputs.version, REFERENCE),
         context.read(predictions, INPUTS),
         prediction=PREDICTION,
+        limits={},
         folder=context.folder,
         sample=limits.sample,
         seed=context.settings.seed,
     )
+    assert measured.prediction is not None  # there is one
     context.log.info("%.0f %% of inputs drifted, predictions by %.3f", 100 * measured.share, measured.prediction)
     crossed = crossed_by_drift(measured.share, measured.prediction, limits)
     return JobResult(

@@ -1,14 +1,29 @@
-"""What monitoring saw of an interval, and which of a product's limits that crosses."""
+"""What monitoring saw of an interval, or of two tables, and which limits that crosses."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from airflow_mlops_provider.lifecycle.frozen import Frozen
+from pydantic import Field
+
+from airflow_mlops_provider.lifecycle.frozen import Frozen, Strict
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.metrics import Metric
 from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.lifecycle.sections import Monitoring
+
+
+class DriftLimits(Strict):
+    """Limits of how far one table may be from another, whoever's they are.
+
+    :param share: share of drifted columns among those that are compared, 0 to 1; None for no such limit.
+    :param columns: column to the distance from which it has drifted. With Evidently Wasserstein's for numbers, normed
+        by the reference's standard deviation, and Jensen and Shannon's for others. One of these alone is reason enough.
+    """
+
+    share: float | None = Field(default=0.5, ge=0, le=1)
+    columns: dict[str, Annotated[float, Field(gt=0)]] = {}
 
 
 class Observation(Frozen):
@@ -58,6 +73,22 @@ def crossed_by_drift(share: float, prediction: float, limits: Monitoring) -> tup
         lines.append(f"{share:.0%} of the model's inputs drifted, limit {limits.drift_share:.0%}")
     if reached(prediction, limits.prediction_drift):
         lines.append(f"predictions moved by {prediction:.3f}, limit {limits.prediction_drift}")
+    return tuple(lines)
+
+
+def crossed_between(share: float, columns: Mapping[str, Mapping[str, Any]], limits: DriftLimits) -> tuple[str, ...]:
+    """Return a line for each limit that the drift between two tables crosses.
+
+    :param columns: what was measured of each, as :class:`.backends.drift.base.Drift` holds it.
+    """
+    lines = []
+    if limits.share is not None and columns and reached(share, limits.share):
+        lines.append(f"{share:.0%} of {len(columns)} columns drifted, limit {limits.share:.0%}")
+    for name in limits.columns:
+        column = columns.get(name)
+        if column and column["drifted"]:
+            score, limit = column["score"], column["threshold"]
+            lines.append(f"{name} moved by {score:.3f} ({column['method']}), limit {limit:.3g}")
     return tuple(lines)
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from scipy.stats import wasserstein_distance
 
-from airflow_mlops_provider.backends.drift.evidently.report import Drift, drift
+from airflow_mlops_provider.backends.drift.evidently.report import Drift, Plan, drift
 from airflow_mlops_provider.exceptions import DataValidationError
 
 
@@ -33,7 +33,7 @@ def _frame(rows: int = 3000, shift: float = 0.0, seed: int = 0) -> pd.DataFrame:
 
 
 def _drift(reference: pd.DataFrame, current: pd.DataFrame, folder: Path, sample: int = 5000, seed: int = 1) -> Drift:
-    return drift(reference, current, prediction="score", folder=folder, sample=sample, seed=seed)
+    return drift(reference, current, Plan("score"), folder=folder, sample=sample, seed=seed)
 
 
 def test_what_did_not_move_has_not_drifted(tmp_path: Path) -> None:
@@ -147,6 +147,14 @@ def test_what_is_infinite_throughout_has_no_value(tmp_path: Path) -> None:
     assert found.missing == {"moving": [0.0, 1.0]}
 
 
+@pytest.mark.parametrize(("rows", "key", "drifted"), [(1, 2**60, False), (3000, 2**60, False), (3000, 2**61, True)])
+def test_large_keys_that_hardly_differ(tmp_path: Path, rows: int, key: int, drifted: bool) -> None:
+    """No histogram has bins narrower than floats are apart: they are compared as categories, and don't fail."""
+    sides = pd.DataFrame({"tenant": [2**60] * 3000}), pd.DataFrame({"tenant": [key] * rows})
+    measured = drift(*sides, Plan(), folder=tmp_path, sample=5000, seed=1)
+    assert (measured.columns["tenant"]["drifted"], measured.prediction) == (drifted, None)
+
+
 def test_an_input_may_have_the_name_of_what_is_shown(tmp_path: Path) -> None:
     """Whatever inputs are called, the line that shows a missing share takes the place of none."""
     sides = [_frame().assign(**{"moving: is it missing?": 1.0}) for _ in range(2)]
@@ -210,9 +218,9 @@ def test_calls_nobody_and_leaves_nothing(tmp_path: Path) -> None:
         "socket.socket.connect = refuse\n"
         "import numpy as np, pandas as pd\n"
         "from pathlib import Path\n"
-        "from airflow_mlops_provider.backends.drift.evidently.report import drift\n"
+        "from airflow_mlops_provider.backends.drift.evidently.report import Plan, drift\n"
         "f = pd.DataFrame({'a': np.arange(2000.0), 'score': np.arange(2000.0)})\n"
-        f"print(drift(f, f, prediction='score', folder=Path({str(out)!r}), sample=100, seed=1).share)\n"
+        f"print(drift(f, f, Plan('score'), folder=Path({str(out)!r}), sample=100, seed=1).share)\n"
     )
     environment = {key: value for key, value in os.environ.items() if key != "DO_NOT_TRACK"}
     environment |= {

@@ -15,7 +15,8 @@ import pandas as pd
 import pytest
 from great_expectations import expectations as gxe
 
-from airflow_mlops_provider.backends.validation.great_expectations.report import Verdict, validate
+from airflow_mlops_provider.backends.validation.great_expectations.report import Run, Verdict, validate
+from airflow_mlops_provider.exceptions import ConfigurationError
 
 
 @pytest.fixture
@@ -242,3 +243,78 @@ def test_rows_left_out_are_told(flights: pd.DataFrame, tmp_path: Path) -> None:
         "before the interval": 2,
         "without a time": 1,
     }
+
+
+def test_configurations_are_as_good_as_objects(flights: pd.DataFrame, tmp_path: Path) -> None:
+    """What a suite's file holds gives the same verdict, byte for byte; a parameter takes its value from the run."""
+    severe = {"severity": "warning", "mostly": 0.995}
+    promises = [_distance(), gxe.ExpectColumnValuesToNotBeNull(column="tailnum", **severe)]
+    listed = [promise.configuration.to_json_dict() for promise in promises]
+    listed[0]["kwargs"]["max_value"] = {"$PARAMETER": "farthest * 2"}
+    for name, given in (("objects", promises), ("listed", listed)):
+        (tmp_path / name).mkdir()
+        verdict = validate(flights, given, "flights", tmp_path / name, None, Run({"farthest": 3000}))
+        assert (len(verdict.broken), len(verdict.warnings)) == (1, 1)
+    pages = {(tmp_path / name / "validation.html").read_bytes() for name in ("objects", "listed")}
+    assert len(pages) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"type": "expect_colum_to_exist", "kwargs": {}}, "expect_colum_to_exist not found"),
+        ({"type": "expect_column_to_exist", "kwargs": {"colum": "a"}}, "column field required; colum extra fields"),
+        ({"type": "expect_column_values_to_be_between", "kwargs": {"column": "a"}}, "cannot both be None"),
+        (
+            {
+                "type": "expect_column_max_to_be_between",
+                "kwargs": {"column": "distance", "max_value": {"$PARAMETER": "x"}},
+            },
+            "No value found for $PARAMETER x; the task's parameters: y",
+        ),
+    ],
+)
+def test_a_configuration_that_is_none_is_no_silent_pass(
+    flights: pd.DataFrame, tmp_path: Path, given: dict[str, Any], said: str
+) -> None:
+    """Great Expectations itself leaves out what it can't read, with a line in its log."""
+    with pytest.raises(ConfigurationError) as raised:
+        validate(flights, [_distance(), given], "flights", tmp_path, None, Run({"y": 1}))
+    assert said in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("result_format", "kept"),
+    [
+        ("BOOLEAN_ONLY", set()),
+        ("COMPLETE", {"unexpected_index_list", "unexpected_list"}),
+        ({"result_format": "COMPLETE", "unexpected_index_column_names": ["tailnum"]}, {"unexpected_index_list"}),
+        ({"result_format": "COMPLETE", "include_unexpected_rows": True}, {"unexpected_rows"}),
+    ],
+)
+def test_result_formats(flights: pd.DataFrame, tmp_path: Path, result_format: Any, kept: set[str]) -> None:
+    """The details hold what Great Expectations says in each, a complete one in full; the verdict is the same."""
+    promises = [gxe.ExpectColumnValuesToBeInSet(column="carrier", value_set=["AA"])]
+    verdict = validate(flights, promises, "flights", tmp_path, None, Run({}, result_format))
+    assert len(verdict.broken) == 1
+    (result,) = json.loads((tmp_path / "validation.json").read_text())["results"]
+    assert kept <= set(result["result"])
+    if "unexpected_index_list" in kept:
+        assert len(result["result"]["unexpected_index_list"]) == 500
+
+
+def test_whatever_a_suite_holds_is_evaluated_or_broken(flights: pd.DataFrame, tmp_path: Path) -> None:
+    """Conditions on rows, distributions, quantiles go by JSON as well; what pandas can't do is broken, and no crash."""
+    weights = {"values": ["AA", "UA"], "weights": [0.5, 0.5]}
+    quantiles = {"quantiles": [0.5], "value_ranges": [[2000, 3000]]}
+    promises = [
+        gxe.ExpectColumnValuesToNotBeNull(column="tailnum", row_condition="distance > 2000", condition_parser="pandas"),
+        gxe.ExpectColumnKLDivergenceToBeLessThan(column="carrier", partition_object=weights, threshold=0.1),
+        gxe.ExpectColumnQuantileValuesToBeBetween(column="distance", quantile_ranges=quantiles),
+        gxe.UnexpectedRowsExpectation(unexpected_rows_query="select * from {batch} where distance < 0"),
+    ]
+    listed = [json.loads(json.dumps(promise.configuration.to_json_dict())) for promise in promises]
+    verdict = validate(flights, listed, "flights", tmp_path)
+    assert verdict.checked == 4
+    (line,) = verdict.broken
+    assert "could not be evaluated: No provider found" in line

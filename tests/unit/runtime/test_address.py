@@ -243,6 +243,6 @@ def test_who_asks_and_where_things_lie_moves_nothing(world: TinyWorld) -> None:
 def test_an_unknown_job_names_the_known_ones(world: TinyWorld) -> None:
     """A job that nobody knows is refused, with the list."""
     with pytest.raises(
-        UnknownNameError, match="unknown job 'polish'; known: apply_repository, clean, compute, conclude"
+        UnknownNameError, match="unknown job 'polish'; known: apply_repository, clean, compare, compute"
     ):
         find_job("polish")

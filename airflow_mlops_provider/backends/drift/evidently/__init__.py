@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,20 +16,24 @@ class Evidently(DriftMethod):
     """Its tests, picked by type and size of the data."""
 
     packages = ("evidently",)
+    options = ("tests",)
 
     def drift(
         self,
         reference: pd.DataFrame,
         current: pd.DataFrame,
         *,
-        prediction: str,
+        prediction: str | None,
+        limits: Mapping[str, float],
         folder: Path,
         sample: int,
         seed: int,
+        tests: Sequence[str] = (),
     ) -> Drift:
-        from airflow_mlops_provider.backends.drift.evidently.report import drift
+        from airflow_mlops_provider.backends.drift.evidently.report import Plan, drift
 
-        return drift(reference, current, prediction=prediction, folder=folder, sample=sample, seed=seed)
+        plan = Plan(prediction, limits, tuple(tests))
+        return drift(reference, current, plan, folder=folder, sample=sample, seed=seed)
 
 
 DRIFT_METHOD = Evidently()

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ import pandas as pd
 from airflow_mlops_provider.backends.drift.base import PAGE, Drift
 from airflow_mlops_provider.backends.telemetry import disable_telemetry
 from airflow_mlops_provider.exceptions import DataValidationError
+from airflow_mlops_provider.lifecycle.frozen import only_known
 
 disable_telemetry()
 
-from evidently import DataDefinition, Dataset, Report  # noqa: E402 - telemetry is decided while it is imported
+import evidently.presets as evidently_presets  # noqa: E402 - telemetry is decided while it is imported
+from evidently import DataDefinition, Dataset, Report  # noqa: E402
 from evidently.core.metric_types import MetricResult  # noqa: E402
 from evidently.legacy.calculations.stattests.registry import StatTest, register_stattest  # noqa: E402
 from evidently.legacy.core import ColumnType  # noqa: E402
@@ -33,18 +36,36 @@ DETAILS = "drift.json"
 _PRESENCE = "presence of values"
 # Evidently leaves missing values out, so how many there are is measured beside it: as a share, from a tenth up.
 _MISSING = StatTest("missing_share", "difference of missing shares", [ColumnType.Categorical], 0.1)
+_FINEST = 100  # steps between floats that a column's values span at least, for Evidently's bins to have a width
+_LONGEST = 200  # characters of a test's line
 _BY_CHANCE = 1.96  # standard errors that chance alone exceeds in one case of twenty
+# Those of Evidently's presets that need no more than two tables.
+PRESETS = ("DataSummaryPreset",)
 
 
-def drift(
-    reference: pd.DataFrame, current: pd.DataFrame, *, prediction: str, folder: Path, sample: int, seed: int
-) -> Drift:
+@dataclass(frozen=True)
+class Plan:
+    """What is measured.
+
+    :param prediction: the numeric column of predictions, in both; None where there is none.
+    :param limits: the distance from which a column has drifted, of those to which Evidently's own choice does not
+        apply: Wasserstein's of numbers, normed by the reference's standard deviation, Jensen and Shannon's of others.
+    :param presets: those of Evidently's presets whose tests are run as well.
+    """
+
+    prediction: str | None = None
+    limits: Mapping[str, float] = field(default_factory=dict)
+    presets: tuple[str, ...] = ()
+
+
+def drift(reference: pd.DataFrame, current: pd.DataFrame, plan: Plan, *, folder: Path, sample: int, seed: int) -> Drift:
     """Compare current data with reference data, column by column, and write ``drift.html`` and ``drift.json``.
 
-    Every column of the reference but ``prediction`` is a model input. Numbers are compared as numbers, everything else
-    as categories. The values are compared without those that are missing or infinite, and the shares of these apart
-    from that: an input whose share moved by a tenth or more has drifted, among few rows by more than chance would move
-    it (two-proportion z-test); one without any value on one side only has drifted, too.
+    Every column of the reference but the prediction counts. Numbers are compared as numbers, everything else as
+    categories, and so are keys that are too large to differ as floats. The values are compared without those that are
+    missing or infinite, and the shares of these apart from that: a column whose share moved by a tenth or more has
+    drifted, among few rows by more than chance would move it (two-proportion z-test); one without any value on one side
+    only has drifted, too.
 
     Evidently picks the method by type and size: a distance (drifted from the threshold up) above 1,000 rows, a p-value
     (drifted below it) up to there. Where the values did not drift but their presence did, score, method and threshold
@@ -52,35 +73,53 @@ def drift(
 
     :param reference: what the model learned from, with its predictions.
     :param current: what has arrived, with its predictions.
-    :param prediction: the numeric column of predictions, in both.
     :param folder: an existing folder for the two files.
     :param sample: at most this many rows of each side are compared, drawn by ``seed``.
+    :raises UnknownNameError: for a preset that is not known here.
     :raises DataValidationError: if a side is empty, the current side lacks a column, or has no numeric predictions.
     """
+    only_known("preset of tests", plan.presets, PRESETS)
+    prediction = plan.prediction
     _comparable(reference, current, prediction)
     reference, current = (_sampled(side[[*reference.columns]], sample, seed) for side in (reference, current))
     inputs = [name for name in reference.columns if name != prediction]
     missing = {name: _missing(reference[name], current[name]) for name in inputs}
     measured = [name for name in inputs if 1.0 not in missing[name]["missing"]]
     moved = {name: shares["threshold"] for name, shares in missing.items() if shares["drifted"]}
-    run = _report(reference, current, measured, prediction, moved)
-    results = {result.to_dict()["config"]["column"]: result for result in run.metric_results.values()}
+    run = _report(reference, current, measured, plan, moved)
+    results = {config["column"]: result for config, result in _drifts(run)}
     columns = {name: _verdict(results.get(name), shares) for name, shares in missing.items()}
-    score = float(results[prediction].value)
+    score = float(results[prediction].value) if prediction is not None else None
     share = sum(column["drifted"] for column in columns.values()) / len(columns) if columns else 0.0
     run.save_html(str(folder / PAGE))
     details = {"share": share, "prediction": score, "columns": columns, "evidently": json.loads(run.json())}
     (folder / DETAILS).write_text(json.dumps(details, indent=1, sort_keys=True, allow_nan=False), encoding="utf-8")
     gone = {name: missing[name]["missing"] for name in moved}
-    return Drift(share=share, columns=columns, prediction=score, missing=gone)
+    return Drift(share=share, columns=columns, prediction=score, missing=gone, failed=tuple(_failed(run)))
 
 
-def _comparable(reference: pd.DataFrame, current: pd.DataFrame, prediction: str) -> None:
+def _drifts(run: Any) -> Iterator[tuple[dict[str, Any], MetricResult]]:
+    """Yield the results of the drift of columns, not of what presets measure, each with its configuration."""
+    results = ((result.to_dict()["config"], result) for result in run.metric_results.values())
+    return ((config, result) for config, result in results if config["type"].endswith(":ValueDrift"))
+
+
+def _failed(run: Any) -> Iterator[str]:
+    """Yield a line for each failed test of presets: what drifted is told by the limits."""
+    for test in run.tests_results:
+        is_drift = test.metric_config.params.get("type", "").endswith(":ValueDrift")
+        if test.status != TestStatus.SUCCESS and not is_drift:
+            yield " ".join(test.description.split())[:_LONGEST]
+
+
+def _comparable(reference: pd.DataFrame, current: pd.DataFrame, prediction: str | None) -> None:
     for side, frame in (("reference", reference), ("current", current)):
-        if prediction not in frame.columns:
+        if prediction is not None and prediction not in frame.columns:
             raise DataValidationError(f"the {side} data has no prediction column {prediction!r}")
         if frame.empty:
             raise DataValidationError(f"the {side} data is empty: there is nothing to compare")
+        if prediction is None:
+            continue
         if not _is_number(frame[prediction]):
             raise DataValidationError(f"the {side} predictions are {frame[prediction].dtype}, not numbers")
         if frame[prediction].isna().all():
@@ -134,21 +173,31 @@ register_stattest(_MISSING, _shares_differ)
 
 
 def _report(
-    reference: pd.DataFrame, current: pd.DataFrame, inputs: list[str], prediction: str, missing: dict[str, float]
+    reference: pd.DataFrame, current: pd.DataFrame, inputs: list[str], plan: Plan, missing: dict[str, float]
 ) -> Any:
     """Return Evidently's report on the values of some inputs, and on the missing share, up to its limit, of others."""
-    numeric = [name for name in (*inputs, prediction) if _is_number(reference[name]) and _is_number(current[name])]
+    predictions = [plan.prediction] if plan.prediction is not None else []
+    with_bins = [name for name in inputs if all(_has_bins(side[name]) for side in (reference, current))]
+    numeric = [*with_bins, *predictions]
     other = [name for name in inputs if name not in numeric]
     shown = {name: _unused(f"{name}: is it missing?", reference.columns) for name in missing}
     definition = DataDefinition(numerical_columns=numeric, categorical_columns=[*other, *shown.values()])
     # The prediction first: it is what a reader looks for.
     metrics = [
-        ValueDrift(column=prediction, method="wasserstein"),
-        *(ValueDrift(column=name) for name in inputs),
+        *(ValueDrift(column=name, method="wasserstein") for name in predictions),
+        *(_drift_of(name, name in numeric, plan.limits.get(name)) for name in inputs),
         *(ValueDrift(column=shown[name], method=_MISSING.name, threshold=limit) for name, limit in missing.items()),
+        *(getattr(evidently_presets, preset)() for preset in plan.presets),
     ]
     sides = [_dataset(side, numeric, other, shown, definition) for side in (current, reference)]
     return Report(metrics, include_tests=True).run(*sides)
+
+
+def _drift_of(name: str, is_number: bool, limit: float | None) -> ValueDrift:
+    """Return how a column's drift is measured: as Evidently chooses, with a limit of its own as a distance."""
+    if limit is None:
+        return ValueDrift(column=name)
+    return ValueDrift(column=name, method="wasserstein" if is_number else "jensenshannon", threshold=limit)
 
 
 def _unused(name: str, taken: Iterable[str]) -> str:
@@ -157,6 +206,18 @@ def _unused(name: str, taken: Iterable[str]) -> str:
 
 def _is_number(column: pd.Series) -> bool:
     return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+
+
+def _has_bins(column: pd.Series) -> bool:
+    """Say whether a histogram can be made of a column: of numbers further apart than floats of their size are.
+
+    Large keys that differ by little, or not at all, have none; they are compared as categories.
+    """
+    if not _is_number(column):
+        return False
+    values = column.astype(float).dropna()
+    width = float(values.max() - values.min()) or 1.0
+    return values.empty or _FINEST * math.ulp(float(values.abs().max())) < width < math.inf
 
 
 def _dataset(frame: pd.DataFrame, numeric: list[str], other: list[str], shown: dict[str, str], definition: Any) -> Any:

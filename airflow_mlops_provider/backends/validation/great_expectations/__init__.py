@@ -13,16 +13,25 @@ if TYPE_CHECKING:
 
 
 class GreatExpectations(Validator):
-    """Its own expectation objects."""
+    """Its own expectation objects, or their JSON configurations."""
 
     packages = ("great-expectations",)
+    options = ("parameters", "result_format")
 
     def validate(
-        self, frame: pd.DataFrame, expectations: list[Any], name: str, folder: Path, left_out: Mapping[str, int]
+        self,
+        frame: pd.DataFrame,
+        expectations: list[Any],
+        name: str,
+        folder: Path,
+        left_out: Mapping[str, int],
+        *,
+        parameters: Mapping[str, Any] | None = None,
+        result_format: Any = None,
     ) -> Verdict:
-        from airflow_mlops_provider.backends.validation.great_expectations.report import validate
+        from airflow_mlops_provider.backends.validation.great_expectations.report import Run, validate
 
-        return validate(frame, expectations, name, folder, left_out)
+        return validate(frame, expectations, name, folder, left_out, Run(parameters or {}, result_format))
 
 
 VALIDATOR = GreatExpectations()

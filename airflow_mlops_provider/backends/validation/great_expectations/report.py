@@ -12,7 +12,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -21,13 +21,17 @@ import pandas as pd
 
 from airflow_mlops_provider.backends.telemetry import disable_telemetry
 from airflow_mlops_provider.backends.validation.base import PAGE, Verdict
+from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.render.markup import Content, Html, join, tag
 from airflow_mlops_provider.render.parts import badge, card, report, table
 
 disable_telemetry()
 
 import great_expectations as gx  # noqa: E402 - telemetry is decided while it is imported
+from great_expectations.compatibility.pydantic import ValidationError  # noqa: E402
 from great_expectations.data_context.types.base import ProgressBarsConfig  # noqa: E402
+from great_expectations.exceptions import GreatExpectationsError, SuiteParameterError  # noqa: E402
+from great_expectations.expectations.expectation_configuration import ExpectationConfiguration  # noqa: E402
 
 DETAILS = "validation.json"
 
@@ -35,6 +39,7 @@ _RANGE = re.compile(r"greater than or equal to (\S+) and less than or equal to (
 _SAMPLE = 5  # unexpected values shown for each expectation
 _LONGEST = 300  # characters of one text
 _MOST = 50  # items of one list in the details
+_MOST_OF_ALL = 10_000  # the same, where a complete result is wanted
 
 
 @dataclass(frozen=True)
@@ -53,20 +58,52 @@ class _Finding:
         return self.severity not in ("warning", "info")
 
 
+@dataclass(frozen=True)
+class Run:
+    """How expectations are evaluated.
+
+    :param parameters: the values of the ``$PARAMETER`` in them.
+    :param result_format: what Great Expectations is to say of each, in its own words.
+    """
+
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    result_format: Any = None
+
+    @property
+    def shape(self) -> dict[str, Any]:
+        """The result format, with all that it leaves open."""
+        given = self.result_format if isinstance(self.result_format, Mapping) else {}
+        named = self.result_format or "SUMMARY"
+        return {"result_format": named, "partial_unexpected_count": _SAMPLE} | dict(given)
+
+    @property
+    def most(self) -> int:
+        """How many items of one list are kept."""
+        return _MOST_OF_ALL if self.shape["result_format"] == "COMPLETE" else _MOST
+
+
 def validate(
-    frame: pd.DataFrame, expectations: list[Any], name: str, folder: Path, left_out: Mapping[str, int] | None = None
+    frame: pd.DataFrame,
+    expectations: list[Any],
+    name: str,
+    folder: Path,
+    left_out: Mapping[str, int] | None = None,
+    run: Run | None = None,
 ) -> Verdict:
     """Hold data against its expectations, and write ``validation.html`` and ``validation.json``.
 
     An expectation that cannot be evaluated (column missing, types that do not compare) is broken, with the reason.
     The verdict is that of the critical ones.
 
-    :param expectations: Great Expectations' expectation objects; left unchanged.
+    :param expectations: Great Expectations' expectation objects, or their JSON configurations; left unchanged.
     :param name: the dataset's name, for messages.
     :param folder: an existing folder for the two files.
     :param left_out: how many delivered rows are not in the data, by reason; told as a warning.
+    :raises ConfigurationError: for an expectation that Great Expectations does not know, or that lacks an argument, and
+        for a parameter without a value.
     """
-    results = _run(frame, expectations, name) if expectations else []
+    run = run or Run()
+    results = _run(frame, expectations, name, run) if expectations else []
     findings = [*_left_out(left_out or {}), *(_finding(result) for result in results)]
     lines = [(_line(name, finding), finding.critical) for finding in findings if not finding.passed]
     broken = tuple(line for line, critical in lines if critical)
@@ -76,7 +113,7 @@ def validate(
         "rows": len(frame),
         "success": not broken,
         "left_out": dict(left_out or {}),
-        "results": [_details(result) for result in results],
+        "results": [_details(result, run.most) for result in results],
     }
     text = json.dumps(details, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     (folder / DETAILS).write_text(text, encoding="utf-8")
@@ -90,19 +127,41 @@ def _left_out(counts: Mapping[str, int]) -> list[_Finding]:
     return [_Finding(False, "", expected, f"left out: {seen}", (), "warning")] if counts else []
 
 
-def _run(frame: pd.DataFrame, expectations: list[Any], name: str) -> list[Any]:
+def _run(frame: pd.DataFrame, expectations: list[Any], name: str, run: Run) -> list[Any]:
     """Return one result for each expectation, in the order given."""
+    given = [_made(number, expectation) for number, expectation in enumerate(expectations, 1)]
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     batch = context.data_sources.add_pandas(name).add_dataframe_asset(name).add_batch_definition_whole_dataframe(name)
-    # Adding a suite gives its expectations an identity, with which no other suite would take them.
-    copies = [expectation.copy(update={"id": None}, deep=True) for expectation in expectations]
-    suite = context.suites.add(gx.ExpectationSuite(name=name, expectations=copies))
-    definition = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batch, suite=suite))
-    shape = {"result_format": "SUMMARY", "partial_unexpected_count": _SAMPLE}
-    outcome = definition.run(batch_parameters={"dataframe": frame}, result_format=shape)
-    place = {expectation.id: position for position, expectation in enumerate(suite.expectations)}
-    return sorted(outcome.results, key=lambda result: place[result.expectation_config.id])
+    # An expectation with an identity is taken by no other suite; here it says which result is whose.
+    copies = [expectation.copy(update={"id": None}, deep=True) for expectation in given]
+    suite = gx.ExpectationSuite(name=name, expectations=copies)
+    for number, expectation in enumerate(suite.expectations):
+        expectation.id = str(number)
+    try:
+        # A validation definition would also store the results, which fails on the truth values of numpy in some.
+        outcome = batch.get_batch({"dataframe": frame}).validate(
+            suite, result_format=run.shape, expectation_parameters=dict(run.parameters)
+        )
+    except SuiteParameterError as error:
+        known = ", ".join(map(str, run.parameters)) or "none"
+        raise ConfigurationError(f"{name}: {error}; the task's parameters: {known}") from None
+    return sorted(outcome.results, key=lambda result: int(result.expectation_config.id))
+
+
+def _made(number: int, given: Any) -> Any:
+    """Return the expectation object that a JSON configuration describes; an object as it is.
+
+    A suite made of configurations would leave out the one that it can't read, with nothing but a line in the log.
+    """
+    if not isinstance(given, Mapping):
+        return given
+    try:
+        return ExpectationConfiguration(**given).to_domain_obj()
+    except (GreatExpectationsError, ValueError, TypeError) as error:
+        lines = error.errors() if isinstance(error, ValidationError) else [{"loc": (), "msg": str(error)}]
+        said = "; ".join(" ".join(map(str, (*line["loc"], line["msg"]))).removeprefix("__root__ ") for line in lines)
+        raise ConfigurationError(f"expectation {number} ({given.get('type')}): {_short(said)}") from None
 
 
 def _finding(result: Any) -> _Finding:
@@ -167,7 +226,7 @@ def _line(name: str, finding: _Finding) -> str:
     return f"{subject}: {finding.expected}; {finding.seen}{example}"
 
 
-def _details(result: Any) -> dict[str, Any]:
+def _details(result: Any, most: int) -> dict[str, Any]:
     """Return a result as bounded plain JSON, without identities and tracebacks, which differ at every run."""
     whole = result.to_json_dict()
     config = whole["expectation_config"]
@@ -176,22 +235,22 @@ def _details(result: Any) -> dict[str, Any]:
         "kwargs": _plain({key: value for key, value in config["kwargs"].items() if key != "batch_id"}),
         "severity": str(config.get("severity")),
         "success": bool(whole["success"]),
-        "result": _plain(whole["result"]),
+        "result": _plain(whole["result"], most),
         "exception": _reason(whole["exception_info"]) or None,
     }
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, most: int = _MOST) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): _plain(part) for key, part in value.items()}
+        return {str(key): _plain(part, most) for key, part in value.items()}
     if isinstance(value, (list, tuple, set)):
-        return [_plain(part) for part in list(value)[:_MOST]]
+        return [_plain(part, most) for part in list(value)[:most]]
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if value is None or isinstance(value, (bool, int)):
         return value
     if hasattr(value, "dict"):
-        return _plain(value.dict())
+        return _plain(value.dict(), most)
     return _short(value)
 
 

@@ -8,7 +8,13 @@ import pytest
 
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.metrics import metric_of
-from airflow_mlops_provider.lifecycle.monitoring.limits import Observation, crossed, crossed_by_metric
+from airflow_mlops_provider.lifecycle.monitoring.limits import (
+    DriftLimits,
+    Observation,
+    crossed,
+    crossed_between,
+    crossed_by_metric,
+)
 from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.lifecycle.sections import Monitoring
 
@@ -65,3 +71,29 @@ def test_an_observation_is_what_the_reports_say() -> None:
     assert observed.evidence == {**pages, "drifted": ["hour"]}
     for early in (None, performance.model_copy(update={"facts": {"metric": None}})):
         assert Observation.of(JANUARY, drift, early).metric is None
+
+
+MOVED = {
+    "fare": {"score": 0.7, "drifted": True, "method": "wasserstein", "threshold": 0.5},
+    "city": {"score": 0.01, "drifted": False, "method": "jensenshannon", "threshold": 0.1},
+}
+
+
+@pytest.mark.parametrize(
+    ("limits", "lines"),
+    [
+        (DriftLimits(), ("50% of 2 columns drifted, limit 50%",)),
+        (DriftLimits(share=0.51), ()),
+        (DriftLimits(share=None), ()),
+        (DriftLimits(share=0.9, columns={"fare": 0.5}), ("fare moved by 0.700 (wasserstein), limit 0.5",)),
+        (DriftLimits(share=None, columns={"city": 0.1, "gone": 0.1}), ()),
+    ],
+)
+def test_limits_of_two_tables(limits: DriftLimits, lines: tuple[str, ...]) -> None:
+    """A share is crossed from the limit on; a column that has a limit of its own is reason enough."""
+    assert crossed_between(0.5, MOVED, limits) == lines
+
+
+def test_of_no_column_no_share_is_crossed() -> None:
+    """Not even one of nothing at all."""
+    assert crossed_between(0.0, {}, DriftLimits(share=0.0)) == ()

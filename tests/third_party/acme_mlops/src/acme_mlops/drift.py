@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,8 @@ class Moments(DriftMethod):
         reference: pd.DataFrame,
         current: pd.DataFrame,
         *,
-        prediction: str,
+        prediction: str | None,
+        limits: Mapping[str, float],
         folder: Path,
         sample: int,
         seed: int,
@@ -34,18 +36,21 @@ class Moments(DriftMethod):
         missing = [name for name in reference.columns if name not in current.columns]
         if missing or reference.empty or current.empty:
             raise DataValidationError(f"the sides can't be compared; missing: {', '.join(missing) or 'rows'}")
-        if prediction not in reference.columns or current[prediction].dtype.kind not in "iuf":
+        if prediction is not None and (
+            prediction not in reference.columns or current[prediction].dtype.kind not in "iuf"
+        ):
             raise DataValidationError("a side has no numeric predictions")
         columns = {
-            name: self._moved(reference[name], current[name]) for name in reference.columns if name != prediction
+            name: self._moved(reference[name], current[name], limits.get(name, LIMIT)) for name in reference.columns
         }
+        moved = columns.pop(prediction)["score"] if prediction is not None else None
         drifted = [name for name, column in columns.items() if column["drifted"]]
         gone = {name: column["missing"] for name, column in columns.items() if len(set(column["missing"])) > 1}
         (folder / PAGE).write_text(f"<!doctype html><p>drifted: {escape(', '.join(drifted))}</p>", "utf-8")
         share = len(drifted) / len(columns) if columns else 0.0
-        return Drift(share, columns, self._moved(reference[prediction], current[prediction])["score"], gone)
+        return Drift(share, columns, moved, gone)
 
-    def _moved(self, before: pd.Series, now: pd.Series) -> dict[str, Any]:
+    def _moved(self, before: pd.Series, now: pd.Series, limit: float) -> dict[str, Any]:
         shares = [float(side.isna().mean()) for side in (before, now)]
         if before.dtype.kind in "iuf":
             score = abs(float(now.mean()) - float(before.mean())) / (float(before.std()) or 1.0)
@@ -53,4 +58,4 @@ class Moments(DriftMethod):
             counts = [side.value_counts(normalize=True) for side in (before, now)]
             score = float(counts[0].sub(counts[1], fill_value=0).abs().sum()) / 2
         score = 1.0 if math.isnan(score) else score  # of nothing there is no mean
-        return {"score": score, "drifted": score > LIMIT, "method": "means", "threshold": LIMIT, "missing": shares}
+        return {"score": score, "drifted": score > limit, "method": "means", "threshold": limit, "missing": shares}
