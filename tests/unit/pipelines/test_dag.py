@@ -335,7 +335,7 @@ def test_a_stage_left_out() -> None:
         ("training", {"without": ["train"]}, "step 'evaluate' takes its model from step 'train', which is left out"),
         ("training", {"without": ["plan"]}, "step 'build_training_set' takes its features from step 'plan'"),
         ("training", {"without": ["evaluate", "retune"]}, "a product's model is registered with its evaluation"),
-        ("training", {"without": ["validate_training_set"]}, "step 'promote' takes its validation from"),
+        ("training", {"without": ["validate_training_set"]}, "a product's version is promoted with its validation"),
         ("batch_inference", {"without": ["list_new_features"]}, "'predict' takes its features from"),
         ("monitoring", {"without": ["list_new_predictions"]}, "'list_new_predictions' can't be left out"),
         ("training", {"without": "retune"}, r"without='retune': give a list of steps, such as \['retune'\]"),
