@@ -10,7 +10,7 @@ from urllib.parse import SplitResult
 from airflow_mlops_provider.storage.layout import NAME
 
 if TYPE_CHECKING:
-    from airflow.sdk import Asset
+    from airflow.sdk import Asset, AssetAlias
 
     from airflow_mlops_provider.lifecycle.product import MLProduct
 
@@ -36,6 +36,13 @@ def _asset(what: str, product: MLProduct | str) -> Asset:
 def name_of(product: MLProduct | str) -> str:
     """Return the name of a product that is given as its declaration, or by its name."""
     return product if isinstance(product, str) else product.name
+
+
+def alias(product: MLProduct | str, name: str) -> AssetAlias:
+    """Return an alias through which a task may send an asset event, or stay silent."""
+    from airflow.sdk import AssetAlias
+
+    return AssetAlias(f"{name_of(product)}.{name}")
 
 
 # Each takes a product, or its name, and returns its asset of that kind.

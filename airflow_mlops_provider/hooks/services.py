@@ -19,7 +19,7 @@ Service = Literal["artifact_store", "mlflow", "feast", "model_server", "source",
 
 
 def services(
-    product: str, guarded: Collection[str] = (), named: Mapping[Service, str | None] | None = None
+    product: str, guarded: Collection[str] = (), named: Mapping[Service, str] | None = None
 ) -> tuple[Services, str, dict[str, str]]:
     """Return where a product's services are, the artifact root, and the credentials as environment variables.
 

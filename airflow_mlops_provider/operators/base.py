@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.sdk import AssetAlias, BaseOperator, BaseOperatorLink, Context, XComArg
+from airflow.sdk import BaseOperator, BaseOperatorLink, Context, XComArg
 from airflow.sdk.exceptions import AirflowSkipException
 
-from airflow_mlops_provider import assets
 from airflow_mlops_provider.exceptions import ConfigurationError, MLOpsError
 from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
 from airflow_mlops_provider.hooks.tables import Files, Sql, taken
@@ -91,7 +90,7 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
     model ``models:/<name>@<alias>``, ``models:/<name>/<version>`` or ``runs:/<run>/<path>``.
 
     :param conn_id: the Airflow connection to the service that the operator is about, in place of the product's own or
-        the default one.
+        the default one. :param connections: those to other services that its job sees: ``{"mlflow": "mlflow_prod"}``.
     :param place: where the job runs: a place, or the name of one, which may be a template. By default the place of the
         product's section, see :class:`.Placed`, else what ``[mlops] default_place`` says.
     :param force: run even if finished work with the same inputs is found; a DAG's parameter ``force`` does the same.
@@ -110,6 +109,7 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
         self,
         *,
         conn_id: str | None = None,
+        connections: Mapping[Service, str] | None = None,
         place: Place | str | None = None,
         force: bool = False,
         sends: Sequence[Any] = (),
@@ -121,7 +121,7 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
         super().__init__(outlets=[*sends, *further], **kwargs)
         if isinstance(place, str):
             check(place)
-        self.conn_id = conn_id
+        self.conn_id, self.connections = conn_id, connections or {}
         self.place = place
         self.force = force
         self._place: Place | None = None
@@ -146,7 +146,7 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
         from airflow_mlops_provider.runtime.definition import find_job
 
         job, name = find_job(self.job), self.kept_under(context)
-        addresses, root, secrets = services(name, job.services, {self.service: self.conn_id} if self.service else {})
+        addresses, root, secrets = services(name, job.services, self.conn_ids)
         store = open_store(root, secrets)
         spec = JobSpec(
             job=self.job,
@@ -208,8 +208,13 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
         if isinstance(value, str) and not isinstance(self._given(self._declared()).get(role), str):
             # A path is taken from who wrote the DAG, not from an XCom: anybody may have written that.
             raise ConfigurationError(f"{role!r} was handed on as {value!r:.100}; a task hands on a reference")
-        conn_id = self.conn_id if self.service == "mlflow" else None
-        return taken(value, self.artifacts(), self.kept_under(context), conn_id) or parse_references(value)
+        known = taken(value, self.artifacts(), self.kept_under(context), self.conn_ids.get("mlflow"))
+        return known or parse_references(value)
+
+    @property
+    def conn_ids(self) -> dict[Service, str]:
+        """The connections that the operator was given, by service."""
+        return {**self.connections, **({self.service: self.conn_id} if self.service and self.conn_id else {})}
 
     def _declared(self) -> Any:
         """Return the operator as its DAG declares it, with nothing rendered."""
@@ -218,7 +223,7 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
 
     def artifacts(self) -> ArtifactStore:
         """Return the artifact root."""
-        return ArtifactStoreHook(self.conn_id if self.service == "artifact_store" else None).store()
+        return ArtifactStoreHook(self.conn_ids.get("artifact_store")).store()
 
     def handed_on(self, context: Context) -> dict[str, str]:
         """Return who handed on each role's references, as far as the DAG says: ``dag/run/task``, or a source."""
@@ -275,11 +280,6 @@ def label(context: Context, text: str) -> None:
     mapped = context.get("map_index_template")
     raw = f"{{% raw %}}{text}{{% endraw %}}"
     context["map_index_template"] = f"{mapped}: {raw}" if mapped else raw
-
-
-def alias(product: MLProduct | str, name: str) -> AssetAlias:
-    """Return an alias through which a task may send an asset event, or stay silent."""
-    return AssetAlias(f"{assets.name_of(product)}.{name}")
 
 
 def parse_references(value: Any) -> AnyReference | tuple[AnyReference, ...]:

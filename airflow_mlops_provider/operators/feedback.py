@@ -14,7 +14,7 @@ from airflow_mlops_provider.lifecycle.monitoring import feedback, limits
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
 from airflow_mlops_provider.lifecycle.references import Dataset, Report, parse_reference
-from airflow_mlops_provider.operators.base import ProductOperator, alias, artifact_store
+from airflow_mlops_provider.operators.base import ProductOperator, artifact_store
 from airflow_mlops_provider.operators.lineage import origin, stamp
 from airflow_mlops_provider.storage.change_requests import ChangeRequests
 from airflow_mlops_provider.storage.intervals import judge
@@ -29,7 +29,7 @@ class FeedbackSendSignalOperator(ProductOperator):
     template_fields: Sequence[str] = ("drift", "performance", "predictions")
 
     def __init__(self, *, product: MLProduct, drift: Any, performance: Any, predictions: Any, **kwargs: Any) -> None:
-        super().__init__(product=product, outlets=[alias(product, SIGNAL)], **kwargs)
+        super().__init__(product=product, outlets=[assets.alias(product, SIGNAL)], **kwargs)
         self.drift = drift
         self.performance = performance
         self.predictions = predictions
@@ -46,7 +46,7 @@ class FeedbackSendSignalOperator(ProductOperator):
         judge(artifact_store(), self.product.name, limits.Judgement(observation=seen, crossed=lines, **of))
         if lines:
             self.log.warning("limits crossed in %s: %s", seen.interval, "; ".join(lines))
-            context["outlet_events"][alias(self.product, SIGNAL)].add(assets.drift(self.product), extra=extra)
+            context["outlet_events"][assets.alias(self.product, SIGNAL)].add(assets.drift(self.product), extra=extra)
         else:
             self.log.info("all limits held in %s", seen.interval)
         return extra
@@ -81,7 +81,7 @@ class FeedbackRequestDataChangeOperator(ProductOperator):
     template_fields: Sequence[str] = ("search", "what")
 
     def __init__(self, *, product: MLProduct, search: Any = None, what: Any = None, **kwargs: Any) -> None:
-        super().__init__(product=product, outlets=[alias(product, REQUESTS)], **kwargs)
+        super().__init__(product=product, outlets=[assets.alias(product, REQUESTS)], **kwargs)
         self.search = search
         self.what = what
 
@@ -98,7 +98,9 @@ class FeedbackRequestDataChangeOperator(ProductOperator):
         self.log.warning("asked %s (request %s): %s", kept.to, kept.key, kept.what)
         rests_on = [parse_reference(self.search)] if self.search else []
         extra = {"key": kept.key, **kept.to_json(), "lineage": origin(rests_on, RunIdentity.of(context["ti"]))}
-        context["outlet_events"][alias(self.product, REQUESTS)].add(assets.data_change(self.product), extra=extra)
+        context["outlet_events"][assets.alias(self.product, REQUESTS)].add(
+            assets.data_change(self.product), extra=extra
+        )
         return kept.to_json()
 
     def request(self, context: Context) -> feedback.DataChangeRequest | None:

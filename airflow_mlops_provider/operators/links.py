@@ -60,7 +60,8 @@ class MlflowRunLink(BaseOperatorLink):
         facts = _facts(operator)
         run_id = facts.get("run_id") or facts.get("mlflow_run")
         product = getattr(getattr(operator, "spec", None), "product", None)
-        return MlflowHook.named(getattr(operator, "conn_id", None), product).run_page(str(run_id)) if run_id else ""
+        conn_id = getattr(operator, "conn_ids", {}).get("mlflow")
+        return MlflowHook.named(conn_id, product).run_page(str(run_id)) if run_id else ""
 
 
 @attrs.define()

@@ -15,7 +15,7 @@ from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.lifecycle.sections import Gates
-from airflow_mlops_provider.operators.base import JobOperator, alias
+from airflow_mlops_provider.operators.base import JobOperator
 from airflow_mlops_provider.operators.lineage import event_extra
 from airflow_mlops_provider.operators.links import DataReportLink, MlflowRunLink
 
@@ -77,7 +77,7 @@ class ModelPromoteVersionOperator(JobOperator):
         metric: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(product=product, sends=[alias(product, "promotion")], **kwargs)
+        super().__init__(product=product, sends=[assets.alias(product, "promotion")], **kwargs)
         self.gates, self.metric = gates, metric_of(problem, metric) if problem and metric else None
         if isinstance(product, MLProduct) and validation is None:
             raise ConfigurationError("a product's version is promoted with its validation; give validation=")
@@ -97,7 +97,7 @@ class ModelPromoteVersionOperator(JobOperator):
         version, name = manifest.result, self.kept_under(context)
         assert isinstance(version, ModelVersion)
         if version.facts["status"] == Status.PRODUCTION_READY.value:
-            context["outlet_events"][alias(name, "promotion")].add(
+            context["outlet_events"][assets.alias(name, "promotion")].add(
                 assets.production_ready(name), extra=event_extra(manifest, version.to_json())
             )
         return version.to_json()
