@@ -11,12 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import uvicorn
-
 from airflow_mlops_provider.backends.telemetry import disable_telemetry
 from airflow_mlops_provider.runtime.code import load_product
 from airflow_mlops_provider.serving.app import create_app
-from airflow_mlops_provider.serving.listener import bind_socket, uvicorn_config
+from airflow_mlops_provider.serving.listener import Server, bind_socket, uvicorn_config
 from airflow_mlops_provider.serving.prediction_service import FeatureStore
 from airflow_mlops_provider.serving.process.client import TOKEN_VARIABLE
 from airflow_mlops_provider.serving.process.launcher import product_folder
@@ -84,7 +82,7 @@ def main(arguments: list[str] | None = None) -> None:
     disable_telemetry()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     app = create_app(build(options), open_metrics=options.open_metrics)
-    server = uvicorn.Server(uvicorn_config(app, options.host, options.port))
+    server = Server(uvicorn_config(app, options.host, options.port))
     log.info("%s is served at %s:%d", options.product, options.host, options.port)
     server.run(sockets=[bind_socket(options.host, options.port)])
     if not server.started:

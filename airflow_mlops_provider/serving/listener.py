@@ -1,19 +1,31 @@
-"""How the server listens: its socket, and Uvicorn with limits on idle connections and on headers, which it lacks.
+"""How the server listens: its socket, Uvicorn with limits on idle connections and on headers, and how one takes over.
 
-From the end of a request's headers on, the application counts the time that the body takes.
+From the end of a request's headers on, the application counts the time that the body takes. Servers that take over from
+each other share an address, and so that no call is lost in between: the new one has all further connections led to it,
+the old one takes in what still waits at its own socket, and closes no connection before a moment without a request.
 """
 
 from __future__ import annotations
 
+import asyncio
+import ctypes
+import logging
 import socket
+import struct
 from asyncio import TimerHandle
 from typing import Any
 
+import psutil
 import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 HEADER_SECONDS = 10.0
 MAX_HEADERS = 64 * 1024
+#: How long an ending server still takes in what waits, and leaves a connection without a request open.
+LAST_SECONDS = 0.5
+_ATTACH_REUSEPORT_CBPF = 51  # of Linux's asm-generic/socket.h; Python has no name for it
+_RETURN_CONSTANT = 0x06  # BPF_RET | BPF_K
+log = logging.getLogger(__name__)
 
 
 class HeaderTimeoutProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
@@ -22,6 +34,7 @@ class HeaderTimeoutProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
     seconds = HEADER_SECONDS
     _timer: TimerHandle | None = None
     _size = 0
+    _ending = False
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -31,6 +44,8 @@ class HeaderTimeoutProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         """Pass the bytes on; with the end of the headers the wait is over."""
         super().data_received(data)
         cycle = self.cycle
+        if self._ending and cycle is not None:
+            cycle.keep_alive = False
         if cycle is not None and not cycle.response_complete:
             self._stop_timer()
         elif cycle is not None and cycle.more_body:  # the rest of a body that nobody reads any more
@@ -40,6 +55,14 @@ class HeaderTimeoutProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
             self._start_timer()
             if self._size > MAX_HEADERS:
                 self._close_idle()
+
+    def shutdown(self) -> None:
+        """End the connection with the next response that can say so: closed without, it would be reset under a call."""
+        if self.cycle is None or self.cycle.response_started:
+            self._ending = True
+            self.loop.call_later(LAST_SECONDS, self._close_idle)
+        else:
+            super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
@@ -58,6 +81,40 @@ class HeaderTimeoutProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         self._timer = None
         if self.cycle is None or self.cycle.response_complete:
             self.transport.close()
+
+
+class Server(uvicorn.Server):
+    """Uvicorn's server, which takes over an address from another, and leaves it to the next, without losing a call."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen; where another server does so at the same address, have all further connections come here."""
+        await super().startup(sockets)
+        for listening in sockets or ():
+            lead_here(listening)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take in the connections that wait at the socket, which would be reset with it; then end."""
+        await asyncio.sleep(LAST_SECONDS)
+        await super().shutdown(sockets)
+
+
+def lead_here(listening: socket.socket) -> None:
+    """Lead all new connections to the last of the sockets that listen at an address, which is this one.
+
+    The kernel spreads them over the sockets otherwise. The program says which one takes a connection, by its place in
+    the order in which they began to listen; one that names none that is there, as when the others have ended, is passed
+    over (``socket(7)``, ``SO_ATTACH_REUSEPORT_CBPF``).
+    """
+    address = listening.getsockname()[:2]
+    listeners = [found for found in psutil.net_connections("tcp") if found.status == psutil.CONN_LISTEN]
+    place = sum(found.laddr[:2] == address for found in listeners) - 1
+    if place < 1:
+        return
+    program = ctypes.create_string_buffer(struct.pack("HBBI", _RETURN_CONSTANT, 0, 0, place))
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, _ATTACH_REUSEPORT_CBPF, struct.pack("HL", 1, ctypes.addressof(program)))
+    except OSError as error:
+        log.warning("calls during the takeover may be refused: the kernel does not lead them here: %s", error)
 
 
 def uvicorn_config(app: Any, host: str, port: int) -> uvicorn.Config:

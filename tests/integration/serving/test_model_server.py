@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -209,19 +210,23 @@ def test_changed_code_replaces_the_server(world: World) -> None:
 
 
 def test_changed_code_fails_no_request(serving: World) -> None:
-    """While callers keep asking, a server of other code takes over: every call is answered, and one server is left."""
+    """While callers keep asking, servers of other code take over: every call is answered, and one server is left."""
     rows, ending, seen = make_rows(2), threading.Event(), list[tuple[int, int]]()
 
-    def call(_: int) -> None:
-        while not ending.is_set():
-            answer = httpx.post(f"{serving.url}/predict", json={"rows": rows}, trust_env=False, timeout=30)
-            seen.append((answer.status_code, answer.json()["version"]))
+    def call(number: int) -> None:
+        with httpx.Client(trust_env=False, timeout=30) as client_:
+            while not ending.is_set():
+                # One keeps its connection, the others come anew each time.
+                post = client_.post if number == 0 else partial(httpx.post, trust_env=False, timeout=30)
+                answer = post(f"{serving.url}/predict", json={"rows": rows})
+                seen.append((answer.status_code, answer.json()["version"]))
 
     before = serving.pid()
-    with ThreadPoolExecutor(2) as pool:
-        calls = pool.map(call, range(2))
+    with ThreadPoolExecutor(6) as pool:
+        calls = pool.map(call, range(6))
         try:
-            serving.start("yet another")
+            for code in ("yet another", "and another", "a third"):
+                serving.start(code)
         finally:
             ending.set()
         assert not any(calls)

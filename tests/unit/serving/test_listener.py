@@ -138,3 +138,26 @@ def test_who_asks_about_the_server_sends_the_token(port: int, monkeypatch: pytes
     with pytest.raises(DeploymentError, match="wants another token; the password of the connection"):
         client.server_state(url)
     assert client.describe_listener(url) == "an HTTP server (uvicorn) with status 401"
+
+
+def test_new_connections_are_led_to_the_last_that_listens() -> None:
+    """What came before waits at the first socket and is not lost; all later ones come to the second, also alone."""
+    first = listener.bind_socket("127.0.0.1", 0)
+    port = first.getsockname()[1]
+    with first, listener.bind_socket("127.0.0.1", port) as second:
+        first.listen()
+        earlier = [socket.create_connection(("127.0.0.1", port)) for _ in range(5)]
+        second.listen(64)
+        listener.lead_here(second)
+        later = [socket.create_connection(("127.0.0.1", port)) for _ in range(50)]
+        taken = [first.accept()[0].getpeername() for _ in earlier]
+        assert taken == [connection.getsockname() for connection in earlier]
+        first.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            first.accept()
+        first.close()
+        later.append(socket.create_connection(("127.0.0.1", port)))
+        taken = [second.accept()[0].getpeername() for _ in later]
+        assert taken == [connection.getsockname() for connection in later]
+        for connection in (*earlier, *later):
+            connection.close()
