@@ -165,7 +165,8 @@ class KubeWorld:
     def remove(self, life: Life) -> None:
         """Forget a pod: it is gone for every client."""
         with self.changed:
-            if self.pods.pop(life.name, None):
+            if self.pods.get(life.name) is life:  # by now another of that name may be there
+                del self.pods[life.name]
                 self.removed.append(life.name)
                 self.tell("DELETED", life.pod)
 
