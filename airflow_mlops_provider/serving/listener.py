@@ -106,15 +106,15 @@ def lead_here(listening: socket.socket) -> None:
     over (``socket(7)``, ``SO_ATTACH_REUSEPORT_CBPF``).
     """
     address = listening.getsockname()[:2]
-    listeners = [found for found in psutil.net_connections("tcp") if found.status == psutil.CONN_LISTEN]
-    place = sum(found.laddr[:2] == address for found in listeners) - 1
-    if place < 1:
-        return
-    program = ctypes.create_string_buffer(struct.pack("HBBI", _RETURN_CONSTANT, 0, 0, place))
     try:
-        listening.setsockopt(socket.SOL_SOCKET, _ATTACH_REUSEPORT_CBPF, struct.pack("HL", 1, ctypes.addressof(program)))
-    except OSError as error:
-        log.warning("calls during the takeover may be refused: the kernel does not lead them here: %s", error)
+        listeners = [known for known in psutil.net_connections("tcp") if known.status == psutil.CONN_LISTEN]
+        place = sum(known.laddr[:2] == address for known in listeners) - 1
+        if place > 0:
+            program = ctypes.create_string_buffer(struct.pack("HBBI", _RETURN_CONSTANT, 0, 0, place))
+            filled = struct.pack("HL", 1, ctypes.addressof(program))
+            listening.setsockopt(socket.SOL_SOCKET, _ATTACH_REUSEPORT_CBPF, filled)
+    except (OSError, psutil.Error) as error:  # a hardened container: the server starts all the same
+        log.warning("calls may be reset while another server ends: new ones can't be led here: %s", error)
 
 
 def uvicorn_config(app: Any, host: str, port: int) -> uvicorn.Config:

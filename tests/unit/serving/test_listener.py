@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 import uvicorn
 
@@ -161,3 +162,19 @@ def test_new_connections_are_led_to_the_last_that_listens() -> None:
         assert taken == [connection.getsockname() for connection in later]
         for connection in (*earlier, *later):
             connection.close()
+
+
+@pytest.mark.parametrize("error", [psutil.AccessDenied(), PermissionError("/proc/net/tcp"), FileNotFoundError("/proc")])
+def test_where_nobody_may_look_a_server_starts_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    """A container may hide who listens: that is said, and is no reason not to serve."""
+
+    def refused(_: str) -> None:
+        raise error
+
+    monkeypatch.setattr(psutil, "net_connections", refused)
+    with listener.bind_socket("127.0.0.1", 0) as alone:
+        alone.listen()
+        listener.lead_here(alone)
+    assert "new ones can't be led here" in caplog.text
