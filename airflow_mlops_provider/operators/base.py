@@ -6,24 +6,25 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.sdk import BaseOperator, BaseOperatorLink, Context, XComArg
+from airflow.sdk import BaseOperator, BaseOperatorLink, Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_mlops_provider.exceptions import ConfigurationError, MLOpsError
 from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
-from airflow_mlops_provider.hooks.tables import Files, Sql, taken
+from airflow_mlops_provider.hooks.tables import taken
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, parse_reference
 from airflow_mlops_provider.lifecycle.stages import Stage
-from airflow_mlops_provider.operators.lineage import OpenLineageMixin, failure_manifest
+from airflow_mlops_provider.operators.lineage import OpenLineageMixin, failure_manifest, handed_on, label
 from airflow_mlops_provider.operators.links import MANIFEST_KEY, ManifestLink, PodLogLink
 from airflow_mlops_provider.places.base import Place, record_of
 from airflow_mlops_provider.places.deferral import Deferred, Resumable
-from airflow_mlops_provider.places.named import check, chosen, team_of
+from airflow_mlops_provider.places.named import check, chosen, rendered, team_of
 from airflow_mlops_provider.places.retry_policy import final_failures
+from airflow_mlops_provider.runtime.functions import described
 from airflow_mlops_provider.storage.artifacts import ArtifactStore, open_store
 from airflow_mlops_provider.storage.dataset_lists import shortened
 from airflow_mlops_provider.storage.intervals import current
@@ -42,13 +43,29 @@ class ProductOperator(BaseOperator):
 
     :param product: the product's declaration; or the name alone under which results and records are kept, by default
         the DAG's id, in lower case.
+    :param conn_id: the Airflow connection to the service that the operator is about, in place of the product's own or
+        the default one. :param connections: those to other services that it uses: ``{"mlflow": "mlflow_prod"}``.
     """
 
-    def __init__(self, *, product: MLProduct | str | None = None, **kwargs: Any) -> None:
+    #: The service to which ``conn_id`` is a connection; None if it is to none that the operator knows of.
+    service: ClassVar[Service | None] = "artifact_store"
+    template_fields: Sequence[str] = ("conn_id",)
+    ui_color = "#dcecf5"
+
+    def __init__(
+        self,
+        *,
+        product: MLProduct | str | None = None,
+        conn_id: str | None = None,
+        connections: Mapping[Service, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        self.conn_id, self.connections = conn_id, connections or {}
         if isinstance(product, str) and not re.fullmatch(NAME, product):
             raise ConfigurationError(f"product={product!r} is no name: small letters, digits and _, up to 63 of them")
         self.given_product = product
+        self.overrides: dict[str, Any] = {}
 
     @property
     def product(self) -> MLProduct:
@@ -57,11 +74,36 @@ class ProductOperator(BaseOperator):
             raise ConfigurationError(f"{type(self).__name__} {self.task_id!r} needs a product; give product=")
         return self.given_product
 
+    def needs(self, **given: Any) -> None:
+        """Refuse an operator that has neither a product nor these. :raises ConfigurationError: naming them."""
+        missing = [f"{name}=" for name, value in given.items() if value is None]
+        if missing and not isinstance(self.given_product, MLProduct):
+            raise ConfigurationError(
+                f"{type(self).__name__} {self.task_id!r} needs {', '.join(missing)}, or a whole product="
+            )
+
+    def override(self, **settings: Any) -> None:
+        """Keep what stands in place of a product's settings, but for a None; a function in a form that travels.
+
+        :raises ConfigurationError: for a function that can't.
+        """
+        given = {name: value for name, value in settings.items() if value is not None}
+        self.overrides = {name: described(value) if callable(value) else value for name, value in given.items()}
+
     def kept_under(self, context: Context) -> str:
         """Return the name under which results and records are kept: the product's, else of the DAG."""
         if isinstance(self.given_product, MLProduct):
             return self.given_product.name
         return self.given_product or f"dag_{re.sub('[^a-z0-9_]', '_', context['ti'].dag_id.lower())}"[:63]
+
+    @property
+    def conn_ids(self) -> dict[Service, str]:
+        """The connections that the operator was given, by service."""
+        return {**self.connections, **({self.service: self.conn_id} if self.service and self.conn_id else {})}
+
+    def artifacts(self) -> ArtifactStore:
+        """Return the artifact root."""
+        return ArtifactStoreHook(self.conn_ids.get("artifact_store")).store()
 
     def work_list(
         self, context: Context, name: str, undone: Callable[[ArtifactStore, str], list[Dataset]]
@@ -72,7 +114,7 @@ class ProductOperator(BaseOperator):
 
         :raises AirflowSkipException: if there is nothing to do.
         """
-        store, product = artifact_store(), self.kept_under(context)
+        store, product = self.artifacts(), self.kept_under(context)
         waiting = undone(store, product)
         if not waiting and context["dag_run"].run_type == "manual":
             waiting = current(store, product, name)[-1:]
@@ -84,13 +126,11 @@ class ProductOperator(BaseOperator):
 
 
 class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
-    """Runs one job at a place. A subclass's template fields are its inputs, by role.
+    """Runs one job at a place. A subclass's template fields are its inputs, by role, where ``roles`` says no other.
 
     An input is the reference that another task hands on; or what is there already: ``Files``, ``Sql``, a path, or for a
     model ``models:/<name>@<alias>``, ``models:/<name>/<version>`` or ``runs:/<run>/<path>``.
 
-    :param conn_id: the Airflow connection to the service that the operator is about, in place of the product's own or
-        the default one. :param connections: those to other services that its job sees: ``{"mlflow": "mlflow_prod"}``.
     :param place: where the job runs: a place, or the name of one, which may be a template. By default the place of the
         product's section, see :class:`.Placed`, else what ``[mlops] default_place`` says.
     :param force: run even if finished work with the same inputs is found; a DAG's parameter ``force`` does the same.
@@ -98,18 +138,12 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
     """
 
     job: ClassVar[str]
-    #: The service to which ``conn_id`` is a connection; None if it is to none that the job knows of.
-    service: ClassVar[Service | None] = "artifact_store"
     roles: ClassVar[tuple[str, ...] | None] = None
-    template_fields: Sequence[str] = ()
     operator_extra_links: tuple[BaseOperatorLink, ...] = (ManifestLink(), PodLogLink())
-    ui_color = "#dcecf5"
 
     def __init__(
         self,
         *,
-        conn_id: str | None = None,
-        connections: Mapping[Service, str] | None = None,
         place: Place | str | None = None,
         force: bool = False,
         sends: Sequence[Any] = (),
@@ -121,7 +155,6 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
         super().__init__(outlets=[*sends, *further], **kwargs)
         if isinstance(place, str):
             check(place)
-        self.conn_id, self.connections = conn_id, connections or {}
         self.place = place
         self.force = force
         self._place: Place | None = None
@@ -154,7 +187,7 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
             interval=self.interval(context),
             inputs=shortened(store, name, self.inputs(context)),
             **self.parts(store, context),
-            upstream=self.handed_on(context),
+            upstream=handed_on(RunIdentity.of(context["ti"]), self._given(self._declared()), self._given(self)),
             root=root,
             services=addresses,
             run=RunIdentity.of(context["ti"]),
@@ -187,12 +220,11 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
         product = self.given_product if isinstance(self.given_product, MLProduct) else None
         if product:
             declare(store, product)
-        given = {name: value for name, value in self.sections().items() if value is not None}
-        return find_job(self.job).parts_of(product, self.params_of(context), given)
+        return find_job(self.job).parts_of(product, self.params_of(context), self.sections())
 
     def sections(self) -> dict[str, Any]:
-        """Return what the operator was given of the job's settings, in place of the product's; a None is not given."""
-        return {}
+        """Return what the operator was given of the job's settings, in place of the product's."""
+        return self.overrides
 
     def interval(self, context: Context) -> Interval | None:
         """Return the data interval that the job works on: that of its first dataset, else the DAG run's own."""
@@ -211,37 +243,17 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
         known = taken(value, self.artifacts(), self.kept_under(context), self.conn_ids.get("mlflow"))
         return known or parse_references(value)
 
-    @property
-    def conn_ids(self) -> dict[Service, str]:
-        """The connections that the operator was given, by service."""
-        return {**self.connections, **({self.service: self.conn_id} if self.service and self.conn_id else {})}
-
     def _declared(self) -> Any:
         """Return the operator as its DAG declares it, with nothing rendered."""
         dag = self.get_dag()
         return dag.get_task(self.task_id) if dag and self.task_id in dag.task_dict else self
-
-    def artifacts(self) -> ArtifactStore:
-        """Return the artifact root."""
-        return ArtifactStoreHook(self.conn_ids.get("artifact_store")).store()
-
-    def handed_on(self, context: Context) -> dict[str, str]:
-        """Return who handed on each role's references, as far as the DAG says: ``dag/run/task``, or a source."""
-        run = RunIdentity.of(context["ti"])
-        handed_on = {
-            role: ", ".join(operator.task_id for operator, _ in XComArg.iter_xcom_references(value))
-            for role, value in self._given(self._declared()).items()
-        }
-        named = {role: run.model_copy(update={"task_id": names}).path for role, names in handed_on.items() if names}
-        given = {role: str(value) for role, value in self._given(self).items() if isinstance(value, Files | Sql | str)}
-        return named | {role: text for role, text in given.items() if "/" in text or ":" in text}
 
     def place_of(self, stage: Stage, context: Context) -> Place:
         """Return where a job of some stage runs. :raises MLOpsError: if that can't be had."""
         if self.place is None or isinstance(self.place, str):
             named = self.render_template(self.place, context)
             return chosen(named, self.declared_place(stage), team=team_of(context))
-        return self.place
+        return rendered(self.place, lambda fields: self.render_template(fields, context))
 
     def declared_place(self, stage: Stage) -> str | None:
         """Return the name of the place that the product's section gives its jobs."""
@@ -267,19 +279,12 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
 
     def _given(self, declared: Any) -> dict[str, Any]:
         roles = self.template_fields if self.roles is None else self.roles
-        return {role: getattr(declared, role, None) for role in roles}
+        return {role: getattr(declared, role, None) for role in roles if role not in ProductOperator.template_fields}
 
 
 def given(value: Any) -> bool:
     """Say whether a field of a form, or a template that may render to nothing, holds something."""
     return str(value).strip().lower() not in {"", "none", "false"}
-
-
-def label(context: Context, text: str) -> None:
-    """Have the run's list of tasks, beside the grid, say something of this one, in its column *Map Index*."""
-    mapped = context.get("map_index_template")
-    raw = f"{{% raw %}}{text}{{% endraw %}}"
-    context["map_index_template"] = f"{mapped}: {raw}" if mapped else raw
 
 
 def parse_references(value: Any) -> AnyReference | tuple[AnyReference, ...]:
@@ -293,8 +298,3 @@ def interval_of(context: Context) -> Interval | None:
     """Return a DAG run's data interval, or None for a run that has none or an empty one."""
     start, end = context.get("data_interval_start"), context.get("data_interval_end")
     return Interval(start=start, end=end) if start and end and end > start else None
-
-
-def artifact_store() -> ArtifactStore:
-    """Return the artifact root that the connections point to."""
-    return ArtifactStoreHook().store()

@@ -36,7 +36,7 @@ class ModelServerDeployVersionOperator(JobOperator):
 
     job = "deploy"
     service = "model_server"
-    template_fields: Sequence[str] = ("version", "rollback")
+    template_fields: Sequence[str] = ("version", "rollback", *JobOperator.template_fields)
     roles = ("version",)
     operator_extra_links = (ServedModelLink(), *JobOperator.operator_extra_links)
 
@@ -52,10 +52,7 @@ class ModelServerDeployVersionOperator(JobOperator):
         super().__init__(product=product, sends=[assets.live(product)], **kwargs)
         self.version = version
         self.rollback = rollback
-        self.serving = serving
-
-    def sections(self) -> dict[str, Any]:
-        return {"serving": self.serving}
+        self.override(serving=serving)
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
         store, name = self.artifacts(), self.kept_under(context)

@@ -7,15 +7,12 @@ from typing import Any
 
 from airflow.sdk import Context
 
-from airflow_mlops_provider.exceptions import ConfigurationError
-from airflow_mlops_provider.lifecycle.metrics import metric_of
-from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import AnyReference, ModelVersion, Report, parse_reference
 from airflow_mlops_provider.lifecycle.release.gates import Evaluation, judge
 from airflow_mlops_provider.lifecycle.trainer import Trainer
-from airflow_mlops_provider.operators.base import JobOperator, artifact_store
+from airflow_mlops_provider.operators.base import JobOperator
 from airflow_mlops_provider.operators.links import ReportLink
-from airflow_mlops_provider.operators.training import target_of, trainer_params
+from airflow_mlops_provider.operators.training import metric_or_none, target_of, trainer_params
 from airflow_mlops_provider.places.retry_policy import final_failures
 from airflow_mlops_provider.storage.artifacts import ArtifactStore
 from airflow_mlops_provider.storage.ledger import Ledger
@@ -33,7 +30,7 @@ class ModelEvaluateOperator(JobOperator):
     """
 
     job = "evaluate"
-    template_fields: Sequence[str] = ("model", "training_set")
+    template_fields: Sequence[str] = ("model", "training_set", *JobOperator.template_fields)
     operator_extra_links = (ReportLink(), *JobOperator.operator_extra_links)
 
     def __init__(
@@ -51,14 +48,9 @@ class ModelEvaluateOperator(JobOperator):
         super().__init__(**kwargs)
         self.model = model
         self.training_set = training_set
-        self.target = target_of(problem, label, leave_out)
-        self.metric = metric_of(problem, metric) if problem and metric else None
-        self.slices = None if slices is None else tuple(slices)
-        if not isinstance(self.given_product, MLProduct) and not (self.target and self.metric):
-            raise ConfigurationError("say by what to judge: problem=, label= and metric=, or a whole product=")
-
-    def sections(self) -> dict[str, Any]:
-        return {"scoring": self.target, "metric": self.metric, "slices": self.slices}
+        self.needs(problem=problem, label=label, metric=metric)
+        judged_by = {"metric": metric_or_none(problem, metric), "slices": None if slices is None else tuple(slices)}
+        self.override(scoring=target_of(problem, label, leave_out), **judged_by)
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
         return {**super().inputs(context), **champion(self.artifacts(), self.kept_under(context))}
@@ -77,7 +69,7 @@ class ModelRetuneOperator(JobOperator):
     """
 
     job = "retune"
-    template_fields: Sequence[str] = ("model", "training_set", "evaluation", "trainer")
+    template_fields: Sequence[str] = ("model", "training_set", "evaluation", "trainer", *JobOperator.template_fields)
     roles = ("training_set",)
     operator_extra_links = (ReportLink(), *JobOperator.operator_extra_links)
 
@@ -111,7 +103,7 @@ class ModelRetuneOperator(JobOperator):
 
         :raises AirflowFailException: if there is no record of it.
         """
-        report = Records(artifact_store()).manifest_of(parse_reference(self.evaluation)).result
+        report = Records(self.artifacts()).manifest_of(parse_reference(self.evaluation)).result
         return Evaluation.model_validate(report.facts["evaluation"] if report else None, extra="ignore")
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:

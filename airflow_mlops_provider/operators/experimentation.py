@@ -14,7 +14,7 @@ from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.lifecycle.search.declaration import MOST_TRIALS, Algorithm, Criteria
-from airflow_mlops_provider.operators.base import JobOperator, ProductOperator, artifact_store
+from airflow_mlops_provider.operators.base import JobOperator, ProductOperator
 from airflow_mlops_provider.operators.links import MlflowRunLink, ReportLink
 from airflow_mlops_provider.operators.training import place_param, window_param, windows_of
 from airflow_mlops_provider.storage.intervals import current, leading_to
@@ -92,7 +92,7 @@ class ExperimentPlanDataOperator(ProductOperator):
         """Return the references. :raises AirflowFailException: if too few intervals are there, saying how many."""
         windows, known = (
             windows_of(self.product, self.window),
-            current(artifact_store(), self.kept_under(context), "features"),
+            current(self.artifacts(), self.kept_under(context), "features"),
         )
         wanted = windows.train + windows.evaluate
         latest = leading_to(known, known[-1].interval, wanted) if known and known[-1].interval else ()
@@ -122,7 +122,7 @@ class ExperimentOpenSearchOperator(JobOperator):
 
     job = "search"
     service = "search"
-    template_fields: Sequence[str] = ("training_set",)
+    template_fields: Sequence[str] = ("training_set", *JobOperator.template_fields)
 
     def __init__(self, *, training_set: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -141,7 +141,7 @@ class ExperimentRunTrialOperator(JobOperator):
 
     job = "trial"
     service = "search"
-    template_fields: Sequence[str] = ("split", "slot")
+    template_fields: Sequence[str] = ("split", "slot", *JobOperator.template_fields)
     roles = ("split",)
 
     def __init__(self, *, split: Any, slot: Any, **kwargs: Any) -> None:
@@ -154,7 +154,7 @@ class ExperimentRunTrialOperator(JobOperator):
         from airflow_mlops_provider.jobs.experimentation.study import load_stop
 
         study, criteria = self.split["facts"]["study"], criteria_of(self.product, context)
-        stopped = load_stop(artifact_store(), self.product.name, study, criteria)
+        stopped = load_stop(self.artifacts(), self.product.name, study, criteria)
         begun = self._event is not None or context["ti"].try_number > 1  # there may be a trial to finish
         if stopped and not begun:
             raise AirflowSkipException(f"the search has stopped: {stopped.reason}")
@@ -179,7 +179,7 @@ class ExperimentConcludeSearchOperator(JobOperator):
 
     job = "conclude"
     service = "search"
-    template_fields: Sequence[str] = ("split",)
+    template_fields: Sequence[str] = ("split", *JobOperator.template_fields)
     operator_extra_links = (ReportLink(), MlflowRunLink(), *JobOperator.operator_extra_links)
 
     def __init__(self, *, split: Any, **kwargs: Any) -> None:
@@ -214,7 +214,7 @@ class ExperimentExportSettingsOperator(JobOperator):
 
     job = "export_settings"
     service = "source"
-    template_fields: Sequence[str] = ("search",)
+    template_fields: Sequence[str] = ("search", *JobOperator.template_fields)
 
     def __init__(self, *, search: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -29,7 +29,7 @@ class RulesCleanIntervalOperator(JobOperator):
     """Applies the product's cleaning rules to a raw snapshot."""
 
     job = "clean"
-    template_fields: Sequence[str] = ("raw",)
+    template_fields: Sequence[str] = ("raw", *JobOperator.template_fields)
 
     def __init__(self, *, raw: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -43,7 +43,7 @@ class FeaturesComputeIntervalOperator(JobOperator):
     """
 
     job = "compute"
-    template_fields: Sequence[str] = ("clean",)
+    template_fields: Sequence[str] = ("clean", *JobOperator.template_fields)
 
     def __init__(self, *, clean: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -89,7 +89,7 @@ class FeastLoadIntervalOperator(JobOperator):
 
     job = "load"
     service = "feast"
-    template_fields: Sequence[str] = ("features",)
+    template_fields: Sequence[str] = ("features", *JobOperator.template_fields)
 
     def __init__(self, *, features: Any, **kwargs: Any) -> None:
         super().__init__(sends=[assets.features(kwargs["product"])], **kwargs)
@@ -116,7 +116,7 @@ class FeastBuildTrainingSetOperator(JobOperator):
 
     job = "training_set"
     service = "feast"
-    template_fields: Sequence[str] = ("features",)
+    template_fields: Sequence[str] = ("features", *JobOperator.template_fields)
 
     def __init__(self, *, features: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)

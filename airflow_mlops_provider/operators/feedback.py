@@ -14,7 +14,7 @@ from airflow_mlops_provider.lifecycle.monitoring import feedback, limits
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
 from airflow_mlops_provider.lifecycle.references import Dataset, Report, parse_reference
-from airflow_mlops_provider.operators.base import ProductOperator, artifact_store
+from airflow_mlops_provider.operators.base import ProductOperator
 from airflow_mlops_provider.operators.lineage import origin, stamp
 from airflow_mlops_provider.storage.change_requests import ChangeRequests
 from airflow_mlops_provider.storage.intervals import judge
@@ -43,7 +43,7 @@ class FeedbackSendSignalOperator(ProductOperator):
         # Kept before the event is sent: who is woken by it looks there, and takes no event's word.
         predictions = Dataset.model_validate(self.predictions)
         of = {"predictions": predictions.hash, "features": predictions.facts.get("features", "")}
-        judge(artifact_store(), self.product.name, limits.Judgement(observation=seen, crossed=lines, **of))
+        judge(self.artifacts(), self.product.name, limits.Judgement(observation=seen, crossed=lines, **of))
         if lines:
             self.log.warning("limits crossed in %s: %s", seen.interval, "; ".join(lines))
             context["outlet_events"][assets.alias(self.product, SIGNAL)].add(assets.drift(self.product), extra=extra)
@@ -54,13 +54,13 @@ class FeedbackSendSignalOperator(ProductOperator):
     def lineage(self, context: Context) -> dict[str, Any]:
         """Return what the signal rests on, and with what the drift report was made."""
         rests_on = [parse_reference(given) for given in (self.predictions, self.performance, self.drift)]
-        made = Records(artifact_store()).made(rests_on[-1]).manifest
+        made = Records(self.artifacts()).made(rests_on[-1]).manifest
         return {**origin(rests_on, RunIdentity.of(context["ti"])), **(stamp(made) if made else {})}
 
     def recorded(self, value: Any) -> Report:
         """Return a report as its record has it. One whose record is gone is taken at its word: a signal only asks."""
         report = Report.model_validate(value)
-        made = Records(artifact_store()).made(report)
+        made = Records(self.artifacts()).made(report)
         if made.manifest and isinstance(made.manifest.result, Report):
             return made.manifest.result
         self.log.warning("%s", made.missing)
@@ -91,7 +91,7 @@ class FeedbackRequestDataChangeOperator(ProductOperator):
         if request is None:
             self.log.info("nothing is asked of data engineering")
             return None
-        kept = ChangeRequests(artifact_store(), self.product.name).add(request)
+        kept = ChangeRequests(self.artifacts(), self.product.name).add(request)
         if kept.state == "closed":
             self.log.info("request %s has been answered: %s", kept.key, kept.answer)
             return kept.to_json()

@@ -32,7 +32,7 @@ class FunctionRunOperator(JobOperator):
     """
 
     job = "function"
-    template_fields: Sequence[str] = ("op_args", "op_kwargs")
+    template_fields: Sequence[str] = ("op_args", "op_kwargs", *JobOperator.template_fields)
     template_fields_renderers: ClassVar[dict[str, str]] = {"op_args": "py", "op_kwargs": "py"}
 
     def __init__(
@@ -76,7 +76,7 @@ class FunctionRunOperator(JobOperator):
         """Return the arguments, by parameter; those of a function with ``**`` parameters by their own names."""
         parameters = inspect.signature(self.python_callable)
         mapped = getattr(declared, "partial_kwargs", {})  # what a mapped task was declared with has no other place
-        args, kwargs = (getattr(declared, name, mapped.get(name)) for name in self.template_fields)
+        args, kwargs = (getattr(declared, name, mapped.get(name)) for name in ("op_args", "op_kwargs"))
         bound = parameters.bind_partial(*(args or ()), **(kwargs or {})).arguments
         kinds = {name: parameters.parameters[name].kind for name in bound}
         if inspect.Parameter.VAR_POSITIONAL in kinds.values():

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk import Context, XComArg
+
 from airflow_mlops_provider.exceptions import MLOpsError
+from airflow_mlops_provider.hooks.tables import Files, Sql
 from airflow_mlops_provider.lifecycle.records.lineage import ingredients, process
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity
@@ -52,6 +55,27 @@ def failure_manifest(error: MLOpsError, store: ArtifactStore) -> Manifest | None
     with suppress(Exception):  # the job's own error counts, not that its record cannot be read
         return read_manifest(store, error.result.removeprefix(f"{store.uri}/"))
     return None
+
+
+def handed_on(run: RunIdentity, declared: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, str]:
+    """Return who handed on what a task was given, by role: ``dag/run/task``, or a source; as far as the DAG says.
+
+    :param declared, given: the roles' values, before and after they were rendered.
+    """
+    tasks = {
+        role: ", ".join(operator.task_id for operator, _ in XComArg.iter_xcom_references(value))
+        for role, value in declared.items()
+    }
+    named = {role: run.model_copy(update={"task_id": names}).path for role, names in tasks.items() if names}
+    sources = {role: str(value) for role, value in given.items() if isinstance(value, Files | Sql | str)}
+    return named | {role: text for role, text in sources.items() if "/" in text or ":" in text}
+
+
+def label(context: Context, text: str) -> None:
+    """Have the run's list of tasks, beside the grid, say something of this one, in its column *Map Index*."""
+    mapped = context.get("map_index_template")
+    raw = f"{{% raw %}}{text}{{% endraw %}}"
+    context["map_index_template"] = f"{mapped}: {raw}" if mapped else raw
 
 
 def event_extra(manifest: Manifest, reference: Any, **further: Any) -> dict[str, Any]:

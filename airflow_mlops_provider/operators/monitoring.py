@@ -15,7 +15,7 @@ from airflow_mlops_provider.lifecycle.monitoring.limits import DriftLimits
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.lifecycle.references import Dataset
-from airflow_mlops_provider.operators.base import JobOperator, ProductOperator, artifact_store
+from airflow_mlops_provider.operators.base import JobOperator, ProductOperator
 from airflow_mlops_provider.operators.links import ReportLink
 from airflow_mlops_provider.operators.validation import judged
 from airflow_mlops_provider.storage.intervals import unjudged
@@ -31,7 +31,7 @@ class PredictionsListNewOperator(ProductOperator):
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Return a set of references per interval. :raises AirflowSkipException: if there are none."""
-        records, references = Records(artifact_store()), []
+        records, references = Records(self.artifacts()), []
         for predictions in self.work_list(context, "predictions", unjudged):
             made = records.made(predictions)
             if made.manifest is None:
@@ -51,7 +51,7 @@ class EvidentlyCompareIntervalOperator(JobOperator):
     """Compares an interval's model inputs and predictions with the training window of the version that made them."""
 
     job = "drift"
-    template_fields: Sequence[str] = ("predictions", "version")
+    template_fields: Sequence[str] = ("predictions", "version", *JobOperator.template_fields)
     operator_extra_links = (ReportLink(), *JobOperator.operator_extra_links)
 
     def __init__(self, *, predictions: Any, version: Any, **kwargs: Any) -> None:
@@ -80,7 +80,7 @@ class EvidentlyReportOperator(JobOperator):
 
     job = "compare"
     roles = ("reference", "current")
-    template_fields: Sequence[str] = ("reference", "current", "columns", "conn_id")
+    template_fields: Sequence[str] = ("reference", "current", "columns", *JobOperator.template_fields)
     operator_extra_links = (ReportLink(), *JobOperator.operator_extra_links)
 
     def __init__(
@@ -105,17 +105,12 @@ class EvidentlyReportOperator(JobOperator):
             raise ConfigurationError(f"columns={columns!r} is one text; give a list of names")
         only_known("table", tables or (), self.roles)
         self.reference, self.current, self.columns = reference, current, columns
-        self.limits, self.method, self.tests, self.tables = limits, DRIFT_METHODS.checked(method), tests, tables
-        self.sample, self.seed, self.fail = sample, seed, fail
+        measured = {"method": DRIFT_METHODS.checked(method), "tests": tests, "sample": sample, "seed": seed}
+        self.override(limits=limits, tables=tables, **measured)
+        self.fail = fail
 
     def sections(self) -> dict[str, Any]:
-        return {
-            "limits": self.limits and self.limits.to_json(),
-            "method": self.method,
-            **{name: list(getattr(self, name)) for name in ("columns", "tests")},
-            "tables": self.tables and dict(self.tables),
-            **{name: getattr(self, name) for name in ("sample", "seed")},
-        }
+        return {**self.overrides, "columns": self.columns}
 
     def interval(self, context: Context) -> Interval | None:
         """Return the first table's own data interval: what is measured depends on no other."""
@@ -129,7 +124,7 @@ class LabelsJudgePredictionsOperator(JobOperator):
     """Judges an interval's predictions by the labels that its features now hold, and says what they were worth."""
 
     job = "performance"
-    template_fields: Sequence[str] = ("predictions", "features")
+    template_fields: Sequence[str] = ("predictions", "features", *JobOperator.template_fields)
     operator_extra_links = (ReportLink(), *JobOperator.operator_extra_links)
 
     def __init__(self, *, predictions: Any, features: Any, **kwargs: Any) -> None:

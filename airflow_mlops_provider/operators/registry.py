@@ -9,7 +9,6 @@ from airflow.sdk import Context
 
 from airflow_mlops_provider import assets
 from airflow_mlops_provider.exceptions import ConfigurationError
-from airflow_mlops_provider.lifecycle.metrics import metric_of
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import ModelVersion
@@ -18,6 +17,7 @@ from airflow_mlops_provider.lifecycle.sections import Gates
 from airflow_mlops_provider.operators.base import JobOperator
 from airflow_mlops_provider.operators.lineage import event_extra
 from airflow_mlops_provider.operators.links import DataReportLink, MlflowRunLink
+from airflow_mlops_provider.operators.training import metric_or_none
 
 
 class MlflowRegisterModelOperator(JobOperator):
@@ -31,7 +31,7 @@ class MlflowRegisterModelOperator(JobOperator):
 
     job = "register"
     service = "mlflow"
-    template_fields: Sequence[str] = ("model", "evaluation", "cause", "reason")
+    template_fields: Sequence[str] = ("model", "evaluation", "cause", "reason", *JobOperator.template_fields)
     roles = ("model", "evaluation")
     operator_extra_links = (MlflowRunLink(), *JobOperator.operator_extra_links)
 
@@ -62,7 +62,7 @@ class ModelPromoteVersionOperator(JobOperator):
 
     job = "promote"
     service = "mlflow"
-    template_fields: Sequence[str] = ("version", "validation", "evaluation")
+    template_fields: Sequence[str] = ("version", "validation", "evaluation", *JobOperator.template_fields)
     operator_extra_links = (DataReportLink(), *JobOperator.operator_extra_links)
 
     def __init__(
@@ -78,17 +78,13 @@ class ModelPromoteVersionOperator(JobOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(product=product, sends=[assets.alias(product, "promotion")], **kwargs)
-        self.gates, self.metric = gates, metric_of(problem, metric) if problem and metric else None
         if isinstance(product, MLProduct) and validation is None:
             raise ConfigurationError("a product's version is promoted with its validation; give validation=")
-        if isinstance(product, str) and not (self.gates and self.metric):
-            raise ConfigurationError("say what it must show: gates=, problem= and metric=, or a whole product=")
+        self.needs(gates=gates, problem=problem, metric=metric)
+        self.override(gates=gates, metric=metric_or_none(problem, metric))
         self.version = version
         self.validation = validation
         self.evaluation = evaluation
-
-    def sections(self) -> dict[str, Any]:
-        return {"gates": self.gates, "metric": self.metric}
 
     def params_of(self, context: Context) -> dict[str, Any]:
         return any_data(self)

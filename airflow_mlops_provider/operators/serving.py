@@ -13,7 +13,7 @@ from airflow_mlops_provider.hooks.tables import Files, write_to
 from airflow_mlops_provider.jobs.tables import PREDICTIONS
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
-from airflow_mlops_provider.operators.base import JobOperator, ProductOperator, artifact_store
+from airflow_mlops_provider.operators.base import JobOperator, ProductOperator
 from airflow_mlops_provider.operators.lineage import event_extra
 from airflow_mlops_provider.storage.intervals import unpredicted
 from airflow_mlops_provider.storage.ledger import Ledger
@@ -24,7 +24,7 @@ class ModelFindLiveVersionOperator(ProductOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the reference to the live version. :raises AirflowSkipException: if there is none."""
-        live = Ledger(artifact_store(), self.kept_under(context)).live()
+        live = Ledger(self.artifacts(), self.kept_under(context)).live()
         if live is None:
             raise AirflowSkipException(f"no version of {self.kept_under(context)} is live yet")
         return live.to_json()
@@ -55,7 +55,7 @@ class ModelPredictOperator(JobOperator):
 
     job = "predict_table"
     service = "mlflow"
-    template_fields: Sequence[str] = ("model", "rows", "to")
+    template_fields: Sequence[str] = ("model", "rows", "to", *JobOperator.template_fields)
     roles = ("model", "rows")
 
     def __init__(
@@ -69,10 +69,8 @@ class ModelPredictOperator(JobOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.model, self.rows, self.to, self.to_conn_id, self.problem = model, rows, to, to_conn_id, problem
-
-    def sections(self) -> dict[str, Any]:
-        return {"problem": self.problem}
+        self.model, self.rows, self.to, self.to_conn_id = model, rows, to, to_conn_id
+        self.override(problem=problem)
 
     def finish(self, manifest: Manifest, context: Context) -> dict[str, Any]:
         if self.to and manifest.result:
@@ -89,7 +87,7 @@ class ModelPredictIntervalOperator(JobOperator):
 
     job = "predict"
     service = "feast"
-    template_fields: Sequence[str] = ("features", "version")
+    template_fields: Sequence[str] = ("features", "version", *JobOperator.template_fields)
 
     def __init__(self, *, product: MLProduct | str, features: Any, version: Any, **kwargs: Any) -> None:
         super().__init__(product=product, sends=[assets.predictions(product)], **kwargs)

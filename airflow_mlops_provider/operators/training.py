@@ -13,6 +13,7 @@ from airflow_mlops_provider import assets
 from airflow_mlops_provider.backends.models.base import flavor_of
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.metrics import Metric, metric_of
 from airflow_mlops_provider.lifecycle.monitoring import feedback
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import Dataset
@@ -20,7 +21,7 @@ from airflow_mlops_provider.lifecycle.search.declaration import algorithm_of, in
 from airflow_mlops_provider.lifecycle.sections import Windows
 from airflow_mlops_provider.lifecycle.target import Target
 from airflow_mlops_provider.lifecycle.trainer import Trainer
-from airflow_mlops_provider.operators.base import JobOperator, ProductOperator, artifact_store, given
+from airflow_mlops_provider.operators.base import JobOperator, ProductOperator, given
 from airflow_mlops_provider.operators.links import MlflowRunLink
 from airflow_mlops_provider.places.named import choice
 from airflow_mlops_provider.runtime.functions import described
@@ -113,7 +114,7 @@ class TrainingPlanRunOperator(ProductOperator):
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Return the references to train on. :raises AirflowSkipException: if no training is due, saying why."""
-        store, product = artifact_store(), self.product
+        store, product = self.artifacts(), self.product
         known = current(store, product.name, "features")
         available = leading_to(known, known[-1].interval, len(known)) if known and known[-1].interval else ()
         trained = last_trained(store, product)
@@ -174,7 +175,7 @@ class ModelTrainOperator(JobOperator):
 
     job = "train"
     service = "mlflow"
-    template_fields: Sequence[str] = ("training_set", "trainer")
+    template_fields: Sequence[str] = ("training_set", "trainer", *JobOperator.template_fields)
     roles = ("training_set",)
     operator_extra_links = (MlflowRunLink(), *JobOperator.operator_extra_links)
 
@@ -193,20 +194,13 @@ class ModelTrainOperator(JobOperator):
         super().__init__(**kwargs)
         self.training_set = training_set
         self.trainer = trainer_of(trainer, flavor, settings or {})
-        self.target = target_of(problem, label, leave_out)
-        if not isinstance(self.given_product, MLProduct) and not (self.target and isinstance(self.trainer, Trainer)):
-            raise ConfigurationError("say what to learn and how: problem=, label= and trainer=, or a whole product=")
-
-    def sections(self) -> dict[str, Any]:
-        return {"scoring": self.target, **({} if self.by_product else {"trainer": self.trainer})}
+        self.needs(problem=problem, label=label, trainer=self.trainer if isinstance(self.trainer, Trainer) else None)
+        target = target_of(problem, label, leave_out)
+        self.override(scoring=target, trainer=self.trainer if target else None)
 
     def params_of(self, context: Context) -> dict[str, Any]:
-        return trainer_params(self.product, self.trainer) if self.by_product else {}
-
-    @property
-    def by_product(self) -> bool:
-        """Whether the product says what is learned: another trainer is then an override, and recorded as such."""
-        return self.target is None
+        # Where the product says what is learned, another trainer is recorded as in place of its own.
+        return {} if self.overrides else trainer_params(self.product, self.trainer)
 
 
 def trainer_of(given: Any, flavor: str, settings: Mapping[str, Any]) -> Any:
@@ -215,6 +209,11 @@ def trainer_of(given: Any, flavor: str, settings: Mapping[str, Any]) -> Any:
         return given
     requires = tuple(dict.fromkeys((*flavor_of(flavor).to_train, "numpy", "pandas")))
     return Trainer(code=described(given), flavor=flavor, settings=dict(settings), requires=requires)
+
+
+def metric_or_none(problem: str | None, metric: str | None) -> Metric | None:
+    """Return by what a model is judged; None where nothing was said. Raises as :func:`.metric_of`."""
+    return metric_of(problem, metric) if problem and metric else None
 
 
 def target_of(problem: str | None, label: str | None, leave_out: Collection[str]) -> Target | None:

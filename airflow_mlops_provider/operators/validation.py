@@ -52,7 +52,8 @@ class GreatExpectationsValidateDatasetOperator(JobOperator):
     roles = ("dataset",)
     template_fields: Sequence[str] = (
         *("dataset", "table", "expectations", "suite", "checkpoint", "context"),
-        *("parameters", "conn_id"),
+        *("parameters"),
+        *JobOperator.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"expectations": "json", "parameters": "json"}
     operator_extra_links = (ReportLink(), *JobOperator.operator_extra_links)

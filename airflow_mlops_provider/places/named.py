@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from airflow.sdk import Context, conf
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
 from airflow_mlops_provider.extensions import PLACES
@@ -48,6 +49,12 @@ def chosen(*names: str | None, team: str | None = None) -> Place:
         if name and name.strip() not in {"", "None"}:
             return find(name.strip(), team)
     return find(option("default_place", team) or USUAL, team, "place in [mlops] default_place")
+
+
+def rendered(place: Place, render: Callable[[dict[str, Any]], dict[str, Any]]) -> Place:
+    """Return a place in whose settings no template is left; :class:`LocalProcess` and its like have none."""
+    fields = {name: getattr(place, name) for name in place.model_fields_set} if isinstance(place, BaseModel) else {}
+    return type(place)(**render(fields)) if "{{" in repr(fields) else place
 
 
 def check(name: str) -> None:

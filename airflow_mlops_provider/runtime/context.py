@@ -14,6 +14,7 @@ from airflow_mlops_provider.lifecycle.frozen import Frozen, finite, plain
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.lifecycle.references import Model, ModelVersion, Reference
+from airflow_mlops_provider.lifecycle.trainer import Function
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings
 from airflow_mlops_provider.runtime.checkpoints import Checkpoints
 from airflow_mlops_provider.runtime.code import load
@@ -93,8 +94,8 @@ class JobContext(Generic[InputsT, SettingsT, ParamsT]):
             raise ConfigurationError(f"job {self.spec.job!r} needs a data interval")
         return self.spec.interval
 
-    def call(self, code: str) -> Callable[..., Any]:
-        """Return the user's function that ``package.module:function`` names."""
+    def call(self, code: str | Function) -> Callable[..., Any]:
+        """Return the user's function that ``package.module:function`` names, or that goes by its source."""
         return load(code)
 
     def open(self, reference: Reference) -> Path:

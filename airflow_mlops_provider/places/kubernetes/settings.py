@@ -105,7 +105,7 @@ class PodSettings(Strict):
     :param keep: pods to leave in the cluster after their end, for a look at them.
     """
 
-    image: str = Field(min_length=1, pattern=r"^\S+$")
+    image: str = Field(min_length=1, pattern=r"^(\S+|.*\{\{.*)$")
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
     image_pull_secrets: tuple[Dns, ...] = ()
     cpu: Cpu | None = None

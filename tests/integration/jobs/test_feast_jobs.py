@@ -14,9 +14,10 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_mlops_provider import Files
 from airflow_mlops_provider.datasets import read_dataset
+from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
 from airflow_mlops_provider.hooks.feast import FeastHook
 from airflow_mlops_provider.lifecycle.references import parse_reference
-from airflow_mlops_provider.operators.base import JobOperator, artifact_store
+from airflow_mlops_provider.operators.base import JobOperator
 from airflow_mlops_provider.operators.feast import (
     FeastApplyOperator,
     FeastMaterializeOperator,
@@ -73,7 +74,7 @@ def test_from_definitions_to_features(tmp_path: Path, folder: Path) -> None:
     (table,) = read_dataset(retrieved).values()
     assert [*table.columns] == ["shop_id", "event_timestamp", "rate", "sales", "visits", "staff", "per_visit"]
     assert table["staff"].tolist()[:2] == [2, 4]
-    manifest = Records(artifact_store()).manifest_of(parse_reference(retrieved))
+    manifest = Records(ArtifactStoreHook().store()).manifest_of(parse_reference(retrieved))
     assert manifest.spec.settings["repository"] == str(folder)
     assert manifest.spec.upstream == {"entities": str(tmp_path / "rows.csv")}
     files = [file.read_text("utf-8", "replace") for file in (tmp_path / "artifacts").rglob("*.json")]

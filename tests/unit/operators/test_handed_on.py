@@ -13,11 +13,13 @@ import pytest
 from airflow.sdk import DAG, task
 
 from airflow_mlops_provider.exceptions import ConfigurationError
+from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
 from airflow_mlops_provider.lifecycle.references import Dataset
-from airflow_mlops_provider.operators import evaluation, features
+from airflow_mlops_provider.operators import features
 from airflow_mlops_provider.operators.base import JobOperator
 from airflow_mlops_provider.operators.evaluation import ModelRetuneOperator
 from airflow_mlops_provider.operators.features import FeaturesComputeIntervalOperator, RulesCleanIntervalOperator
+from airflow_mlops_provider.operators.lineage import handed_on
 from airflow_mlops_provider.operators.serving import ModelPredictOperator
 from airflow_mlops_provider.operators.validation import GreatExpectationsValidateDatasetOperator
 from airflow_mlops_provider.runtime.runner import run
@@ -46,10 +48,11 @@ def test_who_handed_on_a_reference(make: Callable[..., TinyWorld]) -> None:
         check = GreatExpectationsValidateDatasetOperator(
             task_id="check", product=world.product, dataset={"kind": "dataset"}, what="raw"
         )
-    running = clean.prepare_for_execution()
-    running.raw = {"kind": "dataset", "uri": "file:///x", "hash": "0"}
-    assert running.handed_on(CONTEXT) == {"raw": "mine/one/double"}
-    assert check.handed_on(CONTEXT) == {}
+    reference = {"kind": "dataset", "uri": "file:///x", "hash": "0"}
+    run_of = RunIdentity.of(CONTEXT["ti"])
+    assert handed_on(run_of, {"raw": clean.raw}, {"raw": reference}) == {"raw": "mine/one/double"}
+    assert handed_on(run_of, {"dataset": check.dataset}, {"dataset": check.dataset}) == {}
+    assert handed_on(run_of, {"rows": "{{ ds }}.csv"}, {"rows": "/lake/1.csv"}) == {"rows": "/lake/1.csv"}
 
 
 def test_the_table_that_was_handed_on_is_computed_from(
@@ -110,7 +113,7 @@ def test_nobody_decides_by_an_evaluation_without_a_record(
 ) -> None:
     """An evaluation that no job left neither spares nor starts a search."""
     world = make()
-    monkeypatch.setattr(evaluation, "artifact_store", lambda: FolderStore(world.root))
+    monkeypatch.setattr(JobOperator, "artifacts", lambda _: FolderStore(world.root))
     forged = {"kind": "report", "uri": f"{world.root.as_uri()}/mine", "hash": "1" * 64, "passed": True}
     operator = ModelRetuneOperator(
         task_id="retune", product=world.product, model={}, training_set={}, evaluation={**forged, "facts": {}}

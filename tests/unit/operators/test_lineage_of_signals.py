@@ -12,7 +12,7 @@ import pytest
 from airflow.sdk import DAG
 
 from airflow_mlops_provider import assets
-from airflow_mlops_provider.operators import feedback
+from airflow_mlops_provider.operators.base import ProductOperator
 from airflow_mlops_provider.operators.feedback import FeedbackSendSignalOperator
 from flight_delay.product import product
 from tests.factories.ui import World, months, replayed
@@ -33,7 +33,7 @@ class Sent(dict[Any, Any]):
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """Return the record of a replay as the artifact root of these tests."""
     world = replayed(tmp_path, product)
-    monkeypatch.setattr(feedback, "artifact_store", lambda: world.store)
+    monkeypatch.setattr(ProductOperator, "artifacts", lambda _: world.store)
     return world
 
 

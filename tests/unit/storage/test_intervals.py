@@ -17,7 +17,7 @@ from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.monitoring.limits import Judgement, Observation
 from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion
 from airflow_mlops_provider.lifecycle.release.registry import Status
-from airflow_mlops_provider.operators import base, monitoring, serving
+from airflow_mlops_provider.operators import base
 from airflow_mlops_provider.operators.monitoring import PredictionsListNewOperator
 from airflow_mlops_provider.operators.serving import FeaturesListNewOperator
 from airflow_mlops_provider.operators.training import TrainingPlanRunOperator
@@ -73,8 +73,7 @@ class Shop(ShopWorld):
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
     """A product; operators find its artifact root."""
     world = Shop(tmp_path)
-    for module in (base, serving, monitoring):
-        monkeypatch.setattr(module, "artifact_store", lambda: world.store)
+    monkeypatch.setattr(base.ProductOperator, "artifacts", lambda _: world.store)
     yield world
     world.close()
 
