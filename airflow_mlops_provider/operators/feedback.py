@@ -28,6 +28,7 @@ SIGNAL, REQUESTS = "feedback", "data_change_requests"
 class FeedbackSendSignalOperator(ProductOperator):
     """Sends the ``drift`` asset event, with its evidence, if monitoring crossed a limit; otherwise stays silent.
 
+    :param performance: the report on arrived labels; without it, drift alone is judged.
     :param monitoring: the limits, in place of the product's.
     :param problem, metric: by what is judged: as :class:`.ModelEvaluateOperator` has them.
     """
@@ -39,8 +40,8 @@ class FeedbackSendSignalOperator(ProductOperator):
         *,
         product: MLProduct | str,
         drift: Any,
-        performance: Any,
         predictions: Any,
+        performance: Any = None,
         monitoring: Monitoring | None = None,
         problem: str | None = None,
         metric: str | None = None,
@@ -57,7 +58,8 @@ class FeedbackSendSignalOperator(ProductOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Keep and return the observation and the limits that it crosses, if any."""
         interval = Interval.model_validate(self.predictions["interval"])
-        seen = limits.Observation.of(interval, self.recorded(self.drift), self.recorded(self.performance))
+        performance = self.recorded(self.performance) if self.performance else None
+        seen = limits.Observation.of(interval, self.recorded(self.drift), performance)
         lines, name = limits.crossed(seen, self.monitoring, self.metric), self.kept_under(context)
         extra = {**seen.to_json(), "crossed": list(lines), "lineage": self.lineage(context)}
         # Kept before the event is sent: who is woken by it looks there, and takes no event's word.
@@ -73,7 +75,7 @@ class FeedbackSendSignalOperator(ProductOperator):
 
     def lineage(self, context: Context) -> dict[str, Any]:
         """Return what the signal rests on, and with what the drift report was made."""
-        rests_on = [parse_reference(given) for given in (self.predictions, self.performance, self.drift)]
+        rests_on = [parse_reference(given) for given in (self.predictions, self.performance, self.drift) if given]
         made = Records(self.artifacts()).made(rests_on[-1]).manifest
         return {**origin(rests_on, RunIdentity.of(context["ti"])), **(stamp(made) if made else {})}
 
