@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,12 @@ from airflow_mlops_provider.operators.serving import (
     ModelPredictIntervalOperator,
 )
 from airflow_mlops_provider.operators.training import TrainingPlanRunOperator
+from airflow_mlops_provider.runtime.runner import run
 from airflow_mlops_provider.storage.artifacts import FolderStore
 from flight_delay.product import product as declared
 from tests.factories.declared import changed
 from tests.factories.rain import year
+from tests.factories.tiny import TinyWorld
 
 CONTEXT: Any = {}
 NAME = "flights"
@@ -159,6 +162,15 @@ def test_what_only_looks_takes_a_name(kind: Any, tmp_path: Path, monkeypatch: py
     context: Any = {"dag_run": type("Run", (), {"run_type": "scheduled"})}
     with pytest.raises(AirflowSkipException, match=r"no version of flights is live yet|nothing is left to do"):
         kind(task_id="any", product=NAME).execute(context)
+
+
+def test_rules_get_all_tables_of_a_snapshot(make: Callable[..., TinyWorld]) -> None:
+    """Where nobody says which of them."""
+    world = make()
+    spec = world.cleaning(settings={"clean": f"{world.name}.rules:clean"})
+    result = run(spec).result
+    assert isinstance(result, Dataset)
+    assert (result.facts["rows"], result.facts["rows_in"]) == ({"sales": 2}, {"sales": 2})
 
 
 def test_features_look_back_as_far_as_is_said() -> None:
