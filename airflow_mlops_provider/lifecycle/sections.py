@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -204,13 +204,30 @@ class Data(Placed):
         return by_name[name]
 
 
-class Shape(Frozen):
-    """The columns of a row on its way to the model: the caller's ``request``, those of the feature store, the truth."""
+class Columns(Frozen):
+    """The columns of a row that are no truth: those that a caller gives, and those of the feature store."""
 
-    name: Name
-    problem: Annotated[str, PROBLEMS]
     views: tuple[View, ...]
     request: dict[Column, DataType]
+
+    @model_validator(mode="after")
+    def _views_fit(self) -> Self:
+        only_known("view key", {key for view in self.views for key in view.keys}, self.request)
+        unique("view declared", [view.name for view in self.views])
+        unique("feature declared", [feature for view in self.views for feature in view.features])
+        return self
+
+
+class Shape(Columns):
+    """The columns of a row on its way to the model: the caller's ``request``, those of the feature store, the truth.
+
+    :param name: under which the feature store knows them; of a product its own.
+    :param problem: the kind of truth, such as ``regression``.
+    :param request: columns and types that a caller gives for each row, the keys of ``views`` among them.
+    """
+
+    name: Name
+    problem: Annotated[str, AfterValidator(PROBLEMS.checked), PROBLEMS]
     label: LabelColumns
 
     @property
@@ -230,12 +247,12 @@ class Shape(Frozen):
 
 
 class Scoring(Shape):
-    """The same, and the function that makes the model's inputs of it."""
+    """The same, and the function that makes the model's inputs of it; by default all but the time, as they are."""
 
-    assemble: Code
+    assemble: Code = "airflow_mlops_provider.scoring.as_they_are:assemble"
 
 
-class Features(Placed):
+class Features(Placed, Columns):
     """What is computed of clean tables, and how a row of it becomes a model's input.
 
     :param compute: ``compute(tables: dict[str, DataFrame], interval) -> dict[str, DataFrame]``: clean tables of this
@@ -248,16 +265,8 @@ class Features(Placed):
 
     compute: Code
     views: tuple[View, ...] = Field(min_length=1)
-    request: dict[Column, DataType]
     assemble: Code
     lookback: int = Field(default=1, ge=0)
-
-    @model_validator(mode="after")
-    def _views_fit(self) -> Features:
-        only_known("view key", {key for view in self.views for key in view.keys}, self.request)
-        unique("view declared", [view.name for view in self.views])
-        unique("feature declared", [feature for view in self.views for feature in view.features])
-        return self
 
 
 class Training(Placed):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import BaseOperator, BaseOperatorLink, Context
 from airflow.sdk.exceptions import AirflowSkipException
 
+from airflow_mlops_provider.assets import name_of
 from airflow_mlops_provider.exceptions import ConfigurationError, MLOpsError
 from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
 from airflow_mlops_provider.hooks.tables import taken
@@ -65,19 +66,21 @@ class ProductOperator(BaseOperator):
         if isinstance(product, str) and not re.fullmatch(NAME, product):
             raise ConfigurationError(f"product={product!r} is no name: small letters, digits and _, up to 63 of them")
         self.given_product = product
+        #: None where the operator was given a product's name alone, or nothing.
+        self.declaration = product if isinstance(product, MLProduct) else None
         self.overrides: dict[str, Any] = {}
 
     @property
     def product(self) -> MLProduct:
         """The product's declaration. :raises ConfigurationError: if the operator was given none."""
-        if not isinstance(self.given_product, MLProduct):
+        if self.declaration is None:
             raise ConfigurationError(f"{type(self).__name__} {self.task_id!r} needs a product; give product=")
-        return self.given_product
+        return self.declaration
 
     def needs(self, **given: Any) -> None:
         """Refuse an operator that has neither a product nor these. :raises ConfigurationError: naming them."""
         missing = [f"{name}=" for name, value in given.items() if value is None]
-        if missing and not isinstance(self.given_product, MLProduct):
+        if missing and not self.declaration:
             raise ConfigurationError(
                 f"{type(self).__name__} {self.task_id!r} needs {', '.join(missing)}, or a whole product="
             )
@@ -92,9 +95,7 @@ class ProductOperator(BaseOperator):
 
     def kept_under(self, context: Context) -> str:
         """Return the name under which results and records are kept: the product's, else of the DAG."""
-        if isinstance(self.given_product, MLProduct):
-            return self.given_product.name
-        return self.given_product or f"dag_{re.sub('[^a-z0-9_]', '_', context['ti'].dag_id.lower())}"[:63]
+        return name_of(self.given_product or f"dag_{re.sub('[^a-z0-9_]', '_', context['ti'].dag_id.lower())}"[:63])
 
     @property
     def conn_ids(self) -> dict[Service, str]:
@@ -217,10 +218,9 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
         """Return the settings, parameters and requirements of the specification; a declaration is kept, too."""
         from airflow_mlops_provider.runtime.definition import find_job
 
-        product = self.given_product if isinstance(self.given_product, MLProduct) else None
-        if product:
-            declare(store, product)
-        return find_job(self.job).parts_of(product, self.params_of(context), self.sections())
+        if self.declaration:
+            declare(store, self.declaration)
+        return find_job(self.job).parts_of(self.declaration, self.params_of(context), self.sections())
 
     def sections(self) -> dict[str, Any]:
         """Return what the operator was given of the job's settings, in place of the product's."""
@@ -252,12 +252,9 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
         """Return where a job of some stage runs. :raises MLOpsError: if that can't be had."""
         if self.place is None or isinstance(self.place, str):
             named = self.render_template(self.place, context)
-            return chosen(named, self.declared_place(stage), team=team_of(context))
+            declared = self.declaration.place_of(stage) if self.declaration else None
+            return chosen(named, declared, team=team_of(context))
         return rendered(self.place, lambda fields: self.render_template(fields, context))
-
-    def declared_place(self, stage: Stage) -> str | None:
-        """Return the name of the place that the product's section gives its jobs."""
-        return self.given_product.place_of(stage) if isinstance(self.given_product, MLProduct) else None
 
     def params_of(self, context: Context) -> dict[str, Any]:
         """Return the job's own parameters."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from airflow.sdk import Context
 
 from airflow_mlops_provider import assets
 from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, parse_reference
+from airflow_mlops_provider.lifecycle.sections import Shape, Source, Windows
 from airflow_mlops_provider.operators.base import JobOperator
 from airflow_mlops_provider.operators.lineage import event_extra
 from airflow_mlops_provider.storage.artifacts import ArtifactStore
@@ -20,19 +22,41 @@ from airflow_mlops_provider.storage.records import Records
 
 
 class SourceExtractIntervalOperator(JobOperator):
-    """Takes the interval's deliveries from the landing root and keeps them as a checked, typed snapshot."""
+    """Takes the interval's deliveries from the landing root and keeps them as a checked, typed snapshot.
+
+    :param sources: what is delivered, in place of the product's.
+    """
 
     job = "extract"
 
+    def __init__(self, *, sources: Sequence[Source] | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.needs(sources=sources)
+        self.override(sources=sources)
+
 
 class RulesCleanIntervalOperator(JobOperator):
-    """Applies the product's cleaning rules to a raw snapshot."""
+    """Applies cleaning rules to a raw snapshot.
+
+    :param raw: a snapshot, or any table: ``Files``, ``Sql``, a path, another task's output.
+    :param clean: in place of the product's: ``clean(raw: dict[str, DataFrame], interval) -> dict[str, DataFrame]``.
+    :param sources: whose tables the rules get; without a product, all tables of the snapshot.
+    """
 
     job = "clean"
     template_fields: Sequence[str] = ("raw", *JobOperator.template_fields)
 
-    def __init__(self, *, raw: Any, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        raw: Any,
+        clean: Callable[..., Any] | str | None = None,
+        sources: Sequence[Source] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        self.needs(clean=clean)
+        self.override(clean=clean, sources=sources)
         self.raw = raw
 
 
@@ -40,23 +64,41 @@ class FeaturesComputeIntervalOperator(JobOperator):
     """Computes features and examples of an interval's clean tables, and probes them for leakage.
 
     The earlier clean intervals that features look back on are found by themselves.
+
+    :param clean: an interval's clean tables, or any table: ``Files``, ``Sql``, a path, another task's output.
+    :param compute, examples, shape, sources, known_later: in place of the product's: see :class:`.Features`,
+        :class:`.Label`, :class:`.Shape` and :class:`.Data`.
+    :param lookback: how many earlier intervals features need; without a product none unless it is said.
     """
 
     job = "compute"
     template_fields: Sequence[str] = ("clean", *JobOperator.template_fields)
 
-    def __init__(self, *, clean: Any, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        clean: Any,
+        compute: Callable[..., Any] | str | None = None,
+        examples: Callable[..., Any] | str | None = None,
+        shape: Shape | None = None,
+        sources: Sequence[Source] | None = None,
+        known_later: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
+        lookback: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        self.needs(compute=compute, examples=examples, shape=shape)
+        self.override(compute=compute, examples=examples, shape=shape, sources=sources, known_later=known_later)
         self.clean = clean
+        declared = self.declaration.features.lookback if self.declaration else 0
+        self.lookback = declared if lookback is None else lookback
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
-        store, name = self.artifacts(), self.kept_under(context)
-        given, interval = parse_reference(self.clean), self.interval(context)
-        assert interval is not None
-        if not isinstance(given, Dataset):
+        store, name, lookback = self.artifacts(), self.kept_under(context), self.lookback
+        given, interval = super().inputs(context)["clean"], self.interval(context)
+        if interval is None or not isinstance(given, Dataset):
             return {"clean": given}  # the job says what it takes instead
         given = given if given.interval else given.model_copy(update={"interval": interval})
-        lookback = self.product.features.lookback
         before = earlier(current(store, name, "features"), given)[-lookback:] if lookback else ()
         # Who stands between cleaning and this, or in cleaning's place, may have changed the tables: theirs count.
         tables = {
@@ -85,14 +127,18 @@ class FeastLoadIntervalOperator(JobOperator):
     """Registers the feature definitions, replaces the interval's offline rows, and brings the online store up to date.
 
     Its task is where the ``features`` asset event comes from.
+
+    :param shape: its columns, in place of the product's.
     """
 
     job = "load"
     service = "feast"
     template_fields: Sequence[str] = ("features", *JobOperator.template_fields)
 
-    def __init__(self, *, features: Any, **kwargs: Any) -> None:
-        super().__init__(sends=[assets.features(kwargs["product"])], **kwargs)
+    def __init__(self, *, product: MLProduct | str, features: Any, shape: Shape | None = None, **kwargs: Any) -> None:
+        super().__init__(product=product, sends=[assets.features(product)], **kwargs)
+        self.needs(shape=shape)
+        self.override(shape=shape)
         self.features = features
 
     def finish(self, manifest: Manifest, context: Context) -> dict[str, Any]:
@@ -112,15 +158,23 @@ class FeastBuildTrainingSetOperator(JobOperator):
     as inputs too; they are found by themselves.
 
     :param features: references to the intervals' features, oldest first.
+    :param shape: their columns, in place of the product's.
+    :param evaluate: how many of the last intervals are kept for evaluation; without a product one unless it is said.
     """
 
     job = "training_set"
     service = "feast"
     template_fields: Sequence[str] = ("features", *JobOperator.template_fields)
 
-    def __init__(self, *, features: Any, **kwargs: Any) -> None:
+    def __init__(
+        self, *, features: Any, shape: Shape | None = None, evaluate: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
+        self.needs(shape=shape)
+        self.override(shape=shape)
         self.features = features
+        declared = self.declaration.training.windows if self.declaration else Windows()
+        self.evaluate = declared.evaluate if evaluate is None else evaluate
 
     def interval(self, context: Context) -> Interval | None:
         """Return the newest interval in the training set: from it, the next plan counts what is new."""
@@ -136,4 +190,4 @@ class FeastBuildTrainingSetOperator(JobOperator):
         return {**super().inputs(context), **({"history": history} if history else {})}
 
     def params_of(self, context: Context) -> dict[str, Any]:
-        return {"evaluate": self.product.training.windows.evaluate}
+        return {"evaluate": self.evaluate}

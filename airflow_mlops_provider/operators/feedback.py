@@ -10,10 +10,12 @@ from airflow.sdk import Context
 
 from airflow_mlops_provider import assets
 from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.metrics import metric_of
 from airflow_mlops_provider.lifecycle.monitoring import feedback, limits
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
 from airflow_mlops_provider.lifecycle.references import Dataset, Report, parse_reference
+from airflow_mlops_provider.lifecycle.sections import Monitoring
 from airflow_mlops_provider.operators.base import ProductOperator
 from airflow_mlops_provider.operators.lineage import origin, stamp
 from airflow_mlops_provider.storage.change_requests import ChangeRequests
@@ -24,12 +26,31 @@ SIGNAL, REQUESTS = "feedback", "data_change_requests"
 
 
 class FeedbackSendSignalOperator(ProductOperator):
-    """Sends the ``drift`` asset event, with its evidence, if monitoring crossed a limit; otherwise stays silent."""
+    """Sends the ``drift`` asset event, with its evidence, if monitoring crossed a limit; otherwise stays silent.
 
-    template_fields: Sequence[str] = ("drift", "performance", "predictions")
+    :param performance: the report on arrived labels; without it, drift alone is judged.
+    :param monitoring: the limits, in place of the product's.
+    :param problem, metric: by what is judged: as :class:`.ModelEvaluateOperator` has them.
+    """
 
-    def __init__(self, *, product: MLProduct, drift: Any, performance: Any, predictions: Any, **kwargs: Any) -> None:
+    template_fields: Sequence[str] = ("drift", "performance", "predictions", *ProductOperator.template_fields)
+
+    def __init__(
+        self,
+        *,
+        product: MLProduct | str,
+        drift: Any,
+        predictions: Any,
+        performance: Any = None,
+        monitoring: Monitoring | None = None,
+        problem: str | None = None,
+        metric: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(product=product, outlets=[assets.alias(product, SIGNAL)], **kwargs)
+        self.needs(problem=problem, metric=metric)
+        self.metric = metric_of(problem or self.product.problem, metric or self.product.evaluation.metric)
+        self.monitoring = monitoring or (self.declaration.monitoring if self.declaration else Monitoring())
         self.drift = drift
         self.performance = performance
         self.predictions = predictions
@@ -37,23 +58,24 @@ class FeedbackSendSignalOperator(ProductOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Keep and return the observation and the limits that it crosses, if any."""
         interval = Interval.model_validate(self.predictions["interval"])
-        seen = limits.Observation.of(interval, self.recorded(self.drift), self.recorded(self.performance))
-        lines = limits.crossed(seen, self.product.monitoring, self.product.metric)
+        performance = self.recorded(self.performance) if self.performance else None
+        seen = limits.Observation.of(interval, self.recorded(self.drift), performance)
+        lines, name = limits.crossed(seen, self.monitoring, self.metric), self.kept_under(context)
         extra = {**seen.to_json(), "crossed": list(lines), "lineage": self.lineage(context)}
         # Kept before the event is sent: who is woken by it looks there, and takes no event's word.
         predictions = Dataset.model_validate(self.predictions)
         of = {"predictions": predictions.hash, "features": predictions.facts.get("features", "")}
-        judge(self.artifacts(), self.product.name, limits.Judgement(observation=seen, crossed=lines, **of))
+        judge(self.artifacts(), name, limits.Judgement(observation=seen, crossed=lines, **of))
         if lines:
             self.log.warning("limits crossed in %s: %s", seen.interval, "; ".join(lines))
-            context["outlet_events"][assets.alias(self.product, SIGNAL)].add(assets.drift(self.product), extra=extra)
+            context["outlet_events"][assets.alias(name, SIGNAL)].add(assets.drift(name), extra=extra)
         else:
             self.log.info("all limits held in %s", seen.interval)
         return extra
 
     def lineage(self, context: Context) -> dict[str, Any]:
         """Return what the signal rests on, and with what the drift report was made."""
-        rests_on = [parse_reference(given) for given in (self.predictions, self.performance, self.drift)]
+        rests_on = [parse_reference(given) for given in (self.predictions, self.performance, self.drift) if given]
         made = Records(self.artifacts()).made(rests_on[-1]).manifest
         return {**origin(rests_on, RunIdentity.of(context["ti"])), **(stamp(made) if made else {})}
 
@@ -73,15 +95,25 @@ class FeedbackRequestDataChangeOperator(ProductOperator):
     The request is kept in the artifact root, once however often the task is tried, and sent as the ``data_change``
     asset event. ``airflow mlops feedback`` lists those that wait for an answer.
 
-    :param product: the product's declaration; its data engineer is asked.
     :param search: reference to a search's report, which says what it needs.
     :param what: what is asked for, in place of what the report says.
+    :param to: who is asked, in place of the product's data engineer.
     """
 
-    template_fields: Sequence[str] = ("search", "what")
+    template_fields: Sequence[str] = ("search", "what", "to", *ProductOperator.template_fields)
 
-    def __init__(self, *, product: MLProduct, search: Any = None, what: Any = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        product: MLProduct | str,
+        search: Any = None,
+        what: Any = None,
+        to: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(product=product, outlets=[assets.alias(product, REQUESTS)], **kwargs)
+        self.needs(to=to)
+        self.to = to or self.product.business.owners.data_engineer
         self.search = search
         self.what = what
 
@@ -91,16 +123,15 @@ class FeedbackRequestDataChangeOperator(ProductOperator):
         if request is None:
             self.log.info("nothing is asked of data engineering")
             return None
-        kept = ChangeRequests(self.artifacts(), self.product.name).add(request)
+        name = self.kept_under(context)
+        kept = ChangeRequests(self.artifacts(), name).add(request)
         if kept.state == "closed":
             self.log.info("request %s has been answered: %s", kept.key, kept.answer)
             return kept.to_json()
         self.log.warning("asked %s (request %s): %s", kept.to, kept.key, kept.what)
         rests_on = [parse_reference(self.search)] if self.search else []
         extra = {"key": kept.key, **kept.to_json(), "lineage": origin(rests_on, RunIdentity.of(context["ti"]))}
-        context["outlet_events"][assets.alias(self.product, REQUESTS)].add(
-            assets.data_change(self.product), extra=extra
-        )
+        context["outlet_events"][assets.alias(name, REQUESTS)].add(assets.data_change(name), extra=extra)
         return kept.to_json()
 
     def request(self, context: Context) -> feedback.DataChangeRequest | None:
@@ -112,8 +143,8 @@ class FeedbackRequestDataChangeOperator(ProductOperator):
             return None
         pages = [f"{report.uri}/{report.page}"] if report and report.page else []
         return feedback.DataChangeRequest(
-            product=self.product.name,
-            to=self.product.business.owners.data_engineer,
+            product=self.kept_under(context),
+            to=self.to,
             what=what,
             evidence=(*pages, *filter(None, [facts.get("page_url")])),
             study=facts.get("study"),

@@ -13,6 +13,7 @@ from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
 from airflow_mlops_provider.lifecycle.references import Report
+from airflow_mlops_provider.lifecycle.sections import Serving
 from airflow_mlops_provider.operators.base import JobOperator
 from airflow_mlops_provider.operators.deployment import port
 from airflow_mlops_provider.places.base import GONE, Place
@@ -70,10 +71,16 @@ class ModelServerReconcileOperator(JobOperator):
 
     What a killed deployment left is finished or taken back, and a local server that died is started again. It fails if
     something differs that only a person can put right; a product without versions is skipped.
+
+    :param serving: where the local model server listens, in place of what the product says.
     """
 
     job = "reconcile"
     service = "model_server"
+
+    def __init__(self, *, serving: Serving | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.override(serving=serving)
 
     def execute(self, context: Context) -> dict[str, Any]:
         name = self.kept_under(context)

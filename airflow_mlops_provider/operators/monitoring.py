@@ -15,8 +15,10 @@ from airflow_mlops_provider.lifecycle.monitoring.limits import DriftLimits
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.lifecycle.references import Dataset
+from airflow_mlops_provider.lifecycle.sections import Monitoring, Shape, Value
 from airflow_mlops_provider.operators.base import JobOperator, ProductOperator
 from airflow_mlops_provider.operators.links import ReportLink
+from airflow_mlops_provider.operators.training import metric_or_none
 from airflow_mlops_provider.operators.validation import judged
 from airflow_mlops_provider.storage.intervals import unjudged
 from airflow_mlops_provider.storage.records import Records
@@ -48,14 +50,27 @@ class PredictionsListNewOperator(ProductOperator):
 
 
 class EvidentlyCompareIntervalOperator(JobOperator):
-    """Compares an interval's model inputs and predictions with the training window of the version that made them."""
+    """Compares an interval's model inputs and predictions with the training window of the version that made them.
+
+    :param monitoring: the limits, in place of the product's.
+    :param seed: by which rows are drawn, in place of that of the product's trainer; without a product 13.
+    """
 
     job = "drift"
     template_fields: Sequence[str] = ("predictions", "version", *JobOperator.template_fields)
     operator_extra_links = (ReportLink(), *JobOperator.operator_extra_links)
 
-    def __init__(self, *, predictions: Any, version: Any, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        predictions: Any,
+        version: Any,
+        monitoring: Monitoring | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        self.override(monitoring=monitoring, seed=seed)
         self.predictions = predictions
         self.version = version
 
@@ -121,13 +136,30 @@ class EvidentlyReportOperator(JobOperator):
 
 
 class LabelsJudgePredictionsOperator(JobOperator):
-    """Judges an interval's predictions by the labels that its features now hold, and says what they were worth."""
+    """Judges an interval's predictions by the labels that its features now hold, and says what they were worth.
+
+    :param shape, metric, value, min_metric: in place of the product's: the columns, one of the problem's metrics, what
+        right and false alarms are worth, and what the metric must reach.
+    """
 
     job = "performance"
     template_fields: Sequence[str] = ("predictions", "features", *JobOperator.template_fields)
     operator_extra_links = (ReportLink(), *JobOperator.operator_extra_links)
 
-    def __init__(self, *, predictions: Any, features: Any, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        predictions: Any,
+        features: Any,
+        shape: Shape | None = None,
+        metric: str | None = None,
+        value: Value | None = None,
+        min_metric: float | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        self.needs(shape=shape, metric=metric)
+        problem = shape.problem if shape else self.product.problem
+        self.override(shape=shape, metric=metric_or_none(problem, metric), value=value, min_metric=min_metric)
         self.predictions = predictions
         self.features = features

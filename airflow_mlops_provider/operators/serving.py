@@ -13,6 +13,7 @@ from airflow_mlops_provider.hooks.tables import Files, write_to
 from airflow_mlops_provider.jobs.tables import PREDICTIONS
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
+from airflow_mlops_provider.lifecycle.sections import Scoring
 from airflow_mlops_provider.operators.base import JobOperator, ProductOperator
 from airflow_mlops_provider.operators.lineage import event_extra
 from airflow_mlops_provider.storage.intervals import unpredicted
@@ -83,14 +84,20 @@ class ModelPredictIntervalOperator(JobOperator):
 
     Mapped over several intervals, it needs that asset as ``outlets`` in ``partial`` too: Airflow reads a mapped task's
     outlets there alone.
+
+    :param scoring: the columns of a row and what makes the model's inputs of it, in place of the product's.
     """
 
     job = "predict"
     service = "feast"
     template_fields: Sequence[str] = ("features", "version", *JobOperator.template_fields)
 
-    def __init__(self, *, product: MLProduct | str, features: Any, version: Any, **kwargs: Any) -> None:
+    def __init__(
+        self, *, product: MLProduct | str, features: Any, version: Any, scoring: Scoring | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(product=product, sends=[assets.predictions(product)], **kwargs)
+        self.needs(scoring=scoring)
+        self.override(scoring=scoring)
         self.features = features
         self.version = version
 

@@ -18,7 +18,7 @@ from airflow_mlops_provider.lifecycle.monitoring import feedback
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.lifecycle.search.declaration import algorithm_of, incumbent
-from airflow_mlops_provider.lifecycle.sections import Windows
+from airflow_mlops_provider.lifecycle.sections import Retraining, Windows
 from airflow_mlops_provider.lifecycle.target import Target
 from airflow_mlops_provider.lifecycle.trainer import Trainer
 from airflow_mlops_provider.operators.base import JobOperator, ProductOperator, given
@@ -70,13 +70,14 @@ def window_param(product: MLProduct) -> Param:
     )
 
 
-def windows_of(product: MLProduct, window: Any) -> Windows:
+def windows_of(declared: MLProduct | Windows, window: Any) -> Windows:
     """Return how much is trained on and judged by.
 
+    :param declared: by a product, or by itself.
     :param window: intervals to train on, in place of the declared ones; a template may have rendered to nothing.
     :raises AirflowFailException: if that is no number.
     """
-    declared = product.training.windows
+    declared = declared.training.windows if isinstance(declared, MLProduct) else declared
     try:
         return Windows(train=window, evaluate=declared.evaluate) if given(window) else declared
     except ValidationError:
@@ -103,28 +104,40 @@ class TrainingPlanRunOperator(ProductOperator):
 
     It hands on the references to the features to train on; cause and reason are in the XComs of those names.
 
-    :param window: how many intervals to learn from, in place of the declared number.
+    :param windows: on how many intervals is trained and judged, :param retraining: when it is due; both in place of the
+        product's.
+    :param window: how many intervals to learn from, in place of that of ``windows``; a template.
     """
 
-    template_fields: Sequence[str] = ("window",)
+    template_fields: Sequence[str] = ("window", *ProductOperator.template_fields)
 
-    def __init__(self, *, window: Any = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        windows: Windows | None = None,
+        retraining: Retraining | None = None,
+        window: Any = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        declared = self.declaration.training if self.declaration else None
+        self.windows = windows or (declared.windows if declared else Windows())
+        self.retraining = retraining or (declared.retraining if declared else Retraining())
         self.window = window
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Return the references to train on. :raises AirflowSkipException: if no training is due, saying why."""
-        store, product = self.artifacts(), self.product
-        known = current(store, product.name, "features")
+        store, name = self.artifacts(), self.kept_under(context)
+        known = current(store, name, "features")
         available = leading_to(known, known[-1].interval, len(known)) if known and known[-1].interval else ()
-        trained = last_trained(store, product)
+        trained = last_trained(store, name)
         decision = feedback.plan(
             [dataset.interval for dataset in available if dataset.interval],
             trained,
             self.drift_lines(context, store, available[-1].interval if available else None, trained),
             by_time=not context.get("triggering_asset_events"),
-            windows=windows_of(product, self.window),
-            policy=product.training.retraining,
+            windows=windows_of(self.windows, self.window),
+            policy=self.retraining,
             by_hand=context["dag_run"].run_type == "manual",
         )
         self.log.info("train=%s: %s", decision.cause is not None, decision.reason)
@@ -142,20 +155,21 @@ class TrainingPlanRunOperator(ProductOperator):
         Those of the newest interval count without an event, which may have got lost; what the last training has seen
         does not count any more.
         """
-        events = (context.get("triggering_asset_events") or {}).get(assets.drift(self.product), ())
+        name = self.kept_under(context)
+        events = (context.get("triggering_asset_events") or {}).get(assets.drift(name), ())
         named = [event.extra.get("interval") for event in events if event.extra]
         return [
             line
-            for judgement in judgements(store, self.product.name)
+            for judgement in judgements(store, name)
             if (seen := judgement.observation.interval) == newest or seen.to_json() in named
             if trained is None or seen.start >= trained.end
             for line in judgement.crossed
         ]
 
 
-def last_trained(store: ArtifactStore, product: MLProduct) -> Interval | None:
+def last_trained(store: ArtifactStore, product: str) -> Interval | None:
     """Return the last feature interval that the newest registered version was made with; None before the first."""
-    seen = [Dataset.model_validate(e.version.facts["training_set"]) for e in Ledger(store, product.name).entries()]
+    seen = [Dataset.model_validate(e.version.facts["training_set"]) for e in Ledger(store, product).entries()]
     intervals = [dataset.interval for dataset in seen if dataset.interval]
     return max(intervals, key=lambda interval: interval.end) if intervals else None
 

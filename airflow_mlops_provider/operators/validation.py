@@ -51,8 +51,7 @@ class GreatExpectationsValidateDatasetOperator(JobOperator):
     service = None
     roles = ("dataset",)
     template_fields: Sequence[str] = (
-        *("dataset", "table", "expectations", "suite", "checkpoint", "context"),
-        *("parameters"),
+        *("dataset", "table", "expectations", "suite", "checkpoint", "context", "parameters"),
         *JobOperator.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"expectations": "json", "parameters": "json"}
@@ -77,6 +76,7 @@ class GreatExpectationsValidateDatasetOperator(JobOperator):
         _check(what, result_format)
         self.dataset, self.what, self.table = dataset, what, table
         self.code = _code(expectations)
+        self.override(expectations=self.code)
         self.expectations = None if self.code else _listed(expectations)
         self.suite, self.checkpoint, self.context = suite, checkpoint, context
         self.parameters, self.result_format, self.fail = parameters, result_format, fail
@@ -95,9 +95,6 @@ class GreatExpectationsValidateDatasetOperator(JobOperator):
             raise ConfigurationError(
                 f"{given[0]}={getattr(self, given[0])!r} lies in a context; give context=, its folder"
             )
-
-    def sections(self) -> dict[str, Any]:
-        return {"expectations": self.code}
 
     def params_of(self, context: Context) -> dict[str, Any]:
         expected = self._expected()

@@ -111,10 +111,14 @@ class JobContext(Generic[InputsT, SettingsT, ParamsT]):
         """
         import pandas as pd
 
-        files = {file.stem: file for file in self.open(reference).glob("*.parquet")}
+        files = self.tables(reference)
         if table not in files and [*files] != [TABLE]:
             raise UnknownNameError(f"table in {reference.uri}", table, files)
         return pd.read_parquet(files.get(table) or files[TABLE])
+
+    def tables(self, reference: Reference) -> dict[str, Path]:
+        """Return the files of a reference's tables, by name."""
+        return {file.stem: file for file in sorted(self.open(reference).glob("*.parquet"))}
 
     def write(self, frame: pd.DataFrame, table: str) -> None:
         """Add a table to the outputs as ``table.parquet``, bytes the same for the same rows."""

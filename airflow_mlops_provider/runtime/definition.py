@@ -82,7 +82,7 @@ class JobDefinition(JobOptions, Generic[InputsT, SettingsT, ParamsT]):
         """
         declared = with_trainer_override(product, params) if product else None
         base = self.settings.of(declared).to_json() if declared else {}
-        settings = self._read(self.settings, {**base, **(given or {})}, "setting") if given else None
+        settings = self._read(self.settings, {**base, **(given or {})}, "setting") if given or not declared else None
         requires = declared.requires if declared else ()
         if settings is None:
             return {"settings": base, "params": dict(params), "requires": requires}

@@ -27,10 +27,20 @@ def trips(rows: int, seed: int) -> pd.DataFrame:
     )
 
 
+def rides(rows: int, seed: int) -> pd.DataFrame:
+    """Return the trips of a day, in UTC, as they are when it is known whether they were late."""
+    names = {"at": "event_time", "distance km": "km"}
+    day = trips(rows, seed).rename(columns=names)[["zone", "event_time", "km", "late"]]
+    day["event_time"] = day["event_time"].dt.tz_localize(None).dt.tz_localize("UTC")
+    return day.assign(end=day["event_time"] + pd.Timedelta(hours=1))
+
+
 def deliver(folder: Path) -> None:
-    """Write trips to learn from, later ones to judge by, and today's, whose end nobody knows."""
+    """Write trips to learn from, later ones to judge by, a day's rides, and today's, whose end nobody knows."""
     (folder / "trips").mkdir(parents=True)
     for number in range(3):
         trips(400, number).to_parquet(folder / "trips" / f"{number}.parquet", index=False)
     trips(500, 9).to_csv(folder / "later.csv", index=False)
+    (folder / "rides").mkdir()
+    rides(400, 11).to_parquet(folder / "rides" / "2026-01-01.parquet", index=False)
     trips(50, 10).drop(columns="late").to_csv(folder / "today.csv", index=False)

@@ -105,8 +105,10 @@ def start(context: Context, version: ModelVersion) -> str:
 
 
 def scored_by(context: Context, version: ModelVersion) -> Scoring:
-    """Return how calls of a version are scored that belongs to no product: as its training and its model say."""
+    """Return how calls of a version are scored where no product says it: as its training and its model do."""
     trained = context.records.manifest_of(version).spec.settings["scoring"]
+    if "assemble" in trained:
+        return Scoring.model_validate(trained)
     return scoring_of(context.product, trained["problem"], context.open(version))
 
 

@@ -1,4 +1,4 @@
-"""Applies the product's cleaning rules to one interval's raw snapshot."""
+"""Applies cleaning rules to one interval's raw snapshot."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from airflow_mlops_provider.exceptions import SourceDataError
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.lifecycle.source import Source
 from airflow_mlops_provider.lifecycle.stages import Stage
-from airflow_mlops_provider.lifecycle.trainer import Code
+from airflow_mlops_provider.lifecycle.trainer import CodeOrFunction
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import TABLES, job
@@ -19,14 +19,17 @@ class Inputs(JobInputs):
 
 
 class Settings(JobSettings):
-    sources: Annotated[tuple[Source, ...], ProductField("data.sources")]
-    clean: Annotated[Code, ProductField("data.clean")]
+    """:param sources: whose tables the rules get; with none, all tables of the snapshot."""
+
+    sources: Annotated[tuple[Source, ...], ProductField("data.sources")] = ()
+    clean: Annotated[CodeOrFunction, ProductField("data.clean")]
 
 
 @job(stage=Stage.FEATURES, makes="clean data", packages=TABLES, publishes="clean")
 def clean(context: JobContext[Inputs, Settings, JobParams]) -> JobResult:
     """Write one clean table for each that the rules return."""
-    frames = {source.name: context.read(context.inputs.raw, source.name) for source in context.settings.sources}
+    names = [source.name for source in context.settings.sources] or context.tables(context.inputs.raw)
+    frames = {name: context.read(context.inputs.raw, name) for name in names}
     before = {name: len(frame) for name, frame in frames.items()}  # rules may change what they are given
     tables = context.call(context.settings.clean)(frames, context.interval)
     for name, table in tables.items():

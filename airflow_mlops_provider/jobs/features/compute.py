@@ -19,7 +19,7 @@ from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.lifecycle.sections import Shape, View
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME, Column, DataType, Source
 from airflow_mlops_provider.lifecycle.stages import Stage
-from airflow_mlops_provider.lifecycle.trainer import Code
+from airflow_mlops_provider.lifecycle.trainer import CodeOrFunction
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import TABLES, job
@@ -30,11 +30,11 @@ class Inputs(JobInputs):
 
 
 class Settings(JobSettings):
-    sources: Annotated[tuple[Source, ...], ProductField("data.sources")]
+    sources: Annotated[tuple[Source, ...], ProductField("data.sources")] = ()
     shape: Shape
-    compute: Annotated[Code, ProductField("features.compute")]
-    examples: Annotated[Code, ProductField("label.examples")]
-    known_later: Annotated[dict[str, dict[Column, tuple[Column, ...]]], ProductField("data.known_later")]
+    compute: Annotated[CodeOrFunction, ProductField("features.compute")]
+    examples: Annotated[CodeOrFunction, ProductField("label.examples")]
+    known_later: Annotated[dict[str, dict[Column, tuple[Column, ...]]], ProductField("data.known_later")] = {}
 
 
 Context = JobContext[Inputs, Settings, JobParams]
@@ -72,8 +72,8 @@ def gather(context: Context) -> dict[str, pd.DataFrame]:
     static = {source.name for source in context.settings.sources if source.time is None}
     parts: dict[str, list[pd.DataFrame]] = {}
     for dataset in context.inputs.clean:
-        for file in sorted(context.open(dataset).glob("*.parquet")):
-            parts.setdefault(file.stem, []).append(pd.read_parquet(file))
+        for name, file in context.tables(dataset).items():
+            parts.setdefault(name, []).append(pd.read_parquet(file))
     return {
         name: frames[-1] if name in static else pd.concat(frames, ignore_index=True) for name, frames in parts.items()
     }
@@ -133,7 +133,7 @@ def labelled_examples(context: Context, tables: Tables) -> pa.Table:
     types: dict[str, DataType] = {**settings.shape.request, EVENT_TIME: "timestamp"}
     types |= {label.column: problem.label_type, label.known_at: "timestamp"}
     returned = context.call(settings.examples)(tables, context.interval)
-    frame = _frame(returned, settings.examples, types, EXAMPLES).reset_index(drop=True)
+    frame = _frame(returned, str(settings.examples), types, EXAMPLES).reset_index(drop=True)
     frame[label.column] = problem.labels(frame[label.column])
     # A whole number or a truth value is given with each request, so that here it may not be missing either.
     needed = [EVENT_TIME, *(name for name, kind in settings.shape.request.items() if kind in {"int64", "bool"})]

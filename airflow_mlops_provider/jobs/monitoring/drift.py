@@ -22,8 +22,8 @@ class Inputs(JobInputs):
 
 
 class Settings(JobSettings):
-    monitoring: Monitoring
-    seed: Annotated[int, ProductField("training.trainer.seed")]
+    monitoring: Monitoring = Monitoring()
+    seed: Annotated[int, ProductField("training.trainer.seed")] = 13
 
 
 @job(stage=Stage.MONITORING, makes="drift", result=Report, packages=TABLES)

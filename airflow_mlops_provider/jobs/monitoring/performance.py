@@ -38,9 +38,9 @@ class Inputs(JobInputs):
 class Settings(JobSettings):
     shape: Shape
     metric: Annotated[Metric, ProductField("metric")]
-    seed: Annotated[int, ProductField("training.trainer.seed")]
-    value: Annotated[Value, ProductField("business.value")]
-    min_metric: Annotated[float | None, ProductField("monitoring.min_metric")]
+    seed: Annotated[int, ProductField("training.trainer.seed")] = 13
+    value: Annotated[Value | None, ProductField("business.value")] = None
+    min_metric: Annotated[float | None, ProductField("monitoring.min_metric")] = None
 
 
 Context = JobContext[Inputs, Settings, JobParams]
@@ -59,7 +59,7 @@ def performance(context: Context) -> JobResult:
         "metric": estimate.to_json() if estimate else None,
         "arrived": len(arrived),
         "pending": len(frame) - len(arrived),
-        "value": problem.realised_value(settings.value, label, score),
+        "value": problem.realised_value(settings.value, label, score) if settings.value else None,
     }
     (context.folder / "performance.json").write_text(json.dumps(figures, indent=1, allow_nan=False))
     page = performance_page(context.product, metric.name, str(context.interval), figures)
@@ -94,7 +94,7 @@ def performance_page(product: str, metric: str, window: str, figures: dict[str, 
     estimate, value = figures["metric"], figures["value"]
     counts = f"{figures['arrived']:,} labels that arrived in {window}; {figures['pending']:,} still to come"
     chart = estimates({"live": Estimate(**estimate)}) if estimate else muted("Too few labels have arrived.")
-    worth = _worth(value) if value else muted("The declared value does not say what such predictions are worth.")
+    worth = _worth(value) if value else muted("No declared value says what such predictions are worth.")
     return report(f"{product}: performance", f"{metric} on {counts}", card("Performance", chart), card("Value", worth))
 
 

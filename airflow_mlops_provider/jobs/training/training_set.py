@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
 from airflow_mlops_provider import problems
-from airflow_mlops_provider.exceptions import SourceDataError
+from airflow_mlops_provider.exceptions import ConfigurationError, SourceDataError
 from airflow_mlops_provider.jobs.features.feature_store import check_loaded, feature_store
 from airflow_mlops_provider.jobs.tables import EXAMPLES
 from airflow_mlops_provider.lifecycle.interval import spans
@@ -30,7 +32,7 @@ class Settings(JobSettings):
 
 
 class Params(JobParams):
-    evaluate: int
+    evaluate: int = Field(ge=1)
 
 
 Context = JobContext[Inputs, Settings, Params]
@@ -45,8 +47,12 @@ def training_set(context: Context) -> JobResult:
 
     An entity's last known value may come from before the first interval: the join also reads the ``history``, of which
     an interval that was never loaded, such as one that was refused, has no part; the facts name it as ``not_loaded``.
+
+    :raises ConfigurationError: if no interval is left to learn from.
     """
     features, history, later = context.inputs.features, context.inputs.history, context.params.evaluate
+    if later >= len(features):
+        raise ConfigurationError(f"evaluate={later} of {len(features)} interval(s) leaves none to learn from")
     store = feature_store(context, context.settings.shape)
     loaded = [dataset for dataset in history if dataset.interval and store.offline.holds(dataset.interval)]
     check_loaded(context, store, (*loaded, *features))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import pytest
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.operators.features import FeastBuildTrainingSetOperator
+from airflow_mlops_provider.runtime.runner import run
 from airflow_mlops_provider.storage.artifacts import FolderStore
 from airflow_mlops_provider.storage.intervals import publish
 from flight_delay.product import product
+from tests.factories.tiny import TinyWorld
 
 MONTHS = [Interval(start=datetime(2013, n, 1, tzinfo=UTC), end=datetime(2013, n + 1, 1, tzinfo=UTC)) for n in (1, 2, 3)]
 FEATURES = [Dataset(uri=f"/{n}", hash=str(n), interval=month, facts={"n": n}) for n, month in enumerate(MONTHS)]
@@ -37,3 +40,11 @@ def test_what_the_join_can_see_is_an_input(monkeypatch: pytest.MonkeyPatch, tmp_
     assert given["features"] == (FEATURES[1],)
     assert [dataset.hash for dataset in given["history"]] == ["0"]
     assert "history" not in operator(FEATURES[0]).inputs({})
+
+
+def test_something_is_left_to_learn_from(make: Callable[..., TinyWorld]) -> None:
+    """Where all intervals are kept for evaluation, that is said before anything is joined."""
+    world = make()
+    failure = run(world.spec("training_set", params={"evaluate": 1}, inputs={"features": (world.extracted(),)})).failure
+    assert failure and (failure.error, failure.retryable) == ("ConfigurationError", False)
+    assert failure.message == "evaluate=1 of 1 interval(s) leaves none to learn from"
