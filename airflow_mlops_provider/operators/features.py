@@ -32,7 +32,7 @@ class SourceExtractIntervalOperator(JobOperator):
     def __init__(self, *, sources: Sequence[Source] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.needs(sources=sources)
-        self.override(sources=sources)
+        self.take(sources=sources)
 
 
 class RulesCleanIntervalOperator(JobOperator):
@@ -56,7 +56,7 @@ class RulesCleanIntervalOperator(JobOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.needs(clean=clean)
-        self.override(clean=clean, sources=sources)
+        self.take(clean=clean, sources=sources)
         self.raw = raw
 
 
@@ -88,7 +88,7 @@ class FeaturesComputeIntervalOperator(JobOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.needs(compute=compute, examples=examples, shape=shape)
-        self.override(compute=compute, examples=examples, shape=shape, sources=sources, known_later=known_later)
+        self.take(compute=compute, examples=examples, shape=shape, sources=sources, known_later=known_later)
         self.clean = clean
         declared = self.declaration.features.lookback if self.declaration else 0
         self.lookback = declared if lookback is None else lookback
@@ -138,7 +138,7 @@ class FeastLoadIntervalOperator(JobOperator):
     def __init__(self, *, product: MLProduct | str, features: Any, shape: Shape | None = None, **kwargs: Any) -> None:
         super().__init__(product=product, sends=[assets.features(product)], **kwargs)
         self.needs(shape=shape)
-        self.override(shape=shape)
+        self.take(shape=shape)
         self.features = features
 
     def finish(self, manifest: Manifest, context: Context) -> dict[str, Any]:
@@ -171,7 +171,7 @@ class FeastBuildTrainingSetOperator(JobOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.needs(shape=shape)
-        self.override(shape=shape)
+        self.take(shape=shape)
         self.features = features
         declared = self.declaration.training.windows if self.declaration else Windows()
         self.evaluate = declared.evaluate if evaluate is None else evaluate

@@ -80,7 +80,7 @@ class ModelServerReconcileOperator(JobOperator):
 
     def __init__(self, *, serving: Serving | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.override(serving=serving)
+        self.take(serving=serving)
 
     def execute(self, context: Context) -> dict[str, Any]:
         name = self.kept_under(context)

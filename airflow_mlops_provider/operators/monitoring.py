@@ -70,7 +70,7 @@ class EvidentlyCompareIntervalOperator(JobOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.override(monitoring=monitoring, seed=seed)
+        self.take(monitoring=monitoring, seed=seed)
         self.predictions = predictions
         self.version = version
 
@@ -160,6 +160,6 @@ class LabelsJudgePredictionsOperator(JobOperator):
         super().__init__(**kwargs)
         self.needs(shape=shape, metric=metric)
         problem = shape.problem if shape else self.product.problem
-        self.override(shape=shape, metric=metric_or_none(problem, metric), value=value, min_metric=min_metric)
+        self.take(shape=shape, metric=metric_or_none(problem, metric), value=value, min_metric=min_metric)
         self.predictions = predictions
         self.features = features

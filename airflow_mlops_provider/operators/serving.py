@@ -97,7 +97,7 @@ class ModelPredictIntervalOperator(JobOperator):
     ) -> None:
         super().__init__(product=product, sends=[assets.predictions(product)], **kwargs)
         self.needs(scoring=scoring)
-        self.override(scoring=scoring)
+        self.take(scoring=scoring)
         self.features = features
         self.version = version
 

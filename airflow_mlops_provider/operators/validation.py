@@ -76,7 +76,7 @@ class GreatExpectationsValidateDatasetOperator(JobOperator):
         _check(what, result_format)
         self.dataset, self.what, self.table = dataset, what, table
         self.code = _code(expectations)
-        self.override(expectations=self.code)
+        self.take(expectations=self.code)
         self.expectations = None if self.code else _listed(expectations)
         self.suite, self.checkpoint, self.context = suite, checkpoint, context
         self.parameters, self.result_format, self.fail = parameters, result_format, fail
