@@ -82,7 +82,7 @@ class ProductOperator(BaseOperator):
                 f"{type(self).__name__} {self.task_id!r} needs {', '.join(missing)}, or a whole product="
             )
 
-    def override(self, **settings: Any) -> None:
+    def take(self, **settings: Any) -> None:
         """Keep what stands in place of a product's settings, but for a None; a function in a form that travels.
 
         :raises ConfigurationError: for a function that can't.

@@ -52,7 +52,7 @@ class ModelServerDeployVersionOperator(JobOperator):
         super().__init__(product=product, sends=[assets.live(product)], **kwargs)
         self.version = version
         self.rollback = rollback
-        self.override(serving=serving)
+        self.take(serving=serving)
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
         store, name = self.artifacts(), self.kept_under(context)

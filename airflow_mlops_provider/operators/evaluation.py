@@ -50,7 +50,7 @@ class ModelEvaluateOperator(JobOperator):
         self.training_set = training_set
         self.needs(problem=problem, label=label, metric=metric)
         judged_by = {"metric": metric_or_none(problem, metric), "slices": None if slices is None else tuple(slices)}
-        self.override(scoring=target_of(problem, label, leave_out), **judged_by)
+        self.take(scoring=target_of(problem, label, leave_out), **judged_by)
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
         return {**super().inputs(context), **champion(self.artifacts(), self.kept_under(context))}

@@ -106,7 +106,7 @@ class EvidentlyReportOperator(JobOperator):
         only_known("table", tables or (), self.roles)
         self.reference, self.current, self.columns = reference, current, columns
         measured = {"method": DRIFT_METHODS.checked(method), "tests": tests, "sample": sample, "seed": seed}
-        self.override(limits=limits, tables=tables, **measured)
+        self.take(limits=limits, tables=tables, **measured)
         self.fail = fail
 
     def sections(self) -> dict[str, Any]:

@@ -81,7 +81,7 @@ class ModelPromoteVersionOperator(JobOperator):
         if isinstance(product, MLProduct) and validation is None:
             raise ConfigurationError("a product's version is promoted with its validation; give validation=")
         self.needs(gates=gates, problem=problem, metric=metric)
-        self.override(gates=gates, metric=metric_or_none(problem, metric))
+        self.take(gates=gates, metric=metric_or_none(problem, metric))
         self.version = version
         self.validation = validation
         self.evaluation = evaluation

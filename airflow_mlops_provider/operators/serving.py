@@ -70,7 +70,7 @@ class ModelPredictOperator(JobOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.model, self.rows, self.to, self.to_conn_id = model, rows, to, to_conn_id
-        self.override(problem=problem)
+        self.take(problem=problem)
 
     def finish(self, manifest: Manifest, context: Context) -> dict[str, Any]:
         if self.to and manifest.result:

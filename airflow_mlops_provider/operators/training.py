@@ -196,7 +196,7 @@ class ModelTrainOperator(JobOperator):
         self.trainer = trainer_of(trainer, flavor, settings or {})
         self.needs(problem=problem, label=label, trainer=self.trainer if isinstance(self.trainer, Trainer) else None)
         target = target_of(problem, label, leave_out)
-        self.override(scoring=target, trainer=self.trainer if target else None)
+        self.take(scoring=target, trainer=self.trainer if target else None)
 
     def params_of(self, context: Context) -> dict[str, Any]:
         # Where the product says what is learned, another trainer is recorded as in place of its own.
