@@ -66,7 +66,8 @@ columns = "{'shop': 'varchar', 'amount': 'double', 'sold': 'bigint', 'at': 'time
 csv = f"read_csv('{landing}/{name}', columns={columns})"
 read = f"read_parquet('{landing}/{name}')" if name.endswith("parquet") else csv
 duckdb.sql("set memory_limit = '1GB'")
-duckdb.sql(f"copy (select * from {read} where \\"at\\" >= '2024-01-01' and \\"at\\" < '2024-01-02') to '{root}/raw.parquet'")
+day = "\\"at\\" >= '2024-01-01' and \\"at\\" < '2024-01-02'"
+duckdb.sql(f"copy (select * from {read} where {day}) to '{root}/raw.parquet'")
 duckdb.sql(f"copy (select * from read_parquet('{root}/raw.parquet') where amount > 1.0) to '{root}/clean.parquet'")
 """
 

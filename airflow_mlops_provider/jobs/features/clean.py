@@ -32,8 +32,9 @@ def clean(context: JobContext[Inputs, Settings, JobParams]) -> JobResult:
     raw = {name: table_in(context.file(context.inputs.raw, name), library_of(rules)) for name in names}
     before = {name: len(table) for name, table in raw.items()}  # rules may change what they are given
     tables = rules(raw, context.interval)
+    nothing_came = any(source.may_be_empty and not before[source.name] for source in context.settings.sources)
     for name, table in tables.items():
-        if len(table) == 0:
+        if len(table) == 0 and not nothing_came:
             raise SourceDataError(f"rules {context.settings.clean} left no rows of {name!r} in {context.interval}")
         write(table, name, context.folder)
         context.log.info("%s: %d of %d rows kept", name, len(table), before.get(name, 0))
