@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         Windows,
     )
     from airflow_mlops_provider.lifecycle.settings import TrainerSettings
+    from airflow_mlops_provider.lifecycle.source import Csv
     from airflow_mlops_provider.lifecycle.stages import Stage
     from airflow_mlops_provider.pipelines.dag import MLOpsDag, MLOpsTaskGroup
     from airflow_mlops_provider.places.base import Place
@@ -70,6 +71,7 @@ __all__ = [
     "Algorithm",
     "Business",
     "Choice",
+    "Csv",
     "Data",
     "Dataset",
     "Deferred",
@@ -129,6 +131,7 @@ __all__ = [
 _HOMES = (
     *("lifecycle.product", "lifecycle.sections", "lifecycle.search.declaration", "lifecycle.settings"),
     *("lifecycle.interval", "lifecycle.monitoring.limits", "lifecycle.references", "lifecycle.stages"),
+    "lifecycle.source",
     *("runtime.arguments", "runtime.context", "runtime.definition"),
     *("problems.base", "places.deferral", "places.base"),
     *("places.local_process", "places.kubernetes.settings", "places.kubernetes.place"),

@@ -173,8 +173,8 @@ def first_steps(product: MLProduct, landing: str) -> str:
     needed, (first,) = product.training.windows.train + product.training.windows.evaluate, intervals(product, 1)
     return (
         f"a first training takes {needed} data intervals. Deliver the files of each below {landing}, first "
-        f"{', '.join(source.delivery(first) for source in product.data.sources)}; where Airflow runs (`airflow "
-        "mlops up` starts one) and the product's DAGs are switched on, the rest happens by itself"
+        f"{', '.join(source.delivery(first) for source in product.data.sources if source.path)}; where Airflow runs "
+        "(`airflow mlops up` starts one) and the product's DAGs are switched on, the rest happens by itself"
     )
 
 

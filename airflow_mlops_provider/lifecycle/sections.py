@@ -178,7 +178,8 @@ class Business(Frozen):
 class Data(Placed):
     """Where the data comes from and what must hold of it.
 
-    :param clean: ``clean(raw: dict[str, DataFrame], interval) -> dict[str, DataFrame]``: raw sources to clean tables.
+    :param clean: ``clean(raw: dict[str, DataFrame], interval) -> dict[str, DataFrame]``: raw sources to clean tables,
+        of pandas, Polars or Arrow (``dict[str, Table]``), as annotated.
     :param expectations: ``expectations(dataset: str) -> list``: a dataset's name to what is expected of it, in the
         validator's own terms.
     :param validator: what holds data against that.

@@ -8,6 +8,8 @@ from typing import Any
 from airflow.sdk import Context
 
 from airflow_mlops_provider import assets
+from airflow_mlops_provider.exceptions import ConfigurationError
+from airflow_mlops_provider.hooks.tables import Sql, snapshot
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
@@ -22,17 +24,31 @@ from airflow_mlops_provider.storage.records import Records
 
 
 class SourceExtractIntervalOperator(JobOperator):
-    """Takes the interval's deliveries from the landing root and keeps them as a checked, typed snapshot.
+    """Takes the interval's deliveries from the landing root, and what queries give; keeps a checked, typed snapshot.
+
+    A query runs in the task itself, which has the connection; where the job runs, only its rows are known.
 
     :param sources: what is delivered, in place of the product's.
     """
 
     job = "extract"
+    roles = ()
 
     def __init__(self, *, sources: Sequence[Source] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.needs(sources=sources)
         self.take(sources=sources)
+
+    def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
+        store, name, interval = self.artifacts(), self.kept_under(context), self.interval(context)
+        known = self.overrides.get("sources") or self.product.data.sources
+        sources = [source for source in known if source.query and source.conn_id]
+        if sources and interval is None:
+            raise ConfigurationError(
+                "a query is for a data interval, and the run has none; trigger it with a logical date"
+            )
+        queries = [Sql(str(source.conn_id), source.statement(interval)) for source in sources if interval]
+        return {"queried": tuple(snapshot(query, store, name, interval) for query in queries)} if queries else {}
 
 
 class RulesCleanIntervalOperator(JobOperator):

@@ -103,18 +103,22 @@ class JobContext(Generic[InputsT, SettingsT, ParamsT]):
         return self._given.open(reference)
 
     def read(self, reference: Reference, table: str) -> pd.DataFrame:
-        """Return one table (``table.parquet``) of a reference. Columns and types as written.
+        """Return one table (``table.parquet``) of a reference. Columns and types as written. Raises as :meth:`file`."""
+        import pandas as pd
+
+        return pd.read_parquet(self.file(reference, table))
+
+    def file(self, reference: Reference, table: str) -> Path:
+        """Return the file of one table of a reference.
 
         A dataset that was made of one table without a name, of a file or by a function, has it under every name.
 
         :raises UnknownNameError: if there is none of that name; the message lists those that there are.
         """
-        import pandas as pd
-
         files = self.tables(reference)
         if table not in files and [*files] != [TABLE]:
             raise UnknownNameError(f"table in {reference.uri}", table, files)
-        return pd.read_parquet(files.get(table) or files[TABLE])
+        return files.get(table) or files[TABLE]
 
     def tables(self, reference: Reference) -> dict[str, Path]:
         """Return the files of a reference's tables, by name."""

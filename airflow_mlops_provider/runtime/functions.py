@@ -51,7 +51,7 @@ class FunctionSettings(JobSettings, Function):
 
 def describe(function: Callable[..., Any], requires: tuple[str, ...] = ()) -> FunctionSettings:
     """Return what runs a function of tables elsewhere. Raises as :func:`described`."""
-    known, tables = described(function), dict(_tables(function))
+    known, tables = described(function), table_kinds(function)
     libraries = (kind.library for kind in tables.values() if kind.library not in requires)
     return FunctionSettings(**dict(known), tables=tables, requires=(*requires, *dict.fromkeys(libraries)))
 
@@ -144,7 +144,12 @@ def _has_file(module: str) -> bool:
     return top in sys.builtin_module_names or (top != "__main__" and PathFinder.find_spec(top) is not None)
 
 
-def _tables(function: Callable[..., Any]) -> Iterator[tuple[str, TableKind]]:
+def table_kinds(function: Callable[..., Any]) -> dict[str, TableKind]:
+    """Return as what a function takes tables, by the parameters that are annotated with them."""
+    return dict(_table_kinds(function))
+
+
+def _table_kinds(function: Callable[..., Any]) -> Iterator[tuple[str, TableKind]]:
     for name, parameter in inspect.signature(function).parameters.items():
         text = _text(parameter.annotation)
         several = text.startswith(("dict[", "Dict[", "Mapping["))

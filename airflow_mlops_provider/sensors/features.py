@@ -106,10 +106,11 @@ class SourceDeliverySensor(StateSensor):
             raise ConfigurationError(
                 f"{self.dag_id} works on a data interval and this run has none; trigger it with a logical date"
             )
+        delivering = [source for source in product.data.sources if source.path]
         return DeliveryTrigger(
             root=services(product.name)[0].landing,
-            keys=sorted({source.delivery(interval) for source in product.data.sources}),
-            settle_seconds=max(source.settle_seconds for source in product.data.sources),
+            keys=sorted({source.awaited(interval) for source in delivering}),
+            settle_seconds=max((source.settle_seconds for source in delivering), default=0.0),
             seconds=self.pause,
         )
 

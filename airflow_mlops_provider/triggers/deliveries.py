@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow.triggers.base import TriggerEvent
@@ -30,30 +30,31 @@ class DeliveryTrigger(StateTrigger):
     :param marker: a file in the path's folder, or folders, that whoever delivers writes last, such as ``_SUCCESS``.
     :param settle_seconds: how long all must have lain unchanged. A single object in a bucket is whole from the start.
     :param root: for ``keys``: the root that they lie below.
-    :param keys: in place of a path: single files below the root, all of which must be there.
+    :param keys: in place of a path: files or patterns below the root, all of which must be there.
     """
 
     path: str = ""
     marker: str | None = None
     settle_seconds: float = 5.0
     root: str | None = None
-    keys: list[str] = field(default_factory=list)
+    keys: list[str] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.settle_seconds = number("settle_seconds", self.settle_seconds)
-        if bool(self.path) == bool(self.keys):
+        if bool(self.path) == (self.keys is not None):
             raise ConfigurationError("a delivery is a path, or keys below a root; give one of both")
-        if self.keys and not self.root:
+        if self.keys is not None and not self.root:
             raise ConfigurationError(f"{', '.join(self.keys)} lie below no root; give it")
 
     def look(self) -> Seen:
         from airflow_mlops_provider.backends.tables.landing import Landing, reachable, split_path
 
-        root, pattern = (filled("root", self.root), "") if self.keys else split_path(self._full())
+        keys = self.keys
+        root, pattern = split_path(self._full()) if keys is None else (filled("root", self.root), "")
         landing = Landing(root, self._environment())
         with reachable(landing.uri):
-            return self._of_keys(landing) if self.keys else self._of_path(landing, pattern)
+            return self._of_path(landing, pattern) if keys is None else self._of_keys(landing, keys)
 
     def _of_path(self, landing: Landing, pattern: str) -> Seen:
         if self.marker:
@@ -62,12 +63,12 @@ class DeliveryTrigger(StateTrigger):
         files, settle_seconds = landing.matching(pattern), 0.0 if self.marker else self.settle_seconds
         return self._seen(f"{landing.uri}/{pattern}", landing.unsettled(pattern, files, settle_seconds), files)
 
-    def _of_keys(self, landing: Landing) -> Seen:
-        reasons = {key: landing.pending(key, self.settle_seconds) for key in self.keys}
+    def _of_keys(self, landing: Landing, keys: list[str]) -> Seen:
+        reasons = {key: landing.pending(key, self.settle_seconds) for key in keys}
         waiting = {key: reason for key, reason in reasons.items() if reason}
         if waiting:
             return Seen(None, "; ".join(f"{self.root}/{key} {reason}" for key, reason in waiting.items()))
-        return Seen("delivered", f"delivered: {', '.join(self.keys)}", {"delivered": self.keys})
+        return Seen("delivered", f"delivered: {', '.join(keys) or 'nothing to wait for'}", {"delivered": keys})
 
     def _seen(self, where: str, pending: str | None, files: Mapping[str, tuple[int, float]]) -> Seen:
         if pending:

@@ -48,6 +48,13 @@ COLUMN_TYPES: Mapping[DataType, ColumnType] = {
 _NUMBERS = ("integer", "floating", "mixed-integer-float", "boolean", "decimal")
 
 
+def frame_schema(columns: Mapping[str, DataType]) -> pa.Schema:
+    """Return the columns' types in a file that pandas reads so that a missing value makes no type another."""
+    kinds = {"string": pd.StringDtype(), "int64": pd.Int64Dtype(), "bool": pd.BooleanDtype()}
+    empty = {name: pd.Series(dtype=kinds.get(kind, COLUMN_TYPES[kind].frame)) for name, kind in columns.items()}
+    return pa.Schema.from_pandas(pd.DataFrame(empty), preserve_index=False)
+
+
 class _UnfitError(Exception):
     """Some rows do not fit; the message says why."""
 

@@ -1,10 +1,11 @@
-"""The landing root: what lies there, whether it is whole, and its bytes."""
+"""The landing root: what lies there, whether it is whole, and copies of it."""
 
 from __future__ import annotations
 
 import fnmatch
 import os
 import re
+import shutil
 import stat
 import time
 from collections.abc import Iterator, Mapping
@@ -37,9 +38,12 @@ class Landing:
     def pending(self, key: str, settle_seconds: float = 0.0) -> str | None:
         """Return why a delivery cannot be read yet; None if it is there, and whole as far as can be told.
 
+        :param key: of a file; or what :meth:`matching` takes.
         :param settle_seconds: how long a file must have lain unchanged. An object in a bucket is whole from the start.
         :raises SourceDataError: if what lies there is no plain file.
         """
+        if _is_pattern(key):
+            return self.unsettled(key, self.matching(key), settle_seconds)
         if not isinstance(self.store, FolderStore):
             return None if self.store.exists(key) else NOT_YET
         state = self._state(key)
@@ -48,37 +52,46 @@ class Landing:
     def matching(self, pattern: str) -> dict[str, tuple[int, float]]:
         """Return size and time of change of each file that a pattern means, by its key; of a plain name that file.
 
+        :param pattern: a folder, which ends in ``/``, means all below it.
         :raises SourceDataError: if something else than a plain file is among them.
         :raises ConfigurationError: if the root is another's store.
         """
-        if not _WILD.search(pattern):
+        if not _is_pattern(pattern):
             known = {pattern: self._size_and_time(pattern)}
-        elif isinstance(self.store, FolderStore):
-            known = {key: self._size_and_time(key) for key in self.store.list("") if matches(pattern, key)}
         else:
-            known = {key: state for key, state in self._bucket().states("").items() if matches(pattern, key)}
+            pattern = _all_below(pattern)
+            folder = pattern[: _first_wild(pattern)].rpartition("/")[0]
+            if isinstance(self.store, FolderStore):
+                known = {key: self._size_and_time(key) for key in self.store.list(folder) if matches(pattern, key)}
+            else:
+                known = {key: state for key, state in self._bucket().states(folder).items() if matches(pattern, key)}
         return {key: state for key, state in known.items() if state}
 
     def unsettled(self, pattern: str, files: Mapping[str, tuple[int, float]], settle_seconds: float) -> str | None:
         """Return why what a pattern means cannot be read yet: none is there, or the newest was changed lately."""
         if not files:
             return NOT_YET
-        if not isinstance(self.store, FolderStore) and not _WILD.search(pattern):
+        if not isinstance(self.store, FolderStore) and not _is_pattern(pattern):
             return None
         newest = max(files, key=lambda key: files[key][1])
         lately = _lately(files[newest][1], settle_seconds)
         return f"has {len(files)} file(s), of which {newest} {lately}" if lately else None
 
-    def read(self, key: str, settle_seconds: float = 0.0) -> bytes:
-        """Return a delivery's bytes, all of one moment.
+    def fetch(self, key: str, folder: Path, settle_seconds: float = 0.0) -> dict[str, Path]:
+        """Copy a delivery's files, each of one moment, and return the copies by key, in the keys' order.
 
+        :param key: as :meth:`pending` has it; where it means several, names that begin with ``_`` or a dot don't count.
         :raises SourceError: if it is not there yet, still changes, or cannot be read.
         :raises SourceDataError: if what lies there is no plain file.
         """
         try:
             pending = self.pending(key, settle_seconds)
             if pending is None:
-                return self._bytes(key) if isinstance(self.store, FolderStore) else self.store.read(key)
+                keys = [name for name in self.matching(key) if _is_data(name)] if _is_pattern(key) else [key]
+                copies = {name: folder / f"{number}" for number, name in enumerate(sorted(keys))}
+                for name, copy in copies.items():
+                    self._copy(name, copy)
+                return copies
         except FileNotFoundError:
             pending = "has been taken away"
         except OSError as error:
@@ -119,17 +132,20 @@ class Landing:
             kind = _KINDS.get(stat.S_IFMT(state.st_mode), "special file")
             raise SourceDataError(f"{self.uri}/{key} is a {kind}; deliver a plain file in its place")
 
-    def _bytes(self, key: str) -> bytes:
+    def _copy(self, key: str, copy: Path) -> None:
+        if not isinstance(self.store, FolderStore):
+            self.store.copy(key, copy)
+            return
         # What lies there may have been exchanged since the look: no link is followed, and no pipe waited for.
         descriptor = os.open(self._path(key), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as file:
+        with os.fdopen(descriptor, "rb") as file, copy.open("wb") as target:
             before = os.fstat(descriptor)
             self._plain(key, before)
-            data = file.read()
+            shutil.copyfileobj(file, target, 1 << 20)
             after = os.fstat(descriptor)
-        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(data) != after.st_size:
+        states = {(state.st_size, state.st_mtime_ns) for state in (before, after)}
+        if len(states) > 1 or copy.stat().st_size != after.st_size:
             raise SourceError(f"{self.uri}/{key} changed while it was read; a retry helps once it is whole")
-        return data
 
 
 @contextmanager
@@ -149,14 +165,30 @@ def split_path(path: str) -> tuple[str, str]:
     :param path: of a file, of a folder (``…/``, then all below it), or a pattern.
     :raises ConfigurationError: if no folder is named.
     """
-    path = f"{path}**/*" if path.endswith("/") else path
-    wild = _WILD.search(path)
-    cut = wild.start() if wild else len(path)
+    path = _all_below(path)
+    cut = _first_wild(path)
     root, slash, first = path[:cut].rpartition("/")
     name = first + path[cut:]
     if not slash or root.endswith((":/", ":")) or not name:
         raise ConfigurationError(f"{path!r} names no file in a folder; give /folder/… or s3://bucket/…")
     return root or "/", name
+
+
+def _is_pattern(key: str) -> bool:
+    return key.endswith("/") or bool(_WILD.search(key))
+
+
+def _all_below(path: str) -> str:
+    return f"{path}**/*" if path.endswith("/") else path
+
+
+def _first_wild(path: str) -> int:
+    wild = _WILD.search(path)
+    return wild.start() if wild else len(path)
+
+
+def _is_data(key: str) -> bool:
+    return not key.rpartition("/")[2].startswith(("_", "."))
 
 
 def matches(pattern: str, key: str) -> bool:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 from airflow_mlops_provider.exceptions import SourceDataError
+from airflow_mlops_provider.jobs.tables import library_of, table_in
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.lifecycle.source import Source
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.lifecycle.trainer import CodeOrFunction
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
+from airflow_mlops_provider.runtime.custom_data import write
 from airflow_mlops_provider.runtime.definition import TABLES, job
 
 
@@ -28,14 +30,16 @@ class Settings(JobSettings):
 @job(stage=Stage.FEATURES, makes="clean data", packages=TABLES, publishes="clean")
 def clean(context: JobContext[Inputs, Settings, JobParams]) -> JobResult:
     """Write one clean table for each that the rules return."""
-    names = [source.name for source in context.settings.sources] or context.tables(context.inputs.raw)
-    frames = {name: context.read(context.inputs.raw, name) for name in names}
-    before = {name: len(frame) for name, frame in frames.items()}  # rules may change what they are given
-    tables = context.call(context.settings.clean)(frames, context.interval)
+    rules, given = context.call(context.settings.clean), context.inputs.raw
+    names = [source.name for source in context.settings.sources] or context.tables(given)
+    raw = {name: table_in(context.file(given, name), library_of(rules)) for name in names}
+    before = {name: len(table) for name, table in raw.items()}  # rules may change what they are given
+    tables = rules(raw, context.interval)
+    nothing_came = any(source.may_be_empty and not before[source.name] for source in context.settings.sources)
     for name, table in tables.items():
-        if table.empty:
+        if len(table) == 0 and not nothing_came:
             raise SourceDataError(f"rules {context.settings.clean} left no rows of {name!r} in {context.interval}")
-        context.write(table, name)
+        write(table, name, context.folder)
         context.log.info("%s: %d of %d rows kept", name, len(table), before.get(name, 0))
     for name in sorted(set(before) - set(tables)):
         context.log.info("%s: the rules return no table of this name; its %d rows end here", name, before[name])

@@ -14,7 +14,7 @@ from airflow_mlops_provider.backends.models.inputs import check_names
 from airflow_mlops_provider.backends.tables.column_types import typed_table
 from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
 from airflow_mlops_provider.jobs.features.leakage import Tables, probe
-from airflow_mlops_provider.jobs.tables import EXAMPLES
+from airflow_mlops_provider.jobs.tables import EXAMPLES, called
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.lifecycle.sections import Shape, View
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME, Column, DataType, Source
@@ -87,7 +87,7 @@ def typed(context: Context, tables: Tables) -> dict[str, pa.Table]:
     :raises SourceDataError: for a value that does not fit.
     """
     code, declared = context.settings.compute, {view.name: view for view in context.settings.shape.views}
-    computed = context.call(code)(tables, context.interval)
+    computed = called(context.call(code), tables, context.interval)
     if not isinstance(computed, Mapping):
         raise ConfigurationError(
             f"{code} returned {type(computed).__name__}; it must return a dict of a DataFrame a view"
@@ -132,7 +132,7 @@ def labelled_examples(context: Context, tables: Tables) -> pa.Table:
     problem = problems.find(settings.shape.problem)
     types: dict[str, DataType] = {**settings.shape.request, EVENT_TIME: "timestamp"}
     types |= {label.column: problem.label_type, label.known_at: "timestamp"}
-    returned = context.call(settings.examples)(tables, context.interval)
+    returned = called(context.call(settings.examples), tables, context.interval)
     frame = _frame(returned, str(settings.examples), types, EXAMPLES).reset_index(drop=True)
     frame[label.column] = problem.labels(frame[label.column])
     # A whole number or a truth value is given with each request, so that here it may not be missing either.

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from inspect import signature
-from pathlib import Path
 from typing import Any
 
 from pydantic import ConfigDict
 
 from airflow_mlops_provider.exceptions import ConfigurationError
+from airflow_mlops_provider.jobs.tables import table_in
 from airflow_mlops_provider.lifecycle.frozen import plain
 from airflow_mlops_provider.lifecycle.references import Dataset, Reference
 from airflow_mlops_provider.lifecycle.stages import Stage
@@ -69,22 +68,13 @@ def function(context: Context) -> JobResult:
 def _given(context: Context, name: str, dataset: Dataset, kind: TableKind) -> Any:
     files = {file.stem: file for file in sorted(context.open(dataset).glob("*.parquet"))}
     if kind.several:
-        return {table: _read(file, kind) for table, file in files.items()}
+        return {table: table_in(file, kind.library) for table, file in files.items()}
     if len(files) != 1:
         raise ConfigurationError(
             f"{name!r} takes a table, and {dataset.uri} has {len(files)}: {', '.join(files) or 'none'}; "
             "annotate it as dict[str, DataFrame] to take them all by name"
         )
-    return _read(next(iter(files.values())), kind)
-
-
-def _read(file: Path, kind: TableKind) -> Any:
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(file)
-    if kind.library == "polars":
-        return import_module("polars").from_arrow(table)
-    return table if kind.library == "pyarrow" else table.to_pandas()
+    return table_in(next(iter(files.values())), kind.library)
 
 
 def _are_tables(values: Any) -> bool:

@@ -11,6 +11,7 @@ from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion, R
 from airflow_mlops_provider.lifecycle.sections import Monitoring
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.problems.base import PREDICTION
+from airflow_mlops_provider.render.parts import report
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import TABLES, job
@@ -30,9 +31,16 @@ class Settings(JobSettings):
 def drift(context: JobContext[Inputs, Settings, JobParams]) -> JobResult:
     """Write the drift method's page and figures; the report passes while no drift limit is crossed."""
     limits, predictions = context.settings.monitoring, context.inputs.predictions
+    current = context.read(predictions, INPUTS)
+    if current.empty:
+        page = report(f"{context.product}: drift", f"Nothing was predicted in {context.interval}.")
+        (context.folder / PAGE).write_text(page, "utf-8")
+        context.log.info("nothing was predicted, so that nothing can have drifted")
+        nothing = {"share": 0.0, "prediction": 0.0, "drifted": [], "missing": {}}
+        return JobResult(facts={**nothing, "version": predictions.facts["version"]}, passed=True, page=PAGE)
     measured = drift_method_of(limits.drift_method).drift(
         context.read(context.inputs.version, REFERENCE),
-        context.read(predictions, INPUTS),
+        current,
         prediction=PREDICTION,
         limits={},
         folder=context.folder,

@@ -78,8 +78,12 @@ class ArtifactStore(ABC):
         for key in keys:
             target = folder / Path(key).relative_to(prefix)
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(self.read(key))
+            self.copy(key, target)
         return folder
+
+    def copy(self, key: str, target: Path) -> None:
+        """Write the bytes under a key to a local file. :raises FileNotFoundError: if there are none."""
+        target.write_bytes(self.read(key))
 
 
 def checked(key: str) -> str:

@@ -97,15 +97,15 @@ class BucketStore(ArtifactStore):
         for file in files_of(folder):
             client.upload_file(str(file), self.bucket, self._key(f"{prefix}/{file.relative_to(folder).as_posix()}"))
 
-    def download(self, prefix: str, folder: Path) -> Path:
-        client, keys = self.client, self.list(prefix)
-        if not keys:
-            raise FileNotFoundError(f"nothing lies under {prefix} in {self.uri}")
-        for key in keys:
-            target = folder / Path(key).relative_to(prefix)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            client.download_file(self.bucket, self._key(key), str(target))
-        return folder
+    def copy(self, key: str, target: Path) -> None:
+        from botocore.exceptions import ClientError
+
+        try:
+            self.client.download_file(self.bucket, self._key(key), str(target))
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                raise FileNotFoundError(f"{self.uri}/{key}") from None
+            raise
 
     def remove(self, prefix: str) -> None:
         keys = [{"Key": self._key(key)} for key in self.list(prefix)]

@@ -235,12 +235,13 @@ def test_a_lease_whose_holder_died_runs_out(store: BucketStore) -> None:
     last.release()
 
 
-def test_an_object_is_a_whole_delivery(store: BucketStore) -> None:
+def test_an_object_is_a_whole_delivery(store: BucketStore, tmp_path: Path) -> None:
     """In a bucket a delivery is whole as soon as it is there; one that is not there can be waited for."""
     landing = Landing(store.uri)
     assert landing.pending("sales/a.csv", 60) == "has not been delivered yet"
     with pytest.raises(SourceError, match=r"sales/a\.csv has not been delivered yet"):
-        landing.read("sales/a.csv", 60)
+        landing.fetch("sales/a.csv", tmp_path, 60)
     store.write("sales/a.csv", b"shop\n")
     assert landing.pending("sales/a.csv", 60) is None
-    assert landing.read("sales/a.csv", 60) == b"shop\n"
+    (copy,) = landing.fetch("sales/a.csv", tmp_path, 60).values()
+    assert copy.read_bytes() == b"shop\n"

@@ -7,15 +7,19 @@ import gzip
 import io
 import random
 import re
+import tempfile
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from airflow_mlops_provider.backends.tables.csv_files import read_csv
+from airflow_mlops_provider.backends.tables.column_types import frame_schema
+from airflow_mlops_provider.backends.tables.delivered import read
 from airflow_mlops_provider.exceptions import SourceDataError
 from airflow_mlops_provider.lifecycle.source import Source
 
@@ -39,7 +43,12 @@ def rows(**values: Any) -> str:
 def table(delivery: str | bytes, **declared: Any) -> pd.DataFrame:
     """Return a delivery's columns as declared."""
     source = Source(**{"name": "sales", "path": "sales.csv", "columns": COLUMNS, "time": "at", **declared})
-    return read_csv(delivery.encode() if isinstance(delivery, str) else delivery, WHERE, source)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "delivered"
+        file.write_bytes(delivery.encode() if isinstance(delivery, str) else delivery)
+        schema = frame_schema(source.columns)
+        parts = [part.cast(schema) for part in read(file, WHERE, source)]
+    return (pa.concat_tables(parts) if parts else schema.empty_table()).to_pandas()
 
 
 def refused(delivery: str | bytes, **declared: Any) -> str:

@@ -203,12 +203,13 @@ def test_a_file_that_changes_while_it_is_read_is_not_taken(
     real, opened = os.fdopen, []
 
     class Busy(io.FileIO):
-        def readall(self) -> bytes:
-            found = super().readall()
-            file.write_text(file.read_text() + more)
-            os.utime(file, ns=(1, 1))
-            opened.append(file)
-            return found
+        def readinto(self, buffer: Any) -> int | None:
+            count = super().readinto(buffer)
+            if not opened:
+                opened.append(file)
+                file.write_text(file.read_text() + more)
+                os.utime(file, ns=(1, 1))
+            return count
 
     monkeypatch.setattr(os, "fdopen", lambda fd, mode: io.BufferedReader(Busy(fd)) if mode == "rb" else real(fd, mode))
     failure = world.refusal()
