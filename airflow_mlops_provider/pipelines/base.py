@@ -132,7 +132,7 @@ class Steps:
         """Return what a step's factory makes of those of its inputs that it names, or of all if it takes any."""
         takes = signature(getattr(make, "function", make)).parameters
         known: dict[str, Any] = {**self._common, "task_id": name}
-        if hasattr(make, "override"):  # a @task function: its arguments are those of the function alone
+        if hasattr(make, "override") and not isinstance(make, type):  # a @task function: its own arguments alone
             make, known = make.override(**known), {}
         else:
             known["product"] = self.product
