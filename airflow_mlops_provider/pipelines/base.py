@@ -132,7 +132,8 @@ class Steps:
         """Return what a step's factory makes of those of its inputs that it names, or of all if it takes any."""
         takes = signature(getattr(make, "function", make)).parameters
         known: dict[str, Any] = {**self._common, "task_id": name}
-        if hasattr(make, "override") and not isinstance(make, type):  # a @task function: its own arguments alone
+        if hasattr(make, "override") and not isinstance(make, type):
+            # A @task function: its arguments are those of the function alone.
             make, known = make.override(**known), {}
         else:
             known["product"] = self.product
