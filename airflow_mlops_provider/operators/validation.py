@@ -96,7 +96,7 @@ class GreatExpectationsValidateDatasetOperator(JobOperator):
             )
 
     def sections(self) -> dict[str, Any]:
-        return {"expectations": self.code}
+        return {"expectations": self.code} if self.code else {}
 
     def params_of(self, context: Context) -> dict[str, Any]:
         expected = self._expected()
