@@ -94,7 +94,7 @@ dist: $(READY) ## build wheel and source archive into dist/
 	@rm -rf dist
 	@$(BIN)/python -m build --no-isolation
 
-bench: $(READY) ## measure what the README claims
+bench: $(READY) ## measure what docs/operating/guarantees.md claims
 	@$(BIN)/python -m benchmarks
 
 clean: ## remove what was built and installed; runs and models in var/ stay

@@ -1,4 +1,4 @@
-"""Measurements behind what the README claims; ``python -m benchmarks [name …]``."""
+"""Measurements behind what docs/operating/guarantees.md claims; ``python -m benchmarks [name …]``."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,8 +36,9 @@ _WILD = re.compile(r"[*?\[]")
 class Files:
     """Parquet, CSV or JSON-lines files as one table.
 
-    :param path: a file, or a pattern with ``*`` or ``**``, in a folder or a bucket:
-        ``s3://lake/events/{{ ds }}/*.parquet``.
+    :param path: a file, a pattern with ``*`` or ``**``, or a folder, in a file system or a bucket:
+        ``s3://lake/events/{{ ds }}/*.parquet``. A folder ends in ``/`` and means all files directly in it, which are of
+        one format; as elsewhere, names that begin with ``.`` or ``_`` are markers and what is still being written.
     :param conn_id: the Airflow connection to the bucket.
     """
 
@@ -52,13 +53,15 @@ class Files:
         """Return the rows of all files in the order of their names, and each file's SHA-256.
 
         :raises SourceError: if there is no file.
-        :raises SourceDataError: for a file that can't be read as what its name says, or that has other columns.
+        :raises SourceDataError: for a file that can't be read as what its name says, or that has other columns; for a
+            folder of several formats.
         """
         import pyarrow as pa
 
         files = {file.path: file.read_bytes() for file in self._files()}
         if not files:
-            raise SourceError(f"no file is there for {self.path}")
+            hint = f": none directly in that folder; {self.path}**/*.parquet looks below it" if self.is_folder else ""
+            raise SourceError(f"no file is there for {self.path}{hint}")
         tables = [_parsed(name, data) for name, data in files.items()]
         try:
             table = pa.concat_tables(tables, promote_options="permissive")
@@ -66,15 +69,32 @@ class Files:
             raise SourceDataError(f"the files of {self.path} do not fit together: {error}") from None
         return table, {"files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}}
 
-    def _files(self) -> Iterator[ObjectStoragePath]:
+    @property
+    def is_folder(self) -> bool:
+        """Whether all that lies directly in a folder is meant."""
+        return self.path.endswith("/")
+
+    def _files(self) -> list[ObjectStoragePath]:
+        if not self.is_folder:
+            return self._matching(self.path)
+        files = [file for file in self._matching(f"{self.path}*") if not file.name.startswith((".", "_"))]
+        names = {file.suffix.lower(): file.name for file in reversed(files)}
+        if len(names) > 1:
+            raise SourceDataError(
+                f"the folder {self.path} holds files of several formats, such as {', '.join(sorted(names.values()))}; "
+                f"say which are meant: {self.path}*.parquet"
+            )
+        return files
+
+    def _matching(self, path: str) -> list[ObjectStoragePath]:
         from airflow.sdk import ObjectStoragePath
 
-        parts = self.path.split("/")
+        parts = path.split("/")
         wild = next((number for number, part in enumerate(parts) if _WILD.search(part)), len(parts))
         base, pattern = "/".join(parts[:wild]), "/".join(parts[wild:])
         try:
-            root = ObjectStoragePath(base or ("/" if self.path.startswith("/") else "."), conn_id=self.conn_id)
-            yield from sorted(file for file in (root.glob(pattern) if pattern else [root]) if file.is_file())
+            root = ObjectStoragePath(base or ("/" if path.startswith("/") else "."), conn_id=self.conn_id)
+            return sorted(file for file in (root.glob(pattern) if pattern else [root]) if file.is_file())
         except (ImportError, ValueError) as error:
             raise ConfigurationError(
                 f"{self.path} can't be read here: {error}; for s3:// install apache-airflow-providers-amazon[s3fs]"
@@ -150,7 +170,7 @@ def write_to(target: Files, store: ArtifactStore, result: Reference, table: str)
     """
     from airflow.sdk import ObjectStoragePath
 
-    name = f"{target.path}{table}.parquet" if target.path.endswith("/") else target.path
+    name = f"{target.path}{table}.parquet" if target.is_folder else target.path
     with tempfile.TemporaryDirectory(prefix="mlops-copy-") as scratch:
         data = (store.download(key_below(store, result.uri), Path(scratch)) / f"{table}.parquet").read_bytes()
     file = ObjectStoragePath(name, conn_id=target.conn_id)

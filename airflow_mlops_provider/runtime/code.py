@@ -100,8 +100,8 @@ def _spec(module_name: str) -> ModuleSpec | None:
     for part in below:
         if spec is None or spec.submodule_search_locations is None:
             return None
-        name = f"{name}.{part}"
-        spec = PathFinder.find_spec(name, spec.submodule_search_locations)
+        # By its last name: under the whole one, a folder without __init__.py asks what is around it, which was not run.
+        spec = PathFinder.find_spec(part, [*spec.submodule_search_locations])
     return spec
 
 
@@ -154,7 +154,7 @@ def _parsed(module_name: str, file: Path, _changed: int, _size: int) -> frozense
 def own_modules(source: str) -> list[str]:
     """Return the modules that some source imports and that are the users' own: of no installed distribution."""
     tops = {name: _spec(name.partition(".")[0]) for name in _modules(_named(ast.parse(source), ""))}
-    return sorted(name for name, spec in tops.items() if spec and spec.origin and not _is_installed(Path(spec.origin)))
+    return sorted(name for name, spec in tops.items() if any(not _is_installed(file) for file in _located(spec)))
 
 
 def _is_installed(file: Path) -> bool:
@@ -196,9 +196,15 @@ def _has_source(module_name: str) -> bool:
 
 def roots(modules: Iterable[str]) -> list[Path]:
     """Return the folders from which some modules are imported, as far as they are found, each once."""
-    specs = filter(None, (_spec(module.partition(".")[0]) for module in modules))
-    files = [Path(spec.origin) for spec in specs if spec.origin]
-    return list(dict.fromkeys(file.parents[1] if file.name == "__init__.py" else file.parent for file in files))
+    specs = [_spec(module.partition(".")[0]) for module in modules]
+    return list(dict.fromkeys(file.parent for spec in specs for file in _located(spec)))
+
+
+def _located(spec: ModuleSpec | None) -> list[Path]:
+    """Return a module's file, or a package's folders: one without ``__init__.py`` has no file, and may have several."""
+    if spec and spec.submodule_search_locations is not None:
+        return [Path(folder) for folder in spec.submodule_search_locations]
+    return [Path(spec.origin)] if spec and spec.origin else []
 
 
 def commit_of(module_name: str) -> Commit:

@@ -117,7 +117,7 @@ class Stack:
         """Return the file into which a component writes."""
         return self.home / "logs" / f"{component}.log"
 
-    def wait_until_ready(self, timeout: float = 120) -> None:
+    def wait_until_ready(self, timeout: float = 300) -> None:
         """Wait until every component has reported healthy since it was last started.
 
         :raises BackendError: if one has ended or ``timeout`` seconds pass; with its log's last lines.

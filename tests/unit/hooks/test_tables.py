@@ -52,9 +52,25 @@ def test_a_pattern_takes_files_in_the_order_of_their_names(lake: Path) -> None:
     assert [Path(name).parent.name for name in facts["files"]] == ["day=09", "day=10", "day=11"]
 
 
+def test_a_folder_means_the_files_directly_in_it(lake: Path) -> None:
+    """In the order of their names; markers, what is still being written and folders below are none of its tables."""
+    day = lake / "day"
+    (day / "below").mkdir(parents=True)
+    for name, amount in (("b.parquet", 2.0), ("a.PARQUET", 1.0), ("below/c.parquet", 3.0), (".d.parquet", 4.0)):
+        pd.DataFrame({"amount": [amount]}).to_parquet(day / name)
+    (day / "_SUCCESS").touch()
+    for path in (f"{day}/", f"{lake}/d[a]y/", f"file://{day}/"):
+        table, facts = Files(path).read()
+        assert table.to_pydict() == {"amount": [1.0, 2.0]}, path
+        assert [Path(name).name for name in facts["files"]] == ["a.PARQUET", "b.parquet"], path
+
+
 @pytest.mark.parametrize(
     ("path", "error", "said"),
     [
+        ("2026-01-01/", SourceDataError, r"folder .*/2026-01-01/ holds .* several formats, such as a\.csv, a\.j"),
+        ("empty/", SourceError, r"for .*/empty/: none directly .*/empty/\*\*/\*\.parquet looks below"),
+        ("nothing/", SourceError, r"no file is there for .*/nothing/: none directly"),
         ("nothing/*.parquet", SourceError, "no file is there for"),
         ("nothing.csv", SourceError, "no file is there for"),
         ("broken.parquet", SourceDataError, r"broken\.parquet can't be read"),
@@ -66,6 +82,7 @@ def test_what_cannot_be_read_is_named(lake: Path, path: str, error: type[Excepti
     """A retry helps for a file that is not there yet, and for nothing else."""
     (lake / "broken.parquet").write_bytes(b"PAR1")
     (lake / "notes.txt").write_text("x")
+    (lake / "empty" / "below").mkdir(parents=True)
     (lake / "mixed").mkdir()
     pd.DataFrame({"a": [1]}).to_parquet(lake / "mixed" / "1.parquet")
     pd.DataFrame({"a": [["x"]]}).to_parquet(lake / "mixed" / "2.parquet")

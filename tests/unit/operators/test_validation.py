@@ -11,6 +11,7 @@ from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.operators.validation import GreatExpectationsValidateDatasetOperator
 from airflow_mlops_provider.runtime.definition import find_job
 from airflow_mlops_provider.storage.artifacts import FolderStore
+from tests.factories import rain
 
 CONTEXT: Any = {"ti": SimpleNamespace(dag_id="Mine", run_id="one", task_id="check", map_index=-1, try_number=1)}
 EXISTS = {"type": "expect_column_to_exist", "kwargs": {"column": "a"}}
@@ -59,6 +60,12 @@ def test_a_function_is_a_setting(function: Any, tmp_path: Any) -> None:
     code = settings.expectations if isinstance(settings.expectations, str) else settings.expectations.code
     assert (code, parts["params"]) == (f"{__name__}:rules", {})
     assert task.kept_under(CONTEXT) == "dag_mine"
+
+
+def test_a_product_says_what_is_expected(tmp_path: Any) -> None:
+    """Where the operator is given nothing in its place."""
+    settings = operator(product=rain.product(), what="raw").parts(FolderStore(tmp_path), CONTEXT)["settings"]
+    assert settings["expectations"] == rain.product().data.expectations
 
 
 def test_what_is_listed_is_a_parameter(tmp_path: Any) -> None:
