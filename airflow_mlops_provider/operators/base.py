@@ -79,7 +79,7 @@ class ProductOperator(BaseOperator):
         missing = [f"{name}=" for name, value in given.items() if value is None]
         if missing and not isinstance(self.given_product, MLProduct):
             raise ConfigurationError(
-                f"{type(self).__name__} {self.task_id!r} needs {', '.join(missing)}, or a whole product="
+                f"{self.operator_name} {self.task_id!r} needs {', '.join(missing)}, or a whole product="
             )
 
     def override(self, **settings: Any) -> None:

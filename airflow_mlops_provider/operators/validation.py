@@ -51,8 +51,7 @@ class GreatExpectationsValidateDatasetOperator(JobOperator):
     service = None
     roles = ("dataset",)
     template_fields: Sequence[str] = (
-        *("dataset", "table", "expectations", "suite", "checkpoint", "context"),
-        *("parameters"),
+        *("dataset", "table", "expectations", "suite", "checkpoint", "context", "parameters"),
         *JobOperator.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"expectations": "json", "parameters": "json"}
