@@ -88,7 +88,7 @@ class ProductOperator(BaseOperator):
         :raises ConfigurationError: for a function that can't.
         """
         given = {name: value for name, value in settings.items() if value is not None}
-        self.overrides = {name: described(value) if callable(value) else value for name, value in given.items()}
+        self.overrides |= {name: described(value) if callable(value) else value for name, value in given.items()}
 
     def kept_under(self, context: Context) -> str:
         """Return the name under which results and records are kept: the product's, else of the DAG."""

@@ -70,13 +70,14 @@ def window_param(product: MLProduct) -> Param:
     )
 
 
-def windows_of(product: MLProduct, window: Any) -> Windows:
+def windows_of(declared: MLProduct | Windows, window: Any) -> Windows:
     """Return how much is trained on and judged by.
 
+    :param declared: by a product, or by itself.
     :param window: intervals to train on, in place of the declared ones; a template may have rendered to nothing.
     :raises AirflowFailException: if that is no number.
     """
-    declared = product.training.windows
+    declared = declared.training.windows if isinstance(declared, MLProduct) else declared
     try:
         return Windows(train=window, evaluate=declared.evaluate) if given(window) else declared
     except ValidationError:

@@ -96,7 +96,8 @@ class GreatExpectationsValidateDatasetOperator(JobOperator):
             )
 
     def sections(self) -> dict[str, Any]:
-        return {"expectations": self.code}
+        # Where nothing is said the product's own function says it, and no function without a product.
+        return {} if self.code is None and isinstance(self.given_product, MLProduct) else {"expectations": self.code}
 
     def params_of(self, context: Context) -> dict[str, Any]:
         expected = self._expected()
