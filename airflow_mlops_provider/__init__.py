@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
     from airflow_mlops_provider.runtime.context import JobContext, JobResult
     from airflow_mlops_provider.runtime.definition import job
+    from airflow_mlops_provider.runtime.functions import described
 
 __version__ = "0.1.0"
 
@@ -124,6 +125,7 @@ __all__ = [
     "View",
     "Volume",
     "Windows",
+    "described",
     "job",
     "read_dataset",
     "write_dataset",
@@ -132,7 +134,7 @@ _HOMES = (
     *("lifecycle.product", "lifecycle.sections", "lifecycle.search.declaration", "lifecycle.settings"),
     *("lifecycle.interval", "lifecycle.monitoring.limits", "lifecycle.references", "lifecycle.stages"),
     "lifecycle.source",
-    *("runtime.arguments", "runtime.context", "runtime.definition"),
+    *("runtime.arguments", "runtime.context", "runtime.definition", "runtime.functions"),
     *("problems.base", "places.deferral", "places.base"),
     *("places.local_process", "places.kubernetes.settings", "places.kubernetes.place"),
     *("datasets", "hooks.tables", "pipelines.dag"),

@@ -35,7 +35,10 @@ def get_provider_info() -> dict[str, Any]:
             _modules("MLOps", "operators", (*Stage, "feast", "functions", "maintenance")),
             _modules("MLOps", "places", ("kubernetes.operator",)),
         ],
-        "task-decorators": [{"name": "mlops", "class-name": f"{PACKAGE}.decorators.mlops.mlops_task"}],
+        "task-decorators": [
+            {"name": f"mlops{what}", "class-name": f"{PACKAGE}.decorators.mlops.mlops{what}_task"}
+            for what in ("", "_train", "_validate")
+        ],
         "sensors": [_modules("MLOps", "sensors", ("features", "registry", "serving", "monitoring"))],
         "triggers": [
             _modules(

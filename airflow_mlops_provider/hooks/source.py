@@ -36,17 +36,19 @@ class SourceHook(ServiceHook):
 
     def repository(self, product: str) -> Repository:
         """Return a product's repository. :raises ConfigurationError: if there is none, or the connection can't work."""
+        path = self.extra.get("path", "").replace("{product}", product)
+        if path:
+            return Repository(**self.settings(), path=checked_path(path))
         kept = own_repository(source_file(f"{product}.product").parent)
-        path = self.extra.get("path", "").replace("{product}", product) or (kept[1] if kept else None)
-        if path is None:
+        if kept is None:
             what = "fill in path, the product's folder there" if self.defined else "say where it is kept"
             raise ConfigurationError(
                 f"the code of {product} lies in no git repository here; {what}, in the connection {self.conn_id!r} "
                 f"(type {self.conn_type!r})"
             )
-        if not self.defined and kept:
-            return Repository(remote=kept[0].as_uri(), path=path)
-        return Repository(**self.settings(), path=checked_path(path))
+        return Repository(
+            **self.settings() if self.defined else {"remote": kept[0].as_uri()}, path=checked_path(kept[1])
+        )
 
     def settings(self) -> dict[str, Any]:
         """Return everything but the product's folder."""

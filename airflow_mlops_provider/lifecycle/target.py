@@ -20,3 +20,16 @@ class Target(Frozen):
     problem: Annotated[str, PROBLEMS]
     column: Column
     leave_out: tuple[Column, ...] = ()
+
+
+class TimedTarget(Target):
+    """The same of a table whose rows are split: those to judge on are later by the column ``time``.
+
+    A truth counts as known at its row's time.
+    """
+
+    time: Column
+
+    def untimed(self) -> Target:
+        """Return what a training or an evaluation takes of it."""
+        return Target(**{name: getattr(self, name) for name in Target.model_fields})

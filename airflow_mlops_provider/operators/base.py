@@ -82,7 +82,7 @@ class ProductOperator(BaseOperator):
         missing = [f"{name}=" for name, value in given.items() if value is None]
         if missing and not self.declaration:
             raise ConfigurationError(
-                f"{type(self).__name__} {self.task_id!r} needs {', '.join(missing)}, or a whole product="
+                f"{self.operator_name} {self.task_id!r} needs {', '.join(missing)}, or a whole product="
             )
 
     def take(self, **settings: Any) -> None:
@@ -91,7 +91,7 @@ class ProductOperator(BaseOperator):
         :raises ConfigurationError: for a function that can't.
         """
         given = {name: value for name, value in settings.items() if value is not None}
-        self.overrides = {name: described(value) if callable(value) else value for name, value in given.items()}
+        self.overrides |= {name: described(value) if callable(value) else value for name, value in given.items()}
 
     def kept_under(self, context: Context) -> str:
         """Return the name under which results and records are kept: the product's, else of the DAG."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.sdk.types import RuntimeTaskInstanceProtocol
 
-from airflow_mlops_provider.exceptions import MLOpsError
+from airflow_mlops_provider.exceptions import ConfigurationError, MLOpsError
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
@@ -28,16 +29,28 @@ class PlaceRemoveOrphansOperator(BaseOperator):
     It is skipped where a place cannot know what is this Airflow's own: pods need ``[mlops] installation``.
 
     :param place: a place, or the name of one; by default all that ``[mlops] places`` describes.
+    :param conn_id: the Kubernetes connection, where ``[mlops] places`` describes no pod; a place has its own.
     :param keep_hours: for how long what a place keeps for a look at it stays.
     """
 
+    template_fields: Sequence[str] = ("conn_id",)
     ui_color = "#dcecf5"
 
-    def __init__(self, *, place: Place | str | None = None, keep_hours: float = 72, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        place: Place | str | None = None,
+        conn_id: str | None = None,
+        keep_hours: float = 72,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        if place is not None and conn_id is not None:
+            raise ConfigurationError(f"place={place!r:.100} has a connection of its own; give that or conn_id=")
         if isinstance(place, str):
             check(place)
         self.place = place
+        self.conn_id = conn_id
         self.keep_hours = keep_hours
 
     @final_failures()
@@ -63,7 +76,8 @@ class PlaceRemoveOrphansOperator(BaseOperator):
         """Return the places to look at."""
         if isinstance(self.place, Place):
             return [self.place]
-        return [find(self.place, team_of(context))] if self.place else with_orphans(team_of(context))
+        team = team_of(context)
+        return [find(self.place, team)] if self.place else with_orphans(team, self.conn_id)
 
 
 class ModelServerReconcileOperator(JobOperator):

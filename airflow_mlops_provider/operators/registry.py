@@ -11,10 +11,11 @@ from airflow_mlops_provider import assets
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
-from airflow_mlops_provider.lifecycle.references import ModelVersion
+from airflow_mlops_provider.lifecycle.references import AnyReference, ModelVersion
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.lifecycle.sections import Gates
-from airflow_mlops_provider.operators.base import JobOperator
+from airflow_mlops_provider.operators.base import JobOperator, given
+from airflow_mlops_provider.operators.deployment import chosen
 from airflow_mlops_provider.operators.lineage import event_extra
 from airflow_mlops_provider.operators.links import DataReportLink, MlflowRunLink
 from airflow_mlops_provider.operators.training import metric_or_none
@@ -97,6 +98,33 @@ class ModelPromoteVersionOperator(JobOperator):
                 assets.production_ready(name), extra=event_extra(manifest, version.to_json())
             )
         return version.to_json()
+
+
+class ModelRetireVersionOperator(JobOperator):
+    """Retires a version that may go live and does not: no deployment takes it any more but an explicit rollback.
+
+    The ledger's entry says who and why. A version that is live is refused: first roll back to another one.
+
+    :param version: the version's number, or a reference to it.
+    :param reason: why, in a sentence. :param by: who decided it, by default the run.
+    """
+
+    job = "retire"
+    service = "mlflow"
+    template_fields: Sequence[str] = ("version", "reason", "by", *JobOperator.template_fields)
+    roles = ("version",)
+
+    def __init__(
+        self, *, product: MLProduct | str, version: Any, reason: str, by: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(product=product, **kwargs)
+        self.version, self.reason, self.by = version, reason, by
+
+    def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
+        return {"version": chosen(self.artifacts(), self.kept_under(context), self.version)}
+
+    def params_of(self, context: Context) -> dict[str, Any]:
+        return {"reason": self.reason, **({"by": self.by} if self.by and given(self.by) else {})}
 
 
 def any_data(operator: JobOperator) -> dict[str, bool]:

@@ -10,6 +10,7 @@ from inspect import Parameter, signature
 from typing import Any
 
 from airflow.sdk import BaseOperator, XComArg
+from airflow.sdk.bases.decorator import is_decorated_task
 
 from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
 from airflow_mlops_provider.lifecycle.product import MLProduct
@@ -132,8 +133,7 @@ class Steps:
         """Return what a step's factory makes of those of its inputs that it names, or of all if it takes any."""
         takes = signature(getattr(make, "function", make)).parameters
         known: dict[str, Any] = {**self._common, "task_id": name}
-        if hasattr(make, "override") and not isinstance(make, type):
-            # A @task function: its arguments are those of the function alone.
+        if is_decorated_task(make):  # a @task function: its arguments are those of the function alone
             make, known = make.override(**known), {}
         else:
             known["product"] = self.product

@@ -80,10 +80,11 @@ def team_of(context: Context) -> str | None:
     return getattr(context.get("dag_run"), "team_name", None)
 
 
-def with_orphans(team: str | None = None) -> list[Place]:
+def with_orphans(team: str | None = None, conn_id: str | None = None) -> list[Place]:
     """Return the places where a lost task may have left something, each cluster's namespace once.
 
-    Where no pod is described, an operator's own one may have been made through the usual connection.
+    :param conn_id: the connection through which an operator's own pods were made, where no pod is described; by
+        default the usual one.
     """
     from airflow_mlops_provider.places.kubernetes.place import KubernetesPod
 
@@ -91,7 +92,8 @@ def with_orphans(team: str | None = None) -> list[Place]:
     pods = {(place.conn_id, place.namespace): place for place in places if isinstance(place, KubernetesPod)}
     others = [place for place in places if not isinstance(place, KubernetesPod)]
     leaving = [place for place in others if type(place).remove_orphans is not Place.remove_orphans]
-    return [*(pods.values() or [KubernetesPod(image="none-is-run")]), *leaving]
+    own = KubernetesPod(image="none-is-run", **({"conn_id": conn_id} if conn_id else {}))
+    return [*(pods.values() or [own]), *leaving]
 
 
 def described(team: str | None = None) -> dict[str, dict[str, Any]]:

@@ -14,7 +14,7 @@ from shutil import copy
 from typing import Protocol
 
 from airflow_mlops_provider.backends.feature_store.feast.repository import FeastRepository
-from tests.factories import feast_repository, gx_context, rain, trips
+from tests.factories import feast_repository, forge, gx_context, rain, trips
 from tests.factories.ports import free_port
 
 #: The pipelines that bring the loop to rest, and the logical dates of those that work on an interval.
@@ -65,12 +65,18 @@ class Rain:
 
 
 class Lake:
-    """An Airflow in which nothing of ours is set, and a team's tables in the folder ``lake`` of where it runs."""
+    """An Airflow with a team's tables in the folder ``lake`` of where it runs, and a git remote of the team's."""
 
     def __init__(self, home: Path, folder: Path) -> None:
         trips.deliver(folder / "lake")
         gx_context.deliver(folder / "lake" / "gx")
-        self.airflow = airflow_process(home, AIRFLOW__MLOPS__ARTIFACT_ROOT=str(folder / "artifacts"))
+        remote = forge.bare(forge.repository(folder / "checkout", {"README.md": "Models."}), folder / "remote.git")
+        source = {"conn_type": "mlops_source", "extra": {"remote": str(remote), "path": "models/{product}"}}
+        self.airflow = airflow_process(
+            home,
+            AIRFLOW__MLOPS__ARTIFACT_ROOT=str(folder / "artifacts"),
+            AIRFLOW_CONN_MLOPS_SOURCE=json.dumps(source),
+        )
         self.airflow.submit(os.chdir, folder).result()
 
     def run(self, file: Path, dag_id: str, date: str | None) -> dict[str, str]:

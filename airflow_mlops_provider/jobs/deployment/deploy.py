@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.jobs.deployment import rollout
-from airflow_mlops_provider.jobs.registry.standing import CheckedLedger
+from airflow_mlops_provider.jobs.registry.standing import CheckedLedger, one_at_a_time
 from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status, check_move, live_version, status_of
 from airflow_mlops_provider.lifecycle.stages import Stage
@@ -39,7 +39,7 @@ def deploy(context: Context) -> JobResult:
     :raises IntegrityError: if the ledger, or what the version's promotion rests on, is not what it was.
     :raises TransitionError: if the version is another model than the registered one, or may not go live.
     """
-    with rollout.one_at_a_time(context):
+    with one_at_a_time(context):
         ledger = CheckedLedger(context)
         entries = ledger.trusted()
         version, live = ledger.registered_as(entries, context.inputs.version), live_version(entries)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from airflow_mlops_provider.exceptions import BackendError, IntegrityError, MLOpsError
 from airflow_mlops_provider.jobs.deployment import rollout
-from airflow_mlops_provider.jobs.registry.standing import CheckedLedger
+from airflow_mlops_provider.jobs.registry.standing import CheckedLedger, one_at_a_time
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release import registry
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status
@@ -25,7 +25,7 @@ Context = JobContext[JobInputs, rollout.Settings, rollout.Params]
 @job(stage=Stage.DEPLOYMENT, makes="deployment", result=Report, side_effects=True)
 def reconcile(context: Context) -> JobResult:
     """Bring a product's deployment to one truth, the ledger's; the report passes if nothing is left that differs."""
-    with rollout.one_at_a_time(context):
+    with one_at_a_time(context):
         truth = _Truth(context)
         truth.establish()
     for line in truth.repaired:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import AbstractContextManager
 from typing import Any
 
 from airflow_mlops_provider.exceptions import ConfigurationError
@@ -20,9 +19,7 @@ from airflow_mlops_provider.runtime.definition import find_job
 from airflow_mlops_provider.scoring.as_they_are import scoring_of
 from airflow_mlops_provider.serving import releases
 from airflow_mlops_provider.serving.process import client, launcher
-from airflow_mlops_provider.storage.layout import product_key
 from airflow_mlops_provider.storage.ledger import Ledger
-from airflow_mlops_provider.storage.locks import store_lock
 
 READY_SECONDS = 120
 
@@ -39,11 +36,6 @@ class Params(JobParams):
 
 
 Context = JobContext[Any, Settings, Any]
-
-
-def one_at_a_time(context: Context) -> AbstractContextManager[None]:
-    """Wait until nobody else changes what serves of this product."""
-    return store_lock(context.store, product_key(context.spec.product, "serving", "deploy"))
 
 
 def roll(context: Context, version: ModelVersion, before: ModelVersion | None) -> str:

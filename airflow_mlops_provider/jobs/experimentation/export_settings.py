@@ -47,12 +47,18 @@ class Inputs(JobInputs):
     search: Report
 
 
+class Params(JobParams):
+    """:param any_folder: the folder holds no product; whoever trains there reads the file."""
+
+    any_folder: bool = False
+
+
 class Settings(JobSettings):
     data_scientist: Annotated[str, ProductField("business.owners.data_scientist")]
     ml_engineer: Annotated[str, ProductField("business.owners.ml_engineer")]
 
 
-Context = JobContext[Inputs, Settings, JobParams]
+Context = JobContext[Inputs, Settings, Params]
 
 
 @job(stage=Stage.EXPERIMENTATION, makes="export", result=Report, services=("source",), side_effects=True)
@@ -68,7 +74,7 @@ def export_settings(context: Context) -> JobResult:
     with tempfile.TemporaryDirectory(prefix="mlops-git-") as folder:
         remote = GitRemote(checked_remote(repository.remote), Path(folder), Credentials.of(os.environ))
         path = checked_path(repository.path)
-        base = base_of(remote, repository, path)
+        base = base_of(remote, repository, path, any_folder=context.params.any_folder)
         delivery = deliver(context, remote, base, f"{path}/{FILE}".lstrip("/"), winner)
     (context.folder / FILE).write_text(delivery.text, "utf-8")
     proposed = delivery.state != "unchanged"
@@ -85,8 +91,8 @@ def export_settings(context: Context) -> JobResult:
     return JobResult(facts=facts, passed=True)
 
 
-def base_of(remote: GitRemote, repository: Repository, path: str) -> Base:
-    """Return the base branch. :raises ConfigurationError: if it does not hold the product.
+def base_of(remote: GitRemote, repository: Repository, path: str, *, any_folder: bool = False) -> Base:
+    """Return the base branch. :raises ConfigurationError: if it does not hold the product, and is to hold one.
 
     :raises UnknownNameError: if there is no such branch; the message lists those that there are.
     """
@@ -97,13 +103,13 @@ def base_of(remote: GitRemote, repository: Repository, path: str) -> Base:
     known_branch(checked_branch(name), branches)
     tip = remote.fetch(name)
     declared = remote.show(tip, f"{path}/product.py".lstrip("/"))
-    if declared is None:
+    if declared is None and not any_folder:
         raise ConfigurationError(f"{name} of {remote.url} has no product.py in {path!r}; is that the product's folder?")
     try:
         trainer = TrainerSettings.parse(remote.show(tip, f"{path}/{FILE}".lstrip("/")) or "").trainer()
     except ConfigurationError:
         trainer = None  # a file that is not there, is broken, or of another shape, is one that changes
-    return Base(branch=name, tip=tip, trainer=trainer, reads="TrainerSettings" in declared)
+    return Base(branch=name, tip=tip, trainer=trainer, reads=any_folder or "TrainerSettings" in (declared or ""))
 
 
 def deliver(context: Context, remote: GitRemote, base: Base, file: str, winner: Winner) -> Delivery:

@@ -6,13 +6,18 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops_provider.exceptions import SourceDataError
-from airflow_mlops_provider.lifecycle.sections import LabelColumns
+from airflow_mlops_provider.lifecycle.sections import LabelColumns, Scoring
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME
+from airflow_mlops_provider.lifecycle.target import TimedTarget
 from airflow_mlops_provider.problems import statistics
 from airflow_mlops_provider.problems.base import Problem
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+#: Of which kind, as pandas calls it, values are by which rows can be put in order of time.
+ORDERED = frozenset({"datetime64", "datetime", "date", "integer", "floating"})
 
 
 class Split(NamedTuple):
@@ -22,18 +27,28 @@ class Split(NamedTuple):
     holdout: pd.DataFrame
 
 
-def split(frame: pd.DataFrame, share: float, problem: Problem, label: LabelColumns) -> Split:
+def columns(scoring: Scoring | TimedTarget) -> tuple[LabelColumns, str]:
+    """Return the columns of the truth, and the one by which rows are split."""
+    if isinstance(scoring, TimedTarget):
+        return LabelColumns(column=scoring.column, known_at=scoring.time), scoring.time
+    return scoring.label, EVENT_TIME
+
+
+def split(frame: pd.DataFrame, share: float, problem: Problem, label: LabelColumns, time: str = EVENT_TIME) -> Split:
     """Split rows by time.
 
     Rows whose label was not known when the holdout begins are left out of the earlier ones: as in production, no model
     learns from a truth that lies after what it is judged on. Rows of one moment stay together.
 
     :param share: the holdout's share of the rows, 0 to 1.
-    :raises SourceDataError: if either part would be empty, or have labels that nobody can judge by.
+    :param time: the column that says when a row was: times, days, or numbers.
+    :raises SourceDataError: if either part would be empty, or have labels that nobody can judge by; or if rows can't be
+        put in order.
     """
-    ordered = frame.sort_values(EVENT_TIME, kind="stable")
-    begins = ordered[EVENT_TIME].iloc[int(len(ordered) * (1 - share))]
-    later = ordered[EVENT_TIME] >= begins
+    _check_order(frame, label, time)
+    ordered = frame.sort_values(time, kind="stable")
+    begins = ordered[time].iloc[int(len(ordered) * (1 - share))]
+    later = ordered[time] >= begins
     parts = Split(ordered[~later & (ordered[label.known_at] < begins)], ordered[later])
     if parts.earlier.empty:
         raise SourceDataError(f"no training row lies before {begins} with its label known by then; take more intervals")
@@ -41,6 +56,17 @@ def split(frame: pd.DataFrame, share: float, problem: Problem, label: LabelColum
         if why := problem.unfit(part[label.column]):
             raise SourceDataError(f"the {name} would be {len(part)} rows with {why}; take more intervals")
     return Split(*(part.reset_index(drop=True) for part in parts))
+
+
+def _check_order(frame: pd.DataFrame, label: LabelColumns, time: str) -> None:
+    from pandas.api.types import infer_dtype
+
+    if missing := [column for column in (label.column, time) if column not in frame.columns]:
+        raise SourceDataError(f"no column {missing[0]!r}; there are: {', '.join(map(str, frame.columns))}")
+    kind, gaps = infer_dtype(frame[time], skipna=True), int(frame[time].isna().sum())
+    if gaps or kind not in ORDERED:
+        what = f"{gaps} of {len(frame)} rows without one" if gaps else f"values that are {kind}"
+        raise SourceDataError(f"rows are split by their time, and {time!r} has {what}; name a column of times")
 
 
 def measure(problem: Problem, metric: str, label: pd.Series, scores: Any) -> float:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from airflow_mlops_provider import problems
 from airflow_mlops_provider.backends.search.optuna.study import SearchStudy
 from airflow_mlops_provider.exceptions import JobError, SourceDataError
-from airflow_mlops_provider.jobs.experimentation.holdout import split
+from airflow_mlops_provider.jobs.experimentation.holdout import columns, split
 from airflow_mlops_provider.jobs.experimentation.trial_runner import run_trial
 from airflow_mlops_provider.lifecycle.frozen import digest
 from airflow_mlops_provider.lifecycle.metrics import Metric
@@ -21,6 +21,7 @@ from airflow_mlops_provider.lifecycle.search.trials import Trial, stop
 from airflow_mlops_provider.lifecycle.sections import Retuning, Scoring
 from airflow_mlops_provider.lifecycle.source import Column
 from airflow_mlops_provider.lifecycle.stages import Stage
+from airflow_mlops_provider.lifecycle.target import TimedTarget
 from airflow_mlops_provider.lifecycle.trainer import Trainer
 from airflow_mlops_provider.render.parts import report, table
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobSettings, ProductField, TrainerParams
@@ -35,19 +36,22 @@ KEPT = {"slot", "state", "params", "value", "reason"}
 
 
 class Inputs(JobInputs):
+    """:param judged_on: the table on which models are judged; by default the part for that of the training set."""
+
     training_set: Dataset
     champion: ModelVersion | None = None
+    judged_on: Dataset | None = None
 
 
 class Settings(JobSettings):
-    scoring: Scoring
+    scoring: Scoring | TimedTarget
     trainer: Annotated[Trainer, ProductField("training.trainer")]
     metric: Annotated[Metric, ProductField("metric")]
-    baseline: Annotated[Column | None, ProductField("evaluation.baseline")]
-    slices: Annotated[tuple[Column, ...], ProductField("evaluation.slices")]
-    slice_rows: Annotated[int, ProductField("evaluation.gates.slice_rows")]
-    retuning: Annotated[Retuning, ProductField("training.retuning")]
-    algorithms: Annotated[tuple[Algorithm, ...] | None, ProductField("search.algorithms")]
+    baseline: Annotated[Column | None, ProductField("evaluation.baseline")] = None
+    slices: Annotated[tuple[Column, ...], ProductField("evaluation.slices")] = ()
+    slice_rows: Annotated[int, ProductField("evaluation.gates.slice_rows")] = 1000
+    retuning: Annotated[Retuning, ProductField("training.retuning")] = Retuning()
+    algorithms: Annotated[tuple[Algorithm, ...] | None, ProductField("search.algorithms")] = None
 
 
 Context = JobContext[Inputs, Settings, TrainerParams]
@@ -80,9 +84,9 @@ def retune(context: Context) -> JobResult:
 def search(context: Context, algorithm: Algorithm) -> tuple[list[Trial], str]:
     """Try the fixed settings, then others near them, and return the tries and what ended them before their number."""
     settings, limits = context.settings, context.settings.retuning
-    rows, label = context.read(context.inputs.training_set, "train"), settings.scoring.label
+    rows = context.read(context.inputs.training_set, "train")
     try:
-        parts = split(rows, HOLDOUT, problems.find(settings.scoring.problem), label)
+        parts = split(rows, HOLDOUT, problems.find(settings.scoring.problem), *columns(settings.scoring))
     except SourceDataError as error:
         return [], str(error)
     context.log.info("tries learn from %d rows and are judged on the %d after them", *map(len, parts))
@@ -111,13 +115,15 @@ def _train_again(context: Context, retuned: Retuned) -> dict[str, Any]:
     if not retuned.settings:
         return {"model": None, "evaluation": None}
     training_set, champion = context.inputs.training_set, context.inputs.champion
-    known = context.spec.settings
+    judged_on = context.inputs.judged_on or training_set
+    known, scoring = dict(context.spec.settings), context.settings.scoring
+    known["scoring"] = (scoring.untimed() if isinstance(scoring, TimedTarget) else scoring).to_json()
     trainer = {**known["trainer"], "settings": {**known["trainer"]["settings"], **retuned.settings}}
     training = {"scoring": known["scoring"], "trainer": trainer}
     judging = {name: known[name] for name in EVALUATION} | {"seed": known["trainer"]["seed"]}
     compared = {"champion": champion} if champion else {}
     model = _run_job(context, "train", training, {"settings": retuned.settings}, training_set=training_set)
-    evaluation = _run_job(context, "evaluate", judging, {}, model=model, training_set=training_set, **compared)
+    evaluation = _run_job(context, "evaluate", judging, {}, model=model, training_set=judged_on, **compared)
     return {"model": model.to_json(), "evaluation": evaluation.to_json()}
 
 

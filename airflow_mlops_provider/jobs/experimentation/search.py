@@ -6,14 +6,15 @@ from typing import Annotated
 
 from airflow_mlops_provider import problems
 from airflow_mlops_provider.backends.extras import available
-from airflow_mlops_provider.jobs.experimentation.holdout import measure, split
+from airflow_mlops_provider.jobs.experimentation.holdout import columns, measure, split
 from airflow_mlops_provider.jobs.experimentation.study import OpenedSearch, RunningSearch, SearchSettings, code_of
 from airflow_mlops_provider.jobs.tables import TRAIN, VALIDATE
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.lifecycle.search.declaration import Criteria, Pruning, incumbent
 from airflow_mlops_provider.lifecycle.sections import Scoring
-from airflow_mlops_provider.lifecycle.source import EVENT_TIME, Column
+from airflow_mlops_provider.lifecycle.source import Column
 from airflow_mlops_provider.lifecycle.stages import Stage
+from airflow_mlops_provider.lifecycle.target import TimedTarget
 from airflow_mlops_provider.lifecycle.trainer import Trainer
 from airflow_mlops_provider.runtime.address import address
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, ProductField
@@ -26,9 +27,9 @@ class Inputs(JobInputs):
 
 
 class Settings(SearchSettings):
-    scoring: Scoring
-    trainer: Annotated[Trainer, ProductField("training.trainer")]
-    baseline: Annotated[Column | None, ProductField("evaluation.baseline")]
+    scoring: Scoring | TimedTarget
+    trainer: Annotated[Trainer | None, ProductField("training.trainer")] = None
+    baseline: Annotated[Column | None, ProductField("evaluation.baseline")] = None
     validation: Annotated[float, ProductField("search.validation")]
     pruning: Annotated[Pruning | None, ProductField("search.pruning")]
 
@@ -47,17 +48,17 @@ def search(context: Context) -> JobResult:
     The same rows, algorithms, code and packages lead to the same study: searched again, with other criteria perhaps,
     its finished trials count.
     """
-    settings, label = context.settings, context.settings.scoring.label
+    settings, (label, time) = context.settings, columns(context.settings.scoring)
     rows = context.read(context.inputs.training_set, TRAIN)
     problem = problems.find(settings.scoring.problem)
-    train, validate = split(rows, settings.validation, problem, label)
+    train, validate = split(rows, settings.validation, problem, label, time)
     context.write(train, TRAIN)
     context.write(validate, VALIDATE)
     algorithms, left_out = available(settings.algorithms)
     for name, why in left_out.items():
         context.log.warning("algorithm %s is left out: %s", name, why)
-    cut = str(validate[EVENT_TIME].iloc[0])
-    current = incumbent(algorithms, settings.trainer)
+    cut = str(validate[time].iloc[0])
+    current = incumbent(algorithms, settings.trainer) if settings.trainer else None
     running = RunningSearch(context, study_name(context))
     naive = problem.baseline(train, validate, label.column, settings.baseline)
     opened = OpenedSearch(

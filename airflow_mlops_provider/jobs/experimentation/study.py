@@ -12,7 +12,7 @@ from airflow_mlops_provider.lifecycle.frozen import Frozen, digest
 from airflow_mlops_provider.lifecycle.metrics import Metric
 from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Criteria, algorithm_of
 from airflow_mlops_provider.lifecycle.search.trials import Stop, stop
-from airflow_mlops_provider.lifecycle.trainer import named_code
+from airflow_mlops_provider.lifecycle.trainer import Function, named_code
 from airflow_mlops_provider.runtime import code
 from airflow_mlops_provider.runtime.arguments import JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import AnyContext
@@ -115,9 +115,11 @@ class RunningSearch:
 
 
 def code_of(context: AnyContext) -> dict[str, str]:
-    """Return the hash of each of the user's source files that decides what the trials of a search give."""
+    """Return the hash of each of the user's source files, and functions, that decides what a search's trials give."""
     deciding = context.settings.algorithms, context.settings.scoring
-    return code.source_hashes({name.partition(":")[0] for _, name in named_code(deciding)})
+    written = [algorithm.code for algorithm in context.settings.algorithms if isinstance(algorithm.code, Function)]
+    files = code.source_hashes({name.partition(":")[0] for _, name in named_code(deciding)})
+    return {**files, **{function.name: digest(function.source) for function in written if function.source}}
 
 
 def save_stop(store: ArtifactStore, product: str, study: str, criteria: Criteria, decision: Stop) -> None:

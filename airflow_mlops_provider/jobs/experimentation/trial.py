@@ -12,6 +12,7 @@ from airflow_mlops_provider.lifecycle.references import Dataset, Report
 from airflow_mlops_provider.lifecycle.search.declaration import Pruning, algorithm_of
 from airflow_mlops_provider.lifecycle.sections import Scoring
 from airflow_mlops_provider.lifecycle.stages import Stage
+from airflow_mlops_provider.lifecycle.target import TimedTarget
 from airflow_mlops_provider.runtime.arguments import JobInputs, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import OPTUNA, job
@@ -22,7 +23,7 @@ class Inputs(JobInputs):
 
 
 class Settings(SearchSettings):
-    scoring: Scoring
+    scoring: Scoring | TimedTarget
     pruning: Annotated[Pruning | None, ProductField("search.pruning")]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from airflow_mlops_provider.backends.tracking.mlflow.mirror import Mirror
@@ -13,9 +14,15 @@ from airflow_mlops_provider.lifecycle.release import registry
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status
 from airflow_mlops_provider.runtime.context import AnyContext
 from airflow_mlops_provider.storage.artifacts import content_hash
-from airflow_mlops_provider.storage.layout import key_below
+from airflow_mlops_provider.storage.layout import key_below, product_key
 from airflow_mlops_provider.storage.ledger import Ledger
+from airflow_mlops_provider.storage.locks import store_lock
 from airflow_mlops_provider.storage.records import Records
+
+
+def one_at_a_time(context: AnyContext) -> AbstractContextManager[None]:
+    """Wait until nobody else changes what serves, or may serve, of a job's product."""
+    return store_lock(context.store, product_key(context.product, "serving", "deploy"))
 
 
 class CheckedLedger(Ledger):
@@ -95,6 +102,8 @@ class CheckedLedger(Ledger):
             return self._report_flaw(entry)
         if entry.status not in registry.MOVES:
             return "this release does not know such a status"
+        if entry.was is Status.PRODUCTION_READY:  # it never served: nothing had to take its place
+            return None
         return None if registry.live_version(upto) else "no other version is live in its place"
 
     def _report_flaw(self, entry: LedgerEntry) -> str | None:

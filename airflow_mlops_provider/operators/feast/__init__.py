@@ -108,8 +108,8 @@ class FeastMaterializeOperator(RepositoryJob):
             end = moment("end", self.end) or (run.end if run else None)
         if end is None or not (start or self.incremental):
             raise ConfigurationError(
-                "the run has no data interval, as with schedule='@daily' unless [scheduler] create_cron_data_intervals is "
-                "on; give start and end, or incremental=True, or the DAG a CronDataIntervalTimetable"
+                "the run has no data interval, as with schedule='@daily' unless [scheduler] create_cron_data_intervals "
+                "is on; give start and end, or incremental=True, or the DAG a CronDataIntervalTimetable"
             )
         if start and not start < end:
             raise ConfigurationError(f"nothing lies between {start} and {end}; give an end after the start")

@@ -15,7 +15,8 @@ import pytest
 from airflow_mlops_provider.backends.tracking.mlflow.adoption import adopt
 from airflow_mlops_provider.backends.tracking.mlflow.mirror import DEPLOYING, HEAD
 from airflow_mlops_provider.jobs.deployment.rollout import serving_code
-from airflow_mlops_provider.lifecycle.references import Report
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
+from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.serving import releases
 from airflow_mlops_provider.serving.process import client, launcher
@@ -207,6 +208,45 @@ def test_back_only_by_a_rollback(world: DeployWorld) -> None:
     assert world.deploy(old, explicit=True, rollback=True).state == "success"
     assert world.truth() == old.version
     assert [e.evidence for e in world.ledger.entries() if e.reason == "brought back by hand"] == [{"rollback": True}]
+
+
+def test_what_a_person_retires_goes_live_by_a_rollback_only(world: DeployWorld) -> None:
+    """The entry says who and why, no deployment takes it, MLflow follows; a live version is refused, untouched."""
+
+    def retire(version: ModelVersion, **params: str) -> Manifest:
+        spec = world.spec("retire", version=version).model_copy(update={"params": params})
+        world.run(spec)
+        return world.told(spec)
+
+    live, version = world.ledger.live(), world.ready(2)
+    assert live is not None
+    told = retire(live, reason="bad")
+    assert told.failure is not None and "is live: first roll back to another version" in told.failure.message
+    assert "'reason'" in str(retire(version, reason=" ").failure)
+    assert retire(version, reason="a sensor was replaced", by="ada").state == "success"
+    assert retire(version, reason="again").state == "success"  # a retry: the decision stays
+    entry = world.ledger.entries()[-1]
+    assert (entry.version.version, entry.status, entry.was) == (version.version, "retired", "production-ready")
+    assert (entry.by, entry.reason, entry.evidence) == ("ada", "a sensor was replaced", {"run": "tests/one/retire"})
+    assert world.mirror.read().aliases.get("challenger") != version.version
+    refused = world.deploy(version, explicit=True)
+    assert refused.failure is not None and "is retired and cannot become live" in refused.failure.message
+    assert world.truth() == live.version
+    assert world.deploy(version, explicit=True, rollback=True).state == "success"
+    assert world.truth() == version.version
+
+
+def test_a_retirement_killed_before_mlflow_knew_is_finished(tmp_path: Path) -> None:
+    """By its retry, also where nothing is live yet: what never served needs no successor."""
+    world = DeployWorld(tmp_path, 0)
+    try:
+        version = world.ready()
+        world.ledger.move(version, Status.RETIRED, reason="killed here", by="ada")
+        spec = world.spec("retire", version=version).model_copy(update={"params": {"reason": "killed here"}})
+        assert world.run(spec) == [0], world.told(spec).failure
+        assert world.mirror.read().head == world.ledger.head()
+    finally:
+        world.close()
 
 
 def test_a_promotion_without_its_report_does_not_go_live(world: DeployWorld) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,15 +11,17 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from airflow_mlops_provider.exceptions import IntegrityError
+from airflow_mlops_provider.exceptions import ConfigurationError, IntegrityError
 from airflow_mlops_provider.jobs.experimentation.study import save_stop
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Dataset, Report
 from airflow_mlops_provider.lifecycle.search.trials import Stop
+from airflow_mlops_provider.lifecycle.sections import Windows
 from airflow_mlops_provider.operators import experimentation
 from airflow_mlops_provider.operators.experimentation import (
     ExperimentConcludeSearchOperator,
     ExperimentExportSettingsOperator,
+    ExperimentOpenSearchOperator,
     ExperimentPlanDataOperator,
     ExperimentPlanTrialsOperator,
     ExperimentRunTrialOperator,
@@ -148,3 +152,71 @@ def report(passed: bool, **facts: Any) -> Report:
 def manifest(result: Report) -> Manifest:
     """Return the manifest of a job that succeeded, as far as an operator looks at it."""
     return Manifest.model_construct(state="success", result=result)
+
+
+KIND: dict[str, Any] = {"search": product.search, "problem": product.problem, "metric": product.evaluation.metric}
+TABLE: dict[str, Any] = {**KIND, "label": "late", "leave_out": ["trip", "at"], "time": "at"}
+MADE: dict[str, Callable[..., Any]] = {
+    "search": partial(ExperimentOpenSearchOperator, task_id="any", training_set={}),
+    "trial": partial(ExperimentRunTrialOperator, task_id="any", split=SPLIT, slot=1),
+    "conclude": partial(ExperimentConcludeSearchOperator, task_id="any", split=SPLIT),
+    "export_settings": partial(ExperimentExportSettingsOperator, task_id="any", search={}),
+}
+GIVEN: dict[str, dict[str, Any]] = {
+    "search": {**TABLE, "trainer": product.training.trainer},
+    "trial": TABLE,
+    "conclude": KIND,
+    "export_settings": {name: getattr(product.business.owners, name) for name in ("data_scientist", "ml_engineer")},
+}
+
+
+@pytest.mark.parametrize("job", MADE)
+def test_without_a_product_the_settings_are_those_given(job: str, tmp_path: Path) -> None:
+    """By value those of a product that declares the same, but for what a model learns, and its naive baseline."""
+    store, kept = FolderStore(tmp_path), {"ti": SimpleNamespace(dag_id="Mine"), "params": {}}
+    alone, whole = MADE[job](**GIVEN[job]), MADE[job](product=product)
+    parts, declared = alone.parts(store, kept), whole.parts(store, kept)
+    scoring = {"problem": product.problem, "column": "late", "leave_out": ["trip", "at"], "time": "at"}
+    learned = {"scoring": scoring, "baseline": None}
+    expected = {name: learned.get(name, value) for name, value in declared["settings"].items()}
+    assert parts["settings"] == expected
+    assert parts["params"] == {**declared["params"], **({"any_folder": True} if job == "export_settings" else {})}
+    assert alone.kept_under(kept) == "dag_mine"
+
+
+def test_single_fields_take_the_place_of_a_product_s(tmp_path: Path) -> None:
+    """Another search of the product's own data, with no pruning; all else stays as declared."""
+    assert product.search
+    other = product.search.model_copy(update={"seed": 99, "pruning": None, "trials": 2})
+    kept: Any = {"ti": SimpleNamespace(dag_id="Mine"), "params": {}}
+    parts = MADE["search"](product=product, search=other).parts(FolderStore(tmp_path), kept)
+    declared = MADE["search"](product=product).parts(FolderStore(tmp_path), kept)
+    assert parts["settings"] == {**declared["settings"], "seed": 99, "pruning": None}
+    assert parts["params"]["criteria"]["trials"] == 2
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (ExperimentPlanTrialsOperator, "needs search=, problem=, metric=, or a whole product="),
+        (ExperimentPlanDataOperator, "needs windows=, or a whole product="),
+        (MADE["search"], "needs search=, problem=, metric="),
+        (partial(MADE["trial"], **KIND), "needs label=, time="),
+        (partial(MADE["search"], **{**TABLE, "time": None}), "needs time="),
+        (partial(MADE["conclude"], search=product.search), "needs problem=, metric="),
+        (partial(MADE["export_settings"], data_scientist="ada"), "needs ml_engineer="),
+        (partial(MADE["trial"], product=product, time="at"), "label= names the truth in a table, time= the column"),
+    ],
+)
+def test_what_is_missing_is_named_while_the_dag_is_parsed(make: Callable[..., Any], said: str) -> None:
+    """Each argument that a product would have given."""
+    with pytest.raises(ConfigurationError, match=said):
+        make(**{"task_id": "any", **getattr(make, "keywords", {})})
+
+
+def test_the_latest_features_of_a_name(store: FolderStore) -> None:
+    """The windows are the operator's own where there is no product, and a form may change one."""
+    plan = ExperimentPlanDataOperator(task_id="plan", product="eta", windows=Windows(train=4, evaluate=2), window="6")
+    with pytest.raises(AirflowFailException, match="0 of the 8 feature intervals"):
+        plan.execute(context())
+    assert "conn_id" in plan.template_fields

@@ -56,6 +56,20 @@ def test_every_place_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
         PlaceRemoveOrphansOperator(task_id="any").execute(CONTEXT)
 
 
+def test_a_cluster_of_which_no_pod_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is reached by a connection of one's own, a template; a pod that is described, or given, has its own."""
+    operator = PlaceRemoveOrphansOperator(task_id="any", conn_id="{{ 'gpu' }}_cluster")
+    operator.render_template_fields({}, operator.get_template_env())
+    assert [place.conn_id for place in operator.places(CONTEXT) if isinstance(place, KubernetesPod)] == ["gpu_cluster"]
+    usual = PlaceRemoveOrphansOperator(task_id="any").places(CONTEXT)
+    assert [place.conn_id for place in usual if isinstance(place, KubernetesPod)] == ["kubernetes_default"]
+    places = {"pod": {"kind": "kubernetes_pod", "image": "x", "conn_id": "its_own"}}
+    monkeypatch.setenv("AIRFLOW__MLOPS__PLACES", json.dumps(places))
+    assert [place.conn_id for place in operator.places(CONTEXT) if isinstance(place, KubernetesPod)] == ["its_own"]
+    with pytest.raises(ConfigurationError, match="has a connection of its own; give that or conn_id="):
+        PlaceRemoveOrphansOperator(task_id="any", place=KubernetesPod(image="x"), conn_id="gpu_cluster")
+
+
 def test_what_no_retry_helps_fails_at_once() -> None:
     """A place that may not remove anything fails the task, and no retry follows."""
     with pytest.raises(AirflowFailException, match="ConfigurationError: no right"):

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.sdk import Param
 from airflow.sdk.exceptions import AirflowFailException, ParamValidationError
 
-from airflow_mlops_provider.exceptions import UnknownNameError
+from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
+from airflow_mlops_provider.lifecycle.sections import Retuning
 from airflow_mlops_provider.lifecycle.trainer import Trainer
 from airflow_mlops_provider.operators.evaluation import ModelRetuneOperator
 from airflow_mlops_provider.operators.training import ModelTrainOperator, form, trainer_params, windows_of
 from airflow_mlops_provider.runtime.definition import find_job
+from airflow_mlops_provider.storage.artifacts import FolderStore
 from flight_delay.product import product
 
 
@@ -67,3 +71,22 @@ def test_a_window_of_ones_own() -> None:
     for wrong in ("0", "many", -1):
         with pytest.raises(AirflowFailException, match="window is a number of data intervals"):
             windows_of(product, wrong)
+
+
+def test_retuning_without_a_product(tmp_path: Path) -> None:
+    """By value the settings of a product that declares the same, but for what is learned; what is missing is named."""
+    made: Any = partial(ModelRetuneOperator, task_id="any", model={}, training_set={}, evaluation={})
+    declared = product.training
+    judged = {"gates": product.evaluation.gates, "metric": product.evaluation.metric, "slices": ["carrier"]}
+    table = {"problem": product.problem, "label": "late", "leave_out": ["trip"], "time": "at"}
+    alone = made(trainer=declared.trainer, retuning=declared.retuning, **judged, **table)
+    parts = alone.parts(FolderStore(tmp_path), {})
+    whole = find_job("retune").parts_of(product, {})
+    scoring = {"problem": product.problem, "column": "late", "leave_out": ["trip"], "time": "at"}
+    other = {"scoring": scoring, "slices": ["carrier"], "baseline": None, "algorithms": None}
+    assert parts["settings"] == {**whole["settings"], **other}
+    assert parts["params"] == {}
+    with pytest.raises(ConfigurationError, match="needs gates=, problem=, metric=, label=, time=, trainer="):
+        made()
+    fewer = made(product=product, retuning=Retuning(trials=0)).parts(FolderStore(tmp_path), {})["settings"]
+    assert fewer == {**whole["settings"], "retuning": Retuning(trials=0).to_json()}
