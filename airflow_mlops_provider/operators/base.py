@@ -19,7 +19,13 @@ from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, parse_reference
 from airflow_mlops_provider.lifecycle.stages import Stage
-from airflow_mlops_provider.operators.lineage import OpenLineageMixin, failure_manifest, handed_on, label
+from airflow_mlops_provider.operators.lineage import (
+    OpenLineageMixin,
+    failure_manifest,
+    handed_on,
+    label,
+    mapped_arguments,
+)
 from airflow_mlops_provider.operators.links import MANIFEST_KEY, ManifestLink, PodLogLink
 from airflow_mlops_provider.places.base import Place, record_of
 from airflow_mlops_provider.places.deferral import Deferred, Resumable
@@ -237,7 +243,9 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
         return {role: self._input(role, value, context) for role, value in self._given(self).items() if value}
 
     def _input(self, role: str, value: Any, context: Context) -> AnyReference | tuple[AnyReference, ...]:
-        if isinstance(value, str) and not isinstance(self._given(self._declared()).get(role), str):
+        declared = self._given(self._declared()).get(role)
+        named_here = [declared] if not isinstance(declared, list | tuple) else declared  # a mapped task's are several
+        if isinstance(value, str) and not all(isinstance(named, str) for named in named_here):
             # A path is taken from who wrote the DAG, not from an XCom: anybody may have written that.
             raise ConfigurationError(f"{role!r} was handed on as {value!r:.100}; a task hands on a reference")
         known = taken(value, self.artifacts(), self.kept_under(context), self.conn_ids.get("mlflow"))
@@ -275,8 +283,9 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
         return self._place.log_file if self._place else None
 
     def _given(self, declared: Any) -> dict[str, Any]:
-        roles = self.template_fields if self.roles is None else self.roles
-        return {role: getattr(declared, role, None) for role in roles if role not in ProductOperator.template_fields}
+        roles, mapped = self.template_fields if self.roles is None else self.roles, mapped_arguments(declared)
+        own = (role for role in roles if role not in ProductOperator.template_fields)
+        return {role: getattr(declared, role, mapped.get(role)) for role in own}
 
 
 def given(value: Any) -> bool:

@@ -13,6 +13,7 @@ from airflow_mlops_provider.hooks.tables import Files, Sql
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, parse_reference
 from airflow_mlops_provider.operators.base import JobOperator, interval_of
+from airflow_mlops_provider.operators.lineage import mapped_arguments
 from airflow_mlops_provider.runtime.functions import describe
 from airflow_mlops_provider.storage.artifacts import ArtifactStore
 
@@ -75,7 +76,7 @@ class FunctionRunOperator(JobOperator):
     def _given(self, declared: Any) -> dict[str, Any]:
         """Return the arguments, by parameter; those of a function with ``**`` parameters by their own names."""
         parameters = inspect.signature(self.python_callable)
-        mapped = getattr(declared, "partial_kwargs", {})  # what a mapped task was declared with has no other place
+        mapped = mapped_arguments(declared)
         args, kwargs = (getattr(declared, name, mapped.get(name)) for name in ("op_args", "op_kwargs"))
         bound = parameters.bind_partial(*(args or ()), **(kwargs or {})).arguments
         kinds = {name: parameters.parameters[name].kind for name in bound}

@@ -57,6 +57,12 @@ def failure_manifest(error: MLOpsError, store: ArtifactStore) -> Manifest | None
     return None
 
 
+def mapped_arguments(declared: Any) -> dict[str, Any]:
+    """Return what a mapped task was declared with, which is no attribute of it; nothing of any other."""
+    expanded = getattr(getattr(declared, "expand_input", None), "value", None)
+    return {**getattr(declared, "partial_kwargs", {}), **(expanded if isinstance(expanded, Mapping) else {})}
+
+
 def handed_on(run: RunIdentity, declared: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, str]:
     """Return who handed on what a task was given, by role: ``dag/run/task``, or a source; as far as the DAG says.
 

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from airflow_mlops_provider.backends.feature_store.feast.repository import FeastRepository
 from tests.factories import feast_repository, forge, gx_context, rain, trips
+from tests.factories.kube.world import KubeWorld
 from tests.factories.ports import free_port
 
 #: The pipelines that bring the loop to rest, and the logical dates of those that work on an interval.
@@ -103,8 +104,31 @@ class Shops(Lake):
         )
 
 
+class Cluster(Lake):
+    """A team's Airflow with a Kubernetes cluster."""
+
+    def __init__(self, home: Path, folder: Path) -> None:
+        self.kube = KubeWorld(folder)
+        connection = {"conn_type": "kubernetes", "extra": {"kube_config": json.dumps(self.kube.config)}}
+        self.airflow = airflow_process(
+            home,
+            AIRFLOW__MLOPS__ARTIFACT_ROOT=str(folder / "artifacts"),
+            AIRFLOW__MLOPS__INSTALLATION="pages",
+            AIRFLOW_CONN_KUBERNETES_DEFAULT=json.dumps(connection),
+        )
+
+    def leave(self) -> None:
+        super().leave()
+        self.kube.close()
+
+
 #: By the name that a page's comment ``<!-- run: name date -->`` says: what makes it of an Airflow home and a folder.
-WORLDS: dict[str, Callable[[Path, Path], World]] = {"rain": Rain, "lake": Lake, "shops": Shops}
+WORLDS: dict[str, Callable[[Path, Path], World]] = {
+    "rain": Rain,
+    "lake": Lake,
+    "shops": Shops,
+    "cluster": Cluster,
+}
 
 
 def airflow_process(home: Path, **env: str) -> ProcessPoolExecutor:

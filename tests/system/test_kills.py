@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
@@ -153,8 +154,9 @@ def find(one: Survived, task_id: str) -> Victim:
 
     def job() -> psutil.Process | None:
         for process in jobs(one.stack):
-            if process.environ().get("AIRFLOW_CTX_TASK_ID") == task_id:
-                return process
+            with suppress(psutil.NoSuchProcess):  # it may end, or be a zombie, between two looks
+                if process.environ().get("AIRFLOW_CTX_TASK_ID") == task_id:
+                    return process
         return None
 
     found = until(job, 240)
@@ -170,7 +172,7 @@ def jobs(stack: Stack) -> list[psutil.Process]:
         try:
             if "airflow_mlops_provider.runtime" in process.cmdline():
                 found.append(process)
-        except psutil.NoSuchProcess:
+        except psutil.NoSuchProcess:  # or a zombie
             continue
     return found
 

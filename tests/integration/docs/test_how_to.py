@@ -17,25 +17,6 @@ from tests.factories.blocks import ROOT, Block, blocks, titles
 
 INFO = get_provider_info()
 HOW_TO = ROOT / "docs" / "how-to"
-#: Without a how-to as yet. It may only shrink.
-TO_DO: frozenset[str] = frozenset()
-#: Operators of which something is still to be done so that they work alone. It may only shrink.
-NOT_ALONE: frozenset[str] = frozenset(
-    {
-        "DurablePodOperator",
-        "ExperimentConcludeSearchOperator",
-        "ExperimentExportSettingsOperator",
-        "ExperimentOpenSearchOperator",
-        "ExperimentPlanDataOperator",
-        "ExperimentPlanTrialsOperator",
-        "ExperimentRunTrialOperator",
-        "FunctionRunOperator",
-        "ModelPromoteVersionOperator",
-        "ModelRetuneOperator",
-        "ModelServerDeployVersionOperator",
-        "PlaceRemoveOrphansOperator",
-    }
-)
 MOST_LINES = 10
 
 
@@ -83,9 +64,6 @@ def example(name: str) -> Block | None:
 def test_each_part_has_its_how_to(name: str) -> None:
     """A page, or a section of one, is headed by its name, and has an example of ten lines at most, beside imports."""
     block = example(name)
-    if name in TO_DO:
-        assert block is None, f"{name} has a how-to: take it off the list"
-        pytest.skip("its how-to is still to be written")
     assert block, f"no heading below docs/how-to names {name}, or no example follows it"
     assert name.removeprefix("@") in block.text
     lines = re.sub(r"^(from [\w.]+ )?import (\([^)]*\)|.*)$", "", block.text, flags=re.MULTILINE)
@@ -109,15 +87,7 @@ def lacking(name: str) -> list[str]:
 @pytest.mark.parametrize("name", PARTS["operators"])
 def test_each_operator_works_alone(name: str) -> None:
     """Its first example runs with no product; it takes a connection, and templates."""
-    if name in NOT_ALONE:
-        assert lacking(name), f"{name} works alone: take it off the list"
-        pytest.skip(f"it lacks {', '.join(lacking(name))}")
     assert lacking(name) == []
-
-
-def test_the_lists_of_what_is_to_do_name_parts() -> None:
-    """They outlive nothing that was renamed or removed."""
-    assert set(NAMES) >= TO_DO | NOT_ALONE
 
 
 def test_the_count_is_right() -> None:

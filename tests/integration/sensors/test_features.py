@@ -26,17 +26,17 @@ online_store: {type: sqlite, path: online.db}
 offline_store: {type: duckdb}
 entity_key_serialization_version: 3
 """
-NOW = datetime.now(UTC)
+NOW = datetime.now(UTC)  # it may be hours before a test runs
 
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The feature store of a team, with a view of which the newest row is an hour old; connection ``feast_team``."""
+    """The feature store of a team, with a view of which the newest row is a day old; connection ``feast_team``."""
     with without_typeguard():
         from feast import Entity, FeatureView, Field, FileSource
         from feast.types import Float64
 
-    rows = {"driver": [1, 1], "rate": [0.1, 0.2], "at": [NOW - timedelta(hours=3), NOW - timedelta(hours=1)]}
+    rows = {"driver": [1, 1], "rate": [0.1, 0.2], "at": [NOW - timedelta(days=3), NOW - timedelta(days=1)]}
     table = pd.DataFrame(rows).astype({"at": "datetime64[us, UTC]"})
     table.to_parquet(tmp_path / "stats.parquet")
     (tmp_path / "feature_store.yaml").write_text(YAML)
@@ -53,17 +53,17 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def sensor(**settings: Any) -> FeastFreshnessSensor:
     """Return a sensor for that view."""
-    wanted = {"view": "stats", "within": timedelta(hours=2), "conn_id": "feast_team", "deferrable": True, **settings}
+    wanted = {"view": "stats", "within": timedelta(days=2), "conn_id": "feast_team", "deferrable": True, **settings}
     return FeastFreshnessSensor(task_id="fresh", **wanted)
 
 
 def test_a_view_that_is_materialized(store: Any) -> None:
     """Never, long ago, and lately: only the last is fresh, deferred and in the worker."""
     trigger = waits(sensor(), context())
-    old, new = NOW - timedelta(hours=3), NOW - timedelta(minutes=1)
+    old, new = NOW - timedelta(days=3), NOW - timedelta(minutes=1)
     events = fired(
         trigger,
-        lambda: store.materialize(NOW - timedelta(days=1), old),
+        lambda: store.materialize(NOW - timedelta(days=9), old),
         lambda: store.materialize(old, new),
         lambda: None,
     )
@@ -73,11 +73,11 @@ def test_a_view_that_is_materialized(store: Any) -> None:
 
 def test_rows_tell_more_than_intervals(store: Any) -> None:
     """An interval without rows counts as materialized; by its rows the view is as old as the newest."""
-    store.materialize(NOW - timedelta(minutes=30), NOW - timedelta(minutes=1))
-    hour = (NOW - timedelta(hours=1)).isoformat(timespec="seconds")
-    assert sensor(within=timedelta(minutes=20)).execute(context())
-    assert waits(sensor(within=timedelta(minutes=20), by="rows"), context()).look().state is None
-    assert sensor(by="rows").execute(context()) == {"view": "stats", "until": hour}
+    store.materialize(NOW - timedelta(hours=12), NOW - timedelta(minutes=1))
+    day = (NOW - timedelta(days=1)).isoformat(timespec="seconds")
+    assert sensor(within=timedelta(hours=8)).execute(context())
+    assert waits(sensor(within=timedelta(hours=8), by="rows"), context()).look().state is None
+    assert sensor(by="rows").execute(context()) == {"view": "stats", "until": day}
 
 
 def test_what_is_not_there_is_named(store: Any) -> None:
