@@ -96,3 +96,10 @@ def parse_reference(value: Any) -> AnyReference:
 def list_hash(references: Iterable[Reference]) -> str:
     """Return the hash that stands for several references, in their order."""
     return digest([reference.hash for reference in references])
+
+
+def parse_references(value: Any) -> AnyReference | tuple[AnyReference, ...]:
+    """Return the reference, or the tuple of references, that an XCom holds."""
+    if isinstance(value, dict):
+        return parse_reference(value)
+    return tuple(map(parse_reference, value))

@@ -17,7 +17,7 @@ from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity
-from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, parse_reference
+from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, parse_reference, parse_references
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.operators.lineage import (
     OpenLineageMixin,
@@ -291,13 +291,6 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
 def given(value: Any) -> bool:
     """Say whether a field of a form, or a template that may render to nothing, holds something."""
     return str(value).strip().lower() not in {"", "none", "false"}
-
-
-def parse_references(value: Any) -> AnyReference | tuple[AnyReference, ...]:
-    """Return the reference, or the tuple of references, that an XCom holds."""
-    if isinstance(value, dict):
-        return parse_reference(value)
-    return tuple(map(parse_reference, value))
 
 
 def interval_of(context: Context) -> Interval | None:
