@@ -90,6 +90,14 @@ def shops(folder: Path) -> Path:
     return folder
 
 
+def refresh(folder: Path) -> None:
+    """Add a row of now to the staff of those shops."""
+    file = folder / "data" / "staff.parquet"
+    now = {"shop_id": [4], "staff": [1], "at": [datetime.now(UTC)]}
+    rows = pd.concat([pd.read_parquet(file), pd.DataFrame(now).astype({"at": "datetime64[us, UTC]"})])
+    _write({name: rows[name].tolist() for name in rows}, file)
+
+
 def _write(columns: Mapping[str, Any], file: Path) -> None:
     # DuckDB can't compare moments in nanoseconds, which pandas would write.
     pd.DataFrame(columns).to_parquet(file, coerce_timestamps="us")

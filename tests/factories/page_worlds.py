@@ -7,14 +7,17 @@ import os
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from multiprocessing import get_context
 from pathlib import Path
 from shutil import copy
 from typing import Protocol
 
 from airflow_mlops_provider.backends.feature_store.feast.repository import FeastRepository
-from tests.factories import feast_repository, forge, gx_context, rain, trips
+from airflow_mlops_provider.lifecycle.monitoring.limits import Judgement, Observation
+from airflow_mlops_provider.storage.artifacts import FolderStore
+from airflow_mlops_provider.storage.intervals import judge
+from tests.factories import feast_repository, forge, gx_context, prometheus, rain, trips
 from tests.factories.kube.world import KubeWorld
 from tests.factories.ports import free_port
 
@@ -42,13 +45,14 @@ class Rain:
     def __init__(self, home: Path, folder: Path) -> None:
         for number in (2012, 2013):
             rain.deliver(folder / "landing", rain.year(number))
-        self.root = str(folder / "artifacts")
+        self.root, port = str(folder / "artifacts"), free_port()
         self.airflow = airflow_process(
             home,
             AIRFLOW__MLOPS__ARTIFACT_ROOT=self.root,
             AIRFLOW__MLOPS__LANDING_ROOT=str(folder / "landing"),
             AIRFLOW__MLOPS__PRODUCTS_FOLDERS=str(rain.PRODUCTS),
-            AIRFLOW__MLOPS__SERVING_PORT=str(free_port()),
+            AIRFLOW__MLOPS__SERVING_PORT=str(port),
+            AIRFLOW_CONN_RAIN_SERVER=json.dumps({"conn_type": "mlops_model_server", "host": "127.0.0.1", "port": port}),
             PYTHONPATH=str(rain.PRODUCTS),
         )
         for pipeline, date in LOOP:
@@ -71,11 +75,17 @@ class Lake:
     def __init__(self, home: Path, folder: Path) -> None:
         trips.deliver(folder / "lake")
         gx_context.deliver(folder / "lake" / "gx")
+        (folder / "lake" / "days" / "2026-03-01").mkdir(parents=True)
+        (folder / "lake" / "days" / "2026-03-01" / "_SUCCESS").touch()
+        seen = Observation(interval=rain.year(2013), version=1, drift_share=0.6, prediction_drift=0.1)
+        crossed = Judgement(observation=seen, crossed=("60 % of inputs drifted",), predictions="p", features="f")
+        judge(FolderStore(folder / "artifacts"), "eta", crossed)
         remote = forge.bare(forge.repository(folder / "checkout", {"README.md": "Models."}), folder / "remote.git")
         source = {"conn_type": "mlops_source", "extra": {"remote": str(remote), "path": "models/{product}"}}
         self.airflow = airflow_process(
             home,
             AIRFLOW__MLOPS__ARTIFACT_ROOT=str(folder / "artifacts"),
+            AIRFLOW__MLOPS__LANDING_ROOT=str(folder),
             AIRFLOW_CONN_MLOPS_SOURCE=json.dumps(source),
         )
         self.airflow.submit(os.chdir, folder).result()
@@ -93,6 +103,7 @@ class Shops(Lake):
     def __init__(self, home: Path, folder: Path) -> None:
         repository = feast_repository.shops(folder / "shops")
         FeastRepository(repository).apply()
+        feast_repository.refresh(repository)
         with closing(sqlite3.connect(folder / "warehouse.db")) as warehouse:
             warehouse.executescript(feast_repository.WAREHOUSE)
         feast = {"conn_type": "feast", "extra": {"repository": str(repository)}}
@@ -122,12 +133,27 @@ class Cluster(Lake):
         self.kube.close()
 
 
+class Metrics(Lake):
+    """An Airflow beside a Prometheus."""
+
+    def __init__(self, home: Path, folder: Path) -> None:
+        self.stack = ExitStack()
+        port = self.stack.enter_context(prometheus.server(folder))
+        connection = {"conn_type": "prometheus", "host": "127.0.0.1", "port": port}
+        self.airflow = airflow_process(home, AIRFLOW_CONN_PROMETHEUS_PROD=json.dumps(connection), no_proxy="127.0.0.1")
+
+    def leave(self) -> None:
+        super().leave()
+        self.stack.close()
+
+
 #: By the name that a page's comment ``<!-- run: name date -->`` says: what makes it of an Airflow home and a folder.
 WORLDS: dict[str, Callable[[Path, Path], World]] = {
     "rain": Rain,
     "lake": Lake,
     "shops": Shops,
     "cluster": Cluster,
+    "metrics": Metrics,
 }
 
 

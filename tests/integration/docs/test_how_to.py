@@ -30,10 +30,10 @@ def classes(kind: str) -> Iterator[type]:
                 yield value
 
 
-OPERATORS = {kind.__name__: kind for kind in classes("operators")}
+OPERATORS, SENSORS = ({kind.__name__: kind for kind in classes(of)} for of in ("operators", "sensors"))
 PARTS = {
     "operators": sorted(OPERATORS),
-    "sensors": sorted(kind.__name__ for kind in classes("sensors")),
+    "sensors": sorted(SENSORS),
     "decorators": sorted(f"@task.{entry['name']}" for entry in INFO.get("task-decorators", ())),
     "connections": sorted(entry["hook-class-name"].rpartition(".")[2] for entry in INFO["connection-types"]),
 }
@@ -72,22 +72,31 @@ def test_each_part_has_its_how_to(name: str) -> None:
 
 
 def lacking(name: str) -> list[str]:
-    """Return what an operator lacks of what each has in anybody's DAG."""
-    block, operator = example(name), OPERATORS[name]
-    taken = {argument for kind in operator.__mro__ for argument in signature(kind.__init__).parameters}
+    """Return what an operator or sensor lacks of what each has in anybody's DAG."""
+    block, kind = example(name), (OPERATORS | SENSORS)[name]
+    taken = {argument for base in kind.__mro__ for argument in signature(base.__init__).parameters}
     there = {
         "an example without a product": bool(block) and not re.search(r"MLProduct|\bimport product\b", block.text),
         "an example that is run": bool(block) and "run" in block.marks,
-        "templates": bool(getattr(operator, "template_fields", ())),
+        "templates": bool(getattr(kind, "template_fields", ())),
         "a connection": ("kubernetes_conn_id" if name == "DurablePodOperator" else "conn_id") in taken,
     }
     return [what for what, is_there in there.items() if not is_there]
 
 
-@pytest.mark.parametrize("name", PARTS["operators"])
-def test_each_operator_works_alone(name: str) -> None:
+@pytest.mark.parametrize("name", [*PARTS["operators"], *PARTS["sensors"]])
+def test_each_works_alone(name: str) -> None:
     """Its first example runs with no product; it takes a connection, and templates."""
     assert lacking(name) == []
+
+
+@pytest.mark.parametrize("name", PARTS["decorators"])
+def test_each_decorator_is_run(name: str) -> None:
+    """Its first example runs, with no product."""
+    block = example(name)
+    assert block
+    assert "run" in block.marks
+    assert "import product" not in block.text
 
 
 def test_the_count_is_right() -> None:

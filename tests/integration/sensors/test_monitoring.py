@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -24,6 +22,7 @@ from airflow_mlops_provider.lifecycle.monitoring.limits import Judgement, Observ
 from airflow_mlops_provider.sensors.monitoring import DriftLimitSensor, PrometheusQuerySensor
 from airflow_mlops_provider.storage.intervals import judge
 from airflow_mlops_provider.triggers.monitoring import compared
+from tests.factories import prometheus
 from tests.factories.ports import free_port
 from tests.factories.waiting import context, fired, waits
 
@@ -31,34 +30,17 @@ DAY = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+def metrics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of a Prometheus that scrapes nothing but itself."""
-    if shutil.which("prometheus") is None:
-        pytest.skip("needs Prometheus: apt-get install prometheus")
-    folder, port = tmp_path_factory.mktemp("prometheus"), free_port()
-    (folder / "prometheus.yml").write_text("scrape_configs: []\n")
-    command = ["prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen([*command, f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log)
-    try:
-        end = time.monotonic() + 60
-        while time.monotonic() < end:
-            try:
-                httpx.get(f"http://127.0.0.1:{port}/-/ready", trust_env=False).raise_for_status()
-                break
-            except httpx.HTTPError:
-                time.sleep(0.1)
+    with prometheus.server(tmp_path_factory.mktemp("prometheus")) as port:
         yield port
-    finally:
-        server.kill()
-        server.wait()
 
 
 @pytest.fixture
-def sensor(prometheus: int, monkeypatch: pytest.MonkeyPatch) -> Any:
+def sensor(metrics: int, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A function that makes a sensor, with the connection to that server."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    address = {"conn_type": "prometheus", "host": "127.0.0.1", "port": prometheus}
+    address = {"conn_type": "prometheus", "host": "127.0.0.1", "port": metrics}
     monkeypatch.setenv("AIRFLOW_CONN_METRICS", json.dumps(address))
     monkeypatch.setenv("AIRFLOW_CONN_GONE", json.dumps({**address, "port": free_port()}))
     given = {"task_id": "query", "conn_id": "metrics", "poke_interval": 0, "deferrable": True}
