@@ -48,6 +48,12 @@ def pytest_collectreport(report: pytest.CollectReport) -> None:
     _keep_skipped(report)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let several workers begin with the files that start whole Airflows: these wait a lot, and would come last."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: "tests/system/" not in item.nodeid)
+
+
 _LOCAL = ("127.0.0.1", "::1", "localhost")
 
 

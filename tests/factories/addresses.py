@@ -32,6 +32,7 @@ CHAIN: dict[str, tuple[str, dict[str, str], dict[str, Any]]] = {
     "promote": (
         "promote", {"version": "train", "validation": "validate training", "evaluation": "evaluate"}, {},
     ),
+    "retire": ("retire", {"version": "train"}, {"reason": "a sensor was replaced", "by": "ada"}),
     "deploy": ("deploy", {"version": "train"}, {}),
     "reconcile": ("reconcile", {}, {}),
     "predict": ("predict", {"version": "train", "features": "compute"}, {}),

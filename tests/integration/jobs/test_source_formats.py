@@ -163,9 +163,11 @@ def test_dialects(world: ShopWorld, name: str) -> None:
 
 def _sqlite(world: ShopWorld, frame: pd.DataFrame) -> dict[str, Any]:
     file = world.landing / "sales.db"
+    # Not by pandas' to_sql: it changes for all how moments are written, and Feast's online store could not read them.
     with sqlite3.connect(file) as database:
-        stored = frame.assign(at=frame["at"].dt.strftime("%Y-%m-%d %H:%M:%S+00:00"))
-        stored.to_sql("sales", database, index_label="number")
+        database.execute("create table sales (number integer, shop text, amount real, at text)")
+        stored = frame.assign(at=frame["at"].dt.strftime("%Y-%m-%d %H:%M:%S+00:00")).reset_index()
+        database.executemany("insert into sales values (?, ?, ?, ?)", stored.values.tolist())
     return {"conn_type": "sqlite", "host": str(file)}
 
 

@@ -59,7 +59,8 @@ def runs(prepared_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFac
     trips(1).to_csv(lake / "same" / "1.csv", index=False)
     trips(2, shift=5.0).to_parquet(lake / "2026-02-01" / "1.parquet", index=False)
     with sqlite3.connect(folder / "trips.db") as database:
-        trips(0).to_sql("trips", database, index=False)
+        database.execute("create table trips (fare real, city text)")
+        database.executemany("insert into trips values (?, ?)", trips(0).values.tolist())
     connection = json.dumps({"conn_type": "sqlite", "host": str(folder / "trips.db")})
     with dag_runs(prepared_home(), folder, AIRFLOW_CONN_WAREHOUSE=connection) as given:
         yield given

@@ -152,7 +152,7 @@ def test_a_touched_file_moves_nothing(world: TinyWorld) -> None:
         ("feast", {"load", "training_set", "predict"}),
         ("great-expectations", {"validate"}),
         ("evidently", {"drift"}),
-        ("mlflow", {"register", "promote"}),
+        ("mlflow", {"register", "promote", "retire"}),
         ("a-package-nobody-needs", set()),
     ],
 )
