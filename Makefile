@@ -53,9 +53,8 @@ up: $(READY) ## start Airflow with the reference DAGs and leave it running
 down: $(READY) ## stop it, and everything its tasks started
 	@$(BIN)/airflow mlops down
 
-# Three workers also on two cores: those that start a real Airflow wait much of the time.
 test: $(READY) ## every test: unit, integration, and those that start a real Airflow
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # `make lowest LOWEST=tests/unit/backends` runs those alone.
 LOWEST ?= tests/unit tests/integration/backends
