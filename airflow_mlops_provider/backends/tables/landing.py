@@ -38,12 +38,12 @@ class Landing:
     def pending(self, key: str, settle_seconds: float = 0.0) -> str | None:
         """Return why a delivery cannot be read yet; None if it is there, and whole as far as can be told.
 
-        :param key: of a file; or what :meth:`matching` takes.
+        :param key: of a file; or what :meth:`matching` takes, where names that begin with ``_`` or a dot don't count.
         :param settle_seconds: how long a file must have lain unchanged. An object in a bucket is whole from the start.
         :raises SourceDataError: if what lies there is no plain file.
         """
         if _is_pattern(key):
-            return self.unsettled(key, self.matching(key), settle_seconds)
+            return self.unsettled(key, self._data(key), settle_seconds)
         if not isinstance(self.store, FolderStore):
             return None if self.store.exists(key) else NOT_YET
         state = self._state(key)
@@ -77,18 +77,20 @@ class Landing:
         lately = _lately(files[newest][1], settle_seconds)
         return f"has {len(files)} file(s), of which {newest} {lately}" if lately else None
 
-    def fetch(self, key: str, folder: Path, settle_seconds: float = 0.0) -> dict[str, Path]:
+    def fetch(self, key: str, folder: Path, settle_seconds: float = 0.0, marker: str | None = None) -> dict[str, Path]:
         """Copy a delivery's files, each of one moment, and return the copies by key, in the keys' order.
 
-        :param key: as :meth:`pending` has it; where it means several, names that begin with ``_`` or a dot don't count.
+        :param key: as :meth:`pending` has it.
+        :param marker: the key of a file that is there once all is whole, be that nothing.
         :raises SourceError: if it is not there yet, still changes, or cannot be read.
         :raises SourceDataError: if what lies there is no plain file.
         """
         try:
-            pending = self.pending(key, settle_seconds)
+            # Named before it is asked whether they are whole: none is taken that came in between.
+            keys = sorted(self._data(key)) if _is_pattern(key) else [key]
+            pending = self.pending(marker) if marker else self.pending(key, settle_seconds)
             if pending is None:
-                keys = [name for name in self.matching(key) if _is_data(name)] if _is_pattern(key) else [key]
-                copies = {name: folder / f"{number}" for number, name in enumerate(sorted(keys))}
+                copies = {name: folder / f"{number}" for number, name in enumerate(keys)}
                 for name, copy in copies.items():
                     self._copy(name, copy)
                 return copies
@@ -96,7 +98,10 @@ class Landing:
             pending = "has been taken away"
         except OSError as error:
             raise SourceError(f"{self.uri}/{key} cannot be read: {error.strerror}") from None
-        raise SourceError(f"{self.uri}/{key} {pending}; a retry helps once it is whole")
+        raise SourceError(f"{self.uri}/{marker or key} {pending}; a retry helps once it is whole")
+
+    def _data(self, pattern: str) -> dict[str, tuple[int, float]]:
+        return {key: state for key, state in self.matching(pattern).items() if _is_data(key)}
 
     def _state(self, key: str) -> os.stat_result | None:
         try:

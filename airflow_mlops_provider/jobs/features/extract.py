@@ -72,9 +72,8 @@ def extract(context: Context) -> JobResult:
 
 def _delivered(context: Context, source: Source, scratch: str, files: dict[str, str]) -> Iterator[pa.Table]:
     landing = Landing(context.spec.services.landing)
-    if source.marker:
-        landing.fetch(source.awaited(context.interval), Path(scratch))
-    copies = landing.fetch(source.delivery(context.interval), Path(scratch), source.settle_seconds)
+    marker = source.awaited(context.interval) if source.marker else None
+    copies = landing.fetch(source.delivery(context.interval), Path(scratch), source.settle_seconds, marker)
     for key, copy in copies.items():
         files[key] = file_hash(copy)
         yield from read(copy, f"{landing.uri}/{key}", source)

@@ -245,3 +245,15 @@ def test_an_object_is_a_whole_delivery(store: BucketStore, tmp_path: Path) -> No
     assert landing.pending("sales/a.csv", 60) is None
     (copy,) = landing.fetch("sales/a.csv", tmp_path, 60).values()
     assert copy.read_bytes() == b"shop\n"
+
+
+def test_many_objects_are_a_delivery(store: BucketStore, tmp_path: Path) -> None:
+    """A folder and a pattern mean the same objects, in the order of their names; what is no data is none of them."""
+    landing = Landing(store.uri)
+    for key in ("sales/day=1/b.csv", "sales/day=1/a.csv", "sales/day=1/_SUCCESS", "sales/day=10/a.csv"):
+        store.write(key, key.encode())
+    for pattern in ("sales/day=1/", "sales/day=1/*.csv"):
+        copies = landing.fetch(pattern, tmp_path)
+        assert [*copies] == ["sales/day=1/a.csv", "sales/day=1/b.csv"]
+        assert [copy.read_text() for copy in copies.values()] == [*copies]
+    assert landing.pending("sales/day=2/") == "has not been delivered yet"

@@ -136,10 +136,28 @@ def test_a_marker_says_that_all_is_there(world: ShopWorld) -> None:
     assert world.job("extract", DAY).facts["rows"] == {"sales": 288}
 
 
+def test_a_folder_without_data_is_no_delivery(world: ShopWorld) -> None:
+    """What a writer leaves while it works is waited for; a marker beside nothing is a delivery of nothing."""
+    folder = world.landing / "sales" / "all"
+    folder.mkdir()
+    (folder / "_started").touch()
+    (folder / ".part.parquet.tmp").write_text("half")
+    declare(world, path="sales/all/")
+    failure = run(world.spec("extract", interval=DAY)).failure
+    assert failure
+    assert (failure.error, failure.retryable) == ("SourceError", True)
+    text = (world.package / "product.py").read_text()
+    world.write("product.py", text.replace("time=", 'marker="_SUCCESS", may_be_empty=True, time=', 1))
+    sys.modules.pop(f"{world.name}.product")
+    (folder / "_SUCCESS").touch()
+    assert world.job("extract", DAY).facts["rows"] == {"sales": 0}
+
+
 DIALECTS: dict[str, tuple[Csv, dict[str, Any], str]] = {
     "semicolons": (Csv(delimiter=";"), {"sep": ";"}, "utf-8"),
     "tabs, single quotes": (Csv(delimiter="\t", quote="'"), {"sep": "\t", "quotechar": "'"}, "utf-8"),
     "Windows": (Csv(encoding="cp1252"), {"lineterminator": "\r\n"}, "cp1252"),
+    "no quotes": (Csv(delimiter="|", quote=""), {"sep": "|", "quoting": 3, "escapechar": None}, "utf-8"),
     "UTF-16": (Csv(encoding="utf-16"), {}, "utf-16"),
 }
 
