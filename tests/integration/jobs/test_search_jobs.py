@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pandas as pd
 import pytest
@@ -18,18 +20,10 @@ from tests.factories.search import ROWS, SearchWorld, done
 from tests.factories.tiny import manifests
 
 TRIALS = 8
-# Installed at the place of the second try only.
 ABSENT = """
 
 def absent():
-    import sys
-    from pathlib import Path
-
-    sys.path.append(str(Path(__file__).parents[2]))
-    try:
-        import no_such_library
-    finally:
-        sys.path.pop()
+    import no_such_library
 """
 
 
@@ -202,7 +196,7 @@ def test_who_comes_too_late_is_told_why(searched: Searched) -> None:
     assert report.facts["needs_data_change"].startswith("no trial reaches the target 0.99: the best reached 0.")
 
 
-def test_a_package_that_a_trial_lacks_costs_no_trial(tmp_path: Path) -> None:
+def test_a_package_that_a_trial_lacks_costs_no_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A trial that runs where a declared package is missing fails with its pip line; once it is there, it goes on."""
     world = SearchWorld(tmp_path)
     declared = (world.package / "product.py").read_text()
@@ -216,7 +210,7 @@ def test_a_package_that_a_trial_lacks_costs_no_trial(tmp_path: Path) -> None:
     assert (failure.error, failure.retryable) == ("MissingExtraError", False)
     assert "pip install no-such-library" in failure.message
     assert world.study(split).trials()[0].state == "running"
-    (tmp_path / "no_such_library.py").write_text("")
+    monkeypatch.setitem(sys.modules, "no_such_library", ModuleType("no_such_library"))
     done(run(world.trial(split, 0, attempt=2, trials=2)), Report)
     assert world.study(split).trials()[0].state == "complete"
     world.close()

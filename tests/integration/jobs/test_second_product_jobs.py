@@ -144,7 +144,7 @@ def test_second_product_through_every_job(job: Loop, free_port: Callable[[], int
     else:
         assert 0 < truth.facts["metric"]["value"] < 6
         assert answer["predictions"][0]["amount"] > 0
-        assert "does not say what such predictions are worth" in page
+        assert "No declared value says what such predictions are worth" in page
 
 
 def ask(url: str, when: str) -> Any:
