@@ -35,23 +35,20 @@ if TYPE_CHECKING:
         Gates,
         Kpi,
         Label,
-        LabelColumns,
         Monitoring,
         Owners,
         Retraining,
         Retuning,
         Schedule,
-        Scoring,
         Serving,
-        Shape,
         Source,
         Trainer,
         Training,
         Value,
-        View,
         Windows,
     )
     from airflow_mlops_provider.lifecycle.settings import TrainerSettings
+    from airflow_mlops_provider.lifecycle.shape import LabelColumns, Scoring, Shape, View
     from airflow_mlops_provider.lifecycle.source import Csv
     from airflow_mlops_provider.lifecycle.stages import Stage
     from airflow_mlops_provider.pipelines.dag import MLOpsDag, MLOpsTaskGroup
@@ -133,7 +130,7 @@ __all__ = [
 _HOMES = (
     *("lifecycle.product", "lifecycle.sections", "lifecycle.search.declaration", "lifecycle.settings"),
     *("lifecycle.interval", "lifecycle.monitoring.limits", "lifecycle.references", "lifecycle.stages"),
-    "lifecycle.source",
+    *("lifecycle.shape", "lifecycle.source"),
     *("runtime.arguments", "runtime.context", "runtime.definition", "runtime.functions"),
     *("problems.base", "places.deferral", "places.base"),
     *("places.local_process", "places.kubernetes.settings", "places.kubernetes.place"),

@@ -28,25 +28,6 @@ os.environ |= {
 }
 disable_telemetry()
 
-#: A file that gets the tests that were skipped, each with its reason: some can be run in another environment.
-_SKIPPED = None if "PYTEST_XDIST_WORKER" in os.environ else os.environ.get("MLOPS_TEST_SKIPPED")
-
-
-def _keep_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
-    if _SKIPPED and report.skipped:
-        with Path(_SKIPPED).open("a") as file:
-            file.write(f"{report.nodeid}\t{report.longrepr[2] if isinstance(report.longrepr, tuple) else ''}\n")
-
-
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Keep a test that was skipped."""
-    _keep_skipped(report)
-
-
-def pytest_collectreport(report: pytest.CollectReport) -> None:
-    """Keep a file that was skipped as a whole."""
-    _keep_skipped(report)
-
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Let several workers begin with the files that start whole Airflows: these wait a lot, and would come last."""

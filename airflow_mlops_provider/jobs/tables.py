@@ -20,10 +20,14 @@ if TYPE_CHECKING:
 TRAIN, EVALUATE, VALIDATE = "train", "evaluate", "validate"
 #: Rows to predict, with their label and when that became known.
 EXAMPLES = "examples"
+#: Among the facts of features: the earliest moment of an example that is from before their interval.
+SINCE = "since"
 #: A sample of what a model learned from, with its predictions.
 REFERENCE = "reference"
 #: What was predicted in batch, and what the model was given for it.
 PREDICTIONS, INPUTS = "predictions", "inputs"
+#: What was said first of each row, by which version: rows may be predicted again once their data was corrected.
+SAID = "said"
 #: Beside raw tables, if any row was left out: how many of which source, and why.
 LEFT_OUT = "left_out.json"
 

@@ -14,14 +14,12 @@ from airflow_mlops_provider.lifecycle.sections import (
     EvaluationSettings,
     Features,
     Label,
-    LabelColumns,
     Monitoring,
     Schedule,
-    Scoring,
     Serving,
-    Shape,
     Training,
 )
+from airflow_mlops_provider.lifecycle.shape import LabelColumns, Scoring, Shape
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.lifecycle.trainer import Name
 
@@ -97,7 +95,7 @@ class MLProduct(Frozen):
     @property
     def shape(self) -> Shape:
         """The columns of a row on its way to the model."""
-        label = LabelColumns(column=self.label.column, known_at=self.label.known_at)
+        label = LabelColumns(**{name: getattr(self.label, name) for name in LabelColumns.model_fields})
         return Shape(
             name=self.name, problem=self.problem, views=self.features.views, request=self.features.request, label=label
         )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
-from airflow_mlops_provider.extensions import DRIFT_METHODS, PROBLEMS, VALIDATORS
+from airflow_mlops_provider.extensions import DRIFT_METHODS, VALIDATORS
 from airflow_mlops_provider.lifecycle.frozen import Frozen, only_known, unique
 from airflow_mlops_provider.lifecycle.placed import Placed
-from airflow_mlops_provider.lifecycle.source import EVENT_TIME, Column
+from airflow_mlops_provider.lifecycle.shape import Columns, LabelColumns, View
+from airflow_mlops_provider.lifecycle.source import Column
 from airflow_mlops_provider.lifecycle.source import DataType as DataType  # noqa: PLC0414  # declared with a product
 from airflow_mlops_provider.lifecycle.source import Source as Source  # noqa: PLC0414  # declared with a product
 from airflow_mlops_provider.lifecycle.trainer import Code, Name
@@ -54,35 +55,11 @@ class Owners(Frozen):
     ml_engineer: str
 
 
-class View(Frozen):
-    """A table of features of an entity that ``keys`` name: a row for each and each time when something became known.
-
-    :param features: feature names and their types; each row also has an ``event_time`` in UTC.
-    """
-
-    name: Name
-    keys: tuple[Column, ...] = Field(min_length=1)
-    features: dict[Name, DataType] = Field(min_length=1)
-    description: str = ""
-
-    @model_validator(mode="after")
-    def _no_overlap(self) -> View:
-        unique(f"view {self.name!r}: key or feature declared", [*self.keys, *self.features])
-        return self
-
-
-class LabelColumns(Frozen):
-    """The column of the truth that is to be predicted, and the one that says when it became known."""
-
-    column: Column
-    known_at: Column
-
-
 class Label(LabelColumns):
     """The truth that is to be predicted, and how it is found.
 
     :param examples: ``examples(tables: dict[str, DataFrame], interval) -> DataFrame``: the rows to predict: request
-        columns, ``event_time``, label, and the time at which the label becomes known.
+        columns, ``event_time``, and, without a table ``truth``, label and the time at which the label becomes known.
     """
 
     examples: Code
@@ -90,10 +67,14 @@ class Label(LabelColumns):
 
 
 class Windows(Frozen):
-    """How many data intervals a model learns from, and how many later ones it is judged on."""
+    """How many data intervals a model learns from, and how many later ones it is judged on.
+
+    :param wait: how many of the newest are left alone, as most of their labels are still to come.
+    """
 
     train: int = Field(default=3, ge=1)
     evaluate: int = Field(default=1, ge=1)
+    wait: int = Field(default=0, ge=0)
 
 
 class Gates(Frozen):
@@ -205,54 +186,6 @@ class Data(Placed):
         return by_name[name]
 
 
-class Columns(Frozen):
-    """The columns of a row that are no truth: those that a caller gives, and those of the feature store."""
-
-    views: tuple[View, ...]
-    request: dict[Column, DataType]
-
-    @model_validator(mode="after")
-    def _views_fit(self) -> Self:
-        only_known("view key", {key for view in self.views for key in view.keys}, self.request)
-        unique("view declared", [view.name for view in self.views])
-        unique("feature declared", [feature for view in self.views for feature in view.features])
-        return self
-
-
-class Shape(Columns):
-    """The columns of a row on its way to the model: the caller's ``request``, those of the feature store, the truth.
-
-    :param name: under which the feature store knows them; of a product its own.
-    :param problem: the kind of truth, such as ``regression``.
-    :param request: columns and types that a caller gives for each row, the keys of ``views`` among them.
-    """
-
-    name: Name
-    problem: Annotated[str, AfterValidator(PROBLEMS.checked), PROBLEMS]
-    label: LabelColumns
-
-    @property
-    def entity_columns(self) -> tuple[str, ...]:
-        """The request columns that name an entity, in the order of the views."""
-        return tuple(dict.fromkeys(key for view in self.views for key in view.keys))
-
-    @property
-    def feature_types(self) -> dict[str, DataType]:
-        """Every stored feature with its declared type, in the order of the views."""
-        return {name: kind for view in self.views for name, kind in view.features.items()}
-
-    @property
-    def row_columns(self) -> dict[str, DataType]:
-        """The columns of a row to predict, ``event_time`` among them, and their types."""
-        return {**self.request, EVENT_TIME: "timestamp"}
-
-
-class Scoring(Shape):
-    """The same, and the function that makes the model's inputs of it; by default all but the time, as they are."""
-
-    assemble: Code = "airflow_mlops_provider.scoring.as_they_are:assemble"
-
-
 class Features(Placed, Columns):
     """What is computed of clean tables, and how a row of it becomes a model's input.
 
@@ -262,12 +195,15 @@ class Features(Placed, Columns):
     :param assemble: ``assemble(rows: DataFrame) -> DataFrame``: request columns, ``event_time`` and joined features to
         the model's inputs, row by row. The same function serves training, batch and REST.
     :param lookback: whole earlier intervals of clean tables that features need.
+    :param remake_stale: whether what stands on data that came late or was corrected is made anew by itself; else it is
+        named, and ``airflow mlops stale`` lists it.
     """
 
     compute: Code
     views: tuple[View, ...] = Field(min_length=1)
     assemble: Code
     lookback: int = Field(default=1, ge=0)
+    remake_stale: bool = True
 
 
 class Training(Placed):

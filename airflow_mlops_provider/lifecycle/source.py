@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
@@ -62,6 +62,8 @@ class Source(Frozen):
     :param missing: texts that mean a missing value, such as ``NA``. An empty field, quoted or not, always means one.
     :param time_zone: the zone of times that name none, such as ``Europe/Berlin``; None if each time names its own.
     :param time_format: how times are written, in ``strptime`` codes, where that is not ISO 8601.
+    :param lateness: how long after the end of its interval a row may still be delivered: it goes to the interval of its
+        time, of which all that was made is stale until that is made anew.
     :param max_left_out: the share of a delivery's rows, 0 to 1, that may lie outside its interval or have no time.
     :param settle_seconds: how long a file must have lain unchanged to count as whole; 0 where files are renamed into
         place. An object in a bucket is whole as soon as it is there.
@@ -80,6 +82,7 @@ class Source(Frozen):
     missing: tuple[str, ...] = ()
     time_zone: str | None = None
     time_format: str | None = None
+    lateness: timedelta = timedelta(0)
     max_left_out: float = Field(default=0.1, ge=0, le=1)
     settle_seconds: float = Field(default=5.0, ge=0)
 
@@ -111,6 +114,14 @@ class Source(Frozen):
             raise ValueError(f"source {self.name!r}: give a path below the landing root, or a query; one of the two")
         if (self.query is None) != (self.conn_id is None):
             raise ValueError(f"source {self.name!r}: a query needs conn_id, the connection to its database")
+        return self
+
+    @model_validator(mode="after")
+    def _may_come_late(self) -> Source:
+        if self.lateness < timedelta(0) or (self.lateness and self.time is None):
+            raise ValueError(
+                f"source {self.name!r}: lateness is a span of time from 0 on, of a source with a time column"
+            )
         return self
 
     @model_validator(mode="after")

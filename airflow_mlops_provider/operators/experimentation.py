@@ -20,7 +20,7 @@ from airflow_mlops_provider.operators.base import JobOperator, ProductOperator
 from airflow_mlops_provider.operators.evaluation import timed_target
 from airflow_mlops_provider.operators.links import MlflowRunLink, ReportLink
 from airflow_mlops_provider.operators.training import metric_or_none, place_param, trainer_of, window_param, windows_of
-from airflow_mlops_provider.storage.intervals import current, leading_to
+from airflow_mlops_provider.storage.intervals import current, trainable
 
 FORM = ("trials", "target", "patience", "min_gain", "minutes")
 NOTE = "needs_data_change"
@@ -123,7 +123,7 @@ class ExperimentPlanDataOperator(ProductOperator):
             current(self.artifacts(), self.kept_under(context), "features"),
         )
         wanted = windows.train + windows.evaluate
-        latest = leading_to(known, known[-1].interval, wanted) if known and known[-1].interval else ()
+        latest = trainable(known, windows)[-wanted:]
         if len(latest) < wanted:
             raise AirflowFailException(
                 f"{len(latest)} of the {wanted} feature intervals that a training takes are there"

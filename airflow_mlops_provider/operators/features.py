@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_mlops_provider import assets
 from airflow_mlops_provider.exceptions import ConfigurationError
@@ -14,13 +16,18 @@ from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, parse_reference
-from airflow_mlops_provider.lifecycle.sections import Shape, Source, Windows
-from airflow_mlops_provider.operators.base import JobOperator
+from airflow_mlops_provider.lifecycle.sections import Source, Windows
+from airflow_mlops_provider.lifecycle.shape import Shape
+from airflow_mlops_provider.operators.base import JobOperator, ProductOperator
 from airflow_mlops_provider.operators.lineage import event_extra
 from airflow_mlops_provider.storage.artifacts import ArtifactStore
 from airflow_mlops_provider.storage.dataset_lists import expanded
-from airflow_mlops_provider.storage.intervals import current, earlier, leading_to
+from airflow_mlops_provider.storage.intervals import current, earlier, late_for, leading_to, truth_since
 from airflow_mlops_provider.storage.records import Records
+from airflow_mlops_provider.storage.stale import Stale, stale
+
+#: A run that is being done, or that failed, is not started again.
+LEFT_ALONE = ["queued", "running", "failed"]
 
 
 class SourceExtractIntervalOperator(JobOperator):
@@ -42,13 +49,20 @@ class SourceExtractIntervalOperator(JobOperator):
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
         store, name, interval = self.artifacts(), self.kept_under(context), self.interval(context)
         known = self.overrides.get("sources") or self.product.data.sources
-        sources = [source for source in known if source.query and source.conn_id]
-        if sources and interval is None:
+        asking = [source for source in known if source.query and source.conn_id]
+        if asking and interval is None:
             raise ConfigurationError(
                 "a query is for a data interval, and the run has none; trigger it with a logical date"
             )
-        queries = [Sql(str(source.conn_id), source.statement(interval)) for source in sources if interval]
-        return {"queried": tuple(snapshot(query, store, name, interval) for query in queries)} if queries else {}
+        if interval is None:
+            return {}
+        queries = [Sql(str(source.conn_id), source.statement(interval)) for source in asking]
+        raw = current(store, name, "raw") if any(source.lateness for source in known) else []
+        given = {
+            "queried": tuple(snapshot(query, store, name, interval) for query in queries),
+            "later": tuple(dataset for dataset, _ in late_for(interval, raw).values()),
+        }
+        return {role: datasets for role, datasets in given.items() if datasets}
 
 
 class RulesCleanIntervalOperator(JobOperator):
@@ -199,11 +213,55 @@ class FeastBuildTrainingSetOperator(JobOperator):
         return newest.interval
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
-        known = current(self.artifacts(), self.kept_under(context), "features")
+        known, tables = (current(self.artifacts(), self.kept_under(context), name) for name in ("features", "clean"))
         oldest = parse_reference(self.features[0])
         assert isinstance(oldest, Dataset)
-        history = earlier(known, oldest)
-        return {**super().inputs(context), **({"history": history} if history else {})}
+        shape = self.overrides.get("shape") or self.product.shape
+        more = {
+            "history": earlier(known, oldest),
+            "truth": truth_since(tables, shape.label, oldest.interval),
+        }
+        return {**super().inputs(context), **{role: datasets for role, datasets in more.items() if datasets}}
 
     def params_of(self, context: Context) -> dict[str, Any]:
         return {"evaluate": self.evaluate}
+
+
+class FeaturesRemakeStaleOperator(ProductOperator, TriggerDagRunOperator):
+    """Runs the oldest interval again whose data came late or was corrected, or whose features stand on such.
+
+    The last task of a DAG that makes features: each run that ends looks again, so that one follows another until
+    nothing is stale. A run that is on its way, or has failed, is left alone, and one of another DAG is only named.
+
+    :param remake: whether it does, or only names them in its log; in place of the product's ``features.remake_stale``.
+    """
+
+    template_fields = ProductOperator.template_fields
+
+    def __init__(self, *, remake: bool | None = None, **kwargs: Any) -> None:
+        super().__init__(trigger_dag_id="", reset_dag_run=True, openlineage_inject_parent_info=False, **kwargs)
+        self.remake = remake
+
+    def execute(self, context: Context) -> None:
+        """Start the run. :raises AirflowSkipException: if there is nothing to be done."""
+        listed = stale(self.artifacts(), self.kept_under(context))
+        for interval in listed:
+            self.log.warning("%s is stale: %s", interval.interval, "; ".join(interval.reasons))
+        declared = self.declaration.features.remake_stale if self.declaration else True
+        if listed and not (declared if self.remake is None else self.remake):
+            raise AirflowSkipException(f"{len(listed)} interval(s) are stale; airflow mlops stale --remake runs them")
+        for interval in listed:
+            if interval.run and self._may_run(interval, context):
+                self.log.info("running %s again", interval.run.run_id)
+                self.trigger_dag_id, self.trigger_run_id = interval.run.dag_id, interval.run.run_id
+                self.logical_date = None
+                super().execute(context)
+        raise AirflowSkipException("nothing is stale" if not listed else "nothing that is stale can be run now")
+
+    @staticmethod
+    def _may_run(interval: Stale, context: Context) -> bool:
+        ti, run = context["ti"], interval.run
+        assert run is not None
+        if run.dag_id != ti.dag_id or run.run_id == ti.run_id:
+            return False
+        return not ti.get_dr_count(dag_id=run.dag_id, run_ids=[run.run_id], states=LEFT_ALONE)

@@ -14,7 +14,7 @@ from airflow_mlops_provider.lifecycle.metrics import metric_of
 from airflow_mlops_provider.lifecycle.monitoring import feedback, limits
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
-from airflow_mlops_provider.lifecycle.references import Dataset, Report, parse_reference
+from airflow_mlops_provider.lifecycle.references import Dataset, Report, list_hash, parse_reference
 from airflow_mlops_provider.lifecycle.sections import Monitoring
 from airflow_mlops_provider.operators.base import ProductOperator
 from airflow_mlops_provider.operators.lineage import origin, stamp
@@ -64,7 +64,7 @@ class FeedbackSendSignalOperator(ProductOperator):
         extra = {**seen.to_json(), "crossed": list(lines), "lineage": self.lineage(context)}
         # Kept before the event is sent: who is woken by it looks there, and takes no event's word.
         predictions = Dataset.model_validate(self.predictions)
-        of = {"predictions": predictions.hash, "features": predictions.facts.get("features", "")}
+        of = {"predictions": predictions.hash, "features": predictions.facts.get("features", ""), "truth": self.truth()}
         judge(self.artifacts(), name, limits.Judgement(observation=seen, crossed=lines, **of))
         if lines:
             self.log.warning("limits crossed in %s: %s", seen.interval, "; ".join(lines))
@@ -72,6 +72,12 @@ class FeedbackSendSignalOperator(ProductOperator):
         else:
             self.log.info("all limits held in %s", seen.interval)
         return extra
+
+    def truth(self) -> str:
+        """Return the hash of the tables by whose labels was judged."""
+        made = self.performance and Records(self.artifacts()).made(Report.model_validate(self.performance)).manifest
+        given = made.spec.inputs.get("truth", ()) if made else ()
+        return list_hash(given) if isinstance(given, tuple) else given.hash
 
     def lineage(self, context: Context) -> dict[str, Any]:
         """Return what the signal rests on, and with what the drift report was made."""

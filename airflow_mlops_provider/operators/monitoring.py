@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from airflow.sdk import Context
@@ -14,13 +15,14 @@ from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.monitoring.limits import DriftLimits
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
-from airflow_mlops_provider.lifecycle.references import Dataset
-from airflow_mlops_provider.lifecycle.sections import Monitoring, Shape, Value
+from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset
+from airflow_mlops_provider.lifecycle.sections import Monitoring, Value
+from airflow_mlops_provider.lifecycle.shape import Shape
 from airflow_mlops_provider.operators.base import JobOperator, ProductOperator
 from airflow_mlops_provider.operators.links import ReportLink
 from airflow_mlops_provider.operators.training import metric_or_none
 from airflow_mlops_provider.operators.validation import judged
-from airflow_mlops_provider.storage.intervals import unjudged
+from airflow_mlops_provider.storage.intervals import current, truth_since, unjudged
 from airflow_mlops_provider.storage.records import Records
 
 
@@ -29,12 +31,19 @@ class PredictionsListNewOperator(ProductOperator):
 
     Events and the clock only wake it: it goes by the records. A run started by hand with nothing left to do takes the
     newest interval again.
+
+    :param shape: in place of the product's: where labels arrive by themselves, predictions are judged again as they do.
     """
+
+    def __init__(self, *, shape: Shape | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.shape = shape or (self.declaration.shape if self.declaration else None)
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Return a set of references per interval. :raises AirflowSkipException: if there are none."""
         records, references = Records(self.artifacts()), []
-        for predictions in self.work_list(context, "predictions", unjudged):
+        undone = partial(unjudged, label=self.shape.label if self.shape else None)
+        for predictions in self.work_list(context, "predictions", undone):
             made = records.made(predictions)
             if made.manifest is None:
                 self.log.error("left out: %s", made.missing)
@@ -136,8 +145,9 @@ class EvidentlyReportOperator(JobOperator):
 
 
 class LabelsJudgePredictionsOperator(JobOperator):
-    """Judges an interval's predictions by the labels that its features now hold, and says what they were worth.
+    """Judges an interval's predictions by the labels that have arrived, and says what they were worth.
 
+    :param features: whose examples hold the labels; not needed where these arrive by themselves, see ``label.truth``.
     :param shape, metric, value, min_metric: in place of the product's: the columns, one of the problem's metrics, what
         right and false alarms are worth, and what the metric must reach.
     """
@@ -150,7 +160,7 @@ class LabelsJudgePredictionsOperator(JobOperator):
         self,
         *,
         predictions: Any,
-        features: Any,
+        features: Any = None,
         shape: Shape | None = None,
         metric: str | None = None,
         value: Value | None = None,
@@ -163,3 +173,9 @@ class LabelsJudgePredictionsOperator(JobOperator):
         self.take(shape=shape, metric=metric_or_none(problem, metric), value=value, min_metric=min_metric)
         self.predictions = predictions
         self.features = features
+        self.truth_of = (shape or self.product.shape).label
+
+    def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
+        tables = current(self.artifacts(), self.kept_under(context), "clean") if self.truth_of.truth else []
+        truth = truth_since(tables, self.truth_of, self.interval(context), self.truth_of.delay)
+        return {**super().inputs(context), **({"truth": truth} if truth else {})}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from airflow.sdk import Context
@@ -10,14 +11,16 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_mlops_provider import assets
 from airflow_mlops_provider.hooks.tables import Files, write_to
-from airflow_mlops_provider.jobs.tables import PREDICTIONS
+from airflow_mlops_provider.jobs.tables import PREDICTIONS, SINCE
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
-from airflow_mlops_provider.lifecycle.sections import Scoring
+from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, ModelVersion
+from airflow_mlops_provider.lifecycle.shape import Scoring
 from airflow_mlops_provider.operators.base import JobOperator, ProductOperator
 from airflow_mlops_provider.operators.lineage import event_extra
-from airflow_mlops_provider.storage.intervals import unpredicted
+from airflow_mlops_provider.storage.intervals import current, unpredicted
 from airflow_mlops_provider.storage.ledger import Ledger
+from airflow_mlops_provider.storage.records import Records
 
 
 class ModelFindLiveVersionOperator(ProductOperator):
@@ -100,6 +103,27 @@ class ModelPredictIntervalOperator(JobOperator):
         self.take(scoring=scoring)
         self.features = features
         self.version = version
+
+    def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
+        """Return what the job takes: what was said of these rows before is found by itself."""
+        given, store, name = super().inputs(context), self.artifacts(), self.kept_under(context)
+        features, version, predicted = given["features"], given["version"], current(store, name, "predictions")
+        if not isinstance(features, Dataset) or features.interval is None or not isinstance(version, ModelVersion):
+            return given  # the job says what it takes instead
+        for before in predicted:
+            if before.interval == features.interval:
+                # The same work again is found finished: it is given what it was given then.
+                same = (before.facts.get("features"), before.facts.get("version")) == (features.hash, version.version)
+                made = Records(store).made(before).manifest if same else None
+                earlier = made.spec.inputs.get("earlier") if made else before
+                given |= {"earlier": earlier} if earlier else {}
+        made_of = Records(store).made(features).manifest
+        since = made_of.result.facts.get(SINCE) if made_of and made_of.result else None
+        if since:
+            history = [data for data in predicted if data.interval and data.interval.end <= features.interval.start]
+            reached = tuple(data for data in history if data.interval.end > datetime.fromisoformat(since))  # type: ignore[union-attr]
+            given |= {"history": reached} if reached else {}
+        return given
 
     def finish(self, manifest: Manifest, context: Context) -> dict[str, Any]:
         reference = super().finish(manifest, context)

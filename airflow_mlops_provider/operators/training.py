@@ -26,7 +26,7 @@ from airflow_mlops_provider.operators.links import MlflowRunLink
 from airflow_mlops_provider.places.named import choice
 from airflow_mlops_provider.runtime.functions import described
 from airflow_mlops_provider.storage.artifacts import ArtifactStore
-from airflow_mlops_provider.storage.intervals import current, judgements, leading_to
+from airflow_mlops_provider.storage.intervals import current, judgements, trainable
 from airflow_mlops_provider.storage.ledger import Ledger
 
 AS_DECLARED = {"None": "as declared"}
@@ -79,7 +79,7 @@ def windows_of(declared: MLProduct | Windows, window: Any) -> Windows:
     """
     declared = declared.training.windows if isinstance(declared, MLProduct) else declared
     try:
-        return Windows(train=window, evaluate=declared.evaluate) if given(window) else declared
+        return Windows.model_validate({**dict(declared), "train": window}) if given(window) else declared
     except ValidationError:
         raise AirflowFailException(f"window is a number of data intervals from 1 on, not {window!r}") from None
 
@@ -129,14 +129,14 @@ class TrainingPlanRunOperator(ProductOperator):
         """Return the references to train on. :raises AirflowSkipException: if no training is due, saying why."""
         store, name = self.artifacts(), self.kept_under(context)
         known = current(store, name, "features")
-        available = leading_to(known, known[-1].interval, len(known)) if known and known[-1].interval else ()
-        trained = last_trained(store, name)
+        newest, windows = known[-1].interval if known else None, windows_of(self.windows, self.window)
+        available, trained = trainable(known, windows), last_trained(store, name)
         decision = feedback.plan(
             [dataset.interval for dataset in available if dataset.interval],
             trained,
-            self.drift_lines(context, store, available[-1].interval if available else None, trained),
+            self.drift_lines(context, store, newest, trained),
             by_time=not context.get("triggering_asset_events"),
-            windows=windows_of(self.windows, self.window),
+            windows=windows,
             policy=self.retraining,
             by_hand=context["dag_run"].run_type == "manual",
         )

@@ -2,7 +2,8 @@
 
 A run waits until its interval's data has been delivered and no earlier run is on its way, so that intervals go through
 in order; running one again replaces what it wrote, also while the newest waits. Nothing reaches the store from data
-that is not valid.
+that is not valid. Rows that come late, and deliveries that are corrected, go to their interval: what stood on the old
+is made anew, one run after another.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.operators.features import (
     FeastLoadIntervalOperator,
     FeaturesComputeIntervalOperator,
+    FeaturesRemakeStaleOperator,
     RulesCleanIntervalOperator,
     SourceExtractIntervalOperator,
 )
@@ -46,7 +48,8 @@ def build(step: Steps) -> None:
     with TaskGroup("features"):
         clean = step("clean", RulesCleanIntervalOperator, raw=raw)
         features = step("compute", FeaturesComputeIntervalOperator, clean=clean)
-        step("load", FeastLoadIntervalOperator, features=features, after=valid)
+        loaded = step("load", FeastLoadIntervalOperator, features=features, after=valid)
+        step("remake_stale", FeaturesRemakeStaleOperator, after=loaded)
 
 
 PIPELINE = Pipeline(__doc__, settings, build)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from airflow_mlops_provider.backends.models.inputs import described
-from airflow_mlops_provider.lifecycle.sections import LabelColumns, Scoring
+from airflow_mlops_provider.lifecycle.shape import LabelColumns, Scoring
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from airflow_mlops_provider.backends.models.inputs import assembled
 from airflow_mlops_provider.backends.tables.column_types import COLUMN_TYPES
 from airflow_mlops_provider.exceptions import SourceDataError
 from airflow_mlops_provider.lifecycle.frozen import only_known
-from airflow_mlops_provider.lifecycle.sections import Scoring
+from airflow_mlops_provider.lifecycle.shape import Scoring
 from airflow_mlops_provider.lifecycle.source import DataType
 from airflow_mlops_provider.lifecycle.target import Target
 from airflow_mlops_provider.runtime.code import load

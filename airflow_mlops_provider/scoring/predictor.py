@@ -12,7 +12,7 @@ from airflow_mlops_provider import problems
 from airflow_mlops_provider.backends.models import base as models
 from airflow_mlops_provider.exceptions import IntegrityError, JobError, SourceDataError
 from airflow_mlops_provider.lifecycle.references import ModelVersion
-from airflow_mlops_provider.lifecycle.sections import Scoring
+from airflow_mlops_provider.lifecycle.shape import Scoring
 from airflow_mlops_provider.lifecycle.source import DataType
 from airflow_mlops_provider.scoring.inputs import model_inputs
 from airflow_mlops_provider.storage.artifacts import content_hash

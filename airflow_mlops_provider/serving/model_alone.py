@@ -8,7 +8,7 @@ from typing import Protocol
 import pandas as pd
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
-from airflow_mlops_provider.lifecycle.sections import Scoring
+from airflow_mlops_provider.lifecycle.shape import Scoring
 
 
 class Served(Protocol):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from airflow_mlops_provider.lifecycle.release.registry import may_serve
-from airflow_mlops_provider.lifecycle.sections import Scoring
+from airflow_mlops_provider.lifecycle.shape import Scoring
 from airflow_mlops_provider.scoring.predictor import Predictor
 from airflow_mlops_provider.serving.metrics import Metrics
 from airflow_mlops_provider.serving.releases import Release, read_desired

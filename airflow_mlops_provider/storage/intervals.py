@@ -8,16 +8,21 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from airflow_mlops_provider.lifecycle.frozen import Json
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.monitoring.limits import Judgement
-from airflow_mlops_provider.lifecycle.references import Dataset
+from airflow_mlops_provider.lifecycle.references import Dataset, list_hash
 from airflow_mlops_provider.lifecycle.release.registry import Status
+from airflow_mlops_provider.lifecycle.sections import Windows
+from airflow_mlops_provider.lifecycle.shape import LabelColumns
 from airflow_mlops_provider.storage.artifacts import ArtifactStore
 from airflow_mlops_provider.storage.layout import product_key
 from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.storage.record_files import read_all
 
 FEATURES = "features"
+#: A snapshot's late rows of earlier intervals: a folder in it, and of what times they are among its facts.
+LATE = "late"
 OLD = ""  # predictions of an earlier release don't say of which features they are
 
 
@@ -43,10 +48,45 @@ def leading_to(datasets: list[Dataset], end: Interval, count: int) -> tuple[Data
     return tuple(chain)
 
 
+def trainable(features: list[Dataset], windows: Windows) -> tuple[Dataset, ...]:
+    """Return the unbroken run of intervals that leads to the newest, without those that wait for their labels."""
+    newest = features[-1].interval if features else None
+    chain = leading_to(features, newest, len(features)) if newest else ()
+    return chain[: max(0, len(chain) - windows.wait)]
+
+
 def earlier(datasets: list[Dataset], first: Dataset) -> tuple[Dataset, ...]:
     """Return the datasets of intervals that end before ``first`` begins."""
     begins = first.interval.start if first.interval else None
     return tuple(known for known in datasets if known.interval and begins and known.interval.end <= begins)
+
+
+def late_for(interval: Interval, snapshots: list[Dataset]) -> dict[str, tuple[Dataset, Json]]:
+    """Return the snapshots of later intervals with late rows that may be of an interval, and what they say of these."""
+    given = {}
+    for dataset in snapshots:
+        late = {source: rows for source, rows in dataset.facts.get(LATE, {}).items() if _may_be_of(rows, interval)}
+        if late and dataset.interval and dataset.interval.start >= interval.end:
+            given[dataset.interval.key] = (dataset, late)
+    return given
+
+
+def _may_be_of(rows: Json, interval: Interval) -> bool:
+    first, last = (datetime.fromisoformat(rows[end]) for end in ("from", "to"))
+    return first < interval.end and last >= interval.start
+
+
+def truth_since(
+    tables: list[Dataset], label: LabelColumns, first: Interval | None, delay: int | None = None
+) -> tuple[Dataset, ...]:
+    """Return those clean tables in which the truth of an interval and of later ones arrives; none if not by itself.
+
+    :param delay: in how many intervals after it; None for all that are there.
+    """
+    if not label.truth or first is None:
+        return ()
+    arriving = [table for table in tables if table.interval and table.interval.start >= first.start]
+    return tuple(arriving if delay is None else arriving[: delay + 1])
 
 
 def unpredicted(store: ArtifactStore, product: str) -> list[Dataset]:
@@ -71,11 +111,20 @@ def unpredicted(store: ArtifactStore, product: str) -> list[Dataset]:
     ]
 
 
-def unjudged(store: ArtifactStore, product: str) -> list[Dataset]:
-    """Return the predictions, oldest first, that monitoring has not judged together with their features."""
+def unjudged(store: ArtifactStore, product: str, label: LabelColumns | None = None) -> list[Dataset]:
+    """Return the predictions, oldest first, that monitoring has not judged with their features and the truth by now."""
     known = {judgement.observation.interval.start: judgement for judgement in judgements(store, product)}
     predictions = [dataset for dataset in current(store, product, "predictions") if FEATURES in dataset.facts]
-    return [dataset for dataset in predictions if not _judged(known.get(_begins(dataset)), dataset)]
+    tables = current(store, product, "clean") if label and label.truth else []
+    return [
+        dataset
+        for dataset in predictions
+        if not _judged(
+            known.get(_begins(dataset)),
+            dataset,
+            truth_since(tables, label, dataset.interval, label.delay) if label else (),
+        )
+    ]
 
 
 def judgements(store: ArtifactStore, product: str) -> list[Judgement]:
@@ -89,9 +138,9 @@ def judge(store: ArtifactStore, product: str, judgement: Judgement) -> None:
     store.write(key, judgement.to_file())
 
 
-def _judged(judgement: Judgement | None, predictions: Dataset) -> bool:
-    of = (predictions.hash, predictions.facts[FEATURES])
-    return judgement is not None and (judgement.predictions, judgement.features) == of
+def _judged(judgement: Judgement | None, predictions: Dataset, truth: tuple[Dataset, ...]) -> bool:
+    of = (predictions.hash, predictions.facts[FEATURES], list_hash(truth))
+    return judgement is not None and (judgement.predictions, judgement.features, judgement.truth) == of
 
 
 def _begins(dataset: Dataset) -> datetime:

@@ -17,7 +17,7 @@ from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.lineage import Lineage, Made, ingredients, key_of, lineage
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
-from airflow_mlops_provider.lifecycle.references import ModelVersion, Reference
+from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion, Reference
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry
 from airflow_mlops_provider.storage.artifacts import MANIFEST, ArtifactStore
 from airflow_mlops_provider.storage.dataset_lists import expanded
@@ -102,6 +102,17 @@ class Records:
             return Made(reference, self.manifest_of(reference), reused=self.reuses(reference))
         except MissingRecordError as error:
             return Made(reference, None, str(error))
+
+    def made_by(self, job: str, dataset: Dataset) -> str | None:
+        """Return the hash of the job's result that a dataset is, or that others made it of; None if there is none."""
+        made = self.made(dataset)
+        behind = [made, *(self.ancestors(made.manifest) if made.manifest else ())]
+        its_own = (
+            part.reference.hash
+            for part in behind
+            if part.manifest and part.manifest.spec.job == job and part.manifest.spec.interval == dataset.interval
+        )
+        return next(its_own, None)
 
     def ancestors(self, manifest: Manifest) -> Iterator[Made]:
         """Yield all that a job's result was made of, nearest first, each once: its inputs, their inputs, …

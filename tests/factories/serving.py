@@ -26,6 +26,7 @@ PRODUCT = """
 from datetime import datetime, timezone
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.sections import *
+from airflow_mlops_provider.lifecycle.shape import *
 
 RULE = "tiny_shop.code:assemble"
 product = MLProduct(

@@ -11,7 +11,8 @@ from airflow_mlops_provider.lifecycle.frozen import digest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, Services
 from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status, live_versions
-from airflow_mlops_provider.lifecycle.sections import Scoring, Serving
+from airflow_mlops_provider.lifecycle.sections import Serving
+from airflow_mlops_provider.lifecycle.shape import Scoring
 from airflow_mlops_provider.runtime.address import code_hashes
 from airflow_mlops_provider.runtime.arguments import JobParams, JobSettings
 from airflow_mlops_provider.runtime.context import JobContext

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops_provider.exceptions import SourceDataError
-from airflow_mlops_provider.lifecycle.sections import LabelColumns, Scoring
+from airflow_mlops_provider.lifecycle.shape import LabelColumns, Scoring
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 from airflow_mlops_provider.lifecycle.target import TimedTarget
 from airflow_mlops_provider.problems import statistics

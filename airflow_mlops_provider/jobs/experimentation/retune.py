@@ -18,7 +18,8 @@ from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, M
 from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Criteria
 from airflow_mlops_provider.lifecycle.search.retuning import HOLDOUT, Retuned, around, conclude_retuning
 from airflow_mlops_provider.lifecycle.search.trials import Trial, stop
-from airflow_mlops_provider.lifecycle.sections import Retuning, Scoring
+from airflow_mlops_provider.lifecycle.sections import Retuning
+from airflow_mlops_provider.lifecycle.shape import Scoring
 from airflow_mlops_provider.lifecycle.source import Column
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.lifecycle.target import TimedTarget

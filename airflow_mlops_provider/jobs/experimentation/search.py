@@ -11,7 +11,7 @@ from airflow_mlops_provider.jobs.experimentation.study import OpenedSearch, Runn
 from airflow_mlops_provider.jobs.tables import TRAIN, VALIDATE
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.lifecycle.search.declaration import Criteria, Pruning, incumbent
-from airflow_mlops_provider.lifecycle.sections import Scoring
+from airflow_mlops_provider.lifecycle.shape import Scoring
 from airflow_mlops_provider.lifecycle.source import Column
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.lifecycle.target import TimedTarget

@@ -10,7 +10,7 @@ from airflow_mlops_provider.jobs.experimentation.trial_runner import Pruned, run
 from airflow_mlops_provider.jobs.tables import TRAIN, VALIDATE
 from airflow_mlops_provider.lifecycle.references import Dataset, Report
 from airflow_mlops_provider.lifecycle.search.declaration import Pruning, algorithm_of
-from airflow_mlops_provider.lifecycle.sections import Scoring
+from airflow_mlops_provider.lifecycle.shape import Scoring
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.lifecycle.target import TimedTarget
 from airflow_mlops_provider.runtime.arguments import JobInputs, ProductField

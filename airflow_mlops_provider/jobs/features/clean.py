@@ -14,6 +14,7 @@ from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSe
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.custom_data import write
 from airflow_mlops_provider.runtime.definition import TABLES, job
+from airflow_mlops_provider.storage.stale import OF
 
 
 class Inputs(JobInputs):
@@ -43,4 +44,6 @@ def clean(context: JobContext[Inputs, Settings, JobParams]) -> JobResult:
         context.log.info("%s: %d of %d rows kept", name, len(table), before.get(name, 0))
     for name in sorted(set(before) - set(tables)):
         context.log.info("%s: the rules return no table of this name; its %d rows end here", name, before[name])
-    return JobResult(facts={"rows": {name: len(table) for name, table in tables.items()}, "rows_in": before})
+    of = context.records.made_by("extract", given)
+    facts = {"rows": {name: len(table) for name, table in tables.items()}, "rows_in": before}
+    return JobResult(facts={**facts, **({OF: of} if of else {})})

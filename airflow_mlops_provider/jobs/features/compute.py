@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from airflow_mlops_provider import problems
@@ -14,15 +15,16 @@ from airflow_mlops_provider.backends.models.inputs import check_names
 from airflow_mlops_provider.backends.tables.column_types import typed_table
 from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
 from airflow_mlops_provider.jobs.features.leakage import Tables, probe
-from airflow_mlops_provider.jobs.tables import EXAMPLES, called
+from airflow_mlops_provider.jobs.tables import EXAMPLES, SINCE, called
 from airflow_mlops_provider.lifecycle.references import Dataset
-from airflow_mlops_provider.lifecycle.sections import Shape, View
+from airflow_mlops_provider.lifecycle.shape import Shape, View
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME, Column, DataType, Source
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.lifecycle.trainer import CodeOrFunction
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import TABLES, job
+from airflow_mlops_provider.storage.stale import OF
 
 
 class Inputs(JobInputs):
@@ -61,7 +63,19 @@ def compute(context: Context) -> JobResult:
     context.log.info("computed %s rows of features and %d examples", rows, len(examples))
     if any(outside.values()):
         context.log.info("left out feature rows of other intervals: %s", outside)
-    return JobResult(facts={"rows": {**rows, EXAMPLES: len(examples)}})
+    facts: dict[str, Any] = {"rows": {**rows, EXAMPLES: len(examples)}, OF: stands_on(context)}
+    earliest = pc.min(examples.column(EVENT_TIME)).as_py()
+    if earliest and earliest < interval.start:  # some of these may have been predicted with an earlier interval
+        facts[SINCE] = earliest.isoformat()
+    return JobResult(facts=facts)
+
+
+def stands_on(context: Context) -> dict[str, str]:
+    """Return of which clean tables features are computed, by interval: themselves, or what others made of them."""
+    by_interval = {
+        table.interval.key: context.records.made_by("clean", table) for table in context.inputs.clean if table.interval
+    }
+    return {key: content for key, content in by_interval.items() if content}
 
 
 def gather(context: Context) -> dict[str, pd.DataFrame]:
@@ -126,15 +140,18 @@ def shaped(table: pa.Table, view: View, context: Context) -> pa.Table:
 def labelled_examples(context: Context, tables: Tables) -> pa.Table:
     """Return the rows to predict: request columns, ``event_time``, the label, and when it became known.
 
+    Where the truth arrives by itself, these two are not there.
+
     :raises ConfigurationError, SourceDataError: as :func:`typed`.
     """
     settings, label = context.settings, context.settings.shape.label
     problem = problems.find(settings.shape.problem)
     types: dict[str, DataType] = {**settings.shape.request, EVENT_TIME: "timestamp"}
-    types |= {label.column: problem.label_type, label.known_at: "timestamp"}
+    types |= {} if label.truth else {label.column: problem.label_type, label.known_at: "timestamp"}
     returned = called(context.call(settings.examples), tables, context.interval)
     frame = _frame(returned, str(settings.examples), types, EXAMPLES).reset_index(drop=True)
-    frame[label.column] = problem.labels(frame[label.column])
+    if not label.truth:
+        frame[label.column] = problem.labels(frame[label.column])
     # A whole number or a truth value is given with each request, so that here it may not be missing either.
     needed = [EVENT_TIME, *(name for name, kind in settings.shape.request.items() if kind in {"int64", "bool"})]
     return typed_table(frame, types, EXAMPLES, [*settings.shape.entity_columns, EVENT_TIME], needed)

@@ -8,7 +8,7 @@ from pathlib import Path
 from airflow_mlops_provider.backends.feature_store.feast.store import FeatureStoreBackend
 from airflow_mlops_provider.exceptions import IntegrityError
 from airflow_mlops_provider.lifecycle.references import Dataset
-from airflow_mlops_provider.lifecycle.sections import Shape
+from airflow_mlops_provider.lifecycle.shape import Shape
 from airflow_mlops_provider.runtime.context import AnyContext
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 from airflow_mlops_provider import problems
-from airflow_mlops_provider.exceptions import IntegrityError
-from airflow_mlops_provider.jobs.tables import EXAMPLES, PREDICTIONS
+from airflow_mlops_provider.exceptions import ConfigurationError
+from airflow_mlops_provider.jobs.truth import said, until, with_examples, with_truth
 from airflow_mlops_provider.lifecycle.metrics import Metric
 from airflow_mlops_provider.lifecycle.monitoring.limits import crossed_by_metric
 from airflow_mlops_provider.lifecycle.references import Dataset, Report
 from airflow_mlops_provider.lifecycle.release.gates import Estimate
-from airflow_mlops_provider.lifecycle.sections import Shape, Value
+from airflow_mlops_provider.lifecycle.sections import Value
+from airflow_mlops_provider.lifecycle.shape import Shape
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.problems import statistics
 from airflow_mlops_provider.problems.base import PREDICTION, Problem
@@ -31,8 +33,11 @@ ENOUGH = 100
 
 
 class Inputs(JobInputs):
+    """:param features: whose examples hold the labels; :param truth: else the clean tables in which these arrive."""
+
     predictions: Dataset
-    features: Dataset
+    features: Dataset | None = None
+    truth: tuple[Dataset, ...] = ()
 
 
 class Settings(JobSettings):
@@ -48,18 +53,22 @@ Context = JobContext[Inputs, Settings, JobParams]
 
 @job(stage=Stage.MONITORING, makes="performance", result=Report, packages=("numpy", *TABLES))
 def performance(context: Context) -> JobResult:
-    """Write ``performance.json`` and a page; predictions whose truth is still out are counted, not guessed."""
+    """Write ``performance.json`` and a page; predictions whose truth is still out are counted, not guessed.
+
+    What counts is what was said of a row first, by whichever version: not what was predicted of it again.
+    """
     settings, columns = context.settings, context.settings.shape.label
     metric, problem = settings.metric, problems.find(settings.shape.problem)
-    frame = with_truth(context)
-    arrived = frame[frame[columns.known_at] < context.interval.end]
+    frame, known_by = judged_rows(context)
+    arrived = frame[frame[columns.column].notna() & (frame[columns.known_at] < known_by)]
     label, score = arrived[columns.column], arrived[PREDICTION]
     estimate = measured(problem, metric.name, label, score, settings.seed)
-    figures = {
+    figures: dict[str, Any] = {
         "metric": estimate.to_json() if estimate else None,
         "arrived": len(arrived),
         "pending": len(frame) - len(arrived),
         "value": problem.realised_value(settings.value, label, score) if settings.value else None,
+        "versions": by_version(context, arrived, estimate),
     }
     (context.folder / "performance.json").write_text(json.dumps(figures, indent=1, allow_nan=False))
     page = performance_page(context.product, metric.name, str(context.interval), figures)
@@ -70,14 +79,32 @@ def performance(context: Context) -> JobResult:
     return JobResult(facts=figures, metrics=metrics, passed=not crossed, broken=crossed, page=PAGE, seed=settings.seed)
 
 
-def with_truth(context: Context) -> pd.DataFrame:
-    """Return the predictions beside their label and when it became known; both come row by row from one interval."""
-    columns = context.settings.shape.label
-    predictions = context.read(context.inputs.predictions, PREDICTIONS)
-    truth = context.read(context.inputs.features, EXAMPLES)[[columns.column, columns.known_at]]
-    if len(truth) != len(predictions):
-        raise IntegrityError(f"{len(predictions)} predictions for {len(truth)} examples; run batch inference again")
-    return predictions.join(truth)
+def judged_rows(context: Context) -> tuple[pd.DataFrame, datetime]:
+    """Return what was said, beside label and moment of its becoming known, and up to when that is known."""
+    shape, truth, features = context.settings.shape, context.inputs.truth, context.inputs.features
+    rows, known_by = said(context, context.inputs.predictions), until(truth, context.interval.end)
+    if shape.label.truth:
+        return with_truth(context, shape, rows, truth, known_by), known_by
+    if features is None:
+        raise ConfigurationError(f"the labels of {shape.name!r} are in its features' examples, and none are given")
+    return with_examples(context, shape, rows, features), known_by
+
+
+def by_version(context: Context, arrived: pd.DataFrame, whole: Estimate | None) -> dict[str, Any]:
+    """Return how good each version was that said something of these rows. :param whole: how good all were together."""
+    settings = context.settings
+    problem, column = problems.find(settings.shape.problem), settings.shape.label.column
+    parts = {str(version): part for version, part in arrived.groupby("version")} if "version" in arrived else {}
+    estimates = {
+        version: whole
+        if len(parts) == 1
+        else measured(problem, settings.metric.name, part[column], part[PREDICTION], settings.seed)
+        for version, part in parts.items()
+    }
+    return {
+        version: {"arrived": len(parts[version]), "metric": estimate.value if estimate else None}
+        for version, estimate in estimates.items()
+    }
 
 
 def measured(problem: Problem, metric: str, label: pd.Series, score: pd.Series, seed: int) -> Estimate | None:

@@ -12,7 +12,7 @@ from airflow_mlops_provider.jobs.tables import REFERENCE, TRAIN
 from airflow_mlops_provider.jobs.training.fit import fit
 from airflow_mlops_provider.lifecycle.frozen import finite, plain
 from airflow_mlops_provider.lifecycle.references import Dataset, Model
-from airflow_mlops_provider.lifecycle.sections import Scoring
+from airflow_mlops_provider.lifecycle.shape import Scoring
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.lifecycle.target import Target
 from airflow_mlops_provider.lifecycle.trainer import Trainer

@@ -7,24 +7,29 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from airflow_mlops_provider import problems
-from airflow_mlops_provider.exceptions import ConfigurationError, SourceDataError
+from airflow_mlops_provider.exceptions import ConfigurationError, IntegrityError, SourceDataError
 from airflow_mlops_provider.jobs.features.feature_store import check_loaded, feature_store
 from airflow_mlops_provider.jobs.tables import EXAMPLES
+from airflow_mlops_provider.jobs.truth import until, with_truth
 from airflow_mlops_provider.lifecycle.interval import spans
 from airflow_mlops_provider.lifecycle.references import Dataset
-from airflow_mlops_provider.lifecycle.sections import Shape
+from airflow_mlops_provider.lifecycle.shape import Shape
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import FEAST, job
+from airflow_mlops_provider.storage.stale import OF
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 class Inputs(JobInputs):
+    """:param history: features of earlier intervals. :param truth: clean tables in which the labels arrive."""
+
     features: tuple[Dataset, ...]
     history: tuple[Dataset, ...] = ()
+    truth: tuple[Dataset, ...] = ()
 
 
 class Settings(JobSettings):
@@ -43,16 +48,20 @@ def training_set(context: Context) -> JobResult:
     """Write ``train`` and ``evaluate``: request columns, ``event_time``, features, label, and when it became known.
 
     The last ``windows.evaluate`` intervals are kept for evaluation. Examples whose label was not known by the end of
-    their part are left out of it: a model may not learn from a truth that lies after the window it is judged on.
+    their part are left out of it: a model may not learn from a truth that lies after the window it is judged on. Where
+    labels arrive by themselves, long after their interval, all count that have arrived by now: among those that a part
+    knew by its end, the quickly decided ones would be too many.
 
     An entity's last known value may come from before the first interval: the join also reads the ``history``, of which
     an interval that was never loaded, such as one that was refused, has no part; the facts name it as ``not_loaded``.
 
     :raises ConfigurationError: if no interval is left to learn from.
+    :raises IntegrityError: if some of the features stand on data that was corrected since, and others on the corrected.
     """
     features, history, later = context.inputs.features, context.inputs.history, context.params.evaluate
     if later >= len(features):
         raise ConfigurationError(f"evaluate={later} of {len(features)} interval(s) leaves none to learn from")
+    check_of_one_truth(context, (*history, *features))
     store = feature_store(context, context.settings.shape)
     loaded = [dataset for dataset in history if dataset.interval and store.offline.holds(dataset.interval)]
     check_loaded(context, store, (*loaded, *features))
@@ -76,21 +85,44 @@ def training_set(context: Context) -> JobResult:
     )
 
 
+def check_of_one_truth(context: Context, features: tuple[Dataset, ...]) -> None:
+    """Refuse features of which some were computed of an interval's clean tables, and others of what it was before.
+
+    :raises IntegrityError: naming the intervals, and what to run again.
+    """
+    of: dict[str, tuple[str, Dataset]] = {}
+    for dataset in features:
+        made = context.records.made(dataset).manifest
+        facts = made.result.facts if made and made.result else {}
+        for key, content in facts.get(OF, {}).items():
+            known, by = of.setdefault(key, (content, dataset))
+            if known != content:
+                raise IntegrityError(
+                    f"features of {by.interval} and {dataset.interval} stand on different data of {key}, which was "
+                    "corrected: run the feature engineering of the older again; airflow mlops stale says which"
+                )
+
+
 def labelled(context: Context, part: str, datasets: tuple[Dataset, ...]) -> pd.DataFrame:
-    """Return the examples of some intervals whose label was known by the end of the last one.
+    """Return the examples of some intervals whose label was known by the end of the last one, or has arrived by now.
 
     :param part: what messages call them.
     :raises SourceDataError: if there are none, or their labels are none that a model can be trained on.
     """
     import pandas as pd
 
-    last = datasets[-1].interval
+    last, shape = datasets[-1].interval, context.settings.shape
     assert last is not None
     frame = pd.concat([context.read(dataset, EXAMPLES) for dataset in datasets], ignore_index=True)
-    label = context.settings.shape.label
-    frame = frame[frame[label.column].notna() & (frame[label.known_at] < last.end)].reset_index(drop=True)
+    label, known_by = shape.label, until(context.inputs.truth, last.end)
+    if label.truth:
+        frame = with_truth(context, shape, frame, context.inputs.truth, known_by)
+    frame = frame[frame[label.column].notna() & (frame[label.known_at] < known_by)].reset_index(drop=True)
     if frame.empty:
-        raise SourceDataError(f"no example of {last} has its label {label.column!r} yet; wait for labels to arrive")
-    problem = problems.find(context.settings.shape.problem)
+        how = "; let windows.wait leave the newest intervals alone" if label.truth else ""
+        raise SourceDataError(
+            f"no example of {last} has its label {label.column!r} yet; wait for labels to arrive{how}"
+        )
+    problem = problems.find(shape.problem)
     frame[label.column] = problem.learnable(frame[label.column], f"the part {part!r}, up to {last}")
     return frame

@@ -10,7 +10,7 @@ from pydantic import Field
 from airflow_mlops_provider.lifecycle.frozen import Frozen, Strict
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.metrics import Metric
-from airflow_mlops_provider.lifecycle.references import Report
+from airflow_mlops_provider.lifecycle.references import Report, list_hash
 from airflow_mlops_provider.lifecycle.sections import Monitoring
 
 
@@ -53,12 +53,16 @@ class Observation(Frozen):
 
 
 class Judgement(Frozen):
-    """That monitoring judged an interval, which limits were crossed, and the hashes of the data that it judged."""
+    """That monitoring judged an interval, which limits were crossed, and the hashes of the data that it judged.
+
+    :param truth: the hash of the tables in which labels had arrived; that of none where they arrive with the features.
+    """
 
     observation: Observation
     crossed: tuple[str, ...] = ()
     predictions: str
     features: str
+    truth: str = list_hash(())
 
 
 def reached(value: float, limit: float) -> bool:

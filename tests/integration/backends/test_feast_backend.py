@@ -38,8 +38,8 @@ from airflow_mlops_provider.lifecycle.sections import (
     Trainer,
     Training,
     Value,
-    View,
 )
+from airflow_mlops_provider.lifecycle.shape import View
 
 JANUARY = Interval(start=datetime(2013, 1, 1, tzinfo=UTC), end=datetime(2013, 2, 1, tzinfo=UTC))
 FEBRUARY = Interval(start=JANUARY.end, end=datetime(2013, 3, 1, tzinfo=UTC))

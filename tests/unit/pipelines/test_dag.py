@@ -20,6 +20,7 @@ from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameErr
 from airflow_mlops_provider.operators.features import (
     FeastLoadIntervalOperator,
     FeaturesComputeIntervalOperator,
+    FeaturesRemakeStaleOperator,
     RulesCleanIntervalOperator,
     SourceExtractIntervalOperator,
 )
@@ -40,7 +41,8 @@ SHAPES = {
     validation.validate_raw: features.load
     features.clean: features.compute
     features.compute: features.load
-    features.load:
+    features.load: features.remake_stale
+    features.remake_stale:
     """,
     "training": """
     features.plan: features.build_training_set registry.register
@@ -131,6 +133,7 @@ def test_one_line_is_what_is_spelled_out() -> None:
             clean = RulesCleanIntervalOperator(task_id="clean", product=product, raw=raw.output)
             features = FeaturesComputeIntervalOperator(task_id="compute", product=product, clean=clean.output)
             loaded = FeastLoadIntervalOperator(task_id="load", product=product, features=features.output)
+            loaded >> FeaturesRemakeStaleOperator(task_id="remake_stale", product=product)
         delivered >> raw
         valid >> loaded
     assert serialized(MLOpsDag(product, "feature_engineering")) == serialized(spelled_out)

@@ -31,7 +31,8 @@ def test_a_job_leaves_its_manifest_and_its_result(make: Callable[..., TinyWorld]
     assert manifest.state == "success"
     assert manifest.spec == spec
     assert manifest.result is not None
-    assert manifest.result.facts == {"rows": {"sales": 2}, "rows_in": {"sales": 2}}
+    of = manifest.spec.inputs["raw"]
+    assert manifest.result.facts == {"rows": {"sales": 2}, "rows_in": {"sales": 2}, "of": of.hash}
     assert [output.name for output in manifest.outputs] == ["sales.parquet"]
     ours = {"airflow_mlops_provider.jobs.features.clean", "airflow_mlops_provider.lifecycle.source"}
     assert ours | {world.name, f"{world.name}.rules"} <= set(manifest.code_hashes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_mlops_provider.lifecycle.product import MLProduct
-from airflow_mlops_provider.lifecycle.sections import Scoring
+from airflow_mlops_provider.lifecycle.shape import Scoring
 from tests.factories.serving import make_product
 
 

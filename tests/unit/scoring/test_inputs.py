@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from airflow_mlops_provider.exceptions import SourceDataError
-from airflow_mlops_provider.lifecycle.sections import Scoring
+from airflow_mlops_provider.lifecycle.shape import Scoring
 from airflow_mlops_provider.scoring import inputs
 from airflow_mlops_provider.scoring.inputs import conform, model_inputs
 from tests.factories.serving import StandInFeatures, make_rows

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from airflow_mlops_provider.exceptions import IntegrityError, JobError, SourceDataError
-from airflow_mlops_provider.lifecycle.sections import Scoring
+from airflow_mlops_provider.lifecycle.shape import Scoring
 from airflow_mlops_provider.scoring.predictor import Predictor
 from tests.factories.serving import NAME, StandInFeatures, make_release, make_rows
 

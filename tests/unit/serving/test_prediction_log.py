@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_mlops_provider.lifecycle.sections import Scoring
+from airflow_mlops_provider.lifecycle.shape import Scoring
 from airflow_mlops_provider.serving.prediction_log import Batch, PredictionLog
 from airflow_mlops_provider.serving.request_schema import RequestSchema
 from tests.factories.serving import make_rows, read_log

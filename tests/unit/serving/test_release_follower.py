@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_mlops_provider.lifecycle.release.registry import Status
-from airflow_mlops_provider.lifecycle.sections import Scoring
+from airflow_mlops_provider.lifecycle.shape import Scoring
 from airflow_mlops_provider.serving.metrics import Metrics
 from airflow_mlops_provider.serving.release_follower import ReleaseFollower
 from airflow_mlops_provider.serving.releases import Release

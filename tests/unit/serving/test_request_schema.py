@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from airflow_mlops_provider.lifecycle.sections import Scoring
+from airflow_mlops_provider.lifecycle.shape import Scoring
 from airflow_mlops_provider.serving.request_schema import RequestError, RequestSchema
 
 GOOD = {"customer": "c1", "price": 1.5, "pieces": 2, "event_time": "2020-01-03T00:00:00Z"}

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from airflow_mlops_provider.backends.tables.column_types import COLUMN_TYPES
 from airflow_mlops_provider.lifecycle.frozen import digest
-from airflow_mlops_provider.lifecycle.sections import Shape, View
+from airflow_mlops_provider.lifecycle.shape import Shape, View
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME, DataType
 
 # Feast keeps timestamp features in whole seconds online, so offline ones are kept no finer.

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from airflow_mlops_provider.backends.feature_store.feast.definitions import conform, schema
 from airflow_mlops_provider.exceptions import SourceDataError, SourceError, UnknownNameError
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.sections import Shape
+from airflow_mlops_provider.lifecycle.shape import Shape
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 from airflow_mlops_provider.storage.atomic import atomic_write
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from airflow_mlops_provider.backends.tables.column_types import COLUMN_TYPES
 from airflow_mlops_provider.exceptions import BackendError
-from airflow_mlops_provider.lifecycle.sections import Shape, View
+from airflow_mlops_provider.lifecycle.shape import Shape, View
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 
 Key = tuple[Any, ...]

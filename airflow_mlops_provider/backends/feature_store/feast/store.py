@@ -23,7 +23,7 @@ from airflow_mlops_provider.backends.feature_store.feast.online import OnlineRea
 from airflow_mlops_provider.backends.telemetry import disable_telemetry, without_typeguard
 from airflow_mlops_provider.exceptions import BackendError, MissingExtraError, SourceDataError, SourceError
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.sections import Shape
+from airflow_mlops_provider.lifecycle.shape import Shape
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 from airflow_mlops_provider.storage.atomic import atomic_write
 from airflow_mlops_provider.storage.locks import file_lock

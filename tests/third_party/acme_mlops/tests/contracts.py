@@ -15,7 +15,7 @@ from acme_mlops.validator import Rule
 
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, Services
 from airflow_mlops_provider.lifecycle.references import Dataset
-from airflow_mlops_provider.lifecycle.sections import LabelColumns, Shape, View
+from airflow_mlops_provider.lifecycle.shape import LabelColumns, Shape, View
 from airflow_mlops_provider.places.base import Place
 from airflow_mlops_provider.storage.artifacts import ArtifactStore, content_hash, open_store
 from airflow_mlops_provider.testing import (

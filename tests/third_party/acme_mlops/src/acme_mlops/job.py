@@ -12,7 +12,7 @@ from airflow_mlops_provider import (
     Stage,
     job,
 )
-from airflow_mlops_provider.lifecycle.sections import Shape
+from airflow_mlops_provider.lifecycle.shape import Shape
 
 
 class Inputs(JobInputs):

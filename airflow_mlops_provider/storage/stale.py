@@ -1,0 +1,77 @@
+"""What stands on data that came late or was corrected since: named by the records, to be made anew.
+
+Each of an interval's datasets says of which others it was made; the current ones are compared with that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
+from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion
+from airflow_mlops_provider.storage.artifacts import ArtifactStore
+from airflow_mlops_provider.storage.intervals import FEATURES, current, late_for
+from airflow_mlops_provider.storage.records import Records
+
+#: Among the facts of clean tables: of which snapshot; of features: of which clean tables, by interval.
+OF = "of"
+
+
+@dataclass(frozen=True)
+class Stale:
+    """An interval whose data stand on others than the current ones.
+
+    :param reasons: why, a line each.
+    :param run: that of the task that took its data from the sources last; None if its record is gone.
+    """
+
+    interval: Interval
+    reasons: tuple[str, ...]
+    run: RunIdentity | None
+
+
+def stale(store: ArtifactStore, product: str) -> list[Stale]:
+    """Return a product's stale intervals, oldest first."""
+    names = ("raw", "clean", FEATURES, "loaded")
+    made = {name: {data.interval: data for data in current(store, product, name) if data.interval} for name in names}
+    records, snapshots = Records(store), [*made["raw"].values()]
+    listed = []
+    for interval, snapshot in made["raw"].items():
+        if reasons := tuple(_reasons(interval, snapshot, snapshots, made)):
+            record = records.made(snapshot).manifest
+            listed.append(Stale(interval, reasons, record.spec.run if record else None))
+    return listed
+
+
+def _reasons(
+    interval: Interval, snapshot: Dataset, snapshots: list[Dataset], made: dict[str, dict[Interval, Dataset]]
+) -> Iterator[str]:
+    for key, (later, late) in late_for(interval, snapshots).items():
+        for source, rows in late.items():
+            if snapshot.facts.get("taken", {}).get(source, {}).get(OF, {}).get(key) != rows["hash"]:
+                yield f"late rows of {source} came with {later.interval}"
+    clean, features, loaded = (made[name].get(interval) for name in ("clean", FEATURES, "loaded"))
+    if clean and clean.facts.get(OF) not in (None, snapshot.hash):
+        yield "its sources were read again since it was cleaned"
+    by_key = {known.key: table for known, table in made["clean"].items()}
+    for key, content in features.facts.get(OF, {}).items() if features else ():
+        if key in by_key and by_key[key].hash != content:
+            yield f"its features were computed of an older {by_key[key].interval}"
+    if features and loaded and loaded.facts.get(FEATURES) != features.hash:
+        yield "its features were computed and not loaded"
+
+
+def outdated(store: ArtifactStore, version: ModelVersion) -> list[str]:
+    """Return a line for each interval whose features a model version learned from, and that others are in place of."""
+    records = Records(store)
+    trained_on = Dataset.model_validate(version.facts["training_set"])
+    made = records.made(trained_on).manifest
+    now = {data.interval: data.hash for data in current(store, version.name, FEATURES)}
+    learned = made.spec.references if made else ()
+    return [
+        f"version {version.version} learned from an older {data.interval}"
+        for data in learned
+        if isinstance(data, Dataset) and now.get(data.interval, data.hash) != data.hash
+    ]
