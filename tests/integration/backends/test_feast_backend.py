@@ -260,6 +260,30 @@ def check_older_interval(store: FeatureStoreBackend) -> None:
     pd.testing.assert_frame_equal(store.online(asked()), online_as_of_watermark(store, asked()), check_exact=True)
 
 
+def check_entities_that_are_gone(store: FeatureStoreBackend) -> None:
+    months = {JANUARY: rows_of(JANUARY, 1), FEBRUARY: rows_of(FEBRUARY, 2)}
+    for month, frames in months.items():
+        load(store, month, frames)
+        store.materialize(month)
+    known = asked().dropna(subset=["town", "carrier"])
+    assert store.online(known[known["town"] == "oslo"])["reports"].notna().all()
+    for month, frames in months.items():
+        kept = {"climate": frames["climate"][frames["climate"]["town"] != "oslo"], "leg": frames["leg"]}
+        load(store, month, kept)
+        if month == FEBRUARY:  # the process dies here, and the retry goes on
+            load(store, month, kept)
+        store.materialize(month)
+        gone = store.online(known[known["town"] == "oslo"])["reports"].isna()
+        assert gone.all() == (month == FEBRUARY)  # until then, the other month still has a row
+        pd.testing.assert_frame_equal(store.online(asked()), online_as_of_watermark(store, asked()), check_exact=True)
+    store.require_online()
+
+
+def test_entities_that_a_correction_leaves_without_rows(store: FeatureStoreBackend) -> None:
+    """Their last values are not served any more, as soon as no interval has a row of them."""
+    check_entities_that_are_gone(store)
+
+
 def test_an_older_interval_never_takes_online_back(store: FeatureStoreBackend) -> None:
     """Replaying January leaves February online; a correction that removes or changes rows arrives online."""
     check_older_interval(store)
@@ -404,6 +428,7 @@ def test_redis_behaves_like_sqlite(tmp_path: Path, redis: str) -> None:
     backend = FeatureStoreBackend(product().shape, tmp_path / "features", settings)
     backend.apply()
     check_older_interval(backend)
+    check_entities_that_are_gone(backend)
 
 
 def test_a_flushed_redis_is_noticed(tmp_path: Path, redis: str) -> None:

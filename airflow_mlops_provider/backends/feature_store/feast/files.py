@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -45,8 +47,42 @@ class OfflineFiles:
             )
         ready = {name: self._fitted(name, path, interval) for name, path in tables.items()}
         for name, table in ready.items():
+            self._note_gone(name, interval, table)
             atomic_write(self.file(name, interval), _written(table))
         return {name: len(table) for name, table in ready.items()}
+
+    def gone(self, view: str, interval: Interval, before: datetime) -> list[tuple[Any, ...]]:
+        """Return the keys that an interval's replacement took out, and of which no row is left up to some moment."""
+        file = self._gone_file(view, interval)
+        left = {*_keys(pq.read_table(file))} if file.exists() else set()
+        for known in reversed(self.files(view)):
+            if left:
+                columns, filters = [*self.views[view].keys], [(EVENT_TIME, "<", before)]
+                left -= {*_keys(pq.read_table(known, columns=columns, filters=filters))}
+        return sorted(left)
+
+    def settle_gone(self, view: str, interval: Interval) -> None:
+        """Forget them: they have been taken out of the online store, too."""
+        self._gone_file(view, interval).unlink(missing_ok=True)
+
+    def _gone_file(self, view: str, interval: Interval) -> Path:
+        return self.folder.parent / "gone" / view / f"{interval.key}.parquet"
+
+    def _note_gone(self, view: str, interval: Interval, table: pa.Table) -> None:
+        """Keep which keys a replacement takes out, before it does: whoever goes on after a kill still knows."""
+        file, keys = self.file(view, interval), [*self.views[view].keys]
+        if not file.exists():
+            return
+        known = [pq.read_table(file, columns=keys)]
+        if self._gone_file(view, interval).exists():
+            known.append(pq.read_table(self._gone_file(view, interval)))
+        gone = {key for part in known for key in _keys(part)} - {*_keys(table.select(keys))}
+        if gone:
+            columns = [
+                pa.array(values, table.schema.field(name).type)
+                for name, values in zip(keys, zip(*gone, strict=True), strict=True)
+            ]
+            atomic_write(self._gone_file(view, interval), _written(pa.table(columns, names=keys)))
 
     def holds(self, interval: Interval) -> bool:
         """Say whether every view holds an interval."""
@@ -96,6 +132,10 @@ class OfflineFiles:
         if outside:
             raise SourceDataError(f"view {view!r} has a row at {outside[0]}, outside the interval {interval}")
         return table
+
+
+def _keys(table: pa.Table) -> Iterator[tuple[Any, ...]]:
+    return zip(*(column.to_pylist() for column in table.columns), strict=True)
 
 
 def _written(table: pa.Table) -> bytes:

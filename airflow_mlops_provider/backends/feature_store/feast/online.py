@@ -114,19 +114,35 @@ class OnlineReader:
         return {name: [row[place] for row in rows] for place, name in enumerate(view.features)}
 
     def _rows(self, view: View, known: list[Key]) -> Iterable[tuple[datetime | None, dict[str, Any] | None]]:
-        from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-        from feast.type_map import python_values_to_proto_values
-        from feast.value_type import ValueType
-
-        types = [ValueType[COLUMN_TYPES[self._shape.request[name]].feast] for name in view.keys]
-        columns = [
-            python_values_to_proto_values([key[place] for key in known], kind) for place, kind in enumerate(types)
-        ]
-        entities = [EntityKey(join_keys=view.keys, entity_values=key) for key in zip(*columns, strict=True)]
+        entities = entity_keys(self._shape, view, known)
         provider, config, features = self._store.provider, self._store.config, list(view.features)
         for at in range(0, len(entities), _KEYS_AT_ONCE):
             part = entities[at : at + _KEYS_AT_ONCE]
             yield from provider.online_read(config, self._views[view.name], part, features)
+
+
+def entity_keys(shape: Shape, view: View, known: list[Key]) -> list[Any]:
+    """Return keys as Feast's stores take them."""
+    from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+    from feast.type_map import python_values_to_proto_values
+    from feast.value_type import ValueType
+
+    types = [ValueType[COLUMN_TYPES[shape.request[name]].feast] for name in view.keys]
+    columns = [python_values_to_proto_values([key[place] for key in known], kind) for place, kind in enumerate(types)]
+    return [EntityKey(join_keys=view.keys, entity_values=key) for key in zip(*columns, strict=True)]
+
+
+def blank(store: Any, shape: Shape, view: View, keys: list[Key], moment: datetime) -> None:
+    """Leave entities without features, as if nothing were known of them: Feast has no way to take one out.
+
+    :param store: Feast's own.
+    """
+    from feast.protos.feast.types.Value_pb2 import Value
+
+    nothing = {name: Value() for name in view.features}
+    rows = [(entity, nothing, moment, moment) for entity in entity_keys(shape, view, keys)]
+    if rows:
+        store.provider.online_write_batch(store.config, store.get_feature_view(view.name), rows, None)
 
 
 def _plain(value: Any) -> Any:

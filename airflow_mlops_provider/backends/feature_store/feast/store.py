@@ -19,7 +19,7 @@ import pandas as pd
 
 from airflow_mlops_provider.backends.feature_store.feast.definitions import definitions, fingerprint, typed
 from airflow_mlops_provider.backends.feature_store.feast.files import OfflineFiles
-from airflow_mlops_provider.backends.feature_store.feast.online import OnlineReader
+from airflow_mlops_provider.backends.feature_store.feast.online import OnlineReader, blank
 from airflow_mlops_provider.backends.telemetry import disable_telemetry, without_typeguard
 from airflow_mlops_provider.exceptions import BackendError, MissingExtraError, SourceDataError, SourceError
 from airflow_mlops_provider.lifecycle.interval import Interval
@@ -71,7 +71,7 @@ class FeatureStoreBackend:
 
         An interval before the watermark is not replayed by itself, which would take entities back in time and keep what
         a correction removed: the last row of each entity before the watermark is written anew. An entity that a
-        correction leaves without any row keeps its old one online.
+        correction leaves without any row has no features online any more.
 
         :raises SourceError: if the interval is not loaded or the definitions were not applied.
         :raises BackendError: if the online store does not answer.
@@ -87,6 +87,9 @@ class FeatureStoreBackend:
                 # itself, Feast brings nothing online and calls it done where the registry has lost its definitions.
                 until = end - timedelta(microseconds=1)
                 self._store.materialize(_DAWN if again else interval.start, until, [*self.offline.views])
+            for view in self.shape.views:
+                blank(self._store, self.shape, view, self.offline.gone(view.name, interval, end), until)
+                self.offline.settle_gone(view.name, interval)
             atomic_write(self.folder / "watermark.json", json.dumps({"watermark": end.isoformat()}).encode())
 
     def watermark(self) -> datetime | None:
