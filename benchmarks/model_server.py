@@ -79,7 +79,8 @@ for interval in map(replay.month, ("2013-01", "2013-02")):
     clean(interval)
     features.append(job("compute", interval, clean=leading_to(current(store, product.name, "clean"), interval, 2)))
     job("load", interval, features=features[-1])
-model = job("train", training_set=job("training_set", params={"evaluate": 1}, features=features))
+truth = tuple(current(store, product.name, "clean"))
+model = job("train", training_set=job("training_set", params={"evaluate": 1}, features=features, truth=truth))
 version = ModelVersion(uri=model.uri, hash=model.hash, name=product.name, version=1, facts=model.facts)
 for status in (Status.REGISTERED, Status.STAGING, Status.PRODUCTION_READY, Status.LIVE):
     Ledger(store, product.name).move(version, status, reason="to be measured", by="benchmark")

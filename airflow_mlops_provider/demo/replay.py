@@ -1,8 +1,9 @@
 """The demo: a real Airflow, the reference product, one month of deliveries after another.
 
 The demo plays the airlines' data system: it puts each month's files into the landing root once the loop has come to
-rest, and the schedule and asset events start every run. After the months it plays a data scientist, who starts one: a
-small experiment, by the form of its pipeline. Its winner goes to a repository in the demo's home, not to the user's.
+rest, and the schedule and asset events start every run. One month's weather has a gap at first, is delivered again, and
+that month's run is started again, as by hand: what stood on it is made anew by itself. After the months it plays a data
+scientist, who starts a small experiment by its pipeline's form; the winner goes to a repository in the demo's home.
 """
 
 from __future__ import annotations
@@ -22,14 +23,17 @@ from airflow_mlops_provider.demo import home as demo_home
 from airflow_mlops_provider.demo.local_airflow.stack import Stack
 from airflow_mlops_provider.demo.page import write_page
 from airflow_mlops_provider.demo.summary import summarise
-from airflow_mlops_provider.demo.watch import Watch
+from airflow_mlops_provider.demo.watch import Watch, begins
 from airflow_mlops_provider.discovery import intervals
+from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.render import terminal
 from airflow_mlops_provider.runtime.code import load, load_product
 
 PRODUCT = "flight_delay"
 MONTHS = 7
+#: The number of the month that is delivered with a gap, and of the one with which it comes whole.
+GAP, WHOLE = 4, 5
 #: Long enough for a machine that is slow, or shared.
 MONTH_SECONDS = 900
 SUMMARY = "summary.json"
@@ -72,7 +76,21 @@ def deliver_months(console: Console, watch: Watch, product: MLProduct, landing: 
     for number, interval in enumerate(intervals(product, months), start=1):
         console.print(f"\n[bold]{interval.start:%B %Y}[/]  delivered  ({number} of {months})")
         with _until_rest(console, watch, interval.start):
-            deliver(landing, interval)
+            deliver(landing, interval, gap=number == GAP < months)
+        if number == WHOLE:
+            correct(console, watch, product, landing, intervals(product, months)[GAP - 1], interval)
+
+
+def correct(
+    console: Console, watch: Watch, product: MLProduct, landing: Path, interval: Interval, newest: Interval
+) -> None:
+    """Deliver an interval again, now whole, and start its run again; the later ones that stand on it follow."""
+    console.print(f"\n[bold]{interval.start:%B %Y}[/]  delivered again, with the weather that was missing")
+    api, dag_id = watch.stack.api, f"{product.name}_feature_engineering"
+    (run,) = (run for run in watch.runs() if run["dag_id"] == dag_id and begins(run) == interval.start)
+    with _until_rest(console, watch, newest.start):
+        load(f"{product.name}.replay:deliver")(landing, interval)
+        api.post(f"dags/{dag_id}/dagRuns/{run['dag_run_id']}/clear", {"dry_run": False})
 
 
 def experiment(console: Console, watch: Watch, product: MLProduct, months: int) -> None:

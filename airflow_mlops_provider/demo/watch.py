@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 
 from airflow_mlops_provider.demo.local_airflow.api import Row
 from airflow_mlops_provider.demo.local_airflow.stack import Stack
@@ -14,6 +14,7 @@ from airflow_mlops_provider.exceptions import BackendError
 REST_SECONDS = 2.5
 LOOK_SECONDS = 1.0
 ENDED = {"success", "failed", "skipped"}
+_NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 class Watch:
@@ -27,7 +28,7 @@ class Watch:
         self._seen_until: str | None = None
 
     def until_rest(self, interval_start: datetime, timeout: float) -> None:
-        """Wait until an interval's features are loaded and everything that followed from them has ended.
+        """Wait until the features of all intervals up to one are loaded, and everything that followed has ended.
 
         :raises BackendError: if a run failed, or ``timeout`` seconds pass.
         """
@@ -62,8 +63,8 @@ class Watch:
             names = ", ".join(f"{run['dag_id']} {run['dag_run_id']}" for run in failed)
             raise BackendError(f"failed: {names}; their logs are in {self.stack.home / 'logs'}")
         engineering = f"{self.product}_feature_engineering"
-        here = [run for run in runs if run["dag_id"] == engineering and _start(run) == interval_start]
-        loaded = any(run["state"] == "success" for run in here)
+        due = [run for run in runs if run["dag_id"] == engineering and (begins(run) or _NEVER) <= interval_start]
+        loaded = begins(due[-1]) == interval_start and all(run["state"] == "success" for run in due) if due else False
         others = any(run["state"] in {"queued", "running"} for run in runs if run["dag_id"] != engineering)
         return others or not loaded
 
@@ -76,7 +77,8 @@ class Watch:
                     self._progress(_line(task, self.product))
 
 
-def _start(run: Row) -> datetime | None:
+def begins(run: Row) -> datetime | None:
+    """Return where a run's data interval begins."""
     begins = run.get("data_interval_start")
     return datetime.fromisoformat(begins) if begins else None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pandas as pd
 
 from airflow_mlops_provider.lifecycle.interval import Interval
-from flight_delay.features import LATE_MINUTES
 
 ASKED_BEFORE = pd.Timedelta(hours=2)
 UNKNOWN_TAIL = "UNKNOWN"
@@ -45,10 +44,10 @@ LONG_AGO = 7 * 24 * 60.0
 def examples(tables: dict[str, pd.DataFrame], interval: Interval) -> pd.DataFrame:
     """Return one row for each flight scheduled in the interval whose outcome is on record.
 
-    Cancelled and diverted flights never arrive where they were due, so they have no label and no row.
+    Cancelled and diverted flights never arrive where they were due, so they have no outcome and no row.
 
-    :returns: the request columns, ``event_time`` (two hours before schedule), ``late`` (1 if over 15 min late at the
-        gate, else 0) and ``label_known_at`` (the arrival), in order of schedule.
+    :returns: the request columns and ``event_time`` (two hours before schedule), in order of schedule. Whether they
+        were late arrives with the outcomes.
     """
     flights = tables["flights"]
     scheduled = (flights["sched_dep"] >= interval.start) & (flights["sched_dep"] < interval.end)
@@ -56,8 +55,6 @@ def examples(tables: dict[str, pd.DataFrame], interval: Interval) -> pd.DataFram
     rows = flown[REQUEST].assign(
         tailnum=flown["tailnum"].fillna(UNKNOWN_TAIL),
         event_time=flown["sched_dep"] - ASKED_BEFORE,
-        late=(flown["arr_delay"] > LATE_MINUTES).astype("int64"),
-        label_known_at=flown["arr_at"],
     )
     return rows.reset_index(drop=True)
 

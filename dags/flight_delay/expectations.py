@@ -26,6 +26,7 @@ _ALWAYS: dict[str, Ranges] = {
         "air_time": (10, 1200),
     },
     "weather": {"humid": (0, 100), "wind_gust": (0, 120), "precip": (0, 5), "visib": (0, 10)},
+    "outcomes": {"late": (0, 1)},
     "planes": {"seats": (1, 900)},
     "airports": {},
     "training": {
@@ -41,6 +42,7 @@ _ALWAYS: dict[str, Ranges] = {
 # All but one value in a hundred: real instruments and registers slip.
 _MOSTLY: dict[str, Ranges] = {
     "flights": {},
+    "outcomes": {},
     "weather": {"temp": (-20, 115), "wind_speed": (0, 100), "pressure": (950, 1060)},
     "planes": {"year": (1930, 2013)},
     "airports": {},
@@ -50,6 +52,7 @@ _MOSTLY: dict[str, Ranges] = {
 # The month's mean: a shifted unit (hours for minutes, kilometres for miles) keeps every range and moves this.
 _MEAN: dict[str, Ranges] = {
     "flights": {"distance": (900, 1200), "air_time": (120, 180), "dep_delay": (0, 40), "arr_delay": (-15, 40)},
+    "outcomes": {"late": (0.08, 0.45)},
     "weather": {"temp": (20, 95), "wind_speed": (5, 20), "visib": (7, 10)},
     "planes": {"seats": (100, 220)},
     "airports": {},
@@ -67,6 +70,7 @@ _PRESENT: dict[str, dict[str, float]] = {
         **dict.fromkeys(("temp", "humid", "wind_speed"), 0.98),
         "pressure": 0.7,
     },
+    "outcomes": dict.fromkeys(("origin", "carrier", "flight", "sched_dep", "late", "label_known_at"), 1.0),
     "planes": {"tailnum": 1.0, "seats": 1.0, "year": 0.9},
     "airports": {"faa": 1.0, "tzone": 0.95},
     "training": {
@@ -78,6 +82,7 @@ _PRESENT: dict[str, dict[str, float]] = {
 _VALUES: dict[str, dict[str, tuple[str, ...]]] = {
     "flights": {"origin": ORIGINS, "carrier": CARRIERS},
     "weather": {"origin": ORIGINS},
+    "outcomes": {"origin": ORIGINS, "carrier": CARRIERS},
     "planes": {},
     "airports": {},
     "training": {"origin": ORIGINS, "carrier": CARRIERS},
@@ -87,6 +92,7 @@ _VALUES: dict[str, dict[str, tuple[str, ...]]] = {
 _ROWS: dict[str, tuple[int, int | None]] = {
     "flights": (20_000, 40_000),
     "weather": (1_800, 2_400),
+    "outcomes": (20_000, 40_000),
     "planes": (3_000, 10_000),
     "airports": (1_000, 5_000),
     "training": (15_000, None),

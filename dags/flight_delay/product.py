@@ -78,6 +78,22 @@ _WEATHER = Source(
     },
 )
 
+# What turned out of each flight, when it has landed: that may be in the next month.
+_OUTCOMES = Source(
+    name="outcomes",
+    path="outcomes/{start:%Y-%m}.csv",
+    time="label_known_at",
+    settle_seconds=0,
+    columns={
+        "origin": "string",
+        "carrier": "string",
+        "flight": "int64",
+        "sched_dep": "timestamp",
+        "late": "int64",
+        "label_known_at": "timestamp",
+    },
+)
+
 _VIEWS = (
     View(
         name="origin_traffic",
@@ -160,6 +176,7 @@ product = MLProduct(
         sources=(
             _FLIGHTS,
             _WEATHER,
+            _OUTCOMES,
             Source(
                 name="planes",
                 path="planes.csv",
@@ -182,6 +199,7 @@ product = MLProduct(
             "weather": {
                 "known_at": ("temp", "humid", "wind_speed", "wind_gust", "precip", "pressure", "visib"),
             },
+            "outcomes": {"label_known_at": ("late",)},
         },
     ),
     features=Features(
@@ -206,6 +224,9 @@ product = MLProduct(
         known_at="label_known_at",
         description="1 if over 15 minutes late at the gate, else 0",
         examples="flight_delay.examples:examples",
+        truth="outcomes",
+        by=("origin", "carrier", "flight", "sched_dep"),
+        delay=1,
     ),
     training=Training(
         # Beside this file, so that an experiment's winner comes as a change of that file alone.

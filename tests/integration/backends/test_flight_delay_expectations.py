@@ -30,7 +30,9 @@ def training(raw: Tables) -> pd.DataFrame:
     """That month's examples, each with the last features known when it was asked."""
     month = replay.month("2013-09")
     tables = rules.clean(raw, month)
-    views, rows = features.compute(tables, month), examples.examples(tables, month).sort_values("event_time")
+    views, asked = features.compute(tables, month), examples.examples(tables, month)
+    by = ["origin", "carrier", "flight", "sched_dep"]
+    rows = asked.merge(tables["outcomes"], on=by).sort_values("event_time", ignore_index=True)
     for view in product.features.views:
         rows = pd.merge_asof(rows, views[view.name], on="event_time", by=list(view.keys))
     return rows

@@ -71,7 +71,8 @@ class Loop:
 
     def train(self, number: int, params: dict[str, Any], *features: Dataset) -> ModelVersion:
         """Train a small model on all but the last month."""
-        training_set = self.job("training_set", None, {"evaluate": 1}, features=features)
+        truth = tuple(current(self.store, product.name, "clean"))
+        training_set = self.job("training_set", None, {"evaluate": 1}, features=features, truth=truth)
         model: Model = self.job("train", None, params, training_set=training_set)
         return ModelVersion(uri=model.uri, hash=model.hash, name=product.name, version=number, facts=model.facts)
 

@@ -27,7 +27,9 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Tables:
     """Clean tables of a real week and the one before it."""
     landing = tmp_path_factory.mktemp("landing")
     both = [rules.clean(read_raw(landing, interval), interval) for interval in (BEFORE, WEEK)]
-    joined = {name: pd.concat([one[name] for one in both], ignore_index=True) for name in ("flights", "weather")}
+    joined = {
+        name: pd.concat([one[name] for one in both], ignore_index=True) for name in ("flights", "weather", "outcomes")
+    }
     return {**joined, "planes": both[1]["planes"]}
 
 
@@ -40,7 +42,8 @@ def views(tables: Tables) -> Tables:
 @pytest.fixture(scope="module")
 def rows(tables: Tables, views: Tables) -> pd.DataFrame:
     """The week's examples, each with the last features known when it was asked."""
-    joined = asked.examples(tables, WEEK).sort_values("event_time", kind="stable")
+    by = ["origin", "carrier", "flight", "sched_dep"]
+    joined = asked.examples(tables, WEEK).merge(tables["outcomes"], on=by).sort_values("event_time", kind="stable")
     for view in product.features.views:
         joined = pd.merge_asof(joined, views[view.name], on="event_time", by=list(view.keys))
     return joined.reset_index(drop=True)
@@ -115,16 +118,18 @@ def test_an_aircraft_is_known_by_its_last_landing(tables: Tables, rows: pd.DataF
 
 
 def test_examples_are_the_flights_that_arrived(tables: Tables) -> None:
-    """One row a flown flight, asked two hours ahead, in a fixed order, the label as it turned out."""
+    """One row a flown flight, asked two hours ahead, in a fixed order; how it turned out comes when it has landed."""
     flights = tables["flights"][lambda all_: all_["sched_dep"].between(WEEK.start, WEEK.end, inclusive="left")]
     one = asked.examples(tables, WEEK)
     shuffled = {**tables, "flights": tables["flights"].sample(frac=1, random_state=1)}
     pd.testing.assert_frame_equal(one, asked.examples(shuffled, WEEK))
-    assert set(one) == {*product.features.request, "event_time", "late", "label_known_at"}
+    assert set(one) == {*product.features.request, "event_time"}
     assert len(one) == flights["arr_delay"].notna().sum() < len(flights)
-    assert one["late"].sum() == (flights["arr_delay"] > 15).sum()
+    landed = one.merge(tables["outcomes"], on=["origin", "carrier", "flight", "sched_dep"])
+    assert len(one) - len(landed) == (flights["arr_at"] >= WEEK.end).sum() > 0
+    assert landed["late"].sum() == (flights["arr_delay"] > 15)[flights["arr_at"] < WEEK.end].sum()
     assert (one["sched_dep"] - one["event_time"] == pd.Timedelta(hours=2)).all()
-    assert (one["label_known_at"] > one["event_time"]).all()
+    assert (landed["label_known_at"] > landed["event_time"]).all()
     assert one["tailnum"].notna().all()
 
 

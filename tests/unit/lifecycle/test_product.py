@@ -39,7 +39,9 @@ def test_deliveries_follow_the_interval() -> None:
 
 def test_an_unknown_source_names_the_known_ones() -> None:
     """Asking for a source that nobody declared lists those that are."""
-    with pytest.raises(ValueError, match="unknown source 'trains'; known: airports, flights, planes, weather"):
+    with pytest.raises(
+        ValueError, match="unknown source 'trains'; known: airports, flights, outcomes, planes, weather"
+    ):
         product.data.source("trains")
 
 
