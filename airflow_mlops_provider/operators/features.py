@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from airflow.sdk import Context
+from airflow.sdk import BaseOperator, Context
 
 from airflow_mlops_provider import assets
 from airflow_mlops_provider.exceptions import ConfigurationError
@@ -17,10 +18,12 @@ from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, p
 from airflow_mlops_provider.lifecycle.sections import Shape, Source, Windows
 from airflow_mlops_provider.operators.base import JobOperator
 from airflow_mlops_provider.operators.lineage import event_extra
+from airflow_mlops_provider.places.retry_policy import final_failures
 from airflow_mlops_provider.storage.artifacts import ArtifactStore
 from airflow_mlops_provider.storage.dataset_lists import expanded
 from airflow_mlops_provider.storage.intervals import current, earlier, leading_to
 from airflow_mlops_provider.storage.records import Records
+from airflow_mlops_provider.triggers.streams import StreamTrigger
 
 
 class SourceExtractIntervalOperator(JobOperator):
@@ -49,6 +52,57 @@ class SourceExtractIntervalOperator(JobOperator):
             )
         queries = [Sql(str(source.conn_id), source.statement(interval)) for source in sources if interval]
         return {"queried": tuple(snapshot(query, store, name, interval) for query in queries)} if queries else {}
+
+
+class StreamLandOperator(BaseOperator):
+    """Lands what a stream has had since the last time, as files below the landing root, and marks complete intervals.
+
+    Each entry is in one file, whoever else lands the same stream, and however often a try was killed. It hands on
+    ``entries``, how many it landed; ``files`` and ``completed``, the newest names; ``through``, the last entry's id.
+
+    :param stream: its name.
+    :param path: the folder of an interval below the landing root: ``orders/{start:%Y-%m-%d}/``; a source's own path.
+    :param schedule, start, time_zone: how time is cut into intervals, and a moment in the first of them; a product's.
+    :param marker, json_field, batch, max_seconds, lost_through: see :class:`.StreamTrigger`.
+    :param conn_id: a connection of type ``mlops_stream``, or ``redis``.
+    """
+
+    template_fields: Sequence[str] = ("stream", "path", "schedule", "start", "lost_through", "conn_id")
+    ui_color = "#dcecf5"
+
+    def __init__(
+        self,
+        *,
+        stream: str,
+        path: str,
+        schedule: str,
+        start: datetime | str,
+        time_zone: str = "UTC",
+        marker: str = "_COMPLETE",
+        json_field: str | None = None,
+        batch: int = 10_000,
+        max_seconds: float = 3600.0,
+        lost_through: str | None = None,
+        conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.stream, self.path, self.conn_id = stream, path, conn_id
+        self.schedule, self.start, self.lost_through = schedule, start, lost_through
+        self.fixed: dict[str, Any] = {
+            "time_zone": time_zone,
+            "marker": marker,
+            "json_field": json_field,
+            "batch": batch,
+        }
+        self.max_seconds = max_seconds
+
+    @final_failures()
+    def execute(self, context: Context) -> dict[str, Any]:
+        fields: dict[str, Any] = {name: getattr(self, name) for name in self.template_fields}
+        seen = StreamTrigger(**fields, **self.fixed).look()
+        self.log.info("%s", seen.text)
+        return seen.facts
 
 
 class RulesCleanIntervalOperator(JobOperator):
