@@ -126,6 +126,8 @@ class StreamLanding:
         # Before the interval is what came with an id of its own, from a clock that lags: it is not too late for here.
         folder, ends = self.plan.folder(place.interval), place.interval.end
         entries = [*takewhile(lambda entry: entry.at < ends, batch.entries)]
+        if entries and batch.now >= ends and self._is_marked(place.interval):
+            raise ConflictError(f"{folder} was completed meanwhile")
         if entries:
             behind = replace(place.behind, entry=entries[-1].id, number=batch.before + len(entries))
             lines = (line(entry, batch.before + n, self.plan.json_field) for n, entry in enumerate(entries, 1))
@@ -137,6 +139,8 @@ class StreamLanding:
             return None, place
         key = f"{folder}/{self.plan.marker}"
         self.store.write_new(key, f"{_head(place.behind.entry, place.behind.number)}}}\n".encode())
+        if len(self._files(place.interval)) > place.file:
+            raise ConflictError(f"{folder} got a file while it was completed")
         return Step(key, 0, place.behind, True), Place(self.calendar.behind(place.interval), 0, place.behind)
 
     def _look(self) -> Place:
@@ -146,16 +150,19 @@ class StreamLanding:
             interval = self.calendar.before(interval)
         behind = Position(since=self.first.start)
         while self._is_marked(interval):
-            behind = self._said(f"{self.plan.folder(interval)}/{self.plan.marker}")
+            # Its files come first: who marked it may have looked before the last of them was there.
+            behind = self._said([f"{self.plan.folder(interval)}/{self.plan.marker}", *self._files(interval)][-1])
             interval = self.calendar.behind(interval)
+        files = self._files(interval)
+        return Place(interval, len(files), self._said(files[-1]) if files else behind)
+
+    def _files(self, interval: Interval) -> list[str]:
         folder = self.plan.folder(interval)
         files = [key for key in self.store.list(folder) if _FILE.fullmatch(key.removeprefix(f"{folder}/"))]
         for number, key in enumerate(files):
             if key != _key(folder, number):
-                raise IntegrityError(
-                    f"{self.store.uri}/{_key(folder, number)} is missing, and {key} is there: was it moved?"
-                )
-        return Place(interval, len(files), self._said(files[-1]) if files else behind)
+                raise IntegrityError(f"{self.store.uri}/{_key(folder, number)} is missing, and {key} is there")
+        return files
 
     def _is_marked(self, interval: Interval) -> bool:
         return self.store.exists(f"{self.plan.folder(interval)}/{self.plan.marker}")

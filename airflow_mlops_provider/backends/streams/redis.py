@@ -44,16 +44,13 @@ class Redis(StreamServer):
     def read(self, stream: str, after: Position, most: int, lost_through: str | None = None) -> Batch:
         begin = (_milliseconds(after.since), 0)
         state, entries, now = self._look(stream, after, most)
-        number = after.number
-        if after.entry is None:
-            number = 0
-            if state.first and state.first < begin:
-                older, known = self._count(stream, begin), state
-                state, entries, now = self._look(stream, after, most)
-                if state.removed != known.removed:
-                    raise SourceError(f"{self._name(stream)} gave up entries while they were counted; a retry helps")
-                number = state.removed + older
-        assert number is not None
+        number = after.number or 0
+        if after.entry is None and entries and state.first and state.first < begin:
+            older, known = self._count(stream, begin), state
+            state, entries, now = self._look(stream, after, most)
+            if state.removed != known.removed:
+                raise SourceError(f"{self._name(stream)} gave up entries while they were counted; a retry helps")
+            number = state.removed + older
         last = _parsed(after.entry) if after.entry else (begin[0], -1)
         through, why = _gap(state, last, number, is_landed=after.entry is not None)
         if why and not (lost_through and _parsed(lost_through) >= through):

@@ -192,6 +192,29 @@ def test_who_comes_second_goes_on_behind_the_first(world: World) -> None:
     assert world.landed() == ids
 
 
+def test_who_completes_an_interval_while_another_lands_in_it(world: World) -> None:
+    """One saw nothing more of a day that is over, and before it says so, another lands what a clock that lags adds."""
+    ids, world.now = world.add(1), START + timedelta(hours=12)
+    world.land()
+    world.now = START + timedelta(hours=24)
+    slow, quick = world.landing(FolderStore(world.store.root)), world.landing()  # type: ignore[attr-defined]
+    write = slow.store.write_new
+
+    def later(key: str, data: bytes) -> None:
+        slow.store.write_new = write  # type: ignore[method-assign]
+        ids.extend(world.add(2))
+        quick.step()
+        write(key, data)
+
+    slow.store.write_new = later  # type: ignore[method-assign]
+    drain(slow)
+    ids += world.add(3)
+    drain(quick)
+    drain(slow)
+    assert world.landed() == ids
+    assert world.files() == ["01/00000000.jsonl", "01/00000001.jsonl", "01/_COMPLETE", "02/00000000.jsonl"]
+
+
 def check_many(world: World, consumers: int, entries: int, most: int) -> None:
     """Hold what many consumers land at once, while entries come in, against what was added."""
     ids = world.add(1)
