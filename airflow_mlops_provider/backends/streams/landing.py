@@ -21,7 +21,7 @@ from airflow_mlops_provider.exceptions import ConfigurationError, ConflictError,
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.storage.artifacts import ArtifactStore, checked
 
-#: The columns that a line has beside the entry's own: the entry's id, and how many came before it in the whole stream.
+#: The columns that a line has beside the entry's own: its id, and how many entries the stream ever had up to it.
 ID, NUMBER = "_entry_id", "_entry_number"
 #: So often in a row others may land first.
 TRIES = 20
