@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from airflow_mlops_provider.backends.streams.base import Batch, Entry, Position, StreamServer
-from airflow_mlops_provider.exceptions import ConfigurationError, MissingExtraError, SourceDataError, SourceError
+from airflow_mlops_provider.exceptions import ConfigurationError, SourceDataError, SourceError
 
 PORT = 6379
 #: Seconds that an answer is waited for.
@@ -73,12 +73,10 @@ class Redis(StreamServer):
     @cached_property
     def client(self) -> Any:
         """A client, which connects when it is used."""
-        try:
-            from redis import Redis as Client
-            from redis.backoff import NoBackoff
-            from redis.retry import Retry
-        except ModuleNotFoundError:
-            raise MissingExtraError("Redis Streams need: pip install 'airflow-mlops-provider[redis]'") from None
+        from redis import Redis as Client
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+
         options = dict(self.address.options)
         database, tls = options.pop("db", 0), str(options.pop("ssl", "")).lower() in ("true", "1")
         unknown = sorted(set(options) - set(TLS))

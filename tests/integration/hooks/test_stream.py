@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,6 +43,13 @@ def test_it_is_tried(define: Callable[..., StreamHook]) -> None:
         assert (works, "sesame" in message) == (False, False)
         assert "Redis at 127.0.0.1:" in message
     assert StreamHook().test_connection() == (False, "connection 'mlops_stream': isn't defined; add it")
+
+
+def test_without_its_library(define: Callable[..., StreamHook], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line that installs it is said."""
+    monkeypatch.setitem(sys.modules, "redis", None)
+    works, message = define().test_connection()
+    assert (works, "pip install 'airflow-mlops-provider[redis]'" in message) == (False, True)
 
 
 def test_a_database_of_its_own(define: Callable[..., StreamHook]) -> None:
