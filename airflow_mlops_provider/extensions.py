@@ -189,6 +189,16 @@ FORGES = ExtensionPoint(
     contract=f"{_OURS}.backends.source.forges.base:Forge",
     classes=True,
 )
+#: What the field *kind* of a connection to streams names.
+STREAMS = ExtensionPoint(
+    "kind of streams",
+    f"{_OURS}.backends.streams",
+    "STREAMS",
+    "airflow_mlops.streams",
+    ("base", "landing"),
+    f"{_OURS}.backends.streams.base:StreamServer",
+    classes=True,
+)
 #: What ``[mlops] places`` describes: a class that takes its settings by keyword.
 PLACES = ExtensionPoint(
     "kind of place",

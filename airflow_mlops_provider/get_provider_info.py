@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_mlops_provider.extensions import FORGES
+from airflow_mlops_provider.extensions import FORGES, STREAMS
 from airflow_mlops_provider.lifecycle.stages import Stage
 
 PACKAGE = "airflow_mlops_provider"
@@ -42,11 +42,13 @@ def get_provider_info() -> dict[str, Any]:
         "sensors": [_modules("MLOps", "sensors", ("features", "registry", "serving", "monitoring"))],
         "triggers": [
             _modules(
-                "MLOps", "triggers", ("deliveries", "features", "registry", "serving", "monitoring", "source", "pods")
+                "MLOps",
+                "triggers",
+                ("deliveries", "features", "registry", "serving", "monitoring", "source", "streams", "pods"),
             )
         ],
         "hooks": [
-            _modules("MLOps", "hooks", ("artifact_store", "model_server")),
+            _modules("MLOps", "hooks", ("artifact_store", "model_server", "stream")),
             _modules("Git", "hooks", ("source",)),
             *(_modules(name, "hooks", (name.lower(),)) for name in ("Feast", "MLflow", "Optuna", "Prometheus")),
         ],
@@ -134,6 +136,19 @@ def _connection_types() -> list[dict[str, Any]]:
             hidden_fields=["extra"],
             relabeling=web,
             placeholders={"host": "localhost", "port": "9090", "schema": "http"},
+        ),
+        _connection(
+            "mlops_stream",
+            "stream.StreamHook",
+            "MLOps streams",
+            {
+                "kind": _field("Kind", "Whose streams they are.", [*STREAMS.known()]),
+                "db": _field("Database", "Redis only: its number."),
+                "ssl": _field("TLS", "Redis only: whether to speak TLS.", ["true", "false"]),
+                "ssl_ca_certs": _field("CA file", "Redis only: whose certificates are trusted."),
+            },
+            hidden_fields=["schema"],
+            placeholders={"host": "redis", "port": "6379", "kind": "redis", "db": "0"},
         ),
         _connection(
             "mlops_source",

@@ -18,7 +18,7 @@ Column = Annotated[str, StringConstraints(min_length=1)]
 #: The column that says when a row became known or is predicted, in UTC: nothing later may be known to its features.
 EVENT_TIME = "event_time"
 DataType = Literal["string", "int64", "float64", "bool", "timestamp"]
-Format = Literal["csv", "parquet", "jsonl"]
+Format = Literal["csv", "parquet", "jsonl", "jsonl_text"]
 _ENDINGS: dict[str, Format] = {".csv": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _SOME_DAY = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -54,7 +54,8 @@ class Source(Frozen):
     :param query: in place of a path, a statement for the database of ``conn_id``: ``select … where at >= {start} and
         at < {end}``. Both become timestamps in quotes, in UTC; with codes, as ``{start:%Y%m%d}``, bare text.
     :param conn_id: the Airflow connection to that database.
-    :param format: of the files, where their names don't end in ``.csv``, ``.parquet``, ``.jsonl`` or ``.ndjson``;
+    :param format: of the files, where their names don't end in ``.csv``, ``.parquet``, ``.jsonl`` or ``.ndjson``
+        (``jsonl_text``: JSON lines in which every value is text, read as CSV's would be);
         packed ones end in ``.gz``, ``.zst`` or ``.bz2`` beside that.
     :param marker: a file in the delivery's folder that is written last, such as ``_SUCCESS``: then all is whole.
     :param may_be_empty: whether an interval may rightly have no rows.

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
-from airflow.sdk import Context
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk import BaseOperator, Context
 
 from airflow_mlops_provider import assets
 from airflow_mlops_provider.exceptions import ConfigurationError
@@ -18,16 +17,14 @@ from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, parse_reference
 from airflow_mlops_provider.lifecycle.sections import Source, Windows
 from airflow_mlops_provider.lifecycle.shape import Shape
-from airflow_mlops_provider.operators.base import JobOperator, ProductOperator
+from airflow_mlops_provider.operators.base import JobOperator
 from airflow_mlops_provider.operators.lineage import event_extra
+from airflow_mlops_provider.places.retry_policy import final_failures
 from airflow_mlops_provider.storage.artifacts import ArtifactStore
 from airflow_mlops_provider.storage.dataset_lists import expanded
 from airflow_mlops_provider.storage.intervals import current, earlier, late_for, leading_to, truth_since
 from airflow_mlops_provider.storage.records import Records
-from airflow_mlops_provider.storage.stale import Stale, stale
-
-#: A run that is being done, or that failed, is not started again.
-LEFT_ALONE = ["queued", "running", "failed"]
+from airflow_mlops_provider.triggers.streams import StreamTrigger
 
 
 class SourceExtractIntervalOperator(JobOperator):
@@ -63,6 +60,57 @@ class SourceExtractIntervalOperator(JobOperator):
             "later": tuple(dataset for dataset, _ in late_for(interval, raw).values()),
         }
         return {role: datasets for role, datasets in given.items() if datasets}
+
+
+class StreamLandOperator(BaseOperator):
+    """Lands what a stream has had since the last time, as files below the landing root, and marks complete intervals.
+
+    Each entry is in one file, whoever else lands the same stream, and however often a try was killed. It hands on
+    ``entries``, how many it landed; ``files`` and ``completed``, the newest names; ``through``, the last entry's id.
+
+    :param stream: its name.
+    :param path: the folder of an interval below the landing root: ``orders/{start:%Y-%m-%d}/``; a source's own path.
+    :param schedule, start, time_zone: how time is cut into intervals, and a moment in the first of them; a product's.
+    :param marker, json_field, batch, max_seconds, lost_through: see :class:`.StreamTrigger`.
+    :param conn_id: a connection of type ``mlops_stream``, or ``redis``.
+    """
+
+    template_fields: Sequence[str] = ("stream", "path", "schedule", "start", "lost_through", "conn_id")
+    ui_color = "#dcecf5"
+
+    def __init__(
+        self,
+        *,
+        stream: str,
+        path: str,
+        schedule: str,
+        start: datetime | str,
+        time_zone: str = "UTC",
+        marker: str = "_COMPLETE",
+        json_field: str | None = None,
+        batch: int = 10_000,
+        max_seconds: float = 3600.0,
+        lost_through: str | None = None,
+        conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.stream, self.path, self.conn_id = stream, path, conn_id
+        self.schedule, self.start, self.lost_through = schedule, start, lost_through
+        self.fixed: dict[str, Any] = {
+            "time_zone": time_zone,
+            "marker": marker,
+            "json_field": json_field,
+            "batch": batch,
+        }
+        self.max_seconds = max_seconds
+
+    @final_failures()
+    def execute(self, context: Context) -> dict[str, Any]:
+        fields: dict[str, Any] = {name: getattr(self, name) for name in self.template_fields}
+        seen = StreamTrigger(**fields, **self.fixed).look()
+        self.log.info("%s", seen.text)
+        return seen.facts
 
 
 class RulesCleanIntervalOperator(JobOperator):
@@ -225,43 +273,3 @@ class FeastBuildTrainingSetOperator(JobOperator):
 
     def params_of(self, context: Context) -> dict[str, Any]:
         return {"evaluate": self.evaluate}
-
-
-class FeaturesRemakeStaleOperator(ProductOperator, TriggerDagRunOperator):
-    """Runs the oldest interval again whose data came late or was corrected, or whose features stand on such.
-
-    The last task of a DAG that makes features: each run that ends looks again, so that one follows another until
-    nothing is stale. A run that is on its way, or has failed, is left alone, and one of another DAG is only named.
-
-    :param remake: whether it does, or only names them in its log; in place of the product's ``features.remake_stale``.
-    """
-
-    template_fields = ProductOperator.template_fields
-
-    def __init__(self, *, remake: bool | None = None, **kwargs: Any) -> None:
-        super().__init__(trigger_dag_id="", reset_dag_run=True, openlineage_inject_parent_info=False, **kwargs)
-        self.remake = remake
-
-    def execute(self, context: Context) -> None:
-        """Start the run. :raises AirflowSkipException: if there is nothing to be done."""
-        listed = stale(self.artifacts(), self.kept_under(context))
-        for interval in listed:
-            self.log.warning("%s is stale: %s", interval.interval, "; ".join(interval.reasons))
-        declared = self.declaration.features.remake_stale if self.declaration else True
-        if listed and not (declared if self.remake is None else self.remake):
-            raise AirflowSkipException(f"{len(listed)} interval(s) are stale; airflow mlops stale --remake runs them")
-        for interval in listed:
-            if interval.run and self._may_run(interval, context):
-                self.log.info("running %s again", interval.run.run_id)
-                self.trigger_dag_id, self.trigger_run_id = interval.run.dag_id, interval.run.run_id
-                self.logical_date = None
-                super().execute(context)
-        raise AirflowSkipException("nothing is stale" if not listed else "nothing that is stale can be run now")
-
-    @staticmethod
-    def _may_run(interval: Stale, context: Context) -> bool:
-        ti, run = context["ti"], interval.run
-        assert run is not None
-        if run.dag_id != ti.dag_id or run.run_id == ti.run_id:
-            return False
-        return not ti.get_dr_count(dag_id=run.dag_id, run_ids=[run.run_id], states=LEFT_ALONE)

@@ -1,10 +1,11 @@
-"""Operators that clean up and reconcile. No stage of the loop: nothing waits for them."""
+"""Operators that clean up, reconcile, and make anew what is stale. No stage of the loop: nothing waits for them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.sdk.types import RuntimeTaskInstanceProtocol
@@ -15,12 +16,16 @@ from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
 from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.lifecycle.sections import Serving
-from airflow_mlops_provider.operators.base import JobOperator
+from airflow_mlops_provider.operators.base import JobOperator, ProductOperator
 from airflow_mlops_provider.operators.deployment import port
 from airflow_mlops_provider.places.base import GONE, Place
 from airflow_mlops_provider.places.named import check, find, team_of, with_orphans
 from airflow_mlops_provider.places.retry_policy import final_failures
 from airflow_mlops_provider.storage.layout import product_key
+from airflow_mlops_provider.storage.stale import Stale, stale
+
+#: A run that is being done, or that failed, is not started again.
+LEFT_ALONE = ["queued", "running", "failed"]
 
 
 class PlaceRemoveOrphansOperator(BaseOperator):
@@ -127,3 +132,43 @@ def state_of(ti: RuntimeTaskInstanceProtocol, run: RunIdentity) -> str | None:
     )
     states: dict[str, str | None] = by_run.get(run.run_id, {})
     return states.get(f"{run.task_id}_{run.map_index}" if mapped else run.task_id, GONE)
+
+
+class FeaturesRemakeStaleOperator(ProductOperator, TriggerDagRunOperator):
+    """Runs the oldest interval again whose data came late or was corrected, or whose features stand on such.
+
+    The last task of a DAG that makes features: each run that ends looks again, so that one follows another until
+    nothing is stale. A run that is on its way, or has failed, is left alone, and one of another DAG is only named.
+
+    :param remake: whether it does, or only names them in its log; in place of the product's ``features.remake_stale``.
+    """
+
+    template_fields = ProductOperator.template_fields
+
+    def __init__(self, *, remake: bool | None = None, **kwargs: Any) -> None:
+        super().__init__(trigger_dag_id="", reset_dag_run=True, openlineage_inject_parent_info=False, **kwargs)
+        self.remake = remake
+
+    def execute(self, context: Context) -> None:
+        """Start the run. :raises AirflowSkipException: if there is nothing to be done."""
+        listed = stale(self.artifacts(), self.kept_under(context))
+        for interval in listed:
+            self.log.warning("%s is stale: %s", interval.interval, "; ".join(interval.reasons))
+        declared = self.declaration.features.remake_stale if self.declaration else True
+        if listed and not (declared if self.remake is None else self.remake):
+            raise AirflowSkipException(f"{len(listed)} interval(s) are stale; airflow mlops stale --remake runs them")
+        for interval in listed:
+            if interval.run and self._may_run(interval, context):
+                self.log.info("running %s again", interval.run.run_id)
+                self.trigger_dag_id, self.trigger_run_id = interval.run.dag_id, interval.run.run_id
+                self.logical_date = None
+                super().execute(context)
+        raise AirflowSkipException("nothing is stale" if not listed else "nothing that is stale can be run now")
+
+    @staticmethod
+    def _may_run(interval: Stale, context: Context) -> bool:
+        ti, run = context["ti"], interval.run
+        assert run is not None
+        if run.dag_id != ti.dag_id or run.run_id == ti.run_id:
+            return False
+        return not ti.get_dr_count(dag_id=run.dag_id, run_ids=[run.run_id], states=LEFT_ALONE)

@@ -16,10 +16,10 @@ from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.operators.features import (
     FeastLoadIntervalOperator,
     FeaturesComputeIntervalOperator,
-    FeaturesRemakeStaleOperator,
     RulesCleanIntervalOperator,
     SourceExtractIntervalOperator,
 )
+from airflow_mlops_provider.operators.maintenance import FeaturesRemakeStaleOperator
 from airflow_mlops_provider.operators.validation import GreatExpectationsValidateDatasetOperator
 from airflow_mlops_provider.pipelines import last_start
 from airflow_mlops_provider.pipelines.base import Pipeline, Steps

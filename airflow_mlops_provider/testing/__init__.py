@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite(*(f"{__name__}.{room}" for room in ("data", "fresh", "models", "running", "storing")))
+pytest.register_assert_rewrite(
+    *(f"{__name__}.{room}" for room in ("data", "fresh", "models", "running", "storing", "streaming"))
+)
 
 from airflow_mlops_provider.testing.data import DriftMethodContract, ProblemContract, ValidatorContract  # noqa: E402
 from airflow_mlops_provider.testing.models import FlavorContract  # noqa: E402 - asserts are rewritten as it is imported
 from airflow_mlops_provider.testing.running import JobContract, PlaceContract  # noqa: E402
 from airflow_mlops_provider.testing.storing import ArtifactStoreContract, ForgeContract  # noqa: E402
+from airflow_mlops_provider.testing.streaming import StreamServerContract  # noqa: E402
 
 __all__ = [
     "ArtifactStoreContract",
@@ -23,5 +26,6 @@ __all__ = [
     "JobContract",
     "PlaceContract",
     "ProblemContract",
+    "StreamServerContract",
     "ValidatorContract",
 ]

@@ -17,7 +17,7 @@ from airflow_mlops_provider.backends.feature_store.feast.repository import Feast
 from airflow_mlops_provider.lifecycle.monitoring.limits import Judgement, Observation
 from airflow_mlops_provider.storage.artifacts import FolderStore
 from airflow_mlops_provider.storage.intervals import judge
-from tests.factories import feast_repository, forge, gx_context, prometheus, rain, trips
+from tests.factories import feast_repository, forge, gx_context, prometheus, rain, redis, trips
 from tests.factories.kube.world import KubeWorld
 from tests.factories.ports import free_port
 
@@ -133,6 +133,26 @@ class Cluster(Lake):
         self.kube.close()
 
 
+class Till(Lake):
+    """An Airflow beside a Redis, to whose stream ``sales`` somebody has added."""
+
+    def __init__(self, home: Path, folder: Path) -> None:
+        from redis import Redis
+
+        self.stack = ExitStack()
+        port = self.stack.enter_context(redis.server(folder))
+        with Redis(port=port, password=redis.PASSWORD) as client:
+            client.xadd("sales", {"sale": '{"shop": "north", "amount": 1.5, "at": "2026-03-01T08:00:00Z"}'})
+        connection = {"conn_type": "redis", "host": "127.0.0.1", "port": port, "password": redis.PASSWORD}
+        self.airflow = airflow_process(
+            home, AIRFLOW__MLOPS__ARTIFACT_ROOT=str(folder / "artifacts"), AIRFLOW_CONN_TILL=json.dumps(connection)
+        )
+
+    def leave(self) -> None:
+        super().leave()
+        self.stack.close()
+
+
 class Metrics(Lake):
     """An Airflow beside a Prometheus."""
 
@@ -154,6 +174,7 @@ WORLDS: dict[str, Callable[[Path, Path], World]] = {
     "shops": Shops,
     "cluster": Cluster,
     "metrics": Metrics,
+    "till": Till,
 }
 
 

@@ -11,6 +11,7 @@ FILES = (
     *("assets", "exceptions", "extensions", "pipelines", "pipelines.base", "places.base", "places.named"),
     # What parts of one's own are made of, and tested with.
     *("backends.drift.base", "backends.models.base", "backends.models.inputs", "backends.source.forges.base"),
+    "backends.streams.base",
     *("backends.validation.base", "problems.base", "lifecycle.metrics", "storage.stores.base"),
     *("lifecycle.records.spec", "runtime.runner", "storage.artifacts", "testing"),
 )

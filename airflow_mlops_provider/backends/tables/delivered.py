@@ -68,9 +68,7 @@ def _read_parquet(file: Path, where: str, source: Source) -> Iterator[pa.Table]:
 
 def _read_json(file: Path, where: str, source: Source) -> Iterator[pa.Table]:
     """JSON tells text, numbers and truth values apart: each column is read as what is declared, times as text."""
-    kinds = {
-        name: pa.string() if kind == "timestamp" else COLUMN_TYPES[kind].arrow for name, kind in source.columns.items()
-    }
+    kinds = {name: COLUMN_TYPES[kind].arrow if kind != "timestamp" else pa.string() for name, kind in _kinds(source)}
     options = arrow_json.ParseOptions(
         explicit_schema=pa.schema(kinds), unexpected_field_behavior="ignore", newlines_in_values=False
     )
@@ -90,13 +88,19 @@ def _unfit(file: Path, source: Source) -> str | None:
             try:
                 record = json.loads(line)
             except ValueError as error:
-                return f"record {number}: {error}"
+                return f"record {number}: {error}: {line[getattr(error, 'pos', 0) :].strip()[:80]}"
             if not isinstance(record, dict):
                 return f"record {number} is {line.strip()[:80]}, and no object"
-            for name, kind in source.columns.items():
+            for name, kind in _kinds(source):
                 if not _holds(record.get(name), kind):
                     return f"record {number}, column {name!r}: {record[name]!r:.80} is no {kind}"
     return None
+
+
+def _kinds(source: Source) -> Iterator[tuple[str, DataType]]:
+    """Yield what each column is in the file itself, which may hold text alone."""
+    for name, kind in source.columns.items():
+        yield name, "string" if source.format == "jsonl_text" else kind
 
 
 def _holds(value: Any, kind: DataType) -> bool:
@@ -121,4 +125,5 @@ _READERS: Mapping[str, Callable[[Path, str, Source], Iterator[pa.Table]]] = {
     "csv": read_csv,
     "parquet": _read_parquet,
     "jsonl": _read_json,
+    "jsonl_text": _read_json,
 }

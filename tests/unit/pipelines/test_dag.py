@@ -20,10 +20,10 @@ from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameErr
 from airflow_mlops_provider.operators.features import (
     FeastLoadIntervalOperator,
     FeaturesComputeIntervalOperator,
-    FeaturesRemakeStaleOperator,
     RulesCleanIntervalOperator,
     SourceExtractIntervalOperator,
 )
+from airflow_mlops_provider.operators.maintenance import FeaturesRemakeStaleOperator
 from airflow_mlops_provider.operators.serving import ModelPredictIntervalOperator
 from airflow_mlops_provider.operators.training import ModelTrainOperator
 from airflow_mlops_provider.operators.validation import GreatExpectationsValidateDatasetOperator

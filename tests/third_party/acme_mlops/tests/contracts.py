@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +16,10 @@ import pandas as pd
 import pytest
 from acme_mlops.flavor import Line
 from acme_mlops.place import Here
+from acme_mlops.stream import TABLE, TableStreams
 from acme_mlops.validator import Rule
 
+from airflow_mlops_provider.backends.streams.base import Address
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, Services
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.lifecycle.shape import LabelColumns, Shape, View
@@ -25,6 +32,7 @@ from airflow_mlops_provider.testing import (
     JobContract,
     PlaceContract,
     ProblemContract,
+    StreamServerContract,
     ValidatorContract,
 )
 
@@ -61,6 +69,30 @@ class TestRules(ValidatorContract):
     @pytest.fixture
     def broken(self) -> list[Any]:
         return [Rule("amounts are small", lambda table: (table["amount"] < 2).all())]
+
+
+class TestTableStreams(StreamServerContract):
+    @pytest.fixture
+    def server(self, tmp_path: Path) -> TableStreams:
+        return TableStreams(Address(str(tmp_path), None, None, None, {}))
+
+    @pytest.fixture
+    def add(self, tmp_path: Path) -> Callable[[Mapping[str, str]], None]:
+        return lambda fields: change(
+            tmp_path, "INSERT INTO entries (at, fields) VALUES (?, ?)", time.time(), json.dumps(fields)
+        )
+
+    @pytest.fixture
+    def give_up(self, tmp_path: Path) -> Callable[[int], None]:
+        oldest = "DELETE FROM entries WHERE number IN (SELECT number FROM entries ORDER BY number LIMIT ?)"
+        return lambda count: change(tmp_path, oldest, count)
+
+
+def change(folder: Path, statement: str, *values: Any) -> None:
+    """Change the table of the stream of orders."""
+    with closing(sqlite3.connect(folder / "orders.db")) as table, table:
+        table.execute(TABLE)
+        table.execute(statement, values)
 
 
 class TestMoments(DriftMethodContract):

@@ -138,6 +138,21 @@ def test_json_values_of_another_type(tmp_path: Path, third: dict[str, Any], said
         table(tmp_path / "a.jsonl", lines(**third))
 
 
+def test_json_lines_of_text(tmp_path: Path) -> None:
+    """Where each value is text it is read as a CSV file's; a number that is none is refused, and so is no text."""
+    text = {"shop": "NA", "amount": "2.50", "sold": "9007199254740993", "open": "TRUE", "at": "2024-01-01T08:00:00Z"}
+
+    def data(**changes: Any) -> bytes:
+        return f"{json.dumps(text)}\n{json.dumps({**text, **changes})}\n".encode()
+
+    rows = table(tmp_path / "a.jsonl", data(sold="?"), format="jsonl_text", missing=("?",))
+    assert rows["shop"].tolist() == ["NA", "NA"]
+    assert (rows["amount"][0], rows["open"][0], rows["sold"].isna().tolist()) == (2.5, True, [False, True])
+    for changes, said in (({"sold": "few"}, "'sold': 'few' is no int64"), ({"sold": 3}, "'sold': 3 is no string")):
+        with pytest.raises(SourceDataError, match=rf"file:///landing/a.jsonl.*record 2, column {said}"):
+            table(tmp_path / "a.jsonl", data(**changes), format="jsonl_text")
+
+
 DAMAGED: dict[str, tuple[str, bytes, str]] = {
     "cut JSON": ("a.jsonl", lines()[:-20], "is no readable file of JSON lines"),
     "an array": ("a.json.jsonl", b"[1, 2]\n", "is no readable file of JSON lines"),
@@ -194,7 +209,7 @@ def test_a_statement_is_filled_in() -> None:
         ({"query": "select 1", "conn_id": "db"}, "one of the two"),
         ({"path": None, "query": "select 1"}, "a query needs conn_id"),
         ({"path": None, "query": "select {day}", "conn_id": "db"}, "query 'select {day}' can't be filled in"),
-        ({"format": "xml"}, "'csv', 'parquet' or 'jsonl'"),
+        ({"format": "xml"}, "'csv', 'parquet', 'jsonl' or 'jsonl_text'"),
     ],
 )
 def test_a_source_that_comes_from_nowhere(declared: dict[str, Any], said: str) -> None:
