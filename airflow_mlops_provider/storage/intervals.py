@@ -17,7 +17,7 @@ from airflow_mlops_provider.storage.layout import product_key
 from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.storage.record_files import read_all
 
-FEATURES = "features"
+FEATURES, SERVED = "features", "served"
 OLD = ""  # predictions of an earlier release don't say of which features they are
 
 
@@ -73,9 +73,22 @@ def unpredicted(store: ArtifactStore, product: str) -> list[Dataset]:
 
 def unjudged(store: ArtifactStore, product: str) -> list[Dataset]:
     """Return the predictions, oldest first, that monitoring has not judged together with their features."""
-    known = {judgement.observation.interval.start: judgement for judgement in judgements(store, product)}
+    batch = (judgement for judgement in judgements(store, product) if not judgement.served)
+    known = {judgement.observation.interval.start: judgement for judgement in batch}
     predictions = [dataset for dataset in current(store, product, "predictions") if FEATURES in dataset.facts]
     return [dataset for dataset in predictions if not _judged(known.get(_begins(dataset)), dataset)]
+
+
+def unjudged_served(store: ArtifactStore, product: str) -> list[tuple[Dataset, int]]:
+    """Return what was answered over REST, oldest first, by each version by which monitoring has not judged it."""
+    served = [judgement for judgement in judgements(store, product) if judgement.served]
+    known = {(judgement.predictions, judgement.observation.version) for judgement in served}
+    return [
+        (dataset, version)
+        for dataset in current(store, product, SERVED)
+        for version in sorted(map(int, dataset.facts.get("versions", ())))
+        if (dataset.hash, version) not in known
+    ]
 
 
 def judgements(store: ArtifactStore, product: str) -> list[Judgement]:
@@ -85,7 +98,9 @@ def judgements(store: ArtifactStore, product: str) -> list[Judgement]:
 
 def judge(store: ArtifactStore, product: str, judgement: Judgement) -> None:
     """Keep what monitoring saw of an interval, in place of what it saw before."""
-    key = product_key(product, "judged", f"{judgement.observation.interval.key}.json")
+    seen = judgement.observation
+    name = f"{seen.interval.key}-{SERVED}-{seen.version}" if judgement.served else seen.interval.key
+    key = product_key(product, "judged", f"{name}.json")
     store.write(key, judgement.to_file())
 
 

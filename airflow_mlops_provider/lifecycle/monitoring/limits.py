@@ -53,12 +53,16 @@ class Observation(Frozen):
 
 
 class Judgement(Frozen):
-    """That monitoring judged an interval, which limits were crossed, and the hashes of the data that it judged."""
+    """That monitoring judged an interval, which limits were crossed, and the hashes of the data that it judged.
+
+    :param served: it is of what one version answered over REST, not of what was predicted in batch.
+    """
 
     observation: Observation
     crossed: tuple[str, ...] = ()
     predictions: str
     features: str
+    served: bool = False
 
 
 def reached(value: float, limit: float) -> bool:
