@@ -65,7 +65,8 @@ class FeedbackSendSignalOperator(ProductOperator):
         # Kept before the event is sent: who is woken by it looks there, and takes no event's word.
         predictions = Dataset.model_validate(self.predictions)
         of = {"predictions": predictions.hash, "features": predictions.facts.get("features", ""), "truth": self.truth()}
-        judge(self.artifacts(), name, limits.Judgement(observation=seen, crossed=lines, **of))
+        served = "versions" in predictions.facts  # collected of servers' logs
+        judge(self.artifacts(), name, limits.Judgement(observation=seen, crossed=lines, served=served, **of))
         if lines:
             self.log.warning("limits crossed in %s: %s", seen.interval, "; ".join(lines))
             context["outlet_events"][assets.alias(name, SIGNAL)].add(assets.drift(name), extra=extra)

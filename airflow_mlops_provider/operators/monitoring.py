@@ -58,6 +58,34 @@ class PredictionsListNewOperator(ProductOperator):
         return {role: given.to_json() for role, given in references.items()}  # type: ignore[union-attr]
 
 
+class PredictionsCollectServedOperator(JobOperator):
+    """Collects what model servers answered over REST in a data interval into a dataset like one of batch predictions.
+
+    :param window: the interval as ``{"start": …, "end": …}``, which may be handed on by a task; else the DAG run's own.
+    :param shape: the columns of a row, in place of the product's.
+    :param served_log: the folder or bucket with the servers' logs, in place of where they lie by default.
+    """
+
+    job = "collect"
+    roles = ()
+    template_fields: Sequence[str] = ("window", "served_log", *JobOperator.template_fields)
+
+    def __init__(
+        self, *, window: Any = None, shape: Shape | None = None, served_log: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.needs(shape=shape)
+        self.take(shape=shape)
+        self.window, self.served_log = window, served_log
+
+    def interval(self, context: Context) -> Interval | None:
+        """Return the interval that is collected."""
+        return Interval.model_validate(self.window) if self.window else super().interval(context)
+
+    def params_of(self, context: Context) -> dict[str, Any]:
+        return {"log": self.served_log} if self.served_log else {}
+
+
 class EvidentlyCompareIntervalOperator(JobOperator):
     """Compares an interval's model inputs and predictions with the training window of the version that made them.
 

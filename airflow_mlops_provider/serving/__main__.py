@@ -19,7 +19,7 @@ from airflow_mlops_provider.serving.listener import Server, bind_socket, uvicorn
 from airflow_mlops_provider.serving.model_alone import ModelAlone, NoFeatures, Served
 from airflow_mlops_provider.serving.prediction_service import FeatureStore
 from airflow_mlops_provider.serving.process.client import TOKEN_VARIABLE
-from airflow_mlops_provider.serving.process.launcher import product_folder
+from airflow_mlops_provider.serving.process.launcher import log_folder, product_folder
 from airflow_mlops_provider.serving.server import ModelServer
 
 TAKEOVER_SECONDS = 100.0
@@ -71,9 +71,9 @@ def build(arguments: argparse.Namespace) -> ModelServer:
 
         return FeatureStoreBackend(product.scoring, features, arguments.online_store)
 
-    log_folder = arguments.prediction_log or folder / "predictions" / "rest"
+    predictions = arguments.prediction_log or log_folder(arguments.root, product.name)
     ready_within = TAKEOVER_SECONDS if arguments.takeover else None
-    return ModelServer(product, arguments.root, open_features, log_folder, arguments.poll, ready_within=ready_within)
+    return ModelServer(product, arguments.root, open_features, predictions, arguments.poll, ready_within=ready_within)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,4 +1,8 @@
-"""The log of predictions: JSON lines, one file per process and day, written off the request path."""
+"""The log of predictions: JSON lines, one file per process and day, written off the request path.
+
+A line has a prediction's ``id``, the caller's ``row``, the ``inputs`` that the model saw, and what was said by which
+version when; a process that is killed leaves a broken line at a file's end at most.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,6 @@ import logging
 import os
 import socket
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -19,17 +22,29 @@ from pydantic_core import to_json
 log = logging.getLogger(__name__)
 Record = dict[str, Any]
 MAX_WAITING = 128 * 1024 * 1024
+_BYTES = 8  # of a model input that waits to be written
 
 
 class Batch(NamedTuple):
-    """A request's rows with their ``event_time``, what was predicted for each, and the request's size in bytes."""
+    """A request's rows with their ``event_time``, what the model saw and said of each, and the request's bytes."""
 
     rows: pd.DataFrame
+    inputs: pd.DataFrame
     predictions: list[float]
     version: int
     request_id: str
     predicted_at: datetime
-    size: int = 0
+    body: int = 0
+
+    @property
+    def size(self) -> int:
+        """The bytes that it takes while it waits."""
+        return self.body + _BYTES * int(self.inputs.size)
+
+
+def row_ids(request_id: str, count: int) -> list[str]:
+    """Return the ids of a request's predictions: no two of a server's calls share one, if no two share theirs."""
+    return [f"{request_id}-{number}" for number in range(count)]
 
 
 class PredictionLog:
@@ -92,19 +107,20 @@ class PredictionLog:
 
     def _write(self, batch: Batch) -> None:
         text = "".join(to_json(record).decode() + "\n" for record in _records(batch))
-        file = self._open(f"{batch.predicted_at:%Y-%m-%d}")
+        file = self._open(batch.predicted_at)
         file.write(text)
         file.flush()
         self._written += len(text)
 
-    def _open(self, day: str) -> IO[str]:
+    def _open(self, moment: datetime) -> IO[str]:
+        day = f"{moment:%Y-%m-%d}"
         if self._file is None or day != self._day or self._written >= self._part_size:
             self._end_part()
             self.folder.mkdir(parents=True, exist_ok=True)
             self._check_size()
             self._written, self._day, self._part = 0, day, self._part + 1
             # A name never used before: only then can a broken line be nowhere but at a file's end.
-            name = f"{day}.{socket.gethostname()}-{os.getpid()}-{time.time():.3f}-{self._part}.jsonl"
+            name = f"{day}.{socket.gethostname()}-{os.getpid()}-{moment.timestamp():.3f}-{self._part}.jsonl"
             self._file = (self.folder / name).open("x", encoding="utf-8")
         return self._file
 
@@ -124,11 +140,17 @@ class PredictionLog:
 
 def _records(batch: Batch) -> list[Record]:
     call = {"version": batch.version, "request_id": batch.request_id, "predicted_at": batch.predicted_at.isoformat()}
-    columns = [_values(batch.rows[name]) for name in batch.rows]
-    rows = (dict(zip(batch.rows.columns, values, strict=True)) for values in zip(*columns, strict=True))
+    ids = row_ids(batch.request_id, len(batch.rows))
+    parts = zip(ids, _rows(batch.rows), _rows(batch.inputs), batch.predictions, strict=True)
     return [
-        {"row": row, "prediction": prediction, **call} for row, prediction in zip(rows, batch.predictions, strict=True)
+        {"id": own, "row": row, "inputs": inputs, "prediction": prediction, **call}
+        for own, row, inputs, prediction in parts
     ]
+
+
+def _rows(frame: pd.DataFrame) -> list[Record]:
+    columns = [_values(frame[name]) for name in frame]
+    return [dict(zip(frame.columns, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
 def _values(column: pd.Series) -> list[Any]:

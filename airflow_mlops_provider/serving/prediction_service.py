@@ -15,7 +15,7 @@ from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 from airflow_mlops_provider.scoring.predictor import Predictor
 from airflow_mlops_provider.serving.metrics import Metrics
-from airflow_mlops_provider.serving.prediction_log import Batch, PredictionLog
+from airflow_mlops_provider.serving.prediction_log import Batch, PredictionLog, row_ids
 from airflow_mlops_provider.serving.release_follower import ReleaseFollower
 from airflow_mlops_provider.serving.request_queue import Answer, Call
 from airflow_mlops_provider.serving.request_schema import RequestError, RequestSchema, check_times
@@ -122,15 +122,19 @@ class PredictionService:
         reason, live = self.not_ready(), self._follower.live
         if reason or live is None:
             raise BackendError(f"{self._follower.product} cannot be predicted now: {reason}")
-        predictions = live.predictor.score(_inputs(live.predictor, rows, self._features.look_up(rows)))
+        inputs = _inputs(live.predictor, rows, self._features.look_up(rows))
+        predictions = live.predictor.score(inputs)
         ends = accumulate(map(len, parsed))
         parts = [slice(end - len(own), end) for own, end in zip(parsed, ends, strict=True)]
-        version, now = live.release.version, datetime.now(UTC)
+        version, now, answer = live.release.version, datetime.now(UTC), live.predictor.problem.answer
+        head, answers = {"product": self._follower.product, "version": version}, []
         for (body, request_id), part in zip(calls, parts, strict=True):
             self._metrics.predicted(predictions[part])
-            self._log.append(Batch(rows[part], predictions[part].tolist(), version, request_id, now, len(body)))
-        answer, head = live.predictor.problem.answer, {"product": self._follower.product, "version": version}
-        return [{**head, "predictions": [{answer: value} for value in predictions[part].tolist()]} for part in parts]
+            said = predictions[part].tolist()
+            self._log.append(Batch(rows[part], inputs[part], said, version, request_id, now, len(body)))
+            named = zip(row_ids(request_id, len(said)), said, strict=True)
+            answers.append({**head, "predictions": [{"id": own, answer: value} for own, value in named]})
+        return answers
 
 
 def _inputs(predictor: Predictor, rows: pd.DataFrame, features: pd.DataFrame) -> pd.DataFrame:

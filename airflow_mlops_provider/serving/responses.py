@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, create_model
+from pydantic import BaseModel, Field, create_model
 
 from airflow_mlops_provider.exceptions import MLOpsError
 from airflow_mlops_provider.lifecycle.frozen import Frozen
@@ -14,11 +14,12 @@ from airflow_mlops_provider.serving.releases import Release
 
 def predictions_model(answer: str) -> type[BaseModel]:
     """Return the model of what ``/predict`` answers. :param answer: what the kind of problem calls a prediction."""
-    field: dict[str, Any] = {answer: (float, ...)}
+    about = "Names this prediction, in the log too: the call's x-request-id and the row's number. Truth may come by it."
+    field: dict[str, Any] = {"id": (str, Field(description=about)), answer: (float, ...)}
     row: Any = create_model("Prediction", __doc__="The prediction for one row.", **field)
     fields: dict[str, Any] = {"product": (str, ...), "version": (int, ...), "predictions": (list[row], ...)}
-    about = "One prediction for each row, in their order, all by one model version."
-    return create_model("Predictions", __doc__=about, **fields)
+    title = "One prediction for each row, in their order, all by one model version."
+    return create_model("Predictions", __doc__=title, **fields)
 
 
 class Refusal(BaseModel):

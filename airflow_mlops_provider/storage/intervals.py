@@ -113,7 +113,8 @@ def unpredicted(store: ArtifactStore, product: str) -> list[Dataset]:
 
 def unjudged(store: ArtifactStore, product: str, label: LabelColumns | None = None) -> list[Dataset]:
     """Return the predictions, oldest first, that monitoring has not judged with their features and the truth by now."""
-    known = {judgement.observation.interval.start: judgement for judgement in judgements(store, product)}
+    batch = (judgement for judgement in judgements(store, product) if not judgement.served)
+    known = {judgement.observation.interval.start: judgement for judgement in batch}
     predictions = [dataset for dataset in current(store, product, "predictions") if FEATURES in dataset.facts]
     tables = current(store, product, "clean") if label and label.truth else []
     return [
@@ -134,7 +135,9 @@ def judgements(store: ArtifactStore, product: str) -> list[Judgement]:
 
 def judge(store: ArtifactStore, product: str, judgement: Judgement) -> None:
     """Keep what monitoring saw of an interval, in place of what it saw before."""
-    key = product_key(product, "judged", f"{judgement.observation.interval.key}.json")
+    seen = judgement.observation
+    name = f"{seen.interval.key}-served-{seen.version}" if judgement.served else seen.interval.key
+    key = product_key(product, "judged", f"{name}.json")
     store.write(key, judgement.to_file())
 
 

@@ -80,7 +80,9 @@ class DriftLimitTrigger(StateTrigger):
         judged = judgements(ArtifactStoreHook(self.conn_id).store(), self.product)
         if not judged:
             return Seen(None, f"nothing of {self.product} has been judged")
-        seen, crossed = judged[-1].observation, list(judged[-1].crossed)
+        newest = [known for known in judged if known.observation.interval == judged[-1].observation.interval]
+        first = next((known for known in newest if known.crossed), newest[-1])  # batch, and what each version served
+        seen, crossed = first.observation, list(first.crossed)
         if not crossed:
             return Seen(None, f"{self.product} kept all limits in {seen.interval}")
         facts = {
@@ -90,7 +92,7 @@ class DriftLimitTrigger(StateTrigger):
             "crossed": crossed,
         }
         return Seen(
-            f"{seen.interval.key} {judged[-1].predictions}",
+            f"{seen.interval.key} {first.predictions}",
             f"{self.product} in {seen.interval}: {'; '.join(crossed)}",
             facts,
         )

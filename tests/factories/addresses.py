@@ -36,6 +36,7 @@ CHAIN: dict[str, tuple[str, dict[str, str], dict[str, Any]]] = {
     "deploy": ("deploy", {"version": "train"}, {}),
     "reconcile": ("reconcile", {}, {}),
     "predict": ("predict", {"version": "train", "features": "compute"}, {}),
+    "collect": ("collect", {}, {}),
     "drift": ("drift", {"predictions": "predict", "version": "train"}, {}),
     "performance": ("performance", {"predictions": "predict", "features": "compute"}, {}),
     "search": ("search", {"training_set": "training_set"}, {"criteria": CRITERIA}),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from airflow_mlops_provider.backends.drift.base import PAGE, drift_method_of
-from airflow_mlops_provider.jobs.tables import INPUTS, REFERENCE
+from airflow_mlops_provider.jobs.tables import INPUTS, PREDICTIONS, REFERENCE
 from airflow_mlops_provider.lifecycle.monitoring.limits import crossed_by_drift
 from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion, Report
 from airflow_mlops_provider.lifecycle.sections import Monitoring
@@ -15,6 +15,9 @@ from airflow_mlops_provider.render.parts import report
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import TABLES, job
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Inputs(JobInputs):
@@ -27,17 +30,20 @@ class Settings(JobSettings):
     seed: Annotated[int, ProductField("training.trainer.seed")] = 13
 
 
+Context = JobContext[Inputs, Settings, JobParams]
+
+
 @job(stage=Stage.MONITORING, makes="drift", result=Report, packages=TABLES)
-def drift(context: JobContext[Inputs, Settings, JobParams]) -> JobResult:
+def drift(context: Context) -> JobResult:
     """Write the drift method's page and figures; the report passes while no drift limit is crossed."""
-    limits, predictions = context.settings.monitoring, context.inputs.predictions
-    current = context.read(predictions, INPUTS)
+    limits, version = context.settings.monitoring, context.inputs.version.version
+    current = of_version(context)
     if current.empty:
         page = report(f"{context.product}: drift", f"Nothing was predicted in {context.interval}.")
         (context.folder / PAGE).write_text(page, "utf-8")
         context.log.info("nothing was predicted, so that nothing can have drifted")
         nothing = {"share": 0.0, "prediction": 0.0, "drifted": [], "missing": {}}
-        return JobResult(facts={**nothing, "version": predictions.facts["version"]}, passed=True, page=PAGE)
+        return JobResult(facts={**nothing, "version": version}, passed=True, page=PAGE)
     measured = drift_method_of(limits.drift_method).drift(
         context.read(context.inputs.version, REFERENCE),
         current,
@@ -56,10 +62,17 @@ def drift(context: JobContext[Inputs, Settings, JobParams]) -> JobResult:
             "prediction": measured.prediction,
             "drifted": sorted(name for name, column in measured.columns.items() if column["drifted"]),
             "missing": measured.missing,
-            "version": predictions.facts["version"],
+            "version": version,
         },
         metrics={"drift_share": measured.share, "prediction_drift": measured.prediction},
         passed=not crossed,
         broken=crossed,
         page=PAGE,
     )
+
+
+def of_version(context: Context) -> pd.DataFrame:
+    """Return what the version saw and said: over REST, several may have answered in one interval."""
+    predictions, version = context.inputs.predictions, context.inputs.version.version
+    by = context.read(predictions, PREDICTIONS)["version"]
+    return context.read(predictions, INPUTS)[by.to_numpy() == version].reset_index(drop=True)

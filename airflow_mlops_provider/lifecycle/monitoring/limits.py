@@ -56,6 +56,7 @@ class Judgement(Frozen):
     """That monitoring judged an interval, which limits were crossed, and the hashes of the data that it judged.
 
     :param truth: the hash of the tables in which labels had arrived; that of none where they arrive with the features.
+    :param served: it is of what one version answered over REST, not of what was predicted in batch.
     """
 
     observation: Observation
@@ -63,6 +64,7 @@ class Judgement(Frozen):
     predictions: str
     features: str
     truth: str = list_hash(())
+    served: bool = False
 
 
 def reached(value: float, limit: float) -> bool:

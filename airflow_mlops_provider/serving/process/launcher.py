@@ -139,6 +139,11 @@ def product_folder(root: str, product: str) -> Path:
     return caches / "airflow-mlops" / hashlib.sha256(root.rstrip("/").encode()).hexdigest()[:16] / product
 
 
+def log_folder(root: str, product: str) -> Path:
+    """Return where the servers on this machine keep their prediction logs, unless they were given a folder."""
+    return product_folder(root, product) / "predictions" / "rest"
+
+
 def command(product: str, root: str, host: str, port: int, code: str) -> list[str]:
     """Return how a server's command line begins: by it the process is found again, and what it runs."""
     module = [sys.executable, "-m", "airflow_mlops_provider.serving"]

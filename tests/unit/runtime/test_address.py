@@ -162,7 +162,7 @@ def test_another_package_version_moves_those_that_need_it(
     """An upgraded distribution moves exactly the jobs that depend on it."""
     before, real = addresses(world), environment.version
     monkeypatch.setattr(environment, "version", lambda name: "99" if name == package else real(name))
-    also = {"drift", "performance"} if package == "pandas" else set()
+    also = {"collect", "drift", "performance"} if package == "pandas" else set()
     assert moved(before, addresses(world)) == jobs | also
 
 
@@ -243,6 +243,6 @@ def test_who_asks_and_where_things_lie_moves_nothing(world: TinyWorld) -> None:
 def test_an_unknown_job_names_the_known_ones(world: TinyWorld) -> None:
     """A job that nobody knows is refused, with the list."""
     with pytest.raises(
-        UnknownNameError, match="unknown job 'polish'; known: apply_repository, clean, compare, compute"
+        UnknownNameError, match="unknown job 'polish'; known: apply_repository, clean, collect, compare, compute"
     ):
         find_job("polish")

@@ -91,6 +91,9 @@ def test_predicts_records_and_counts(client: TestClient, server: ModelServer, tm
     until(lambda: len(read_log(tmp_path / "log")) == 20)
     logged = read_log(tmp_path / "log")
     assert logged["prediction"].tolist() == given and set(logged["request_id"]) == {"mine"}
+    ids = [one["id"] for one in answer.json()["predictions"]]
+    assert logged["id"].tolist() == ids == [f"mine-{number}" for number in range(20)]
+    assert logged["inputs"][1]["orders"] == 1 and logged["inputs"][9]["known"] == 0
     client.post("/predict", content=b"{")
     text = client.get("/metrics").text
     for line in (
@@ -199,7 +202,11 @@ def test_calls_that_wait_are_answered_together(
     request_release(tmp_path, make_release(tmp_path, 1))
     until(lambda: client.get("/ready").status_code == 200)
     given = [make_rows(count) for count in (1, 3, 2, 5)]
-    alone = [client.post("/predict", json={"rows": rows}).json() for rows in given]
+
+    def call(rows: list[dict[str, object]]) -> Any:
+        return client.post("/predict", json={"rows": rows}, headers={"x-request-id": f"of-{len(rows)}"}).json()
+
+    alone = [call(rows) for rows in given]
     sizes, gate, score = [], threading.Event(), Predictor.score
 
     def slow(self: Predictor, inputs: pd.DataFrame) -> Any:
@@ -211,12 +218,12 @@ def test_calls_that_wait_are_answered_together(
     waiting = server.metrics.registry.get_sample_value
     assert waiting("mlops_serving_rows_total", {"product": "tiny_shop"}) == 11
     with ThreadPoolExecutor(4) as pool:
-        answers = [pool.submit(client.post, "/predict", json={"rows": given[0]})]
+        answers = [pool.submit(call, given[0])]
         until(lambda: sizes == [1])
-        answers += [pool.submit(client.post, "/predict", json={"rows": rows}) for rows in given[1:]]
+        answers += [pool.submit(call, rows) for rows in given[1:]]
         until(lambda: len(client.app.state.queue._calls) == 3)  # type: ignore[attr-defined]
         gate.set()
-        assert [one.result().json() for one in answers] == alone
+        assert [one.result() for one in answers] == alone
     assert sizes == [1, 10]
     assert waiting("mlops_serving_rows_total", {"product": "tiny_shop"}) == 22
 
@@ -283,6 +290,7 @@ def test_the_description_tells_each_refusal(client: TestClient) -> None:
     for status, response in predict["responses"].items():
         (content,) = response["content"].values()
         assert content["schema"]["$ref"].endswith("/Predictions" if status == "200" else "/Refusal")
+    assert {"id", "probability"} == set(told["components"]["schemas"]["Prediction"]["required"])
     assert "401" in told["paths"]["/version"]["get"]["responses"]
     assert predict["security"] == [{"HTTPBearer": []}]
 

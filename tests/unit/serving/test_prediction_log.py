@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.shape import Scoring
+from airflow_mlops_provider.serving.log_files import may_hold
 from airflow_mlops_provider.serving.prediction_log import Batch, PredictionLog
 from airflow_mlops_provider.serving.request_schema import RequestSchema
 from tests.factories.serving import make_rows, read_log
@@ -17,7 +19,10 @@ from tests.factories.serving import make_rows, read_log
 def _some(shape: Scoring, count: int) -> Batch:
     schema = RequestSchema(shape.row_columns)
     frame = schema.frame(schema.rows(json.dumps({"rows": make_rows(count)}).encode()))
-    return Batch(frame, [number / 7 for number in range(count)], 3, "abc", datetime.now(UTC))
+    inputs = frame[["price", "pieces"]].assign(
+        known=frame["customer"].notna(), kind=frame["customer"].astype("category")
+    )
+    return Batch(frame, inputs, [number / 7 for number in range(count)], 3, "abc", datetime.now(UTC))
 
 
 def test_log_gives_back_what_it_took(shape: Scoring, tmp_path: Path) -> None:
@@ -35,6 +40,29 @@ def test_log_gives_back_what_it_took(shape: Scoring, tmp_path: Path) -> None:
     assert set(frame["version"]) == {3}
     assert set(frame["request_id"]) == {"abc"}
     assert "NaN" not in file.read_text()
+    assert frame["id"].tolist()[:11] == [*(f"abc-{number}" for number in range(10)), "abc-0"]
+    first, tenth = frame["inputs"][0], frame["inputs"][9]
+    assert first == {"price": frame["price"][0], "pieces": frame["pieces"][0], "known": True, "kind": "c0"}
+    assert (tenth["known"], tenth["kind"]) == (False, None)
+
+
+def test_a_file_says_by_its_name_what_it_may_hold(shape: Scoring, tmp_path: Path) -> None:
+    """Of the day of its first record, from that on: neither an earlier hour's, nor another day's; strangers' never."""
+    at = datetime(2024, 1, 2, 10, 30, 0, 123_900, tzinfo=UTC)
+    log = PredictionLog(tmp_path)
+    log.append(_some(shape, 1)._replace(predicted_at=at))
+    log.close()
+    (file,) = (path.name for path in tmp_path.iterdir())
+
+    def hours(first: int, last: int) -> bool:
+        start = datetime(2024, 1, 2, tzinfo=UTC)
+        return may_hold(file, Interval(start=start + timedelta(hours=first), end=start + timedelta(hours=last)))
+
+    assert [hours(9, 10), hours(10, 11), hours(23, 24), hours(24, 25), hours(0, 24), hours(-24, 0)] == [
+        *(False, True, True, False, True, False)
+    ]
+    assert may_hold(file, Interval(start=at - timedelta(hours=1), end=at + timedelta(microseconds=1)))
+    assert not may_hold("notes.jsonl", Interval(start=at, end=at + timedelta(days=1)))
 
 
 def test_full_log_counts_what_it_drops(shape: Scoring, tmp_path: Path) -> None:
@@ -78,7 +106,7 @@ def test_large_requests_wait_within_bytes(shape: Scoring, tmp_path: Path) -> Non
     """A few large requests fill the room before their rows would."""
     dropped: list[int] = []
     log = PredictionLog(tmp_path, on_drop=dropped.append)
-    assert not log.append(_some(shape, 3)._replace(size=129 * 1024 * 1024))
-    assert log.append(_some(shape, 4)._replace(size=127 * 1024 * 1024))
+    assert not log.append(_some(shape, 3)._replace(body=129 * 1024 * 1024))
+    assert log.append(_some(shape, 4)._replace(body=127 * 1024 * 1024))
     log.close()
     assert dropped == [3]
