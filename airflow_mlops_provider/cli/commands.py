@@ -114,6 +114,15 @@ def lineage(args: Namespace) -> None:
 
 
 @_plainly
+def stale(args: Namespace) -> None:
+    """Show what stands on older data, or run it again; exit status 1 if nothing of it can be run."""
+    from airflow_mlops_provider.cli.stale import run
+
+    if not run(args):
+        sys.exit(1)
+
+
+@_plainly
 def feedback(args: Namespace) -> None:
     """Show the open requests to data engineering, or answer one."""
     from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook

@@ -114,6 +114,19 @@ _ALL = (
         ),
     ),
     _command(
+        "stale",
+        "Show which data of a product stand on others that came late or were corrected, and why",
+        ARG_PRODUCT,
+        Arg(("--remake",), help="run again what is stale, the oldest interval first", action="store_true"),
+        ARG_JSON,
+        more="By the records: each interval's data say of which others they were made. Below are intervals that the "
+        "live version learned from as they were before. --remake clears runs in the database of the Airflow that "
+        "AIRFLOW_HOME names, and its scheduler runs them again: only the oldest where the product has "
+        "features.remake_stale, as each run's last task goes on with the next, else all. A run that is on its way is "
+        "left alone; one of another Airflow is only named. If none could be cleared, exit status 1.",
+        examples=("airflow mlops stale flight_delay", "airflow mlops stale flight_delay --remake"),
+    ),
+    _command(
         "reproduce",
         "Make a model version again from its record: identical, or what differs first",
         Arg(("version",), metavar="PRODUCT@VERSION", help="a model version, such as flight_delay@1"),

@@ -20,6 +20,7 @@ from airflow_mlops_provider.lifecycle.sections import (
     Training,
 )
 from airflow_mlops_provider.lifecycle.shape import LabelColumns, Scoring, Shape
+from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.lifecycle.trainer import Name
 
@@ -49,6 +50,7 @@ class MLProduct(Frozen):
     @model_validator(mode="after")
     def _holds_together(self) -> MLProduct:
         request = self.features.request
+        only_known("label.by column", self.label.by, {*request, EVENT_TIME})
         only_known("slice", self.evaluation.slices, request)
         only_known("baseline", [self.evaluation.baseline] if self.evaluation.baseline else [], request)
         hidden = {

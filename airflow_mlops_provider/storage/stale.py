@@ -36,19 +36,18 @@ def stale(store: ArtifactStore, product: str) -> list[Stale]:
     """Return a product's stale intervals, oldest first."""
     names = ("raw", "clean", FEATURES, "loaded")
     made = {name: {data.interval: data for data in current(store, product, name) if data.interval} for name in names}
-    records, snapshots = Records(store), [*made["raw"].values()]
-    listed = []
+    records, listed = Records(store), []
     for interval, snapshot in made["raw"].items():
-        if reasons := tuple(_reasons(interval, snapshot, snapshots, made)):
+        if reasons := tuple(_reasons(records, interval, snapshot, made)):
             record = records.made(snapshot).manifest
             listed.append(Stale(interval, reasons, record.spec.run if record else None))
     return listed
 
 
 def _reasons(
-    interval: Interval, snapshot: Dataset, snapshots: list[Dataset], made: dict[str, dict[Interval, Dataset]]
+    records: Records, interval: Interval, snapshot: Dataset, made: dict[str, dict[Interval, Dataset]]
 ) -> Iterator[str]:
-    for key, (later, late) in late_for(interval, snapshots).items():
+    for key, (later, late) in late_for(interval, [*made["raw"].values()]).items():
         for source, rows in late.items():
             if snapshot.facts.get("taken", {}).get(source, {}).get(OF, {}).get(key) != rows["hash"]:
                 yield f"late rows of {source} came with {later.interval}"
@@ -59,17 +58,20 @@ def _reasons(
     for key, content in features.facts.get(OF, {}).items() if features else ():
         if key in by_key and by_key[key].hash != content:
             yield f"its features were computed of an older {by_key[key].interval}"
-    if features and loaded and loaded.facts.get(FEATURES) != features.hash:
+    if features and loaded and loaded.facts.get(FEATURES) != features.hash and _is_of_others(records, loaded, features):
         yield "its features were computed and not loaded"
+
+
+def _is_of_others(records: Records, loaded: Dataset, features: Dataset) -> bool:
+    """Say whether what was loaded is not these features, nor what a task of somebody's own made of them."""
+    return records.made_by("compute", loaded) not in (None, features.hash)
 
 
 def outdated(store: ArtifactStore, version: ModelVersion) -> list[str]:
     """Return a line for each interval whose features a model version learned from, and that others are in place of."""
-    records = Records(store)
-    trained_on = Dataset.model_validate(version.facts["training_set"])
-    made = records.made(trained_on).manifest
+    made = Records(store).made(Dataset.model_validate(version.facts["training_set"])).manifest
     now = {data.interval: data.hash for data in current(store, version.name, FEATURES)}
-    learned = made.spec.references if made else ()
+    learned = (data for role in (FEATURES, "history") for data in (made.spec.given(role) if made else ()))
     return [
         f"version {version.version} learned from an older {data.interval}"
         for data in learned

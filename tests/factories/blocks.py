@@ -8,6 +8,7 @@ A comment stands directly before its block:
     The block is that file, for the blocks after it.
 ``<!-- run: rain 2013-01-01 -->``
     The block's DAG is not only parsed but run, in a world of :mod:`tests.factories.page_worlds`, for a logical date.
+    A word behind that, ``skipped``, is the state in which its tasks end, if not ``success``.
 """
 
 from __future__ import annotations

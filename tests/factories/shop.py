@@ -55,9 +55,12 @@ SETTINGS = 'settings={"objective": "binary", "min_data_in_leaf": 5, "num_leaves"
 
 
 class ShopWorld(TinyWorld):
-    """A product in a repository, its deliveries, and the version of its model that was made of them."""
+    """A product in a repository, its deliveries, and the version of its model that was made of them.
 
-    def __init__(self, folder: Path) -> None:
+    :param lookback: how many earlier days the features look back on, :param lateness: how many days late a sale may be.
+    """
+
+    def __init__(self, folder: Path, lookback: int = 0, lateness: int = 0) -> None:
         super().__init__(folder, RULES)
         self.write("limits.py", "LEAST = 0\n")
         for module, text in (("features", FEATURES), ("examples", EXAMPLES), ("assemble", ASSEMBLE)):
@@ -65,7 +68,9 @@ class ShopWorld(TinyWorld):
         self.write("trainer.py", TRAINER)
         declared = (self.package / "product.py").read_text()
         declared = declared.replace('requires=("lightgbm", "numpy")', f'requires=("lightgbm", "numpy"), {SETTINGS}')
-        self.write("product.py", declared.replace("views=(View", "lookback=0,\n        views=(View"))
+        late = f'time="at",\n                lateness=__import__("datetime").timedelta(days={lateness}),'
+        declared = declared.replace('time="at",', late) if lateness else declared
+        self.write("product.py", declared.replace("views=(View", f"lookback={lookback},\n        views=(View"))
         for number, day in enumerate(DAYS):
             self.deliver_day(number, day)
         self.git("init", "--quiet")

@@ -81,6 +81,18 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "source twice": ({"data.sources": [SOURCE, SOURCE]}, "source declared twice: flights"),
     "source's time": ({"data.sources": [{**SOURCE, "time": "when"}]}, "time column 'when' is not among .*'time_hour'"),
+    "late without a time": (
+        {"data.sources": [{**SOURCE, "time": None, "lateness": "P1D"}]},
+        "source 'flights': lateness is a span of time from 0 on, of a source with a time column",
+    ),
+    "late before its time": ({"data.sources": [{**SOURCE, "lateness": "-P1D"}]}, "lateness is a span of time from 0"),
+    "truth without keys": ({"label.truth": "landed"}, "give truth and by"),
+    "keys without truth": ({"label.by": ["carrier"]}, "give truth and by"),
+    "delay without truth": ({"label.delay": 3}, "delay is its delay"),
+    "truth by an unknown column": (
+        {"label.truth": "landed", "label.by": ["number"]},
+        "unknown label.by column 'number'; known: .*carrier.*event_time",
+    ),
     "key as feature": (
         {"features.views": [{**VIEW, "features": {"origin": "string"}}]},
         "'origin_traffic': key or feature declared twice: origin",

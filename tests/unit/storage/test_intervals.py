@@ -17,6 +17,7 @@ from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.monitoring.limits import Judgement, Observation
 from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion
 from airflow_mlops_provider.lifecycle.release.registry import Status
+from airflow_mlops_provider.lifecycle.sections import Windows
 from airflow_mlops_provider.operators import base
 from airflow_mlops_provider.operators.monitoring import PredictionsListNewOperator
 from airflow_mlops_provider.operators.serving import FeaturesListNewOperator
@@ -83,10 +84,10 @@ def context(run_type: str = "asset_triggered", events: Any = None) -> Any:
     return {"dag_run": SimpleNamespace(run_type=run_type), "triggering_asset_events": events or {}}
 
 
-def operator(kind: Any, world: Shop) -> Any:
+def operator(kind: Any, world: Shop, **arguments: Any) -> Any:
     """Return an operator of the product."""
     with DAG("any", schedule=None):
-        return kind(task_id="one", product=world.product)
+        return kind(task_id="one", product=world.product, **arguments)
 
 
 def test_what_is_to_be_predicted(shop: Shop) -> None:
@@ -169,6 +170,16 @@ def test_predictions_without_a_record_hold_up_no_others(shop: Shop) -> None:
     (shop.root / made[0].uri.removeprefix(shop.root.as_uri()).strip("/")).parent.joinpath("manifest.json").unlink()
     handed = operator(PredictionsListNewOperator, shop).execute(context())
     assert [one["predictions"]["hash"] for one in handed] == [made[1].hash]
+
+
+@pytest.mark.parametrize(("wait", "taken"), [(0, (3, 4)), (1, (2, 3)), (2, (1, 2))])
+def test_a_plan_leaves_the_newest_days_alone(shop: Shop, wait: int, taken: tuple[int, ...]) -> None:
+    """As many as wait for their labels; the run of days that leads to them is trained on."""
+    for number in range(1, 5):
+        publish(shop.store, shop.name, "features", Dataset(uri=f"/{number}", hash=str(number), interval=day(number)))
+    plan = operator(TrainingPlanRunOperator, shop, windows=Windows(train=1, evaluate=1, wait=wait))
+    given = {**context(run_type="manual"), "ti": SimpleNamespace(xcom_push=lambda **_: None)}
+    assert [features["hash"] for features in plan.execute(given)] == [*map(str, taken)]
 
 
 def test_a_training_goes_by_what_monitoring_recorded(shop: Shop) -> None:
