@@ -97,7 +97,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 @pytest.fixture(scope="module")
 def airflow(shop: Shop, stack_factory: Callable[..., Stack]) -> Stack:
-    """A real Airflow on three of the reference pipelines; more runs may wait than days are left, see the sensor."""
+    """A real Airflow on three of the pipelines. A run that is cleared needs a place beside all that wait for data."""
     settings = {
         "CORE__MAX_ACTIVE_RUNS_PER_DAG": "100",
         "SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "1",
@@ -264,14 +264,13 @@ def test_bad_weather_ends_in_what_a_calm_world_has(airflow: Stack, shop: Shop) -
     until("all is judged", lambda: judged(airflow, shop))
     same_as_the_oracle(shop, END - 1)
     performance_is_of_what_was_said(shop, END - 1)
-    again = Counter(run["clear_number"] for run in engineering(airflow, shop).values() if "clear_number" in run)
     tries = airflow.api.task_instances(f"{shop.name}_feature_engineering")
     done = {t["dag_run_id"]: t["try_number"] for t in tries if t["task_id"].endswith("extract") and t["state"]}
-    print(f"{time.monotonic() - began:.0f} s; runs by times cleared: {again}; extracts: {sum(done.values())}")
+    print(f"{time.monotonic() - began:.0f} s for {HOSTILE} days; runs were begun so often: {sum(done.values())}")
 
 
 def test_a_heap_of_days_is_predicted_and_judged_once_and_in_order(airflow: Stack, shop: Shop) -> None:
-    """Thirty days delivered at once while predictions wait: each is predicted and judged, in order, none twice."""
+    """Days delivered at once while predictions wait go through in order; each is predicted once, and judged."""
     began, heap = time.monotonic(), [*range(END, END + HEAP)]
     shop.gate.unlink()
     for day in heap:
@@ -283,7 +282,9 @@ def test_a_heap_of_days_is_predicted_and_judged_once_and_in_order(airflow: Stack
     predicted = Counter(days_of(manifests(shop.world, "predict")))
     assert {day: predicted[day] for day in heap} == dict.fromkeys(heap, 1)
     assert {(one.observation.interval.start - START).days for one in judgements(shop.store, shop.name)} >= {*heap}
-    judging = sorted(manifests(shop.world, "performance"), key=lambda one: one.spec.run.run_id)
+    loads = sorted(manifests(shop.world, "load"), key=lambda one: one.started)
+    assert [day for day in days_of(loads) if day in heap] == heap
+    judging = manifests(shop.world, "performance")
     assert {one.state for one in judging} == {"success"}
     same_as_the_oracle(shop, heap[-1])
     performance_is_of_what_was_said(shop, heap[-1])
