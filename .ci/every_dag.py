@@ -38,7 +38,7 @@ MAY_SKIP = {
     "flight_delay_deployment": ("deployment.deploy",),  # what was ready is live already
     "flight_delay_batch_inference": ("serving.list_new_features", "serving.predict"),  # all is predicted already
     "flight_delay_monitoring": ("list_new_predictions", "monitoring.*"),  # all is judged already
-    "mlops_maintenance": ("remove_orphans",),  # there is no cluster here
+    "mlops_maintenance": ("remove_orphans", "remake_stale_*"),  # there is no cluster here, and nothing is stale
 }
 CONF = {"flight_delay_experimentation": {"trials": 4, "minutes": 3}}
 

@@ -3,14 +3,19 @@
 For every product beside this file, model server, release pointer, ledger and MLflow's aliases are compared; what a
 killed deployment or a dead server left is put right, and what only a person can put right fails the task. Pods that no
 task waits for any more are removed from the cluster; that needs ``[mlops] installation``, a name that no other Airflow
-in the cluster has, and is skipped without.
+in the cluster has, and is skipped without. What became stale while a run was under way, and by no later one was made
+anew, is run again.
 """
 
 from __future__ import annotations
 
 from airflow.sdk import DAG
 
-from airflow_mlops_provider.operators.maintenance import ModelServerReconcileOperator, PlaceRemoveOrphansOperator
+from airflow_mlops_provider.operators.maintenance import (
+    FeaturesRemakeStaleOperator,
+    ModelServerReconcileOperator,
+    PlaceRemoveOrphansOperator,
+)
 from airflow_mlops_provider.pipelines import products
 
 with DAG(
@@ -24,3 +29,4 @@ with DAG(
     PlaceRemoveOrphansOperator(task_id="remove_orphans")
     for product in products(__file__):
         ModelServerReconcileOperator(task_id=f"reconcile_{product.name}", product=product)
+        FeaturesRemakeStaleOperator(task_id=f"remake_stale_{product.name}", product=product)

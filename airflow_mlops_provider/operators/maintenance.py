@@ -24,9 +24,6 @@ from airflow_mlops_provider.places.retry_policy import final_failures
 from airflow_mlops_provider.storage.layout import product_key
 from airflow_mlops_provider.storage.stale import Stale, stale
 
-#: A run that is being done, or that failed, is not started again.
-LEFT_ALONE = ["queued", "running", "failed"]
-
 
 class PlaceRemoveOrphansOperator(BaseOperator):
     """Removes what is left at a place of task instances that are finished or gone, and hands on the names.
@@ -138,7 +135,8 @@ class FeaturesRemakeStaleOperator(ProductOperator, TriggerDagRunOperator):
     """Runs the oldest interval again whose data came late or was corrected, or whose features stand on such.
 
     The last task of a DAG that makes features: each run that ends looks again, so that one follows another until
-    nothing is stale. A run that is on its way, or has failed, is left alone, and one of another DAG is only named.
+    nothing is stale; in a DAG that the clock starts, it sees to what nobody did. Only a run that has succeeded is
+    started again: one that is on its way, or has failed, is left alone.
 
     :param remake: whether it does, or only names them in its log; in place of the product's ``features.remake_stale``.
     """
@@ -167,8 +165,7 @@ class FeaturesRemakeStaleOperator(ProductOperator, TriggerDagRunOperator):
 
     @staticmethod
     def _may_run(interval: Stale, context: Context) -> bool:
-        ti, run = context["ti"], interval.run
+        """Say whether a run is there and has succeeded: this one itself, say, has not yet."""
+        run = interval.run
         assert run is not None
-        if run.dag_id != ti.dag_id or run.run_id == ti.run_id:
-            return False
-        return not ti.get_dr_count(dag_id=run.dag_id, run_ids=[run.run_id], states=LEFT_ALONE)
+        return bool(context["ti"].get_dr_count(dag_id=run.dag_id, run_ids=[run.run_id], states=["success"]))

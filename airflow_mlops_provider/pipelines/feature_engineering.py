@@ -33,6 +33,8 @@ def settings(product: MLProduct) -> dict[str, Any]:
         "start_date": product.schedule.start,
         "end_date": last_start(product),
         "catchup": True,
+        # A run that waits for its data counts as running: with fewer, a past one that is started again would wait too.
+        "max_active_runs": 64,
     }
 
 

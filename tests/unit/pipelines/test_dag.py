@@ -120,6 +120,7 @@ def test_one_line_is_what_is_spelled_out() -> None:
         start_date=product.schedule.start,
         end_date=last_start(product),
         catchup=True,
+        max_active_runs=64,
         **defaults(product, ""),
     ) as spelled_out:
         with TaskGroup("sources"):
