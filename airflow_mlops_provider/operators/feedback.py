@@ -59,13 +59,13 @@ class FeedbackSendSignalOperator(ProductOperator):
         """Keep and return the observation and the limits that it crosses, if any."""
         interval = Interval.model_validate(self.predictions["interval"])
         performance = self.recorded(self.performance) if self.performance else None
-        seen = limits.Observation.of(interval, self.recorded(self.drift), performance)
+        predictions = Dataset.model_validate(self.predictions)
+        served = "versions" in predictions.facts  # collected of servers' logs
+        seen = limits.Observation.of(interval, self.recorded(self.drift), performance, served=served)
         lines, name = limits.crossed(seen, self.monitoring, self.metric), self.kept_under(context)
         extra = {**seen.to_json(), "crossed": list(lines), "lineage": self.lineage(context)}
         # Kept before the event is sent: who is woken by it looks there, and takes no event's word.
-        predictions = Dataset.model_validate(self.predictions)
         of = {"predictions": predictions.hash, "features": predictions.facts.get("features", ""), "truth": self.truth()}
-        served = "versions" in predictions.facts  # collected of servers' logs
         judge(self.artifacts(), name, limits.Judgement(observation=seen, crossed=lines, served=served, **of))
         if lines:
             self.log.warning("limits crossed in %s: %s", seen.interval, "; ".join(lines))

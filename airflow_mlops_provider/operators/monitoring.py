@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.extensions import DRIFT_METHODS
@@ -18,12 +20,19 @@ from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset
 from airflow_mlops_provider.lifecycle.sections import Monitoring, Value
 from airflow_mlops_provider.lifecycle.shape import Shape
-from airflow_mlops_provider.operators.base import JobOperator, ProductOperator
+from airflow_mlops_provider.operators.base import MOST, JobOperator, ProductOperator
 from airflow_mlops_provider.operators.links import ReportLink
 from airflow_mlops_provider.operators.training import metric_or_none
 from airflow_mlops_provider.operators.validation import judged
-from airflow_mlops_provider.storage.intervals import current, truth_since, unjudged
+from airflow_mlops_provider.serving.log_files import uncollected
+from airflow_mlops_provider.serving.process.launcher import log_folder
+from airflow_mlops_provider.storage.artifacts import open_store
+from airflow_mlops_provider.storage.intervals import SERVED, answered, current, truth_since, unjudged, unjudged_served
+from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.storage.records import Records
+
+#: An interval's answers are in the servers' files so long after its end.
+SETTLED = timedelta(minutes=5)
 
 
 class PredictionsListNewOperator(ProductOperator):
@@ -56,6 +65,64 @@ class PredictionsListNewOperator(ProductOperator):
         inputs = {role: made_from.inputs[role] for role in ("features", "version")}
         references = {"predictions": predictions, **inputs}
         return {role: given.to_json() for role, given in references.items()}  # type: ignore[union-attr]
+
+
+class PredictionsListServedOperator(ProductOperator):
+    """Hands on the data intervals in which model servers answered and whose answers are still to be collected.
+
+    It goes by the names of the files in the servers' log, which it must be able to reach itself: closed intervals, with
+    a file of which no collected dataset tells. With none the run is skipped.
+
+    :param cron: where intervals begin and end, in UTC, in place of the product's schedule.
+    :param served_log: the folder or bucket with the servers' logs, in place of where they lie by default.
+    """
+
+    template_fields: Sequence[str] = ("served_log", *ProductOperator.template_fields)
+
+    def __init__(self, *, cron: str | None = None, served_log: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.needs(cron=cron)
+        self.cron, self.served_log = cron or self.product.schedule.cron, served_log
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """Return the intervals, oldest first. :raises AirflowSkipException: if there are none."""
+        store, name = self.artifacts(), self.kept_under(context)
+        files = open_store(self.served_log or str(log_folder(store.uri, name))).list("")
+        known = {dataset.interval: dataset.facts for dataset in current(store, name, SERVED)}
+        waiting = uncollected(self.cron, files, known, datetime.now(UTC) - SETTLED)
+        if not waiting:
+            raise AirflowSkipException("nothing is left to do: no interval waits to be collected")
+        if len(waiting) > MOST:
+            self.log.warning("%d intervals wait: the next %d are done, and the next run goes on", len(waiting), MOST)
+        return [interval.to_json() for interval in waiting[:MOST]]
+
+
+class PredictionsListCollectedOperator(ProductOperator):
+    """Hands on what was collected of servers' answers and is still to be judged, once for each version that answered.
+
+    With none the run is skipped; one started by hand with nothing left to do takes the newest interval again.
+
+    :param shape: in place of the product's: where labels arrive by themselves, answers are judged again as they do.
+    """
+
+    def __init__(self, *, shape: Shape | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.shape = shape or (self.declaration.shape if self.declaration else None)
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """Return sets of references to predictions and version. :raises AirflowSkipException: if there are none."""
+        undone = partial(unjudged_served, label=self.shape.label if self.shape else None)
+        waiting = self.work_list(context, SERVED, undone)
+        ledger = Ledger(self.artifacts(), self.kept_under(context)).entries()
+        versions, references = {entry.version.version: entry.version for entry in ledger}, []
+        for dataset, number in [(served, number) for served in waiting for number in answered(served)]:
+            if number in versions:
+                references.append({"predictions": dataset.to_json(), "version": versions[number].to_json()})
+            else:
+                self.log.error("left out: version %d answered in %s, and is in no ledger", number, dataset.interval)
+        if not references:
+            raise AirflowSkipException("nothing is left to do: nobody of whom the ledger knows has answered")
+        return references[:MOST]
 
 
 class PredictionsCollectServedOperator(JobOperator):

@@ -20,7 +20,7 @@ from airflow_mlops_provider.storage.layout import product_key
 from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.storage.record_files import read_all
 
-FEATURES = "features"
+FEATURES, SERVED = "features", "served"
 #: A snapshot's late rows of earlier intervals: a folder in it, and of what times they are among its facts.
 LATE = "late"
 OLD = ""  # predictions of an earlier release don't say of which features they are
@@ -120,12 +120,29 @@ def unjudged(store: ArtifactStore, product: str, label: LabelColumns | None = No
     return [
         dataset
         for dataset in predictions
-        if not _judged(
-            known.get(_begins(dataset)),
-            dataset,
-            truth_since(tables, label, dataset.interval, label.delay) if label else (),
-        )
+        if not _judged(known.get(_begins(dataset)), dataset, _truth(tables, dataset, label))
     ]
+
+
+def unjudged_served(store: ArtifactStore, product: str, label: LabelColumns | None = None) -> list[Dataset]:
+    """Return what was answered over REST, oldest first, that is not judged of each version, with the truth by now."""
+    served = [judgement for judgement in judgements(store, product) if judgement.served]
+    known = {(judgement.predictions, judgement.observation.version, judgement.truth) for judgement in served}
+    tables = current(store, product, "clean") if label and label.truth else []
+    return [
+        dataset
+        for dataset in current(store, product, SERVED)
+        if any((dataset.hash, version, _truth(tables, dataset, label)) not in known for version in answered(dataset))
+    ]
+
+
+def answered(served: Dataset) -> list[int]:
+    """Return the versions that answered in an interval."""
+    return sorted(map(int, served.facts.get("versions", ())))
+
+
+def _truth(tables: list[Dataset], dataset: Dataset, label: LabelColumns | None) -> str:
+    return list_hash(truth_since(tables, label, dataset.interval, label.delay) if label else ())
 
 
 def judgements(store: ArtifactStore, product: str) -> list[Judgement]:
@@ -136,13 +153,13 @@ def judgements(store: ArtifactStore, product: str) -> list[Judgement]:
 def judge(store: ArtifactStore, product: str, judgement: Judgement) -> None:
     """Keep what monitoring saw of an interval, in place of what it saw before."""
     seen = judgement.observation
-    name = f"{seen.interval.key}-served-{seen.version}" if judgement.served else seen.interval.key
+    name = f"{seen.interval.key}-{SERVED}-{seen.version}" if judgement.served else seen.interval.key
     key = product_key(product, "judged", f"{name}.json")
     store.write(key, judgement.to_file())
 
 
-def _judged(judgement: Judgement | None, predictions: Dataset, truth: tuple[Dataset, ...]) -> bool:
-    of = (predictions.hash, predictions.facts[FEATURES], list_hash(truth))
+def _judged(judgement: Judgement | None, predictions: Dataset, truth: str) -> bool:
+    of = (predictions.hash, predictions.facts[FEATURES], truth)
     return judgement is not None and (judgement.predictions, judgement.features, judgement.truth) == of
 
 

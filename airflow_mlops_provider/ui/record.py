@@ -11,7 +11,7 @@ from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.monitoring import feedback, limits
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
-from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
+from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.gates import Evaluation
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status
 from airflow_mlops_provider.lifecycle.stages import Stage
@@ -146,7 +146,11 @@ class ProductRecord:
 
     def _by_interval(self, job: str) -> dict[Interval, Report]:
         runs = self.manifests.get(job, [])
-        return {run.spec.interval: run.result for run in runs if run.spec.interval and isinstance(run.result, Report)}
+        return {
+            run.spec.interval: run.result
+            for run in runs
+            if run.spec.interval and isinstance(run.result, Report) and not _of_servers(run)
+        }
 
     def _monitored(self, interval: Interval, drift: Report | None, performance: Report | None) -> Monitored:
         if drift is None:
@@ -154,6 +158,12 @@ class ProductRecord:
         observation = limits.Observation.of(interval, drift, performance)
         crossed = limits.crossed(observation, self.product.monitoring, self.product.metric)
         return Monitored(interval, drift, performance, crossed)
+
+
+def _of_servers(run: Manifest) -> bool:
+    """Say whether a report is on what was answered over REST."""
+    predictions = run.spec.inputs.get("predictions")
+    return isinstance(predictions, Dataset) and "versions" in predictions.facts
 
 
 def _reports(manifests: Iterable[Manifest]) -> list[Report]:

@@ -12,6 +12,8 @@ import pandas as pd
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.runtime.code import load_product
+from airflow_mlops_provider.serving.prediction_log import Batch, PredictionLog
+from airflow_mlops_provider.serving.process.launcher import log_folder
 
 NAME = "rain_tomorrow"
 PRODUCTS = Path(__file__).parents[1] / "products"
@@ -41,3 +43,16 @@ def deliver(landing: Path, interval: Interval) -> None:
     partial = target.with_suffix(".partial")
     days[(days["date"] >= interval.start) & (days["date"] < interval.end)].to_csv(partial, index=False)
     partial.replace(target)
+
+
+def answer(root: str) -> None:
+    """Write into the model servers' log what the first version answered in March 2014."""
+    at = datetime(2014, 3, 1, 8, tzinfo=UTC)
+    rows = pd.DataFrame({"station": ["Seattle"] * 60, "month": [3] * 60, "event_time": pd.Series([at] * 60)})
+    names = product().shape.feature_types
+    inputs = pd.DataFrame(
+        {name: [(number * step) % 60 / 60 for number in range(60)] for step, name in enumerate(names, 1)}
+    )
+    log = PredictionLog(log_folder(root, NAME))
+    log.append(Batch(rows, inputs, [number / 60 for number in range(60)], 1, "march", at))
+    log.close()

@@ -83,11 +83,21 @@ def judged_rows(context: Context) -> tuple[pd.DataFrame, datetime]:
     """Return what was said, beside label and moment of its becoming known, and up to when that is known."""
     shape, truth, features = context.settings.shape, context.inputs.truth, context.inputs.features
     rows, known_by = said(context, context.inputs.predictions), until(truth, context.interval.end)
+    if shape.label.truth and not truth:
+        return _open(shape, rows), known_by
     if shape.label.truth:
         return with_truth(context, shape, rows, truth, known_by), known_by
     if features is None:
         raise ConfigurationError(f"the labels of {shape.name!r} are in its features' examples, and none are given")
     return with_examples(context, shape, rows, features), known_by
+
+
+def _open(shape: Shape, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows whose truth is still out, as no interval since theirs has been delivered."""
+    import pandas as pd
+
+    missing = pd.Series(pd.NaT, index=rows.index, dtype="datetime64[ns, UTC]")
+    return rows.assign(**{shape.label.column: pd.NA, shape.label.known_at: missing})
 
 
 def by_version(context: Context, arrived: pd.DataFrame, whole: Estimate | None) -> dict[str, Any]:

@@ -37,17 +37,23 @@ class Observation(Frozen):
     evidence: dict[str, Any] = {}
 
     @classmethod
-    def of(cls, interval: Interval, drift: Report, performance: Report | None) -> Observation:
-        """Return what the reports on an interval say, with links to them."""
+    def of(cls, interval: Interval, drift: Report, performance: Report | None, *, served: bool = False) -> Observation:
+        """Return what the reports on an interval say, with links to them.
+
+        :param served: over REST several versions may have answered: what counts is how good this one was.
+        """
         reports = {"drift": drift, "performance": performance}
         pages = {name: f"{report.uri}/{report.page}" for name, report in reports.items() if report}
-        metric = performance.facts["metric"] if performance else None
+        facts = performance.facts if performance else {"metric": None}
+        metric = facts["metric"]["value"] if facts["metric"] else None
+        if served and performance:
+            metric = performance.facts["versions"].get(str(drift.facts["version"]), {}).get("metric")
         return cls(
             interval=interval,
             version=drift.facts["version"],
             drift_share=drift.facts["share"],
             prediction_drift=drift.facts["prediction"],
-            metric=metric["value"] if metric else None,
+            metric=metric,
             evidence={**pages, "drifted": drift.facts.get("drifted", [])},
         )
 

@@ -23,7 +23,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion
+from airflow_mlops_provider.lifecycle.monitoring.limits import Judgement, Observation
+from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion, list_hash
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.operators.features import RulesCleanIntervalOperator, SourceExtractIntervalOperator
 from airflow_mlops_provider.operators.monitoring import (
@@ -33,6 +34,7 @@ from airflow_mlops_provider.operators.monitoring import (
 )
 from airflow_mlops_provider.serving import releases
 from airflow_mlops_provider.serving.process import client, launcher
+from airflow_mlops_provider.storage.intervals import answered, current, judge, truth_since, unjudged_served
 from airflow_mlops_provider.storage.ledger import Ledger
 from tests.factories.ports import free_port
 from tests.factories.weather import DAY, SHOPS, START, Weather, WeatherWorld, interval
@@ -76,7 +78,7 @@ class ServedWeek(WeatherWorld):
         assert limits in declared
         self.write("product.py", declared.replace(limits, "drift_share=0.9, prediction_drift=100.0"))
         self.answers = dict[str, Answer]()
-        self.logs, self.port = launcher.log_folder(str(self.root), self.name), free_port()
+        self.logs, self.port = launcher.log_folder(str(self.root), self.name), 0
         self.orders = {day: orders_of(day) for day in range(12)}
 
     def comes(self, day: int, *, orders: list[Order] | None = None, returns: list[str] | None = None) -> None:
@@ -111,6 +113,8 @@ class ServedWeek(WeatherWorld):
         wanted = releases.Release.of(version)
         releases.request(self.store, self.name, wanted)
         log = self.root / "server.log"
+        if not launcher.running(str(self.root), self.name):
+            self.port = free_port()  # only now, as somebody else may take it meanwhile
         url = launcher.ensure_running(self.name, str(self.root), "127.0.0.1", self.port, log)
         client.wait_for_version(url, version.version, requested_at=wanted.requested_at)
         return url
@@ -286,9 +290,7 @@ def test_drift_of_one_day_is_seen(week: ServedWeek) -> None:
 def test_labels_that_arrive_judge_each_version(week: ServedWeek) -> None:
     """By day and over the week, what each version reached is what the callers' answers and the labels say."""
     whole = Interval(start=interval(WEEK[0]).start, end=interval(WEEK[-1]).end)
-    week.comes(WEEK[0])
-    week.cleaned(WEEK[0])
-    before = week.judged(whole)
+    before = week.judged(whole)  # nothing has been delivered since
     assert (before["arrived"], before["pending"], before["metric"]) == (0, len(week.answers), None)
     for on, days in {10: range(WEEK[0], 7), 11: range(7, WEEK[-1] + 1)}.items():
         week.comes(on, returns=[line for day in days for line in decided(week.orders[day], on)])
@@ -302,3 +304,23 @@ def test_labels_that_arrive_judge_each_version(week: ServedWeek) -> None:
     assert facts["versions"] == week.oracle(*WEEK)
     assert [version["arrived"] for version in facts["versions"].values()] == [4 * (CALLERS - NEVER)] * 2
     assert facts["versions"]["1"]["metric"] != facts["versions"]["2"]["metric"]
+
+
+def test_answers_wait_until_judged_of_each_version_and_by_all_labels(week: ServedWeek) -> None:
+    """Judged of one version alone they still wait, and they wait again when further labels arrive."""
+    dataset, label = week.collected(interval(BOTH)), week.product.label
+
+    def waits() -> bool:
+        return dataset in unjudged_served(week.store, week.name, label)
+
+    assert answered(dataset) == [1, 2]
+    truth = list_hash(truth_since(current(week.store, week.name, "clean"), label, dataset.interval, label.delay))
+    for version in answered(dataset):
+        assert waits()
+        seen = Observation(interval=interval(BOTH), version=version, drift_share=0, prediction_drift=0)
+        of = {"predictions": dataset.hash, "features": "", "truth": truth}
+        judge(week.store, week.name, Judgement(observation=seen, served=True, **of))
+    assert not waits()
+    week.comes(12)
+    week.cleaned(12)
+    assert waits()

@@ -67,6 +67,12 @@ SHAPES = {
     monitoring.drift: monitoring.feedback
     monitoring.performance: monitoring.feedback
     monitoring.feedback:
+    list_served: collect
+    collect: list_collected
+    list_collected: served.served_drift served.served_performance served.served_feedback
+    served.served_drift: served.served_feedback
+    served.served_performance: served.served_feedback
+    served.served_feedback:
     """,
     "experimentation": """
     features.plan: features.build_training_set

@@ -71,6 +71,11 @@ def test_an_observation_is_what_the_reports_say() -> None:
     assert observed.evidence == {**pages, "drifted": ["hour"]}
     for early in (None, performance.model_copy(update={"facts": {"metric": None}})):
         assert Observation.of(JANUARY, drift, early).metric is None
+    versions = {"metric": {"value": 0.7}, "versions": {"3": {"arrived": 200, "metric": 0.8}}}
+    served = performance.model_copy(update={"facts": versions})
+    assert Observation.of(JANUARY, drift, served, served=True).metric == 0.8
+    other = drift.model_copy(update={"facts": {**facts, "version": 2}})
+    assert Observation.of(JANUARY, other, served, served=True).metric is None
 
 
 MOVED = {
