@@ -108,7 +108,8 @@ def test_python_runs(block: Block, reader: Reader, world: Visit) -> None:
     assert all(dag.tasks for dag in bag.dags.values()), f"{block}: a DAG without tasks"
     if "run" in block.marks:
         name, date, expected = (*block.marks["run"].split(), None, None)[:3]
-        states = {state for dag_id in bag.dags for state in world(name).run(file, dag_id, date).values()}
+        ended = {task: state for dag_id in bag.dags for task, state in world(name).run(file, dag_id, date).items()}
+        states = {state for task, state in ended.items() if task != "features.remake_stale"}  # nothing is
         assert states == {expected or "success"}, block
 
 

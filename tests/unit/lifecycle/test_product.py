@@ -86,9 +86,9 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         "source 'flights': lateness is a span of time from 0 on, of a source with a time column",
     ),
     "late before its time": ({"data.sources": [{**SOURCE, "lateness": "-P1D"}]}, "lateness is a span of time from 0"),
-    "truth without keys": ({"label.truth": "landed"}, "give truth and by"),
-    "keys without truth": ({"label.by": ["carrier"]}, "give truth and by"),
-    "delay without truth": ({"label.delay": 3}, "delay is its delay"),
+    "truth without keys": ({"label.by": []}, "give truth and by"),
+    "keys without truth": ({"label.truth": None}, "give truth and by"),
+    "delay without truth": ({"label.truth": None, "label.by": []}, "delay is its delay"),
     "truth by an unknown column": (
         {"label.truth": "landed", "label.by": ["number"]},
         "unknown label.by column 'number'; known: .*carrier.*event_time",
