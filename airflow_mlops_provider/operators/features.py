@@ -54,7 +54,7 @@ class SourceExtractIntervalOperator(JobOperator):
         if interval is None:
             return {}
         queries = [Sql(str(source.conn_id), source.statement(interval)) for source in asking]
-        raw = current(store, name, "raw") if any(source.lateness for source in known) else []
+        raw = current(store, name, "raw")
         given = {
             "queried": tuple(snapshot(query, store, name, interval) for query in queries),
             "later": tuple(dataset for dataset, _ in late_for(interval, raw).values()),

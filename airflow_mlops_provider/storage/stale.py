@@ -49,6 +49,8 @@ def _reasons(
 ) -> Iterator[str]:
     for key, (later, late) in late_for(interval, [*made["raw"].values()]).items():
         for source, rows in late.items():
+            if source not in snapshot.facts.get("rows", ()):  # it is declared no more
+                continue
             if snapshot.facts.get("taken", {}).get(source, {}).get(OF, {}).get(key) != rows["hash"]:
                 yield f"late rows of {source} came with {later.interval}"
     clean, features, loaded = (made[name].get(interval) for name in ("clean", FEATURES, "loaded"))

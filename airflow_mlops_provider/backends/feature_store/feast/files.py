@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -53,13 +53,14 @@ class OfflineFiles:
 
     def gone(self, view: str, interval: Interval, before: datetime) -> list[tuple[Any, ...]]:
         """Return the keys that an interval's replacement took out, and of which no row is left up to some moment."""
-        file = self._gone_file(view, interval)
-        left = {*_keys(pq.read_table(file))} if file.exists() else set()
+        file, keys = self._gone_file(view, interval), [*self.views[view].keys]
+        left = pq.read_table(file) if file.exists() else None
         for known in reversed(self.files(view)):
-            if left:
-                columns, filters = [*self.views[view].keys], [(EVENT_TIME, "<", before)]
-                left -= {*_keys(pq.read_table(known, columns=columns, filters=filters))}
-        return sorted(left)
+            if left is None or not len(left):
+                return []
+            rows = pq.read_table(known, columns=keys, filters=[(EVENT_TIME, "<", before)])
+            left = left.join(rows, keys, join_type="left anti")
+        return list(zip(*(left.column(key).to_pylist() for key in keys), strict=True)) if left is not None else []
 
     def settle_gone(self, view: str, interval: Interval) -> None:
         """Forget them: they have been taken out of the online store, too."""
@@ -76,13 +77,10 @@ class OfflineFiles:
         known = [pq.read_table(file, columns=keys)]
         if self._gone_file(view, interval).exists():
             known.append(pq.read_table(self._gone_file(view, interval)))
-        gone = {key for part in known for key in _keys(part)} - {*_keys(table.select(keys))}
-        if gone:
-            columns = [
-                pa.array(values, table.schema.field(name).type)
-                for name, values in zip(keys, zip(*gone, strict=True), strict=True)
-            ]
-            atomic_write(self._gone_file(view, interval), _written(pa.table(columns, names=keys)))
+        before = pa.concat_tables(known).group_by(keys).aggregate([])
+        gone = before.join(table.select(keys), keys, join_type="left anti")
+        if len(gone):
+            atomic_write(self._gone_file(view, interval), _written(gone))
 
     def holds(self, interval: Interval) -> bool:
         """Say whether every view holds an interval."""
@@ -132,10 +130,6 @@ class OfflineFiles:
         if outside:
             raise SourceDataError(f"view {view!r} has a row at {outside[0]}, outside the interval {interval}")
         return table
-
-
-def _keys(table: pa.Table) -> Iterator[tuple[Any, ...]]:
-    return zip(*(column.to_pylist() for column in table.columns), strict=True)
 
 
 def _written(table: pa.Table) -> bytes:
