@@ -4,7 +4,7 @@ For every product beside this file, model server, release pointer, ledger and ML
 killed deployment or a dead server left is put right, and what only a person can put right fails the task. Pods that no
 task waits for any more are removed from the cluster; that needs ``[mlops] installation``, a name that no other Airflow
 in the cluster has, and is skipped without. What became stale while a run was under way, and by no later one was made
-anew, is run again.
+anew, is run again. Requests to forget entities are seen to their end.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 from airflow.sdk import DAG
 
 from airflow_mlops_provider.operators.maintenance import (
+    EntitiesForgetOperator,
     FeaturesRemakeStaleOperator,
     ModelServerReconcileOperator,
     PlaceRemoveOrphansOperator,
@@ -30,3 +31,4 @@ with DAG(
     for product in products(__file__):
         ModelServerReconcileOperator(task_id=f"reconcile_{product.name}", product=product)
         FeaturesRemakeStaleOperator(task_id=f"remake_stale_{product.name}", product=product)
+        EntitiesForgetOperator(task_id=f"forget_{product.name}", product=product)

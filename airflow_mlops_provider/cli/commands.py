@@ -123,6 +123,15 @@ def stale(args: Namespace) -> None:
 
 
 @_plainly
+def forget(args: Namespace) -> None:
+    """Take entities out of all that is kept; exit status 1 if something of them is left."""
+    from airflow_mlops_provider.cli.forget import run
+
+    if not run(args):
+        sys.exit(1)
+
+
+@_plainly
 def feedback(args: Namespace) -> None:
     """Show the open requests to data engineering, or answer one."""
     from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook

@@ -127,6 +127,23 @@ _ALL = (
         examples=("airflow mlops stale flight_delay", "airflow mlops stale flight_delay --remake"),
     ),
     _command(
+        "forget",
+        "Take all rows of an entity out of what is kept, and show that none is left",
+        Arg(("entities",), nargs="*", metavar="ENTITY", help="customer=4711, or order=7,line=2; several are several"),
+        Arg(("--file",), help="a file with an entity on each line; - for standard input"),
+        Arg(("--product",), action="append", default=[], help="of this product (default: each that has such a column)"),
+        Arg(("--reason",), help="why, for the record"),
+        Arg(("--log",), help="folder or bucket with the model servers' logs (default: where they keep them)"),
+        Arg(("--yes",), help="don't ask", action="store_true"),
+        ARG_JSON,
+        more="Snapshots, features, training sets and predictions, offline and online, the model servers' logs, and "
+        "pages that quote values are searched until nothing is found, and once more by mlops_maintenance a day later. "
+        "The models that saw its rows are named, and so are the deliveries that hold them: those are read without them "
+        "from now on. An entity that goes by several names is named by each. What is kept of a request is a keyed "
+        "hash. Without an entity the requests are listed. If something is left, exit status 1.",
+        examples=("airflow mlops forget customer=4711 cust_no=4711", "airflow mlops forget --file leavers.txt --yes"),
+    ),
+    _command(
         "reproduce",
         "Make a model version again from its record: identical, or what differs first",
         Arg(("version",), metavar="PRODUCT@VERSION", help="a model version, such as flight_delay@1"),

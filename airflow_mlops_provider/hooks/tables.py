@@ -139,8 +139,14 @@ class Sql:
 
 
 def snapshot(source: Files | Sql, store: ArtifactStore, product: str, interval: Interval | None = None) -> Dataset:
-    """Keep what a source holds now, and return the reference to it. The same content lies in the same place."""
+    """Keep what a source holds now, and return the reference to it. The same content lies in the same place.
+
+    Rows of entities that are to be forgotten are left out.
+    """
+    from airflow_mlops_provider.backends.tables.entities import ForgottenEntities
+
     table, facts = source.read()
+    table = ForgottenEntities.of(store, product, interval).left(table, interval)
     with tempfile.TemporaryDirectory(prefix="mlops-snapshot-") as folder:
         write(table, TABLE, Path(folder))
         content = content_hash(Path(folder))

@@ -81,6 +81,12 @@ class MLProduct(Frozen):
         return tuple(dict.fromkeys(name for trainer in trainers for name in trainer.requires))
 
     @property
+    def columns(self) -> set[str]:
+        """The columns that its sources and rows have."""
+        sources = (name for source in self.data.sources for name in source.columns)
+        return {*sources, *self.features.request}
+
+    @property
     def places(self) -> dict[str, str]:
         """The places that its sections name, by section."""
         return {name: section.place for name, section in self if isinstance(section, Placed) and section.place}

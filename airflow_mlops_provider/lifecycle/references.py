@@ -56,9 +56,19 @@ class ModelVersion(Reference):
 
 
 #: What our reports are about, and so what "passed" means: expectations met; the naive baseline cleared; drift, or the
-#: metric, within its limit; the trial not failed; a winner, or a retuned model, worth having; exported; all agrees.
+#: metric, within its limit; the trial not failed; a winner, or a retuned model, worth having; exported; all agrees;
+#: nothing left of whom is to be forgotten.
 About = Literal[
-    "expectations", "evaluation", "drift", "performance", "trial", "search", "retuning", "export", "deployment"
+    "expectations",
+    "evaluation",
+    "drift",
+    "performance",
+    "trial",
+    "search",
+    "retuning",
+    "export",
+    "deployment",
+    "erasure",
 ]
 
 

@@ -1,8 +1,9 @@
-"""Operators that clean up, reconcile, and make anew what is stale. No stage of the loop: nothing waits for them."""
+"""Operators that clean up, reconcile, make anew, and forget. No stage of the loop: nothing waits for them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
@@ -12,15 +13,19 @@ from airflow.sdk.types import RuntimeTaskInstanceProtocol
 
 from airflow_mlops_provider.exceptions import ConfigurationError, MLOpsError
 from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.records.erasure import parse_entity
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
 from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.lifecycle.sections import Serving
+from airflow_mlops_provider.lifecycle.shape import Shape
 from airflow_mlops_provider.operators.base import JobOperator, ProductOperator
 from airflow_mlops_provider.operators.deployment import port
+from airflow_mlops_provider.operators.validation import judged
 from airflow_mlops_provider.places.base import GONE, Place
 from airflow_mlops_provider.places.named import check, find, team_of, with_orphans
 from airflow_mlops_provider.places.retry_policy import final_failures
+from airflow_mlops_provider.storage.erasures import Erasures
 from airflow_mlops_provider.storage.layout import product_key
 from airflow_mlops_provider.storage.stale import Stale, stale
 
@@ -116,6 +121,63 @@ class ModelServerReconcileOperator(JobOperator):
         if not report.verdict("deployment"):
             raise AirflowFailException("; ".join(report.broken))
         return report.to_json()
+
+
+class EntitiesForgetOperator(JobOperator):
+    """Takes the rows of entities out of all that is kept of a product, and hands on a report that none is left.
+
+    Those from before the request: in snapshots, features, training sets and predictions, offline and online, in the
+    model servers' logs and in the pages that quote values. The report names the models that saw them. Deliveries that
+    are read again later are read without them. It fails if something is left, or nothing could ever be found.
+
+    :param entities: each as ``"customer=4711"``, or ``"order=7,line=2"`` where it takes several columns; by default the
+        DAG's parameter ``entities``, and without one the requests that are due: begun and not ended, or to be looked
+        at a last time a day later. They are no template: what is rendered, Airflow shows.
+    :param reason: why, for the record.
+    :param shape: the columns of a row, in place of the product's.
+    :param served_log: the folder or bucket with the servers' logs, in place of where they lie by default.
+    """
+
+    job = "forget"
+    roles = ()
+    template_fields: Sequence[str] = ("reason", "served_log", *JobOperator.template_fields)
+
+    def __init__(
+        self,
+        *,
+        entities: Sequence[str] | None = None,
+        reason: str = "",
+        shape: Shape | None = None,
+        served_log: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.needs(shape=shape)
+        self.take(shape=shape)
+        self.entities = [entities] if isinstance(entities, str) else entities
+        self.reason, self.served_log = reason, served_log
+
+    @final_failures()
+    def execute(self, context: Context) -> dict[str, Any]:
+        erasures = Erasures(self.artifacts(), self.kept_under(context))
+        entities = [*map(parse_entity, self.entities or context["params"].get("entities") or ())]
+        if entities:
+            request = erasures.ask(entities, RunIdentity.of(context["ti"]).path, self.reason)
+            self.requests = [request.key]
+        else:
+            self.requests = [request.key for request in erasures.all() if request.is_due(datetime.now(UTC))]
+        if not self.requests:
+            raise AirflowSkipException("nobody is to be forgotten: no request is due")
+        return super().execute(context)
+
+    def interval(self, context: Context) -> Interval | None:
+        return None
+
+    def params_of(self, context: Context) -> dict[str, Any]:
+        return {"requests": self.requests, "log": self.served_log}
+
+    def finish(self, manifest: Manifest, context: Context) -> dict[str, Any]:
+        return judged(manifest, context, "erasure", "forgetting", fail=True)
 
 
 def state_of(ti: RuntimeTaskInstanceProtocol, run: RunIdentity) -> str | None:

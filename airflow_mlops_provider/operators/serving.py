@@ -18,7 +18,14 @@ from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, M
 from airflow_mlops_provider.lifecycle.shape import Scoring
 from airflow_mlops_provider.operators.base import JobOperator, ProductOperator
 from airflow_mlops_provider.operators.lineage import event_extra
-from airflow_mlops_provider.storage.intervals import current, unpredicted
+from airflow_mlops_provider.storage.intervals import (
+    BEFORE,
+    current,
+    hash_since,
+    loaded_before,
+    stands,
+    unpredicted,
+)
 from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.storage.records import Records
 
@@ -103,6 +110,7 @@ class ModelPredictIntervalOperator(JobOperator):
         self.take(scoring=scoring)
         self.features = features
         self.version = version
+        self.before = ""  # known once the inputs are
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
         """Return what the job takes: what was said of these rows before is found by itself."""
@@ -110,13 +118,17 @@ class ModelPredictIntervalOperator(JobOperator):
         features, version, predicted = given["features"], given["version"], current(store, name, "predictions")
         if not isinstance(features, Dataset) or features.interval is None or not isinstance(version, ModelVersion):
             return given  # the job says what it takes instead
+        held = loaded_before(store, name, features.interval)
+        self.before = hash_since(held, None)
         for before in predicted:
             if before.interval == features.interval:
                 # The same work again is found finished: it is given what it was given then.
                 same = (before.facts.get("features"), before.facts.get("version")) == (features.hash, version.version)
+                same = same and (BEFORE not in before.facts or stands(before.facts[BEFORE], held))
                 made = Records(store).made(before).manifest if same else None
                 earlier = made.spec.inputs.get("earlier") if made else before
                 given |= {"earlier": earlier} if earlier else {}
+                self.before = made.spec.params.get("before", "") if made else self.before
         made_of = Records(store).made(features).manifest
         since = made_of.result.facts.get(SINCE) if made_of and made_of.result else None
         if since:
@@ -124,6 +136,9 @@ class ModelPredictIntervalOperator(JobOperator):
             reached = tuple(data for data in history if data.interval.end > datetime.fromisoformat(since))  # type: ignore[union-attr]
             given |= {"history": reached} if reached else {}
         return given
+
+    def params_of(self, context: Context) -> dict[str, Any]:
+        return {"before": self.before} if self.before else {}
 
     def finish(self, manifest: Manifest, context: Context) -> dict[str, Any]:
         reference = super().finish(manifest, context)

@@ -26,8 +26,9 @@ from airflow_mlops_provider.lifecycle.references import (
     Reference,
     Report,
 )
-from airflow_mlops_provider.storage.artifacts import ArtifactStore, FolderStore, content_hash
+from airflow_mlops_provider.storage.artifacts import ArtifactStore, FolderStore
 from airflow_mlops_provider.storage.dataset_lists import expanded
+from airflow_mlops_provider.storage.erasures import recorded_content
 from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.storage.records import Records
 
@@ -158,7 +159,10 @@ class Inputs:
         return version.model_copy(update={"facts": known.facts, "uri": where})
 
     def _look(self, uri: str) -> tuple[Path, str]:
-        """Return where an input's files are on this machine, and their hash: that of nothing where there are none."""
+        """Return where an input's files are on this machine, and their hash: that of nothing where there are none.
+
+        It is the recorded one, also of a dataset out of which rows were taken since: :mod:`..storage.erasures`.
+        """
         key = inside(self.store, uri)
         if key not in self._looked:
             folder = Path(self._downloads.name) / key
@@ -167,7 +171,7 @@ class Inputs:
                 folder = self.store.download(key, folder)
             if isinstance(self.store, FolderStore) and not folder.is_relative_to(self._downloads.name):
                 _check_links(self.store, folder, uri)
-            self._looked[key] = folder, content_hash(folder)
+            self._looked[key] = folder, recorded_content(self.store, key, folder)
         return self._looked[key]
 
 

@@ -19,6 +19,8 @@ from typing import IO, Any, NamedTuple
 import pandas as pd
 from pydantic_core import to_json
 
+from airflow_mlops_provider.serving.log_files import is_there, locked
+
 log = logging.getLogger(__name__)
 Record = dict[str, Any]
 MAX_WAITING = 128 * 1024 * 1024
@@ -107,10 +109,15 @@ class PredictionLog:
 
     def _write(self, batch: Batch) -> None:
         text = "".join(to_json(record).decode() + "\n" for record in _records(batch))
-        file = self._open(batch.predicted_at)
-        file.write(text)
-        file.flush()
-        self._written += len(text)
+        while True:
+            file = self._open(batch.predicted_at)
+            with locked(file):
+                if is_there(file):
+                    file.write(text)
+                    file.flush()
+                    self._written += len(text)
+                    return
+            self._end_part()  # it was moved away, or replaced by one without the rows of whom is to be forgotten
 
     def _open(self, moment: datetime) -> IO[str]:
         day = f"{moment:%Y-%m-%d}"

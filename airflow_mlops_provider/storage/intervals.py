@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from airflow_mlops_provider.lifecycle.frozen import Json
+from airflow_mlops_provider.lifecycle.frozen import Json, digest
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.monitoring.limits import Judgement
 from airflow_mlops_provider.lifecycle.references import Dataset, list_hash
@@ -23,6 +23,8 @@ from airflow_mlops_provider.storage.record_files import read_all
 FEATURES, SERVED = "features", "served"
 #: A snapshot's late rows of earlier intervals: a folder in it, and of what times they are among its facts.
 LATE = "late"
+#: Among the facts of predictions: since when, and by hash, earlier features had a part in them: see :func:`hash_since`.
+BEFORE = "before"
 OLD = ""  # predictions of an earlier release don't say of which features they are
 
 
@@ -92,23 +94,54 @@ def truth_since(
 def unpredicted(store: ArtifactStore, product: str) -> list[Dataset]:
     """Return the features, oldest first, that are in the feature store and of which no prediction exists.
 
+    Nor does one if it was made of others: of the interval, or of earlier ones from which some entities were known.
     Those count that lie behind what the first live version was made with: it learned from the others.
     """
     since = _went_live(store, product)
     if since is None:
         return []
-    features = [dataset for dataset in current(store, product, "features") if _begins(dataset) >= since]
+    features = [dataset for dataset in current(store, product, FEATURES) if _begins(dataset) >= since]
     if not features:
         return []
-    loaded, predicted = (
-        {_begins(dataset): dataset.facts.get(FEATURES, OLD) for dataset in current(store, product, name)}
-        for name in ("loaded", "predictions")
-    )
+    loaded = _loaded(store, product)
+    predicted = {_begins(dataset): dataset.facts for dataset in current(store, product, "predictions")}
     return [
         dataset
         for dataset in features
-        if loaded.get(_begins(dataset)) == dataset.hash and predicted.get(_begins(dataset)) not in (dataset.hash, OLD)
+        if loaded.get(_begins(dataset)) == dataset.hash
+        and not _is_predicted(predicted.get(_begins(dataset)), dataset, loaded)
     ]
+
+
+def _is_predicted(facts: Json | None, features: Dataset, loaded: dict[datetime, str]) -> bool:
+    if facts is None or facts.get(FEATURES, OLD) == OLD:
+        return facts is not None
+    if facts[FEATURES] != features.hash or BEFORE not in facts:
+        return bool(facts[FEATURES] == features.hash)
+    return stands(facts[BEFORE], {begins: held for begins, held in loaded.items() if begins < _begins(features)})
+
+
+def loaded_before(store: ArtifactStore, product: str, interval: Interval) -> dict[datetime, str]:
+    """Return by their hash which features of earlier intervals the feature store holds, by where these begin."""
+    return {begins: held for begins, held in _loaded(store, product).items() if begins < interval.start}
+
+
+def _loaded(store: ArtifactStore, product: str) -> dict[datetime, str]:
+    return {_begins(dataset): dataset.facts.get(FEATURES, OLD) for dataset in current(store, product, "loaded")}
+
+
+def hash_since(held: dict[datetime, str], since: datetime | None) -> str:
+    """Return what stands for the features of all intervals, or of those that begin at some moment or later."""
+    return digest({begins.isoformat(): name for begins, name in held.items() if since is None or begins >= since})
+
+
+def stands(before: Json, held: dict[datetime, str]) -> bool:
+    """Say whether earlier features are still those of which predictions were made, as far as they had a part in them.
+
+    :param before: what the facts of the predictions say of them.
+    """
+    since = datetime.fromisoformat(before["since"]) if before["since"] else None
+    return bool(before["hash"] == hash_since(held, since))
 
 
 def unjudged(store: ArtifactStore, product: str, label: LabelColumns | None = None) -> list[Dataset]:

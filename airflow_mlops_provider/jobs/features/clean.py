@@ -36,7 +36,7 @@ def clean(context: JobContext[Inputs, Settings, JobParams]) -> JobResult:
     raw = {name: table_in(context.file(given, name), library_of(rules)) for name in names}
     before = {name: len(table) for name, table in raw.items()}  # rules may change what they are given
     tables = rules(raw, context.interval)
-    nothing_came = any(source.may_be_empty and not before[source.name] for source in context.settings.sources)
+    nothing_came = any(not before[source.name] for source in context.settings.sources)  # which extract has allowed
     for name, table in tables.items():
         if len(table) == 0 and not nothing_came:
             raise SourceDataError(f"rules {context.settings.clean} left no rows of {name!r} in {context.interval}")

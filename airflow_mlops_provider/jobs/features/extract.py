@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from airflow_mlops_provider.backends.tables.column_types import frame_schema
 from airflow_mlops_provider.backends.tables.delivered import read
+from airflow_mlops_provider.backends.tables.entities import ForgottenEntities
 from airflow_mlops_provider.backends.tables.landing import Landing
 from airflow_mlops_provider.backends.tables.values import typed
 from airflow_mlops_provider.exceptions import SourceDataError
@@ -56,7 +57,10 @@ def extract(context: Context) -> JobResult:
 
     Late rows of earlier intervals lie beside it, in ``late/``, for those intervals to take.
     """
-    files, facts = dict[str, str](), {name: dict[str, Any]() for name in ("rows", "left_out", LATE, "taken")}
+    files, facts = (
+        dict[str, str](),
+        {name: dict[str, Any]() for name in ("rows", "left_out", "forgotten", LATE, "taken")},
+    )
     queried = iter(context.inputs.queried)
     for source in context.settings.sources:
         with tempfile.TemporaryDirectory(prefix="mlops-delivered-") as scratch:
@@ -103,25 +107,37 @@ class Kept:
         self.late = Rows(context.folder / LATE / f"{source.name}.parquet", source)
         self.given, self.reasons = 0, Counter[str]()
         self.taken, self.taken_of = 0, dict[str, str]()
+        self.to_forget, self.forgotten = ForgottenEntities.of(context.store, context.product), 0
         self.span: list[datetime] = []
 
     def write(self, parts: Iterator[pa.Table]) -> None:
         """Write those that were delivered with it, and those that came with a later interval."""
         for part in parts:
-            self.rows.add(self._sorted_out(part))
+            self.rows.add(self._sorted_out(self._known(part)))
         for dataset in self.context.inputs.later:
             file = self.context.open(dataset) / LATE / f"{self.source.name}.parquet"
             if not file.exists():
                 continue
             if dataset.interval:
-                self.taken_of[dataset.interval.key] = file_hash(file)
+                # As recorded: rows may have been taken out of it since.
+                self.taken_of[dataset.interval.key] = dataset.facts[LATE][self.source.name]["hash"]
             for batch in pq.ParquetFile(file).iter_batches():
                 came_late = self._between(pa.Table.from_batches([batch]), self.interval.start, self.interval.end)
+                came_late = self._known(came_late)
                 self.taken += len(came_late)
                 self.rows.add(came_late)
         self.rows.close()
         if self.late.count:
             self.late.close()
+
+    def _known(self, table: pa.Table) -> pa.Table:
+        """Return the rows without those of entities that are to be forgotten: no part of a delivery any more."""
+        if self.source.time:
+            left = self.to_forget.left(table, time=self.source.time)
+        else:
+            left = self.to_forget.left(table, self.interval)
+        self.forgotten += len(table) - len(left)
+        return left
 
     def _sorted_out(self, table: pa.Table) -> pa.Table:
         """Return the rows of the interval, keep the late ones of earlier intervals, and count the others."""
@@ -167,6 +183,9 @@ class Kept:
             span = {"from": min(self.span).isoformat(), "to": max(self.span).isoformat()}
             facts[LATE] = {"rows": self.late.count, **span, "hash": file_hash(self.late.file)}
             log.warning("%d rows of %s are late, of %s to %s: they go there", self.late.count, name, *span.values())
+        if self.forgotten:
+            facts["forgotten"] = self.forgotten
+            log.info("left out %d rows of entities that are to be forgotten, of %s", self.forgotten, name)
         if self.taken_of:
             facts["taken"] = {"rows": self.taken, OF: self.taken_of}
             log.info("%d rows of %s came later and are among these", self.taken, name)
@@ -175,7 +194,7 @@ class Kept:
     def check(self) -> None:
         """:raises SourceDataError: if there are no rows, or more were left out than the source allows."""
         source, because = self.source, f" (left out: {self.listed})" if self.reasons else ""
-        if not self.rows.count and not (source.may_be_empty and not self.given):
+        if not self.rows.count and not self.forgotten and not (source.may_be_empty and not self.given):
             raise SourceDataError(
                 f"source {source.name!r} has no rows in {self.interval}{because}; previous data is untouched. If an "
                 "interval may rightly be empty, declare may_be_empty"

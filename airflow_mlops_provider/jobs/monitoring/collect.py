@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import AwareDatetime, BaseModel, ValidationError
 from pydantic_core import to_json
 
+from airflow_mlops_provider.backends.tables.entities import ForgottenEntities
 from airflow_mlops_provider.jobs.tables import INPUTS, PREDICTIONS
 from airflow_mlops_provider.lifecycle.shape import Shape
 from airflow_mlops_provider.lifecycle.stages import Stage
@@ -36,7 +37,7 @@ class Params(JobParams):
     log: str | None = None
 
 
-class Record(BaseModel):
+class Line(BaseModel):
     """A line of a log."""
 
     id: str
@@ -67,6 +68,7 @@ def collect(context: Context) -> JobResult:
     versions = Counter(str(record.version) for record in records)
     facts = {"rows": len(records), "versions": dict(sorted(versions.items())), "files": log.files}
     left_out = {"unreadable": dict(log.unreadable), "again": len(every) - len(records)}
+    left_out |= {"forgotten": log.forgotten} if log.forgotten else {}
     context.log.info("collected %d predictions of %d files, by version: %s", len(records), len(log.files), versions)
     if any(left_out.values()):
         context.log.warning("left out: %s", left_out)
@@ -84,8 +86,10 @@ class Log:
         self.store = open_store(context.params.log or str(log_folder(context.spec.root, context.product)))
         self.files: dict[str, str] = {}
         self.unreadable: Counter[str] = Counter()
+        self.forgotten = 0
+        self._to_forget = ForgottenEntities.of(context.store, context.product, context.interval)
 
-    def records(self, schema: RequestSchema) -> Iterator[Record]:
+    def records(self, schema: RequestSchema) -> Iterator[Line]:
         """Yield the records of the interval, file by file."""
         for key in self.store.list(""):
             if not may_hold(key, self.interval):
@@ -96,20 +100,24 @@ class Log:
                 record = _record(line, schema)
                 if record is None:
                     self.unreadable[key] += 1
-                elif record.predicted_at in self.interval:
+                elif record.predicted_at not in self.interval:
+                    continue
+                elif self._to_forget.by({**record.inputs, **record.row}, record.predicted_at):
+                    self.forgotten += 1
+                else:
                     yield record
 
 
-def _record(line: bytes, schema: RequestSchema) -> Record | None:
+def _record(line: bytes, schema: RequestSchema) -> Line | None:
     try:
-        record = Record.model_validate_json(line)
+        record = Line.model_validate_json(line)
         (row,) = schema.rows(to_json({"rows": [record.row]}))
     except (ValidationError, RequestError):
         return None
     return record.model_copy(update={"row": row})
 
 
-def _said(records: list[Record]) -> dict[str, Any]:
+def _said(records: list[Line]) -> dict[str, Any]:
     import pandas as pd
 
     return {
@@ -119,7 +127,7 @@ def _said(records: list[Record]) -> dict[str, Any]:
     }
 
 
-def _inputs(records: list[Record]) -> pd.DataFrame:
+def _inputs(records: list[Line]) -> pd.DataFrame:
     """Return what the model saw; a column that is text of one version and numbers of another is text."""
     import pandas as pd
     from pandas.api.types import infer_dtype

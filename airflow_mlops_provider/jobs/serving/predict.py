@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
 
 from airflow_mlops_provider.jobs.features.feature_store import check_loaded, feature_store
-from airflow_mlops_provider.jobs.tables import EXAMPLES, INPUTS, PREDICTIONS, SAID
+from airflow_mlops_provider.jobs.tables import EXAMPLES, INPUTS, PREDICTIONS, SAID, SINCE
 from airflow_mlops_provider.jobs.truth import new_rows, said
 from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion
 from airflow_mlops_provider.lifecycle.shape import Scoring
@@ -15,6 +17,7 @@ from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSe
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import FEAST, job
 from airflow_mlops_provider.scoring.predictor import Predictor
+from airflow_mlops_provider.storage.intervals import BEFORE, hash_since, loaded_before
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +38,13 @@ class Settings(JobSettings):
     scoring: Scoring
 
 
-Context = JobContext[Inputs, Settings, JobParams]
+class Params(JobParams):
+    """:param before: the hash of what the feature store held of earlier intervals: entities may be known from there."""
+
+    before: str = ""
+
+
+Context = JobContext[Inputs, Settings, Params]
 
 
 @job(stage=Stage.SERVING, makes="predictions", packages=FEAST, publishes="predictions", predicts=True)
@@ -48,11 +57,13 @@ def predict(context: Context) -> JobResult:
     version, features, scoring = context.inputs.version, context.inputs.features, context.settings.scoring
     store = feature_store(context, scoring)
     check_loaded(context, store, [features])
+    held = loaded_before(context.store, context.product, context.interval)  # what is loaded from now on may be seen
     rows = context.read(features, EXAMPLES)[[*scoring.row_columns]]
     given = len(rows)
     for dataset in context.inputs.history:
         rows = rows[new_rows(rows, said(context, dataset), scoring.named_by)]
     rows = rows.reset_index(drop=True)
+    since = store.offline.since(pa.Table.from_pandas(rows, preserve_index=False), context.interval)
     joined = store.historical(rows)
     predictor = Predictor.load(scoring, context.open(version), version)
     inputs = predictor.inputs(rows, joined[list(scoring.feature_types)])
@@ -65,7 +76,8 @@ def predict(context: Context) -> JobResult:
         context.write(both(before, predicted[new_rows(predicted, before, scoring.named_by)]), SAID)
     mean = {"mean_prediction": float(predictions.mean())} if len(rows) else {}  # of nothing there is no mean
     context.log.info("predicted %d rows with version %d: %s", len(rows), version.version, mean)
-    facts = {"rows": len(rows), "version": version.version, "features": features.hash}
+    facts: dict[str, Any] = {"rows": len(rows), "version": version.version, "features": features.hash}
+    facts[BEFORE] = {SINCE: since.isoformat() if since else None, "hash": hash_since(held, since)}
     if len(rows) < given:
         facts["predicted_before"] = given - len(rows)
         context.log.warning(

@@ -13,9 +13,11 @@ from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.operators.features import FeastBuildTrainingSetOperator, SourceExtractIntervalOperator
 from airflow_mlops_provider.operators.monitoring import LabelsJudgePredictionsOperator
+from airflow_mlops_provider.operators.serving import ModelPredictIntervalOperator
 from airflow_mlops_provider.runtime.runner import run
-from airflow_mlops_provider.storage.intervals import current, unjudged
+from airflow_mlops_provider.storage.intervals import current, unjudged, unpredicted
 from airflow_mlops_provider.storage.stale import stale
+from tests.factories.tiny import manifests
 from tests.factories.weather import DAY, START, Weather, WeatherWorld, interval
 
 HEADS = {"orders": "order,shop,amount,at", "returns": "order,returned,decided_at"}
@@ -195,3 +197,49 @@ def specified(shop: Shop, features: tuple[Dataset, ...]) -> JobSpec:
     """Return what asks for the training set of some features."""
     task = FeastBuildTrainingSetOperator(task_id="any", product=shop.product, features=[f.to_json() for f in features])
     return shop.spec("training_set", interval=task.interval({}), inputs=task.inputs({}), params=task.params_of({}))
+
+
+def test_a_correction_reaches_later_predictions_that_knew_of_it(shop: Shop) -> None:
+    """An entity without rows is known from days before: when these are corrected, it is predicted again, others not."""
+    learned(shop)
+    shop.comes(5, *orders_of(5))
+    shop.comes(6)
+    shop.comes(7, order("quiet", 7))
+    shop.comes(8, order("busy", 8, hour=10))
+    shop.comes(9, order("stranger", 9).replace("north", "west"))
+    for day in range(5, 10):
+        shop.engineer(day)
+    shop.predict()
+    predicted = {data.interval: data for data in current(shop.store, shop.name, "predictions")}
+    since = {day: predicted[interval(day)].facts["before"]["since"] for day in (7, 8, 9)}
+    assert since == {7: interval(6).start.isoformat(), 8: interval(8).start.isoformat(), 9: None}
+    assert unpredicted(shop.store, shop.name) == []
+    said = shop.table("predictions", 7, "inputs")
+    shop.comes(5, *(line.replace(",north,", ",north,9") for line in orders_of(5)))
+    shop.engineer(5)
+    shop.remake()
+    waiting = [(data.interval.start - START).days for data in unpredicted(shop.store, shop.name) if data.interval]
+    assert waiting == [5, 6, 7, 9], "day 7 knew the shop from day 6, and day 9 asks about one that any day may yet know"
+    shop.predict()
+    assert not shop.table("predictions", 7, "inputs").equals(said)
+    assert unpredicted(shop.store, shop.name) == []
+
+
+def test_a_day_that_arrives_after_the_next_changes_what_that_knew(shop: Shop) -> None:
+    """Predicted without the day before it, a day is predicted again once that is there; the same work is done once."""
+    learned(shop)
+    shop.comes(6, order("early", 6, hour=1))
+    shop.engineer(6)
+    shop.predict()
+    (features,) = (data for data in current(shop.store, shop.name, "features") if data.interval == interval(6))
+    known = {"features": features, "version": shop.live}
+    first = shop.do(ModelPredictIntervalOperator, **known)
+    assert first.hash == shop.do(ModelPredictIntervalOperator, **known).hash
+    assert len(manifests(shop, "predict")) == 4, "days 2, 3, 4 and 6, however often it is asked for"
+    shop.comes(5, *orders_of(5))
+    shop.engineer(5)
+    shop.remake()
+    assert interval(6) in [data.interval for data in unpredicted(shop.store, shop.name)]
+    shop.predict()
+    assert unpredicted(shop.store, shop.name) == []
+    assert not shop.table("predictions", 6, "inputs")["mean_amount"].isna().any()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +112,31 @@ class OfflineFiles:
         if empty:
             raise SourceError(f"view {', '.join(empty)} holds no rows yet; run the product's feature engineering first")
 
+    def since(self, rows: pa.Table, interval: Interval) -> datetime | None:
+        """Return the start of the oldest interval that has a part in what is known of rows at their moments.
+
+        :param rows: the entity columns and ``event_time``, of an interval.
+        :return: None where an entity is known to no interval: then one that is loaded later may still know it.
+        """
+        starts = [self._since(view, rows, interval) for view in self.views]
+        return None if None in starts else min(start for start in starts if start)
+
+    def _since(self, view: str, rows: pa.Table, interval: Interval) -> datetime | None:
+        keys, start = [*self.views[view].keys], interval.start
+        fields = [field for field in schema(self.shape, self.views[view]) if field.name in (*keys, EVENT_TIME)]
+        # What is known at an entity's first moment may be older than what is known at its others.
+        wanted = conform(rows, pa.schema(fields)).group_by(keys).aggregate([(EVENT_TIME, "min")])
+        for file in reversed([file for file in self.files(view) if file.stem <= interval.key]):
+            if not len(wanted):
+                break
+            start = _starts(file)
+            known = pq.read_table(file, columns=[*keys, EVENT_TIME])
+            if file.stem == interval.key:
+                known = known.join(wanted, keys, join_type="inner")
+                known = known.filter(pc.less_equal(known.column(EVENT_TIME), known.column(f"{EVENT_TIME}_min")))
+            wanted = wanted.join(known.select(keys), keys, join_type="left anti")
+        return None if len(wanted) else start
+
     def file(self, view: str, interval: Interval) -> Path:
         """Return where an interval of a view lies."""
         return self.folder / view / f"{interval.key}.parquet"
@@ -136,3 +161,7 @@ def _written(table: pa.Table) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(table, buffer)
     return buffer.getvalue()
+
+
+def _starts(file: Path) -> datetime:
+    return datetime.strptime(file.stem, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)

@@ -12,12 +12,11 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
-from airflow_mlops_provider.backends.tables.column_types import COLUMN_TYPES
+from airflow_mlops_provider.backends.feature_store.feast.entities import Key, entity_keys, plain
 from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.lifecycle.shape import Shape, View
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 
-Key = tuple[Any, ...]
 # SQLite takes 32,766 values in one statement, and Feast asks for all keys in one.
 _KEYS_AT_ONCE = 10_000
 _WITNESSES = 20
@@ -109,7 +108,7 @@ class OnlineReader:
         unread = [key for key in dict.fromkeys(wanted) if key not in known and None not in key]
         if unread:
             for key, (_, row) in zip(unread, self._rows(view, unread), strict=True):
-                known[key] = tuple(_plain(row.get(name)) for name in view.features) if row else nothing
+                known[key] = tuple(plain(row.get(name)) for name in view.features) if row else nothing
         rows = [known.get(key, nothing) for key in wanted]
         return {name: [row[place] for row in rows] for place, name in enumerate(view.features)}
 
@@ -119,39 +118,6 @@ class OnlineReader:
         for at in range(0, len(entities), _KEYS_AT_ONCE):
             part = entities[at : at + _KEYS_AT_ONCE]
             yield from provider.online_read(config, self._views[view.name], part, features)
-
-
-def entity_keys(shape: Shape, view: View, known: list[Key]) -> list[Any]:
-    """Return keys as Feast's stores take them."""
-    from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-    from feast.type_map import python_values_to_proto_values
-    from feast.value_type import ValueType
-
-    types = [ValueType[COLUMN_TYPES[shape.request[name]].feast] for name in view.keys]
-    columns = [python_values_to_proto_values([key[place] for key in known], kind) for place, kind in enumerate(types)]
-    return [EntityKey(join_keys=view.keys, entity_values=key) for key in zip(*columns, strict=True)]
-
-
-def blank(store: Any, shape: Shape, view: View, keys: list[Key], moment: datetime) -> None:
-    """Leave entities without features, as if nothing were known of them: Feast has no way to take one out.
-
-    :param store: Feast's own.
-    """
-    from feast.protos.feast.types.Value_pb2 import Value
-
-    nothing = {name: Value() for name in view.features}
-    rows = [(entity, nothing, moment, moment) for entity in entity_keys(shape, view, keys)]
-    if rows:
-        store.provider.online_write_batch(store.config, store.get_feature_view(view.name), rows, None)
-
-
-def _plain(value: Any) -> Any:
-    field = value.WhichOneof("val") if value is not None else None
-    if field != "unix_timestamp_val":
-        return getattr(value, field) if field else None
-    from feast.type_map import feast_value_type_to_python_type
-
-    return feast_value_type_to_python_type(value)
 
 
 def _plain_column(values: pd.Series) -> list[Any]:

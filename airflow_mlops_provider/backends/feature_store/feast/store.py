@@ -6,7 +6,7 @@ import io
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -18,8 +18,9 @@ import numpy as np
 import pandas as pd
 
 from airflow_mlops_provider.backends.feature_store.feast.definitions import definitions, fingerprint, typed
+from airflow_mlops_provider.backends.feature_store.feast.entities import Key, online_keys, take_out
 from airflow_mlops_provider.backends.feature_store.feast.files import OfflineFiles
-from airflow_mlops_provider.backends.feature_store.feast.online import OnlineReader, blank
+from airflow_mlops_provider.backends.feature_store.feast.online import OnlineReader
 from airflow_mlops_provider.backends.telemetry import disable_telemetry, without_typeguard
 from airflow_mlops_provider.exceptions import BackendError, MissingExtraError, SourceDataError, SourceError
 from airflow_mlops_provider.lifecycle.interval import Interval
@@ -88,9 +89,30 @@ class FeatureStoreBackend:
                 until = end - timedelta(microseconds=1)
                 self._store.materialize(_DAWN if again else interval.start, until, [*self.offline.views])
             for view in self.shape.views:
-                blank(self._store, self.shape, view, self.offline.gone(view.name, interval, end), until)
+                take_out(self._store, self.shape, view, self.offline.gone(view.name, interval, end), until)
                 self.offline.settle_gone(view.name, interval)
             atomic_write(self.folder / "watermark.json", json.dumps({"watermark": end.isoformat()}).encode())
+
+    def forget(
+        self, forgotten: Mapping[str, Callable[[Key], bool]], offline: Mapping[str, list[Key]]
+    ) -> dict[str, list[Key]]:
+        """Take entities out of the online store, and return which of each view were there.
+
+        :param forgotten: says of a view's keys whether they are to be forgotten.
+        :param offline: the keys of those that the offline store holds, for an online store that can't list its own.
+        :raises BackendError: if the online store does not answer.
+        """
+        if self._registered() is None:
+            return {}
+        taken = {}
+        with file_lock(self._lock), self._answering():
+            for view in self.shape.views:
+                keys = online_keys(self._store, view, forgotten[view.name])
+                if keys is None:
+                    keys = [key for key in offline[view.name] if forgotten[view.name](key)]
+                take_out(self._store, self.shape, view, keys, self.watermark() or datetime.now(UTC))
+                taken[view.name] = keys
+        return taken
 
     def watermark(self) -> datetime | None:
         """Return the moment before which everything loaded is online; None before the first time."""
