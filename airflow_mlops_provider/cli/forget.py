@@ -113,7 +113,7 @@ def _show_requests(store: ArtifactStore, products: Sequence[MLProduct], *, as_js
             (
                 name,
                 r.key,
-                f"{r.asked:%F %T}",
+                f"{r.at:%F %T}",
                 ", ".join(sorted(r.columns)),
                 r.by,
                 r.reason,

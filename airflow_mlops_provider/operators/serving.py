@@ -22,8 +22,8 @@ from airflow_mlops_provider.storage.intervals import (
     BEFORE,
     current,
     hash_since,
+    is_current,
     loaded_before,
-    stands,
     unpredicted,
 )
 from airflow_mlops_provider.storage.ledger import Ledger
@@ -124,7 +124,7 @@ class ModelPredictIntervalOperator(JobOperator):
             if before.interval == features.interval:
                 # The same work again is found finished: it is given what it was given then.
                 same = (before.facts.get("features"), before.facts.get("version")) == (features.hash, version.version)
-                same = same and (BEFORE not in before.facts or stands(before.facts[BEFORE], held))
+                same = same and (BEFORE not in before.facts or is_current(before.facts[BEFORE], held))
                 made = Records(store).made(before).manifest if same else None
                 earlier = made.spec.inputs.get("earlier") if made else before
                 given |= {"earlier": earlier} if earlier else {}

@@ -31,7 +31,7 @@ class Erasures:
         """Return the requests, oldest first."""
         keys = self.store.list(product_key(self.product, "forgotten", "requests"))
         requests = read_all(self.store, [key for key in keys if key.endswith(".json")], Erasure)
-        return sorted(requests, key=lambda request: (request.asked, request.key))
+        return sorted(requests, key=lambda request: (request.at, request.key))
 
     def ask(self, entities: Iterable[Mapping[str, str]], by: str, reason: str = "") -> Erasure:
         """Keep a request, and return it; asked again, the moment is the later one, and it is searched for anew."""
@@ -40,7 +40,7 @@ class Erasures:
             if known := entity_digest(salt, entity):
                 columns.setdefault(tuple(sorted(entity)), set()).add(known)
         names = [Names(columns=key, digests=tuple(sorted(columns[key]))) for key in sorted(columns)]
-        request = Erasure(asked=datetime.now(UTC), by=by, reason=reason, names=tuple(names))
+        request = Erasure(at=datetime.now(UTC), by=by, reason=reason, names=tuple(names))
         before = read_kept(self.store, self._file(request.key), Erasure)
         if before:
             request = request.model_copy(update={"searches": before.searches})

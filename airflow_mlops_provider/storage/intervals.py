@@ -118,7 +118,7 @@ def _is_predicted(facts: Json | None, features: Dataset, loaded: dict[datetime, 
         return facts is not None
     if facts[FEATURES] != features.hash or BEFORE not in facts:
         return bool(facts[FEATURES] == features.hash)
-    return stands(facts[BEFORE], {begins: held for begins, held in loaded.items() if begins < _begins(features)})
+    return is_current(facts[BEFORE], {begins: held for begins, held in loaded.items() if begins < _begins(features)})
 
 
 def loaded_before(store: ArtifactStore, product: str, interval: Interval) -> dict[datetime, str]:
@@ -135,7 +135,7 @@ def hash_since(held: dict[datetime, str], since: datetime | None) -> str:
     return digest({begins.isoformat(): name for begins, name in held.items() if since is None or begins >= since})
 
 
-def stands(before: Json, held: dict[datetime, str]) -> bool:
+def is_current(before: Json, held: dict[datetime, str]) -> bool:
     """Say whether earlier features are still those of which predictions were made, as far as they had a part in them.
 
     :param before: what the facts of the predictions say of them.

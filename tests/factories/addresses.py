@@ -42,6 +42,7 @@ CHAIN: dict[str, tuple[str, dict[str, str], dict[str, Any]]] = {
     "search": ("search", {"training_set": "training_set"}, {"criteria": CRITERIA}),
     "trial": ("trial", {"split": "search"}, {"slot": 0, "study": "one", "criteria": CRITERIA}),
     "conclude": ("conclude", {"split": "search"}, {"study": "one", "criteria": CRITERIA}),
+    "forget": ("forget", {}, {}),
     "export_settings": ("export_settings", {"search": "conclude"}, {}),
 }  # fmt: skip
 

@@ -47,7 +47,7 @@ class ForgottenEntities:
     def by(self, row: Mapping[str, Any], moment: Any = None) -> str | None:
         """Return the request by which a row is to be forgotten; None for a row that stays."""
         for request, columns, digests in self._digests:
-            if moment is not None and moment >= request.asked:
+            if moment is not None and moment >= request.at:
                 continue
             if row.keys() >= {*columns} and entity_digest(self._salt, {name: row[name] for name in columns}) in digests:
                 return request.key
@@ -71,8 +71,8 @@ class ForgottenEntities:
                 continue
             rows = self._rows(table, columns, digests)
             if rows is not None and moments is not None:
-                asked = pa.scalar(request.asked if moments.type.tz else request.asked.replace(tzinfo=None))
-                before = pc.less(moments, asked.cast(moments.type, safe=False))
+                requested = pa.scalar(request.at if moments.type.tz else request.at.replace(tzinfo=None))
+                before = pc.less(moments, requested.cast(moments.type, safe=False))
                 rows = pc.and_(rows, pc.fill_null(before, True))  # Arrow's own
             if rows is not None and pc.any(rows).as_py():
                 held[request.key] = pc.or_(held[request.key], rows) if request.key in held else rows

@@ -138,7 +138,7 @@ def _page(product: str, requests: list[Erasure], facts: dict[str, Any], left: li
     """Return the page that shows what was taken out, that nothing is left, and who saw it."""
     rows, looked, lines = facts["rows"], facts["searched"], [*left, *facts["notes"]]
     places = [(where, rows.get(where, 0), looked.get(where, 0)) for where in sorted({*rows, *looked})]
-    asked = [(request.key, moment(request.asked), request.by, request.reason or None) for request in requests]
+    listed = [(request.key, moment(request.at), request.by, request.reason or None) for request in requests]
     files = [(file,) for file in facts["deliveries"]]
     return report(
         f"{product}: forgotten entities, {'something is' if left else 'nothing is'} left",
@@ -155,5 +155,5 @@ def _page(product: str, requests: list[Erasure], facts: dict[str, Any], left: li
             table(("file below the landing root",), files),
             muted("What was delivered belongs to its sender: have it corrected there. It is read without them."),
         ),
-        card("Requests", table(("request", "asked", "by", "because"), asked)),
+        card("Requests", table(("request", "asked", "by", "because"), listed)),
     )

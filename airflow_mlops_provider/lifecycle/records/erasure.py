@@ -43,7 +43,7 @@ class Erasure(Frozen):
     What a source delivers of a later interval is taken: whoever comes back is a new one.
     """
 
-    asked: AwareDatetime
+    at: AwareDatetime
     by: str
     reason: str = ""
     names: tuple[Names, ...] = Field(min_length=1)
@@ -57,12 +57,12 @@ class Erasure(Frozen):
     @property
     def settled(self) -> bool:
         """Whether a search that began long enough after it took nothing out any more."""
-        return any(not search.rows and search.began >= self.asked + SETTLES for search in self.searches)
+        return any(not search.rows and search.began >= self.at + SETTLES for search in self.searches)
 
     def is_due(self, now: datetime) -> bool:
         """Say whether it is to be searched for: never done, not to its end, or a last time once it can be settled."""
-        ended = bool(self.searches) and not self.searches[-1].rows and self.searches[-1].began >= self.asked
-        return not self.settled and (not ended or now >= self.asked + SETTLES)
+        ended = bool(self.searches) and not self.searches[-1].rows and self.searches[-1].began >= self.at
+        return not self.settled and (not ended or now >= self.at + SETTLES)
 
     @property
     def columns(self) -> set[str]:
@@ -71,7 +71,7 @@ class Erasure(Frozen):
 
     def is_of(self, interval: Interval | None) -> bool:
         """Say whether the data of an interval may hold rows that are to be forgotten."""
-        return interval is None or interval.start < self.asked
+        return interval is None or interval.start < self.at
 
 
 class ErasedRows(Frozen):

@@ -431,6 +431,35 @@ def test_redis_behaves_like_sqlite(tmp_path: Path, redis: str) -> None:
     check_entities_that_are_gone(backend)
 
 
+def test_entities_are_taken_out_of_redis(tmp_path: Path, redis: str) -> None:
+    """Name and features are gone, of one project: nothing of them lies there any more; others stay."""
+    from redis import Redis
+
+    settings = {"type": "redis", "connection_string": redis}
+    shape = product().shape
+    stores = [FeatureStoreBackend(shape, tmp_path / "one", settings)]
+    stores.append(FeatureStoreBackend(shape.model_copy(update={"name": f"x{shape.name}"}), tmp_path / "two", settings))
+    for each in stores:
+        each.apply()
+        windy(each, 1.0)
+    client = Redis(port=int(redis.partition(":")[2]))
+    before = {name: client.hgetall(name) for name in client.scan_iter()}
+    victim = pq.read_table(stores[0].offline.files("climate")[0]).column(shape.views[0].keys[0])[0].as_py()
+
+    def wanted(key: tuple[Any, ...]) -> bool:
+        return victim in key
+
+    taken = stores[0].forget({view.name: wanted for view in shape.views}, {view.name: [] for view in shape.views})
+    assert sum(map(len, taken.values())) > 0
+    after = {name: client.hgetall(name) for name in client.scan_iter()}
+    gone = before.keys() - after.keys()
+    assert gone
+    assert all(str(victim).encode() in name and not name.endswith(stores[1].shape.name.encode()) for name in gone)
+    assert all(after[name] == before[name] for name in after)
+    again = stores[0].forget({view.name: wanted for view in shape.views}, {view.name: [] for view in shape.views})
+    assert not any(again.values())
+
+
 def test_a_flushed_redis_is_noticed(tmp_path: Path, redis: str) -> None:
     """A store that was emptied is not taken for one in which nobody has features."""
     from redis import Redis

@@ -68,8 +68,8 @@ CASES = [
     ),
     Case(
         "backends/feature_store/feast/custom_stores", "ibis.memtable(entity_df)", "ibis.memtable(entity_df.copy())",
-        {"load", "training_set", "predict"}, OF_TRAINING_SET,
-        "the join in time, for training and for batch; who is given rows already does not go to the store",
+        {"load", "training_set", "predict", "forget"}, OF_TRAINING_SET,
+        "the join in time, for training and for batch, and who takes entities out; not who is given rows already",
     ),
     Case(
         "jobs/training/fit", "dict(trainer.settings), trainer.seed", "dict(trainer.settings), trainer.seed + 1",

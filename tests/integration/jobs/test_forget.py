@@ -261,7 +261,7 @@ def test_a_request_is_looked_at_once_more_a_day_later(shop: Shop) -> None:
     now = datetime.now(UTC)
     assert not request.is_due(now)
     assert request.is_due(now + SETTLES)
-    later = Search(began=request.asked + SETTLES + timedelta(seconds=1))
+    later = Search(began=request.at + SETTLES + timedelta(seconds=1))
     assert not Erasures(shop.store, shop.name).searched(request.key, later).is_due(now + 2 * SETTLES)
     assert WHO not in json.dumps(request.to_json())
 

@@ -47,7 +47,19 @@ def test_help_names_every_command(mlops) -> None:
     """Airflow's own command line knows the provider's commands."""
     done = mlops("--help")
     assert done.returncode == 0, done.stderr
-    for command in ("products", "versions", "lineage", "stale", "reproduce", "feedback", "adopt", "demo", "up", "down"):
+    for command in (
+        "products",
+        "versions",
+        "lineage",
+        "stale",
+        "forget",
+        "reproduce",
+        "feedback",
+        "adopt",
+        "demo",
+        "up",
+        "down",
+    ):
         assert f"    {command}" in done.stdout
 
 

@@ -147,9 +147,9 @@ def test_a_touched_file_moves_nothing(world: TinyWorld) -> None:
 @pytest.mark.parametrize(
     ("package", "jobs"),
     [
-        ("pandas", {"extract", "clean", "compute", "validate", *MODEL_JOBS, "training_set", "load"}),
+        ("pandas", {"extract", "clean", "compute", "validate", *MODEL_JOBS, "training_set", "load", "forget"}),
         ("optuna", {"retune", *SEARCHING}),
-        ("feast", {"load", "training_set", "predict"}),
+        ("feast", {"load", "training_set", "predict", "forget"}),
         ("great-expectations", {"validate"}),
         ("evidently", {"drift"}),
         ("mlflow", {"register", "promote", "retire"}),

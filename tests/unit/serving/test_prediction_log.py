@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,9 +12,10 @@ import pytest
 
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.shape import Scoring
-from airflow_mlops_provider.serving.log_files import may_hold
+from airflow_mlops_provider.serving.log_files import may_hold, take_out
 from airflow_mlops_provider.serving.prediction_log import Batch, PredictionLog
 from airflow_mlops_provider.serving.request_schema import RequestSchema
+from airflow_mlops_provider.storage.artifacts import FolderStore
 from tests.factories.serving import make_rows, read_log
 
 
@@ -110,3 +113,40 @@ def test_large_requests_wait_within_bytes(shape: Scoring, tmp_path: Path) -> Non
     assert log.append(_some(shape, 4)._replace(body=127 * 1024 * 1024))
     log.close()
     assert dropped == [3]
+
+
+def test_lines_are_taken_out_while_a_server_writes(shape: Scoring, tmp_path: Path) -> None:
+    """None that stays is lost, and none that is taken out comes back: the server goes on in another file."""
+    log, store, taken = PredictionLog(tmp_path), FolderStore(tmp_path), 0
+    ended = threading.Event()
+
+    def write() -> None:
+        for _ in range(300):
+            log.append(_some(shape, 4))
+        log.close()
+        ended.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    while not ended.is_set():
+        taken += sum(take_out(store, key, lambda line: b'"abc-2"' in line) for key in store.list(""))
+    writer.join()
+    taken += sum(take_out(store, key, lambda line: b'"abc-2"' in line) for key in store.list(""))
+    left = read_log(tmp_path)["id"].value_counts().to_dict()
+    assert taken == 300
+    assert left == {"abc-0": 300, "abc-1": 300, "abc-3": 300}
+    assert len(store.list("")) > 1
+
+
+def test_a_file_that_was_moved_away_is_followed_by_another(shape: Scoring, tmp_path: Path) -> None:
+    """What comes after that lies in a new one, and nothing of it in the old."""
+    log = PredictionLog(tmp_path / "log")
+    log.append(_some(shape, 1))
+    deadline = time.monotonic() + 10
+    while not (files := [*(tmp_path / "log").glob("*.jsonl")]) or not files[0].stat().st_size:
+        assert time.monotonic() < deadline
+    files[0].rename(tmp_path / "moved.jsonl")
+    log.append(_some(shape, 2))
+    log.close()
+    assert len((tmp_path / "moved.jsonl").read_text().splitlines()) == 1
+    assert len(read_log(tmp_path / "log")) == 2
