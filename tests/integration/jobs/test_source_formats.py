@@ -8,6 +8,8 @@ import json
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,10 @@ import pytest
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.lifecycle.source import Csv
 from airflow_mlops_provider.operators.base import JobOperator
-from airflow_mlops_provider.operators.features import SourceExtractIntervalOperator
+from airflow_mlops_provider.operators.features import SourceExtractIntervalOperator, StreamLandOperator
 from airflow_mlops_provider.runtime.runner import run
 from airflow_mlops_provider.storage.artifacts import FolderStore
-from tests.factories import postgres
+from tests.factories import postgres, redis
 from tests.factories.shop import DAYS, ShopWorld
 
 DAY = DAYS[0]
@@ -215,9 +217,16 @@ def test_a_query_in_sqlite(world: ShopWorld, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_query_in_postgresql(world: ShopWorld, monkeypatch: pytest.MonkeyPatch, server: None) -> None:
     """Its times have a zone, its numbers may be decimals."""
     pytest.importorskip("airflow.providers.postgres", reason="apache-airflow-providers-postgres is not installed")
+    expected, frame = features(world, world.job("extract", DAY)), rows(world)
+    with _postgresql(frame) as connection:
+        assert features(world, queried(world, connection, monkeypatch)) == expected
+
+
+@contextmanager
+def _postgresql(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Run a server with the rows, and give the connection to it."""
     import psycopg2
 
-    expected, frame = features(world, world.job("extract", DAY)), rows(world)
     with postgres.server("ann", "sesame") as port:
         address = {"host": "127.0.0.1", "port": port, "user": "ann", "password": "sesame", "dbname": "postgres"}
         with psycopg2.connect(**address) as database, database.cursor() as cursor:
@@ -225,5 +234,55 @@ def test_a_query_in_postgresql(world: ShopWorld, monkeypatch: pytest.MonkeyPatch
             values = [(number, *row) for number, row in enumerate(frame.itertuples(index=False))]
             cursor.executemany("insert into sales values (%s, %s, %s, %s)", values)
         connection = {"conn_type": "postgres", "host": "127.0.0.1", "port": port, "schema": "postgres"}
-        raw = queried(world, {**connection, "login": "ann", "password": "sesame"}, monkeypatch)
-    assert features(world, raw) == expected
+        yield {**connection, "login": "ann", "password": "sesame"}
+
+
+@contextmanager
+def _stream(folder: Path, frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Run a Redis with the rows as entries of a stream, and give the connection to it."""
+    from redis import Redis
+
+    with redis.server(folder) as port:
+        client = Redis(port=port, password=redis.PASSWORD)
+        for number, record in enumerate(_json(frame).splitlines()):
+            client.xadd("sales", {"record": record}, id=f"{int(DAY.start.timestamp() * 1000) + 300_000 * number}-*")
+        yield {"conn_type": "redis", "host": "127.0.0.1", "port": port, "password": redis.PASSWORD}
+
+
+@pytest.mark.parametrize("servers", [pytest.param(None, marks=postgres.NEEDED)])
+def test_one_source_in_six_forms(
+    world: ShopWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, servers: None
+) -> None:
+    """As CSV, Parquet, JSON lines, by SQL of two databases and by a stream: the same features, hash for hash."""
+    frame, declared, hashes = rows(world), (world.package / "product.py").read_text(), dict[str, str]()
+
+    def take(form: str, extract: Callable[[], Dataset]) -> None:
+        hashes[form] = features(world, extract())
+        world.write("product.py", declared)
+        sys.modules.pop(f"{world.name}.product", None)
+
+    def of_file(**source: Any) -> Dataset:
+        if source:
+            declare(world, **source)
+        raw = world.job("extract", DAY)
+        assert isinstance(raw, Dataset)
+        return raw
+
+    take("CSV", of_file)
+    for form in ("Parquet", "JSON lines"):
+        ending, data = FILES[form](frame)
+        (world.landing / f"sales/day{ending}").write_bytes(data)
+        take(form, partial(of_file, path=f"sales/day{ending}"))
+    take("SQLite", lambda: queried(world, _sqlite(world, frame), monkeypatch))
+    with _postgresql(frame) as connection:
+        take("PostgreSQL", lambda: queried(world, connection, monkeypatch))
+    monkeypatch.setenv("AIRFLOW__MLOPS__ARTIFACT_ROOT", str(world.root))
+    monkeypatch.setenv("AIRFLOW__MLOPS__LANDING_ROOT", str(world.landing))
+    with _stream(tmp_path, frame) as connection:
+        monkeypatch.setenv("AIRFLOW_CONN_TILLS", json.dumps(connection))
+        landing = {"path": "tills/{start:%Y-%m-%d}/", "schedule": "0 0 * * *", "start": DAY.start, "max_seconds": 60}
+        task = StreamLandOperator(task_id="land", conn_id="tills", stream="sales", json_field="record", **landing)
+        assert task.execute({})["entries"] == len(frame)  # type: ignore[arg-type]  # it takes nothing of it
+    take("stream", partial(of_file, path="tills/{start:%Y-%m-%d}/", marker="_COMPLETE"))
+    assert len(hashes) == 6
+    assert len({*hashes.values()}) == 1, hashes
