@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -90,12 +91,24 @@ class Shop(WeatherWorld):
         return sorted(str(file.relative_to(self.root)) for file in files if text.encode() in file.read_bytes())
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    """The shop."""
-    made = Shop(tmp_path)
-    yield made
+@pytest.fixture(scope="module")
+def week(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shop, Path]]:
+    """The shop, and a copy of what is delivered to it and kept of it."""
+    made, copy = Shop(tmp_path_factory.mktemp("shop")), tmp_path_factory.mktemp("copy")
+    for folder in (made.root / made.name, made.landing):
+        shutil.copytree(folder, copy / folder.name)
+    yield made, copy
     made.close()
+
+
+@pytest.fixture
+def shop(week: tuple[Shop, Path]) -> Shop:
+    """The shop as it was before anybody was forgotten."""
+    made, copy = week
+    for folder in (made.root / made.name, made.landing):
+        shutil.rmtree(folder)
+        shutil.copytree(copy / folder.name, folder)
+    return made
 
 
 def rows_of(tables: dict[str, pd.DataFrame], *, theirs: bool) -> dict[str, pd.DataFrame]:
