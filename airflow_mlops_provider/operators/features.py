@@ -192,13 +192,23 @@ def own_tables(store: ArtifactStore, features: Iterable[Dataset]) -> dict[Interv
     """Return of which tables features were computed, by interval, where these are not what cleaning made."""
     records, own = Records(store), {}
     for dataset in features:
-        manifest = records.made(dataset).manifest
+        manifest = _computed(records, dataset)
         for table in expanded(store, manifest.spec).references if manifest else ():
             if isinstance(table, Dataset) and table.interval == dataset.interval:
                 made = records.made(table, manifest)
                 if made.external or (made.manifest and made.manifest.spec.job != RulesCleanIntervalOperator.job):
                     own[table.interval] = table
     return own
+
+
+def _computed(records: Records, features: Dataset) -> Manifest | None:
+    """Return how features were computed, of which a task of somebody's own may have made those that count."""
+    manifest = records.made(features).manifest
+    if manifest is None or manifest.spec.job == FeaturesComputeIntervalOperator.job:
+        return manifest
+    behind = (made.manifest for made in records.ancestors(manifest) if made.manifest)
+    job, of = FeaturesComputeIntervalOperator.job, features.interval
+    return next((known for known in behind if (known.spec.job, known.spec.interval) == (job, of)), None)
 
 
 class FeastLoadIntervalOperator(JobOperator):

@@ -9,6 +9,7 @@ from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import FEAST, job
+from airflow_mlops_provider.storage.intervals import FEATURES, publish
 
 
 class Inputs(JobInputs):
@@ -35,5 +36,7 @@ def load(context: JobContext[Inputs, Settings, JobParams]) -> JobResult:
     if left_out:
         context.log.warning("left out %s rows: without a key, or of a key and moment that comes again", left_out)
     store.materialize(context.interval)
+    # What a task of somebody's own made of the computed ones counts from here on: for trainings and predictions, too.
+    publish(context.store, context.product, FEATURES, features)
     context.log.info("loaded %s rows; online store stands at %s", rows, store.watermark())
-    return JobResult(facts={"rows": rows, "features": features.hash, "left_out": left_out})
+    return JobResult(facts={"rows": rows, FEATURES: features.hash, "left_out": left_out})

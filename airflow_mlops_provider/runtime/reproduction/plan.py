@@ -19,6 +19,7 @@ from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, M
 from airflow_mlops_provider.runtime.address import packages
 from airflow_mlops_provider.runtime.definition import find_job
 from airflow_mlops_provider.storage.artifacts import ArtifactStore, content_hash
+from airflow_mlops_provider.storage.erasures import recorded_content
 from airflow_mlops_provider.storage.layout import key_in
 from airflow_mlops_provider.storage.records import Records, VersionRecord
 
@@ -157,10 +158,13 @@ def kept(step: Step, source: ArtifactStore) -> Finding:
     """Compare the stored bytes of a result with its record."""
     with tempfile.TemporaryDirectory(prefix="mlops-kept-") as folder:
         try:
-            content = content_hash(source.download(step.key, Path(folder)))
+            local = source.download(step.key, Path(folder))
+            content, known = content_hash(local), recorded_content(source, step.key, local)
         except FileNotFoundError:
-            content = reproduction.GONE
+            content = known = reproduction.GONE
     was, now = reproduction.short(step.reference.hash), reproduction.short(content)
+    if content != known == step.reference.hash:
+        now = f"{now}, rows of forgotten entities were taken out"
     return reproduction.compared(f"kept {step.name}", was, now)
 
 

@@ -11,9 +11,16 @@ import pytest
 
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.lifecycle.references import Dataset
-from airflow_mlops_provider.operators.features import FeastBuildTrainingSetOperator, SourceExtractIntervalOperator
+from airflow_mlops_provider.operators.features import (
+    FeastBuildTrainingSetOperator,
+    FeastLoadIntervalOperator,
+    FeaturesComputeIntervalOperator,
+    RulesCleanIntervalOperator,
+    SourceExtractIntervalOperator,
+)
 from airflow_mlops_provider.operators.monitoring import LabelsJudgePredictionsOperator
 from airflow_mlops_provider.operators.serving import ModelPredictIntervalOperator
+from airflow_mlops_provider.runtime import custom_data
 from airflow_mlops_provider.runtime.runner import run
 from airflow_mlops_provider.storage.intervals import current, unjudged, unpredicted
 from airflow_mlops_provider.storage.stale import stale
@@ -243,3 +250,26 @@ def test_a_day_that_arrives_after_the_next_changes_what_that_knew(shop: Shop) ->
     shop.predict()
     assert unpredicted(shop.store, shop.name) == []
     assert not shop.table("predictions", 6, "inputs")["mean_amount"].isna().any()
+
+
+def test_features_of_a_task_of_ones_own_are_learned_from_and_predicted(shop: Shop) -> None:
+    """What was loaded counts: a training set holds it, and its interval is predicted from it."""
+    learned(shop)
+    shop.comes(5, *orders_of(5), returns=answers_to(2, 5))
+    of = interval(5)
+    clean = shop.do(RulesCleanIntervalOperator, of, raw=shop.do(SourceExtractIntervalOperator, of))
+    computed = shop.do(FeaturesComputeIntervalOperator, of, clean=clean)
+    takings = shop.table("features", 5, "takings")
+    spec = shop.spec("clean", interval=of, inputs={"like": computed}).model_copy(update={"job": custom_data.CUSTOM})
+    own = custom_data.keep(shop.store, spec, {"takings": takings.assign(mean_amount=7.0)})
+    shop.do(FeastLoadIntervalOperator, of, features=own)
+    assert stale(shop.store, shop.name) == []
+    assert own in unpredicted(shop.store, shop.name)
+    shop.predict()
+    assert set(shop.table("predictions", 5, "inputs")["mean_amount"].iloc[-20:]) == {7.0}
+    assert unpredicted(shop.store, shop.name) == []
+    shop.comes(6, *orders_of(6), returns=answers_to(5, 6))
+    shop.engineer(6)
+    assert stale(shop.store, shop.name) == []
+    data = Path(shop.training_set(2, 5).uri.removeprefix("file://"))
+    assert 7.0 in set(pd.read_parquet(data / "evaluate.parquet")["mean_amount"])

@@ -136,8 +136,12 @@ def test_a_task_of_ones_own_behind_features_is_seen_through(tmp_path: Path) -> N
     """What was loaded in place of the features, and was made of them, is loaded; of older ones it is not."""
     world, (day, _) = Shop(tmp_path), DAYS
     features = world.job("compute", day, clean=(world.cleaned(day),))
-    world.job("load", day, features=world.own(features, "takings", "mean_amount"))
+    own = world.own(features, "takings", "mean_amount")
+    world.job("load", day, features=own)
     assert world.reasons == {}
+    assert [data.hash for data in current(world.store, world.name, "features")] == [own.hash], "it counts from here on"
+    world.job("compute", day, clean=(world.cleaned(day),))
+    assert world.reasons == {}, "computed again it is the same, and so is what was made of it"
     world.correct(day)
     world.job("compute", day, clean=(world.cleaned(day),))
     assert world.reasons == {day: ("its features were computed and not loaded",)}
