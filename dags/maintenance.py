@@ -31,4 +31,4 @@ with DAG(
     for product in products(__file__):
         ModelServerReconcileOperator(task_id=f"reconcile_{product.name}", product=product)
         FeaturesRemakeStaleOperator(task_id=f"remake_stale_{product.name}", product=product)
-        EntitiesForgetOperator(task_id=f"forget_{product.name}", product=product)
+        EntitiesForgetOperator(task_id=f"forget_{product.name}", product=product, entities=())

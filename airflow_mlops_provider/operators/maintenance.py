@@ -131,8 +131,8 @@ class EntitiesForgetOperator(JobOperator):
     are read again later are read without them. It fails if something is left, or nothing could ever be found.
 
     :param entities: each as ``"customer=4711"``, or ``"order=7,line=2"`` where it takes several columns; by default the
-        DAG's parameter ``entities``, and without one the requests that are due: begun and not ended, or to be looked
-        at a last time a day later. They are no template: what is rendered, Airflow shows.
+        parameter ``entities`` that the DAG declares. Without either, or with none, the requests that are due: begun
+        and not ended, or to be looked at a last time a day later. No template: what is rendered, Airflow shows.
     :param reason: why, for the record.
     :param shape: the columns of a row, in place of the product's.
     :param served_log: the folder or bucket with the servers' logs, in place of where they lie by default.
@@ -160,7 +160,7 @@ class EntitiesForgetOperator(JobOperator):
     @final_failures()
     def execute(self, context: Context) -> dict[str, Any]:
         erasures = Erasures(self.artifacts(), self.kept_under(context))
-        entities = [*map(parse_entity, self.entities or context["params"].get("entities") or ())]
+        entities = [*map(parse_entity, self._named(context))]
         if entities:
             request = erasures.ask(entities, RunIdentity.of(context["ti"]).path, self.reason)
             self.requests = [request.key]
@@ -169,6 +169,13 @@ class EntitiesForgetOperator(JobOperator):
         if not self.requests:
             raise AirflowSkipException("nobody is to be forgotten: no request is due")
         return super().execute(context)
+
+    def _named(self, context: Context) -> Sequence[str]:
+        """Return whom the operator, or its DAG's own form, names: what a run brings that no form asks for is not it."""
+        dag = self.get_dag()
+        if self.entities is None and dag and "entities" in dag.params:
+            return context["params"]["entities"] or ()
+        return self.entities or ()
 
     def interval(self, context: Context) -> Interval | None:
         return None

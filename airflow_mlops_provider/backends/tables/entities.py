@@ -127,6 +127,8 @@ class ForgottenEntities:
     def values(self, file: Path, interval: Interval | None = None) -> set[str]:
         """Return the texts of their names in a Parquet file."""
         parquet, texts = pq.ParquetFile(file), set[str]()
+        if not self.are_in(parquet.schema_arrow.names):
+            return texts
         known = self._known(parquet)
         for part in _groups(parquet, known):
             for mask in self.held(part, interval).values():

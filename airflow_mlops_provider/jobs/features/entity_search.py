@@ -54,7 +54,7 @@ class EntitySearch:
         self.context, self.shape, self.forgotten, self.erasures = context, shape, forgotten, erasures
         self.store, self.own, self.log, self.began = context.store, context.product, log, datetime.now(UTC)
         self.rows, self.looked = Counter[tuple[str, str]](), Counter[str]()
-        self.columns, self.values, self.left = set[str](), set[str](), list[str]()
+        self.columns, self.left = set[str](), list[str]()
         self.keys = self.store.list(self.own)
         self._interval = lru_cache(maxsize=1024)(self._interval_of)
 
@@ -71,16 +71,21 @@ class EntitySearch:
         return {where: count for (key, where), count in self.rows.items() if key == request.key}
 
     def run(self) -> None:
-        """Look at the online store first: of one that can't list its entities, the offline store knows the names."""
+        """Take out what names them first: pages, and online, for which the offline store may have to know the names.
+
+        Killed anywhere, a search leaves enough for the next one to find the rest.
+        """
+        tables = [key for key in self.keys if key.endswith(".parquet")]
+        values = {value for key in tables for value in self._names_in(key)}
+        if values:
+            self._quotes(values)
         self._online()
-        for where, keys in groupby(filter(_is_table, self.keys), _where):
+        for where, keys in groupby(tables, _where):
             listed = [*keys]
             self.context.log.info("searching %d tables of %s", len(listed), where)
             for key in listed:
                 self._table(where, key)
         self._log()
-        if self.values:
-            self._quotes()
 
     def _online(self) -> None:
         if not any(key.startswith(f"{self.own}/feast/") for key in self.keys):
@@ -112,8 +117,14 @@ class EntitySearch:
     def _request(self, view: View, key: Key) -> str | None:
         return self.forgotten.by(dict(zip(view.keys, key, strict=True)))
 
+    def _names_in(self, key: str) -> set[str]:
+        with tempfile.TemporaryDirectory(prefix="mlops-forget-") as scratch:
+            try:
+                return self.forgotten.values(_local(self.store, key, Path(scratch)), self._of(key))
+            except (FileNotFoundError, pa.ArrowException):  # who looks at its rows says so
+                return set()
+
     def _table(self, where: str, key: str) -> None:
-        interval = self._interval(manifest_beside(key) or "")
         with tempfile.TemporaryDirectory(prefix="mlops-forget-") as scratch:
             try:
                 files = {_local(self.store, each, Path(scratch)): each for each in (key, *self._beside(key))}
@@ -121,8 +132,7 @@ class EntitySearch:
                 self.columns |= {*pq.read_schema(file).names}
                 # After a search that was killed between the two, they have not the same rows any more.
                 beside = [each for each in beside if _count(each) == _count(file)]
-                taken, rows = self.forgotten.without(file, interval, beside)
-                self.values |= self.forgotten.values(file, interval) if taken else set()
+                taken, rows = self.forgotten.without(file, self._of(key), beside)
             except FileNotFoundError:  # replaced meanwhile: what is in its place is looked at next time
                 return
             except pa.ArrowException as error:
@@ -139,6 +149,9 @@ class EntitySearch:
         return (
             [given] if name == f"{PREDICTIONS}.parquet" and (given := f"{folder}/{INPUTS}.parquet") in self.keys else []
         )
+
+    def _of(self, key: str) -> Interval | None:
+        return self._interval(manifest_beside(key) or "")
 
     def _interval_of(self, manifest: str) -> Interval | None:
         known = read_manifest(self.store, manifest.rpartition("/")[0]) if manifest else None
@@ -165,23 +178,19 @@ class EntitySearch:
         by.update([request] if request else [])
         return request is not None
 
-    def _quotes(self) -> None:
+    def _quotes(self, values: set[str]) -> None:
         """Mask their names where pages of expectations quote what is not as expected."""
         for key in self.keys:
             if not key.startswith(f"{self.own}/validate/") or not key.endswith((".html", ".json")):
                 continue
             before = self.store.read(key)
-            after = quotes.masked(key, before, self.values)
+            after = quotes.masked(key, before, values)
             if after == before:
                 continue
             if key.endswith(f"/{MANIFEST}"):
                 self.store.write(key, after)
             else:
                 self.erasures.replace(key, after, {})
-
-
-def _is_table(key: str) -> bool:
-    return key.endswith(".parquet")
 
 
 def _where(key: str) -> str:

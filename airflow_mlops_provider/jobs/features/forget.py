@@ -21,8 +21,9 @@ from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSe
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import FEAST, job
 from airflow_mlops_provider.storage.erasures import Erasures
-from airflow_mlops_provider.storage.layout import find_result, key_in
+from airflow_mlops_provider.storage.layout import find_result, key_in, product_key
 from airflow_mlops_provider.storage.ledger import Ledger
+from airflow_mlops_provider.storage.locks import store_lock
 from airflow_mlops_provider.storage.manifests import read_manifest
 
 PAGE = "forgotten.html"
@@ -56,7 +57,8 @@ def forget(context: Context) -> JobResult:
     requests = [
         request for request in erasures.all() if (request.key in named if named else request.is_due(datetime.now(UTC)))
     ]
-    searches = _searches(context, erasures, requests)
+    with store_lock(context.store, product_key(context.product, "forgotten", "lock")):  # one writes what one has read
+        searches = _searches(context, erasures, requests)
     rows, last = sum((search.total for search in searches), Counter[str]()), searches[-1]
     left = [*last.left, *_withdrawn(erasures, requests, last)]
     if last.rows:

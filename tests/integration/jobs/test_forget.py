@@ -251,6 +251,7 @@ def test_a_killed_search_is_finished_by_the_next(
     report = shop.do_job("forget")
     assert report.passed
     assert not any(map(len, rows_of(shop.tables(), theirs=True).values()))
+    assert shop.bytes_with(WHO) == []
     assert report.facts["models"] == {f"{shop.name}@1": "training set"}
     every = [record.rows[request.key] for record in Erasures(shop.store, shop.name).changed().values() if record.rows]
     assert min(every) > 0

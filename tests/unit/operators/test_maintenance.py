@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.sdk import DAG, Param
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
-from airflow_mlops_provider.operators.maintenance import PlaceRemoveOrphansOperator
+from airflow_mlops_provider.lifecycle.shape import LabelColumns, Shape, View
+from airflow_mlops_provider.operators.base import JobOperator
+from airflow_mlops_provider.operators.maintenance import EntitiesForgetOperator, PlaceRemoveOrphansOperator
 from airflow_mlops_provider.places.base import GONE, StateOf
 from airflow_mlops_provider.places.kubernetes.place import KubernetesPod
 from airflow_mlops_provider.places.local_process import LocalProcess
+from airflow_mlops_provider.storage.artifacts import open_store
+from airflow_mlops_provider.storage.erasures import Erasures
 
 RUN = RunIdentity(dag_id="d", run_id="r", task_id="t", map_index=-1, try_number=1)
 MAPPED = RUN.model_copy(update={"map_index": 1})
 DELETED = RUN.model_copy(update={"run_id": "deleted"})
 STATES: dict[str, dict[str, str | None]] = {"r": {"t": None, "t_1": "failed"}}
+SHAPE = Shape(
+    name="shop",
+    problem="binary_classification",
+    views=(View(name="habits", keys=("customer",), features={"mean": "float64"}),),
+    request={"customer": "string"},
+    label=LabelColumns(column="much", known_at="end"),
+)
 CONTEXT: Any = {"ti": SimpleNamespace(get_task_states=lambda **_: STATES)}
 
 
@@ -85,3 +99,40 @@ def test_pods_of_no_named_airflow_are_left_alone() -> None:
     """A pod's place that does not know which pods are this Airflow's skips the task, and says what to set."""
     with pytest.raises(AirflowSkipException, match=r"\[mlops\] installation is not set"):
         PlaceRemoveOrphansOperator(task_id="any", place=KubernetesPod(image="x")).execute(CONTEXT)
+
+
+@pytest.fixture
+def forgets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Says whose rows a task takes out, by the requests that it keeps; in a DAG with a form, or without."""
+    monkeypatch.setenv("AIRFLOW__MLOPS__ARTIFACT_ROOT", str(tmp_path))
+    monkeypatch.setattr(JobOperator, "execute", lambda *_: {})
+
+    def forgets(conf: list[str] | None, form: dict[str, Any] | None = None, **given: Any) -> list[str]:
+        with DAG("leavers", schedule=None, params=form):
+            task = EntitiesForgetOperator(task_id="forget", product="shop", shape=SHAPE, **given)
+        ti = SimpleNamespace(dag_id="leavers", run_id="r", task_id="forget", map_index=-1, try_number=1)
+        task.execute({"ti": ti, "params": {"entities": conf}})  # type: ignore[arg-type, typeddict-item]
+        return sorted(
+            column for request in Erasures(open_store(str(tmp_path)), "shop").all() for column in request.columns
+        )
+
+    return forgets
+
+
+def test_a_form_names_whom_to_forget(forgets: Callable[..., list[str]]) -> None:
+    """As does the task itself, whatever the form says."""
+    assert forgets(["customer=7"], {"entities": Param([], type="array")}) == ["customer"]
+    assert forgets(["order=7"], {"entities": Param([], type="array")}, entities="line=2") == ["customer", "line"]
+
+
+@pytest.mark.parametrize("given", [{}, {"entities": ()}], ids=["no form", "none is wanted"])
+def test_what_a_run_brings_unasked_erases_nothing(forgets: Callable[..., list[str]], given: dict[str, Any]) -> None:
+    """Whoever may start a run of maintenance may not erase data by what he writes beside it."""
+    with pytest.raises(AirflowSkipException, match="no request is due"):
+        forgets(["customer=7"], {"entities": Param([], type="array")} if given else None, **given)
+
+
+def test_what_names_nobody_fails_for_good(forgets: Callable[..., list[str]]) -> None:
+    """No retry makes a name of it."""
+    with pytest.raises(AirflowFailException, match="names no entity"):
+        forgets(None, entities=["4711"])
