@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pandas as pd
 import pytest
 
@@ -20,9 +23,11 @@ from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.runtime.inputs import Inputs
 from airflow_mlops_provider.runtime.runner import run
 from airflow_mlops_provider.serving.process.launcher import log_folder
+from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.erasures import Erasures
 from airflow_mlops_provider.storage.intervals import current, unjudged, unpredicted
 from airflow_mlops_provider.storage.stale import outdated, stale
+from tests.factories.bucket import s3_server
 from tests.factories.weather import DAY, START, Weather, WeatherWorld, interval
 
 DAYS = 6
@@ -324,3 +329,33 @@ def test_names_in_other_stores_are_overwritten(shop: Shop, monkeypatch: pytest.M
     report = shop.forget(f"shop={WHO}")
     assert report.facts["rows"][entity_search.ONLINE] == 1
     assert pd.isna(shop.online()[WHO])
+
+
+def test_what_lies_in_a_bucket_is_taken_out_there(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An artifact root in a bucket, and a log that was brought to another: over S3's own protocol."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    with s3_server() as env:
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)
+        boto3.client("s3").create_bucket(Bucket="shop")
+        roots = {"artifacts": shop.root / shop.name, "logs": shop.log.parent}
+        kept, logs = (open_store(f"s3://shop/{name}") for name in roots)
+        for file in (file for file in roots["artifacts"].rglob("*") if file.is_file()):
+            key = file.relative_to(shop.root).as_posix()
+            if "/feast/" not in key and "/predictions/rest/" not in key:
+                kept.write(key, file.read_bytes())
+        logs.write(shop.log.name, shop.log.read_bytes())
+        request = Erasures(kept, shop.name).ask([{"shop": WHO}], "tests")
+        spec = shop.spec("forget", params={"requests": [request.key], "log": "s3://shop/logs"}, interval=interval(0))
+        report = run(spec.model_copy(update={"root": "s3://shop/artifacts"})).result
+        assert isinstance(report, Report)
+        assert report.passed, report.broken
+        assert report.facts["rows"][entity_search.LOG] == 3
+        tables = {key: pd.read_parquet(io.BytesIO(kept.read(key))) for key in kept.list("") if key.endswith(".parquet")}
+        assert len(tables) > 20
+        assert not any(map(len, rows_of(tables, theirs=True).values()))
+        assert WHO not in logs.read(shop.log.name).decode()
+        for dataset in shop.by_day("features").values():
+            key = dataset.uri.removeprefix(f"{shop.root.as_uri()}/")
+            Inputs(kept).open(dataset.model_copy(update={"uri": f"{kept.uri}/{key}"}))
