@@ -56,6 +56,7 @@ class EntitySearch:
         self.rows, self.looked = Counter[tuple[str, str]](), Counter[str]()
         self.columns, self.left = set[str](), list[str]()
         self.keys = self.store.list(self.own)
+        self._there = frozenset(self.keys)
         self._interval = lru_cache(maxsize=1024)(self._interval_of)
 
     @property
@@ -146,9 +147,8 @@ class EntitySearch:
     def _beside(self, key: str) -> list[str]:
         """Return the table of what a model was given, without anybody's name, for each row that it predicted."""
         folder, _, name = key.rpartition("/")
-        return (
-            [given] if name == f"{PREDICTIONS}.parquet" and (given := f"{folder}/{INPUTS}.parquet") in self.keys else []
-        )
+        given = f"{folder}/{INPUTS}.parquet"
+        return [given] if name == f"{PREDICTIONS}.parquet" and given in self._there else []
 
     def _of(self, key: str) -> Interval | None:
         return self._interval(manifest_beside(key) or "")
