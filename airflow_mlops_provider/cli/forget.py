@@ -8,6 +8,7 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from airflow_mlops_provider import discovery
@@ -65,7 +66,7 @@ def _entities(args: Namespace) -> list[dict[str, str]]:
     """Return the entities that are named, or stand in a file, one on each line: what a shell is told, it remembers."""
     lines = [*args.entities]
     if args.file:
-        text = sys.stdin.read() if args.file == STDIN else open(args.file, encoding="utf-8").read()  # noqa: PTH123, SIM115  # ended with the process
+        text = sys.stdin.read() if args.file == STDIN else Path(args.file).read_text("utf-8")
         lines += [line for line in text.splitlines() if line.strip()]
     return [parse_entity(line) for line in lines]
 

@@ -18,14 +18,7 @@ from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, M
 from airflow_mlops_provider.lifecycle.shape import Scoring
 from airflow_mlops_provider.operators.base import JobOperator, ProductOperator
 from airflow_mlops_provider.operators.lineage import event_extra
-from airflow_mlops_provider.storage.intervals import (
-    BEFORE,
-    current,
-    hash_since,
-    is_current,
-    loaded_before,
-    unpredicted,
-)
+from airflow_mlops_provider.storage.intervals import LoadedFeatures, current, unpredicted
 from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.storage.records import Records
 
@@ -118,14 +111,15 @@ class ModelPredictIntervalOperator(JobOperator):
         features, version, predicted = given["features"], given["version"], current(store, name, "predictions")
         if not isinstance(features, Dataset) or features.interval is None or not isinstance(version, ModelVersion):
             return given  # the job says what it takes instead
-        held = loaded_before(store, name, features.interval)
-        self.before = hash_since(held, None)
+        loaded, begins = LoadedFeatures(store, name), features.interval.start
+        self.before = loaded.hash(begins)
         for before in predicted:
             if before.interval == features.interval:
                 # The same work again is found finished: it is given what it was given then.
                 same = (before.facts.get("features"), before.facts.get("version")) == (features.hash, version.version)
-                same = same and (BEFORE not in before.facts or is_current(before.facts[BEFORE], held))
-                made = Records(store).made(before).manifest if same else None
+                made = (
+                    Records(store).made(before).manifest if same and loaded.are_those_of(before.facts, begins) else None
+                )
                 earlier = made.spec.inputs.get("earlier") if made else before
                 given |= {"earlier": earlier} if earlier else {}
                 self.before = made.spec.params.get("before", "") if made else self.before

@@ -6,7 +6,9 @@ an event says is not believed, and one that got lost costs nothing.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from datetime import datetime
+from itertools import accumulate
 
 from airflow_mlops_provider.lifecycle.frozen import Json, digest
 from airflow_mlops_provider.lifecycle.interval import Interval
@@ -23,7 +25,7 @@ from airflow_mlops_provider.storage.record_files import read_all
 FEATURES, SERVED = "features", "served"
 #: A snapshot's late rows of earlier intervals: a folder in it, and of what times they are among its facts.
 LATE = "late"
-#: Among the facts of predictions: since when, and by hash, earlier features had a part in them: see :func:`hash_since`.
+#: Among the facts of predictions: since when, and by hash, earlier features had a part in them.
 BEFORE = "before"
 OLD = ""  # predictions of an earlier release don't say of which features they are
 
@@ -103,45 +105,48 @@ def unpredicted(store: ArtifactStore, product: str) -> list[Dataset]:
     features = [dataset for dataset in current(store, product, FEATURES) if _begins(dataset) >= since]
     if not features:
         return []
-    loaded = _loaded(store, product)
+    loaded = LoadedFeatures(store, product)
     predicted = {_begins(dataset): dataset.facts for dataset in current(store, product, "predictions")}
     return [
         dataset
         for dataset in features
-        if loaded.get(_begins(dataset)) == dataset.hash
+        if loaded.hashes.get(_begins(dataset)) == dataset.hash
         and not _is_predicted(predicted.get(_begins(dataset)), dataset, loaded)
     ]
 
 
-def _is_predicted(facts: Json | None, features: Dataset, loaded: dict[datetime, str]) -> bool:
+def _is_predicted(facts: Json | None, features: Dataset, loaded: LoadedFeatures) -> bool:
     if facts is None or facts.get(FEATURES, OLD) == OLD:
         return facts is not None
-    if facts[FEATURES] != features.hash or BEFORE not in facts:
-        return bool(facts[FEATURES] == features.hash)
-    return is_current(facts[BEFORE], {begins: held for begins, held in loaded.items() if begins < _begins(features)})
+    return bool(facts[FEATURES] == features.hash) and loaded.are_those_of(facts, _begins(features))
 
 
-def loaded_before(store: ArtifactStore, product: str, interval: Interval) -> dict[datetime, str]:
-    """Return by their hash which features of earlier intervals the feature store holds, by where these begin."""
-    return {begins: held for begins, held in _loaded(store, product).items() if begins < interval.start}
+class LoadedFeatures:
+    """Which features the feature store holds, by where their intervals begin and by hash.
 
-
-def _loaded(store: ArtifactStore, product: str) -> dict[datetime, str]:
-    return {_begins(dataset): dataset.facts.get(FEATURES, OLD) for dataset in current(store, product, "loaded")}
-
-
-def hash_since(held: dict[datetime, str], since: datetime | None) -> str:
-    """Return what stands for the features of all intervals, or of those that begin at some moment or later."""
-    return digest({begins.isoformat(): name for begins, name in held.items() if since is None or begins >= since})
-
-
-def is_current(before: Json, held: dict[datetime, str]) -> bool:
-    """Say whether earlier features are still those of which predictions were made, as far as they had a part in them.
-
-    :param before: what the facts of the predictions say of them.
+    What stands for those of some span is the sum of a hash of each: of any span of thousands it is known at once.
     """
-    since = datetime.fromisoformat(before["since"]) if before["since"] else None
-    return bool(before["hash"] == hash_since(held, since))
+
+    def __init__(self, store: ArtifactStore, product: str) -> None:
+        loaded = current(store, product, "loaded")
+        self.hashes = {_begins(dataset): dataset.facts.get(FEATURES, OLD) for dataset in loaded}
+        self._begins = sorted(self.hashes)
+        each = (int(digest([begins.isoformat(), self.hashes[begins]]), 16) for begins in self._begins)
+        self._sums = [*accumulate(each, initial=0)]
+
+    def hash(self, before: datetime, since: datetime | None = None) -> str:
+        """Return what stands for those that begin before some moment: all, or those since another."""
+        first = bisect_left(self._begins, since) if since else 0
+        return f"{(self._sums[bisect_left(self._begins, before)] - self._sums[first]) % 2**256:064x}"
+
+    def are_those_of(self, predictions: Json, begins: datetime) -> bool:
+        """Say whether predictions were made of these, as far as features from before their interval had a part in them.
+
+        :param predictions: their facts; those of an earlier release don't say.
+        """
+        of = predictions.get(BEFORE)
+        since = datetime.fromisoformat(of["since"]) if of and of["since"] else None
+        return of is None or bool(of["hash"] == self.hash(begins, since))
 
 
 def unjudged(store: ArtifactStore, product: str, label: LabelColumns | None = None) -> list[Dataset]:

@@ -17,7 +17,7 @@ from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSe
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import FEAST, job
 from airflow_mlops_provider.scoring.predictor import Predictor
-from airflow_mlops_provider.storage.intervals import BEFORE, hash_since, loaded_before
+from airflow_mlops_provider.storage.intervals import BEFORE, LoadedFeatures
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +57,7 @@ def predict(context: Context) -> JobResult:
     version, features, scoring = context.inputs.version, context.inputs.features, context.settings.scoring
     store = feature_store(context, scoring)
     check_loaded(context, store, [features])
-    held = loaded_before(context.store, context.product, context.interval)  # what is loaded from now on may be seen
+    loaded = LoadedFeatures(context.store, context.product)  # what is loaded from now on may be seen, or not
     rows = context.read(features, EXAMPLES)[[*scoring.row_columns]]
     given = len(rows)
     for dataset in context.inputs.history:
@@ -77,7 +77,7 @@ def predict(context: Context) -> JobResult:
     mean = {"mean_prediction": float(predictions.mean())} if len(rows) else {}  # of nothing there is no mean
     context.log.info("predicted %d rows with version %d: %s", len(rows), version.version, mean)
     facts: dict[str, Any] = {"rows": len(rows), "version": version.version, "features": features.hash}
-    facts[BEFORE] = {SINCE: since.isoformat() if since else None, "hash": hash_since(held, since)}
+    facts[BEFORE] = {SINCE: since.isoformat() if since else None, "hash": loaded.hash(context.interval.start, since)}
     if len(rows) < given:
         facts["predicted_before"] = given - len(rows)
         context.log.warning(

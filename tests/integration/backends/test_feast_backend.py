@@ -460,6 +460,36 @@ def test_entities_are_taken_out_of_redis(tmp_path: Path, redis: str) -> None:
     assert not any(again.values())
 
 
+def test_entities_of_other_stores_are_overwritten(tmp_path: Path) -> None:
+    """A store that is neither of those whose layout is known: it is left with the name, and nothing known of it."""
+    kind = {"type": "feast.infra.online_stores.sqlite.SqliteOnlineStore", "path": str(tmp_path / "online.db")}
+    backend, shape = FeatureStoreBackend(product().shape, tmp_path / "features", kind), product().shape
+    backend.apply()
+    windy(backend, 1.0)
+    keys = pq.read_table(backend.offline.files("climate")[0]).select([*shape.views[0].keys]).to_pylist()
+    victim = tuple(keys[0].values())
+    offline = {view.name: [victim] if view.name == "climate" else [] for view in shape.views}
+    taken = backend.forget({view.name: lambda key: key == victim for view in shape.views}, offline)
+    assert taken["climate"] == [victim]
+    with sqlite3.connect(tmp_path / "online.db") as database:
+        rows = database.execute(f"select entity_key, value from {shape.name}_climate").fetchall()
+    values = {name: [value for key, value in rows if key == name] for name in {key for key, _ in rows}}
+    assert sum(not any(known) for known in values.values()) == 1
+    assert len(values) > 1
+
+
+def test_a_view_that_is_declared_anew_is_no_error(store: FeatureStoreBackend) -> None:
+    """Nothing was loaded of it yet, and so nobody is in it."""
+    windy(store, 1.0)
+    more = View(name="more", keys=store.shape.views[0].keys, features={"other": "float64"})
+    wider = FeatureStoreBackend(
+        store.shape.model_copy(update={"views": (*store.shape.views, more)}), store.folder, store.online_store
+    )
+    views = [view.name for view in wider.shape.views]
+    taken = wider.forget({name: lambda _: False for name in views}, {name: [] for name in views})
+    assert taken.keys() == {view.name for view in store.shape.views}
+
+
 def test_a_flushed_redis_is_noticed(tmp_path: Path, redis: str) -> None:
     """A store that was emptied is not taken for one in which nobody has features."""
     from redis import Redis

@@ -321,8 +321,8 @@ def test_a_table_that_cannot_be_read_is_no_proof(shop: Shop) -> None:
     assert "external/abc/table.parquet can't be read" in report.broken[0]
 
 
-def test_names_in_other_stores_are_overwritten(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the online store can't list its entities, the offline store's names are used, and that is said."""
+def test_an_online_store_that_lists_nobody(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is given the names that the offline store knows."""
     monkeypatch.setattr("airflow_mlops_provider.backends.feature_store.feast.store.online_keys", lambda *_: None)
     before = shop.online()
     assert not pd.isna(before[WHO])

@@ -106,7 +106,8 @@ class FeatureStoreBackend:
             return {}
         taken = {}
         with file_lock(self._lock), self._answering():
-            for view in self.shape.views:
+            known = {view.name for view in self._store.list_feature_views()}  # one that is declared anew holds nothing
+            for view in (view for view in self.shape.views if view.name in known):
                 keys = online_keys(self._store, view, forgotten[view.name])
                 if keys is None:
                     keys = [key for key in offline[view.name] if forgotten[view.name](key)]
