@@ -100,7 +100,7 @@ def _show_reports(reports: Mapping[str, Report]) -> None:
         )
         print(f"models that saw them: {', '.join(facts['models']) or 'none'}")
         if facts["deliveries"]:
-            print(f"deliveries that hold them, not read again: {', '.join(facts['deliveries'])}")
+            print(f"deliveries that hold them, and are read without them: {', '.join(facts['deliveries'])}")
         print("\n".join([*facts["notes"], *report.broken]) or "nothing is left")
         print(f"{report.uri}/{report.page}")
 

@@ -23,6 +23,7 @@ from airflow_mlops_provider.jobs.tables import INPUTS, PREDICTIONS
 from airflow_mlops_provider.jobs.validation import quotes
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.records.erasure import Erasure
+from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.shape import Shape, View
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 from airflow_mlops_provider.runtime.context import AnyContext
@@ -42,7 +43,8 @@ class EntitySearch:
     """A search that takes out whatever it finds.
 
     :ivar rows: how many rows, by request and where they lay; a request without a name is nobody's.
-    :ivar looked: how many files, and views online, it looked at, by where they lie.
+    :ivar looked: how many files, and views online, it looked at, by where they lie; ``named``: how many of these have
+        the columns by which an entity is known, as others tell of nobody.
     :ivar columns: those of all tables that it saw.
     :ivar left: a line for each thing that could not be searched.
     :param log: the folder or bucket with the model servers' logs; by default where they keep them.
@@ -53,11 +55,11 @@ class EntitySearch:
     ) -> None:
         self.context, self.shape, self.forgotten, self.erasures = context, shape, forgotten, erasures
         self.store, self.own, self.log, self.began = context.store, context.product, log, datetime.now(UTC)
-        self.rows, self.looked = Counter[tuple[str, str]](), Counter[str]()
+        self.rows, self.looked, self.named = Counter[tuple[str, str]](), Counter[str](), Counter[str]()
         self.columns, self.left = set[str](), list[str]()
         self.keys = self.store.list(self.own)
         self._there = frozenset(self.keys)
-        self._interval = lru_cache(maxsize=1024)(self._interval_of)
+        self._record = lru_cache(maxsize=1024)(partial(read_manifest, self.store))
 
     @property
     def total(self) -> Counter[str]:
@@ -81,7 +83,7 @@ class EntitySearch:
         if values:
             self._quotes(values)
         self._online()
-        for where, keys in groupby(tables, _where):
+        for where, keys in groupby(tables, self._where):
             listed = [*keys]
             self.context.log.info("searching %d tables of %s", len(listed), where)
             for key in listed:
@@ -98,6 +100,7 @@ class EntitySearch:
             wanted[view.name] = partial(self._is_gone, view, back)
         taken = backend.forget(wanted, offline)
         self.looked[ONLINE] = len(taken)
+        self.named[ONLINE] = sum(self.forgotten.are_in(view.keys) for view in self.shape.views if view.name in taken)
         for view in self.shape.views:
             self.rows.update((self._request(view, key) or "", ONLINE) for key in taken.get(view.name, ()))
 
@@ -130,7 +133,7 @@ class EntitySearch:
             try:
                 files = {_local(self.store, each, Path(scratch)): each for each in (key, *self._beside(key))}
                 file, *beside = files
-                self.columns |= {*pq.read_schema(file).names}
+                columns = pq.read_schema(file).names
                 # After a search that was killed between the two, they have not the same rows any more.
                 beside = [each for each in beside if _count(each) == _count(file)]
                 taken, rows = self.forgotten.without(file, self._of(key), beside)
@@ -139,7 +142,9 @@ class EntitySearch:
             except pa.ArrowException as error:
                 self.left.append(f"{key} can't be read: {error}")
                 return
+        self.columns |= {*columns}
         self.looked[where] += 1
+        self.named[where] += self.forgotten.are_in(columns)
         for each, data in taken.items():
             self.erasures.replace(files[each], data, rows if each == file else {})
         self.rows.update({(request, where): count for request, count in rows.items()})
@@ -150,12 +155,17 @@ class EntitySearch:
         given = f"{folder}/{INPUTS}.parquet"
         return [given] if name == f"{PREDICTIONS}.parquet" and given in self._there else []
 
-    def _of(self, key: str) -> Interval | None:
-        return self._interval(manifest_beside(key) or "")
+    def _where(self, key: str) -> str:
+        known, part = self._made(key), key.split("/")[1]
+        return _PLACES.get(part) or (known.makes if known else part)
 
-    def _interval_of(self, manifest: str) -> Interval | None:
-        known = read_manifest(self.store, manifest.rpartition("/")[0]) if manifest else None
+    def _of(self, key: str) -> Interval | None:
+        known = self._made(key)
         return known.spec.interval if known else None
+
+    def _made(self, key: str) -> Manifest | None:
+        beside = manifest_beside(key)
+        return self._record(beside.rpartition("/")[0]) if beside else None
 
     def _log(self) -> None:
         store = open_store(self.log) if self.log else self.store
@@ -163,6 +173,7 @@ class EntitySearch:
             if not key.endswith(".jsonl"):
                 continue
             self.looked[LOG] += 1
+            self.named[LOG] += 1
             by = Counter[str]()
             log_files.take_out(store, key, partial(self._is_line, by))
             self.rows.update({(request, LOG if request else BROKEN): count for request, count in by.items()})
@@ -191,11 +202,6 @@ class EntitySearch:
                 self.store.write(key, after)
             else:
                 self.erasures.replace(key, after, {})
-
-
-def _where(key: str) -> str:
-    part = key.split("/")[1]
-    return _PLACES.get(part, part)
 
 
 def _local(store: ArtifactStore, key: str, scratch: Path) -> Path:

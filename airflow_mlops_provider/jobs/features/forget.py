@@ -67,6 +67,7 @@ def forget(context: Context) -> JobResult:
         "requests": [request.key for request in requests],
         "rows": dict(rows),
         "searched": dict(last.looked),
+        "named": dict(last.named),
         "models": _models(context, requests),
         "deliveries": sorted(_deliveries(context, requests)),
         "notes": [*_notes(context, rows)],
@@ -139,14 +140,19 @@ def _deliveries(context: Context, requests: list[Erasure]) -> set[str]:
 def _page(product: str, requests: list[Erasure], facts: dict[str, Any], left: list[str]) -> Html:
     """Return the page that shows what was taken out, that nothing is left, and who saw it."""
     rows, looked, lines = facts["rows"], facts["searched"], [*left, *facts["notes"]]
-    places = [(where, rows.get(where, 0), looked.get(where, 0)) for where in sorted({*rows, *looked})]
+    counts = (rows, looked, facts["named"])
+    places = [(where, *(count.get(where, 0) for count in counts)) for where in sorted({*rows, *looked})]
     listed = [(request.key, moment(request.at), request.by, request.reason or None) for request in requests]
     files = [(file,) for file in facts["deliveries"]]
     return report(
         f"{product}: forgotten entities, {'something is' if left else 'nothing is'} left",
         f"{sum(rows.values()):,} rows taken out; the last search looked at {sum(looked.values()):,} files",
         *([card("To be looked at", *map(muted, lines))] if lines else ()),
-        card("Rows", table(("where", "#taken out", "#files in the last search"), places)),
+        card(
+            "Rows",
+            table(("where", "#taken out", "#files in the last search", "#of these with such a column"), places),
+            muted("A file without the columns that name an entity tells of nobody by name, and stays as it is."),
+        ),
         card(
             "Models that saw them",
             table(("version", "nearest of what it was made of"), facts["models"].items()),

@@ -156,6 +156,8 @@ def test_who_saw_it_is_named(shop: Shop) -> None:
         f"{name}/2024-01-0{day}.csv" for name in ("orders", "returns") for day in range(1, DAYS + 1)
     )
     page = (Path(report.uri.removeprefix("file://")) / str(report.page)).read_text()
+    assert (report.facts["searched"]["model"], report.facts["named"]["model"]) == (1, 0), "its sample has no names"
+    assert report.facts["named"]["raw data"] == DAYS, "of two tables each, one knows shops"
     for words in (f"{shop.name}@1", "orders/2024-01-03.csv", "asked by letter", "nothing is left"):
         assert words in page
     assert WHO not in page
