@@ -59,7 +59,8 @@ def with_truth(
 def with_examples(context: AnyContext, shape: Shape, rows: pd.DataFrame, features: Dataset) -> pd.DataFrame:
     """Return rows beside the label in their interval's examples; those are left out of which there is no example."""
     label = shape.label
-    examples = context.read(features, EXAMPLES)[[*shape.row_columns, label.column, label.known_at]]
+    further = [label.weight] if label.weight and label.weight not in shape.row_columns else []
+    examples = context.read(features, EXAMPLES)[[*shape.row_columns, label.column, label.known_at, *further]]
     on = [*shape.row_columns, _NTH]
     return numbered(rows, on).merge(numbered(examples, on), on=on).drop(columns=_NTH)
 

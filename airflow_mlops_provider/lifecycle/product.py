@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import model_validator
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen, only_known
-from airflow_mlops_provider.lifecycle.metrics import Metric, check_limits, metric_of
 from airflow_mlops_provider.lifecycle.placed import Placed, section_of
+from airflow_mlops_provider.lifecycle.problem import DeclaredProblem, Metric, check_limits, metric_of
 from airflow_mlops_provider.lifecycle.search.declaration import Search
 from airflow_mlops_provider.lifecycle.sections import (
     Business,
@@ -35,7 +35,7 @@ class MLProduct(Frozen):
 
     name: Name
     goal: str
-    problem: str
+    problem: DeclaredProblem
     business: Business
     schedule: Schedule
     data: Data

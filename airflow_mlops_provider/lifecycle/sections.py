@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from airflow_mlops_provider.extensions import DRIFT_METHODS, VALIDATORS
 from airflow_mlops_provider.lifecycle.frozen import Frozen, only_known, unique
 from airflow_mlops_provider.lifecycle.placed import Placed
+from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.lifecycle.shape import Columns, LabelColumns, View
 from airflow_mlops_provider.lifecycle.source import Column
 from airflow_mlops_provider.lifecycle.source import DataType as DataType  # noqa: PLC0414  # declared with a product
@@ -218,11 +219,12 @@ class Training(Placed):
 class EvaluationSettings(Placed):
     """How models are judged, and what they must show.
 
+    :param metric: one of the problem's by name, or a :class:`.Metric` of your own; None for the problem's first.
     :param baseline: request column whose past label rate is the naive prediction; None for the overall rate.
     :param slices: request columns by which the evaluation is broken down.
     """
 
-    metric: str = "roc_auc"
+    metric: str | Metric | None = None
     baseline: Column | None = None
     slices: tuple[Column, ...] = ()
     gates: Gates

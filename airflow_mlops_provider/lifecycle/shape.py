@@ -1,13 +1,16 @@
-"""The columns of a row on its way to the model: what the caller gives, what the feature store knows, the truth."""
+"""The columns of a row on its way to the model: what the caller gives, what the feature store knows, the truth.
+
+Of a table as it is, nothing is declared but which column is the truth.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from airflow_mlops_provider.extensions import PROBLEMS
 from airflow_mlops_provider.lifecycle.frozen import Frozen, only_known, unique
+from airflow_mlops_provider.lifecycle.problem import DeclaredProblem
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME, Column, DataType
 from airflow_mlops_provider.lifecycle.trainer import Code, Name
 
@@ -34,12 +37,14 @@ class LabelColumns(Frozen):
 
     :param truth: the clean table in which both arrive as they become known, in whatever interval that is, twice or
         corrected; None where the examples of an interval hold their own truth.
+    :param weight: the column of the examples that says how much a row counts, in training and in metrics.
     :param by: the columns by which a row of that table is an example's, of the request and ``event_time``.
     :param delay: in how many intervals after its own an example's truth may arrive; until then it is looked for.
     """
 
     column: Column
     known_at: Column
+    weight: Column | None = None
     truth: Name | None = None
     by: tuple[Column, ...] = ()
     delay: int = Field(default=0, ge=0)
@@ -76,7 +81,7 @@ class Shape(Columns):
     """
 
     name: Name
-    problem: Annotated[str, AfterValidator(PROBLEMS.checked), PROBLEMS]
+    problem: DeclaredProblem
     label: LabelColumns
 
     @model_validator(mode="after")
@@ -109,3 +114,31 @@ class Scoring(Shape):
     """The same, and the function that makes the model's inputs of it; by default all but the time, as they are."""
 
     assemble: Code = "airflow_mlops_provider.scoring.as_they_are:assemble"
+
+
+class Target(Frozen):
+    """The truth in a table, of which all other columns are inputs.
+
+    :param problem: the kind of problem, such as ``regression``.
+    :param column: the column of the truth.
+    :param weight: the column that says how much a row counts.
+    :param leave_out: columns that are no inputs: keys, times, what is known only later.
+    """
+
+    problem: DeclaredProblem
+    column: Column
+    weight: Column | None = None
+    leave_out: tuple[Column, ...] = ()
+
+
+class TimedTarget(Target):
+    """The same of a table whose rows are split: those to judge on are later by the column ``time``.
+
+    A truth counts as known at its row's time.
+    """
+
+    time: Column
+
+    def untimed(self) -> Target:
+        """Return what a training or an evaluation takes of it."""
+        return Target(**{name: getattr(self, name) for name in Target.model_fields})

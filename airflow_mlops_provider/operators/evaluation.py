@@ -8,11 +8,12 @@ from typing import Any
 from airflow.sdk import Context
 
 from airflow_mlops_provider.exceptions import ConfigurationError
+from airflow_mlops_provider.lifecycle.problem import Metric, ProblemDeclaration
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import AnyReference, ModelVersion, Report, parse_reference
 from airflow_mlops_provider.lifecycle.release.gates import Evaluation, judge
 from airflow_mlops_provider.lifecycle.sections import Gates, Retuning
-from airflow_mlops_provider.lifecycle.target import TimedTarget
+from airflow_mlops_provider.lifecycle.shape import TimedTarget
 from airflow_mlops_provider.lifecycle.trainer import Trainer
 from airflow_mlops_provider.operators.base import JobOperator
 from airflow_mlops_provider.operators.links import ReportLink
@@ -29,7 +30,7 @@ class ModelEvaluateOperator(JobOperator):
     Without a product, the training set is any table with the truth in it, and the whole of it is judged on.
 
     :param problem, label, leave_out: see :class:`.ModelTrainOperator`; they have to be as there.
-    :param metric: one of the problem's, such as ``roc_auc``.
+    :param metric: one of the problem's, such as ``roc_auc``, or a :class:`.Metric` of your own; by default the first.
     :param slices: columns by which the evaluation is broken down.
     """
 
@@ -42,17 +43,17 @@ class ModelEvaluateOperator(JobOperator):
         *,
         model: Any,
         training_set: Any,
-        problem: str | None = None,
+        problem: str | ProblemDeclaration | None = None,
         label: str | None = None,
         leave_out: Collection[str] = (),
-        metric: str | None = None,
+        metric: str | Metric | None = None,
         slices: Collection[str] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.model = model
         self.training_set = training_set
-        self.needs(problem=problem, label=label, metric=metric)
+        self.needs(problem=problem, label=label)
         judged_by = {"metric": metric_or_none(problem, metric), "slices": None if slices is None else tuple(slices)}
         self.take(scoring=target_of(problem, label, leave_out), **judged_by)
 
@@ -95,8 +96,8 @@ class ModelRetuneOperator(JobOperator):
         settings: Mapping[str, Any] | None = None,
         gates: Gates | None = None,
         retuning: Retuning | None = None,
-        problem: str | None = None,
-        metric: str | None = None,
+        problem: str | ProblemDeclaration | None = None,
+        metric: str | Metric | None = None,
         label: str | None = None,
         leave_out: Collection[str] = (),
         time: str | None = None,
@@ -109,7 +110,7 @@ class ModelRetuneOperator(JobOperator):
         self.evaluation = evaluation
         self.trainer = trainer_of(trainer, flavor, settings or {})
         usable = self.trainer if isinstance(self.trainer, Trainer) else None
-        self.needs(gates=gates, problem=problem, metric=metric, label=label, time=time, trainer=usable)
+        self.needs(gates=gates, problem=problem, label=label, time=time, trainer=usable)
         declared = self.given_product.training.retuning if isinstance(self.given_product, MLProduct) else Retuning()
         self.gates, self.retuning = gates, retuning or declared
         target = timed_target(problem, label, leave_out, time)
@@ -171,7 +172,7 @@ def champion(store: ArtifactStore, product: str) -> dict[str, ModelVersion]:
 
 
 def timed_target(
-    problem: str | None, label: str | None, leave_out: Collection[str], time: str | None
+    problem: str | ProblemDeclaration | None, label: str | None, leave_out: Collection[str], time: str | None
 ) -> TimedTarget | None:
     """Return what is learned from a table whose rows are split; None where nothing was said.
 

@@ -9,7 +9,7 @@ from airflow.sdk import Context, Param
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_mlops_provider.backends.extras import lacking
-from airflow_mlops_provider.lifecycle.metrics import check_limits
+from airflow_mlops_provider.lifecycle.problem import Metric, ProblemDeclaration, check_limits
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Report
@@ -72,10 +72,15 @@ class _SearchingOperator(ProductOperator):
     """
 
     def __init__(
-        self, *, search: Search | None = None, problem: str | None = None, metric: str | None = None, **kwargs: Any
+        self,
+        *,
+        search: Search | None = None,
+        problem: str | ProblemDeclaration | None = None,
+        metric: str | Metric | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.needs(search=search, problem=problem, metric=metric)
+        self.needs(search=search, problem=problem)
         self.declared_search = search
         self.take(metric=metric_or_none(problem, metric))
 
@@ -152,7 +157,7 @@ class _TriedOperator(_SearchingOperator, JobOperator):
     def __init__(
         self,
         *,
-        problem: str | None = None,
+        problem: str | ProblemDeclaration | None = None,
         label: str | None = None,
         leave_out: Collection[str] = (),
         time: str | None = None,

@@ -10,8 +10,8 @@ from airflow.sdk import Context
 
 from airflow_mlops_provider import assets
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.metrics import metric_of
 from airflow_mlops_provider.lifecycle.monitoring import feedback, limits
+from airflow_mlops_provider.lifecycle.problem import Metric, ProblemDeclaration, metric_of
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
 from airflow_mlops_provider.lifecycle.references import Dataset, Report, list_hash, parse_reference
@@ -43,13 +43,13 @@ class FeedbackSendSignalOperator(ProductOperator):
         predictions: Any,
         performance: Any = None,
         monitoring: Monitoring | None = None,
-        problem: str | None = None,
-        metric: str | None = None,
+        problem: str | ProblemDeclaration | None = None,
+        metric: str | Metric | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(product=product, outlets=[assets.alias(product, SIGNAL)], **kwargs)
-        self.needs(problem=problem, metric=metric)
-        self.metric = metric_of(problem or self.product.problem, metric or self.product.evaluation.metric)
+        self.needs(problem=problem)
+        self.metric = metric_of(problem, metric) if problem else self.product.metric
         self.monitoring = monitoring or (self.declaration.monitoring if self.declaration else Monitoring())
         self.drift = drift
         self.performance = performance

@@ -15,6 +15,7 @@ from airflow_mlops_provider.extensions import DRIFT_METHODS
 from airflow_mlops_provider.lifecycle.frozen import only_known
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.monitoring.limits import DriftLimits
+from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset
@@ -257,13 +258,13 @@ class LabelsJudgePredictionsOperator(JobOperator):
         predictions: Any,
         features: Any = None,
         shape: Shape | None = None,
-        metric: str | None = None,
+        metric: str | Metric | None = None,
         value: Value | None = None,
         min_metric: float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.needs(shape=shape, metric=metric)
+        self.needs(shape=shape)
         problem = shape.problem if shape else self.product.problem
         self.take(shape=shape, metric=metric_or_none(problem, metric), value=value, min_metric=min_metric)
         self.predictions = predictions

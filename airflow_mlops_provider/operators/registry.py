@@ -9,6 +9,7 @@ from airflow.sdk import Context
 
 from airflow_mlops_provider import assets
 from airflow_mlops_provider.exceptions import ConfigurationError
+from airflow_mlops_provider.lifecycle.problem import Metric, ProblemDeclaration
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import AnyReference, ModelVersion
@@ -74,14 +75,14 @@ class ModelPromoteVersionOperator(JobOperator):
         evaluation: Any,
         validation: Any = None,
         gates: Gates | None = None,
-        problem: str | None = None,
-        metric: str | None = None,
+        problem: str | ProblemDeclaration | None = None,
+        metric: str | Metric | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(product=product, sends=[assets.alias(product, "promotion")], **kwargs)
         if isinstance(product, MLProduct) and validation is None:
             raise ConfigurationError("a product's version is promoted with its validation; give validation=")
-        self.needs(gates=gates, problem=problem, metric=metric)
+        self.needs(gates=gates, problem=problem)
         self.take(gates=gates, metric=metric_or_none(problem, metric))
         self.version = version
         self.validation = validation

@@ -6,15 +6,15 @@ or an entry point: it is imported while DAGs are parsed, and so loads numpy and 
 
 from __future__ import annotations
 
-from airflow_mlops_provider.extensions import PROBLEMS
+from airflow_mlops_provider.lifecycle.problem import ProblemDeclaration, configured
 from airflow_mlops_provider.problems.base import Problem
 
 
-def find(name: str) -> Problem:
-    """Return the kind of problem of that name.
+def find(declared: str | ProblemDeclaration) -> Problem:
+    """Return the kind of problem that a declaration names, with its options.
 
     :raises UnknownNameError: if there is none; the message lists the known names.
     :raises PartError: if what has that name is something else.
     """
-    problem: Problem = PROBLEMS.find(name)
+    problem: Problem = configured(declared)
     return problem

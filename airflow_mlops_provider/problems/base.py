@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pydantic import ConfigDict
+
 from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
-from airflow_mlops_provider.lifecycle.metrics import Metric
+from airflow_mlops_provider.lifecycle.problem import Metric, ProblemDeclaration
+from airflow_mlops_provider.lifecycle.source import Column
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,18 +22,50 @@ if TYPE_CHECKING:
     from airflow_mlops_provider.lifecycle.source import DataType
 
     Floats = npt.NDArray[np.float64]
+    Places = npt.NDArray[np.intp]
 
 #: The column of predictions in every table that has them.
 PREDICTION = "prediction"
 
 
-class Problem(ABC):
-    """What one kind of problem decides.
+@dataclass(frozen=True)
+class Truth:
+    """What the predictions for some rows are held against.
 
-    Labels and scores are one number per row. A metric is computed with row weights, many at once: a resample is then a
-    vector of counts.
+    :param label: the labels as numbers, shape (rows,), or (rows, labels) where a row has several.
+    :param group: the number of each row's group, from 0 on; rows of a group are resampled together. None for none.
+    :param weight: how much each row counts; None for all the same.
     """
 
+    label: Floats
+    group: Places | None = None
+    weight: Floats | None = None
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def part(self, rows: Any) -> Truth:
+        """Return that of some of the rows."""
+        group, weight = (values if values is None else values[rows] for values in (self.group, self.weight))
+        return Truth(self.label[rows], group, weight)
+
+
+class Problem(ProblemDeclaration, ABC):
+    """What one kind of problem decides; its fields are its options.
+
+    A row has one label and one score, a number each, or as many scores as there are :attr:`outputs`. A metric is
+    computed with row weights, many at once: a resample is then a vector of counts.
+
+    :param group: the request column whose equal values belong together, such as a customer or a query: its rows are
+        split and resampled together.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: str = ""
+    group: Column | None = None
+
+    #: The first is the one to judge by, if nothing is said.
     metrics: ClassVar[tuple[Metric, ...]]
     label_type: ClassVar[DataType]
     #: What the model server calls the answer to a row, and the bounds at which its histogram counts answers.
@@ -38,6 +74,8 @@ class Problem(ABC):
     #: What a score has to be, and what to do about a model that gives others.
     allowed: ClassVar[str] = "finite number"
     advice: ClassVar[str] = "let the trainer give one for each row"
+
+    # --- labels -------------------------------------------------------------------------------------------------------
 
     @abstractmethod
     def labels(self, label: pd.Series) -> pd.Series:
@@ -54,21 +92,99 @@ class Problem(ABC):
         :raises SourceDataError: with the column and what was found.
         """
 
+    def numbers(self, label: pd.Series) -> pd.Series:
+        """Return known labels as the numbers that trainers and metrics are given; of classes, their places."""
+        return label
+
+    def truth(self, rows: pd.DataFrame, label: str, weight: str | None = None) -> Truth:
+        """Return what predictions for some rows are held against.
+
+        :param label, weight: columns of the rows; none of the labels is missing.
+        """
+        import numpy as np
+
+        known = self.numbers(rows[label]).to_numpy("float64")
+        return Truth(known, self.units(rows), None if weight is None else np.asarray(rows[weight], dtype="float64"))
+
+    def units(self, rows: pd.DataFrame) -> Places | None:
+        """Return the number of what each row belongs to, from 0 on, where rows are not independent; else None."""
+        import pandas as pd
+
+        return None if self.group is None else pd.factorize(rows[self.group], use_na_sentinel=False)[0]
+
+    # --- metrics ------------------------------------------------------------------------------------------------------
+
     @abstractmethod
-    def weighted(self, metric: str, label: Floats, score: Floats) -> Callable[[Floats], Floats]:
+    def weighted(self, metric: str, truth: Truth, score: Floats) -> Callable[[Floats], Floats]:
         """Return a metric as a function of row weights, shape (resamples, rows), to one value for each resample.
 
         :raises DataValidationError: for labels or scores that such a metric does not take.
         """
 
-    def are_predictions(self, scores: Floats) -> npt.NDArray[np.bool_]:
-        """Say of each score whether it is one that a model may give."""
+    def values(self, metric: Metric, truth: Truth, score: Floats) -> Callable[[Floats], Floats]:
+        """Return a metric, also one of the user's own, as :meth:`weighted` does."""
+        if metric.code is None:
+            return self.weighted(metric.name, truth, score)
+        from airflow_mlops_provider.problems.own_metric import weighted
+
+        return weighted(metric, truth.label, score if metric.takes == "scores" else self.decisions(score))
+
+    def metric(self, name: str | Metric | None = None) -> Metric:
+        """Return a metric, by default the first. :raises UnknownNameError: if there is none of that name; lists all."""
+        if isinstance(name, Metric) and name.code:
+            return name
+        known = {metric.name: metric for metric in self.metrics}
+        wanted = next(iter(known)) if name is None else str(getattr(name, "name", name))
+        if wanted not in known:
+            raise UnknownNameError("metric", wanted, known)
+        return known[wanted]
+
+    def flaw(self, truth: Truth) -> Callable[[Floats], str]:
+        """Return a function of row weights that says why no metric can be computed with them; empty if one can."""
+        return lambda weight: "" if weight.any() else f"none of {len(truth)} rows is there to judge by"
+
+    def unfit(self, label: Any, min_rows: int = 1) -> str:
+        """Return why rows with some known labels are not judged by; empty if they are."""
+        return f"fewer than {min_rows} rows" if len(label) < min_rows else ""
+
+    def baseline(self, train: pd.DataFrame, rows: pd.DataFrame, label: str, by: str | None) -> Floats:
+        """Return naive scores for some rows: the mean label in ``train``, by a column's values if one is named.
+
+        :param by: a column of both; what it holds in no training row gets the mean of all.
+        """
         import numpy as np
 
-        return np.isfinite(scores)
+        known = self.numbers(train[label]).astype("float64")
+        overall = float(known.mean())
+        if by is None:
+            return np.full(len(rows), overall)
+        return np.asarray(rows[by].map(known.groupby(train[by]).mean()).astype("float64").fillna(overall))
+
+    # --- predictions --------------------------------------------------------------------------------------------------
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The columns of the scores that a model gives for a row, in its order."""
+        return (PREDICTION,)
+
+    def are_predictions(self, scores: Floats) -> npt.NDArray[np.bool_]:
+        """Say of each row's scores whether they are such as a model may give."""
+        import numpy as np
+
+        return np.asarray(np.isfinite(scores).reshape(len(scores), -1).all(axis=1))
 
     def checked(self, scores: Floats) -> Floats:
-        """Return a model's scores. :raises ConfigurationError: if some are none, with the first of them."""
+        """Return a model's scores, shape (rows,), or (rows, outputs) of several.
+
+        :raises ConfigurationError: if there are fewer or more for a row, or some can be none, with the first of these.
+        """
+        scores = self.completed(scores)
+        width = 1 if scores.ndim == 1 else scores.shape[1]
+        if width != len(self.outputs) or (width == 1) != (scores.ndim == 1):
+            raise ConfigurationError(
+                f"the model gives {width} numbers for a row, and {len(self.outputs)} are needed: "
+                f"{', '.join(self.outputs)}; {self.advice}"
+            )
         odd = scores[~self.are_predictions(scores)]
         if len(odd):
             counts = f"{len(odd)} of {len(scores)} rows"
@@ -77,37 +193,39 @@ class Problem(ABC):
             )
         return scores
 
-    def flaw(self, label: Floats) -> Callable[[Floats], str]:
-        """Return a function of row weights that says why no metric can be computed with them; empty if one can."""
-        return lambda weight: "" if weight.any() else f"none of {len(label)} rows is there to judge by"
+    def completed(self, scores: Floats) -> Floats:
+        """Return a model's scores, with those added that follow from the others."""
+        return scores[:, 0] if scores.ndim == 2 and scores.shape[1] == 1 else scores
 
-    def unfit(self, label: Any, min_rows: int = 1) -> str:
-        """Return why some rows are not judged by; empty if they are."""
-        return f"fewer than {min_rows} rows" if len(label) < min_rows else ""
+    def decisions(self, scores: Floats) -> Floats:
+        """Return what scores say the labels are, as numbers."""
+        return scores
 
-    def baseline(self, train: pd.DataFrame, rows: pd.DataFrame, label: str, by: str | None) -> np.ndarray:
-        """Return the naive prediction for some rows: the mean label in ``train``, by a column's values if one is named.
+    def headline(self, scores: Floats) -> Floats:
+        """Return the number of each row that a histogram of predictions counts."""
+        return scores
 
-        :param by: a column of both; what it holds in no training row gets the mean of all.
-        """
-        import numpy as np
+    def columns(self, scores: Floats) -> dict[str, Any]:
+        """Return the columns in which a table holds predictions: :data:`PREDICTION` first, then the ``outputs``."""
+        return {PREDICTION: scores}
 
-        known = train[label]
-        overall = float(known.mean())
-        if by is None:
-            return np.full(len(rows), overall)
-        return np.asarray(rows[by].map(known.groupby(train[by]).mean()).astype("float64").fillna(overall))
+    def scores(self, table: pd.DataFrame) -> Floats:
+        """Return the scores that a table of predictions holds."""
+        held: Floats = table[list(self.outputs)].to_numpy("float64")
+        return held[:, 0] if held.shape[1] == 1 else held
 
-    def realised_value(self, value: Value, label: pd.Series, score: pd.Series) -> dict[str, Any] | None:  # noqa: ARG002
+    @property
+    def answer_fields(self) -> dict[str, Any]:
+        """The type of each field in the model server's answer to a row."""
+        return {self.answer: float}
+
+    def answers(self, scores: Floats) -> list[dict[str, Any]]:
+        """Return the model server's answer to each row."""
+        return [{self.answer: value} for value in scores.tolist()]
+
+    def realised_value(self, value: Value, label: pd.Series, scores: Floats) -> dict[str, Any] | None:  # noqa: ARG002
         """Return what predictions were worth, as ``amount``, ``currency`` and what the amount is made of.
 
         None, by default: the declared value does not say what such a prediction is worth.
         """
         return None
-
-    def metric(self, name: str) -> Metric:
-        """Return a metric. :raises UnknownNameError: if there is none of that name; lists those that there are."""
-        known = {metric.name: metric for metric in self.metrics}
-        if name not in known:
-            raise UnknownNameError("metric", name, known)
-        return known[name]

@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from airflow_mlops_provider.exceptions import DataValidationError
+from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.lifecycle.release.gates import Estimate
-from airflow_mlops_provider.problems.base import Problem
+from airflow_mlops_provider.problems.base import Problem, Truth
 
 Floats = npt.NDArray[np.float64]
 
@@ -25,44 +26,45 @@ _BATCH = 16  # resamples held at once: 16 x 27,000 float64 weights are 3.5 MB, w
 _MISSING = ("<NA>", "NaT")  # how pandas shows a missing value of its own types
 
 
-def measure(problem: Problem, metric: str, label: Any, score: Any) -> float:
+def measure(problem: Problem, metric: str | Metric, truth: Any, score: Any) -> float:
     """Return a metric on some rows.
 
+    :param truth: a :class:`~.base.Truth`, or labels as numbers, one a row.
     :raises UnknownNameError: for a metric that this kind of problem does not have.
     :raises DataValidationError: if a value is missing, or the rows can't be judged by.
     """
-    label, score = _numbers(label, score)
-    _flaw(problem, metric, label)
-    return float(problem.weighted(metric, label, score)(np.ones((1, len(label))))[0])
+    truth, score = _numbers(truth, score)
+    _flaw(problem, metric, truth)
+    return float(problem.values(problem.metric(metric), truth, score)(_counted(truth, np.ones((1, len(truth)))))[0])
 
 
 def bootstrap(
-    problem: Problem, metric: str, label: Any, scores: Mapping[str, Any], seed: int, repeats: int = REPEATS
+    problem: Problem, metric: str | Metric, truth: Any, scores: Mapping[str, Any], seed: int, repeats: int = REPEATS
 ) -> dict[str, Estimate]:
     """Return each model's metric with its 95 % interval; every model sees the same resamples.
 
     :param scores: model name to its scores for the rows.
-    :param repeats: resamples, at least 1. Errors as in :func:`measure`.
+    :param repeats: resamples, at least 1. Errors and the truth as in :func:`measure`.
     """
-    values = _resampled(problem, metric, label, scores, repeats, seed)
-    return {name: _estimate(measure(problem, metric, label, scores[name]), values[name]) for name in scores}
+    values = _resampled(problem, metric, truth, scores, repeats, seed)
+    return {name: _estimate(measure(problem, metric, truth, scores[name]), values[name]) for name in scores}
 
 
 def gain(
-    problem: Problem, metric: str, label: Any, score: Any, other: Any, seed: int, repeats: int = REPEATS
+    problem: Problem, metric: str | Metric, truth: Any, score: Any, other: Any, seed: int, repeats: int = REPEATS
 ) -> Estimate:
     """Return by how much one model is better than another, judged on the same rows of each resample.
 
     It is above 0 for a better one, whatever the metric's direction. Parameters and errors as in :func:`bootstrap`.
     """
     a, b = (score, other) if problem.metric(metric).higher_is_better else (other, score)
-    values = _resampled(problem, metric, label, {"a": a, "b": b}, repeats, seed)
-    difference = measure(problem, metric, label, a) - measure(problem, metric, label, b)
+    values = _resampled(problem, metric, truth, {"a": a, "b": b}, repeats, seed)
+    difference = measure(problem, metric, truth, a) - measure(problem, metric, truth, b)
     return _estimate(difference, values["a"] - values["b"])
 
 
 def by_slice(
-    problem: Problem, metric: str, column: Any, label: Any, score: Any, min_rows: int
+    problem: Problem, metric: str | Metric, column: Any, truth: Any, score: Any, min_rows: int
 ) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, int]]]:
     """Return ``{"rows": n, "value": metric}`` for each value of a column, and what has none: by reason, rows by value.
 
@@ -72,14 +74,14 @@ def by_slice(
     :raises UnknownNameError: for a metric that this kind of problem does not have.
     """
     problem.metric(metric)
-    label, score = np.asarray(label), np.asarray(score)
+    truth, score = _truth(truth), np.asarray(score)
     judged, left_out = dict[str, dict[str, Any]](), dict[str, dict[str, int]]()
     for value, rows in _slices(column):
         count = int(rows.sum())
-        if reason := problem.unfit(label[rows], min_rows):
+        if reason := problem.unfit(truth.label[rows], min_rows):
             left_out.setdefault(reason, {})[value] = count
         else:
-            judged[value] = {"rows": count, "value": measure(problem, metric, label[rows], score[rows])}
+            judged[value] = {"rows": count, "value": measure(problem, metric, truth.part(rows), score[rows])}
     return judged, left_out
 
 
@@ -97,49 +99,65 @@ def _name(value: Any) -> str:
 
 
 def _resampled(
-    problem: Problem, metric: str, label: Any, scores: Mapping[str, Any], repeats: int, seed: int
+    problem: Problem, metric: str | Metric, truth: Any, scores: Mapping[str, Any], repeats: int, seed: int
 ) -> dict[str, Floats]:
     """Return ``repeats`` resampled values of the metric for each model, resample by resample the same rows."""
-    flaw = _flaw(problem, metric, np.asarray(label, dtype=float))
-    weighted = {name: problem.weighted(metric, *_numbers(label, score)) for name, score in scores.items()}
+    truth, judged = _truth(truth), problem.metric(metric)
+    flaw = _flaw(problem, metric, truth)
+    values_of = {name: problem.values(judged, *_numbers(truth, score)) for name, score in scores.items()}
     values: dict[str, list[Floats]] = {name: [] for name in scores}
-    for weights in _resamples(len(label), flaw, repeats, np.random.default_rng(seed)):
-        for name, values_of in weighted.items():
-            values[name].append(values_of(weights))
+    for weights in _resamples(truth, flaw, repeats, np.random.default_rng(seed)):
+        for name, value in values_of.items():
+            values[name].append(value(_counted(truth, weights)))
     return {name: np.concatenate(parts) for name, parts in values.items()}
 
 
-def _resamples(rows: int, flaw: Callable[[Floats], str], repeats: int, random: np.random.Generator) -> Iterator[Floats]:
+def _resamples(
+    truth: Truth, flaw: Callable[[Floats], str], repeats: int, random: np.random.Generator
+) -> Iterator[Floats]:
     """Yield row weights, shape (up to _BATCH, rows): multinomial counts of rows that are taken with replacement.
 
-    A resample that can't be judged by is made again.
+    Rows of a group are taken together (Davison and Hinkley, "Bootstrap Methods and their Application", 1997, 3.8). A
+    resample that can't be judged by is made again.
     """
+    units = len(truth) if truth.group is None else int(truth.group.max()) + 1
     for start in range(0, repeats, _BATCH):
         batch: list[Floats] = []
         while len(batch) < min(_BATCH, repeats - start):
-            weights = np.bincount(random.integers(0, rows, rows), minlength=rows).astype(float)
+            counts = np.bincount(random.integers(0, units, units), minlength=units).astype(float)
+            weights = counts if truth.group is None else counts[truth.group]
             if not flaw(weights):
                 batch.append(weights)
         yield np.array(batch)
 
 
-def _flaw(problem: Problem, metric: str, label: Floats) -> Callable[[Floats], str]:
+def _counted(truth: Truth, weights: Floats) -> Floats:
+    """Return how much each row counts in each resample."""
+    return weights if truth.weight is None else weights * truth.weight
+
+
+def _flaw(problem: Problem, metric: str | Metric, truth: Truth) -> Callable[[Floats], str]:
     """Return what says why rows of some weights can't be judged by; all of them together can."""
     problem.metric(metric)
-    flaw = problem.flaw(label)
-    if reason := flaw(np.ones(len(label))):
+    flaw = problem.flaw(truth)
+    if reason := flaw(np.ones(len(truth))):
         raise DataValidationError(reason)
     return flaw
 
 
-def _numbers(label: Any, score: Any) -> tuple[Floats, Floats]:
-    label, score = np.asarray(label, dtype=float), np.asarray(score, dtype=float)
-    if label.shape != score.shape or label.ndim != 1:
-        raise DataValidationError(f"labels {label.shape} and scores {score.shape} must be one value per row each")
+def _truth(given: Any) -> Truth:
+    return given if isinstance(given, Truth) else Truth(np.asarray(given, dtype=float))
+
+
+def _numbers(truth: Any, score: Any) -> tuple[Truth, Floats]:
+    truth, score = _truth(truth), np.asarray(score, dtype=float)
+    label = truth.label
+    if len(label) != len(score) or label.ndim not in (1, score.ndim):
+        raise DataValidationError(f"labels {label.shape} and scores {score.shape} must be for the same rows")
     missing = int(np.isnan(label).sum()), int(np.isnan(score).sum())
     if any(missing):
         raise DataValidationError(f"{missing[0]} labels and {missing[1]} scores of {len(label)} are missing")
-    return label, score
+    return truth, score
 
 
 def _estimate(value: float, resampled: Floats) -> Estimate:

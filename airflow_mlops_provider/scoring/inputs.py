@@ -14,9 +14,9 @@ from airflow_mlops_provider.backends.models.inputs import assembled
 from airflow_mlops_provider.backends.tables.column_types import COLUMN_TYPES
 from airflow_mlops_provider.exceptions import SourceDataError
 from airflow_mlops_provider.lifecycle.frozen import only_known
-from airflow_mlops_provider.lifecycle.shape import Scoring
+from airflow_mlops_provider.lifecycle.shape import Scoring, Target
 from airflow_mlops_provider.lifecycle.source import DataType
-from airflow_mlops_provider.lifecycle.target import Target
+from airflow_mlops_provider.problems.base import Problem, Truth
 from airflow_mlops_provider.runtime.code import load
 
 _NULLABLE: dict[DataType, DataType] = {"int64": "float64", "bool": "float64"}
@@ -47,9 +47,32 @@ def truths(scoring: Scoring | Target, rows: pd.DataFrame) -> pd.Series:
     return rows[column]
 
 
+def truth_of(scoring: Scoring | Target, problem: Problem, rows: pd.DataFrame) -> Truth:
+    """Return what predictions for some rows are held against. Errors as for :func:`truths`."""
+    return problem.truth(rows, str(truths(scoring, rows).name), weight_of(scoring))
+
+
+def weight_of(scoring: Scoring | Target) -> str | None:
+    """Return the column that says how much a row counts; None if all count the same."""
+    return scoring.weight if isinstance(scoring, Target) else scoring.label.weight
+
+
+def for_trainer(scoring: Scoring | Target, problem: Problem, rows: pd.DataFrame) -> dict[str, Any]:
+    """Return what a trainer is given beside inputs and labels, if it has parameters of these names.
+
+    ``problem``, as it was declared; ``weight`` and ``group``, a Series each, None where nothing is declared.
+    """
+    weight = weight_of(scoring)
+    return {
+        "problem": problem,
+        "weight": None if weight is None else rows[weight],
+        "group": None if problem.group is None else rows[problem.group],
+    }
+
+
 def _as_they_are(target: Target, rows: pd.DataFrame) -> pd.DataFrame:
     only_known("column to leave out", target.leave_out, map(str, rows.columns))
-    inputs = rows.drop(columns=[target.column, *target.leave_out], errors="ignore")
+    inputs = rows.drop(columns=[target.column, *filter(None, [target.weight]), *target.leave_out], errors="ignore")
     kinds = inputs.dtypes
     text = {name: "category" for name, kind in kinds.items() if kind.kind == "O" or kind.name.startswith("str")}
     return inputs.astype(text | {name: "float64" for name, kind in kinds.items() if kind.kind == "b"})

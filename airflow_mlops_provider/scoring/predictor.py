@@ -42,7 +42,7 @@ class Predictor:
         return cls(shape, models.load(folder))
 
     def predict(self, rows: pd.DataFrame, features: pd.DataFrame) -> Predictions:
-        """Return the prediction for each row, as float64 of shape ``(len(rows),)``.
+        """Return the scores for each row, as float64 of shape ``(len(rows),)``, or ``(len(rows), outputs)`` of several.
 
         :param rows: request columns and ``event_time``; other columns are left out.
         :param features: the stored features of the same rows, in the same order; NaN or None where there is none.

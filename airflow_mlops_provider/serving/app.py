@@ -70,7 +70,10 @@ def create_app(
 
 def _add_predict(app: FastAPI, server: ModelServer, expected: str, queue: RequestQueue) -> None:
     body = {"required": True, "content": {"application/json": {"schema": server.schema.json_schema()}}}
-    responses: dict[int | str, dict[str, Any]] = {200: {"model": predictions_model(server.problem.answer)}, **REFUSALS}
+    responses: dict[int | str, dict[str, Any]] = {
+        200: {"model": predictions_model(server.problem.answer_fields)},
+        **REFUSALS,
+    }
 
     @app.post("/predict", openapi_extra={"requestBody": body}, responses=responses, dependencies=[Depends(_SCHEME)])
     async def predict(request: Request) -> Response:

@@ -50,10 +50,11 @@ class Metrics:
         self._requests.labels(self.product, str(status)).inc()
         self._seconds.labels(self.product).observe(seconds)
 
-    def predicted(self, predictions: Predictions) -> None:
-        self._rows.inc(len(predictions))
+    def predicted(self, headline: Predictions) -> None:
+        """Count some predictions. :param headline: the number of each that a histogram counts."""
+        self._rows.inc(len(headline))
         histogram = self._predictions.labels(self.product)
-        for value in predictions.tolist():
+        for value in headline.tolist():
             histogram.observe(value)
 
     def live(self, release: Release) -> None:

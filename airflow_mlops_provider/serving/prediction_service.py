@@ -126,14 +126,14 @@ class PredictionService:
         predictions = live.predictor.score(inputs)
         ends = accumulate(map(len, parsed))
         parts = [slice(end - len(own), end) for own, end in zip(parsed, ends, strict=True)]
-        version, now, answer = live.release.version, datetime.now(UTC), live.predictor.problem.answer
+        version, now, problem = live.release.version, datetime.now(UTC), live.predictor.problem
         head, answers = {"product": self._follower.product, "version": version}, []
         for (body, request_id), part in zip(calls, parts, strict=True):
-            self._metrics.predicted(predictions[part])
-            said = predictions[part].tolist()
-            self._log.append(Batch(rows[part], inputs[part], said, version, request_id, now, len(body)))
-            named = zip(row_ids(request_id, len(said)), said, strict=True)
-            answers.append({**head, "predictions": [{"id": own, answer: value} for own, value in named]})
+            scores = predictions[part]
+            self._metrics.predicted(problem.headline(scores))
+            self._log.append(Batch(rows[part], inputs[part], scores.tolist(), version, request_id, now, len(body)))
+            named = zip(row_ids(request_id, len(scores)), problem.answers(scores), strict=True)
+            answers.append({**head, "predictions": [{"id": own, **said} for own, said in named]})
         return answers
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -12,10 +13,13 @@ from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.serving.releases import Release
 
 
-def predictions_model(answer: str) -> type[BaseModel]:
-    """Return the model of what ``/predict`` answers. :param answer: what the kind of problem calls a prediction."""
+def predictions_model(answer: Mapping[str, Any]) -> type[BaseModel]:
+    """Return the model of what ``/predict`` answers. :param answer: the type of each field of a row's answer."""
     about = "Names this prediction, in the log too: the call's x-request-id and the row's number. Truth may come by it."
-    field: dict[str, Any] = {"id": (str, Field(description=about)), answer: (float, ...)}
+    field: dict[str, Any] = {
+        "id": (str, Field(description=about)),
+        **{name: (kind, ...) for name, kind in answer.items()},
+    }
     row: Any = create_model("Prediction", __doc__="The prediction for one row.", **field)
     fields: dict[str, Any] = {"product": (str, ...), "version": (int, ...), "predictions": (list[row], ...)}
     title = "One prediction for each row, in their order, all by one model version."

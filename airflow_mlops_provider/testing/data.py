@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from airflow_mlops_provider.exceptions import (
     SourceDataError,
     UnknownNameError,
 )
-from airflow_mlops_provider.problems.base import Problem
+from airflow_mlops_provider.lifecycle.problem import ProblemDeclaration
+from airflow_mlops_provider.problems.base import PREDICTION, Problem, Truth
 from airflow_mlops_provider.testing import fresh
 
 _MARKUP = "<script>alert(1)</script>"
@@ -31,8 +33,8 @@ def _names(packages: tuple[str, ...]) -> list[str]:
 class ProblemContract:
     """What a kind of problem keeps. Override :attr:`problem`, :meth:`labels` and :meth:`scores`."""
 
-    #: The name by which a product declares it.
-    problem: str
+    #: The name by which a product declares it, or the declaration with options.
+    problem: str | ProblemDeclaration
 
     @pytest.fixture
     def labels(self) -> pd.Series:
@@ -49,15 +51,20 @@ class ProblemContract:
         """The problem itself."""
         return problems.find(self.problem)
 
+    def truth(self, kind: Problem, labels: pd.Series) -> Truth:
+        """Return what the scores are held against; override it for a kind that takes more than labels."""
+        return kind.truth(pd.DataFrame({"label": kind.labels(labels)}), "label")
+
     def test_looking_it_up_loads_no_library(self) -> None:
         """Products are declared where DAGs are parsed."""
-        assert fresh.loaded_by_finding("PROBLEMS", self.problem, "numpy", "pandas") == []
+        name = self.problem if isinstance(self.problem, str) else self.problem.kind
+        assert fresh.loaded_by_finding("PROBLEMS", name, "numpy", "pandas") == []
 
     def test_labels_have_the_declared_type(self, kind: Problem, labels: pd.Series) -> None:
         """A row keeps its place, and what was given stays as it was."""
         before = labels.copy()
         made = kind.labels(labels)
-        assert made.dtype == kind.label_type
+        assert made.dtype == {"string": "object"}.get(kind.label_type, kind.label_type)
         assert made.index.equals(before.index)
         pd.testing.assert_series_equal(labels, before)
 
@@ -72,7 +79,7 @@ class ProblemContract:
     def test_metrics_are_in_their_range(self, kind: Problem, labels: pd.Series, scores: np.ndarray) -> None:
         """Each has a name of its own, and gives a value of its range for each resample."""
         assert len({metric.name for metric in kind.metrics}) == len(kind.metrics) > 0
-        truth = kind.labels(labels).to_numpy("float64")
+        truth = self.truth(kind, labels)
         for metric in kind.metrics:
             assert kind.metric(metric.name) == metric
             values = kind.weighted(metric.name, truth, scores)(np.ones((3, len(truth))))
@@ -84,36 +91,48 @@ class ProblemContract:
 
     def test_a_weight_is_a_count(self, kind: Problem, labels: pd.Series, scores: np.ndarray) -> None:
         """A row of weight two counts as two rows: intervals are made of resamples, and rest on that."""
-        truth = kind.labels(labels).to_numpy("float64")
+        truth = self.truth(kind, labels)
         counts = np.resize([1, 2, 3], len(truth))
+        rows = np.arange(len(truth)).repeat(counts)
         for metric in kind.metrics:
             weighted = kind.weighted(metric.name, truth, scores)(counts[None, :].astype("float64"))
-            repeated = kind.weighted(metric.name, truth.repeat(counts), scores.repeat(counts))
+            repeated = kind.weighted(metric.name, truth.part(rows), scores[rows])
             np.testing.assert_allclose(weighted, repeated(np.ones((1, counts.sum()))), rtol=1e-9)
 
     def test_what_can_be_no_prediction_is_refused(self, kind: Problem, scores: np.ndarray) -> None:
         """What is missing is none; what the fixture gives is."""
         assert kind.are_predictions(scores).all()
         np.testing.assert_array_equal(kind.checked(scores), scores)
-        with pytest.raises(ConfigurationError, match="the model gives nan"):
-            kind.checked(np.append(scores, np.nan))
+        with pytest.raises(ConfigurationError, match=r"the model gives .*nan"):
+            kind.checked(np.concatenate([scores, np.full_like(scores[:1], np.nan)]))
+
+    def test_a_table_of_predictions_holds_the_scores(self, kind: Problem, scores: np.ndarray) -> None:
+        """What is written of a row is what the model gave; so is the answer, which is JSON of the fields it names."""
+        columns = kind.columns(scores)
+        assert next(iter(columns)) == PREDICTION
+        assert set(columns) == {PREDICTION, *kind.outputs}
+        np.testing.assert_array_equal(kind.scores(pd.DataFrame(columns)), scores)
+        answers = kind.answers(scores)
+        assert [set(answer) for answer in answers] == [set(kind.answer_fields)] * len(scores)
+        assert json.loads(json.dumps(answers)) == answers
+        assert kind.headline(scores).shape == kind.decisions(scores).shape[:1] == (len(scores),)
 
     def test_there_is_something_to_be_better_than(self, kind: Problem, labels: pd.Series) -> None:
         """The naive baseline is a prediction for each row; a group that was never seen gets what all get."""
         known = pd.DataFrame({"label": kind.labels(labels), "group": np.resize(["a", "b"], len(labels))})
         plain = kind.baseline(known, known, "label", None)
-        assert plain.shape == (len(labels),)
+        np.testing.assert_array_equal(kind.checked(plain), plain)
         assert kind.are_predictions(plain).all()
         new = kind.baseline(known, pd.DataFrame({"group": ["c"]}), "label", "group")
         assert new[0] == pytest.approx(plain[0])
 
     def test_rows_to_judge_by_are_needed(self, kind: Problem, labels: pd.Series) -> None:
         """Of no row nothing can be said, and it is said why; of the fixture's it can."""
-        truth = kind.labels(labels).to_numpy("float64")
+        truth = self.truth(kind, labels)
         assert kind.flaw(truth)(np.zeros(len(truth)))
         assert not kind.flaw(truth)(np.ones(len(truth)))
-        assert kind.unfit(truth[:0])
-        assert not kind.unfit(truth)
+        assert kind.unfit(labels[:0])
+        assert not kind.unfit(kind.labels(labels))
 
 
 class ValidatorContract:
@@ -211,13 +230,15 @@ class DriftMethodContract:
         reference: pd.DataFrame,
         current: pd.DataFrame,
         folder: Path,
-        prediction: str | None = "prediction",
+        predictions: tuple[str, ...] = ("prediction",),
         **limits: float,
     ) -> drift.Drift:
         """Compare, and keep the page in a new folder."""
         folder.mkdir()
         method = drift.drift_method_of(self.drift_method)
-        return method.drift(reference, current, prediction=prediction, limits=limits, folder=folder, sample=500, seed=7)
+        return method.drift(
+            reference, current, predictions=predictions, limits=limits, folder=folder, sample=500, seed=7
+        )
 
     def test_looking_it_up_loads_no_library(self) -> None:
         """Whoever computes an address looks it up: a task, before any job is started."""
@@ -243,7 +264,7 @@ class DriftMethodContract:
 
     def test_two_tables_without_predictions(self, tmp_path: Path) -> None:
         """Every column counts then."""
-        measured = self.measure(self.rows(1), self.rows(2, shift=8.0), tmp_path / "a", prediction=None)
+        measured = self.measure(self.rows(1), self.rows(2, shift=8.0), tmp_path / "a", predictions=())
         assert (measured.share, measured.prediction) == (1.0, None)
         assert set(measured.columns) == {"hour", "kind", "prediction"}
 

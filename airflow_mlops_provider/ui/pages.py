@@ -86,7 +86,7 @@ def _head(record: ProductRecord) -> Iterator[Html]:
         {
             "Success means": f"{what.business.kpi.name}: {what.business.kpi.target:g} {what.business.kpi.unit}",
             "Worth": f"{worth}, {-what.business.value.per_false_alarm:,.0f} a false alarm",
-            "Judged by": f"{what.evaluation.metric.replace('_', ' ')}, at least {what.evaluation.gates.min_metric:g}",
+            "Judged by": f"{what.metric.name.replace('_', ' ')}, at least {what.evaluation.gates.min_metric:g}",
             "Owner": what.business.owners.ml_engineer,
             "For": what.business.owners.business_stakeholder,
         }
@@ -123,7 +123,7 @@ def _compared(record: ProductRecord) -> Html:
     estimates = {name: evaluation.challenger for name, evaluation in [*judged.items()][:MOST_COMPARED]}
     if not estimates:
         return parts.card("Versions compared", parts.muted("Nothing has been registered yet."))
-    metric = formats.title(record.product.evaluation.metric)
+    metric = formats.title(record.product.metric.name)
     note = f"{metric} on each version's own evaluation window, with its 95 % interval"
     note += f"; the last {MOST_COMPARED} of {len(judged)}" if len(judged) > MOST_COMPARED else ""
     return parts.card("Versions compared", tag("div", charts.estimates(estimates), parts.muted(note), class_="compare"))

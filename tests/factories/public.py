@@ -12,7 +12,7 @@ FILES = (
     # What parts of one's own are made of, and tested with.
     *("backends.drift.base", "backends.models.base", "backends.models.inputs", "backends.source.forges.base"),
     "backends.streams.base",
-    *("backends.validation.base", "problems.base", "lifecycle.metrics", "storage.stores.base"),
+    *("backends.validation.base", "problems.base", "lifecycle.problem", "storage.stores.base"),
     *("lifecycle.records.spec", "runtime.runner", "storage.artifacts", "testing"),
 )
 

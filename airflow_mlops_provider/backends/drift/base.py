@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -23,8 +23,8 @@ class Drift:
     :param share: share of drifted columns among all but the prediction, 0 to 1.
     :param columns: their names to ``score``, ``drifted``, ``method``, ``threshold``, and ``missing``: the share of
         missing values before and now.
-    :param prediction: distance of the predictions; with Evidently Wasserstein's, normed by the reference's standard
-        deviation. None where there are none.
+    :param prediction: distance of the predictions, of several columns the largest; with Evidently Wasserstein's, normed
+        by the reference's standard deviation. None where there are none.
     :param missing: columns whose values came or went, to their share of missing values before and now.
     :param failed: a line for each test of the method's own that was wanted and failed.
     """
@@ -54,7 +54,7 @@ class DriftMethod(ABC):
         reference: pd.DataFrame,
         current: pd.DataFrame,
         *,
-        prediction: str | None,
+        predictions: Collection[str],
         limits: Mapping[str, float],
         folder: Path,
         sample: int,
@@ -62,10 +62,10 @@ class DriftMethod(ABC):
     ) -> Drift:
         """Compare column by column, and write a page, :data:`PAGE`, and whatever else is worth keeping.
 
-        Every column of the reference but ``prediction`` counts in the share; the current side's order of columns and
-        rows makes no difference.
+        Every column of the reference but the ``predictions`` counts in the share; the current side's order of columns
+        and rows makes no difference.
 
-        :param prediction: the numeric column of predictions, in both; None where there is none.
+        :param predictions: the numeric columns of predictions, in both; none where there are none.
         :param limits: the distance from which a column has drifted, of those to which the method's own does not apply.
         :param folder: an existing, empty folder.
         :param sample: at most this many rows of each side are compared, drawn by ``seed``.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,10 +111,10 @@ def check_names(frame: pd.DataFrame, code: str) -> None:
         raise ConfigurationError(f"{code} returned column {twice!r} twice; each needs a name of its own")
 
 
-def check_learnable(features: pd.DataFrame, reserved: str) -> None:
+def check_learnable(features: pd.DataFrame, reserved: Collection[str]) -> None:
     """Make sure that a model can learn from some inputs, and be given the same ones later.
 
-    :param reserved: the name under which predictions stand beside the inputs.
+    :param reserved: the names under which predictions stand beside the inputs.
     :raises ConfigurationError: if there is none, or a name or type can't be an input; it names the column.
     :raises SourceDataError: if there are no rows, or a number is one that no model keeps exactly.
     """
@@ -122,8 +122,8 @@ def check_learnable(features: pd.DataFrame, reserved: str) -> None:
         raise ConfigurationError("assemble returned no column: there is nothing to learn from")
     if features.empty:
         raise SourceDataError("there is no row to learn from")
-    if reserved in features.columns:
-        raise ConfigurationError(f"a model input is named {reserved!r}, as predictions are; name it otherwise")
+    if taken := [name for name in features.columns if name in reserved]:
+        raise ConfigurationError(f"a model input is named {taken[0]!r}, as predictions are; name it otherwise")
     for name, values in features.items():
         _check_learnable(str(name), values)
 

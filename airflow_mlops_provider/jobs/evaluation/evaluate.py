@@ -10,21 +10,21 @@ import pandas as pd
 from airflow_mlops_provider import problems
 from airflow_mlops_provider.backends.models import base as models
 from airflow_mlops_provider.jobs.tables import EVALUATE, TRAIN
-from airflow_mlops_provider.lifecycle.metrics import Metric
+from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.gates import Evaluation, LeftOut, short_of_baseline
-from airflow_mlops_provider.lifecycle.shape import Scoring
+from airflow_mlops_provider.lifecycle.shape import Scoring, Target
 from airflow_mlops_provider.lifecycle.source import Column
 from airflow_mlops_provider.lifecycle.stages import Stage
-from airflow_mlops_provider.lifecycle.target import Target
 from airflow_mlops_provider.problems import statistics
+from airflow_mlops_provider.problems.base import Truth
 from airflow_mlops_provider.render.charts import estimates
 from airflow_mlops_provider.render.markup import Html
 from airflow_mlops_provider.render.parts import card, muted, report, table
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import TABLES, job
-from airflow_mlops_provider.scoring.inputs import model_inputs, truths
+from airflow_mlops_provider.scoring.inputs import model_inputs, truth_of, truths
 
 PAGE = "evaluation.html"
 MOST_NAMED = 20
@@ -100,29 +100,29 @@ def compare(
 ) -> Evaluation:
     """Return the metric of each contender with its interval, the paired gain, and the challenger's slices."""
     settings, problem = context.settings, problems.find(context.settings.scoring.problem)
-    metric, seed = settings.metric.name, settings.seed
-    label, score = truths(settings.scoring, window).to_numpy(), scored["challenger"]
-    slices, left_out = sliced(settings, window, label, score)
+    metric, seed = settings.metric, settings.seed
+    truth, score = truth_of(settings.scoring, problem, window), scored["challenger"]
+    slices, left_out = sliced(settings, window, truth, score)
     return Evaluation(
-        metric=metric,
+        metric=metric.name,
         window=", ".join(context.inputs.training_set.facts.get("evaluate", ())) or context.inputs.training_set.uri,
         rows=len(window),
-        **statistics.bootstrap(problem, metric, label, scored, seed),
+        **statistics.bootstrap(problem, metric, truth, scored, seed),
         champion_version=champion.version if champion else None,
-        gain=statistics.gain(problem, metric, label, score, scored["champion"], seed) if champion else None,
+        gain=statistics.gain(problem, metric, truth, score, scored["champion"], seed) if champion else None,
         slices=slices,
         left_out=tuple(left_out),
     )
 
 
 def sliced(
-    settings: Settings, window: pd.DataFrame, label: np.ndarray, score: np.ndarray
+    settings: Settings, window: pd.DataFrame, truth: Truth, score: np.ndarray
 ) -> tuple[dict[str, dict[str, Any]], list[LeftOut]]:
     """Return the figures of each slice, and what the slices leave out; of many values the largest are named."""
-    problem, metric = problems.find(settings.scoring.problem), settings.metric.name
+    problem, metric = problems.find(settings.scoring.problem), settings.metric
     slices, left_out = dict[str, dict[str, Any]](), list[LeftOut]()
     for column in settings.slices:
-        judged, rest = statistics.by_slice(problem, metric, window[column], label, score, settings.slice_rows)
+        judged, rest = statistics.by_slice(problem, metric, window[column], truth, score, settings.slice_rows)
         slices |= {f"{column}={value}": figures for value, figures in judged.items()}
         for why, values in rest.items():
             largest = dict(list(values.items())[:MOST_NAMED])

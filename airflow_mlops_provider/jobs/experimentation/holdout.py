@@ -6,11 +6,11 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops_provider.exceptions import SourceDataError
-from airflow_mlops_provider.lifecycle.shape import LabelColumns, Scoring
+from airflow_mlops_provider.lifecycle.problem import Metric
+from airflow_mlops_provider.lifecycle.shape import LabelColumns, Scoring, TimedTarget
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME
-from airflow_mlops_provider.lifecycle.target import TimedTarget
 from airflow_mlops_provider.problems import statistics
-from airflow_mlops_provider.problems.base import Problem
+from airflow_mlops_provider.problems.base import Problem, Truth
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +38,8 @@ def split(frame: pd.DataFrame, share: float, problem: Problem, label: LabelColum
     """Split rows by time.
 
     Rows whose label was not known when the holdout begins are left out of the earlier ones: as in production, no model
-    learns from a truth that lies after what it is judged on. Rows of one moment stay together.
+    learns from a truth that lies after what it is judged on. Rows of one moment stay together, and so do those of a
+    group, if the problem has such.
 
     :param share: the holdout's share of the rows, 0 to 1.
     :param time: the column that says when a row was: times, days, or numbers.
@@ -49,6 +50,8 @@ def split(frame: pd.DataFrame, share: float, problem: Problem, label: LabelColum
     ordered = frame.sort_values(time, kind="stable")
     begins = ordered[time].iloc[int(len(ordered) * (1 - share))]
     later = ordered[time] >= begins
+    if problem.group is not None:  # a group of which some rows are later is not learned from
+        later |= ordered[problem.group].isin(ordered.loc[later, problem.group])
     parts = Split(ordered[~later & (ordered[label.known_at] < begins)], ordered[later])
     if parts.earlier.empty:
         raise SourceDataError(f"no training row lies before {begins} with its label known by then; take more intervals")
@@ -69,9 +72,9 @@ def _check_order(frame: pd.DataFrame, label: LabelColumns, time: str) -> None:
         raise SourceDataError(f"rows are split by their time, and {time!r} has {what}; name a column of times")
 
 
-def measure(problem: Problem, metric: str, label: pd.Series, scores: Any) -> float:
+def measure(problem: Problem, metric: Metric, truth: Truth, scores: Any) -> float:
     """Return the metric of some scores. :raises ValueError: if it is no finite number."""
-    value = statistics.measure(problem, metric, label.to_numpy(), scores)
+    value = statistics.measure(problem, metric, truth, scores)
     if not math.isfinite(value):
-        raise ValueError(f"the model's {metric} is {value}")
+        raise ValueError(f"the model's {metric.name} is {value}")
     return value

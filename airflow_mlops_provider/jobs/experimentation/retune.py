@@ -13,16 +13,15 @@ from airflow_mlops_provider.exceptions import JobError, SourceDataError
 from airflow_mlops_provider.jobs.experimentation.holdout import columns, split
 from airflow_mlops_provider.jobs.experimentation.trial_runner import run_trial
 from airflow_mlops_provider.lifecycle.frozen import digest
-from airflow_mlops_provider.lifecycle.metrics import Metric
+from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, ModelVersion, Report
 from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Criteria
 from airflow_mlops_provider.lifecycle.search.retuning import HOLDOUT, Retuned, around, conclude_retuning
 from airflow_mlops_provider.lifecycle.search.trials import Trial, stop
 from airflow_mlops_provider.lifecycle.sections import Retuning
-from airflow_mlops_provider.lifecycle.shape import Scoring
+from airflow_mlops_provider.lifecycle.shape import Scoring, TimedTarget
 from airflow_mlops_provider.lifecycle.source import Column
 from airflow_mlops_provider.lifecycle.stages import Stage
-from airflow_mlops_provider.lifecycle.target import TimedTarget
 from airflow_mlops_provider.lifecycle.trainer import Trainer
 from airflow_mlops_provider.render.parts import report, table
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobSettings, ProductField, TrainerParams

@@ -11,15 +11,15 @@ from airflow_mlops_provider.jobs.experimentation.study import OpenedSearch, Runn
 from airflow_mlops_provider.jobs.tables import TRAIN, VALIDATE
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.lifecycle.search.declaration import Criteria, Pruning, incumbent
-from airflow_mlops_provider.lifecycle.shape import Scoring
+from airflow_mlops_provider.lifecycle.shape import Scoring, TimedTarget
 from airflow_mlops_provider.lifecycle.source import Column
 from airflow_mlops_provider.lifecycle.stages import Stage
-from airflow_mlops_provider.lifecycle.target import TimedTarget
 from airflow_mlops_provider.lifecycle.trainer import Trainer
 from airflow_mlops_provider.runtime.address import address
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import OPTUNA, job
+from airflow_mlops_provider.scoring.inputs import truth_of
 
 
 class Inputs(JobInputs):
@@ -67,7 +67,7 @@ def search(context: Context) -> JobResult:
         cut=cut,
         algorithms=tuple(algorithm.name for algorithm in algorithms),
         left_out=left_out,
-        baseline=measure(problem, settings.metric.name, validate[label.column], naive),
+        baseline=measure(problem, settings.metric, truth_of(settings.scoring, problem, validate), naive),
         current=0 if current else None,
         code=code_of(context),
         run_id=log_to_mlflow(context, running, cut),

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from airflow_mlops_provider.lifecycle.metrics import Metric
+from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.lifecycle.search.conclusion import Conclusion
 from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Choice, Span
 from airflow_mlops_provider.lifecycle.search.trials import State, Trial, in_order

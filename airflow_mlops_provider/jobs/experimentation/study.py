@@ -9,7 +9,7 @@ from typing import Annotated
 from airflow_mlops_provider.backends.tracking.mlflow.search import MlflowSearch
 from airflow_mlops_provider.exceptions import ConfigurationError, ConflictError
 from airflow_mlops_provider.lifecycle.frozen import Frozen, digest
-from airflow_mlops_provider.lifecycle.metrics import Metric
+from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Criteria, algorithm_of
 from airflow_mlops_provider.lifecycle.search.trials import Stop, stop
 from airflow_mlops_provider.lifecycle.trainer import Function, named_code

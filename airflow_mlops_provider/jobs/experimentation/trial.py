@@ -10,9 +10,8 @@ from airflow_mlops_provider.jobs.experimentation.trial_runner import Pruned, run
 from airflow_mlops_provider.jobs.tables import TRAIN, VALIDATE
 from airflow_mlops_provider.lifecycle.references import Dataset, Report
 from airflow_mlops_provider.lifecycle.search.declaration import Pruning, algorithm_of
-from airflow_mlops_provider.lifecycle.shape import Scoring
+from airflow_mlops_provider.lifecycle.shape import Scoring, TimedTarget
 from airflow_mlops_provider.lifecycle.stages import Stage
-from airflow_mlops_provider.lifecycle.target import TimedTarget
 from airflow_mlops_provider.runtime.arguments import JobInputs, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import OPTUNA, job

@@ -15,11 +15,11 @@ from airflow_mlops_provider.exceptions import MissingExtraError, MLOpsError
 from airflow_mlops_provider.jobs.experimentation.holdout import Split, measure
 from airflow_mlops_provider.jobs.training.fit import fit
 from airflow_mlops_provider.lifecycle.search.trials import Trial
-from airflow_mlops_provider.lifecycle.target import Target
+from airflow_mlops_provider.lifecycle.shape import Target
 from airflow_mlops_provider.lifecycle.trainer import Trainer
 from airflow_mlops_provider.runtime.checkpoints import Checkpoints
 from airflow_mlops_provider.runtime.context import AnyContext
-from airflow_mlops_provider.scoring.inputs import model_inputs, truths
+from airflow_mlops_provider.scoring.inputs import for_trainer, model_inputs, truth_of, truths
 
 if TYPE_CHECKING:
     from airflow_mlops_provider.backends.search.optuna.study import SearchStudy
@@ -81,7 +81,9 @@ def _score(
         validation = validation.astype(inputs.select_dtypes("category").dtypes.to_dict())
     learned, truth = (truths(scoring, frame) for frame in split)
     reporting = {"validation": (validation, truth), "report": report} if report else {}
-    trained = fit(trainer, problem, inputs, learned, checkpoints, **reporting)
+    given = {**for_trainer(scoring, problem, split.earlier), **reporting}
+    trained = fit(trainer, problem, inputs, learned, checkpoints, **given)
     with tempfile.TemporaryDirectory(prefix="mlops-trial-") as folder:
         scores = models.save(trained, Path(folder), trainer.flavor, inputs).predict(validation)
-    return measure(problem, context.settings.metric.name, truth, problem.checked(scores))
+    judged_by = truth_of(scoring, problem, split.holdout)
+    return measure(problem, context.settings.metric, judged_by, problem.checked(scores))

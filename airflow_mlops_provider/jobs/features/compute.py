@@ -147,6 +147,7 @@ def labelled_examples(context: Context, tables: Tables) -> pa.Table:
     settings, label = context.settings, context.settings.shape.label
     problem = problems.find(settings.shape.problem)
     types: dict[str, DataType] = {**settings.shape.request, EVENT_TIME: "timestamp"}
+    types |= {label.weight: "float64"} if label.weight and label.weight not in types else {}
     types |= {} if label.truth else {label.column: problem.label_type, label.known_at: "timestamp"}
     returned = called(context.call(settings.examples), tables, context.interval)
     frame = _frame(returned, str(settings.examples), types, EXAMPLES).reset_index(drop=True)

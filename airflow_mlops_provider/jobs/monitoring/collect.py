@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from pydantic import AwareDatetime, BaseModel, ValidationError
 from pydantic_core import to_json
 
+from airflow_mlops_provider import problems
 from airflow_mlops_provider.backends.tables.entities import ForgottenEntities
 from airflow_mlops_provider.jobs.tables import INPUTS, PREDICTIONS
 from airflow_mlops_provider.lifecycle.shape import Shape
 from airflow_mlops_provider.lifecycle.stages import Stage
-from airflow_mlops_provider.problems.base import PREDICTION
+from airflow_mlops_provider.problems.base import Problem
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import TABLES, job
@@ -24,6 +25,7 @@ from airflow_mlops_provider.serving.request_schema import RequestError, RequestS
 from airflow_mlops_provider.storage.artifacts import open_store
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 
@@ -43,7 +45,7 @@ class Line(BaseModel):
     id: str
     row: dict[str, Any]
     inputs: dict[str, Any]
-    prediction: float
+    prediction: float | list[float]
     version: int
     predicted_at: AwareDatetime
 
@@ -63,8 +65,10 @@ def collect(context: Context) -> JobResult:
     records = [*{record.id: record for record in reversed(every)}.values()][::-1]
     predictions = schema.frame([record.row for record in records])
     predictions.insert(0, "id", [record.id for record in records])
-    context.write(predictions.assign(**_said(records)), PREDICTIONS)
-    context.write(_inputs(records), INPUTS)
+    problem = problems.find(context.settings.shape.problem)
+    said = problem.columns(_scores(records, problem))
+    context.write(predictions.assign(**said, **_when(records)), PREDICTIONS)
+    context.write(_inputs(records).assign(**said), INPUTS)
     versions = Counter(str(record.version) for record in records)
     facts = {"rows": len(records), "versions": dict(sorted(versions.items())), "files": log.files}
     left_out = {"unreadable": dict(log.unreadable), "again": len(every) - len(records)}
@@ -117,11 +121,18 @@ def _record(line: bytes, schema: RequestSchema) -> Line | None:
     return record.model_copy(update={"row": row})
 
 
-def _said(records: list[Line]) -> dict[str, Any]:
+def _scores(records: list[Line], problem: Problem) -> np.ndarray:
+    import numpy as np
+
+    width = len(problem.outputs)
+    scores = np.array([record.prediction for record in records], dtype="float64")
+    return scores if width == 1 else scores.reshape(len(records), width)
+
+
+def _when(records: list[Line]) -> dict[str, Any]:
     import pandas as pd
 
     return {
-        PREDICTION: pd.Series([record.prediction for record in records], dtype="float64"),
         "version": pd.Series([record.version for record in records], dtype="int64"),
         "predicted_at": pd.Series([record.predicted_at for record in records], dtype="datetime64[ns, UTC]"),
     }
@@ -136,4 +147,4 @@ def _inputs(records: list[Line]) -> pd.DataFrame:
     for name, values in frame.items():
         if infer_dtype(values, skipna=True).startswith("mixed"):
             frame[name] = values.map(str, na_action="ignore")
-    return frame.assign(**{PREDICTION: _said(records)[PREDICTION]})
+    return frame

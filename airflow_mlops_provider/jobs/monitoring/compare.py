@@ -108,7 +108,7 @@ def _measured(context: Context, reference: pd.DataFrame, current: pd.DataFrame) 
     measured: Drift = measure(
         reference,
         current,
-        prediction=None,
+        predictions=(),
         limits=settings.limits.columns,
         folder=context.folder,
         sample=settings.sample,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
+from airflow_mlops_provider import problems
 from airflow_mlops_provider.backends.drift.base import PAGE, drift_method_of
 from airflow_mlops_provider.jobs.tables import INPUTS, PREDICTIONS, REFERENCE
 from airflow_mlops_provider.lifecycle.monitoring.limits import crossed_by_drift
+from airflow_mlops_provider.lifecycle.problem import DeclaredProblem
 from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion, Report
 from airflow_mlops_provider.lifecycle.sections import Monitoring
 from airflow_mlops_provider.lifecycle.stages import Stage
@@ -27,6 +29,7 @@ class Inputs(JobInputs):
 
 class Settings(JobSettings):
     monitoring: Monitoring = Monitoring()
+    problem: DeclaredProblem | None = None
     seed: Annotated[int, ProductField("training.trainer.seed")] = 13
 
 
@@ -44,10 +47,14 @@ def drift(context: Context) -> JobResult:
         context.log.info("nothing was predicted, so that nothing can have drifted")
         nothing = {"share": 0.0, "prediction": 0.0, "drifted": [], "missing": {}}
         return JobResult(facts={**nothing, "version": version}, passed=True, page=PAGE)
+    problem = problems.find(context.settings.problem) if context.settings.problem else None
+    outputs = problem.outputs if problem else (PREDICTION,)
+    reference = context.read(context.inputs.version, REFERENCE)
     measured = drift_method_of(limits.drift_method).drift(
-        context.read(context.inputs.version, REFERENCE),
+        # Where a model gives several numbers, these are compared, and not what follows from them.
+        reference if PREDICTION in outputs else reference.drop(columns=PREDICTION),
         current,
-        prediction=PREDICTION,
+        predictions=outputs,
         limits={},
         folder=context.folder,
         sample=limits.sample,

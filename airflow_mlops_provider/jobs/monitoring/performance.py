@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 from airflow_mlops_provider import problems
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.jobs.truth import said, until, with_examples, with_truth
-from airflow_mlops_provider.lifecycle.metrics import Metric
 from airflow_mlops_provider.lifecycle.monitoring.limits import crossed_by_metric
+from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.lifecycle.references import Dataset, Report
 from airflow_mlops_provider.lifecycle.release.gates import Estimate
 from airflow_mlops_provider.lifecycle.sections import Value
 from airflow_mlops_provider.lifecycle.shape import Shape
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.problems import statistics
-from airflow_mlops_provider.problems.base import PREDICTION, Problem
+from airflow_mlops_provider.problems.base import Problem
 from airflow_mlops_provider.render.charts import estimates
 from airflow_mlops_provider.render.markup import Html
 from airflow_mlops_provider.render.parts import card, muted, report, table
@@ -61,13 +61,12 @@ def performance(context: Context) -> JobResult:
     metric, problem = settings.metric, problems.find(settings.shape.problem)
     frame, known_by = judged_rows(context)
     arrived = frame[frame[columns.column].notna() & (frame[columns.known_at] < known_by)]
-    label, score = arrived[columns.column], arrived[PREDICTION]
-    estimate = measured(problem, metric.name, label, score, settings.seed)
+    estimate = measured(settings, problem, arrived)
     figures: dict[str, Any] = {
         "metric": estimate.to_json() if estimate else None,
         "arrived": len(arrived),
         "pending": len(frame) - len(arrived),
-        "value": problem.realised_value(settings.value, label, score) if settings.value else None,
+        "value": worth(settings, problem, arrived),
         "versions": by_version(context, arrived, estimate),
     }
     (context.folder / "performance.json").write_text(json.dumps(figures, indent=1, allow_nan=False))
@@ -103,13 +102,10 @@ def _open(shape: Shape, rows: pd.DataFrame) -> pd.DataFrame:
 def by_version(context: Context, arrived: pd.DataFrame, whole: Estimate | None) -> dict[str, Any]:
     """Return how good each version was that said something of these rows. :param whole: how good all were together."""
     settings = context.settings
-    problem, column = problems.find(settings.shape.problem), settings.shape.label.column
+    problem = problems.find(settings.shape.problem)
     parts = {str(version): part for version, part in arrived.groupby("version")} if "version" in arrived else {}
     estimates = {
-        version: whole
-        if len(parts) == 1
-        else measured(problem, settings.metric.name, part[column], part[PREDICTION], settings.seed)
-        for version, part in parts.items()
+        version: whole if len(parts) == 1 else measured(settings, problem, part) for version, part in parts.items()
     }
     return {
         version: {"arrived": len(parts[version]), "metric": estimate.value if estimate else None}
@@ -117,13 +113,19 @@ def by_version(context: Context, arrived: pd.DataFrame, whole: Estimate | None) 
     }
 
 
-def measured(problem: Problem, metric: str, label: pd.Series, score: pd.Series, seed: int) -> Estimate | None:
+def measured(settings: Settings, problem: Problem, arrived: pd.DataFrame) -> Estimate | None:
     """Return the metric with its interval; None while too few labels have arrived to judge by."""
-    known = label.dropna()
-    if problem.unfit(known, ENOUGH):
+    label = settings.shape.label
+    if problem.unfit(arrived[label.column], ENOUGH):
         return None
-    scores = {"live": score.loc[known.index].to_numpy()}
-    return statistics.bootstrap(problem, metric, known.to_numpy(), scores, seed)["live"]
+    truth, scores = problem.truth(arrived, label.column, label.weight), {"live": problem.scores(arrived)}
+    return statistics.bootstrap(problem, settings.metric, truth, scores, settings.seed)["live"]
+
+
+def worth(settings: Settings, problem: Problem, arrived: pd.DataFrame) -> dict[str, Any] | None:
+    """Return what predictions were worth; None where nothing says so."""
+    label = problem.numbers(arrived[settings.shape.label.column])
+    return problem.realised_value(settings.value, label, problem.scores(arrived)) if settings.value else None
 
 
 def performance_page(product: str, metric: str, window: str, figures: dict[str, Any]) -> Html:

@@ -8,7 +8,7 @@ from typing import Annotated
 from airflow_mlops_provider.exceptions import TransitionError
 from airflow_mlops_provider.jobs.registry import evidence
 from airflow_mlops_provider.jobs.registry.standing import CheckedLedger
-from airflow_mlops_provider.lifecycle.metrics import Metric
+from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.gates import Decision, Evaluation, judge, judge_data
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status, last_entries, live_version, status_of

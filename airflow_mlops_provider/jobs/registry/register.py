@@ -9,7 +9,7 @@ from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.jobs.registry import evidence
 from airflow_mlops_provider.jobs.registry.evidence import Training, evaluated, judged_on, trained
 from airflow_mlops_provider.jobs.registry.standing import CheckedLedger
-from airflow_mlops_provider.lifecycle.metrics import Metric
+from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.registry import Status, status_of
 from airflow_mlops_provider.lifecycle.stages import Stage

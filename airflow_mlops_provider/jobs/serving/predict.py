@@ -12,7 +12,6 @@ from airflow_mlops_provider.jobs.truth import new_rows, said
 from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion
 from airflow_mlops_provider.lifecycle.shape import Scoring
 from airflow_mlops_provider.lifecycle.stages import Stage
-from airflow_mlops_provider.problems.base import PREDICTION
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import FEAST, job
@@ -68,13 +67,15 @@ def predict(context: Context) -> JobResult:
     predictor = Predictor.load(scoring, context.open(version), version)
     inputs = predictor.inputs(rows, joined[list(scoring.feature_types)])
     predictions = predictor.score(inputs)
-    predicted = rows.assign(**{PREDICTION: predictions, "version": version.version})
+    columns = predictor.problem.columns(predictions)
+    predicted = rows.assign(**columns, version=version.version)
     context.write(predicted, PREDICTIONS)
-    context.write(inputs.assign(**{PREDICTION: predictions}), INPUTS)
+    context.write(inputs.assign(**columns), INPUTS)
     if context.inputs.earlier:
         before = said(context, context.inputs.earlier)
         context.write(both(before, predicted[new_rows(predicted, before, scoring.named_by)]), SAID)
-    mean = {"mean_prediction": float(predictions.mean())} if len(rows) else {}  # of nothing there is no mean
+    headline = predictor.problem.headline(predictions)
+    mean = {"mean_prediction": float(headline.mean())} if len(rows) else {}  # of nothing there is no mean
     context.log.info("predicted %d rows with version %d: %s", len(rows), version.version, mean)
     facts: dict[str, Any] = {"rows": len(rows), "version": version.version, "features": features.hash}
     facts[BEFORE] = {SINCE: since.isoformat() if since else None, "hash": loaded.hash(context.interval.start, since)}

@@ -44,15 +44,16 @@ def fit(
     models.check_installed(trainer.flavor)
     function = load(trainer.code)
     log.info("training on %d rows, %d inputs, settings %s", *features.shape, trainer.settings)
-    check_learnable(features, PREDICTION)
-    label = problem.learnable(label, "the rows to learn from")
+    check_learnable(features, (PREDICTION, *problem.outputs))
+    label = problem.numbers(problem.learnable(label, "the rows to learn from"))
     prepared = models.prepared(features, trainer.flavor)
     renamed = {old: new for old, new in zip(features.columns, prepared.columns, strict=True) if old != new}
     if renamed:
         log.info("the trainer is given some inputs under other names, which its library takes: %s", renamed)
     features = prepared.copy(deep=False)  # what a trainer does to its columns is not done to the model's inputs
     if "validation" in further:
-        further["validation"] = (models.prepared(further["validation"][0], trainer.flavor), further["validation"][1])
+        inputs, truth = further["validation"]
+        further["validation"] = (models.prepared(inputs, trainer.flavor), problem.numbers(truth))
     takes = inspect.signature(function).parameters
     given = {name: value for name, value in further.items() if name in takes}
     if "checkpoints" in takes:

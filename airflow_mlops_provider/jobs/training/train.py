@@ -12,15 +12,13 @@ from airflow_mlops_provider.jobs.tables import REFERENCE, TRAIN
 from airflow_mlops_provider.jobs.training.fit import fit
 from airflow_mlops_provider.lifecycle.frozen import finite, plain
 from airflow_mlops_provider.lifecycle.references import Dataset, Model
-from airflow_mlops_provider.lifecycle.shape import Scoring
+from airflow_mlops_provider.lifecycle.shape import Scoring, Target
 from airflow_mlops_provider.lifecycle.stages import Stage
-from airflow_mlops_provider.lifecycle.target import Target
 from airflow_mlops_provider.lifecycle.trainer import Trainer
-from airflow_mlops_provider.problems.base import PREDICTION
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobSettings, ProductField, TrainerParams
 from airflow_mlops_provider.runtime.context import JobContext, JobResult, kept
 from airflow_mlops_provider.runtime.definition import TABLES, job
-from airflow_mlops_provider.scoring.inputs import model_inputs, truths
+from airflow_mlops_provider.scoring.inputs import for_trainer, model_inputs, truths
 
 REFERENCE_ROWS = 10_000
 
@@ -45,12 +43,12 @@ def train(context: Context) -> JobResult:
     scoring, problem = context.settings.scoring, problems.find(context.settings.scoring.problem)
     inputs, label = model_inputs(scoring, frame), truths(scoring, frame)
     began = time.monotonic()
-    trained = fit(trainer, problem, inputs, label, context.checkpoints)
+    trained = fit(trainer, problem, inputs, label, context.checkpoints, **for_trainer(scoring, problem, frame))
     seconds = time.monotonic() - began
     model = models.save(trained, context.folder, trainer.flavor, inputs)
     sample = inputs.sample(min(REFERENCE_ROWS, len(inputs)), random_state=trainer.seed).sort_index()
-    sample[PREDICTION] = problem.checked(model.predict(sample))
-    context.write(sample, REFERENCE)
+    predicted = problem.columns(problem.checked(model.predict(sample)))
+    context.write(sample.assign(**predicted), REFERENCE)
     context.log.info("trained in %.1f s", seconds)
     metrics = {"train_seconds": seconds, **kept(finite, getattr(trained, "metrics", {}))}
     facts = kept(plain, dict(getattr(trained, "facts", {})), "facts")

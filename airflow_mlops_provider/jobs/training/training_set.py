@@ -9,7 +9,7 @@ from pydantic import Field
 from airflow_mlops_provider import problems
 from airflow_mlops_provider.exceptions import ConfigurationError, IntegrityError, SourceDataError
 from airflow_mlops_provider.jobs.features.feature_store import check_loaded, feature_store
-from airflow_mlops_provider.jobs.tables import EXAMPLES
+from airflow_mlops_provider.jobs.tables import EVALUATE, EXAMPLES, TRAIN
 from airflow_mlops_provider.jobs.truth import until, with_truth
 from airflow_mlops_provider.lifecycle.interval import spans
 from airflow_mlops_provider.lifecycle.references import Dataset
@@ -66,16 +66,22 @@ def training_set(context: Context) -> JobResult:
     loaded = [dataset for dataset in history if dataset.interval and store.offline.holds(dataset.interval)]
     check_loaded(context, store, (*loaded, *features))
     label, rows = context.settings.shape.label.column, {}
-    for name, datasets in {"train": features[:-later], "evaluate": features[-later:]}.items():
-        frame = store.historical(labelled(context, name, datasets))
+    intervals = {TRAIN: features[:-later], EVALUATE: features[-later:]}
+    parts = {name: labelled(context, name, datasets) for name, datasets in intervals.items()}
+    parts[TRAIN], shared = apart(context.settings.shape, *parts.values())
+    for name, examples in parts.items():
+        frame = store.historical(examples)
         context.write(frame, name)
-        rows[name], rate = len(frame), float(frame[label].mean())
-        context.log.info("%s: %d rows of %d intervals, label rate %.4f", name, len(frame), len(datasets), rate)
+        rows[name] = len(frame)
+        context.log.info(
+            "%s: %d rows of %d intervals, %s", name, len(frame), len(intervals[name]), summary(frame[label])
+        )
     window = [dataset.interval for dataset in features if dataset.interval]
     present = {dataset.interval for dataset in loaded}
     return JobResult(
         facts={
             "rows": rows,
+            **({"of_groups_in_both": shared} if shared else {}),
             "train": spans(window[:-later]),
             "evaluate": spans(window[-later:]),
             "not_loaded": spans([span for dataset in history if (span := dataset.interval) and span not in present]),
@@ -83,6 +89,29 @@ def training_set(context: Context) -> JobResult:
         },
         metrics={f"{name}_rows": float(count) for name, count in rows.items()},
     )
+
+
+def apart(shape: Shape, train: pd.DataFrame, evaluate: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Return the rows to learn from, without those of groups that are judged on, and how many these were.
+
+    :raises SourceDataError: if none is left.
+    """
+    group = problems.find(shape.problem).group
+    if group is None:
+        return train, 0
+    both = train[group].isin(evaluate[group])
+    if both.all():
+        raise SourceDataError(
+            f"every {group!r} to learn from is also judged on: nothing is left; declare no such group"
+        )
+    return train[~both].reset_index(drop=True), int(both.sum())
+
+
+def summary(label: pd.Series) -> str:
+    """Return what a log says of some labels: their mean, or how many are of which of the most frequent values."""
+    if label.dtype.kind in "iufb":
+        return f"mean label {float(label.mean()):.4f}"
+    return f"labels {label.value_counts().head(5).to_dict()}"
 
 
 def check_of_one_truth(context: Context, features: tuple[Dataset, ...]) -> None:

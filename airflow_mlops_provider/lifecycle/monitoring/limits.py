@@ -9,7 +9,7 @@ from pydantic import Field
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen, Strict
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.metrics import Metric
+from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.lifecycle.references import Report, list_hash
 from airflow_mlops_provider.lifecycle.sections import Monitoring
 

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, ConfigDict
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
-from airflow_mlops_provider.lifecycle.metrics import Metric
+from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.lifecycle.sections import Gates
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
-from airflow_mlops_provider.lifecycle.metrics import Metric
+from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.lifecycle.search.declaration import Criteria
 from airflow_mlops_provider.lifecycle.search.trials import Stop, Trial, best_of, in_order, stop
 

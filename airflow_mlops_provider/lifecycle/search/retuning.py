@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
-from airflow_mlops_provider.lifecycle.metrics import Metric
+from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Choice, FloatRange, IntRange, Span, incumbent
 from airflow_mlops_provider.lifecycle.search.trials import Trial, best_of
 from airflow_mlops_provider.lifecycle.trainer import Trainer

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
-from airflow_mlops_provider.lifecycle.metrics import Metric
+from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.lifecycle.search.declaration import Criteria
 
 State = Literal["waiting", "running", "complete", "pruned", "failed"]

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops_provider.exceptions import SourceDataError
-from airflow_mlops_provider.lifecycle.metrics import Metric
-from airflow_mlops_provider.problems.base import Problem
+from airflow_mlops_provider.lifecycle.problem import Metric
+from airflow_mlops_provider.problems.base import Problem, Truth
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,13 +56,13 @@ class BinaryClassification(Problem):
             )
         return labels
 
-    def weighted(self, metric: str, label: Floats, score: Floats) -> Callable[[Floats], Floats]:
+    def weighted(self, metric: str, truth: Truth, score: Floats) -> Callable[[Floats], Floats]:
         from airflow_mlops_provider.problems.binary_classification.metrics import weighted
 
-        return weighted(metric, label, score)
+        return weighted(metric, truth.label, score)
 
-    def flaw(self, label: Floats) -> Callable[[Floats], str]:
-        positives = label == 1
+    def flaw(self, truth: Truth) -> Callable[[Floats], str]:
+        positives = truth.label == 1
 
         def counted(weight: Floats) -> str:
             positive = float(weight[positives].sum())
@@ -78,9 +78,12 @@ class BinaryClassification(Problem):
     def are_predictions(self, scores: Floats) -> npt.NDArray[np.bool_]:
         return (scores >= 0) & (scores <= 1)
 
-    def realised_value(self, value: Value, label: pd.Series, score: pd.Series) -> dict[str, Any]:
+    def decisions(self, scores: Floats) -> Floats:
+        return (scores >= 0.5).astype("float64")
+
+    def realised_value(self, value: Value, label: pd.Series, scores: Floats) -> dict[str, Any]:
         """Return what alarms were worth, given wherever one pays on average."""
-        truth, alarm = label == 1, score >= value.threshold
+        truth, alarm = label.to_numpy() == 1, scores >= value.threshold
         hits = int((alarm & truth).sum())
         false_alarms = int(alarm.sum()) - hits
         return {

@@ -24,7 +24,7 @@ from tests.factories.rain import NAME, PRODUCTS, deliver, product, year
 PROBLEM = '''
 """Regression: a label is any number, and so is a prediction."""
 
-from airflow_mlops_provider.lifecycle.metrics import Metric
+from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.problems.base import Problem
 
 

@@ -15,12 +15,12 @@ import pytest
 
 from airflow_mlops_provider import extensions, problems
 from airflow_mlops_provider.exceptions import ConfigurationError, DataValidationError, UnknownNameError
-from airflow_mlops_provider.lifecycle.metrics import Metric, metric_of
 from airflow_mlops_provider.lifecycle.monitoring.limits import crossed_by_metric
+from airflow_mlops_provider.lifecycle.problem import Metric, metric_of
 from airflow_mlops_provider.lifecycle.release.gates import Evaluation, judge, short_of_baseline
 from airflow_mlops_provider.lifecycle.sections import Gates
 from airflow_mlops_provider.problems import statistics
-from airflow_mlops_provider.problems.base import Problem
+from airflow_mlops_provider.problems.base import Problem, Truth
 from flight_delay.product import product
 from tests.factories.declared import changed
 
@@ -40,8 +40,8 @@ class Regression(Problem):
     def learnable(self, label: pd.Series, rows: str) -> pd.Series:
         return self.labels(label)
 
-    def weighted(self, metric: str, label: Floats, score: Floats) -> Callable[[Floats], Floats]:
-        return lambda weights: (weights @ np.abs(label - score)) / weights.sum(axis=1)
+    def weighted(self, metric: str, truth: Truth, score: Floats) -> Callable[[Floats], Floats]:
+        return lambda weights: (weights @ np.abs(truth.label - score)) / weights.sum(axis=1)
 
 
 PROBLEM = Regression()
@@ -180,7 +180,7 @@ def test_found_in_the_folder_by_path_and_by_entry_point() -> None:
 def test_finding_one_loads_no_numpy() -> None:
     """Declarations are checked while DAGs are parsed: a problem's facts cost nothing."""
     code = (
-        "import sys\nfrom airflow_mlops_provider.lifecycle.metrics import metric_of\n"
+        "import sys\nfrom airflow_mlops_provider.lifecycle.problem import metric_of\n"
         "assert metric_of('binary_classification', 'log_loss').higher_is_better is False\n"
         "print([m for m in ('numpy', 'pandas', 'airflow') if m in sys.modules])"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ class Evidently(DriftMethod):
         reference: pd.DataFrame,
         current: pd.DataFrame,
         *,
-        prediction: str | None,
+        predictions: Collection[str],
         limits: Mapping[str, float],
         folder: Path,
         sample: int,
@@ -32,7 +32,7 @@ class Evidently(DriftMethod):
     ) -> Drift:
         from airflow_mlops_provider.backends.drift.evidently.report import Plan, drift
 
-        plan = Plan(prediction, limits, tuple(tests))
+        plan = Plan(tuple(predictions), limits, tuple(tests))
         return drift(reference, current, plan, folder=folder, sample=sample, seed=seed)
 
 

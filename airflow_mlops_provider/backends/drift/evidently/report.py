@@ -47,13 +47,13 @@ PRESETS = ("DataSummaryPreset",)
 class Plan:
     """What is measured.
 
-    :param prediction: the numeric column of predictions, in both; None where there is none.
+    :param predictions: the numeric columns of predictions, in both; none where there are none.
     :param limits: the distance from which a column has drifted, of those to which Evidently's own choice does not
         apply: Wasserstein's of numbers, normed by the reference's standard deviation, Jensen and Shannon's of others.
     :param presets: those of Evidently's presets whose tests are run as well.
     """
 
-    prediction: str | None = None
+    predictions: tuple[str, ...] = ()
     limits: Mapping[str, float] = field(default_factory=dict)
     presets: tuple[str, ...] = ()
 
@@ -79,17 +79,17 @@ def drift(reference: pd.DataFrame, current: pd.DataFrame, plan: Plan, *, folder:
     :raises DataValidationError: if a side is empty, the current side lacks a column, or has no numeric predictions.
     """
     only_known("preset of tests", plan.presets, PRESETS)
-    prediction = plan.prediction
-    _comparable(reference, current, prediction)
+    predictions = plan.predictions
+    _comparable(reference, current, predictions)
     reference, current = (_sampled(side[[*reference.columns]], sample, seed) for side in (reference, current))
-    inputs = [name for name in reference.columns if name != prediction]
+    inputs = [name for name in reference.columns if name not in predictions]
     missing = {name: _missing(reference[name], current[name]) for name in inputs}
     measured = [name for name in inputs if 1.0 not in missing[name]["missing"]]
     moved = {name: shares["threshold"] for name, shares in missing.items() if shares["drifted"]}
     run = _report(reference, current, measured, plan, moved)
     results = {config["column"]: result for config, result in _drifts(run)}
     columns = {name: _verdict(results.get(name), shares) for name, shares in missing.items()}
-    score = float(results[prediction].value) if prediction is not None else None
+    score = max((float(results[name].value) for name in predictions), default=None)
     share = sum(column["drifted"] for column in columns.values()) / len(columns) if columns else 0.0
     run.save_html(str(folder / PAGE))
     details = {"share": share, "prediction": score, "columns": columns, "evidently": json.loads(run.json())}
@@ -112,18 +112,17 @@ def _failed(run: Any) -> Iterator[str]:
             yield " ".join(test.description.split())[:_LONGEST]
 
 
-def _comparable(reference: pd.DataFrame, current: pd.DataFrame, prediction: str | None) -> None:
+def _comparable(reference: pd.DataFrame, current: pd.DataFrame, predictions: Iterable[str]) -> None:
     for side, frame in (("reference", reference), ("current", current)):
-        if prediction is not None and prediction not in frame.columns:
-            raise DataValidationError(f"the {side} data has no prediction column {prediction!r}")
+        if absent := [name for name in predictions if name not in frame.columns]:
+            raise DataValidationError(f"the {side} data has no prediction column {absent[0]!r}")
         if frame.empty:
             raise DataValidationError(f"the {side} data is empty: there is nothing to compare")
-        if prediction is None:
-            continue
-        if not _is_number(frame[prediction]):
-            raise DataValidationError(f"the {side} predictions are {frame[prediction].dtype}, not numbers")
-        if frame[prediction].isna().all():
-            raise DataValidationError(f"the {side} data has no prediction: all {len(frame)} are missing")
+        for name in predictions:
+            if not _is_number(frame[name]):
+                raise DataValidationError(f"the {side} predictions are {frame[name].dtype}, not numbers")
+            if frame[name].isna().all():
+                raise DataValidationError(f"the {side} data has no prediction: all {len(frame)} are missing")
     missing = [str(name) for name in reference.columns if name not in current.columns]
     if missing:
         raise DataValidationError(f"the current data lacks {', '.join(missing)}, which the reference data has")
@@ -176,15 +175,14 @@ def _report(
     reference: pd.DataFrame, current: pd.DataFrame, inputs: list[str], plan: Plan, missing: dict[str, float]
 ) -> Any:
     """Return Evidently's report on the values of some inputs, and on the missing share, up to its limit, of others."""
-    predictions = [plan.prediction] if plan.prediction is not None else []
     with_bins = [name for name in inputs if all(_has_bins(side[name]) for side in (reference, current))]
-    numeric = [*with_bins, *predictions]
+    numeric = [*with_bins, *plan.predictions]
     other = [name for name in inputs if name not in numeric]
     shown = {name: _unused(f"{name}: is it missing?", reference.columns) for name in missing}
     definition = DataDefinition(numerical_columns=numeric, categorical_columns=[*other, *shown.values()])
     # The prediction first: it is what a reader looks for.
     metrics = [
-        *(ValueDrift(column=name, method="wasserstein") for name in predictions),
+        *(ValueDrift(column=name, method="wasserstein") for name in plan.predictions),
         *(_drift_of(name, name in numeric, plan.limits.get(name)) for name in inputs),
         *(ValueDrift(column=shown[name], method=_MISSING.name, threshold=limit) for name, limit in missing.items()),
         *(getattr(evidently_presets, preset)() for preset in plan.presets),

@@ -13,7 +13,7 @@ from airflow_mlops_provider.exceptions import SourceDataError
 from airflow_mlops_provider.jobs.experimentation.holdout import columns, split
 from airflow_mlops_provider.jobs.experimentation.study import code_of
 from airflow_mlops_provider.lifecycle.search.declaration import Algorithm
-from airflow_mlops_provider.lifecycle.target import Target, TimedTarget
+from airflow_mlops_provider.lifecycle.shape import Target, TimedTarget
 from airflow_mlops_provider.lifecycle.trainer import Function
 
 PROBLEM = problems.find("binary_classification")

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from airflow_mlops_provider.jobs.experimentation.search_page import SearchSummary, comparison
-from airflow_mlops_provider.lifecycle.metrics import Metric
+from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.lifecycle.search.conclusion import Conclusion
 from airflow_mlops_provider.lifecycle.search.trials import Trial
 

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 import pytest
 
 from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.lifecycle.metrics import metric_of
 from airflow_mlops_provider.lifecycle.monitoring.limits import (
     DriftLimits,
     Observation,
@@ -15,6 +14,7 @@ from airflow_mlops_provider.lifecycle.monitoring.limits import (
     crossed_between,
     crossed_by_metric,
 )
+from airflow_mlops_provider.lifecycle.problem import metric_of
 from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.lifecycle.sections import Monitoring
 

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from airflow_mlops_provider.exceptions import IntegrityError
-from airflow_mlops_provider.lifecycle.metrics import metric_of
+from airflow_mlops_provider.lifecycle.problem import metric_of
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.lifecycle.release.gates import Estimate, Evaluation, judge, judge_data

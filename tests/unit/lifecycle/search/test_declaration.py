@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from airflow_mlops_provider.exceptions import UnknownNameError
-from airflow_mlops_provider.lifecycle.metrics import metric_of
+from airflow_mlops_provider.lifecycle.problem import metric_of
 from airflow_mlops_provider.lifecycle.search.declaration import (
     Algorithm,
     Choice,

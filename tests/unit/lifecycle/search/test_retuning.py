@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from airflow_mlops_provider.lifecycle.metrics import metric_of
+from airflow_mlops_provider.lifecycle.problem import metric_of
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Choice, FloatRange, IntRange
 from airflow_mlops_provider.lifecycle.search.retuning import around, conclude_retuning

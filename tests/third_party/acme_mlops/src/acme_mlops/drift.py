@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ class Moments(DriftMethod):
         reference: pd.DataFrame,
         current: pd.DataFrame,
         *,
-        prediction: str | None,
+        predictions: Collection[str],
         limits: Mapping[str, float],
         folder: Path,
         sample: int,
@@ -36,14 +36,12 @@ class Moments(DriftMethod):
         missing = [name for name in reference.columns if name not in current.columns]
         if missing or reference.empty or current.empty:
             raise DataValidationError(f"the sides can't be compared; missing: {', '.join(missing) or 'rows'}")
-        if prediction is not None and (
-            prediction not in reference.columns or current[prediction].dtype.kind not in "iuf"
-        ):
+        if any(name not in reference.columns or current[name].dtype.kind not in "iuf" for name in predictions):
             raise DataValidationError("a side has no numeric predictions")
         columns = {
             name: self._moved(reference[name], current[name], limits.get(name, LIMIT)) for name in reference.columns
         }
-        moved = columns.pop(prediction)["score"] if prediction is not None else None
+        moved = max((columns.pop(name)["score"] for name in predictions), default=None)
         drifted = [name for name, column in columns.items() if column["drifted"]]
         gone = {name: column["missing"] for name, column in columns.items() if len(set(column["missing"])) > 1}
         (folder / PAGE).write_text(f"<!doctype html><p>drifted: {escape(', '.join(drifted))}</p>", "utf-8")

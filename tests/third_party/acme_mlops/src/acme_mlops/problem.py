@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops_provider.exceptions import SourceDataError
-from airflow_mlops_provider.lifecycle.metrics import Metric
-from airflow_mlops_provider.problems.base import Problem
+from airflow_mlops_provider.lifecycle.problem import Metric
+from airflow_mlops_provider.problems.base import Problem, Truth
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,5 +29,5 @@ class Amount(Problem):
             raise SourceDataError(f"label {label.name!r} is missing in {int(labels.isna().sum())} of {rows}")
         return labels
 
-    def weighted(self, metric: str, label: Any, score: Any) -> Callable[[Any], Any]:
-        return lambda weights: (weights @ abs(label - score)) / weights.sum(axis=1)
+    def weighted(self, metric: str, truth: Truth, score: Any) -> Callable[[Any], Any]:
+        return lambda weights: (weights @ abs(truth.label - score)) / weights.sum(axis=1)
