@@ -6,6 +6,7 @@ import ast
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -182,6 +183,7 @@ def intervals(product: MLProduct, count: int) -> list[Interval]:
     """Return the product's first data intervals, as its schedule cuts them."""
     from croniter import croniter
 
-    edges = croniter(product.schedule.cron, product.schedule.start)
-    starts = [product.schedule.start, *(edges.get_next(type(product.schedule.start)) for _ in range(count))]
+    start = product.schedule.start or croniter(product.schedule.cron, datetime.now(UTC)).get_prev(datetime)
+    edges = croniter(product.schedule.cron, start)
+    starts = [start, *(edges.get_next(datetime) for _ in range(count))]
     return [Interval(start=start, end=end) for start, end in pairwise(starts)]

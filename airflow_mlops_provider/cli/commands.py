@@ -65,9 +65,7 @@ def products(args: Namespace) -> None:
     if args.json:
         print(json.dumps([product.to_json() for product in usable], indent=1))
     elif usable:
-        console().print(
-            table(("product", "goal", "owner"), [(p.name, p.goal, p.business.owners.ml_engineer) for p in usable])
-        )
+        console().print(table(("product", "goal", "owner"), [(p.name, p.goal, p.owner("ml_engineer")) for p in usable]))
     count = f"{len(usable) or 'no'} product{'s' * (len(usable) != 1)} in {', '.join(map(str, folders))}"
     print(count if usable or errors else f"{count}. {NO_PRODUCT}", file=sys.stderr)
     if errors:

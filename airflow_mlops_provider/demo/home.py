@@ -63,7 +63,7 @@ def own_repository(home: Path, product: MLProduct) -> dict[str, str]:
 
     bare, code = (home / SOURCE).resolve(), source_file(f"{product.name}.product").parent
     bare.mkdir(parents=True)
-    GitRemote(bare.as_uri(), bare, Credentials()).begin(code, product.business.owners.ml_engineer)
+    GitRemote(bare.as_uri(), bare, Credentials()).begin(code, product.owner("ml_engineer"))
     connection = {"conn_type": "mlops_source", "extra": {"remote": bare.as_uri(), "path": code.name}}
     return {f"AIRFLOW_CONN_MLOPS_SOURCE_{product.name.upper()}": json.dumps(connection)}
 

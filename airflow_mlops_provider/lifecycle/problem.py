@@ -33,6 +33,10 @@ class ProblemDeclaration(Frozen):
         return self.model_dump(mode="json", exclude={"kind"}, exclude_defaults=True)
 
 
+#: A kind of problem as arguments take it: by name, by import path, or with options.
+AnyProblem = str | ProblemDeclaration
+
+
 def _declared(given: Any) -> Any:
     """Return a problem as it travels: by name if it has no options."""
     if isinstance(given, Mapping):
@@ -55,7 +59,7 @@ DeclaredProblem = Annotated[
 ]
 
 
-def configured(declared: str | ProblemDeclaration) -> Any:
+def configured(declared: AnyProblem) -> Any:
     """Return a declared problem with its options set.
 
     :raises UnknownNameError: if there is none of that name; lists the known names.
@@ -119,7 +123,11 @@ class Metric(Frozen):
         return -math.inf if self.low is None else self.low, math.inf if self.high is None else self.high
 
 
-def metric_of(problem: str | ProblemDeclaration, metric: str | Metric | None = None) -> Metric:
+#: A metric as arguments take it: one of the problem's by name, or one's own.
+AnyMetric = str | Metric
+
+
+def metric_of(problem: AnyProblem, metric: AnyMetric | None = None) -> Metric:
     """Return a metric of a problem, by default its first. :raises UnknownNameError: if there is none of that name."""
     found: Metric = configured(problem).metric(metric)
     return found

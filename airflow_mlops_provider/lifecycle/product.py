@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import model_validator
+from typing import Any
 
+from pydantic import ValidationError, model_validator
+
+from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.frozen import Frozen, only_known
 from airflow_mlops_provider.lifecycle.placed import Placed, section_of
 from airflow_mlops_provider.lifecycle.problem import DeclaredProblem, Metric, check_limits, metric_of
@@ -20,9 +23,12 @@ from airflow_mlops_provider.lifecycle.sections import (
     Training,
 )
 from airflow_mlops_provider.lifecycle.shape import LabelColumns, Scoring, Shape
-from airflow_mlops_provider.lifecycle.source import EVENT_TIME
+from airflow_mlops_provider.lifecycle.source import EVENT_TIME, DataType, Source
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.lifecycle.trainer import Name
+
+#: The stages that look at data alone.
+_BEFORE_BUSINESS = (Stage.FEATURES, Stage.VALIDATION)
 
 
 class MLProduct(Frozen):
@@ -30,22 +36,41 @@ class MLProduct(Frozen):
 
     :param name: its name in DAG ids, assets, folders and the registry; also its Python package.
     :param goal: the question that the model answers, in a sentence.
+    :param problem: its kind, such as ``regression``, or one with options: ``Regression(quantiles=(0.1, 0.5, 0.9))``.
+    :param business: why it exists and who answers for it; without that, nothing is trained for production.
     :param search: what experiments may try; None for a product without experiments.
     """
 
     name: Name
     goal: str
     problem: DeclaredProblem
-    business: Business
-    schedule: Schedule
+    business: Business | None = None
+    schedule: Schedule = Schedule()
     data: Data
-    features: Features
+    features: Features = Features()
     label: Label
     training: Training
-    evaluation: EvaluationSettings
+    evaluation: EvaluationSettings = EvaluationSettings()
     search: Search | None = None
     serving: Serving = Serving()
     monitoring: Monitoring = Monitoring()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_defaults(cls, given: Any) -> Any:
+        """Fill in what follows from other sections: which source's rows are predicted, and what a caller gives."""
+        if not isinstance(given, dict) or not {"data", "label"} <= given.keys():
+            return given
+        try:
+            data, label = Data.model_validate(given["data"]), Label.model_validate(given["label"])
+            features = Features.model_validate(given.get("features", {}))
+        except ValidationError:  # it is said again, with its place in the declaration
+            return given
+        if label.examples is None:
+            source = data.source(label.source or _only([source.name for source in data.sources]))
+            label = label.model_copy(update={"source": source.name})
+            features = features.model_copy(update={"request": features.request or _request(source, label, data)})
+        return {**given, "label": label, "features": features}
 
     @model_validator(mode="after")
     def _holds_together(self) -> MLProduct:
@@ -68,6 +93,22 @@ class MLProduct(Frozen):
         }
         check_limits(self.metric, limits, {"evaluation.gates.min_gain": gates.min_gain})
         return self
+
+    def owner(self, role: str) -> str:
+        """Return who has a role; ``nobody`` where the product does not say."""
+        return str(getattr(self.business.owners, role)) if self.business else "nobody"
+
+    def check_initiated(self, stage: Stage) -> None:
+        """Make sure that somebody has said why the product exists, before it costs more than a look at its data.
+
+        :raises ConfigurationError: if not, with what is missing.
+        """
+        if self.business is None and stage not in _BEFORE_BUSINESS:
+            raise ConfigurationError(
+                f"product {self.name!r} does not say by which number it is judged and who answers for it: give "
+                "business=Business(kpi=Kpi(…), owners=Owners(…)); without that only its data are prepared, and no "
+                f"{stage} begins"
+            )
 
     @property
     def metric(self) -> Metric:
@@ -112,3 +153,17 @@ class MLProduct(Frozen):
     def scoring(self) -> Scoring:
         """The same, and the function that makes the model's inputs of it."""
         return Scoring(**dict(self.shape), assemble=self.features.assemble)
+
+
+def _only(sources: list[str]) -> str:
+    if len(sources) != 1:
+        raise ValueError(f"label.source: say of which source the rows to predict are; one of {', '.join(sources)}")
+    return sources[0]
+
+
+def _request(source: Source, label: Label, data: Data) -> dict[str, DataType]:
+    """Return the columns of a source that are known when a row is to be predicted."""
+    hidden = data.known_later.get(source.name, {})
+    later: set[str | None] = {*hidden, *(column for columns in hidden.values() for column in columns)}
+    later |= {label.column, label.known_at, label.weight, source.time}
+    return {name: kind for name, kind in source.columns.items() if name not in later}

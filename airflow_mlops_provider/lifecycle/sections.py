@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated
+from datetime import datetime, timedelta
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -23,6 +23,9 @@ ValidatorName = Annotated[str, AfterValidator(VALIDATORS.checked), VALIDATORS]
 DriftMethodName = Annotated[str, AfterValidator(DRIFT_METHODS.checked), DRIFT_METHODS]
 
 
+_DEFAULTS = "airflow_mlops_provider.scoring.defaults"
+
+
 class Kpi(Frozen):
     """The number by which the business judges the product: from ``target`` on, in ``unit``, it is a success."""
 
@@ -32,20 +35,43 @@ class Kpi(Frozen):
 
 
 class Value(Frozen):
-    """What one right alarm is worth and one false alarm costs, in ``currency``."""
+    """What predictions are worth, in ``currency``: by alarm, by outcome, or as a function says.
 
-    per_hit: float = Field(gt=0)
+    :param per_hit, per_false_alarm: what a right alarm brings and a false one costs, where something is so or not.
+    :param matrix: what a prediction of a class brings, by the true class: ``{"rain": {"rain": 5, "dry": -20}}``; what
+        is not there brings nothing.
+    :param function: ``value(rows: DataFrame) -> Series``: what each row brought, of its label and prediction columns.
+    """
+
+    per_hit: float | None = Field(default=None, gt=0)
     per_false_alarm: float = Field(default=0.0, ge=0)
+    matrix: dict[str, dict[str, float]] | None = None
+    function: Code | None = None
     currency: str = "USD"
+
+    @model_validator(mode="after")
+    def _is_told_once(self) -> Value:
+        given = [name for name in ("per_hit", "matrix", "function") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"say what a prediction is worth by per_hit, matrix or function; given: {given or 'none'}")
+        return self
+
+    def __str__(self) -> str:
+        if self.per_hit is not None:
+            return f"{self.per_hit:,.0f} {self.currency} a hit, {-self.per_false_alarm:,.0f} a false alarm"
+        return f"{self.currency}, as {self.function} says" if self.function else f"{self.currency}, by true class"
 
     @property
     def threshold(self) -> float:
         """The probability from which an alarm pays: cost over cost plus gain (Elkan, 2001, eq. 2)."""
-        return self.per_false_alarm / (self.per_hit + self.per_false_alarm)
+        return self.per_false_alarm / ((self.per_hit or 1.0) + self.per_false_alarm)
 
 
 class Owners(Frozen):
-    """Who answers for the product, by the seven roles of Kreuzberger et al.; each an Airflow user or a mail."""
+    """Who answers for the product, by the seven roles of Kreuzberger et al.; each an Airflow user or a mail.
+
+    A role that nobody is named for is the first named person's.
+    """
 
     business_stakeholder: str
     solution_architect: str
@@ -55,15 +81,27 @@ class Owners(Frozen):
     devops_engineer: str
     ml_engineer: str
 
+    @model_validator(mode="before")
+    @classmethod
+    def _filled(cls, given: Any) -> Any:
+        people = [name for name in given.values() if name] if isinstance(given, dict) else []
+        return {**dict.fromkeys(cls.model_fields, people[0]), **given} if people else given
+
 
 class Label(LabelColumns):
     """The truth that is to be predicted, and how it is found.
 
     :param examples: ``examples(tables: dict[str, DataFrame], interval) -> DataFrame``: the rows to predict: request
         columns, ``event_time``, and, without a table ``truth``, label and the time at which the label becomes known.
+        None: the rows of the table ``source``, at their own time.
+    :param source: the source whose rows these are; with a single one that.
+    :param known_after: how long after its row's time such a label becomes known, where no column ``known_at`` says so.
     """
 
-    examples: Code
+    known_at: Column = "label_known_at"
+    examples: Code | None = None
+    source: Name | None = None
+    known_after: timedelta = Field(default=timedelta(0), ge=timedelta(0))
     description: str = ""
 
 
@@ -81,12 +119,12 @@ class Windows(Frozen):
 class Gates(Frozen):
     """What a model version must show before production. Of a metric of which less is better, "least" means "most".
 
-    :param min_metric: the least metric on the evaluation window.
+    :param min_metric: the least metric on the evaluation window; None: better than the naive baseline is enough.
     :param min_gain: by how much it must be better than the champion on the same window; negative allows a small loss.
     :param min_slice: the least metric in each slice of at least ``slice_rows`` rows; None for no such gate.
     """
 
-    min_metric: float
+    min_metric: float | None = None
     min_gain: float = 0.0
     min_slice: float | None = None
     slice_rows: int = 1000
@@ -142,10 +180,14 @@ class Serving(Placed):
 
 
 class Schedule(Frozen):
-    """When data intervals begin and end: a cron expression in UTC; the last begins before ``end`` (open if None)."""
+    """When data intervals begin and end: a cron expression in UTC.
 
-    cron: str
-    start: datetime
+    :param start: the first begins then; None: the first is the one in which the product's DAGs are first switched on.
+    :param end: the last begins before it; None for no end.
+    """
+
+    cron: str = "0 0 * * *"
+    start: datetime | None = None
     end: datetime | None = None
 
 
@@ -153,7 +195,7 @@ class Business(Frozen):
     """Why the product exists, what an answer is worth, and who answers for it."""
 
     kpi: Kpi
-    value: Value
+    value: Value | None = None
     owners: Owners
 
 
@@ -161,17 +203,17 @@ class Data(Placed):
     """Where the data comes from and what must hold of it.
 
     :param clean: ``clean(raw: dict[str, DataFrame], interval) -> dict[str, DataFrame]``: raw sources to clean tables,
-        of pandas, Polars or Arrow (``dict[str, Table]``), as annotated.
+        of pandas, Polars or Arrow (``dict[str, Table]``), as annotated. By default they stay as they are.
     :param expectations: ``expectations(dataset: str) -> list``: a dataset's name to what is expected of it, in the
-        validator's own terms.
+        validator's own terms. By default nothing beyond the declared columns and types.
     :param validator: what holds data against that.
     :param known_later: for clean tables, ``{table: {time column: columns known only from then}}``; the leakage probe
         hides them until that time.
     """
 
     sources: tuple[Source, ...]
-    clean: Code
-    expectations: Code
+    clean: Code = f"{_DEFAULTS}:clean"
+    expectations: Code = f"{_DEFAULTS}:expectations"
     validator: ValidatorName = "great_expectations"
     known_later: dict[Name, dict[Column, tuple[Column, ...]]] = {}
 
@@ -192,17 +234,21 @@ class Features(Placed, Columns):
 
     :param compute: ``compute(tables: dict[str, DataFrame], interval) -> dict[str, DataFrame]``: clean tables of this
         interval and ``lookback`` before it, to a frame of feature rows a view, ``event_time`` within the interval.
-    :param request: the columns, with types, that a caller gives for each row beside ``event_time``.
+        Without views there is nothing to compute, and the model takes what callers give.
+    :param request: the columns, with types, that a caller gives for each row beside ``event_time``; by default those of
+        the label's source, without the label, its time, and what is known only later.
     :param assemble: ``assemble(rows: DataFrame) -> DataFrame``: request columns, ``event_time`` and joined features to
-        the model's inputs, row by row. The same function serves training, batch and REST.
+        the model's inputs, row by row. The same function serves training, batch and REST. By default all of them but
+        times, as they are, text as categories.
     :param lookback: whole earlier intervals of clean tables that features need.
     :param remake_stale: whether what stands on data that came late or was corrected is made anew by itself; else it is
         named, and ``airflow mlops stale`` lists it.
     """
 
-    compute: Code
-    views: tuple[View, ...] = Field(min_length=1)
-    assemble: Code
+    compute: Code = f"{_DEFAULTS}:compute"
+    views: tuple[View, ...] = ()
+    request: dict[Column, DataType] = {}
+    assemble: Code = f"{_DEFAULTS}:assemble"
     lookback: int = Field(default=1, ge=0)
     remake_stale: bool = True
 
@@ -227,4 +273,4 @@ class EvaluationSettings(Placed):
     metric: str | Metric | None = None
     baseline: Column | None = None
     slices: tuple[Column, ...] = ()
-    gates: Gates
+    gates: Gates = Gates()

@@ -6,7 +6,16 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, Discriminator, Field, StringConstraints, Tag, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 from airflow_mlops_provider.extensions import FLAVORS
 from airflow_mlops_provider.lifecycle.frozen import Frozen
@@ -62,7 +71,7 @@ class Trainer(Frozen):
         also have, with a default, a parameter ``checkpoints``, to go on where a killed try ended; and for searches
         ``validation``, inputs and labels of later rows, and ``report(step, value)``, to be told whether to go on.
     :param flavor: the format in which its models are kept: ``lightgbm``, ``torch``, or another's name or import path.
-    :param requires: distributions whose versions the result depends on.
+    :param requires: distributions whose versions the result depends on, beside those of the flavor.
     """
 
     code: CodeOrFunction
@@ -70,6 +79,14 @@ class Trainer(Frozen):
     seed: int = Field(default=13, ge=0, lt=2**31, strict=True)  # what LightGBM, numpy and PyTorch all take
     flavor: Annotated[str, AfterValidator(FLAVORS.checked), FLAVORS] = "lightgbm"
     requires: tuple[str, ...] = ("lightgbm", "numpy", "pandas")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _requires_its_own(cls, given: Any) -> Any:
+        """What another flavor needs it says itself."""
+        if isinstance(given, dict) and "requires" not in given and given.get("flavor", "lightgbm") != "lightgbm":
+            return {**given, "requires": ("numpy", "pandas")}
+        return given
 
     @field_validator("settings")
     @classmethod
@@ -97,8 +114,7 @@ def named(value: Any, kind: type[MarkT], field: str = "") -> Iterator[tuple[str,
         for name, info in type(value).model_fields.items():
             inner = getattr(value, name)
             where = field if field and name == "code" else name
-            # What may also be None has its marks a level deeper.
-            marks = [*info.metadata, *(mark for part in get_args(info.annotation) for mark in get_args(part)[1:])]
+            marks = (*info.metadata, *_marks(info.annotation))
             mark = next((mark for mark in marks if isinstance(mark, kind)), None)
             if isinstance(inner, str) and mark is not None:
                 yield where, inner, mark
@@ -107,3 +123,10 @@ def named(value: Any, kind: type[MarkT], field: str = "") -> Iterator[tuple[str,
     elif isinstance(value, Mapping | tuple | list):
         for inner in value.values() if isinstance(value, Mapping) else value:
             yield from named(inner, kind, field)
+
+
+def _marks(annotation: Any) -> Iterator[Any]:
+    """Yield what an annotation is marked with at any depth: what may also be None has its marks a level deeper."""
+    yield from getattr(annotation, "__metadata__", ())
+    for part in get_args(annotation):
+        yield from _marks(part)

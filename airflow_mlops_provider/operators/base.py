@@ -225,6 +225,7 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
         from airflow_mlops_provider.runtime.definition import find_job
 
         if self.declaration:
+            self.declaration.check_initiated(find_job(self.job).stage)
             declare(store, self.declaration)
         return find_job(self.job).parts_of(self.declaration, self.params_of(context), self.sections())
 

@@ -8,7 +8,7 @@ from typing import Any
 from airflow.sdk import Context
 
 from airflow_mlops_provider.exceptions import ConfigurationError
-from airflow_mlops_provider.lifecycle.problem import Metric, ProblemDeclaration
+from airflow_mlops_provider.lifecycle.problem import AnyMetric, AnyProblem
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import AnyReference, ModelVersion, Report, parse_reference
 from airflow_mlops_provider.lifecycle.release.gates import Evaluation, judge
@@ -43,10 +43,10 @@ class ModelEvaluateOperator(JobOperator):
         *,
         model: Any,
         training_set: Any,
-        problem: str | ProblemDeclaration | None = None,
+        problem: AnyProblem | None = None,
         label: str | None = None,
         leave_out: Collection[str] = (),
-        metric: str | Metric | None = None,
+        metric: AnyMetric | None = None,
         slices: Collection[str] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -96,8 +96,8 @@ class ModelRetuneOperator(JobOperator):
         settings: Mapping[str, Any] | None = None,
         gates: Gates | None = None,
         retuning: Retuning | None = None,
-        problem: str | ProblemDeclaration | None = None,
-        metric: str | Metric | None = None,
+        problem: AnyProblem | None = None,
+        metric: AnyMetric | None = None,
         label: str | None = None,
         leave_out: Collection[str] = (),
         time: str | None = None,
@@ -172,7 +172,7 @@ def champion(store: ArtifactStore, product: str) -> dict[str, ModelVersion]:
 
 
 def timed_target(
-    problem: str | ProblemDeclaration | None, label: str | None, leave_out: Collection[str], time: str | None
+    problem: AnyProblem | None, label: str | None, leave_out: Collection[str], time: str | None
 ) -> TimedTarget | None:
     """Return what is learned from a table whose rows are split; None where nothing was said.
 

@@ -9,7 +9,7 @@ from airflow.sdk import Context, Param
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_mlops_provider.backends.extras import lacking
-from airflow_mlops_provider.lifecycle.problem import Metric, ProblemDeclaration, check_limits
+from airflow_mlops_provider.lifecycle.problem import AnyMetric, AnyProblem, check_limits
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Report
@@ -75,8 +75,8 @@ class _SearchingOperator(ProductOperator):
         self,
         *,
         search: Search | None = None,
-        problem: str | ProblemDeclaration | None = None,
-        metric: str | Metric | None = None,
+        problem: AnyProblem | None = None,
+        metric: AnyMetric | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -123,16 +123,13 @@ class ExperimentPlanDataOperator(ProductOperator):
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Return the references. :raises AirflowFailException: if too few intervals are there, saying how many."""
-        windows, known = (
-            windows_of(self.windows or self.product, self.window),
-            current(self.artifacts(), self.kept_under(context), "features"),
-        )
+        windows = windows_of(self.windows or self.product, self.window)
+        known = current(self.artifacts(), self.kept_under(context), "features")
         wanted = windows.train + windows.evaluate
         latest = trainable(known, windows)[-wanted:]
         if len(latest) < wanted:
-            raise AirflowFailException(
-                f"{len(latest)} of the {wanted} feature intervals that a training takes are there"
-            )
+            what = f"{len(latest)} of the {wanted} feature intervals that a training takes are there"
+            raise AirflowFailException(what)
         self.log.info("experimenting on the features of %s to %s", latest[0].interval, latest[-1].interval)
         return [dataset.to_json() for dataset in latest]
 
@@ -157,7 +154,7 @@ class _TriedOperator(_SearchingOperator, JobOperator):
     def __init__(
         self,
         *,
-        problem: str | ProblemDeclaration | None = None,
+        problem: AnyProblem | None = None,
         label: str | None = None,
         leave_out: Collection[str] = (),
         time: str | None = None,

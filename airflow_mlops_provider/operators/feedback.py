@@ -11,7 +11,7 @@ from airflow.sdk import Context
 from airflow_mlops_provider import assets
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.monitoring import feedback, limits
-from airflow_mlops_provider.lifecycle.problem import Metric, ProblemDeclaration, metric_of
+from airflow_mlops_provider.lifecycle.problem import AnyMetric, AnyProblem, metric_of
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
 from airflow_mlops_provider.lifecycle.references import Dataset, Report, list_hash, parse_reference
@@ -43,8 +43,8 @@ class FeedbackSendSignalOperator(ProductOperator):
         predictions: Any,
         performance: Any = None,
         monitoring: Monitoring | None = None,
-        problem: str | ProblemDeclaration | None = None,
-        metric: str | Metric | None = None,
+        problem: AnyProblem | None = None,
+        metric: AnyMetric | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(product=product, outlets=[assets.alias(product, SIGNAL)], **kwargs)
@@ -120,7 +120,7 @@ class FeedbackRequestDataChangeOperator(ProductOperator):
     ) -> None:
         super().__init__(product=product, outlets=[assets.alias(product, REQUESTS)], **kwargs)
         self.needs(to=to)
-        self.to = to or self.product.business.owners.data_engineer
+        self.to = to or self.product.owner("data_engineer")
         self.search = search
         self.what = what
 

@@ -15,7 +15,7 @@ from airflow_mlops_provider.extensions import DRIFT_METHODS
 from airflow_mlops_provider.lifecycle.frozen import only_known
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.monitoring.limits import DriftLimits
-from airflow_mlops_provider.lifecycle.problem import Metric
+from airflow_mlops_provider.lifecycle.problem import AnyMetric, AnyProblem
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset
@@ -158,6 +158,7 @@ class EvidentlyCompareIntervalOperator(JobOperator):
     """Compares an interval's model inputs and predictions with the training window of the version that made them.
 
     :param monitoring: the limits, in place of the product's.
+    :param problem: the kind of problem, in place of the product's; without either a prediction is a number.
     :param seed: by which rows are drawn, in place of that of the product's trainer; without a product 13.
     """
 
@@ -171,11 +172,12 @@ class EvidentlyCompareIntervalOperator(JobOperator):
         predictions: Any,
         version: Any,
         monitoring: Monitoring | None = None,
+        problem: AnyProblem | None = None,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.take(monitoring=monitoring, seed=seed)
+        self.take(monitoring=monitoring, problem=problem, seed=seed)
         self.predictions = predictions
         self.version = version
 
@@ -258,7 +260,7 @@ class LabelsJudgePredictionsOperator(JobOperator):
         predictions: Any,
         features: Any = None,
         shape: Shape | None = None,
-        metric: str | Metric | None = None,
+        metric: AnyMetric | None = None,
         value: Value | None = None,
         min_metric: float | None = None,
         **kwargs: Any,

@@ -9,7 +9,7 @@ from airflow.sdk import Context
 
 from airflow_mlops_provider import assets
 from airflow_mlops_provider.exceptions import ConfigurationError
-from airflow_mlops_provider.lifecycle.problem import Metric, ProblemDeclaration
+from airflow_mlops_provider.lifecycle.problem import AnyMetric, AnyProblem
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import AnyReference, ModelVersion
@@ -75,8 +75,8 @@ class ModelPromoteVersionOperator(JobOperator):
         evaluation: Any,
         validation: Any = None,
         gates: Gates | None = None,
-        problem: str | ProblemDeclaration | None = None,
-        metric: str | Metric | None = None,
+        problem: AnyProblem | None = None,
+        metric: AnyMetric | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(product=product, sends=[assets.alias(product, "promotion")], **kwargs)

@@ -12,7 +12,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow_mlops_provider import assets
 from airflow_mlops_provider.hooks.tables import Files, write_to
 from airflow_mlops_provider.jobs.tables import PREDICTIONS, SINCE
-from airflow_mlops_provider.lifecycle.problem import ProblemDeclaration
+from airflow_mlops_provider.lifecycle.problem import AnyProblem
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, ModelVersion
@@ -70,7 +70,7 @@ class ModelPredictOperator(JobOperator):
         rows: Any,
         to: str | None = None,
         to_conn_id: str | None = None,
-        problem: str | ProblemDeclaration | None = None,
+        problem: AnyProblem | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

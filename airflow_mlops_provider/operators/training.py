@@ -14,7 +14,7 @@ from airflow_mlops_provider.backends.models.base import flavor_of
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.monitoring import feedback
-from airflow_mlops_provider.lifecycle.problem import Metric, ProblemDeclaration, metric_of
+from airflow_mlops_provider.lifecycle.problem import AnyMetric, AnyProblem, Metric, metric_of
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.lifecycle.search.declaration import algorithm_of, incumbent
@@ -200,7 +200,7 @@ class ModelTrainOperator(JobOperator):
         trainer: Trainer | Callable[..., Any] | str | None = None,
         flavor: str = "lightgbm",
         settings: Mapping[str, Any] | None = None,
-        problem: str | ProblemDeclaration | None = None,
+        problem: AnyProblem | None = None,
         label: str | None = None,
         leave_out: Collection[str] = (),
         **kwargs: Any,
@@ -225,12 +225,12 @@ def trainer_of(given: Any, flavor: str, settings: Mapping[str, Any]) -> Any:
     return Trainer(code=described(given), flavor=flavor, settings=dict(settings), requires=requires)
 
 
-def metric_or_none(problem: str | ProblemDeclaration | None, metric: str | Metric | None) -> Metric | None:
+def metric_or_none(problem: AnyProblem | None, metric: AnyMetric | None) -> Metric | None:
     """Return by what a model is judged; None where no problem was named. Raises as :func:`.metric_of`."""
     return metric_of(problem, metric) if problem else None
 
 
-def target_of(problem: str | ProblemDeclaration | None, label: str | None, leave_out: Collection[str]) -> Target | None:
+def target_of(problem: AnyProblem | None, label: str | None, leave_out: Collection[str]) -> Target | None:
     """Return what is learned from a table; None where nothing was said.
 
     :raises ConfigurationError: if only one of problem and label is given.

@@ -63,7 +63,7 @@ def defaults(product: MLProduct, doc: str | None) -> dict[str, Any]:
         "tags": ["mlops", product.name],
         "params": {"force": force},
         "default_args": {
-            "owner": product.business.owners.ml_engineer,
+            "owner": product.owner("ml_engineer"),
             "retries": 2,
             "retry_delay": delay,
             "retry_policy": JobRetryPolicy(delay),

@@ -32,7 +32,7 @@ def settings(product: MLProduct) -> dict[str, Any]:
         "schedule": CronDataIntervalTimetable(product.schedule.cron, timezone="UTC"),
         "start_date": product.schedule.start,
         "end_date": last_start(product),
-        "catchup": True,
+        "catchup": product.schedule.start is not None,
         # A run that waits for its data counts as running: with fewer, a past one that is started again would wait too.
         "max_active_runs": 64,
     }

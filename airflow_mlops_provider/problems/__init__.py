@@ -6,11 +6,11 @@ or an entry point: it is imported while DAGs are parsed, and so loads numpy and 
 
 from __future__ import annotations
 
-from airflow_mlops_provider.lifecycle.problem import ProblemDeclaration, configured
+from airflow_mlops_provider.lifecycle.problem import AnyProblem, configured
 from airflow_mlops_provider.problems.base import Problem
 
 
-def find(declared: str | ProblemDeclaration) -> Problem:
+def find(declared: AnyProblem) -> Problem:
     """Return the kind of problem that a declaration names, with its options.
 
     :raises UnknownNameError: if there is none; the message lists the known names.

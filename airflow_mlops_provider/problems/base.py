@@ -223,9 +223,19 @@ class Problem(ProblemDeclaration, ABC):
         """Return the model server's answer to each row."""
         return [{self.answer: value} for value in scores.tolist()]
 
-    def realised_value(self, value: Value, label: pd.Series, scores: Floats) -> dict[str, Any] | None:  # noqa: ARG002
+    def realised_value(self, value: Value, rows: pd.DataFrame, label: str) -> dict[str, Any] | None:
         """Return what predictions were worth, as ``amount``, ``currency`` and what the amount is made of.
 
-        None, by default: the declared value does not say what such a prediction is worth.
+        None where the declared value does not say what such a prediction is worth.
+
+        :param rows: the columns of the predictions, and their label; none is missing.
         """
-        return None
+        from airflow_mlops_provider.problems.worth import by_class, by_function
+
+        if value.function:
+            amounts = by_function(value.function, rows)
+        elif value.matrix:
+            amounts = by_class(value.matrix, rows[label], rows[PREDICTION])
+        else:
+            return None
+        return {"rows": len(rows), "amount": float(amounts.sum()), "currency": value.currency}

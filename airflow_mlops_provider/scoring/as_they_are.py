@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from airflow_mlops_provider.backends.models.inputs import described
-from airflow_mlops_provider.lifecycle.problem import ProblemDeclaration
+from airflow_mlops_provider.lifecycle.problem import AnyProblem
 from airflow_mlops_provider.lifecycle.shape import LabelColumns, Scoring
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ASSEMBLE = f"{__name__}:assemble"
 
 
-def scoring_of(name: str, problem: str | ProblemDeclaration, folder: Path) -> Scoring:
+def scoring_of(name: str, problem: AnyProblem, folder: Path) -> Scoring:
     """Return what callers of a model give: each input by its name, text for categories that are text, else a number.
 
     :param folder: holds the model.

@@ -60,11 +60,10 @@ def weight_of(scoring: Scoring | Target) -> str | None:
 def for_trainer(scoring: Scoring | Target, problem: Problem, rows: pd.DataFrame) -> dict[str, Any]:
     """Return what a trainer is given beside inputs and labels, if it has parameters of these names.
 
-    ``problem``, as it was declared; ``weight`` and ``group``, a Series each, None where nothing is declared.
+    ``weight`` and ``group``, a Series each, None where nothing is declared.
     """
     weight = weight_of(scoring)
     return {
-        "problem": problem,
         "weight": None if weight is None else rows[weight],
         "group": None if problem.group is None else rows[problem.group],
     }

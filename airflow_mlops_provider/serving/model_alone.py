@@ -8,7 +8,7 @@ from typing import Protocol
 import pandas as pd
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
-from airflow_mlops_provider.lifecycle.problem import ProblemDeclaration
+from airflow_mlops_provider.lifecycle.problem import AnyProblem
 from airflow_mlops_provider.lifecycle.shape import Scoring
 
 
@@ -20,7 +20,7 @@ class Served(Protocol):
     @property
     def goal(self) -> str: ...
     @property
-    def problem(self) -> str | ProblemDeclaration: ...
+    def problem(self) -> AnyProblem: ...
     @property
     def scoring(self) -> Scoring: ...
 
@@ -37,7 +37,7 @@ class ModelAlone(Frozen):
         return self.scoring.name
 
     @property
-    def problem(self) -> str | ProblemDeclaration:
+    def problem(self) -> AnyProblem:
         """What kind of predictions it gives."""
         return self.scoring.problem
 

@@ -81,14 +81,17 @@ def _head(record: ProductRecord) -> Iterator[Html]:
         yield tag("span", f"last job {formats.moment(runs[0].ended)}", class_="right")
     yield tag("h1", formats.title(what.name))
     yield tag("p", what.goal, class_="lead")
-    worth = f"{what.business.value.per_hit:,.0f} {what.business.value.currency} a hit"
+    business, least = what.business, what.evaluation.gates.min_metric
+    aim = f"{business.kpi.name}: {business.kpi.target:g} {business.kpi.unit}" if business else "not said"
+    limit = "the naive baseline" if least is None else f"{least:g}"
+    bound = "at least" if what.metric.higher_is_better else "at most"
     yield parts.facts(
         {
-            "Success means": f"{what.business.kpi.name}: {what.business.kpi.target:g} {what.business.kpi.unit}",
-            "Worth": f"{worth}, {-what.business.value.per_false_alarm:,.0f} a false alarm",
-            "Judged by": f"{what.metric.name.replace('_', ' ')}, at least {what.evaluation.gates.min_metric:g}",
-            "Owner": what.business.owners.ml_engineer,
-            "For": what.business.owners.business_stakeholder,
+            "Success means": aim,
+            **({"Worth": str(business.value)} if business and business.value else {}),
+            "Judged by": f"{what.metric.name.replace('_', ' ')}, {bound} {limit}",
+            "Owner": what.owner("ml_engineer"),
+            "For": what.owner("business_stakeholder"),
         }
     )
 

@@ -84,7 +84,7 @@ class World:
         """Train, evaluate and register a version, and leave it registered."""
         model = self.job("train", number, kind=Model)
         evaluation = Evaluation(
-            metric=self.product.evaluation.metric,
+            metric=self.product.metric.name,
             window=str(months(number)),
             rows=26000,
             challenger=around(value),

@@ -15,7 +15,6 @@ from airflow_mlops_provider.exceptions import MissingExtraError, MLOpsError
 from airflow_mlops_provider.jobs.experimentation.holdout import Split, measure
 from airflow_mlops_provider.jobs.training.fit import fit
 from airflow_mlops_provider.lifecycle.search.trials import Trial
-from airflow_mlops_provider.lifecycle.shape import Target
 from airflow_mlops_provider.lifecycle.trainer import Trainer
 from airflow_mlops_provider.runtime.checkpoints import Checkpoints
 from airflow_mlops_provider.runtime.context import AnyContext
@@ -77,8 +76,8 @@ def _score(
     scoring = context.settings.scoring
     problem = problems.find(scoring.problem)
     inputs, validation = (model_inputs(scoring, frame) for frame in split)
-    if isinstance(scoring, Target):  # a trainer that looks at the holdout wants the categories that it learned
-        validation = validation.astype(inputs.select_dtypes("category").dtypes.to_dict())
+    # A trainer that looks at the holdout wants the categories that it learned.
+    validation = validation.astype(inputs.select_dtypes("category").dtypes.to_dict())
     learned, truth = (truths(scoring, frame) for frame in split)
     reporting = {"validation": (validation, truth), "report": report} if report else {}
     given = {**for_trainer(scoring, problem, split.earlier), **reporting}

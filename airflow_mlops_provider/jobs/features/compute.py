@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Annotated, Any
 
 import pandas as pd
@@ -16,11 +17,13 @@ from airflow_mlops_provider.backends.tables.column_types import typed_table
 from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
 from airflow_mlops_provider.jobs.features.leakage import Tables, probe
 from airflow_mlops_provider.jobs.tables import EXAMPLES, SINCE, called
+from airflow_mlops_provider.lifecycle.frozen import only_known
+from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.lifecycle.shape import Shape, View
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME, Column, DataType, Source
 from airflow_mlops_provider.lifecycle.stages import Stage
-from airflow_mlops_provider.lifecycle.trainer import CodeOrFunction
+from airflow_mlops_provider.lifecycle.trainer import CodeOrFunction, Name
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import TABLES, job
@@ -35,7 +38,9 @@ class Settings(JobSettings):
     sources: Annotated[tuple[Source, ...], ProductField("data.sources")] = ()
     shape: Shape
     compute: Annotated[CodeOrFunction, ProductField("features.compute")]
-    examples: Annotated[CodeOrFunction, ProductField("label.examples")]
+    examples: Annotated[CodeOrFunction | None, ProductField("label.examples")] = None
+    source: Annotated[Name | None, ProductField("label.source")] = None
+    known_after: Annotated[timedelta, ProductField("label.known_after")] = timedelta(0)
     known_later: Annotated[dict[str, dict[Column, tuple[Column, ...]]], ProductField("data.known_later")] = {}
 
 
@@ -149,13 +154,36 @@ def labelled_examples(context: Context, tables: Tables) -> pa.Table:
     types: dict[str, DataType] = {**settings.shape.request, EVENT_TIME: "timestamp"}
     types |= {label.weight: "float64"} if label.weight and label.weight not in types else {}
     types |= {} if label.truth else {label.column: problem.label_type, label.known_at: "timestamp"}
-    returned = called(context.call(settings.examples), tables, context.interval)
-    frame = _frame(returned, str(settings.examples), types, EXAMPLES).reset_index(drop=True)
+    if settings.examples is None:
+        returned, code = rows_of_source(settings, tables, context.interval), f"table {settings.source!r}"
+    else:
+        returned, code = called(context.call(settings.examples), tables, context.interval), str(settings.examples)
+    frame = _frame(returned, code, types, EXAMPLES).reset_index(drop=True)
     if not label.truth:
         frame[label.column] = problem.labels(frame[label.column])
     # A whole number or a truth value is given with each request, so that here it may not be missing either.
     needed = [EVENT_TIME, *(name for name, kind in settings.shape.request.items() if kind in {"int64", "bool"})]
     return typed_table(frame, types, EXAMPLES, [*settings.shape.entity_columns, EVENT_TIME], needed)
+
+
+def rows_of_source(settings: Settings, tables: Tables, interval: Interval) -> pd.DataFrame:
+    """Return the rows of a product's source in an interval, with their time, and when their label becomes known.
+
+    Rows of a source that has no time are of the interval's start.
+
+    :raises UnknownNameError: if no clean table has the source's name.
+    """
+    only_known("clean table, named by label.source,", [str(settings.source)], tables)
+    rows, known_at = tables[str(settings.source)], settings.shape.label.known_at
+    time = next((source.time for source in settings.sources if source.name == settings.source), None)
+    if time is None:
+        rows = rows.assign(**{EVENT_TIME: pd.Timestamp(interval.start)})
+    else:
+        rows = rows[(rows[time] >= interval.start) & (rows[time] < interval.end)]
+        rows = rows.assign(**{EVENT_TIME: rows[time]})
+    if settings.shape.label.truth or known_at in rows.columns:
+        return rows
+    return rows.assign(**{known_at: rows[EVENT_TIME] + settings.known_after})
 
 
 def _comparable(views: Mapping[str, pa.Table]) -> Tables:

@@ -66,7 +66,7 @@ def performance(context: Context) -> JobResult:
         "metric": estimate.to_json() if estimate else None,
         "arrived": len(arrived),
         "pending": len(frame) - len(arrived),
-        "value": worth(settings, problem, arrived),
+        "value": problem.realised_value(settings.value, arrived, columns.column) if settings.value else None,
         "versions": by_version(context, arrived, estimate),
     }
     (context.folder / "performance.json").write_text(json.dumps(figures, indent=1, allow_nan=False))
@@ -120,12 +120,6 @@ def measured(settings: Settings, problem: Problem, arrived: pd.DataFrame) -> Est
         return None
     truth, scores = problem.truth(arrived, label.column, label.weight), {"live": problem.scores(arrived)}
     return statistics.bootstrap(problem, settings.metric, truth, scores, settings.seed)["live"]
-
-
-def worth(settings: Settings, problem: Problem, arrived: pd.DataFrame) -> dict[str, Any] | None:
-    """Return what predictions were worth; None where nothing says so."""
-    label = problem.numbers(arrived[settings.shape.label.column])
-    return problem.realised_value(settings.value, label, problem.scores(arrived)) if settings.value else None
 
 
 def performance_page(product: str, metric: str, window: str, figures: dict[str, Any]) -> Html:

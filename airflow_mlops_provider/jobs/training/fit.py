@@ -55,7 +55,7 @@ def fit(
         inputs, truth = further["validation"]
         further["validation"] = (models.prepared(inputs, trainer.flavor), problem.numbers(truth))
     takes = inspect.signature(function).parameters
-    given = {name: value for name, value in further.items() if name in takes}
+    given = {name: value for name, value in {"problem": problem, **further}.items() if name in takes}
     if "checkpoints" in takes:
         given["checkpoints"] = checkpoints()
     try:

@@ -113,7 +113,7 @@ def short_of_baseline(evaluation: Evaluation, metric: Metric) -> str | None:
 
 
 def _failures(evaluation: Evaluation, gates: Gates, metric: Metric) -> Iterator[str]:
-    if not metric.meets(evaluation.challenger.value, gates.min_metric):
+    if gates.min_metric is not None and not metric.meets(evaluation.challenger.value, gates.min_metric):
         yield f"{metric.name} {evaluation.challenger} is {metric.missed} the gate {gates.min_metric}"
     if short := short_of_baseline(evaluation, metric):
         yield short

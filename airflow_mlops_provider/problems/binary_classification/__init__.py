@@ -81,9 +81,11 @@ class BinaryClassification(Problem):
     def decisions(self, scores: Floats) -> Floats:
         return (scores >= 0.5).astype("float64")
 
-    def realised_value(self, value: Value, label: pd.Series, scores: Floats) -> dict[str, Any]:
+    def realised_value(self, value: Value, rows: pd.DataFrame, label: str) -> dict[str, Any] | None:
         """Return what alarms were worth, given wherever one pays on average."""
-        truth, alarm = label.to_numpy() == 1, scores >= value.threshold
+        if value.per_hit is None:
+            return super().realised_value(value, rows, label)
+        truth, alarm = self.numbers(rows[label]).to_numpy() == 1, self.scores(rows) >= value.threshold
         hits = int((alarm & truth).sum())
         false_alarms = int(alarm.sum()) - hits
         return {

@@ -69,12 +69,12 @@ JOBS: dict[type[JobOperator], tuple[dict[str, Any], dict[str, Any], dict[str, An
     EvidentlyCompareIntervalOperator: (
         {"predictions": {}, "version": {}},
         {},
-        {"monitoring": PRODUCT.monitoring, "seed": 7},
+        {"monitoring": PRODUCT.monitoring, "problem": PRODUCT.problem, "seed": 7},
     ),
     LabelsJudgePredictionsOperator: (
         {"predictions": {}, "features": {}},
-        {**SHAPE, "metric": PRODUCT.evaluation.metric},
-        {"value": PRODUCT.business.value, "min_metric": 0.6},
+        SHAPE,
+        {"metric": PRODUCT.evaluation.metric, "value": PRODUCT.business.value, "min_metric": 0.6},
     ),
     ModelServerReconcileOperator: ({}, {}, {"serving": PRODUCT.serving}),
 }
@@ -132,7 +132,7 @@ def test_windows_and_limits_without_a_job() -> None:
     judged_by = {"problem": "binary_classification", "metric": "log_loss"}
     alone = FeedbackSendSignalOperator(task_id="any", product=NAME, **judged_by, **given)
     assert (alone.monitoring, alone.metric.name) == (Monitoring(), "log_loss")
-    with pytest.raises(ConfigurationError, match="needs problem=, metric=, or a whole product="):
+    with pytest.raises(ConfigurationError, match="needs problem=, or a whole product="):
         FeedbackSendSignalOperator(task_id="any", product=NAME, **given)
 
 

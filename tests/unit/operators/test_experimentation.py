@@ -176,7 +176,7 @@ def test_without_a_product_the_settings_are_those_given(job: str, tmp_path: Path
     store, kept = FolderStore(tmp_path), {"ti": SimpleNamespace(dag_id="Mine"), "params": {}}
     alone, whole = MADE[job](**GIVEN[job]), MADE[job](product=product)
     parts, declared = alone.parts(store, kept), whole.parts(store, kept)
-    scoring = {"problem": product.problem, "column": "late", "leave_out": ["trip", "at"], "time": "at"}
+    scoring = {"problem": product.problem, "column": "late", "weight": None, "leave_out": ["trip", "at"], "time": "at"}
     learned = {"scoring": scoring, "baseline": None}
     expected = {name: learned.get(name, value) for name, value in declared["settings"].items()}
     assert parts["settings"] == expected
@@ -198,12 +198,12 @@ def test_single_fields_take_the_place_of_a_product_s(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (ExperimentPlanTrialsOperator, "needs search=, problem=, metric=, or a whole product="),
+        (ExperimentPlanTrialsOperator, "needs search=, problem=, or a whole product="),
         (ExperimentPlanDataOperator, "needs windows=, or a whole product="),
-        (MADE["search"], "needs search=, problem=, metric="),
+        (MADE["search"], "needs search=, problem="),
         (partial(MADE["trial"], **KIND), "needs label=, time="),
         (partial(MADE["search"], **{**TABLE, "time": None}), "needs time="),
-        (partial(MADE["conclude"], search=product.search), "needs problem=, metric="),
+        (partial(MADE["conclude"], search=product.search), "needs problem="),
         (partial(MADE["export_settings"], data_scientist="ada"), "needs ml_engineer="),
         (partial(MADE["trial"], product=product, time="at"), "label= names the truth in a table, time= the column"),
     ],

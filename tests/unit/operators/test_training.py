@@ -82,11 +82,11 @@ def test_retuning_without_a_product(tmp_path: Path) -> None:
     alone = made(trainer=declared.trainer, retuning=declared.retuning, **judged, **table)
     parts = alone.parts(FolderStore(tmp_path), {})
     whole = find_job("retune").parts_of(product, {})
-    scoring = {"problem": product.problem, "column": "late", "leave_out": ["trip"], "time": "at"}
+    scoring = {"problem": product.problem, "column": "late", "weight": None, "leave_out": ["trip"], "time": "at"}
     other = {"scoring": scoring, "slices": ["carrier"], "baseline": None, "algorithms": None}
     assert parts["settings"] == {**whole["settings"], **other}
     assert parts["params"] == {}
-    with pytest.raises(ConfigurationError, match="needs gates=, problem=, metric=, label=, time=, trainer="):
+    with pytest.raises(ConfigurationError, match="needs gates=, problem=, label=, time=, trainer="):
         made()
     fewer = made(product=product, retuning=Retuning(trials=0)).parts(FolderStore(tmp_path), {})["settings"]
     assert fewer == {**whole["settings"], "retuning": Retuning(trials=0).to_json()}

@@ -13,6 +13,7 @@ import pytest
 from airflow_mlops_provider.exceptions import DataValidationError, UnknownNameError
 from airflow_mlops_provider.lifecycle.release.gates import Estimate
 from airflow_mlops_provider.problems import statistics
+from airflow_mlops_provider.problems.base import Truth
 from airflow_mlops_provider.problems.binary_classification import PROBLEM
 
 METRICS = [metric.name for metric in PROBLEM.metrics]
@@ -25,7 +26,7 @@ def roc_auc(label: Any, score: Any) -> float:
 
 def weighted_value(metric: str, label: np.ndarray, score: np.ndarray, weight: np.ndarray) -> float:
     """Return a metric of weighted rows."""
-    return float(PROBLEM.weighted(metric, label, score)(weight[None, :].astype(float))[0])
+    return float(PROBLEM.weighted(metric, Truth(label), score)(weight[None, :].astype(float))[0])
 
 
 def _case(rows: int = 2000, decimals: int = 2, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -154,7 +155,7 @@ def test_missing_values_are_refused() -> None:
         roc_auc([0, 1, 1], [0.1, float("nan"), 0.3])
     with pytest.raises(DataValidationError, match="0 or 1, found"):
         roc_auc([0, 1, 2], [0.1, 0.2, 0.3])
-    with pytest.raises(DataValidationError, match="one value per row"):
+    with pytest.raises(DataValidationError, match="must be for the same rows"):
         roc_auc([0, 1, 1], [0.1, 0.2])
 
 

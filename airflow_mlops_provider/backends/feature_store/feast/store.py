@@ -56,6 +56,8 @@ class FeatureStoreBackend:
 
         :raises BackendError: if the online store does not answer.
         """
+        if not self.shape.views:  # there is nothing that Feast could keep
+            return False
         wanted = fingerprint(self.shape, self.folder, self.online_store)
         if self._registered() == wanted:
             return False
@@ -77,6 +79,8 @@ class FeatureStoreBackend:
         :raises SourceError: if the interval is not loaded or the definitions were not applied.
         :raises BackendError: if the online store does not answer.
         """
+        if not self.shape.views:
+            return
         self.offline.require(interval)
         self._require_registry()
         with file_lock(self._lock), self._answering():
@@ -127,6 +131,8 @@ class FeatureStoreBackend:
         :raises SourceError: if a view holds no rows yet.
         :raises SourceDataError: if a needed column is missing or has a feature's name.
         """
+        if not self.shape.views:
+            return rows
         keys = list(self.shape.entity_columns)
         _require_columns(rows, [*keys, EVENT_TIME])
         clash = sorted(set(rows.columns) & set(self.shape.feature_types))
