@@ -73,6 +73,14 @@ def products(args: Namespace) -> None:
 
 
 @_plainly
+def show(args: Namespace) -> None:
+    """Show a product's declaration with every default."""
+    from airflow_mlops_provider.cli.show import run
+
+    run(args)
+
+
+@_plainly
 def versions(args: Namespace) -> None:
     """Show a product's model versions: every move and its reason."""
     from airflow_mlops_provider.hooks import defaults

@@ -75,6 +75,15 @@ _ALL = (
         examples=("airflow mlops products", "airflow mlops products --dags my/dags --json"),
     ),
     _command(
+        "show",
+        "Show a product's declaration with every default",
+        ARG_PRODUCT,
+        ARG_OWN_DAGS,
+        ARG_JSON,
+        more="A line for each field: what product.py says, and what holds where it says nothing.",
+        examples=("airflow mlops show flight_delay", "airflow mlops show bikes --dags my/dags --json"),
+    ),
+    _command(
         "versions",
         "Show a product's model versions: each status that they had, and why",
         ARG_PRODUCT,
