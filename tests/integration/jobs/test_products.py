@@ -1,4 +1,4 @@
-"""A product of each kind of problem goes through every job: better than naive, and one answer in batch and over REST."""
+"""A product of each kind of problem, through every job: better than naive, with one answer in batch and over REST."""
 
 from __future__ import annotations
 
