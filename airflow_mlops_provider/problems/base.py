@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import ConfigDict
 
 from airflow_mlops_provider.exceptions import ConfigurationError, SourceDataError, UnknownNameError
+from airflow_mlops_provider.lifecycle.figures import Figure
 from airflow_mlops_provider.lifecycle.problem import Metric, ProblemDeclaration
 from airflow_mlops_provider.lifecycle.source import Column
 
@@ -199,6 +200,10 @@ class Problem(ProblemDeclaration, ABC):
         if by is None:
             return np.full(len(rows), overall)
         return np.asarray(rows[by].map(known.groupby(train[by]).mean()).astype("float64").fillna(overall))
+
+    def figures(self, truth: Truth, scores: Floats) -> tuple[Figure, ...]:  # noqa: ARG002 - for kinds that show some
+        """Return what a page shows of predictions beside their metric, such as which classes are confused."""
+        return ()
 
     # --- predictions --------------------------------------------------------------------------------------------------
 
