@@ -58,6 +58,9 @@ if TYPE_CHECKING:
     from airflow_mlops_provider.places.kubernetes.settings import SecretKey, Toleration, Volume
     from airflow_mlops_provider.places.local_process import LocalProcess
     from airflow_mlops_provider.problems.base import Problem
+    from airflow_mlops_provider.problems.forecasting import Forecasting
+    from airflow_mlops_provider.problems.ranking import Ranking
+    from airflow_mlops_provider.problems.regression import Regression
     from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
     from airflow_mlops_provider.runtime.context import JobContext, JobResult
     from airflow_mlops_provider.runtime.definition import job
@@ -78,6 +81,7 @@ __all__ = [
     "Features",
     "Files",
     "FloatRange",
+    "Forecasting",
     "Gates",
     "IntRange",
     "Interval",
@@ -102,6 +106,8 @@ __all__ = [
     "Problem",
     "ProductField",
     "Pruning",
+    "Ranking",
+    "Regression",
     "Report",
     "Retraining",
     "Retuning",
@@ -132,6 +138,7 @@ _HOMES = (
     *("lifecycle.interval", "lifecycle.monitoring.limits", "lifecycle.references", "lifecycle.stages"),
     *("lifecycle.shape", "lifecycle.source"),
     *("runtime.arguments", "runtime.context", "runtime.definition", "runtime.functions"),
+    *("problems.regression", "problems.forecasting", "problems.ranking"),
     *("problems.base", "places.deferral", "places.base"),
     *("places.local_process", "places.kubernetes.settings", "places.kubernetes.place"),
     *("datasets", "hooks.tables", "pipelines.dag"),

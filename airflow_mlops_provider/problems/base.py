@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ConfigDict
 
-from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
+from airflow_mlops_provider.exceptions import ConfigurationError, SourceDataError, UnknownNameError
+from airflow_mlops_provider.lifecycle.figures import Figure
 from airflow_mlops_provider.lifecycle.problem import Metric, ProblemDeclaration
 from airflow_mlops_provider.lifecycle.source import Column
 
@@ -35,19 +36,23 @@ class Truth:
     :param label: the labels as numbers, shape (rows,), or (rows, labels) where a row has several.
     :param group: the number of each row's group, from 0 on; rows of a group are resampled together. None for none.
     :param weight: how much each row counts; None for all the same.
+    :param scale: how large an error of each row would be without a model, for metrics that measure by that.
     """
 
     label: Floats
     group: Places | None = None
     weight: Floats | None = None
+    scale: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.label)
 
     def part(self, rows: Any) -> Truth:
         """Return that of some of the rows."""
-        group, weight = (values if values is None else values[rows] for values in (self.group, self.weight))
-        return Truth(self.label[rows], group, weight)
+        group, weight, scale = (
+            values if values is None else values[rows] for values in (self.group, self.weight, self.scale)
+        )
+        return Truth(self.label[rows], group, weight, scale)
 
 
 class Problem(ProblemDeclaration, ABC):
@@ -65,8 +70,9 @@ class Problem(ProblemDeclaration, ABC):
     kind: str = ""
     group: Column | None = None
 
-    #: The first is the one to judge by, if nothing is said.
     metrics: ClassVar[tuple[Metric, ...]]
+    #: The options without which nothing can be done.
+    required: ClassVar[tuple[str, ...]] = ()
     label_type: ClassVar[DataType]
     #: What the model server calls the answer to a row, and the bounds at which its histogram counts answers.
     answer: ClassVar[str] = "prediction"
@@ -96,11 +102,16 @@ class Problem(ProblemDeclaration, ABC):
         """Return known labels as the numbers that trainers and metrics are given; of classes, their places."""
         return label
 
-    def truth(self, rows: pd.DataFrame, label: str, weight: str | None = None) -> Truth:
+    def truth(
+        self, rows: pd.DataFrame, label: str, weight: str | None = None, learned: pd.DataFrame | None = None
+    ) -> Truth:
         """Return what predictions for some rows are held against.
 
         :param label, weight: columns of the rows; none of the labels is missing.
+        :param learned: the rows that models learned from, where they are at hand.
         """
+        del learned
+        self.check_columns(rows)
         import numpy as np
 
         known = self.numbers(rows[label]).to_numpy("float64")
@@ -111,6 +122,26 @@ class Problem(ProblemDeclaration, ABC):
         import pandas as pd
 
         return None if self.group is None else pd.factorize(rows[self.group], use_na_sentinel=False)[0]
+
+    @property
+    def request_columns(self) -> tuple[str, ...]:
+        """The columns that the options name, which a caller gives with each row."""
+        return (self.group,) if self.group else ()
+
+    def check_columns(self, rows: pd.DataFrame) -> None:
+        """:raises SourceDataError: if rows have no column that the options name."""
+        if missing := [name for name in self.request_columns if name not in rows.columns]:
+            known = ", ".join(map(str, rows.columns))
+            raise SourceDataError(f"no column {missing[0]!r}, which the problem {self} names; there are: {known}")
+
+    def known_from(self, rows: pd.DataFrame, known_at: str) -> pd.Series:
+        """Return from when on the label of each row can be known: as a column says, or later if the problem says so."""
+        return rows[known_at]
+
+    def unjudged(self, rows: pd.DataFrame, label: str) -> dict[str, pd.Series]:
+        """Return which rows are not judged by, by reason: the values of a column that names them."""
+        del rows, label
+        return {}
 
     # --- metrics ------------------------------------------------------------------------------------------------------
 
@@ -129,11 +160,21 @@ class Problem(ProblemDeclaration, ABC):
 
         return weighted(metric, truth.label, score if metric.takes == "scores" else self.decisions(score))
 
+    @property
+    def available_metrics(self) -> tuple[Metric, ...]:
+        """The metrics that go with the options. The first is the one to judge by, if nothing is said."""
+        return self.metrics
+
+    @property
+    def slices(self) -> tuple[str, ...]:
+        """The request columns by which an evaluation is broken down in any case."""
+        return ()
+
     def metric(self, name: str | Metric | None = None) -> Metric:
         """Return a metric, by default the first. :raises UnknownNameError: if there is none of that name; lists all."""
         if isinstance(name, Metric) and name.code:
             return name
-        known = {metric.name: metric for metric in self.metrics}
+        known = {metric.name: metric for metric in self.available_metrics}
         wanted = next(iter(known)) if name is None else str(getattr(name, "name", name))
         if wanted not in known:
             raise UnknownNameError("metric", wanted, known)
@@ -159,6 +200,10 @@ class Problem(ProblemDeclaration, ABC):
         if by is None:
             return np.full(len(rows), overall)
         return np.asarray(rows[by].map(known.groupby(train[by]).mean()).astype("float64").fillna(overall))
+
+    def figures(self, truth: Truth, scores: Floats) -> tuple[Figure, ...]:  # noqa: ARG002 - for kinds that show some
+        """Return what a page shows of predictions beside their metric, such as which classes are confused."""
+        return ()
 
     # --- predictions --------------------------------------------------------------------------------------------------
 

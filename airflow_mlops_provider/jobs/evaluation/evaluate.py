@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 from airflow_mlops_provider import problems
 from airflow_mlops_provider.backends.models import base as models
 from airflow_mlops_provider.jobs.tables import EVALUATE, TRAIN
+from airflow_mlops_provider.lifecycle.figures import Figure, Figures
 from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.gates import Evaluation, LeftOut, short_of_baseline
@@ -19,6 +21,7 @@ from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.problems import statistics
 from airflow_mlops_provider.problems.base import Truth
 from airflow_mlops_provider.render.charts import estimates
+from airflow_mlops_provider.render.figures import cards
 from airflow_mlops_provider.render.markup import Html
 from airflow_mlops_provider.render.parts import card, muted, report, table
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
@@ -50,12 +53,14 @@ Context = JobContext[Inputs, Settings, JobParams]
 
 @job(stage=Stage.EVALUATION, makes="evaluation", result=Report, packages=("numpy", *TABLES), predicts=True)
 def evaluate(context: Context) -> JobResult:
-    """Write ``evaluation.json`` and a page; the report passes if the challenger clears the baseline."""
+    """Write ``evaluation.json``, ``figures.json`` and a page; it passes if the challenger clears the baseline."""
     metric, champion = context.settings.metric, context.inputs.champion
     window = context.read(context.inputs.training_set, EVALUATE)
-    evaluation = compare(context, window, scores(context, window, champion), champion)
+    scored = scores(context, window, champion)
+    evaluation, shown = compare(context, window, scored, champion), figures(context, window, scored["challenger"])
     (context.folder / "evaluation.json").write_text(evaluation.model_dump_json(indent=1))
-    (context.folder / PAGE).write_text(evaluation_page(context.product, evaluation), "utf-8")
+    (context.folder / "figures.json").write_bytes(Figures(figures=shown).to_file())
+    (context.folder / PAGE).write_text(evaluation_page(context.product, evaluation, shown), "utf-8")
     for name, estimate in evaluation.contenders.items():
         context.log.info("%s of %s: %s", metric.name, name, estimate)
     short = short_of_baseline(evaluation, metric)
@@ -131,7 +136,14 @@ def sliced(
     return slices, left_out
 
 
-def evaluation_page(product: str, evaluation: Evaluation) -> Html:
+def figures(context: Context, window: pd.DataFrame, score: np.ndarray) -> tuple[Figure, ...]:
+    """Return what the kind of problem shows of the challenger."""
+    scoring = context.settings.scoring
+    problem = problems.find(scoring.problem)
+    return problem.figures(truth_of(scoring, problem, window), score)
+
+
+def evaluation_page(product: str, evaluation: Evaluation, shown: Iterable[Figure] = ()) -> Html:
     """Return the page of one evaluation."""
     gain = muted(f"Gain over champion v{evaluation.champion_version}: {evaluation.gain}") if evaluation.gain else None
     parts = [(name, int(part["rows"]), part["value"]) for name, part in evaluation.slices.items()]
@@ -140,5 +152,6 @@ def evaluation_page(product: str, evaluation: Evaluation) -> Html:
         f"{product}: evaluation",
         f"{evaluation.metric} on {evaluation.rows:,} examples of {evaluation.window}, with 95 % bootstrap intervals",
         card("Compared", estimates(evaluation.contenders), gain),
+        cards(shown),
         card("Slices", slices, *(muted(f"Not judged: {skipped}") for skipped in evaluation.left_out)),
     )

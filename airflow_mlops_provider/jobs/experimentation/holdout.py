@@ -52,7 +52,7 @@ def split(frame: pd.DataFrame, share: float, problem: Problem, label: LabelColum
     later = ordered[time] >= begins
     if problem.group is not None:  # a group of which some rows are later is not learned from
         later |= ordered[problem.group].isin(ordered.loc[later, problem.group])
-    parts = Split(ordered[~later & (ordered[label.known_at] < begins)], ordered[later])
+    parts = Split(ordered[~later & (problem.known_from(ordered, label.known_at) < begins)], ordered[later])
     if parts.earlier.empty:
         raise SourceDataError(f"no training row lies before {begins} with its label known by then; take more intervals")
     for name, part in zip(("rows to learn from", "holdout"), parts, strict=True):

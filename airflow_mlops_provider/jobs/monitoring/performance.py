@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 from airflow_mlops_provider import problems
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.jobs.truth import said, until, with_examples, with_truth
+from airflow_mlops_provider.lifecycle.figures import Figure, Figures
 from airflow_mlops_provider.lifecycle.monitoring.limits import crossed_by_metric
 from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.lifecycle.references import Dataset, Report
@@ -17,8 +19,9 @@ from airflow_mlops_provider.lifecycle.sections import Value
 from airflow_mlops_provider.lifecycle.shape import Shape
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.problems import statistics
-from airflow_mlops_provider.problems.base import Problem
+from airflow_mlops_provider.problems.base import Problem, Truth
 from airflow_mlops_provider.render.charts import estimates
+from airflow_mlops_provider.render.figures import cards
 from airflow_mlops_provider.render.markup import Html
 from airflow_mlops_provider.render.parts import card, muted, report, table
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
@@ -26,6 +29,7 @@ from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import TABLES, job
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 PAGE = "performance.html"
@@ -53,7 +57,7 @@ Context = JobContext[Inputs, Settings, JobParams]
 
 @job(stage=Stage.MONITORING, makes="performance", result=Report, packages=("numpy", *TABLES))
 def performance(context: Context) -> JobResult:
-    """Write ``performance.json`` and a page; predictions whose truth is still out are counted, not guessed.
+    """Write ``performance.json``, ``figures.json`` and a page; rows whose truth is still out are counted, not guessed.
 
     What counts is what was said of a row first, by whichever version: not what was predicted of it again.
     """
@@ -70,7 +74,9 @@ def performance(context: Context) -> JobResult:
         "versions": by_version(context, arrived, estimate),
     }
     (context.folder / "performance.json").write_text(json.dumps(figures, indent=1, allow_nan=False))
-    page = performance_page(context.product, metric.name, str(context.interval), figures)
+    shown = problem.figures(*held(settings, problem, arrived)) if estimate else ()
+    (context.folder / "figures.json").write_bytes(Figures(figures=shown).to_file())
+    page = performance_page(context.product, metric.name, str(context.interval), figures, shown)
     (context.folder / PAGE).write_text(page, "utf-8")
     context.log.info("%s on %d arrived labels: %s", metric.name, len(arrived), estimate)
     crossed = crossed_by_metric(estimate.value if estimate else None, settings.min_metric, metric)
@@ -118,17 +124,26 @@ def measured(settings: Settings, problem: Problem, arrived: pd.DataFrame) -> Est
     label = settings.shape.label
     if problem.unfit(arrived[label.column], ENOUGH):
         return None
-    truth, scores = problem.truth(arrived, label.column, label.weight), {"live": problem.scores(arrived)}
-    return statistics.bootstrap(problem, settings.metric, truth, scores, settings.seed)["live"]
+    truth, scores = held(settings, problem, arrived)
+    return statistics.bootstrap(problem, settings.metric, truth, {"live": scores}, settings.seed)["live"]
 
 
-def performance_page(product: str, metric: str, window: str, figures: dict[str, Any]) -> Html:
+def held(settings: Settings, problem: Problem, arrived: pd.DataFrame) -> tuple[Truth, np.ndarray]:
+    """Return the truth of some rows, and what was said of them."""
+    label = settings.shape.label
+    return problem.truth(arrived, label.column, label.weight), problem.scores(arrived)
+
+
+def performance_page(
+    product: str, metric: str, window: str, figures: dict[str, Any], shown: Iterable[Figure] = ()
+) -> Html:
     """Return the page of the live model's performance in one data interval."""
     estimate, value = figures["metric"], figures["value"]
     counts = f"{figures['arrived']:,} labels that arrived in {window}; {figures['pending']:,} still to come"
     chart = estimates({"live": Estimate(**estimate)}) if estimate else muted("Too few labels have arrived.")
     worth = _worth(value) if value else muted("No declared value says what such predictions are worth.")
-    return report(f"{product}: performance", f"{metric} on {counts}", card("Performance", chart), card("Value", worth))
+    parts = card("Performance", chart), cards(shown), card("Value", worth)
+    return report(f"{product}: performance", f"{metric} on {counts}", *parts)
 
 
 def _worth(value: dict[str, Any]) -> Html:

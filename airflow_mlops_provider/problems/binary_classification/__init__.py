@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops_provider.exceptions import SourceDataError
+from airflow_mlops_provider.lifecycle.figures import Curve, Figure
 from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.problems.base import Problem, Truth
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from airflow_mlops_provider.problems.base import Floats
 
 ALLOWED = "a label is 0 or 1, or a truth value, and missing while it is not known"
+_CALIBRATION = "Rows in ten bins of probability, equally wide. Above the diagonal it happened more often than was said."
 _NUMBERS = ("integer", "floating", "mixed-integer-float", "boolean", "decimal")
 
 
@@ -74,6 +76,17 @@ class BinaryClassification(Problem):
 
     def unfit(self, label: Any, min_rows: int = 1) -> str:
         return super().unfit(label, min_rows) or ("" if len(set(label)) == 2 else "labels of one class only")
+
+    def figures(self, truth: Truth, scores: Floats) -> tuple[Figure, ...]:
+        """Return how often it was so among rows of about the same probability."""
+        import numpy as np
+
+        from airflow_mlops_provider.problems.binary_classification.metrics import calibration_curve
+
+        weight = np.ones(len(truth)) if truth.weight is None else truth.weight
+        points = calibration_curve(truth.label, scores, weight)
+        names = {"x": "mean probability", "y": "share of positives"}
+        return (Curve(title="Calibration", **names, lines={"model": points}, diagonal=True, note=_CALIBRATION),)
 
     def are_predictions(self, scores: Floats) -> npt.NDArray[np.bool_]:
         return (scores >= 0) & (scores <= 1)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from airflow_mlops_provider.exceptions import DataValidationError
 
 Floats = npt.NDArray[np.float64]
+BINS = 10
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,24 @@ def log_loss(rows: Ranked, weights: Floats) -> Floats:
     loss = -np.log(np.where(rows.label == 1, chance, 1 - chance))
     mean: Floats = (weights @ loss) / weights.sum(axis=1)
     return mean
+
+
+def calibration_curve(label: Floats, score: Floats, weight: Floats) -> tuple[tuple[float, float], ...]:
+    """Return the mean probability and the share of positives in each of ten equally wide bins that holds rows.
+
+    That is a reliability diagram (Murphy and Winkler, "Reliability of subjective probability forecasts of
+    precipitation and temperature", Applied Statistics 26(1), 1977).
+    """
+    place = _bins(score)
+    total, said, was = (np.bincount(place, weight * values, BINS) for values in (np.ones_like(score), score, label))
+    kept = total > 0
+    points = np.stack([said[kept] / total[kept], was[kept] / total[kept]], axis=1)
+    return tuple((float(x), float(y)) for x, y in points)
+
+
+def _bins(score: Floats) -> npt.NDArray[np.intp]:
+    """Return in which of the equally wide bins from 0 to 1 each probability lies; 1 is in the last."""
+    return np.minimum((score * BINS).astype(np.intp), BINS - 1)
 
 
 def _ranked(label: Floats, score: Floats) -> Ranked:

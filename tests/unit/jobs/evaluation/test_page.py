@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from airflow_mlops_provider.jobs.evaluation.evaluate import MOST_NAMED, Settings, evaluation_page, sliced
+from airflow_mlops_provider.lifecycle.figures import Matrix
 from airflow_mlops_provider.lifecycle.release.gates import Evaluation, LeftOut
 from flight_delay.product import product
 from tests.factories.ui import around
@@ -34,6 +37,14 @@ def test_slices_of_any_name_are_text() -> None:
     left_out = LeftOut(column="dest", why="few", count=2, rows=4, largest=largest)
     html = evaluation_page(product.name, evaluation((left_out,)))
     assert "&lt;img src=x&gt; (3)" in html and "<img" not in html
+
+
+def test_what_the_problem_shows_has_its_cards() -> None:
+    """Each figure of the kind of problem is on the page, between the comparison and the slices."""
+    confused = Matrix(title="Confused", rows=("a",), columns=("a",), values=((3,),))
+    html = evaluation_page(product.name, evaluation(()), (confused,))
+    assert re.findall("<h2>(.*?)</h2>", html) == ["Compared", "Confused", "Slices"]
+    assert re.findall("<h2>(.*?)</h2>", evaluation_page(product.name, evaluation(()))) == ["Compared", "Slices"]
 
 
 def evaluation(left: tuple[LeftOut, ...]) -> Evaluation:
