@@ -11,9 +11,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from airflow_mlops_provider import discovery, problems
+from airflow_mlops_provider import discovery
+from airflow_mlops_provider.backends.feature_store.feast.store import FeatureStoreBackend
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
 from airflow_mlops_provider.runtime.code import make_importable
+from airflow_mlops_provider.scoring.predictor import Predictor
 from airflow_mlops_provider.serving.process import launcher
 from tests.factories.products import PRODUCTS, TABLES, deliver, product
 from tests.integration.jobs.test_second_product_jobs import Loop
@@ -43,8 +45,8 @@ def test_through_every_job(job: Loop, free_port: Callable[[], int]) -> None:
     features = features_of(job, third)
     predictions = job("predict", third, features=features, version=live)
     assert predictions.facts["rows"] > 30
-    batch = pd.read_parquet(Path(predictions.uri) / "predictions.parquet")
-    assert_same_answers(job, live, batch.head(50))
+    batch = pd.read_parquet(Path(predictions.uri.removeprefix("file://")) / "predictions.parquet")
+    assert_same_answers(job, live, batch.head(50).assign(event_time=pd.Timestamp(third.end)))
     drift = job("drift", third, predictions=predictions, version=live)
     assert drift.facts["prediction"] is not None and len(drift.facts["drifted"]) >= 0
     truth = job("performance", third, predictions=predictions, features=features)
@@ -76,11 +78,16 @@ def learn(job: Loop, features: tuple[Any, ...], champion: ModelVersion | None = 
 
 
 def assert_same_answers(job: Loop, live: ModelVersion, batch: pd.DataFrame) -> None:
-    """Ask the model server for the rows that were predicted in batch, together and one alone."""
-    declared = product(job.name)
-    columns = [*declared.scoring.row_columns]
-    rows = json.loads(batch[columns].to_json(orient="records", date_format="iso", date_unit="us"))
-    expected = problems.find(declared.problem).answers(problems.find(declared.problem).scores(batch))
+    """Ask the model server for rows, together and one alone, and predict them with features of the offline store."""
+    scoring = product(job.name).scoring
+    given = batch[[*scoring.row_columns]].reset_index(drop=True)
+    rows = json.loads(given.to_json(orient="records", date_format="iso", date_unit="us"))
+    features = FeatureStoreBackend(scoring, Path(job.root) / job.name / "feast").historical(given)
+    predictor = Predictor.load(scoring, Path(live.uri.removeprefix("file://")), live)
+    scores = predictor.predict(given, features[[*scoring.feature_types]])
+    if not scoring.views:
+        assert (scores == predictor.problem.scores(batch)).all()
+    expected = predictor.problem.answers(scores)
     assert [*map(without_id, ask(live.facts["url"], rows))] == expected
     assert [*map(without_id, ask(live.facts["url"], rows[:1]))] == expected[:1]
 
