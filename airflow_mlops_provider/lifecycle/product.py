@@ -9,7 +9,7 @@ from pydantic import ValidationError, model_validator
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.frozen import Frozen, only_known
 from airflow_mlops_provider.lifecycle.placed import Placed, section_of
-from airflow_mlops_provider.lifecycle.problem import DeclaredProblem, Metric, check_limits, metric_of
+from airflow_mlops_provider.lifecycle.problem import DeclaredProblem, Metric, check_limits, configured, metric_of
 from airflow_mlops_provider.lifecycle.search.declaration import Search
 from airflow_mlops_provider.lifecycle.sections import (
     Business,
@@ -85,6 +85,7 @@ class MLProduct(Frozen):
         leaked = sorted((hidden | {self.label.column, self.label.known_at}) & set(request))
         if leaked:
             raise ValueError(f"request columns {leaked} are known only after the prediction is asked for")
+        configured(self.problem).check_shape(self.shape)
         gates = self.evaluation.gates
         limits = {
             "evaluation.gates.min_metric": gates.min_metric,

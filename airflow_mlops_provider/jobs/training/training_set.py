@@ -50,7 +50,8 @@ def training_set(context: Context) -> JobResult:
     The last ``windows.evaluate`` intervals are kept for evaluation. Examples whose label was not known by the end of
     their part are left out of it: a model may not learn from a truth that lies after the window it is judged on. Where
     labels arrive by themselves, long after their interval, all count that have arrived by now: among those that a part
-    knew by its end, the quickly decided ones would be too many.
+    knew by its end, the quickly decided ones would be too many. What is forecast lies ahead of its example: to be
+    learned from, it has to lie before the part that is judged on.
 
     An entity's last known value may come from before the first interval: the join also reads the ``history``, of which
     an interval that was never loaded, such as one that was refused, has no part; the facts name it as ``not_loaded``.
@@ -146,12 +147,15 @@ def labelled(context: Context, part: str, datasets: tuple[Dataset, ...]) -> pd.D
     label, known_by = shape.label, until(context.inputs.truth, last.end)
     if label.truth:
         frame = with_truth(context, shape, frame, context.inputs.truth, known_by)
-    frame = frame[frame[label.column].notna() & (frame[label.known_at] < known_by)].reset_index(drop=True)
+    problem = problems.find(shape.problem)
+    known, times = frame[label.column].notna() & (frame[label.known_at] < known_by), problem.label_times(frame)
+    if part == TRAIN and times is not None:
+        known &= times < last.end
+    frame = frame[known].reset_index(drop=True)
     if frame.empty:
         how = "; let windows.wait leave the newest intervals alone" if label.truth else ""
         raise SourceDataError(
             f"no example of {last} has its label {label.column!r} yet; wait for labels to arrive{how}"
         )
-    problem = problems.find(shape.problem)
     frame[label.column] = problem.learnable(frame[label.column], f"the part {part!r}, up to {last}")
     return frame

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from pydantic import model_validator
 
 from airflow_mlops_provider.exceptions import SourceDataError
+from airflow_mlops_provider.lifecycle.figures import Curve, Figure
 from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME, Column
 from airflow_mlops_provider.problems.base import Truth
@@ -17,8 +18,10 @@ from airflow_mlops_provider.problems.regression import Regression
 if TYPE_CHECKING:
     import pandas as pd
 
+    from airflow_mlops_provider.lifecycle.shape import Shape
     from airflow_mlops_provider.problems.base import Floats, Places
 
+_BLOCKS = "A block is what is resampled as a whole: four horizons or a season, if there is time for twenty."
 _SCALED = "mean_absolute_scaled_error"
 _RELATIVE = (
     Metric(_SCALED, higher_is_better=False, high=None),
@@ -77,6 +80,14 @@ class Forecasting(Regression):
     def request_columns(self) -> tuple[str, ...]:
         return tuple(name for name in (self.series, self.horizons, self.naive) if name)
 
+    def check_shape(self, shape: Shape) -> None:
+        super().check_shape(shape)
+        if self.known_at != shape.label.known_at:
+            raise ValueError(
+                f"the label is known at {shape.label.known_at!r}, and the problem says {self.known_at!r}: declare "
+                f"Forecasting(known_at={shape.label.known_at!r})"
+            )
+
     # --- time ---------------------------------------------------------------------------------------------------------
 
     def ahead(self, rows: pd.DataFrame) -> pd.Series:
@@ -88,16 +99,10 @@ class Forecasting(Regression):
             return pd.Series(pd.Timedelta(self.horizon), index=rows.index)
         return rows[self.horizons].astype("float64") * pd.Timedelta(self.horizon)
 
-    def known_from(self, rows: pd.DataFrame, known_at: str) -> pd.Series:
-        """Return from when on each label can be known: from its own moment at the earliest, later if a column says so.
-
-        What is not known yet stays missing.
-        """
+    def label_times(self, rows: pd.DataFrame) -> pd.Series:
         import pandas as pd
 
-        known = pd.to_datetime(rows[known_at], utc=True)
-        own = pd.to_datetime(self._times(rows), utc=True) + self.ahead(rows)
-        return known.where(known.isna() | (known > own), own)
+        return pd.to_datetime(self._times(rows), utc=True) + self.ahead(rows)
 
     def units(self, rows: pd.DataFrame) -> Places:
         """Return the number of each row's block of time, of all series together: rows of a block are resampled as such.
@@ -138,6 +143,14 @@ class Forecasting(Regression):
         if metric in {known.name for known in _RELATIVE}:
             return metrics.weighted(metric, truth, self.decisions(score))
         return super().weighted(metric, truth, score)
+
+    def figures(self, truth: Truth, scores: Floats) -> tuple[Figure, ...]:
+        """Return what is shown of amounts, and how large errors were over time."""
+        from airflow_mlops_provider.problems.forecasting.metrics import over_time
+
+        lines = {"model": over_time(truth, self.decisions(scores))}
+        axes = {"x": "block of time, from the first on", "y": "mean absolute error"}
+        return *super().figures(truth, scores), Curve(title="Errors over time", **axes, lines=lines, note=_BLOCKS)
 
     def baseline(self, train: pd.DataFrame, rows: pd.DataFrame, label: str, by: str | None) -> Floats:
         """Return naive forecasts, each of labels that were known by its moment; of quantiles, with their usual errors.

@@ -37,6 +37,15 @@ def weighted(metric: str, truth: Truth, predicted: Floats) -> Weighted:
     return mean(2 * errors / np.where(size > 0, size, 1.0))
 
 
+def over_time(truth: Truth, predicted: Floats) -> tuple[tuple[float, float], ...]:
+    """Return number and mean absolute error of each block of time that has rows."""
+    weight = np.ones(len(truth)) if truth.weight is None else truth.weight
+    block = np.zeros(len(truth), dtype=np.intp) if truth.group is None else truth.group
+    total = np.bincount(block, weight)
+    errors = np.bincount(block, weight * np.abs(truth.label - predicted))
+    return tuple((float(at + 1), float(errors[at] / total[at])) for at in np.flatnonzero(total > 0))
+
+
 def _scale(truth: Truth) -> Floats:
     scale = truth.scale
     if scale is None or not (scale > 0).all():

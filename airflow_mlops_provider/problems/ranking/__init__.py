@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from airflow_mlops_provider.exceptions import SourceDataError
+from airflow_mlops_provider.lifecycle.figures import Curve, Figure
 from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.lifecycle.source import Column
 from airflow_mlops_provider.problems.base import Problem, Truth
@@ -81,6 +82,13 @@ class Ranking(Problem):
         from airflow_mlops_provider.problems.ranking.metrics import weighted
 
         return weighted(metric, truth, score, self.at)
+
+    def figures(self, truth: Truth, scores: Floats) -> tuple[Figure, ...]:
+        """Return how relevant what came at each place was."""
+        from airflow_mlops_provider.problems.ranking.metrics import by_place
+
+        axes = {"x": "place", "y": "mean relevance"}
+        return (Curve(title="Relevance by place", **axes, lines={"model": by_place(truth, scores, self.at)}),)
 
     def flaw(self, truth: Truth) -> Callable[[Floats], str]:
         relevant = truth.label > 0

@@ -38,8 +38,7 @@ def weighted(metric: str, truth: Truth, score: Floats, at: int) -> Callable[[Flo
 
     A query weighs what its first row does: a resample has all rows of a query or none.
     """
-    group = np.arange(len(truth)) if truth.group is None else truth.group
-    _, first, query = np.unique(group, return_index=True, return_inverse=True)
+    first, query = _queries(truth)
     rows = _ranked(truth.label, score, query)
     judged = np.bincount(rows.query, rows.label > 0) > 0
     values = ndcg(rows, at) if metric == "ndcg" else _METRICS[metric](rows)
@@ -97,6 +96,21 @@ def average_precision(rows: Ranked) -> Floats:
     precision = seen / (rows.place[rows.tied] + size)
     gained, all_relevant = np.bincount(query, new * precision), np.bincount(query, new)
     return np.divide(gained, all_relevant, out=np.zeros_like(gained), where=all_relevant > 0)
+
+
+def by_place(truth: Truth, score: Floats, at: int) -> tuple[tuple[float, float], ...]:
+    """Return each of the first places, from 1 on, and the mean label of the rows there, in whatever order rows tie."""
+    rows = _ranked(truth.label, score, _queries(truth)[1])
+    shared, near = _mean(rows.label, rows.tie)[rows.tie], rows.place < at
+    means = _mean(shared[near], rows.place[near])
+    return tuple((float(place), float(mean)) for place, mean in enumerate(means, 1))
+
+
+def _queries(truth: Truth) -> tuple[Places, Places]:
+    """Return the first row of each query, and the query of each row, numbered without a gap."""
+    group = np.arange(len(truth)) if truth.group is None else truth.group
+    _, first, query = np.unique(group, return_index=True, return_inverse=True)
+    return first, query
 
 
 def _expected(before: int, size: int, relevant: int) -> float:

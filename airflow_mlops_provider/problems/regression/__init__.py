@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from pydantic import model_validator
 
 from airflow_mlops_provider.exceptions import SourceDataError
+from airflow_mlops_provider.lifecycle.figures import Curve, Figure
 from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.problems.base import PREDICTION, Problem, Truth
 
@@ -28,6 +29,8 @@ _ERRORS = (
 _DEVIANCE = Metric("mean_poisson_deviance", higher_is_better=False, high=None)
 _PINBALL = Metric("pinball_loss", higher_is_better=False, high=None)
 _OF_INTERVALS = Metric("coverage"), Metric("interval_score", higher_is_better=False, high=None)
+_TENTHS = "A dot for each tenth of the rows, in the order of what was predicted. Above the diagonal it was more."
+_BELOW = "Above the diagonal labels were below the quantile more often than it says."
 #: By which metric a model is judged, if nothing is said: the one whose best prediction is what the loss lets it learn
 #: (Gneiting, "Making and evaluating point forecasts", Journal of the American Statistical Association 106(494), 2011).
 _JUDGED_BY = {
@@ -98,6 +101,22 @@ class Regression(Problem):
         if metric in {_PINBALL.name, *(known.name for known in _OF_INTERVALS)}:
             return metrics.of_quantiles(metric, truth.label, score.reshape(len(score), -1), self.quantiles)
         return metrics.weighted(metric, truth.label, self.decisions(score))
+
+    def figures(self, truth: Truth, scores: Floats) -> tuple[Figure, ...]:
+        """Return how high labels were where predictions were low or high; and how often they were below quantiles."""
+        import numpy as np
+
+        from airflow_mlops_provider.problems.regression.metrics import by_tenth, shares_below
+
+        weight = np.ones(len(truth)) if truth.weight is None else truth.weight
+        points = by_tenth(truth.label, self.decisions(scores), weight)
+        axes = {"x": "mean prediction", "y": "mean label"}
+        shown = Curve(title="Predicted and actual", **axes, lines={"model": points}, diagonal=True, note=_TENTHS)
+        if not self.quantiles:
+            return (shown,)
+        points = shares_below(truth.label, scores, self.quantiles, weight)
+        axes = {"x": "quantile", "y": "share of labels below"}
+        return shown, Curve(title="Calibration", **axes, lines={"model": points}, diagonal=True, note=_BELOW)
 
     def baseline(self, train: pd.DataFrame, rows: pd.DataFrame, label: str, by: str | None) -> Floats:
         """Return naive scores for some rows: of the labels in ``train`` what the loss or the quantiles ask for.

@@ -11,6 +11,7 @@ from airflow_mlops_provider.exceptions import DataValidationError
 
 Floats = npt.NDArray[np.float64]
 Weighted = Callable[[Floats], Floats]
+TENTHS = 10
 
 
 def weighted(metric: str, label: Floats, predicted: Floats) -> Weighted:
@@ -108,6 +109,23 @@ def mean_poisson_deviance(label: Floats, predicted: Floats) -> Weighted:
         )
     logs = np.log(np.where(label > 0, label, 1.0) / np.where(label > 0, predicted, 1.0))
     return mean(2 * (label * logs - label + predicted))
+
+
+def by_tenth(label: Floats, predicted: Floats, weight: Floats) -> tuple[tuple[float, float], ...]:
+    """Return mean prediction and mean label of each tenth of the rows, from the lowest predictions to the highest."""
+    parts = np.array_split(np.argsort(predicted, kind="stable"), TENTHS)
+    counted = [rows for rows in parts if weight[rows].any()]
+    means = ([float(np.average(of[rows], weights=weight[rows])) for of in (predicted, label)] for rows in counted)
+    return tuple((said, was) for said, was in means)
+
+
+def shares_below(
+    label: Floats, scores: Floats, quantiles: Sequence[float], weight: Floats
+) -> tuple[tuple[float, float], ...]:
+    """Return each quantile and the share of labels that were no higher than what the model gave for it."""
+    below = (label[:, None] <= scores.reshape(len(label), -1)).astype("float64")
+    shares = np.average(below, axis=0, weights=weight)
+    return tuple((float(level), float(share)) for level, share in zip(quantiles, shares, strict=True))
 
 
 def _percentages(label: Floats, predicted: Floats) -> Floats:
