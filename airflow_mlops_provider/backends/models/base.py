@@ -123,7 +123,7 @@ def save(model: Any, folder: Path, name: str, features: pd.DataFrame | None = No
     check_installed(name)
     flavor = flavor_of(name)
     if not flavor.fits(model):
-        raise misfit(model, name, flavor)
+        raise misfit(model, name, flavor.words, flavor.fits)
     flavor.save(model, folder, features)
     if name != OLDEST:
         name_flavor(folder, name)

@@ -132,7 +132,8 @@ def _table(inputs: Sequence[dict[str, Any]], frame: pd.DataFrame) -> Any:
 def _texts(codes: np.ndarray, categories: Sequence[Any]) -> np.ndarray:
     import numpy as np
 
-    return np.array([*map(str, categories), MISSING], dtype=object)[codes]  # the last for -1
+    texts: np.ndarray = np.array([*map(str, categories), MISSING], dtype=object)
+    return np.asarray(texts[codes])  # the last for -1
 
 
 def _bytes(model: catboost.CatBoost) -> bytes:

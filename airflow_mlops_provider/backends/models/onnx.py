@@ -181,8 +181,8 @@ def _unfit(session: onnxruntime.InferenceSession, inputs: Sequence[Mapping[str, 
         widths = dict.fromkeys(takes, len(inputs))
     else:
         texts = {name for name, given in takes.items() if given.type == "tensor(string)"}
-        wrong = texts.symmetric_difference(categories)
-        return f"{', '.join(sorted(wrong))}: a category is given as text" if wrong else ""
+        odd_kinds = sorted(texts.symmetric_difference(categories))
+        return f"{', '.join(odd_kinds)}: a category is given as text" if odd_kinds else ""
     has = {name: takes[name].shape[-1] if name in takes else 0 for name in widths}
     wrong = {name: width for name, width in widths.items() if isinstance(has[name], int) and has[name] != width}
     return ", ".join(f"{name} has {has[name]} columns, but there are {width}" for name, width in wrong.items())

@@ -20,6 +20,10 @@ def class_codes(model: Any) -> list[int] | None:
     classes = getattr(model, "classes_", None)
     if classes is None or not len(classes):
         return None
+    if isinstance(classes, list):
+        raise ConfigurationError(
+            f"the {type(model).__name__} predicts {len(classes)} things at once; make a model of one"
+        )
     odd = [label for label in classes if isinstance(label, str) or label != int(label) or label < 0]
     if odd:
         raise ConfigurationError(

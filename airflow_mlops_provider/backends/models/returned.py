@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.extensions import FLAVORS
 
-if TYPE_CHECKING:
-    from airflow_mlops_provider.backends.models.base import Flavor
+Fits = Callable[[Any], bool]
 
 #: What to do about things that trainers return by mistake, by the class that they are of.
 _ADVICE = {
@@ -37,17 +36,18 @@ def class_name(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def misfit(returned: Any, name: str, flavor: Flavor) -> ConfigurationError:
+def misfit(returned: Any, name: str, words: str, fits: Fits) -> ConfigurationError:
     """Return the error for what a flavor can't keep: what it is, what the flavor takes, and what to do.
 
     :param name: the flavor, as the trainer declares it.
+    :param words: what it takes, in words.
+    :param fits: says of a thing whether the flavor takes it.
     """
-    hints = [_part(returned, flavor), _searched(returned, flavor), _others(returned, name), _advice(returned)]
+    hints = [_part(returned, fits), _searched(returned, fits), _others(returned, name), _advice(returned)]
     hint = next(filter(None, hints), "")
     _close(returned)
     return ConfigurationError(
-        f"the trainer returned {_described(returned)}, but flavor {name!r} takes {flavor.words}{'; ' if hint else ''}"
-        f"{hint}"
+        f"the trainer returned {_described(returned)}, but flavor {name!r} takes {words}{'; ' if hint else ''}{hint}"
     )
 
 
@@ -69,9 +69,9 @@ def _parts(returned: Any) -> Iterator[tuple[str, Any]]:
         yield from ((f"[{place}]", part) for place, part in enumerate(returned))
 
 
-def _part(returned: Any, flavor: Flavor) -> str:
+def _part(returned: Any, fits: Fits) -> str:
     """Return how to come to the only part of a collection that the flavor takes."""
-    fitting = [where for where, part in _parts(returned) if flavor.fits(part)]
+    fitting = [where for where, part in _parts(returned) if fits(part)]
     if len(fitting) != 1:
         return ""
     return (
@@ -80,10 +80,10 @@ def _part(returned: Any, flavor: Flavor) -> str:
     )
 
 
-def _searched(returned: Any, flavor: Flavor) -> str:
+def _searched(returned: Any, fits: Fits) -> str:
     """Return how to come to the model of a search such as scikit-learn's."""
     best = getattr(returned, "best_estimator_", None)
-    return "return its best_estimator_" if flavor.fits(best) else ""
+    return "return its best_estimator_" if fits(best) else ""
 
 
 def _others(returned: Any, name: str) -> str:

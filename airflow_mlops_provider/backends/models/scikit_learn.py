@@ -164,13 +164,16 @@ def _fitted(model: Any) -> Any:
 
 def _method(estimator: Any) -> str:
     """Return the method that gives an estimator's predictions. :raises ConfigurationError: if it has none."""
-    from sklearn.base import is_classifier, is_outlier_detector
+    from sklearn.base import is_classifier, is_outlier_detector, is_regressor
 
     name, advice = "predict", "only what predicts can be a model"
     if is_classifier(estimator):
         name, advice = "predict_proba", "put it into a CalibratedClassifierCV, or take one that gives probabilities"
-    elif is_outlier_detector(estimator) or not hasattr(estimator, "predict"):
-        name, advice = "score_samples", "only what predicts or scores can be a model; LocalOutlierFactor needs novelty"
+    elif is_outlier_detector(estimator) or (hasattr(estimator, "score_samples") and not is_regressor(estimator)):
+        name, advice = (
+            "score_samples",
+            "let it score other rows than it was fitted on: LocalOutlierFactor(novelty=True)",
+        )
     if not hasattr(estimator, name):
         raise ConfigurationError(f"the {type(estimator).__name__} has no {name}: {advice}")
     return name

@@ -1,4 +1,4 @@
-"""scikit-learn's objects as skops keeps them: without pickle, bytes the same for the same object, and of known types."""
+"""scikit-learn's objects as skops keeps them: without pickle, the same bytes each time, and of known types only."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def trusted(data: bytes) -> list[str]:
     refused = [name for name in names if not _is_known(name)]
     if refused:
         raise ConfigurationError(
-            f"the model holds {', '.join(refused)}; only classes of {', '.join(PACKAGES)} are loaded, as any other code "
-            "would run wherever the model is: do such a step in assemble, take one of scikit-learn's own, or make a "
-            "flavor for it"
+            f"the model holds {', '.join(refused)}; only classes of {', '.join(PACKAGES)} are loaded, as any other "
+            "code would run wherever the model is: do such a step in assemble, take one of scikit-learn's own, or make "
+            "a flavor for it"
         )
     return names
 

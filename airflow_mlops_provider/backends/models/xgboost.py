@@ -69,7 +69,7 @@ class XGBoost(Flavor):
         booster = _trained(model)
         true = {} if features is None else plain_names(features.columns, _UNFIT)
         known = {new: name for name, new in true.items()}
-        names = list(booster.feature_names)
+        names = list(booster.feature_names or ())
         inputs = inputs_of([known.get(name, name) for name in names], features)
         for name, entry in zip(names, inputs, strict=True):
             entry.update({"as": name} if name != entry["name"] else {})
