@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
@@ -181,4 +183,9 @@ class FlavorContract:
 
 def modules_of(distributions: tuple[str, ...]) -> list[str]:
     """Return the top modules of some distributions, as far as these are installed."""
-    return [name for name, brought_by in packages_distributions().items() if {*brought_by} & {*distributions}]
+    return [name for name, brought_by in _modules().items() if {*brought_by} & {*distributions}]
+
+
+@cache  # it reads the metadata of all that is installed
+def _modules() -> Mapping[str, list[str]]:
+    return packages_distributions()

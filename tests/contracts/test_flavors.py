@@ -220,7 +220,7 @@ class TestScikitLearnClasses(TestScikitLearn):
     @pytest.fixture
     def model(self) -> Any:
         """A search, of which the best is kept."""
-        network = MLPClassifier((8,), max_iter=20, random_state=1)
+        network = MLPClassifier(hidden_layer_sizes=(8,), max_iter=20, random_state=1)
         search = GridSearchCV(make_pipeline(prepared_columns(), network), {"mlpclassifier__alpha": [0.1, 0.2]}, cv=2)
         with warnings.catch_warnings(action="ignore"):
             return search.fit(inputs(), three())

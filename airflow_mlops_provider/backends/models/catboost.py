@@ -32,6 +32,8 @@ MODEL_FILE = "model.cbm"
 MISSING = ""
 #: What of a model's own description differs between two that are the same.
 _CHANCE = ("model_guid", "train_finish_time")
+#: What a regressor gives of its own accord, and forgets once it is loaded, by the beginning of its loss's name.
+_GIVEN = {"Poisson": "Exponent", "Tweedie": "Exponent", "RMSEWithUncertainty": "RMSEWithUncertainty"}
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,13 @@ class Trees:
 
     :param inputs: ``name`` and ``categories`` (None for a number) of each.
     :param classes: the codes of the classes that it knows; None if it gives no probabilities.
+    :param gives: what it gives, as CatBoost calls that.
     """
 
     model: catboost.CatBoost
     inputs: tuple[dict[str, Any], ...]
     classes: list[int] | None
+    gives: str
 
 
 class CatBoost(Flavor):
@@ -85,12 +89,12 @@ class CatBoost(Flavor):
 
         data, inputs = read_model(folder, MODEL_FILE)
         classes = described(folder).get("classes")
-        # A classifier gives probabilities; a regressor undoes what its loss function did to the label.
-        model = catboost.CatBoostRegressor() if classes is None else catboost.CatBoostClassifier()
+        model = catboost.CatBoost()
         model.load_model(blob=data)
         if [entry["name"] for entry in inputs] != model.feature_names_:
             raise damaged(folder, f"{MODEL_FILE} and {INPUTS_FILE} name different inputs")
-        return Trees(model, inputs, classes)
+        loss = str(model.get_all_params().get("loss_function", "")).partition(":")[0]
+        return Trees(model, inputs, classes, "Probability" if classes else _GIVEN.get(loss, "RawFormulaVal"))
 
     def predict(self, model: Trees, frame: pd.DataFrame) -> np.ndarray:
         """Return predictions, as :meth:`~.base.LoadedModel.predict` describes them.
@@ -101,8 +105,8 @@ class CatBoost(Flavor):
         import numpy as np
 
         table = _table(model.inputs, frame)
-        apply = model.model.predict if model.classes is None else model.model.predict_proba
-        return per_class(np.asarray(apply(table, thread_count=1), dtype=np.float64), model.classes)
+        given = model.model.predict(table, prediction_type=model.gives, thread_count=1)
+        return per_class(np.asarray(given, dtype=np.float64), model.classes)
 
 
 def _check_categories(model: catboost.CatBoost, inputs: Sequence[dict[str, Any]]) -> None:

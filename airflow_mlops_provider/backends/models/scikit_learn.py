@@ -89,8 +89,8 @@ class ScikitLearn(Flavor):
         """
         estimator = _fitted(model)
         classes = class_codes(estimator) if _method(estimator) == "predict_proba" else None
-        inputs = inputs_of([str(name) for name in estimator.feature_names_in_], features)
-        write_model(folder, MODEL_FILE, pack(estimator), inputs, classes=classes)
+        data = pack(estimator)
+        write_model(folder, MODEL_FILE, data, inputs_of(_names(estimator), features), classes=classes)
 
     def load(self, folder: Path) -> Estimator:
         data, inputs = read_model(folder, MODEL_FILE)
@@ -117,17 +117,27 @@ class ScikitLearn(Flavor):
         import numpy as np
         import sklearn
 
-        if frame.empty:
-            return np.empty((0, max([1, *model.classes]) + 1) if model.classes and max(model.classes) > 1 else 0)
         try:
             with sklearn.config_context(skip_parameter_validation=True):
-                given = np.asarray(_given(model, typed(model.inputs, frame)), dtype=np.float64)
+                given = np.asarray(_given(model, typed(model.inputs, _rows(model, frame))), dtype=np.float64)
         except ValueError as error:
             raise SourceDataError(
                 f"the {type(model.rest).__name__} can't predict such rows: {str(error)[:300]}; let it impute what is "
                 "missing, and take categories that it does not know, as OneHotEncoder(handle_unknown='ignore') does"
             ) from error
+        given = given[: len(frame)]
         return per_class(-given if model.apply.__name__ == "score_samples" else given, model.classes)
+
+
+def _rows(model: Estimator, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return rows to predict: a plain one where there is none, as that has as many outputs as any."""
+    import pandas as pd
+
+    plain = {
+        entry["name"]: [0.0 if entry["categories"] is None else (entry["categories"] or [None])[0]]
+        for entry in model.inputs
+    }
+    return frame if len(frame) else pd.DataFrame(plain)
 
 
 def _given(model: Estimator, table: Any) -> Any:
@@ -142,7 +152,7 @@ def _given(model: Estimator, table: Any) -> Any:
 
 
 def _fitted(model: Any) -> Any:
-    """Return what of a model predicts. :raises ConfigurationError: if it was not fitted, or not on named columns."""
+    """Return what of a model predicts. :raises ConfigurationError: if it was not fitted."""
     from sklearn.exceptions import NotFittedError
     from sklearn.utils.validation import check_is_fitted
 
@@ -153,13 +163,18 @@ def _fitted(model: Any) -> Any:
         raise ConfigurationError(f"the {name} was not fitted ({error}); return it after fit") from error
     if hasattr(model, "best_params_") and not hasattr(model, "best_estimator_"):
         raise ConfigurationError(f"the {name} has no best estimator: let it refit")
-    estimator = getattr(model, "best_estimator_", model)
-    if getattr(estimator, "feature_names_in_", None) is None:
+    return getattr(model, "best_estimator_", model)
+
+
+def _names(estimator: Any) -> list[str]:
+    """Return an estimator's inputs. :raises ConfigurationError: if it does not know them by name."""
+    names = getattr(estimator, "feature_names_in_", None)
+    if names is None:
         raise ConfigurationError(
-            f"the {name} was fitted on a bare array, and does not know its inputs by name; fit it on columns of the "
-            "frame that the trainer is given"
+            f"the {type(estimator).__name__} was fitted on a bare array, and does not know its inputs by name; fit it "
+            "on columns of the frame that the trainer is given"
         )
-    return estimator
+    return [str(name) for name in names]
 
 
 def _method(estimator: Any) -> str:

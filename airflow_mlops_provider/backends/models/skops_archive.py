@@ -13,7 +13,12 @@ from airflow_mlops_provider.exceptions import ConfigurationError
 
 #: Whose classes are loaded. Functions are called by what is loaded: few of them.
 PACKAGES = ("lightgbm", "numpy", "scipy", "sklearn", "xgboost")
-_FUNCTIONS = ("sklearn.feature_selection.", "sklearn.metrics.", "scipy._lib.array_api_compat.numpy.")
+_FUNCTIONS = (
+    *("sklearn.feature_selection.", "sklearn.metrics.", "sklearn.utils.validation."),
+    "scipy._lib.array_api_compat.numpy.",
+)
+#: Of Python's own: what they hold is looked at like anything else.
+_CONTAINERS = ("collections.OrderedDict", "functools.partial")
 _SCHEMA = "schema.json"
 
 
@@ -62,7 +67,7 @@ def trusted(data: bytes) -> list[str]:
 def _is_known(name: str) -> bool:
     """Say whether a name is one of a class of those packages, or of a function that does no more than compute."""
     module, _, attribute = name.rpartition(".")
-    if name == "collections.OrderedDict":
+    if name in _CONTAINERS:
         return True
     if module.partition(".")[0] not in PACKAGES:
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,11 +38,13 @@ class Trees:
 
     :param inputs: ``name`` and ``categories`` (None for a number) of each; ``as``, where the trees call it otherwise.
     :param classes: the codes of the classes that it knows; None where it does not say.
+    :param plain: it is nothing but trees: no lines, and none that is weighted or left out.
     """
 
     booster: xgboost.Booster
     inputs: tuple[dict[str, Any], ...]
-    classes: list[int] | None = None
+    classes: list[int] | None
+    plain: bool
 
 
 class XGBoost(Flavor):
@@ -84,9 +87,11 @@ class XGBoost(Flavor):
         booster.load_model(bytearray(data))
         if [entry.get("as", entry["name"]) for entry in inputs] != booster.feature_names:
             raise damaged(folder, f"{MODEL_FILE} and {INPUTS_FILE} name different inputs")
-        if '"name":"multi:softmax"' in booster.save_config():  # what else gives a class, and hides how sure it is
+        learner = json.loads(booster.save_config())["learner"]
+        if learner["objective"]["name"] == "multi:softmax":  # what else gives a class, and hides how sure it is
             booster.set_param({"objective": "multi:softprob"})
-        return Trees(booster, inputs, described(folder).get("classes"))
+        plain = learner["gradient_booster"]["name"] == "gbtree"
+        return Trees(booster, inputs, described(folder).get("classes"), plain)
 
     def predict(self, model: Trees, frame: pd.DataFrame) -> np.ndarray:
         """Return predictions, as :meth:`~.base.LoadedModel.predict` describes them.
@@ -95,15 +100,23 @@ class XGBoost(Flavor):
         """
         import numpy as np
 
-        best = model.booster.attr("best_iteration")
-        table = matrix(model.inputs, frame)
-        given = model.booster.inplace_predict(
-            # XGBoost forgets how many outputs there are where there is no row.
-            table if len(frame) else np.zeros((1, len(model.inputs))),
-            iteration_range=(0, int(best) + 1 if best else 0),
-            validate_features=False,
-        )
-        return per_class(np.asarray(given[: len(frame)], dtype=np.float64), model.classes)
+        # XGBoost forgets how many outputs there are where there is no row.
+        table = matrix(model.inputs, frame) if len(frame) else np.zeros((1, len(model.inputs)))
+        given = _applied(model, table)[: len(frame)]
+        return per_class(given.astype(np.float64), model.classes)
+
+
+def _applied(model: Trees, table: np.ndarray) -> np.ndarray:
+    import numpy as np
+    import xgboost
+
+    best = model.booster.attr("best_iteration")
+    rounds = (0, int(best) + 1 if best else 0)
+    if model.plain:  # in less than half of the time, the same bits
+        return np.asarray(model.booster.inplace_predict(table, iteration_range=rounds, validate_features=False))
+    names, kinds = model.booster.feature_names, model.booster.feature_types
+    data = xgboost.DMatrix(table, feature_names=names, feature_types=kinds, nthread=1, enable_categorical=True)
+    return np.asarray(model.booster.predict(data, iteration_range=rounds))
 
 
 def _trained(model: Any) -> xgboost.Booster:
@@ -123,11 +136,19 @@ def _trained(model: Any) -> xgboost.Booster:
     return booster
 
 
+def _known_categories(booster: xgboost.Booster) -> dict[str, Any]:
+    """Return the categories that a booster keeps, as Arrow's arrays; none of one that keeps but their places."""
+    try:
+        return dict(booster.get_categories(export_to_arrow=True).to_arrow())
+    except ValueError:  # XGBoost's own error about boosters other than plain trees
+        return {}
+
+
 def _check_categories(
     booster: xgboost.Booster, inputs: Sequence[dict[str, Any]], features: pd.DataFrame | None
 ) -> None:
     """Make sure that the trees know each category by the place that it has in the features."""
-    known = dict(booster.get_categories(export_to_arrow=True).to_arrow())
+    known = _known_categories(booster)
     for entry, kind in zip(inputs, booster.feature_types or [], strict=False):
         own = known.get(entry.get("as", entry["name"]))
         if features is None and own is not None:
