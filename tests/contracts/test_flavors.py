@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from airflow_mlops_provider.testing import FlavorContract
+from tests.factories.mlflow_serving import FlavorContract
 
 
 def inputs() -> pd.DataFrame:
