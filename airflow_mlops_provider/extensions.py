@@ -132,7 +132,8 @@ def _elsewhere(group: str) -> dict[str, str]:
     return parts
 
 
-_OURS = "airflow_mlops_provider"
+#: By what this module is called: a model that carries the code which applies it has it in a package of its own.
+_OURS = __name__.rpartition(".")[0]
 #: A step's work; see :func:`.runtime.definition.find_job`.
 JOBS = ExtensionPoint(
     "job", f"{_OURS}.jobs", "", "airflow_mlops.jobs", (), f"{_OURS}.runtime.definition:JobDefinition", nested=True

@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 
 from airflow_mlops_provider.backends.models import base as models
-from airflow_mlops_provider.backends.models.inputs import described
+from airflow_mlops_provider.backends.models.inputs import described, is_text
+from airflow_mlops_provider.backends.tracking.mlflow.packing import pack_model
 from airflow_mlops_provider.exceptions import ConfigurationError, IntegrityError, SourceDataError
 from airflow_mlops_provider.extensions import FLAVORS
 from airflow_mlops_provider.testing import fresh
@@ -40,6 +41,34 @@ sys.addaudithook(forbid)
 predicted = base.load(Path(sys.argv[1])).predict(frame).tobytes().hex()
 print(predicted, *[name for name in sys.argv[3:] if name in sys.modules])
 """
+
+#: Applies a packed model as MLflow's servers do, where no module of ours is installed if the model carries its code.
+_BY_MLFLOW = """
+import sys
+import mlflow.pyfunc
+import pandas as pd
+from mlflow.models import Model
+from mlflow.pyfunc import FLAVOR_NAME
+
+class Missing:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] == "airflow_mlops_provider":
+            raise ModuleNotFoundError(f"No module named {name!r}: it is blocked", name=name)
+
+if Model.load(sys.argv[1]).flavors[FLAVOR_NAME].get("code"):
+    sys.meta_path.insert(0, Missing)
+print(mlflow.pyfunc.load_model(sys.argv[1]).predict(pd.read_parquet(sys.argv[2])).tobytes().hex())
+"""
+
+
+def plain(features: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """Return what a model takes as anybody's request has it: text, or float64.
+
+    :param folder: holds the model.
+    """
+    types = {entry["name"]: object if is_text(entry) else "float64" for entry in described(folder)["inputs"]}
+    return features[[*types]].astype(types)
 
 
 async def _later() -> None:
@@ -129,6 +158,14 @@ class FlavorContract:
         for row in range(len(features)):
             np.testing.assert_array_equal(loaded.predict(features.iloc[[row]])[0], whole[row])
         assert loaded.predict(features.iloc[:0]).shape == (0, *whole.shape[1:])
+
+    def test_mlflow_applies_it_the_same(self, saved: Path, features: pd.DataFrame, tmp_path: Path) -> None:
+        """MLflow's own loader gives the same bits; without this package, but for a flavor that a distribution has."""
+        rows, packed = plain(features, saved), tmp_path / "packed"
+        rows.to_parquet(tmp_path / "rows.parquet")
+        pack_model(saved, packed, self.flavor, model_id="m-0", run_id="0")
+        ours = models.load(saved).predict(rows)
+        assert fresh.output(_BY_MLFLOW, str(packed), str(tmp_path / "rows.parquet")) == ours.tobytes().hex()
 
     def test_a_missing_input_is_named(self, saved: Path, features: pd.DataFrame) -> None:
         """Whoever gives rows without a column that the model needs learns which."""

@@ -22,7 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from airflow_mlops_provider.backends.models.catboost import FLAVOR as CATBOOST
-from airflow_mlops_provider.testing import FlavorContract
+from tests.factories.mlflow_serving import FlavorContract
 from tests.factories.models import forecast_of, graph_of_classes, graph_of_numbers_and_codes, series
 
 

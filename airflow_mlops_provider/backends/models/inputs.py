@@ -138,6 +138,11 @@ def described(folder: Path) -> dict[str, Any]:
     return read
 
 
+def is_text(entry: Mapping[str, Any]) -> bool:
+    """Say whether an input is a category of texts; any other is a number, or a category of numbers."""
+    return any(isinstance(value, str) for value in entry["categories"] or ())
+
+
 def _describe(folder: Path, what: Mapping[str, Any]) -> None:
     (folder / INPUTS_FILE).write_text(json.dumps(what, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
@@ -251,7 +256,11 @@ def _column(values: pd.Series, categories: Sequence[Any] | None) -> np.ndarray:
         if isinstance(values.dtype, pd.CategoricalDtype) and values.dtype.categories.tolist() == list(categories):
             return np.asarray(values.array.codes)
         _same_kind(values, categories)
-        return np.asarray(pd.Categorical(values, dtype=pd.CategoricalDtype(categories)).codes)
+        known = pd.Index(categories)
+        if pd.api.types.is_bool_dtype(known) or pd.api.types.is_bool_dtype(values):
+            # JSON and MLflow have 1.0 for True: pandas takes them for the same among objects alone.
+            known, values = known.astype(object), values.astype(object)
+        return np.asarray(pd.Categorical(values, dtype=pd.CategoricalDtype(known)).codes)
     if isinstance(values.dtype, pd.CategoricalDtype):
         raise SourceDataError(f"column {values.name!r} is categorical, but the model was trained on numbers")
     try:
