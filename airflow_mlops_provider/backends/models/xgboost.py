@@ -76,7 +76,7 @@ class XGBoost(Flavor):
         inputs = inputs_of([known.get(name, name) for name in names], features)
         for name, entry in zip(names, inputs, strict=True):
             entry.update({"as": name} if name != entry["name"] else {})
-        _check_categories(booster, inputs, features)
+        _check_categories(booster, inputs)
         write_model(folder, MODEL_FILE, bytes(booster.save_raw("ubj")), inputs, classes=class_codes(model))
 
     def load(self, folder: Path) -> Trees:
@@ -144,26 +144,32 @@ def _known_categories(booster: xgboost.Booster) -> dict[str, Any]:
         return {}
 
 
-def _check_categories(
-    booster: xgboost.Booster, inputs: Sequence[dict[str, Any]], features: pd.DataFrame | None
-) -> None:
+def _check_categories(booster: xgboost.Booster, inputs: Sequence[dict[str, Any]]) -> None:
     """Make sure that the trees know each category by the place that it has in the features."""
     known = _known_categories(booster)
     for entry, kind in zip(inputs, booster.feature_types or [], strict=False):
-        own = known.get(entry.get("as", entry["name"]))
-        if features is None and own is not None:
-            entry.update(dtype="category", categories=own.to_pylist())
-        given = entry["categories"]
-        if own is not None and given != own.to_pylist():
-            wrong = f"has the categories {own.to_pylist()!r:.80} in the model"
+        own, given = known.get(entry.get("as", entry["name"])), entry["categories"]
+        if own is not None and (given is None or not _same(own, given)):
+            wrong = f"has {len(own)} categories of its own in the model"
         elif given is not None and kind != "c":
             wrong = "is a number in the model"
         else:
             continue
         raise ConfigurationError(
-            f"input {entry['name']!r} {wrong}, but {given!r:.80} in what the trainer was given; give inputs their "
-            "categories in assemble, not in the trainer, and train with enable_categorical=True"
+            f"input {entry['name']!r} {wrong}, but {'is a number' if given is None else f'is one of {given!r:.80}'} in "
+            "what the trainer was given; give inputs their categories in assemble, not in the trainer, and train with "
+            "enable_categorical=True"
         )
+
+
+def _same(own: Any, given: Sequence[Any]) -> bool:
+    """Say whether categories are those that a booster keeps.
+
+    XGBoost 3.2 counts characters where it means bytes: of text beyond ASCII only the whole is as it was, up to its end.
+    """
+    if len(own) != len(given) or not all(isinstance(value, str) for value in given):
+        return bool(own.to_pylist() == list(given))
+    return "".join(given).encode().startswith(b"".join(own.cast("binary").to_pylist()))
 
 
 FLAVOR = XGBoost()
