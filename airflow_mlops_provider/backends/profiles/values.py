@@ -27,10 +27,11 @@ _DAYS = (
 )
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
-#: Numbers in other spellings: how the first of them shows it, and what makes them plain ones.
+#: Numbers in other spellings, with a currency or not, and what makes plain ones of them.
+_BEFORE, _BEHIND = r"^([€$£¥]|EUR|USD|GBP|CHF)? ?[+-]?", r" ?([€$£¥%]|EUR|USD|GBP|CHF)?$"
 _SPELLINGS = (
-    (r"^[^\d+-]{0,3}[+-]?(\d{1,3}(,\d{3})+|\d+)(\.\d+)? ?[^\d\s]{0,3}$", r"[^\d.+-]", ""),
-    (r"^[^\d+-]{0,3}[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)? ?[^\d\s]{0,3}$", r"[^\d,+-]", ","),
+    (rf"{_BEFORE}(\d{{1,3}}(,\d{{3}})+|\d+)(\.\d+)?{_BEHIND}", r"[^\d.+-]", ""),
+    (rf"{_BEFORE}(\d{{1,3}}(\.\d{{3}})+|\d+)(,\d+)?{_BEHIND}", r"[^\d,+-]", ","),
 )
 _TRUTHS = (("true", "false"), ("yes", "no"), ("y", "n"), ("t", "f"), ("ja", "nein"), ("on", "off"))
 _UTC = pa.timestamp("us", tz="UTC")

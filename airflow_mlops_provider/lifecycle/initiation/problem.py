@@ -42,7 +42,7 @@ def choose(
     columns: Sequence[ColumnProfile],
     rows: int,
     time: TimeProfile | None,
-    given: str | None,
+    given: str | None = None,
 ) -> Problem:
     """Return the kind of problem.
 

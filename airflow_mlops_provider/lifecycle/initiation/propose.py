@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import PurePath
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.initiation.candidates import MOST_CLASSES, plain
@@ -102,8 +101,9 @@ def propose(profile: Profile, problem: Problem, answers: Answers, user: str) -> 
 def name_of(source: str) -> str:
     """Return a product's name for a file, a folder, or a query."""
     whole, of, _ = source.partition(" of ")
-    words = whole if of and whole.isidentifier() else PurePath(re.sub(r"\W+$", "", source.partition("?")[0])).name
-    name = re.sub("[^a-z0-9]+", "_", plain(words.partition(".")[0])).strip("_")[:60] or "product"
+    parts = [whole] if of and whole.isidentifier() else [part.partition(".")[0] for part in source.split("/")]
+    names = [re.sub("[^a-z0-9]+", "_", plain(part)).strip("_")[:60] for part in parts]
+    name = next((name for name in reversed(names) if name), "product")
     return name if name[0].isalpha() else f"data_{name}"
 
 
