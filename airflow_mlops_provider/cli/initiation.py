@@ -20,7 +20,7 @@ from airflow_mlops_provider.jobs.initiation.profile import PAGE, write
 from airflow_mlops_provider.lifecycle.initiation.problem import Problem
 from airflow_mlops_provider.lifecycle.initiation.profile import Profile
 from airflow_mlops_provider.lifecycle.initiation.proposal import Proposal
-from airflow_mlops_provider.lifecycle.initiation.propose import Answers, propose
+from airflow_mlops_provider.lifecycle.initiation.propose import Answers, name_of, propose
 from airflow_mlops_provider.lifecycle.sections import Kpi
 from airflow_mlops_provider.render.terminal import console, table
 from airflow_mlops_provider.storage.atomic import atomic_write
@@ -43,7 +43,10 @@ def _run(args: Namespace) -> None:
 
     looked = Look(*_read(args.data, args.query))
     seen, problem = looked.profile(args.label, args.time, args.problem)
-    proposal = propose(seen, problem, Answers(), getpass.getuser())
+    name = name_of(seen.reading.source)
+    if Path(name).resolve() == Path(args.data).resolve():  # the folder of the data has that name already
+        name = f"{name}_product"
+    proposal = propose(seen, problem, Answers(name=name), getpass.getuser())
     if not args.json:
         _show(seen, proposal)
     if not (args.yes or args.json) and sys.stdin.isatty():
@@ -81,7 +84,7 @@ def _rows(connection: Any, statement: str, what: str) -> Any:
     except MLOpsError:
         raise
     except Exception as error:  # noqa: BLE001  # each driver has its own
-        raise ConfigurationError(f"{what} can't be read: {type(error).__name__}: {str(error)[:300]}") from None
+        raise ConfigurationError(f"{what} can't be read: {_line(error)}") from None
 
 
 def _connected(data: str) -> tuple[Any, str]:
@@ -99,10 +102,14 @@ def _connected(data: str) -> tuple[Any, str]:
         return BaseHook.get_connection(data).get_hook().get_conn(), data
     except Exception as error:  # noqa: BLE001  # each driver has its own
         shown = re.sub("//[^/]*@", "//***@", data)
-        why = f"{type(error).__name__}: {str(error)[:300]}"
+        why = f"{_line(error)}"
         raise ConfigurationError(
             f"{shown} can't be reached: {why}; give a SQLAlchemy URL or the id of an Airflow connection"
         ) from None
+
+
+def _line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
 def _statement(query: str | None, shown: str, data: str) -> str:
@@ -141,7 +148,7 @@ def _agreed(
     label = _answer("label", proposal.label or "none", lambda text: text in (*columns, "none"), ", ".join(columns))
     if label != (proposal.label or "none"):
         seen, problem = looked.profile(label, args.time, args.problem)
-        proposal = propose(seen, problem, Answers(), proposal.owner)
+        proposal = propose(seen, problem, Answers(name=proposal.name), proposal.owner)
         _show(seen, proposal)
     name = _answer("name", proposal.name, _is_free, "small letters, digits and _, and no folder of that name")
     goal = _answer("goal", proposal.goal)

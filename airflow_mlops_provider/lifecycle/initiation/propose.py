@@ -100,8 +100,9 @@ def propose(profile: Profile, problem: Problem, answers: Answers, user: str) -> 
 
 def name_of(source: str) -> str:
     """Return a product's name for a file, a folder, or a query."""
-    whole, of, _ = source.partition(" of ")
-    parts = [whole] if of and whole.isidentifier() else [part.partition(".")[0] for part in source.split("/")]
+    table, of, database = source.rpartition(" of ")
+    where = table if of and table.isidentifier() else database
+    parts = [part.partition(".")[0] for part in where.split("/")]
     names = [re.sub("[^a-z0-9]+", "_", plain(part)).strip("_")[:60] for part in parts]
     name = next((name for name in reversed(names) if name), "product")
     return name if name[0].isalpha() else f"data_{name}"
