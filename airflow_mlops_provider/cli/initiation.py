@@ -44,7 +44,7 @@ def _run(args: Namespace) -> None:
     looked = Look(*_read(args.data, args.query))
     seen, problem = looked.profile(args.label, args.time, args.problem)
     name = name_of(seen.reading.source)
-    if Path(name).resolve() == Path(args.data).resolve():  # the folder of the data has that name already
+    if Path(name).exists() and Path(name).resolve() == Path(args.data).resolve():  # the data are called so themselves
         name = f"{name}_product"
     proposal = propose(seen, problem, Answers(name=name), getpass.getuser())
     if not args.json:
