@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from airflow_mlops_provider.render import drawing
 from airflow_mlops_provider.render.drawing import Scale, bar, columns, label, svg
+from airflow_mlops_provider.render.formats import number
 from airflow_mlops_provider.render.markup import Html, tag
 
 WIDTH, HEIGHT = 220, 74
-LEFT, RIGHT, TALL, BASE = 60, 1010, 190, 160
+WIDE, LEFT, RIGHT, TALL, BASE = 1040, 60, 1010, 190, 160
 CELL, NAMES, LONGEST = 20, 170, 24
 MOST_SHOWN = 5
 Shares = Sequence[float | None]
@@ -58,11 +59,12 @@ def over_time(
     scale = drawing.scale_of([mean for _, mean in there], BASE, 24)
     points = [(x(at + 0.5), scale(mean)) for at, mean in there]
     dots = (
-        drawing.dot(*point, 3, tip=f"{names[at]}: {mean:.4g}") for point, (at, mean) in zip(points, there, strict=True)
+        drawing.dot(*point, 3, tip=f"{names[at]}: {number(mean)}")
+        for point, (at, mean) in zip(points, there, strict=True)
     )
-    words = f"bars: rows, the darker part has a label; line: {of}, from {scale.low:.3g} to {scale.high:.3g}"
+    words = f"bars: rows, the darker part has a label; line: {of}, from {number(scale.low)} to {number(scale.high)}"
     return svg(
-        RIGHT + 10,
+        WIDE,
         TALL,
         drawing.axis(y, LEFT, RIGHT, (0, y.high), ",.0f"),
         *bars,
@@ -102,7 +104,7 @@ def heat(names: Sequence[str], periods: Sequence[str], shares: Sequence[Sequence
         for at, share in enumerate(line)
         if share
     )
-    return svg(RIGHT + 10, height + 22, *rows, *cells, *_below(periods, x, height + 16))
+    return svg(WIDE, height + 22, *rows, *cells, *_below(periods, x, height + 16))
 
 
 def _below(names: Sequence[str], x: Scale, y: float) -> list[Html]:

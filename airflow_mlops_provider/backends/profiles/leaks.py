@@ -137,14 +137,12 @@ def _same(label: Values, values: Values, rows: Codes) -> Suspect | None:
 def _predicts(name: str, skills: Mapping[str, float], classes: bool) -> Suspect | None:
     value = skills.get(name, 0.0)
     others = sorted((other for key, other in skills.items() if key != name and other < TOO_GOOD), reverse=True)
-    next_best = others[0] if others else 0.0
-    alone = len(others) > 1 and value >= GOOD and value - next_best >= GAP
+    rest = others[0] if others else 0.0
+    alone = len(others) > 1 and value >= GOOD and value - rest >= GAP
     if value < TOO_GOOD and not alone:
         return None
     shown = f"AUC {(value + 1) / 2:.3f}" if classes else f"R² {value:.3f} of the label's ranks"
-    evidence = (
-        f"alone it predicts the label with {shown}; the next other column knows {next_best:.2f} of it, this {value:.2f}"
-    )
+    evidence = f"alone it predicts the label with {shown}; it knows {value:.0%} of it, the next best column {rest:.0%}"
     return Suspect(column=name, pattern="predicts", value=value, evidence=evidence)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from airflow_mlops_provider.lifecycle.expectation import Expectation
@@ -9,6 +10,7 @@ from airflow_mlops_provider.lifecycle.initiation.profile import Candidate, Colum
 from airflow_mlops_provider.lifecycle.initiation.proposal import Proposal
 from airflow_mlops_provider.lifecycle.initiation.propose import DRIFTED
 from airflow_mlops_provider.render import distributions
+from airflow_mlops_provider.render.formats import number
 from airflow_mlops_provider.render.markup import Html, join, tag
 from airflow_mlops_provider.render.parts import badge, card, facts, muted, report, table
 
@@ -44,7 +46,7 @@ def _facts(profile: Profile, proposal: Proposal) -> dict[str, str]:
         **({"from": f"{time.first:%d %b %Y}", "to": f"{time.last:%d %b %Y}"} if time else {}),
         "problem": _words(proposal.problem.kind),
         **({"label": label.column, "rows with a label": f"{label.known:.1%}"} if label else {}),
-        **({f"{_words(naive.metric)} without a model": f"{naive.value:.4g}"} if naive else {}),
+        **({f"{_words(naive.metric)} without a model": number(naive.value)} if naive else {}),
         "leakage suspects": str(len(profile.suspects)),
     }
 
@@ -120,7 +122,7 @@ def _tile(column: ColumnProfile, profile: Profile, out: str) -> Html:
     moved = badge("attention", "drifted", f"index {column.drift:.2f}") if (column.drift or 0) >= DRIFTED else None
     line = [column.type if not column.written else f"{column.type}, written {column.written}"]
     line += [f"{column.distinct:,} values", f"{column.missing:.1%} missing" if column.missing else "none missing"]
-    line += [f"mean {column.mean:.4g}"] if column.mean is not None else []
+    line += [f"mean {number(column.mean)}"] if column.mean is not None else []
     notes = (tag("p", each) for each in (out, *column.warnings) if each)
     drawing = _drawing(column, profile.reading.sampled)
     parts = (moved, tag("b", column.name), tag("p", " · ".join(line)), drawing, *notes)
@@ -132,7 +134,7 @@ def _drawing(column: ColumnProfile, rows: int) -> Html | None:
         return distributions.frequent(column.frequent, rows)
     if not column.bars or not column.edges:
         return None
-    low, high = (f"{edge:.4g}" for edge in column.edges)
+    low, high = map(number, (math.ceil(column.edges[0]), int(column.edges[1])) if column.whole else column.edges)
     if column.span:
         low, high = (f"{moment:%Y-%m-%d}" for moment in column.span)
     return distributions.histogram(column.bars, low, high)
