@@ -11,6 +11,7 @@ import numpy as np
 
 from airflow_mlops_provider.backends.profiles.values import Floats, Values
 from airflow_mlops_provider.backends.tables.sample import Hashes, spread
+from airflow_mlops_provider.lifecycle.initiation.candidates import MOST_CLASSES, plain
 from airflow_mlops_provider.lifecycle.initiation.profile import QUANTILES, ColumnProfile
 
 BARS, MOST_FREQUENT, MOST_LOOKED_AT = 24, 20, 1000
@@ -54,7 +55,7 @@ def column_profile(values: Values) -> ColumnProfile:
         zoned=values.zoned,
         missing=float(values.missing.mean()),
         distinct=values.distinct,
-        frequent=_frequent(values),
+        frequent=() if facts["personal"] else _frequent(values),
         warnings=tuple(values.warnings),
         **facts,
     )
@@ -73,16 +74,19 @@ def _bars(known: Floats, *, clipped: bool) -> dict[str, Any]:
     count = BARS
     if whole and high - low < BARS:
         low, high, count = low - 0.5, high + 0.5, int(high - low) + 1
+    if not low < low + (high - low) / count < np.inf:
+        return {"bars": (len(known),), "edges": (float(low), float(high))}
     bars, edges = np.histogram(np.clip(known, low, high), max(count, 1), (low, high) if low < high else None)
     return {"bars": tuple(map(int, bars)), "edges": (float(edges[0]), float(edges[-1]))}
 
 
 def _frequent(values: Values) -> tuple[tuple[str, int], ...]:
-    """Return the most frequent values, if there are any that come more than once."""
+    """Return the most frequent values of a column of few: of many each may name somebody."""
     counts = values.counts
+    if values.distinct > MOST_CLASSES:
+        return ()
     order = [int(code) for code in np.argsort(-counts, kind="stable")[:MOST_FREQUENT] if counts[code]]
-    shown = tuple((values.shown(code), int(counts[code])) for code in order)
-    return shown if shown and shown[0][1] > 1 else ()
+    return tuple((values.shown(code), int(counts[code])) for code in order)
 
 
 def _of_text(values: Values) -> dict[str, Any]:
@@ -95,11 +99,10 @@ def _of_text(values: Values) -> dict[str, Any]:
 
 
 def _personal(name: str, texts: list[str]) -> str:
-    plain = re.sub(r"(?<=[a-z])(?=[A-Z])|[\s.-]+", "_", name).lower()
     for what, pattern in _PATTERNS.items():
         if texts and sum(bool(re.fullmatch(pattern, text)) for text in texts) > len(texts) / 2:
             return f"its values look like {what}"
-    return "its name says so" if _NAMES.search(plain) else ""
+    return "its name says so" if _NAMES.search(plain(name)) else ""
 
 
 def duplicates(columns: Mapping[str, Values]) -> float:

@@ -97,9 +97,9 @@ def values_of(table: pa.Table) -> tuple[dict[str, Values], tuple[str, ...], dict
     """Return the columns, the texts that mean a missing value, and the columns that can't be looked at, with why."""
     left_out, columns = dict[str, str](), dict[str, pa.Array]()
     for name in table.column_names:
-        column = _plain(table.column(name))
+        column = _plain(table.column(name)) if name else "it has no name"
         if isinstance(column, str):
-            left_out[name] = column
+            left_out[name or "(a column)"] = column
         else:
             columns[name] = column
     missing = sorted({text for column in columns.values() if pa.types.is_string(column.type) for text in _gaps(column)})
@@ -126,7 +126,7 @@ def _plain(column: pa.ChunkedArray) -> pa.Array | str:
     elif types.is_date(kind) or types.is_timestamp(kind):
         column = column.cast(pa.timestamp("us", tz=kind.tz if types.is_timestamp(kind) else None), safe=False)
     elif types.is_unsigned_integer(kind):
-        column = column.cast(pa.float64() if kind == pa.uint64() else pa.int64())
+        column = column.cast(pa.float64() if kind == pa.uint64() else pa.int64(), safe=False)
     array = column.combine_chunks()
     return array if isinstance(array, pa.Array) else pa.concat_arrays(array.chunks)
 

@@ -13,6 +13,10 @@ def decisions(profile: Profile, proposal: Proposal, *, kpi_given: bool) -> Itera
     yield from _on_leaks(profile)
     yield from _on_label(profile, proposal)
     yield from _on_time(profile, proposal)
+    others = [name for name in proposal.inputs if name not in proposal.keys]
+    if proposal.problem.kind == "forecasting" and others:
+        more = " and more" if len(others) > 3 else ""
+        yield f"{', '.join(others[:3])}{more}: only their past is known, or are they planned ahead?"
     persons = [column.name for column in profile.columns if column.personal]
     if persons:
         yield f"{', '.join(persons)} may name persons: they are no inputs; may they be kept at all?"

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
-from airflow_mlops_provider.lifecycle.initiation.candidates import MOST_CLASSES, plain
+from airflow_mlops_provider.lifecycle.initiation.candidates import plain
 from airflow_mlops_provider.lifecycle.initiation.decisions import decisions
 from airflow_mlops_provider.lifecycle.initiation.expectations import expectations
 from airflow_mlops_provider.lifecycle.initiation.problem import Problem
@@ -28,6 +28,8 @@ CRON: Mapping[Grain, str] = {
 DAYS: Mapping[Grain, float] = {"hour": 1 / 24, "day": 1, "week": 7, "month": 30.4, "quarter": 91.3, "year": 365.2}
 #: A history of more intervals is cut into longer ones, and no training takes more.
 MOST_INTERVALS, MOST_LEARNED = 3000, 400
+#: Text of more different values, or of more than half as many as rows, is prose or names.
+MOST_TEXTS = 1000
 #: A column has drifted from such an index on; and so much more than in the past is allowed.
 DRIFTED, MORE_DRIFT, LEAST_DRIFT, FEW_INPUTS = 0.25, 0.2, 0.3, 3
 _ENTITY = re.compile(
@@ -203,16 +205,15 @@ def _left_out(profile: Profile, known_later: Mapping[str, Sequence[str]], delive
             ("it may name a person", bool(column.personal)),
             ("it has no two values", column.constant),
             ("each row has another value: it names rows", column.is_key(profile.reading.sampled)),
-            (f"it is text of {column.distinct:,} different values", column.type == "string" and _is_prose(column)),
+            (
+                f"it is text of {column.distinct:,} different values",
+                column.type == "string" and column.distinct > min(MOST_TEXTS, profile.reading.sampled / 2),
+            ),
             ("it is a time: make a feature of how long ago it was", column.type == "timestamp"),
         )
         reason = next((words for words, holds in reasons if holds), None)
         if reason:
             yield LeftOut(column=column.name, reason=reason)
-
-
-def _is_prose(column: ColumnProfile) -> bool:
-    return column.distinct > 20 * MOST_CLASSES or not column.frequent
 
 
 def _declared(column: ColumnProfile) -> DataType:
