@@ -218,3 +218,11 @@ def down(args: Namespace) -> None:
     else:
         where = " or ".join(dict.fromkeys(map(str, homes)))
         print(f"nothing was running from {where}; what `airflow mlops up` started elsewhere is named with --home")
+
+
+@_plainly
+def init(args: Namespace) -> None:
+    """Look at data, and propose a product for it."""
+    from airflow_mlops_provider.cli.initiation import run
+
+    run(args)

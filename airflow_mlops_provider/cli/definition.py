@@ -220,4 +220,23 @@ _ALL = (
         Arg(("--home",), help=f"the --home that `up` was given (default: $AIRFLOW_HOME or {HOME})", type=Path),
         examples=("airflow mlops down", "airflow mlops down --home my/home"),
     ),
+    _command(
+        "init",
+        "Look at data, and propose a product for it: problem, label, leaks, split, limits, schedule",
+        Arg(("data",), help="file, folder or pattern; with --query a SQLAlchemy URL or an Airflow connection's id"),
+        Arg(("--query",), help="of a database: a statement, or a table's name"),
+        Arg(("--label",), help="the column that is to be predicted (default: proposed); none if nothing is labelled"),
+        Arg(("--time",), help="the column that says when a row happened (default: proposed)"),
+        Arg(("--problem",), metavar="KIND", help="the kind of problem (default: proposed)"),
+        Arg(("--report",), metavar="FILE", help="the report's file (default: NAME/report.html)", type=Path),
+        Arg(("--yes",), help="don't ask: take what is proposed", action="store_true"),
+        ARG_JSON,
+        more="CSV, Parquet and JSON lines are read, packed as .gz or not; of more than a million rows a sample is "
+        "looked at. At a terminal it asks five things. Report, profile and proposal are written into a new folder "
+        "that is called like the product, below the one you are in.",
+        examples=(
+            "airflow mlops init trips.csv.gz --label late",
+            "airflow mlops init sqlite:////data/shop.db --query orders --yes",
+        ),
+    ),
 )
