@@ -82,7 +82,7 @@ _ALL = (
         Arg(("--write",), help="instead, write stack.toml beside the DAGs, of what is there", action="store_true"),
         ARG_OWN_DAGS,
         ARG_JSON,
-        more="Records, services, repository and Airflow's database are looked at, at once and for half a minute at "
+        more="Records, services, repository and Airflow's database are looked at, at once and for a minute at "
         "most; nothing is created or changed by it. A row is green if it was seen working, yellow if it is configured "
         "and was not, or only partly, seen, red if a check failed or a component is off, and grey if this release "
         "can't show it. Each says what was looked at and what to do next. stack.toml, the stack decision, is compared "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from functools import partial
 from pathlib import Path
 
@@ -27,7 +28,9 @@ def look(dags: Path | None, only: str | None) -> Seen:
     :raises UnknownNameError: if there is no product of that name.
     """
     disable_telemetry()
-    logging.disable(logging.WARNING)  # what libraries remark would stand in the midst of the JSON
+    # What libraries remark goes to standard output, and would be in the midst of the JSON.
+    logging.disable(logging.WARNING)
+    warnings.showwarning = lambda *_, **__: None
     broken: list[str] = []
     every = discovery.products(discovery.product_folders(dags), broken)
     products = [product for product in every if only in (None, product.name)]

@@ -26,7 +26,7 @@ from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.storage.record_files import read_kept
 
 Result = TypeVar("Result")
-SECONDS = 30
+SECONDS = 60
 READERS = 8
 MOST_LINES = 2000
 

@@ -34,10 +34,7 @@ def run(args: Namespace) -> bool:
     if args.html:
         args.html.write_text(page(judged, [product.product.name for product in seen.products]), "utf-8")
     if args.json:
-        rows = [
-            {**row._asdict(), "light": said.light, "seen": said.evidence, "next": said.next} for row, said in judged
-        ]
-        print(json.dumps({"summary": _counts(judged), "rows": rows}, indent=1))
+        print(json.dumps([{**row._asdict(), **said.to_json()} for row, said in judged], indent=1))
     else:
         show(judged)
     return not any(said.off for _, said in judged)

@@ -110,7 +110,7 @@ CHECKS: dict[str, tuple[Check, str]] = {
     "C5": (both(principles.placed, same("C5")), "name another place for a training: docs/places.md"),
     "C6": (same("C6"), TRAINING),
     "C7": (same("C7"), TRAINING),
-    "C8": (same("C8", "alike"), "send rows that were predicted in batch to /predict"),
+    "C8": (same("C8", "alike"), "ask /predict for an entity whose newest features batch has predicted with"),
     "C9": (principles.visible, METRICS),
     "R1": (principles.worth, "declare business=Business(…), and let monitoring run"),
     "R2": (same("stack"), "correct stack.toml, or what is configured"),
