@@ -84,6 +84,25 @@ _ALL = (
         examples=("airflow mlops show flight_delay", "airflow mlops show bikes --dags my/dags --json"),
     ),
     _command(
+        "doctor",
+        "Show which rows of the checklist of MLOps this installation can show now, with the evidence",
+        Arg(("--product",), help="look at this product alone"),
+        Arg(("--html",), metavar="FILE", help="also write the rows as a page into this file", type=Path),
+        Arg(("--write",), help="instead, write stack.toml beside the DAGs, of what is there", action="store_true"),
+        ARG_OWN_DAGS,
+        ARG_JSON,
+        more="Records, services, repository and Airflow's database are looked at, at once and for a minute at "
+        "most; nothing is created or changed by it. A row is green if it was seen working, yellow if it is configured "
+        "and was not, or only partly, seen, red if a check failed or a component is off, and grey if this release "
+        "can't show it. Each says what was looked at and what to do next. stack.toml, the stack decision, is compared "
+        "with what is installed and configured. If a row is red, exit status 1.",
+        examples=(
+            f"AIRFLOW_HOME={HOME} airflow mlops doctor",
+            "airflow mlops doctor --product flight_delay --html doctor.html",
+            "airflow mlops doctor --write",
+        ),
+    ),
+    _command(
         "versions",
         "Show a product's model versions: each status that they had, and why",
         ARG_PRODUCT,
