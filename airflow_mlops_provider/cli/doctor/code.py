@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from airflow_mlops_provider.backends.modules import source_file
 from airflow_mlops_provider.backends.source.checkout import git
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.maturity.seen import ProductSeen
 from airflow_mlops_provider.lifecycle.maturity.verdict import Verdict, red, shown, yellow
 from airflow_mlops_provider.lifecycle.product import MLProduct
-from airflow_mlops_provider.runtime.code import source_file
 
 #: Where pipelines of CI are described, by vendor.
 CI = {
