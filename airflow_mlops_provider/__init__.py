@@ -57,7 +57,11 @@ if TYPE_CHECKING:
     from airflow_mlops_provider.places.kubernetes.place import KubernetesPod
     from airflow_mlops_provider.places.kubernetes.settings import SecretKey, Toleration, Volume
     from airflow_mlops_provider.places.local_process import LocalProcess
+    from airflow_mlops_provider.problems.anomaly_detection import AnomalyDetection
     from airflow_mlops_provider.problems.base import Problem
+    from airflow_mlops_provider.problems.binary_classification import BinaryClassification
+    from airflow_mlops_provider.problems.multiclass_classification import MulticlassClassification
+    from airflow_mlops_provider.problems.multilabel_classification import MultilabelClassification
     from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
     from airflow_mlops_provider.runtime.context import JobContext, JobResult
     from airflow_mlops_provider.runtime.definition import job
@@ -67,6 +71,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Algorithm",
+    "AnomalyDetection",
+    "BinaryClassification",
     "Business",
     "Choice",
     "Csv",
@@ -97,6 +103,8 @@ __all__ = [
     "Model",
     "ModelVersion",
     "Monitoring",
+    "MulticlassClassification",
+    "MultilabelClassification",
     "Owners",
     "Place",
     "Problem",
@@ -133,6 +141,8 @@ _HOMES = (
     *("lifecycle.shape", "lifecycle.source"),
     *("runtime.arguments", "runtime.context", "runtime.definition", "runtime.functions"),
     *("problems.base", "places.deferral", "places.base"),
+    *("problems.anomaly_detection", "problems.binary_classification"),
+    *("problems.multiclass_classification", "problems.multilabel_classification"),
     *("places.local_process", "places.kubernetes.settings", "places.kubernetes.place"),
     *("datasets", "hooks.tables", "pipelines.dag"),
 )

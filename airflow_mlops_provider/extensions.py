@@ -143,7 +143,7 @@ PROBLEMS = ExtensionPoint(
     f"{_OURS}.problems",
     "PROBLEM",
     "airflow_mlops.problems",
-    ("base", "own_metric", "statistics", "worth"),
+    ("base", "labels", "own_metric", "statistics", "two_classes", "worth"),
     f"{_OURS}.problems.base:Problem",
 )
 #: What a trainer's ``flavor`` names, and every model's own folder.

@@ -64,11 +64,13 @@ def configured(declared: AnyProblem) -> Any:
 
     :raises UnknownNameError: if there is none of that name; lists the known names.
     :raises PartError: if what has that name is something else.
-    :raises pydantic.ValidationError: for an option that it does not have.
+    :raises pydantic.ValidationError: for an option that it does not have, or has to have and does not.
     """
     name = declared if isinstance(declared, str) else declared.kind or _name(type(declared))
-    part = PROBLEMS.find(name)
-    return part if isinstance(declared, str) else type(part).model_validate({"kind": name, **declared.options})
+    part, options = PROBLEMS.find(name), {} if isinstance(declared, str) else declared.options
+    # Of one that has to be declared with options there is a part without: it is held to them here.
+    made = type(part).model_validate({**part.model_dump(), "kind": name, **options})
+    return part if isinstance(declared, str) else made
 
 
 class Metric(Frozen):

@@ -9,7 +9,7 @@ from pydantic import ValidationError, model_validator
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.frozen import Frozen, only_known
 from airflow_mlops_provider.lifecycle.placed import Placed, section_of
-from airflow_mlops_provider.lifecycle.problem import DeclaredProblem, Metric, check_limits, metric_of
+from airflow_mlops_provider.lifecycle.problem import DeclaredProblem, Metric, check_limits, configured, metric_of
 from airflow_mlops_provider.lifecycle.search.declaration import Search
 from airflow_mlops_provider.lifecycle.sections import (
     Business,
@@ -92,6 +92,9 @@ class MLProduct(Frozen):
             "search.target": self.search.target if self.search else None,
         }
         check_limits(self.metric, limits, {"evaluation.gates.min_gain": gates.min_gain})
+        value = self.business.value if self.business else None
+        if value and (why := configured(self.problem).worthless(value)):
+            raise ValueError(f"business.{why}")
         return self
 
     def owner(self, role: str) -> str:

@@ -71,18 +71,22 @@ class LoadedModel:
     applied_by: Flavor
 
     def predict(self, frame: pd.DataFrame) -> np.ndarray:
-        """Return one prediction a row, float64, in the frame's order; a row's is the same alone or among others.
+        """Return a prediction for each row, float64, in the frame's order; a row's is the same alone or among others.
+
+        That is of shape (rows,), the probability of 1 where there are two classes; or (rows, outputs): the probability
+        of each of more classes, in the order of their codes, or a value for each quantile.
 
         :param frame: the model's inputs, taken by name; a category that training never saw counts as missing.
         :raises SourceDataError: if an input is missing or of a type that the model cannot take.
-        :raises ConfigurationError: if the model gives anything but a number for each row.
+        :raises ConfigurationError: if the model gives anything but numbers, as many for each row.
         """
         given = self.applied_by.predict(self.model, frame)
-        if given.shape != (len(frame),):
+        if given.ndim not in {1, 2} or given.shape[0] != len(frame) or given.dtype != "float64":
             raise ConfigurationError(
-                f"the model gives an array of shape {given.shape} for {len(frame)} rows; it must give one number a row"
+                f"the model gives an array of shape {given.shape} and type {given.dtype} for {len(frame)} rows; it "
+                "must give a float64, or as many of them, for each row"
             )
-        return given
+        return given[:, 0] if given.ndim == 2 and given.shape[1] == 1 else given
 
 
 def flavor_of(name: str) -> Flavor:

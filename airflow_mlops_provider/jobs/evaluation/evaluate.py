@@ -11,6 +11,7 @@ import pandas as pd
 from airflow_mlops_provider import problems
 from airflow_mlops_provider.backends.models import base as models
 from airflow_mlops_provider.jobs.tables import EVALUATE, TRAIN
+from airflow_mlops_provider.jobs.truth import judged
 from airflow_mlops_provider.lifecycle.figures import Figure, Figures
 from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Report
@@ -55,7 +56,8 @@ Context = JobContext[Inputs, Settings, JobParams]
 def evaluate(context: Context) -> JobResult:
     """Write ``evaluation.json``, ``figures.json`` and a page; it passes if the challenger clears the baseline."""
     metric, champion = context.settings.metric, context.inputs.champion
-    window = context.read(context.inputs.training_set, EVALUATE)
+    scoring, rows = context.settings.scoring, context.read(context.inputs.training_set, EVALUATE)
+    window = judged(problems.find(scoring.problem), rows, str(truths(scoring, rows).name))
     scored = scores(context, window, champion)
     evaluation, shown = compare(context, window, scored, champion), figures(context, window, scored["challenger"])
     (context.folder / "evaluation.json").write_text(evaluation.model_dump_json(indent=1))
@@ -63,9 +65,15 @@ def evaluate(context: Context) -> JobResult:
     (context.folder / PAGE).write_text(evaluation_page(context.product, evaluation, shown), "utf-8")
     for name, estimate in evaluation.contenders.items():
         context.log.info("%s of %s: %s", metric.name, name, estimate)
-    short = short_of_baseline(evaluation, metric)
+    short, without = short_of_baseline(evaluation, metric), len(rows) - len(window)
+    if without:
+        context.log.info("%d of %d rows have no label, and are not judged on", without, len(rows))
     return JobResult(
-        facts={"evaluation": evaluation.to_json(), "model": context.inputs.model.hash},
+        facts={
+            "evaluation": evaluation.to_json(),
+            "model": context.inputs.model.hash,
+            **({"without_label": without} if without else {}),
+        },
         metrics={f"{name}_{metric.name}": estimate.value for name, estimate in evaluation.contenders.items()},
         passed=short is None,
         broken=(short,) if short else (),
