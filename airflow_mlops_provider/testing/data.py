@@ -19,6 +19,7 @@ from airflow_mlops_provider.exceptions import (
     SourceDataError,
     UnknownNameError,
 )
+from airflow_mlops_provider.lifecycle.figures import Figures
 from airflow_mlops_provider.lifecycle.problem import ProblemDeclaration
 from airflow_mlops_provider.problems.base import PREDICTION, Problem, Truth
 from airflow_mlops_provider.testing import fresh
@@ -57,7 +58,7 @@ class ProblemContract:
 
     def test_looking_it_up_loads_no_library(self) -> None:
         """Products are declared where DAGs are parsed."""
-        name = self.problem if isinstance(self.problem, str) else self.problem.kind
+        name = self.problem if isinstance(self.problem, str) else problems.find(self.problem).kind
         assert fresh.loaded_by_finding("PROBLEMS", name, "numpy", "pandas") == []
 
     def test_labels_have_the_declared_type(self, kind: Problem, labels: pd.Series) -> None:
@@ -72,8 +73,11 @@ class ProblemContract:
         """Labels arrive late; nobody can learn from one that has not arrived."""
         late = labels.astype(object).where(labels.index != labels.index[1], None).rename("late_label")
         assert kind.labels(late).isna().sum() == 1
-        with pytest.raises(SourceDataError, match="late_label"):
-            kind.learnable(late, "the rows to learn from")
+        if kind.learns_without_labels:
+            assert kind.numbers(kind.learnable(late, "the rows to learn from")).isna().sum() == 1
+        else:
+            with pytest.raises(SourceDataError, match="late_label"):
+                kind.learnable(late, "the rows to learn from")
         assert not kind.learnable(labels, "the rows to learn from").isna().any()
 
     def test_metrics_are_in_their_range(self, kind: Problem, labels: pd.Series, scores: np.ndarray) -> None:
@@ -125,6 +129,13 @@ class ProblemContract:
         assert kind.are_predictions(plain).all()
         new = kind.baseline(known, pd.DataFrame({"group": ["c"]}), "label", "group")
         assert new[0] == pytest.approx(plain[0])
+
+    def test_what_it_shows_can_be_kept(self, kind: Problem, labels: pd.Series, scores: np.ndarray) -> None:
+        """Figures are plain values; those of the worst model, too."""
+        truth = self.truth(kind, labels)
+        for said in (scores, scores[::-1]):
+            shown = Figures(figures=kind.figures(truth, said))
+            assert Figures.from_file(shown.to_file()) == shown
 
     def test_rows_to_judge_by_are_needed(self, kind: Problem, labels: pd.Series) -> None:
         """Of no row nothing can be said, and it is said why; of the fixture's it can."""

@@ -59,13 +59,13 @@ class AnomalyDetection(TwoClasses):
         return weighted(metric, truth.label, score, self.alert_rate)
 
     def baseline(self, train: pd.DataFrame, rows: pd.DataFrame, label: str, by: str | None) -> Floats:
-        """Return that all rows are as odd as any other; by a column, how many of its known rows were anomalies.
+        """Return the share of anomalies among labelled rows, by a column's values if one is named; 0 without labels.
 
-        The average precision of the first is the share of anomalies.
+        The average precision of what is the same for all rows is the share of anomalies among these.
         """
         import numpy as np
 
-        if by is None or not train[label].notna().any():
+        if not train[label].notna().any():
             return np.zeros(len(rows))
         return super().baseline(train, rows, label, by)
 
