@@ -144,7 +144,7 @@ PROBLEMS = ExtensionPoint(
     f"{_OURS}.problems",
     "PROBLEM",
     "airflow_mlops.problems",
-    ("base", "own_metric", "predictions", "statistics", "worth"),
+    ("base", "labels", "own_metric", "predictions", "statistics", "two_classes", "worth"),
     f"{_OURS}.problems.base:Problem",
 )
 #: What a trainer's ``flavor`` names, and every model's own folder.

@@ -131,7 +131,7 @@ CHECKS: dict[str, tuple[Check, str]] = {
     "10": (stages.ruled("clean"), FEATURES),
     "11": (stages.ruled("compute"), FEATURES),
     "12": (same("loaded"), FEATURES),
-    "13": (stages.asked, EXPERIMENT),
+    "13": (stages.requested, EXPERIMENT),
     "14": (stages.split, TRAINING),
     "15": (stages.searched, EXPERIMENT),
     "16": (stages.stopped, EXPERIMENT),
