@@ -155,7 +155,7 @@ def test_a_terminal_is_asked_five_things(here: Path) -> None:
     said = typed(here, answers, str(vega("cars.json")))
     assert said.count("won't do") == 2 and "Five questions" in said
     proposal = proposal_in("engines")
-    assert (proposal.label, proposal.problem.kind) == ("Cylinders", "multiclass")
+    assert (proposal.label, proposal.problem.kind) == ("Cylinders", "multiclass_classification")
     assert (proposal.goal, proposal.kpi.target, proposal.kpi.unit) == ("How many cylinders?", 0.9, "share")
     assert proposal.owner and not any("is a guess" in line for line in proposal.decide)
 
