@@ -253,7 +253,7 @@ _ALL = (
         Arg(("--yes",), help="don't ask: take what is proposed", action="store_true"),
         ARG_JSON,
         more="CSV, Parquet and JSON lines are read, packed as .gz or not; of more than a million rows a sample is "
-        "looked at. At a terminal it asks five things. A new folder that is called like the product holds its declaration, "
+        "looked at. At a terminal it asks five things. A new folder that is called like the product holds declaration, "
         "trainer, rules and expectations, to be read and changed, and report and proposal. The data are cut into the "
         "deliveries that it expects; nothing is overwritten. Of an Airflow connection nothing is copied: each interval "
         "is a query. Without a landing root of its own, that of `airflow mlops up` is taken.",

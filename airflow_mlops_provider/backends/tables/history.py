@@ -193,7 +193,7 @@ _WRITERS: Mapping[str, type[_Writer]] = {"csv": _CsvFile, "jsonl": _JsonFile, "p
 
 def _texts(column: pa.ChunkedArray) -> list[Any]:
     """Return values as CSV has them: nothing where they are missing."""
-    return pc.fill_null(_iso(column), "").to_pylist()
+    return ["" if value is None else value for value in _iso(column).to_pylist()]
 
 
 def _iso(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -29,11 +29,9 @@ class Data:
         self.is_url = "://" in named and not named.startswith(_BUCKETS)
         self.is_query = query is not None or self.is_url
         self._named, self._query = named, query
-        if not self.is_query and not named.startswith(_BUCKETS) and not re.search(r"[*?\[]", named):
-            if not Path(named).exists():
-                raise ConfigurationError(
-                    f"there is no file or folder {named}; a table of a database needs --query, too"
-                )
+        elsewhere = self.is_query or named.startswith(_BUCKETS) or re.search(r"[*?\[]", named)
+        if not elsewhere and not Path(named).exists():
+            raise ConfigurationError(f"there is no file or folder {named}; a table of a database needs --query, too")
 
     def look(self) -> Any:
         """Return the rows, or a sample of them, and how they are written."""

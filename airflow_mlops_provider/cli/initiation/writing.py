@@ -23,6 +23,7 @@ from airflow_mlops_provider.jobs.initiation.profile import write as write_report
 from airflow_mlops_provider.lifecycle.initiation.profile import Profile
 from airflow_mlops_provider.lifecycle.initiation.writing.declared import Declared
 from airflow_mlops_provider.lifecycle.initiation.writing.folder import DAG_FILE, PIPELINES, folder
+from airflow_mlops_provider.lifecycle.sections import Serving
 from airflow_mlops_provider.storage.artifacts import FolderStore, open_store
 from airflow_mlops_provider.storage.atomic import atomic_create, atomic_write
 
@@ -50,11 +51,8 @@ class Target:
     @classmethod
     def of(cls, args: Namespace) -> Target:
         """Return the targets that are named, else those of the Airflow in ``AIRFLOW_HOME``."""
-        home = Path(os.environ.get("AIRFLOW_HOME") or HOME).absolute()
-        try:
-            demo_home.check(home)
-        except ConfigurationError:
-            home = None
+        mine = Path(os.environ.get("AIRFLOW_HOME") or HOME).absolute()
+        home = mine if _is_ours(mine) else None
         if args.landing or defaults.option("landing_root"):
             landing = args.landing or str(defaults.option("landing_root"))
         elif home:
@@ -63,6 +61,14 @@ class Target:
             landing = defaults.landing_root(ArtifactStoreHook().settings()["root"])
         local = home if home and landing == str(home / demo_home.LANDING) else None
         return cls(to=args.to, landing=landing, home=local, report=args.report)
+
+
+def _is_ours(home: Path) -> bool:
+    try:
+        demo_home.check(home)
+    except ConfigurationError:
+        return False
+    return True
 
 
 def write(seen: Profile, declared: Declared, data: Data, target: Target, *, decide: bool) -> list[str]:
@@ -95,7 +101,9 @@ def write(seen: Profile, declared: Declared, data: Data, target: Target, *, deci
 
 def _write_product(made: Path, seen: Profile, declared: Declared, *, decide: bool, url: bool) -> None:
     write_report(made, seen, declared.proposal)
-    for file, text in folder(declared, decide=decide, url=url).items():
+    taken = len(list(made.parents[1].glob("*/product.py")))
+    port = Serving().port + taken if taken else None  # the first product's is the usual one
+    for file, text in folder(declared, decide=decide, url=url, port=port).items():
         (made / file).write_text(text, "utf-8")
 
 

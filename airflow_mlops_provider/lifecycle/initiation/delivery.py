@@ -78,9 +78,9 @@ def grain_of(time: TimeProfile) -> Grain | None:
 
     One of which many have no row is taken where no longer one will do.
     """
-    few = [grain for grain in CRON if time.intervals[grain] <= MOST_INTERVALS]
+    few: list[Grain] = [grain for grain in CRON if time.intervals[grain] <= MOST_INTERVALS]
     filled = [grain for grain in few if time.filled[grain] >= FILLED[grain]]
-    best = next(iter(filled or few), "year")
+    best: Grain = next(iter(filled or few), "year")
     finer: list[Grain] = [grain for grain in CRON if DAYS[grain] < DAYS[best] and time.intervals[grain] <= LONGEST]
     if time.intervals[best] < LEAST_INTERVALS and finer:
         best = finer[-1]

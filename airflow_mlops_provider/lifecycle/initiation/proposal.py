@@ -81,8 +81,8 @@ class Proposal(Frozen):
     :param gaps: the columns in which values are missing.
     :param label: None where nothing is labelled. :param label_delay_days: after which almost all labels have come.
     :param label_known_at: the column that says when a label became known.
-    :param classes: the names of classes, or of things that a label lists, with a ``separator`` between them; empty where
-        a list is written in several ways. :param positive: of a label of two values the one that is predicted.
+    :param classes: the names of classes, or of things that a label lists, with a ``separator`` between them, which
+        is empty where that differs. :param positive: of a label of two values the one that is predicted.
     :param step: how far ahead is forecast.
     :param keys: the columns that tell entities apart: series, queries, customers.
     :param inputs: the columns that a model may learn from. :param left_out: the others, and why.

@@ -186,11 +186,12 @@ def _limits(profile: Profile, problem: Problem, label: ColumnProfile | None, hid
 def _goal(profile: Profile, problem: Problem, label: ColumnProfile | None, keys: Sequence[str], grain: Grain) -> str:
     of = f" of each {' and '.join(keys)}" if keys else ""
     name = label.name if label else ""
+    ahead = (profile.time and profile.time.step) or grain
     return {
         "binary_classification": f"Will {name} be {_positive(profile)}{of}?",
         "multiclass_classification": f"Which {name} is it{of}?",
         "regression": f"How much will {name} be{of}?",
-        "forecasting": f"What will {name}{of} be in the next {profile.time.step if profile.time and profile.time.step else grain}?",
+        "forecasting": f"What will {name}{of} be in the next {ahead}?",
         "ranking": f"In which order do rows of a {problem.query} come, the best {name} first?",
         "anomaly_detection": "Which rows are unlike all others?",
         "multilabel_classification": f"Which of the things in {name} are true{of}?",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from airflow_mlops_provider.lifecycle.initiation.delivery import DAYS
+from airflow_mlops_provider.lifecycle.initiation.proposal import LeftOut
 from airflow_mlops_provider.lifecycle.initiation.writing.declared import HORIZONS, Declared
 from airflow_mlops_provider.lifecycle.initiation.writing.python import (
     block,
@@ -23,7 +24,7 @@ from airflow_mlops_provider.lifecycle.initiation.writing.python import (
 NAMES = (
     *("AnomalyDetection", "Business", "Csv", "Data", "EvaluationSettings", "Features", "Forecasting", "Kpi", "Label"),
     *("MLProduct", "Monitoring", "MulticlassClassification", "MultilabelClassification", "Owners", "Ranking"),
-    *("Regression", "Schedule", "Source", "Trainer", "Training", "View", "Windows"),
+    *("Regression", "Schedule", "Serving", "Source", "Trainer", "Training", "View", "Windows"),
 )
 _PACKAGE = "airflow_mlops_provider"
 #: Libraries in whose format models are kept, where that is not LightGBM.
@@ -31,12 +32,13 @@ SCIKIT_LEARN = ("anomaly_detection", "multilabel_classification")
 MOST_REASON = 160
 
 
-def declaration(declared: Declared, *, decide: bool, url: bool = False) -> str:
+def declaration(declared: Declared, *, decide: bool, url: bool = False, port: int | None = None) -> str:
     """Return the module.
 
     :param decide: whether nobody has agreed to the guesses yet. :param url: whether the data came of a database.
+    :param port: the model server's, where the usual one is another product's.
     """
-    made = _product(declared, decide=decide, url=url)
+    made = _product(declared, decide=decide, url=url, port=port)
     times = [name for name in ("UTC", "datetime", "timedelta") if f"{name}(" in made or f"={name})" in made]
     lines = (
         '"""The declaration: every line of it may be changed; `airflow mlops show` says what else there is."""',
@@ -50,7 +52,7 @@ def declaration(declared: Declared, *, decide: bool, url: bool = False) -> str:
     return "\n".join(lines)
 
 
-def _product(declared: Declared, *, decide: bool, url: bool) -> str:
+def _product(declared: Declared, *, decide: bool, url: bool, port: int | None) -> str:
     proposal = declared.proposal
     parts = (
         f"name={string(proposal.name)}",
@@ -64,6 +66,7 @@ def _product(declared: Declared, *, decide: bool, url: bool) -> str:
         *_label(declared),
         f"training={_training(declared)}",
         *_evaluation(declared),
+        *((f"serving=Serving(port={port})",) if port else ()),
         *_monitoring(declared),
     )
     return f"product = {call('MLProduct', *parts)}"
@@ -135,7 +138,7 @@ def _data(declared: Declared, *, url: bool) -> str:
     )
 
 
-def _dropped(declared: Declared) -> Iterator[object]:
+def _dropped(declared: Declared) -> Iterator[LeftOut]:
     kept = {*declared.columns}
     yield from (each for each in declared.proposal.left_out if each.column not in kept)
 

@@ -30,8 +30,7 @@ def expectations(dataset: str) -> list[Any]:
 
 def expected(declared: Declared) -> str:
     """Return the module."""
-    columns = {name for name in declared.columns}
-    own = [each for each in declared.proposal.expectations if each.kwargs.get("column") in {None, *columns}]
+    own = [each for each in declared.proposal.expectations if each.kwargs.get("column") in {None, *declared.columns}]
     rules = "\n".join(f"{_rule(each)}," for each in own)
     return _MODULE.format(name=string(declared.source.name), rules=indented(rules, 8))
 

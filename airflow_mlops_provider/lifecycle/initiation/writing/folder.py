@@ -22,14 +22,15 @@ for product in products(__file__):
 '''
 
 
-def folder(declared: Declared, *, decide: bool, url: bool = False) -> dict[str, str]:
+def folder(declared: Declared, *, decide: bool, url: bool = False, port: int | None = None) -> dict[str, str]:
     """Return each file's text by its name.
 
     :param decide: whether nobody has agreed to what is proposed yet. :param url: whether the data came of a database.
+    :param port: the model server's, where the usual one is another product's.
     """
     files = {
         "__init__.py": f'"""{_docstring(declared.proposal.goal)}"""\n',
-        "product.py": declaration(declared, decide=decide, url=url),
+        "product.py": declaration(declared, decide=decide, url=url, port=port),
         "trainer.py": trainer(declared),
         "rules.py": rules(declared),
         "expectations.py": expected(declared) if declared.proposal.expectations else "",

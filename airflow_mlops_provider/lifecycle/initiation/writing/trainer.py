@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 
 '''
-_TREES = '''def train(features: pd.DataFrame, label: pd.Series, settings: dict[str, Any], seed: int) -> lightgbm.Booster:
+_TREES = '''\
+def train(features: pd.DataFrame, label: pd.Series, settings: dict[str, Any], seed: int) -> lightgbm.Booster:
     """Return boosted trees."""
     import lightgbm
 
