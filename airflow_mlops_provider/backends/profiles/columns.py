@@ -116,8 +116,8 @@ def duplicates(columns: Mapping[str, Values]) -> float:
 def row_hashes(columns: Mapping[str, Values]) -> Hashes:
     """Return a hash of each row's values, the same for the same ones."""
     hashes = None
-    for values in columns.values():
-        own = spread(values.codes.astype(np.uint64))
+    for place, values in enumerate(columns.values()):
+        own = spread(values.codes.astype(np.uint64) + np.uint64(place << 40))  # else equal codes would cancel out
         hashes = own if hashes is None else spread(hashes ^ own)
     return hashes if hashes is not None else np.array([], dtype=np.uint64)
 

@@ -96,7 +96,8 @@ def _business(declared: Declared, *, decide: bool) -> Iterator[str]:
         yield "# decide: by which number is it judged, from where on is it a success, and who answers for it?"
     numbers = {"name": string(kpi.name), "target": f"{kpi.target!r}", "unit": string(kpi.unit)}
     kpi_line = f"kpi={short('Kpi', **numbers)}"
-    yield f"business={call('Business', kpi_line, f'owners=Owners(ml_engineer={string(owner)})')}"
+    owners = f"owners=Owners(**dict.fromkeys(Owners.model_fields, {string(owner)}))"
+    yield f"business={call('Business', kpi_line, owners)}"
 
 
 def _schedule(declared: Declared) -> Iterator[str]:
@@ -163,12 +164,9 @@ def _features(declared: Declared) -> Iterator[str]:
     proposal = declared.proposal
     parts = ["# What a caller gives for each row.", f"request={mapping(_types(declared))}"]
     if declared.is_forecast:
-        past = dict.fromkeys(
-            ("last_value", "mean_of_4", *(("season_before",) if declared.season > 1 else ())), "float64"
-        )
-        kinds = {
-            name: string(kind) for name, kind in {**past, **dict.fromkeys(declared.past.values(), "float64")}.items()
-        }
+        season = ("season_before", "season_change") if declared.season > 1 else ()
+        names = ("last_value", "last_change", "mean_of_4", *season, *declared.past.values())
+        kinds = dict.fromkeys(names, string("float64"))
         view = call("View", 'name="past"', f"keys=({string(declared.series)},)", f"features={mapping(kinds)}")
         days = declared.season * DAYS[declared.step] / DAYS[proposal.delivery.grain]
         back = [f"lookback={int(days) + 1}"] if days > 1 else []
@@ -199,7 +197,7 @@ def _label(declared: Declared) -> Iterator[str]:
 
 def _training(declared: Declared) -> str:
     proposal, windows = declared.proposal, declared.proposal.windows
-    flavor = {"flavor": string("scikit_learn")} if proposal.problem.kind in SCIKIT_LEARN else {}
+    flavor = {"flavor": string("scikit_learn")} if proposal.problem.kind in SCIKIT_LEARN or declared.is_forecast else {}
     sizes = {"train": str(windows.train), "evaluate": str(windows.evaluate)}
     sizes |= {"wait": str(windows.wait)} if windows.wait else {}
     return call(

@@ -121,6 +121,7 @@ def _compute(declared: Declared, *, series: str, time: str, label: str, source: 
         f"{series}: rows[{series}]",
         f'"event_time": rows[{time}]',
         f'"last_value": rows[{label}].astype("float64")',
+        '"last_change": past.diff().astype("float64")',
         '"mean_of_4": past.transform(lambda values: values.rolling(4, min_periods=1).mean())',
     ]
     if declared.season > 1:
@@ -129,6 +130,7 @@ def _compute(declared: Declared, *, series: str, time: str, label: str, source: 
                 f"The value {declared.season} {declared.step}s before the one that is asked for, if none is left out."
             ),
             f'"season_before": past.shift({declared.season - 1}).astype("float64")',
+            f'"season_change": past.diff().groupby(rows[{series}]).shift({declared.season - 1})',
         ]
     features += [f'{string(name)}: rows[{string(of)}].astype("float64")' for of, name in declared.past.items()]
     body = "\n".join(part if part.startswith("#") else f"{part}," for part in features)

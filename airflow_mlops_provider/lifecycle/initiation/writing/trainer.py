@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from airflow_mlops_provider.lifecycle.initiation.writing.declared import Declared
+from airflow_mlops_provider.lifecycle.initiation.writing.python import indented, mapping, string
 
 _HEAD = '''"""The trainer: {what}."""
 
@@ -20,7 +21,7 @@ def train(features: pd.DataFrame, label: pd.Series, settings: dict[str, Any], se
     """Return boosted trees."""
     import lightgbm
 
-    params = {{{params}}}
+    params = {params}
     repeatable = {{"deterministic": True, "num_threads": 1, "verbosity": -1, "seed": seed}}
     data = lightgbm.Dataset(features, label=label)
     return lightgbm.train({{**params, **settings, **repeatable}}, data, num_boost_round={rounds})
@@ -31,7 +32,7 @@ _CLASSES = '''def train(
     """Return boosted trees for each class; a label is the place of its class."""
     import lightgbm
 
-    params = {{{params}, "num_class": len(problem.classes)}}
+    params = {params}
     repeatable = {{"deterministic": True, "num_threads": 1, "verbosity": -1, "seed": seed}}
     data = lightgbm.Dataset(features, label=label)
     return lightgbm.train({{**params, **settings, **repeatable}}, data, num_boost_round={rounds})
@@ -44,9 +45,9 @@ _RANKS = '''def train(
 
     order = group.argsort(kind="stable")
     sizes = group.iloc[order].groupby(group.iloc[order], sort=False).size()
-    rows = features.drop(columns={query!r}).iloc[order]
+    rows = features.drop(columns={name}).iloc[order]
     data = lightgbm.Dataset(rows, label=label.iloc[order], group=sizes.to_numpy())
-    params = {{{params}}}
+    params = {params}
     repeatable = {{"deterministic": True, "num_threads": 1, "verbosity": -1, "seed": seed}}
     return lightgbm.train({{**params, **settings, **repeatable}}, data, num_boost_round={rounds})
 '''
@@ -67,6 +68,23 @@ _FOREST = '''def train(features: pd.DataFrame, label: {label}, settings: dict[st
     forest = {forest}(n_estimators=100, {leaf}random_state=seed, n_jobs=1, **settings)
     return make_pipeline(table, forest).fit(features{given})
 '''
+_LINE = '''def train(features: pd.DataFrame, label: pd.Series, settings: dict[str, Any], seed: int) -> Pipeline:
+    """Return a line through what was: unlike trees it goes on beyond what was learned from."""
+    from sklearn.compose import make_column_transformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.linear_model import RidgeCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    del seed  # there is no chance in it
+    past = [name for name in features.columns if name != {name}]
+    table = make_column_transformer(
+        (make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler()), past),
+        (OneHotEncoder(handle_unknown="ignore", sparse_output=False), [{name}]),
+    )
+    line = RidgeCV(**{{"alphas": [0.001, 0.01, 0.1, 1.0, 10.0, 100.0], **settings}})
+    return make_pipeline(table, line).fit(features, label)
+'''
 #: Of so few rows trees are made small.
 FEW_ROWS, SOME_ROWS = 500, 5000
 _OBJECTIVES = {
@@ -82,21 +100,25 @@ def trainer(declared: Declared) -> str:
     kind, rows = declared.proposal.problem.kind, declared.proposal.reading.rows
     if kind in ("anomaly_detection", "multilabel_classification"):
         return _forest(kind)
+    if declared.is_forecast:
+        more = "    import pandas as pd\n    from sklearn.pipeline import Pipeline"
+        return _head("a line through what was", imports=more) + _LINE.format(name=string(declared.series))
     leaves, least, rounds = (4, 5, 60) if rows < FEW_ROWS else (8, 10, 100) if rows < SOME_ROWS else (31, 20, 200)
-    objective = "regression" if declared.is_forecast else _OBJECTIVES.get(kind, "l1")
-    params = f'"objective": "{objective}", "num_leaves": {leaves}, "min_data_in_leaf": {least}'
-    if declared.is_forecast:  # a line in each leaf goes on where what was learned from ends
-        params += ', "linear_tree": True, "linear_lambda": 1.0'
-    params += ', "learning_rate": 0.05' if rows >= FEW_ROWS else ', "learning_rate": 0.1'
-    facts = {"params": params, "rounds": rounds}
+    params = {
+        "objective": string(_OBJECTIVES.get(kind, "l1")),
+        **({"num_class": "len(problem.classes)"} if kind == "multiclass_classification" else {}),
+        "num_leaves": str(leaves),
+        "min_data_in_leaf": str(least),
+        "learning_rate": "0.05" if rows >= FEW_ROWS else "0.1",
+    }
+    facts = {"params": indented(mapping(params)).strip(), "rounds": rounds}
     if kind == "ranking":
-        facts["query"] = declared.proposal.problem.query or ""
+        facts |= {"query": declared.proposal.problem.query or "", "name": string(declared.proposal.problem.query or "")}
         return _head("LightGBM's trees for an order") + _RANKS.format(**facts)
     if kind == "multiclass_classification":
         more = "\n    from airflow_mlops_provider import MulticlassClassification"
         return _head("LightGBM's trees, a probability for each class", more=more) + _CLASSES.format(**facts)
-    what = "LightGBM's trees, with a line in each leaf" if declared.is_forecast else "LightGBM's trees"
-    return _head(what) + _TREES.format(**facts)
+    return _head("LightGBM's trees") + _TREES.format(**facts)
 
 
 def _forest(kind: str) -> str:
