@@ -60,7 +60,9 @@ def amounts() -> pd.DataFrame:
     random, days = _random(), pd.date_range("2021-01-01", periods=900, freq="D")
     x = random.normal(size=900)
     parts = {"year": days.year, "month": days.month, "day": days.day}
-    return pd.DataFrame({**parts, "x": x, "place": random.choice(["here", "there"], 900), "cost": 3 * x + 7 + days.month})
+    return pd.DataFrame(
+        {**parts, "x": x, "place": random.choice(["here", "there"], 900), "cost": 3 * x + 7 + days.month}
+    )
 
 
 def series(keys: int = 1) -> pd.DataFrame:
@@ -91,7 +93,12 @@ def orders() -> pd.DataFrame:
     price = random.gamma(2, 50, 800)
     best = pd.Series(price).groupby(np.arange(800) // 8).rank(method="first") <= 1
     return pd.DataFrame(
-        {"search_id": np.arange(800) // 8, "price": price, "stars": random.integers(1, 5, 800), "clicked": best.astype(int)}
+        {
+            "search_id": np.arange(800) // 8,
+            "price": price,
+            "stars": random.integers(1, 5, 800),
+            "clicked": best.astype(int),
+        }
     )
 
 

@@ -19,6 +19,7 @@ from pyarrow import parquet
 
 from airflow_mlops_provider.backends.profiles.time import seconds_of
 from airflow_mlops_provider.backends.profiles.values import Codes, Floats, plain, values_of
+from airflow_mlops_provider.backends.tables.column_types import COLUMN_TYPES
 from airflow_mlops_provider.backends.tables.values import typed
 from airflow_mlops_provider.exceptions import SourceDataError
 from airflow_mlops_provider.lifecycle.initiation.delivery import after
@@ -63,6 +64,8 @@ class History:
 
     def add(self, part: pa.Table, where: str) -> None:
         """Write some rows. :raises SourceDataError: for a time that can't be read; it names record and value."""
+        if not len(part):
+            return
         place = self._places(part, where)
         part = self._shown(part)
         if not self._writers:
@@ -81,6 +84,10 @@ class History:
 
     def _begin(self, schema: pa.Schema) -> None:
         """Open a file for each interval: one without rows is delivered, too, and says that there were none."""
+        columns = self.source.columns  # what is missing in all rows so far has no type of its own
+        kinds = [COLUMN_TYPES[columns.get(each.name, "string")].arrow for each in schema]
+        types = [kind if pa.types.is_null(each.type) else each.type for each, kind in zip(schema, kinds, strict=True)]
+        schema = pa.schema(list(zip(schema.names, types, strict=True)))
         for start, end in zip(self._edges, self._edges[1:], strict=False):
             key = self.source.delivery(Interval(start=start, end=end))
             file = self._folder / key

@@ -6,7 +6,6 @@ import json
 import os
 import random
 import sys
-import urllib.request
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +14,6 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from airflow_mlops_provider.lifecycle.initiation.delivery import steps
 from airflow_mlops_provider.lifecycle.initiation.proposal import Proposal
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.runtime.code import load_product
@@ -55,7 +53,9 @@ def test_from_a_file_to_an_answer(job: Loop, free_port: Callable[[], int], tmp_p
     model = job("train", training_set=data)
     evaluation = job("evaluate", model=model, training_set=data)
     figures = evaluation.facts["evaluation"]
-    print(f"\n{job.name}: {product.metric.name} {figures['challenger']['value']:.4g}, naive {figures['baseline']['value']:.4g}")
+    print(
+        f"\n{job.name}: {product.metric.name} {figures['challenger']['value']:.4g}, naive {figures['baseline']['value']:.4g}"
+    )
     if not evaluation.passed:
         REFUSED.append(job.name)
         assert len(REFUSED) < 2, (REFUSED, evaluation.broken)

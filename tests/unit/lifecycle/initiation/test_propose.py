@@ -156,4 +156,7 @@ def test_a_name_for_a_source(source: str, name: str) -> None:
 def test_a_look_is_made_once() -> None:
     """Another label is looked at in the same values."""
     look = looked(vega("cars.json"))
-    assert [look.profile(label)[1].kind for label in ("Origin", "Miles_per_Gallon")] == ["multiclass_classification", "regression"]
+    assert [look.profile(label)[1].kind for label in ("Origin", "Miles_per_Gallon")] == [
+        "multiclass_classification",
+        "regression",
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from inspect import signature
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,6 @@ from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 from airflow_mlops_provider.runtime.code import load, load_product, make_importable
-from airflow_mlops_provider.scoring import defaults
 from tests.factories.initiated import initiated
 from tests.factories.tables_to_init import TABLES
 
@@ -66,7 +66,7 @@ def test_it_is_declared_and_learns(folder: Path, name: str) -> None:
     features = prepared(load(product.features.assemble)(inputs(product, rows, tables, interval)), flavor(product))
     further = {"problem": problem, **({"group": rows[problem.group]} if problem.group else {})}
     train = load(product.training.trainer.code)
-    takes = {key: value for key, value in further.items() if key in train.__code__.co_varnames[: train.__code__.co_argcount]}
+    takes = {key: value for key, value in further.items() if key in signature(train).parameters}
     model = train(features, problem.numbers(problem.learnable(label, "all")), {}, 7, **takes)
     assert hasattr(model, "predict")
 
@@ -133,25 +133,18 @@ def inputs(product: MLProduct, rows: pd.DataFrame, tables: dict[str, pd.DataFram
 
 def test_what_is_written_is_clean(folder: Path) -> None:
     """Neither linter nor type checker has anything to say, nor the formatter to change."""
-    products = folder / "products"
-    ruff = [sys.executable, "-m", "ruff"]
-    where = ["--config", str(ROOT / "pyproject.toml"), str(products)]
-    said = subprocess.run([*ruff, "check", "--extend-ignore", NOT_MEANT, *where], capture_output=True, text=True, cwd=ROOT)
-    assert said.returncode == 0, said.stdout
-    said = subprocess.run([*ruff, "format", "--diff", *where], capture_output=True, text=True, cwd=ROOT)
-    assert said.returncode == 0, said.stdout
-    mypy = [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), "--explicit-package-bases"]
-    files = [f"-p{name}" for name in TABLES]
-    said = subprocess.run([*mypy, *files], capture_output=True, text=True, cwd=products)
-    assert said.returncode == 0, said.stdout
+    products, config = folder / "products", str(ROOT / "pyproject.toml")
+    for command in (
+        ["ruff", "check", "--config", config, "--extend-ignore", NOT_MEANT, "."],
+        ["ruff", "format", "--config", config, "--diff", "."],
+        ["mypy", "--config-file", config, "--explicit-package-bases", *(f"-p{name}" for name in TABLES)],
+    ):
+        python = [sys.executable, "-m", *command]
+        said = subprocess.run(python, check=False, capture_output=True, text=True, cwd=products)
+        assert said.returncode == 0, said.stdout
 
 
 def test_pairs_of_times(folder: Path) -> None:
     """Files of the history lie in the order of time, none is of two intervals."""
     names = sorted(file.name for file in (folder / "landing" / "sorts").iterdir())
     assert all(first < second for first, second in pairwise(names))
-
-
-def test_text_becomes_a_default_category() -> None:
-    """Words are inputs as they are."""
-    assert defaults.assemble(pd.DataFrame({"a": ["x"]})).dtypes["a"] == "category"
