@@ -28,7 +28,7 @@ from airflow_mlops_provider.storage.artifacts import FolderStore, open_store
 from airflow_mlops_provider.storage.atomic import atomic_create, atomic_write
 
 if TYPE_CHECKING:
-    from airflow_mlops_provider.backends.tables.history import Laid
+    from airflow_mlops_provider.backends.profiles.history import Laid
 
 #: A run of a pipeline takes so many minutes of a small machine; learning, judging and serving take some more.
 MINUTES_A_RUN, MINUTES_MORE = 0.4, 3
@@ -109,7 +109,7 @@ def _write_product(made: Path, seen: Profile, declared: Declared, *, decide: boo
 
 def _lay(declared: Declared, data: Data, store: object) -> Laid:
     """Cut all rows into deliveries below the landing root; nothing is there before all of them are."""
-    from airflow_mlops_provider.backends.tables.history import History
+    from airflow_mlops_provider.backends.profiles.history import History
 
     root = store.root if isinstance(store, FolderStore) else None
     if root:

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from airflow_mlops_provider.lifecycle.initiation.delivery import after
 from airflow_mlops_provider.lifecycle.initiation.proposal import Proposal
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.runtime.code import load_product
@@ -45,7 +46,8 @@ def test_from_a_file_to_an_answer(job: Loop, free_port: Callable[[], int], tmp_p
     """All that was laid is read, learned from and judged; what is better than naive answers."""
     product = load_product(job.name)
     proposal = Proposal.from_file((tmp_path / "products" / job.name / "proposal.json").read_bytes())
-    features = tuple(features_of(job, interval) for interval in intervals(proposal))
+    spans = intervals(proposal)
+    features = tuple(features_of(job, interval, look=interval in (spans[0], spans[-1])) for interval in spans)
     windows = product.training.windows
     known = features[: len(features) - windows.wait]
     assert len(known) == windows.train + windows.evaluate
@@ -53,9 +55,8 @@ def test_from_a_file_to_an_answer(job: Loop, free_port: Callable[[], int], tmp_p
     model = job("train", training_set=data)
     evaluation = job("evaluate", model=model, training_set=data)
     figures = evaluation.facts["evaluation"]
-    print(
-        f"\n{job.name}: {product.metric.name} {figures['challenger']['value']:.4g}, naive {figures['baseline']['value']:.4g}"
-    )
+    value, naive = (figures[who]["value"] for who in ("challenger", "baseline"))
+    print(f"\n{job.name}: {product.metric.name} {value:.4g}, naive {naive:.4g}")
     if not evaluation.passed:
         REFUSED.append(job.name)
         assert len(REFUSED) < 2, (REFUSED, evaluation.broken)
@@ -72,8 +73,6 @@ def test_from_a_file_to_an_answer(job: Loop, free_port: Callable[[], int], tmp_p
 
 def intervals(proposal: Proposal) -> list[Interval]:
     """Return the intervals of the history, oldest first."""
-    from airflow_mlops_provider.lifecycle.initiation.delivery import after
-
     start, grain = proposal.delivery.schedule.start, proposal.delivery.grain
     assert start
     edges = [start]
@@ -82,11 +81,12 @@ def intervals(proposal: Proposal) -> list[Interval]:
     return [Interval(start=start, end=end) for start, end in pairwise(edges)]
 
 
-def features_of(job: Loop, interval: Interval) -> Any:
-    """Take one interval from its delivery to the feature store."""
+def features_of(job: Loop, interval: Interval, *, look: bool) -> Any:
+    """Take one interval from its delivery to the feature store; look at some whether they are as expected."""
     raw = job("extract", interval)
-    report = job("validate", interval, {"what": "raw"}, dataset=raw)
-    assert report.passed, report.broken
+    if look:
+        report = job("validate", interval, {"what": "raw"}, dataset=raw)
+        assert report.passed, report.broken
     features = job("compute", interval, clean=job("clean", interval, raw=raw))
     job("load", interval, features=features)
     return features

@@ -1,4 +1,4 @@
-"""A history is laid as it was: each row once, in its interval's file, with the texts, delimiter and types that it had."""
+"""A history is laid as it was: each row once, in its interval's file, with the texts and types that it had."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from airflow_mlops_provider.backends.profiles.history import History, Laid
 from airflow_mlops_provider.backends.profiles.whole import Look
-from airflow_mlops_provider.backends.tables.history import History, Laid
 from airflow_mlops_provider.backends.tables.undeclared import look, parts_of
 from airflow_mlops_provider.lifecycle.initiation.propose import Answers, propose
 from airflow_mlops_provider.lifecycle.initiation.writing.declared import Declared
