@@ -37,8 +37,8 @@ HORIZONS: Mapping[Grain, timedelta] = {
 }
 #: The label of data in which nothing is labelled.
 NO_LABEL = "anomaly"
-#: Of so many other columns the last value is an input of a forecast.
-MOST_PAST = 8
+#: Of so many other columns the last value is an input of a forecast, if there are so many rows for each of them.
+MOST_PAST, ROWS_FOR_PAST = 8, 100
 
 
 @dataclass(frozen=True)
@@ -234,7 +234,8 @@ class Declared:
         """The other columns of numbers whose last value is an input, each with the name of that feature."""
         others = (name for name in self._needed if name in self.proposal.inputs and name not in self.proposal.keys)
         kinds = {**self.columns, **dict.fromkeys(self.numbers, "float64")}
-        numbers = [name for name in others if kinds[name] in ("int64", "float64") and name != self.label][:MOST_PAST]
+        numbers = [name for name in others if kinds[name] in ("int64", "float64") and name != self.label]
+        numbers = numbers[: min(MOST_PAST, self.proposal.reading.rows // ROWS_FOR_PAST)]
         names = list[str]()
         for name in numbers:
             names.append(free_name(f"last_{re.sub('[^a-z0-9]+', '_', plain(name))}"[:60], names))
