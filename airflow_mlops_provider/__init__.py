@@ -57,8 +57,12 @@ if TYPE_CHECKING:
     from airflow_mlops_provider.places.kubernetes.place import KubernetesPod
     from airflow_mlops_provider.places.kubernetes.settings import SecretKey, Toleration, Volume
     from airflow_mlops_provider.places.local_process import LocalProcess
+    from airflow_mlops_provider.problems.anomaly_detection import AnomalyDetection
     from airflow_mlops_provider.problems.base import Problem
+    from airflow_mlops_provider.problems.binary_classification import BinaryClassification
     from airflow_mlops_provider.problems.forecasting import Forecasting
+    from airflow_mlops_provider.problems.multiclass_classification import MulticlassClassification
+    from airflow_mlops_provider.problems.multilabel_classification import MultilabelClassification
     from airflow_mlops_provider.problems.ranking import Ranking
     from airflow_mlops_provider.problems.regression import Regression
     from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
@@ -70,6 +74,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Algorithm",
+    "AnomalyDetection",
+    "BinaryClassification",
     "Business",
     "Choice",
     "Csv",
@@ -101,6 +107,8 @@ __all__ = [
     "Model",
     "ModelVersion",
     "Monitoring",
+    "MulticlassClassification",
+    "MultilabelClassification",
     "Owners",
     "Place",
     "Problem",
@@ -140,6 +148,8 @@ _HOMES = (
     *("runtime.arguments", "runtime.context", "runtime.definition", "runtime.functions"),
     *("problems.regression", "problems.forecasting", "problems.ranking"),
     *("problems.base", "places.deferral", "places.base"),
+    *("problems.anomaly_detection", "problems.binary_classification"),
+    *("problems.multiclass_classification", "problems.multilabel_classification"),
     *("places.local_process", "places.kubernetes.settings", "places.kubernetes.place"),
     *("datasets", "hooks.tables", "pipelines.dag"),
 )

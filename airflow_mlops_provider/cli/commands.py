@@ -129,6 +129,15 @@ def stale(args: Namespace) -> None:
 
 
 @_plainly
+def doctor(args: Namespace) -> None:
+    """Show what this installation can show of each row of the checklist; exit status 1 if one is red."""
+    from airflow_mlops_provider.cli.doctor.run import run
+
+    if not run(args):
+        sys.exit(1)
+
+
+@_plainly
 def forget(args: Namespace) -> None:
     """Take entities out of all that is kept; exit status 1 if something of them is left."""
     from airflow_mlops_provider.cli.forget import run
@@ -218,3 +227,11 @@ def down(args: Namespace) -> None:
     else:
         where = " or ".join(dict.fromkeys(map(str, homes)))
         print(f"nothing was running from {where}; what `airflow mlops up` started elsewhere is named with --home")
+
+
+@_plainly
+def init(args: Namespace) -> None:
+    """Look at data, and propose a product for it."""
+    from airflow_mlops_provider.cli.initiation import run
+
+    run(args)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_mlops_provider import problems
 from airflow_mlops_provider.backends.tables.column_types import typed_table
-from airflow_mlops_provider.exceptions import ConfigurationError
+from airflow_mlops_provider.exceptions import ConfigurationError, SourceDataError
 from airflow_mlops_provider.jobs.tables import EXAMPLES, PREDICTIONS, SAID
 from airflow_mlops_provider.lifecycle.references import Dataset
-from airflow_mlops_provider.lifecycle.shape import Shape
+from airflow_mlops_provider.lifecycle.shape import LabelColumns, Shape
+from airflow_mlops_provider.problems.base import Problem
 from airflow_mlops_provider.runtime.context import AnyContext
 
 if TYPE_CHECKING:
@@ -54,6 +55,30 @@ def with_truth(
     own = typed_table(rows, keys, "rows", by).to_pandas()
     matched = own.merge(arrived, how="left", on=by).set_index(rows.index)
     return rows.assign(**{name: matched[name] for name in (label.column, label.known_at)})
+
+
+def known(rows: pd.DataFrame, label: LabelColumns, until: Any, *, unknown: bool = False) -> pd.DataFrame:
+    """Return the rows whose label was known by some moment.
+
+    :param unknown: all of them instead, with those labels missing that were not known.
+    """
+    there = rows[label.column].notna() & (rows[label.known_at] < until)
+    if unknown:
+        return rows.assign(**{label.column: rows[label.column].where(there)}).reset_index(drop=True)
+    return rows[there].reset_index(drop=True)
+
+
+def judged(problem: Problem, rows: pd.DataFrame, label: str) -> pd.DataFrame:
+    """Return the rows to judge on: of a problem whose models learn without labels those that have one.
+
+    :raises SourceDataError: if they have none, or such as nobody can judge by.
+    """
+    if not problem.learns_without_labels:
+        return rows
+    labelled = rows[rows[label].notna()].reset_index(drop=True)
+    if why := "no label" if labelled.empty else problem.unfit(labelled[label]):
+        raise SourceDataError(f"the {len(rows)} rows to judge on have {why} in {label!r}; {problem.without_labels}")
+    return labelled
 
 
 def with_examples(context: AnyContext, shape: Shape, rows: pd.DataFrame, features: Dataset) -> pd.DataFrame:

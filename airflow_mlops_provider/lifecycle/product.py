@@ -94,6 +94,9 @@ class MLProduct(Frozen):
             "search.target": self.search.target if self.search else None,
         }
         check_limits(self.metric, limits, {"evaluation.gates.min_gain": gates.min_gain})
+        value = self.business.value if self.business else None
+        if value and (why := configured(self.problem).worthless(value)):
+            raise ValueError(f"business.{why}")
         return self
 
     def owner(self, role: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ConfigDict
 
-from airflow_mlops_provider.exceptions import SourceDataError, UnknownNameError
+from airflow_mlops_provider.exceptions import ConfigurationError, SourceDataError, UnknownNameError
 from airflow_mlops_provider.lifecycle.figures import Figure
 from airflow_mlops_provider.lifecycle.frozen import only_known
 from airflow_mlops_provider.lifecycle.problem import Metric
@@ -71,6 +71,10 @@ class Problem(Predictions, ABC):
     kind: str = ""
     group: Column | None = None
 
+    #: Whether rows whose label is not known are learned from as well; judged is on those whose label is.
+    learns_without_labels: ClassVar[bool] = False
+    #: What to do where no label of the rows to judge on is known.
+    without_labels: ClassVar[str] = "wait for labels to arrive"
     metrics: ClassVar[tuple[Metric, ...]]
     #: The options without which nothing can be done.
     required: ClassVar[tuple[str, ...]] = ()
@@ -87,15 +91,34 @@ class Problem(Predictions, ABC):
 
     @abstractmethod
     def learnable(self, label: pd.Series, rows: str) -> pd.Series:
-        """Return labels that a model can be trained on, none missing.
+        """Return labels that a model can be trained on, none missing unless it :attr:`learns_without_labels`.
 
         :param rows: what messages call the rows.
         :raises SourceDataError: with the column and what was found.
         """
 
-    def numbers(self, label: pd.Series) -> pd.Series:
-        """Return known labels as the numbers that trainers and metrics are given; of classes, their places."""
+    def numbers(self, label: pd.Series) -> pd.Series | pd.DataFrame:
+        """Return known labels as the numbers that trainers and metrics are given; of classes, their places.
+
+        Where a row has several labels that is a column of 0 and 1 for each.
+        """
         return label
+
+    @property
+    def trainer_takes(self) -> tuple[str, ...]:
+        """The parameters that a trainer has to have, for the options to mean something."""
+        return ()
+
+    def training_weights(
+        self,
+        label: pd.Series,  # noqa: ARG002  # a kind that balances classes counts them
+        weight: pd.Series | None,
+    ) -> pd.Series | None:
+        """Return how much each row counts in training; None if all count the same.
+
+        :param weight: what the product declares of it.
+        """
+        return weight
 
     def truth(
         self, rows: pd.DataFrame, label: str, weight: str | None = None, learned: pd.DataFrame | None = None
@@ -213,9 +236,29 @@ class Problem(Predictions, ABC):
             return np.full(len(rows), overall)
         return np.asarray(rows[by].map(known.groupby(train[by]).mean()).astype("float64").fillna(overall))
 
-    def figures(self, truth: Truth, scores: Floats) -> tuple[Figure, ...]:  # noqa: ARG002 - for kinds that show some
+    def figures(self, truth: Truth, scores: Floats) -> tuple[Figure, ...]:  # noqa: ARG002  # some show none
         """Return what a page shows of predictions beside their metric, such as which classes are confused."""
         return ()
+
+    # --- value --------------------------------------------------------------------------------------------------------
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What a matrix of values calls true and predicted classes; empty where it may call them anything."""
+        return ()
+
+    def worthless(self, value: Value) -> str:
+        """Return why a declared value does not say what such predictions are worth; empty if it does."""
+        matrix = value.matrix or {}
+        known = self.class_names
+        unknown = sorted({*matrix, *(said for row in matrix.values() for said in row)} - {*known})
+        if not known or not unknown:
+            return ""
+        return f"value.matrix names {', '.join(map(repr, unknown))}; classes are {', '.join(map(repr, known))}"
+
+    def outcomes(self, rows: pd.DataFrame, label: str) -> tuple[pd.Series, pd.Series]:
+        """Return the true and the predicted class of each row, as a matrix of values names them."""
+        return self.labels(rows[label]).astype(str), rows[PREDICTION].astype(str)
 
     def realised_value(self, value: Value, rows: pd.DataFrame, label: str) -> dict[str, Any] | None:
         """Return what predictions were worth, as ``amount``, ``currency`` and what the amount is made of.
@@ -223,13 +266,16 @@ class Problem(Predictions, ABC):
         None where the declared value does not say what such a prediction is worth.
 
         :param rows: the columns of the predictions, and their label; none is missing.
+        :raises ConfigurationError: if it says it of classes that there are not.
         """
         from airflow_mlops_provider.problems.worth import by_class, by_function
 
+        if why := self.worthless(value):
+            raise ConfigurationError(why)
         if value.function:
             amounts = by_function(value.function, rows)
         elif value.matrix:
-            amounts = by_class(value.matrix, rows[label], rows[PREDICTION])
+            amounts = by_class(value.matrix, *self.outcomes(rows, label))
         else:
             return None
         return {"rows": len(rows), "amount": float(amounts.sum()), "currency": value.currency}

@@ -37,7 +37,7 @@ class Predictions(ProblemDeclaration):
         """Say of each row's scores whether they are such as a model may give."""
         import numpy as np
 
-        return np.asarray(np.isfinite(scores).reshape(len(scores), -1).all(axis=1))
+        return np.asarray(np.isfinite(scores).all(axis=tuple(range(1, scores.ndim))))
 
     def checked(self, scores: Floats) -> Floats:
         """Return a model's scores, shape (rows,), or (rows, outputs) of several.
@@ -60,7 +60,9 @@ class Predictions(ProblemDeclaration):
         return scores
 
     def completed(self, scores: Floats) -> Floats:
-        """Return a model's scores, with those added that follow from the others."""
+        """Return a model's scores, with those added that follow from the others; of no rows there are none."""
+        if not len(scores) and len(self.outputs) > 1:
+            return scores.reshape(0, len(self.outputs))
         return scores[:, 0] if scores.ndim == 2 and scores.shape[1] == 1 else scores
 
     def decisions(self, scores: Floats) -> Floats:

@@ -65,11 +65,12 @@ def weight_of(scoring: Scoring | Target) -> str | None:
 def for_trainer(scoring: Scoring | Target, problem: Problem, rows: pd.DataFrame) -> dict[str, Any]:
     """Return what a trainer is given beside inputs and labels, if it has parameters of these names.
 
-    ``weight`` and ``group``, a Series each, None where nothing is declared.
+    ``weight`` and ``group``, a Series each, None where nothing is declared. Weights are declared by the label, and by a
+    problem that balances its classes.
     """
     weight = weight_of(scoring)
     return {
-        "weight": None if weight is None else rows[weight],
+        "weight": problem.training_weights(truths(scoring, rows), None if weight is None else rows[weight]),
         "group": None if problem.group is None else rows[problem.group],
     }
 

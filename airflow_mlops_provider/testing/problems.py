@@ -11,6 +11,7 @@ import pytest
 
 from airflow_mlops_provider import problems
 from airflow_mlops_provider.exceptions import ConfigurationError, SourceDataError, UnknownNameError
+from airflow_mlops_provider.lifecycle.figures import Figures
 from airflow_mlops_provider.lifecycle.problem import ProblemDeclaration, name_of
 from airflow_mlops_provider.problems.base import PREDICTION, Problem, Truth
 from airflow_mlops_provider.testing import fresh
@@ -66,8 +67,11 @@ class ProblemContract:
         """Labels arrive late; nobody can learn from one that has not arrived."""
         late = labels.astype(object).where(labels.index != labels.index[1], None).rename("late_label")
         assert kind.labels(late).isna().sum() == 1
-        with pytest.raises(SourceDataError, match="late_label"):
-            kind.learnable(late, "the rows to learn from")
+        if kind.learns_without_labels:
+            assert kind.numbers(kind.learnable(late, "the rows to learn from")).isna().sum() == 1
+        else:
+            with pytest.raises(SourceDataError, match="late_label"):
+                kind.learnable(late, "the rows to learn from")
         assert not kind.learnable(labels, "the rows to learn from").isna().any()
 
     def test_metrics_are_in_their_range(self, kind: Problem, labels: pd.Series, scores: np.ndarray) -> None:
@@ -127,6 +131,13 @@ class ProblemContract:
         new, first = known.drop(columns="label").assign(group="c"), known[:1].assign(group="all")
         of_all = kind.baseline(known.assign(group="all"), first, "label", "group")
         np.testing.assert_allclose(kind.baseline(known, new, "label", "group"), np.repeat(of_all, len(new), axis=0))
+
+    def test_what_it_shows_can_be_kept(self, kind: Problem, labels: pd.Series, scores: np.ndarray) -> None:
+        """Figures are plain values; those of the worst model, too."""
+        truth = self.truth(kind, labels)
+        for said in (scores, scores[::-1]):
+            shown = Figures(figures=kind.figures(truth, said))
+            assert Figures.from_file(shown.to_file()) == shown
 
     def test_rows_to_judge_by_are_needed(self, kind: Problem, labels: pd.Series) -> None:
         """Of no row nothing can be said, and it is said why; of the fixture's it can."""

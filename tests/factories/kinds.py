@@ -58,6 +58,35 @@ def binary(random: np.random.Generator, rows: int) -> Planted:
     return Planted(Truth(label), _sigmoid(logit + random.normal(0, 0.5, rows)), random.random(rows))
 
 
+def multiclass(random: np.random.Generator, rows: int) -> Planted:
+    """Return rows of three classes, one of them rare; the better model knows most of their odds."""
+    logits = random.normal((0.8, 0.3, -0.8), 1.8, (rows, 3))
+    places = (random.random((rows, 1)) > _softmax(logits).cumsum(axis=1)).sum(axis=1).astype(float)
+    return Planted(
+        Truth(places),
+        _softmax(logits + random.normal(0, 0.4, logits.shape)),
+        _softmax(random.normal(0, 1, logits.shape)),
+    )
+
+
+def multilabel(random: np.random.Generator, rows: int) -> Planted:
+    """Return rows of three labels of different frequency, which often come together."""
+    logits = random.normal((0.3, -0.7, -1.2), 1.8, (rows, 3)) + random.normal(0, 1, (rows, 1))
+    label = (random.random(logits.shape) < _sigmoid(logits)).astype(float)
+    return Planted(Truth(label), _sigmoid(logits + random.normal(0, 0.4, logits.shape)), random.random(logits.shape))
+
+
+def anomalies(random: np.random.Generator, rows: int) -> Planted:
+    """Return rows of which one in eight is an anomaly; a score is any number."""
+    label = (random.random(rows) < 0.125).astype(float)
+    return Planted(Truth(label), random.normal(1.6 * label, 1.0), random.normal(0, 1, rows))
+
+
+def _softmax(logits: Any) -> Any:
+    odds = np.exp(logits)
+    return odds / odds.sum(axis=1, keepdims=True)
+
+
 def amounts(random: np.random.Generator, rows: int) -> Planted:
     """Return rows whose label is a mean that both models know somewhat, and noise that grows with it."""
     mean = random.gamma(4.0, 2.0, rows)
@@ -93,7 +122,14 @@ def queries(random: np.random.Generator, count: int) -> Planted:
 
 
 KINDS: dict[str, Kind] = {
-    "binary_classification": Kind({}, binary, ("roc_auc", "average_precision", "log_loss")),
+    "anomaly_detection": Kind(
+        {"alert_rate": 0.1, "threshold": 1.0}, anomalies, ("average_precision", "precision_at_alert_rate"), rows=1000
+    ),
+    "binary_classification": Kind({}, binary, ("roc_auc", "log_loss")),
+    "multiclass_classification": Kind({"classes": ["high", "middle", "low"]}, multiclass, ("log_loss", "macro_f1")),
+    "multilabel_classification": Kind(
+        {"labels": ["urgent", "billing", "spam"]}, multilabel, ("hamming_loss", "macro_f1")
+    ),
     "forecasting": Kind(
         {"horizon": "P2D", "season": "P7D"},
         forecasts,

@@ -11,6 +11,7 @@ import pandas as pd
 from airflow_mlops_provider import problems
 from airflow_mlops_provider.backends.models import base as models
 from airflow_mlops_provider.jobs.tables import EVALUATE, TRAIN
+from airflow_mlops_provider.jobs.truth import judged
 from airflow_mlops_provider.lifecycle.figures import Figure, Figures
 from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Report
@@ -55,19 +56,25 @@ Context = JobContext[Inputs, Settings, JobParams]
 def evaluate(context: Context) -> JobResult:
     """Write ``evaluation.json``, ``figures.json`` and a page; it passes if the challenger clears the baseline."""
     metric, champion = context.settings.metric, context.inputs.champion
-    window = context.read(context.inputs.training_set, EVALUATE)
-    learned = learned_from(context)
-    scored = scores(context, window, learned, champion)
-    truth = truth_of(context.settings.scoring, problems.find(context.settings.scoring.problem), window, learned)
+    scoring, rows = context.settings.scoring, context.read(context.inputs.training_set, EVALUATE)
+    problem, learned = problems.find(scoring.problem), learned_from(context)
+    window = judged(problem, rows, str(truths(scoring, rows).name))
+    scored, truth = scores(context, window, learned, champion), truth_of(scoring, problem, window, learned)
     evaluation, shown = compare(context, window, truth, scored, champion), figures(context, truth, scored["challenger"])
     (context.folder / "evaluation.json").write_text(evaluation.model_dump_json(indent=1))
     (context.folder / "figures.json").write_bytes(Figures(figures=shown).to_file())
     (context.folder / PAGE).write_text(evaluation_page(context.product, evaluation, shown), "utf-8")
     for name, estimate in evaluation.contenders.items():
         context.log.info("%s of %s: %s", metric.name, name, estimate)
-    short = short_of_baseline(evaluation, metric)
+    short, without = short_of_baseline(evaluation, metric), len(rows) - len(window)
+    if without:
+        context.log.info("%d of %d rows have no label, and are not judged on", without, len(rows))
     return JobResult(
-        facts={"evaluation": evaluation.to_json(), "model": context.inputs.model.hash},
+        facts={
+            "evaluation": evaluation.to_json(),
+            "model": context.inputs.model.hash,
+            **({"without_label": without} if without else {}),
+        },
         metrics={f"{name}_{metric.name}": estimate.value for name, estimate in evaluation.contenders.items()},
         passed=short is None,
         broken=(short,) if short else (),

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops_provider.exceptions import SourceDataError
+from airflow_mlops_provider.jobs.truth import judged, known
 from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.lifecycle.shape import LabelColumns, Scoring, TimedTarget
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME
@@ -38,7 +39,8 @@ def split(frame: pd.DataFrame, share: float, problem: Problem, label: LabelColum
     """Split rows by time.
 
     Rows whose label was not known when the holdout begins are left out of the earlier ones: as in production, no model
-    learns from a truth that lies after what it is judged on. Rows of one moment stay together, and so do those of a
+    learns from a truth that lies after what it is judged on. A model that learns without labels learns from all earlier
+    rows, and is judged on those that have a label. Rows of one moment stay together, and so do those of a
     group, if the problem has such.
 
     :param share: the holdout's share of the rows, 0 to 1.
@@ -52,10 +54,14 @@ def split(frame: pd.DataFrame, share: float, problem: Problem, label: LabelColum
     later = ordered[time] >= begins
     if problem.group is not None:  # a group of which some rows are later is not learned from
         later |= ordered[problem.group].isin(ordered.loc[later, problem.group])
-    parts = Split(ordered[~later & (problem.known_from(ordered, label.known_at) < begins)], ordered[later])
-    if parts.earlier.empty:
+    ordered[label.known_at] = problem.known_from(ordered, label.known_at)
+    earlier, anyhow = ordered[~later], problem.learns_without_labels
+    learned = known(earlier, label, begins, unknown=True) if anyhow else earlier[earlier[label.known_at] < begins]
+    if learned.empty:
         raise SourceDataError(f"no training row lies before {begins} with its label known by then; take more intervals")
-    for name, part in zip(("rows to learn from", "holdout"), parts, strict=True):
+    parts = Split(learned, judged(problem, ordered[later], label.column))
+    checked = {"holdout": parts.holdout} if anyhow else {"rows to learn from": learned, "holdout": parts.holdout}
+    for name, part in checked.items():
         if why := problem.unfit(part[label.column]):
             raise SourceDataError(f"the {name} would be {len(part)} rows with {why}; take more intervals")
     return Split(*(part.reset_index(drop=True) for part in parts))

@@ -10,7 +10,7 @@ from airflow_mlops_provider import problems
 from airflow_mlops_provider.exceptions import ConfigurationError, IntegrityError, SourceDataError
 from airflow_mlops_provider.jobs.features.feature_store import check_loaded, feature_store
 from airflow_mlops_provider.jobs.tables import EVALUATE, EXAMPLES, TRAIN
-from airflow_mlops_provider.jobs.truth import until, with_truth
+from airflow_mlops_provider.jobs.truth import known, until, with_truth
 from airflow_mlops_provider.lifecycle.interval import spans
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.lifecycle.shape import Shape
@@ -110,9 +110,9 @@ def apart(shape: Shape, train: pd.DataFrame, evaluate: pd.DataFrame) -> tuple[pd
 
 def summary(label: pd.Series) -> str:
     """Return what a log says of some labels: their mean, or how many are of which of the most frequent values."""
-    if label.dtype.kind in "iufb":
+    if label.dtype.kind in "iufb" and label.notna().any():
         return f"mean label {float(label.mean()):.4f}"
-    return f"labels {label.value_counts().head(5).to_dict()}"
+    return f"labels {label.value_counts(dropna=False).head(5).to_dict()}"
 
 
 def check_of_one_truth(context: Context, features: tuple[Dataset, ...]) -> None:
@@ -136,26 +136,29 @@ def check_of_one_truth(context: Context, features: tuple[Dataset, ...]) -> None:
 def labelled(context: Context, part: str, datasets: tuple[Dataset, ...]) -> pd.DataFrame:
     """Return the examples of some intervals whose label was known by the end of the last one, or has arrived by now.
 
+    Where a problem's models learn from rows without labels, those to learn from are all, and labels that were not known
+    are missing.
+
     :param part: what messages call them.
-    :raises SourceDataError: if there are none, or their labels are none that a model can be trained on.
+    :raises SourceDataError: if there are none, or their labels are none that a model can be trained on, or judged by.
     """
     import pandas as pd
 
     last, shape = datasets[-1].interval, context.settings.shape
     assert last is not None
+    problem = problems.find(shape.problem)
     frame = pd.concat([context.read(dataset, EXAMPLES) for dataset in datasets], ignore_index=True)
     label, known_by = shape.label, until(context.inputs.truth, last.end)
     if label.truth:
         frame = with_truth(context, shape, frame, context.inputs.truth, known_by)
-    problem = problems.find(shape.problem)
-    known, times = frame[label.column].notna() & (frame[label.known_at] < known_by), problem.label_times(frame)
-    if part == TRAIN and times is not None:
-        known &= times < last.end
-    frame = frame[known].reset_index(drop=True)
+    times, trains = problem.label_times(frame), part == TRAIN
+    if trains and times is not None:  # what is of a later time is not learned from, whoever says that it is known
+        frame = frame[(times < last.end).to_numpy()].reset_index(drop=True)
+    frame = known(frame, label, known_by, unknown=problem.learns_without_labels and trains)
     if frame.empty:
         how = "; let windows.wait leave the newest intervals alone" if label.truth else ""
-        raise SourceDataError(
-            f"no example of {last} has its label {label.column!r} yet; wait for labels to arrive{how}"
-        )
+        raise SourceDataError(f"no example of {last} has its label {label.column!r} yet; {problem.without_labels}{how}")
     frame[label.column] = problem.learnable(frame[label.column], f"the part {part!r}, up to {last}")
+    if part == EVALUATE and (why := problem.unfit(frame[label.column])):
+        raise SourceDataError(f"the examples of {last} that are to be judged on have {why}; {problem.without_labels}")
     return frame

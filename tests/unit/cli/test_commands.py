@@ -60,6 +60,7 @@ def test_help_names_every_command(mlops) -> None:
         "demo",
         "up",
         "down",
+        "init",
     ):
         assert f"    {command}" in done.stdout
 

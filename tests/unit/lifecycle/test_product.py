@@ -48,12 +48,15 @@ def test_an_unknown_source_names_the_known_ones() -> None:
 VIEW = DECLARED["features"]["views"][0]
 SOURCE = DECLARED["data"]["sources"][0]
 BAD: dict[str, tuple[dict[str, Any], str]] = {
-    "metric": ({"evaluation.metric": "accuracy"}, "unknown metric 'accuracy'; known: average_precision, log_loss"),
+    "metric": (
+        {"evaluation.metric": "accuracy"},
+        "unknown metric 'accuracy'; known: average_precision, balanced",
+    ),
     "a limit out of its metric's range": (
         {"evaluation.gates": {"min_metric": 70}},
         r"evaluation\.gates\.min_metric=70 .*from 0 to 1",
     ),
-    "problem": ({"problem": "clustering"}, "unknown problem 'clustering'; known: binary_classification"),
+    "problem": ({"problem": "clustering"}, "unknown problem 'clustering'; known: .*binary_classification"),
     "problem elsewhere": ({"problem": "nowhere:ALL"}, "problem 'nowhere:ALL' can't be loaded: ModuleNotFoundError"),
     "a path that can't be filled in": (
         {"data.sources": [{**SOURCE, "path": "{day:%Y}.csv"}]},

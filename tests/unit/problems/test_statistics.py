@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -51,24 +52,56 @@ def _case(rows: int = 2000, decimals: int = 2, seed: int = 1) -> tuple[np.ndarra
     return label, np.clip(random.normal(0.4 + 0.15 * label, 0.15), 0.01, 0.99).round(decimals)
 
 
+def _theirs(metric: str, label: np.ndarray, score: np.ndarray, weight: np.ndarray | None) -> float:
+    """Return scikit-learn's value of a metric; it has none of calibration, which is computed bin by bin."""
+    import sklearn.metrics
+
+    of_scores = {
+        "roc_auc": sklearn.metrics.roc_auc_score,
+        "average_precision": sklearn.metrics.average_precision_score,
+        "log_loss": sklearn.metrics.log_loss,
+        "brier_score": sklearn.metrics.brier_score_loss,
+    }
+    of_decisions = {
+        "precision": partial(sklearn.metrics.precision_score, zero_division=0.0),
+        "recall": sklearn.metrics.recall_score,
+        "f1": sklearn.metrics.f1_score,
+        "balanced_accuracy": sklearn.metrics.balanced_accuracy_score,
+        "matthews_correlation": sklearn.metrics.matthews_corrcoef,
+    }
+    if metric in of_scores:
+        return float(of_scores[metric](label, score, sample_weight=weight))
+    if metric in of_decisions:
+        return float(of_decisions[metric](label, (score >= 0.5).astype(int), sample_weight=weight))
+    weight = np.ones(len(label)) if weight is None else weight
+    bins = [(score > low) & (score <= low + 0.1) for low in np.linspace(0, 0.9, 10)]
+    return float(sum(abs((weight * (label - score))[rows].sum()) for rows in bins) / weight.sum())
+
+
 @pytest.mark.parametrize("decimals", [1, 2, 12])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("metric", METRICS)
 def test_equals_scikit_learn(metric: str, weighted: bool, decimals: int) -> None:
     """Each metric equals scikit-learn's to 1e-12, with ties, without, and with row weights, some of them zero."""
-    import sklearn.metrics
-
-    theirs = {
-        "roc_auc": sklearn.metrics.roc_auc_score,
-        "average_precision": sklearn.metrics.average_precision_score,
-        "log_loss": sklearn.metrics.log_loss,
-    }
     label, score = _case(decimals=decimals)
     weight = np.random.default_rng(2).integers(0, 4, len(label)) if weighted else None
     mine = statistics.measure(PROBLEM, metric, label, score)
     if weight is not None:
         mine = weighted_value(metric, label, score, weight)
-    assert mine == pytest.approx(theirs[metric](label, score, sample_weight=weight), abs=1e-12)
+    assert mine == pytest.approx(_theirs(metric, label, score, weight), abs=1e-12)
+
+
+@pytest.mark.parametrize("metric", ["precision", "recall", "f1", "balanced_accuracy", "matthews_correlation"])
+def test_decisions_are_made_at_the_threshold(metric: str) -> None:
+    """A score that reaches it is a yes; another threshold is other decisions, of the same scores."""
+    label, score = _case()
+    moved = np.where(score >= 0.4, 0.9, 0.1)
+    given = statistics.measure(BinaryClassification(threshold=0.4), metric, label, score)
+    assert (
+        given == statistics.measure(PROBLEM, metric, label, moved) != statistics.measure(PROBLEM, metric, label, score)
+    )
+    nobody = statistics.measure(BinaryClassification(threshold=1.0), metric, label, score)
+    assert nobody == (0.5 if metric == "balanced_accuracy" else 0.0)
 
 
 def test_equal_scores_say_nothing() -> None:
@@ -111,7 +144,7 @@ KNOWN = {
 }
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", KNOWN)
 def test_the_figures_stay(metric: str) -> None:
     """Value and interval of a seed are always the same, to the last digits."""
     label, score = _case(rows=500)
@@ -160,8 +193,8 @@ def test_a_gain_is_positive_for_the_better_one() -> None:
     gained = statistics.gain(PROBLEM, "log_loss", label, score, noise, 0, 50)
     lost = statistics.gain(PROBLEM, "log_loss", label, noise, score, 0, 50)
     assert gained.low > 0 > lost.high and gained.value == -lost.value
-    better = {metric.name: metric.higher_is_better for metric in PROBLEM.metrics}
-    assert better == {"roc_auc": True, "average_precision": True, "log_loss": False}
+    worse = {metric.name for metric in PROBLEM.metrics if not metric.higher_is_better}
+    assert worse == {"log_loss", "brier_score", "calibration_error"}
 
 
 @pytest.mark.parametrize("label", [[0, 0, 0], [1, 1, 1], []])
@@ -188,11 +221,13 @@ def test_missing_values_are_refused() -> None:
 def test_unknown_metric_lists_the_known() -> None:
     """A metric nobody declared is refused by every function, naming those that exist."""
     for call in (
-        lambda: statistics.bootstrap(PROBLEM, "f1", [0, 1], {"m": [0, 1]}, 0, 1),
-        lambda: statistics.gain(PROBLEM, "f1", [0, 1], [0, 1], [0, 1], 0, 1),
-        lambda: statistics.by_slice(PROBLEM, "f1", ["a", "b"], [0, 1], [0, 1], 1),
+        lambda: statistics.bootstrap(PROBLEM, "kappa", [0, 1], {"m": [0, 1]}, 0, 1),
+        lambda: statistics.gain(PROBLEM, "kappa", [0, 1], [0, 1], [0, 1], 0, 1),
+        lambda: statistics.by_slice(PROBLEM, "kappa", ["a", "b"], [0, 1], [0, 1], 1),
     ):
-        with pytest.raises(UnknownNameError, match="'f1'; known: average_precision, log_loss, roc_auc"):
+        with pytest.raises(
+            UnknownNameError, match=r"'kappa'; known: average_precision, balanced_accuracy, .*, roc_auc"
+        ):
             call()
 
 
@@ -236,3 +271,32 @@ def test_loads_only_numpy() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
+
+
+def test_rows_of_a_group_are_resampled_together() -> None:
+    """Of groups whose rows are all alike the interval is as wide as of the groups alone, not of so many rows."""
+    random = np.random.default_rng(2)
+    label, score = _case(rows=80, decimals=6)
+    many = np.repeat(np.arange(80), 25)
+    as_rows = statistics.bootstrap(PROBLEM, "log_loss", label[many], {"m": score[many]}, 0)["m"]
+    grouped = Truth(label[many].astype(float), group=random.permutation(80)[many])
+    as_groups = statistics.bootstrap(PROBLEM, "log_loss", grouped, {"m": score[many]}, 0)["m"]
+    alone = statistics.bootstrap(PROBLEM, "log_loss", label, {"m": score}, 0)["m"]
+    assert as_groups.value == pytest.approx(as_rows.value)
+    assert as_rows.high - as_rows.low < 0.4 * (as_groups.high - as_groups.low)
+    assert as_groups.high - as_groups.low == pytest.approx(alone.high - alone.low, rel=0.35)
+
+
+def test_rows_count_as_much_as_they_weigh() -> None:
+    """In the metric, its interval and each slice; a weight of two is a row twice."""
+    label, score = _case(rows=200)
+    weight = np.resize([1.0, 2.0], 200)
+    twice = np.repeat(np.arange(200), weight.astype(int))
+    weighed = Truth(label.astype(float), weight=weight)
+    assert statistics.measure(PROBLEM, "roc_auc", weighed, score) == pytest.approx(roc_auc(label[twice], score[twice]))
+    kind = np.resize(["a", "b"], 200)
+    slices, _ = statistics.by_slice(PROBLEM, "log_loss", kind, weighed, score, 10)
+    plain, _ = statistics.by_slice(PROBLEM, "log_loss", kind[twice], label[twice], score[twice], 10)
+    assert {name: part["value"] for name, part in slices.items()} == pytest.approx(
+        {name: part["value"] for name, part in plain.items()}
+    )

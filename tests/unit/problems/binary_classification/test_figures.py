@@ -15,7 +15,7 @@ def test_calibration_equals_scikit_learn() -> None:
     from sklearn.calibration import calibration_curve
 
     random = np.random.default_rng(5)
-    score = np.append(random.random(500).round(3) * 0.7, [0.0, 1.0])
+    score = np.append(random.integers(0, 71, 500) / 100, [0.0, 1.0])
     label = (random.random(502) < score).astype(float)
     (figure,) = PROBLEM.figures(Truth(label), score)
     assert isinstance(figure, Curve)
