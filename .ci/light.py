@@ -13,7 +13,10 @@ import airflow_mlops_provider as api
 from airflow_mlops_provider.get_provider_info import get_provider_info
 
 #: What the others ask for comes with Airflow and its neighbours as well.
-EXTRAS = ("duckdb", "lightgbm", "openlineage", "postgres", "redis", "search", "torch")
+EXTRAS = (
+    *("catboost", "duckdb", "lightgbm", "onnx", "openlineage", "postgres", "prophet", "redis", "search", "torch"),
+    "xgboost",
+)
 
 
 def main() -> None:

@@ -60,8 +60,11 @@ if TYPE_CHECKING:
     from airflow_mlops_provider.problems.anomaly_detection import AnomalyDetection
     from airflow_mlops_provider.problems.base import Problem
     from airflow_mlops_provider.problems.binary_classification import BinaryClassification
+    from airflow_mlops_provider.problems.forecasting import Forecasting
     from airflow_mlops_provider.problems.multiclass_classification import MulticlassClassification
     from airflow_mlops_provider.problems.multilabel_classification import MultilabelClassification
+    from airflow_mlops_provider.problems.ranking import Ranking
+    from airflow_mlops_provider.problems.regression import Regression
     from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
     from airflow_mlops_provider.runtime.context import JobContext, JobResult
     from airflow_mlops_provider.runtime.definition import job
@@ -84,6 +87,7 @@ __all__ = [
     "Features",
     "Files",
     "FloatRange",
+    "Forecasting",
     "Gates",
     "IntRange",
     "Interval",
@@ -110,6 +114,8 @@ __all__ = [
     "Problem",
     "ProductField",
     "Pruning",
+    "Ranking",
+    "Regression",
     "Report",
     "Retraining",
     "Retuning",
@@ -140,6 +146,7 @@ _HOMES = (
     *("lifecycle.interval", "lifecycle.monitoring.limits", "lifecycle.references", "lifecycle.stages"),
     *("lifecycle.shape", "lifecycle.source"),
     *("runtime.arguments", "runtime.context", "runtime.definition", "runtime.functions"),
+    *("problems.regression", "problems.forecasting", "problems.ranking"),
     *("problems.base", "places.deferral", "places.base"),
     *("problems.anomaly_detection", "problems.binary_classification"),
     *("problems.multiclass_classification", "problems.multilabel_classification"),

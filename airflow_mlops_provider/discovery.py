@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import conf
 
+from airflow_mlops_provider.backends.modules import source_file
 from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
 from airflow_mlops_provider.hooks import defaults
 from airflow_mlops_provider.lifecycle.interval import Interval
@@ -23,7 +24,6 @@ from airflow_mlops_provider.runtime.code import (
     load_product,
     make_importable,
     product_files,
-    source_file,
 )
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ class ConfigurationError(PermanentError):
 
 
 class PartError(ConfigurationError, ValueError):  # a ValueError, so that a declaration with such a part is refused
-    """A part of another distribution that can't be loaded, or is not what its kind must be. A retry does not help."""
+    """A part that can't be loaded, is not what its kind must be, or lacks an option. A retry does not help."""
 
 
 class MissingExtraError(PermanentError):

@@ -132,7 +132,8 @@ def _elsewhere(group: str) -> dict[str, str]:
     return parts
 
 
-_OURS = "airflow_mlops_provider"
+#: By what this module is called: a model that carries the code which applies it has it in a package of its own.
+_OURS = __name__.rpartition(".")[0]
 #: A step's work; see :func:`.runtime.definition.find_job`.
 JOBS = ExtensionPoint(
     "job", f"{_OURS}.jobs", "", "airflow_mlops.jobs", (), f"{_OURS}.runtime.definition:JobDefinition", nested=True
@@ -143,7 +144,7 @@ PROBLEMS = ExtensionPoint(
     f"{_OURS}.problems",
     "PROBLEM",
     "airflow_mlops.problems",
-    ("base", "labels", "own_metric", "statistics", "two_classes", "worth"),
+    ("base", "labels", "own_metric", "predictions", "statistics", "two_classes", "worth"),
     f"{_OURS}.problems.base:Problem",
 )
 #: What a trainer's ``flavor`` names, and every model's own folder.
@@ -152,7 +153,7 @@ FLAVORS = ExtensionPoint(
     f"{_OURS}.backends.models",
     "FLAVOR",
     "airflow_mlops.flavors",
-    ("base", "inputs", "onnx"),
+    ("base", "inputs", "outputs", "returned", "skops_archive"),
     f"{_OURS}.backends.models.base:Flavor",
 )
 #: What a product's ``data.validator`` names.

@@ -26,6 +26,7 @@ DISTRIBUTIONS = {
     "openlineage": "apache-airflow-providers-openlineage",
     "psycopg2": "psycopg2-binary",
     "sklearn": "scikit-learn",
+    "xgboost": "xgboost-cpu",
 }
 
 

@@ -73,6 +73,14 @@ def products(args: Namespace) -> None:
 
 
 @_plainly
+def show(args: Namespace) -> None:
+    """Show a product's declaration with every default."""
+    from airflow_mlops_provider.cli.show import run
+
+    run(args)
+
+
+@_plainly
 def versions(args: Namespace) -> None:
     """Show a product's model versions: every move and its reason."""
     from airflow_mlops_provider.hooks import defaults
@@ -115,6 +123,15 @@ def lineage(args: Namespace) -> None:
 def stale(args: Namespace) -> None:
     """Show what stands on older data, or run it again; exit status 1 if nothing of it can be run."""
     from airflow_mlops_provider.cli.stale import run
+
+    if not run(args):
+        sys.exit(1)
+
+
+@_plainly
+def doctor(args: Namespace) -> None:
+    """Show what this installation can show of each row of the checklist; exit status 1 if one is red."""
+    from airflow_mlops_provider.cli.doctor.run import run
 
     if not run(args):
         sys.exit(1)
@@ -210,3 +227,11 @@ def down(args: Namespace) -> None:
     else:
         where = " or ".join(dict.fromkeys(map(str, homes)))
         print(f"nothing was running from {where}; what `airflow mlops up` started elsewhere is named with --home")
+
+
+@_plainly
+def init(args: Namespace) -> None:
+    """Look at data, and propose a product for it."""
+    from airflow_mlops_provider.cli.initiation import run
+
+    run(args)

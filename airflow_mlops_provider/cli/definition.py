@@ -75,6 +75,34 @@ _ALL = (
         examples=("airflow mlops products", "airflow mlops products --dags my/dags --json"),
     ),
     _command(
+        "show",
+        "Show a product's declaration with every default",
+        ARG_PRODUCT,
+        ARG_OWN_DAGS,
+        ARG_JSON,
+        more="A line for each field: what product.py says, and what holds where it says nothing.",
+        examples=("airflow mlops show flight_delay", "airflow mlops show bikes --dags my/dags --json"),
+    ),
+    _command(
+        "doctor",
+        "Show which rows of the checklist of MLOps this installation can show now, with the evidence",
+        Arg(("--product",), help="look at this product alone"),
+        Arg(("--html",), metavar="FILE", help="also write the rows as a page into this file", type=Path),
+        Arg(("--write",), help="instead, write stack.toml beside the DAGs, of what is there", action="store_true"),
+        ARG_OWN_DAGS,
+        ARG_JSON,
+        more="Records, services, repository and Airflow's database are looked at, at once and for a minute at "
+        "most; nothing is created or changed by it. A row is green if it was seen working, yellow if it is configured "
+        "and was not, or only partly, seen, red if a check failed or a component is off, and grey if this release "
+        "can't show it. Each says what was looked at and what to do next. stack.toml, the stack decision, is compared "
+        "with what is installed and configured. If a row is red, exit status 1.",
+        examples=(
+            f"AIRFLOW_HOME={HOME} airflow mlops doctor",
+            "airflow mlops doctor --product flight_delay --html doctor.html",
+            "airflow mlops doctor --write",
+        ),
+    ),
+    _command(
         "versions",
         "Show a product's model versions: each status that they had, and why",
         ARG_PRODUCT,
@@ -210,5 +238,24 @@ _ALL = (
         "Stop what `up` started, and everything its tasks started",
         Arg(("--home",), help=f"the --home that `up` was given (default: $AIRFLOW_HOME or {HOME})", type=Path),
         examples=("airflow mlops down", "airflow mlops down --home my/home"),
+    ),
+    _command(
+        "init",
+        "Look at data, and propose a product for it: problem, label, leaks, split, limits, schedule",
+        Arg(("data",), help="file, folder or pattern; with --query a SQLAlchemy URL or an Airflow connection's id"),
+        Arg(("--query",), help="of a database: a statement, or a table's name"),
+        Arg(("--label",), help="the column that is to be predicted (default: proposed); none if nothing is labelled"),
+        Arg(("--time",), help="the column that says when a row happened (default: proposed)"),
+        Arg(("--problem",), metavar="KIND", help="the kind of problem (default: proposed)"),
+        Arg(("--report",), metavar="FILE", help="the report's file (default: NAME/report.html)", type=Path),
+        Arg(("--yes",), help="don't ask: take what is proposed", action="store_true"),
+        ARG_JSON,
+        more="CSV, Parquet and JSON lines are read, packed as .gz or not; of more than a million rows a sample is "
+        "looked at. At a terminal it asks five things. Report, profile and proposal are written into a new folder "
+        "that is called like the product, below the one you are in.",
+        examples=(
+            "airflow mlops init trips.csv.gz --label late",
+            "airflow mlops init sqlite:////data/shop.db --query orders --yes",
+        ),
     ),
 )

@@ -6,11 +6,11 @@ import json
 import shutil
 from pathlib import Path
 
+from airflow_mlops_provider.backends.modules import source_file
 from airflow_mlops_provider.demo.local_airflow.settings import CONFIG, PASSWORDS
 from airflow_mlops_provider.demo.local_airflow.stack import stop_running
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.product import MLProduct
-from airflow_mlops_provider.runtime.code import source_file
 
 #: Its presence says that a demo made the folder, and may empty it.
 MARKER = ".mlops-demo"

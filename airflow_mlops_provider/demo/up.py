@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.table import Table
 
 from airflow_mlops_provider import discovery
+from airflow_mlops_provider.backends.modules import source_file
 from airflow_mlops_provider.demo import home as demo_home
 from airflow_mlops_provider.demo.local_airflow import processes
 from airflow_mlops_provider.demo.local_airflow.settings import USER, password
@@ -19,7 +20,7 @@ from airflow_mlops_provider.demo.replay import MONTHS, PRODUCT
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.render import terminal
-from airflow_mlops_provider.runtime.code import load, source_file
+from airflow_mlops_provider.runtime.code import load
 from airflow_mlops_provider.storage.artifacts import FolderStore
 from airflow_mlops_provider.storage.ledger import Ledger
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from airflow_mlops_provider.backends.modules import source_file
 from airflow_mlops_provider.backends.source.access import TOKEN_VARIABLE, USER_VARIABLE, Credentials, checked_remote
 from airflow_mlops_provider.backends.source.checkout import own_repository
 from airflow_mlops_provider.backends.source.git import GitRemote, known_branch
@@ -14,7 +15,6 @@ from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, 
 from airflow_mlops_provider.hooks.base import ServiceHook
 from airflow_mlops_provider.lifecycle.records.spec import PLAIN, Repository, checked_forge
 from airflow_mlops_provider.lifecycle.settings import checked_branch, checked_path
-from airflow_mlops_provider.runtime.code import source_file
 
 
 class SourceHook(ServiceHook):

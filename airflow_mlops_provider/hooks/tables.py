@@ -6,10 +6,12 @@ they come from: whoever goes on from them goes on from these bytes, whatever lie
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import re
+import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,13 +30,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from airflow.sdk import ObjectStoragePath
 
+#: Rows that a database gives at once.
+FETCHED = 50_000
 MLFLOW_URIS = ("models:/", "runs:/")
 _WILD = re.compile(r"[*?\[]")
 
 
 @dataclass
 class Files:
-    """Parquet, CSV or JSON-lines files as one table.
+    """Parquet, CSV or JSON-lines files as one table; packed ones end in ``.gz`` beside that.
 
     :param path: a file, a pattern with ``*`` or ``**``, or a folder, in a file system or a bucket:
         ``s3://lake/events/{{ ds }}/*.parquet``. A folder ends in ``/`` and means all files directly in it, which are of
@@ -68,6 +72,24 @@ class Files:
         except pa.ArrowException as error:
             raise SourceDataError(f"the files of {self.path} do not fit together: {error}") from None
         return table, {"files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}}
+
+    def copies(self, folder: Path) -> Iterator[tuple[str, Path]]:
+        """Yield each file by its path, where it lies on this machine: one of a bucket is copied to a folder meanwhile.
+
+        :raises SourceError: if there is no file.
+        """
+        files = self._files()
+        if not files:
+            raise SourceError(f"no file is there for {self.path}")
+        for file in files:
+            if file.protocol in ("file", ""):
+                yield file.path, Path(file.path)
+                continue
+            copy = folder / "copy"
+            with file.open("rb") as data, copy.open("wb") as target:
+                shutil.copyfileobj(data, target, 1 << 20)
+            yield str(file), copy
+            copy.unlink()
 
     @property
     def is_folder(self) -> bool:
@@ -126,16 +148,45 @@ class Sql:
         from airflow.sdk import BaseHook
 
         with closing(BaseHook.get_connection(self.conn_id).get_hook().get_conn()) as connection:
-            cursor = connection.cursor()
-            cursor.execute(self.query, *(() if self.parameters is None else (self.parameters,)))
-            if cursor.description is None:
-                raise SourceDataError(f"{self} gives no table; write a select")
+            cursor = _executed(connection, self.query, self.parameters, str(self))
             names, rows = [column[0] for column in cursor.description], cursor.fetchall()
         columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in names]
         try:
             return pa.table(dict(zip(names, map(pa.array, columns), strict=True))), {"query": str(self)}
         except pa.ArrowException as error:
             raise SourceDataError(f"{self}: a column's values are not of one kind: {error}") from None
+
+
+def fetched(connection: Any, query: str, what: str) -> Iterator[pa.Table]:
+    """Yield the rows of a query by a driver's connection, some at a time; values of no common kind as text.
+
+    :param what: what messages call it.
+    """
+    import pyarrow as pa
+
+    cursor = _executed(connection, query, None, what)
+    names = [column[0] for column in cursor.description]
+    yield pa.table({name: pa.nulls(0) for name in names})
+    while rows := cursor.fetchmany(FETCHED):
+        yield pa.table(dict(zip(names, map(_array, zip(*rows, strict=True)), strict=True)))
+
+
+def _executed(connection: Any, query: str, parameters: Any, what: str) -> Any:
+    cursor = connection.cursor()
+    cursor.execute(query, *(() if parameters is None else (parameters,)))
+    if cursor.description is None:
+        raise SourceDataError(f"{what} gives no table; write a select")
+    return cursor
+
+
+def _array(values: Sequence[Any]) -> pa.Array:
+    import pyarrow as pa
+
+    try:
+        array = pa.array(values)
+    except pa.ArrowException:
+        return pa.array([None if value is None else str(value) for value in values], pa.string())
+    return array.cast(pa.float64()) if pa.types.is_decimal(array.type) else array
 
 
 def snapshot(source: Files | Sql, store: ArtifactStore, product: str, interval: Interval | None = None) -> Dataset:
@@ -202,10 +253,11 @@ def _parsed(name: str, data: bytes) -> pa.Table:
         ".jsonl": json.read_json,
         ".ndjson": json.read_json,
     }
-    read = next((reader for suffix, reader in readers.items() if name.lower().endswith(suffix)), None)
+    plain = name.lower().removesuffix(".gz")
+    read = next((reader for suffix, reader in readers.items() if plain.endswith(suffix)), None)
     if read is None:
         raise ConfigurationError(f"{name} has none of the endings that tell how to read it: {', '.join(readers)}")
     try:
-        return read(pa.BufferReader(data))
-    except pa.ArrowException as error:
+        return read(pa.BufferReader(data if plain == name.lower() else gzip.decompress(data)))
+    except (pa.ArrowException, OSError, EOFError) as error:
         raise SourceDataError(f"{name} can't be read: {error}") from None

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict
 
+from airflow_mlops_provider.exceptions import PartError
 from airflow_mlops_provider.extensions import PROBLEMS
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.trainer import Code
@@ -43,11 +44,11 @@ def _declared(given: Any) -> Any:
         given = ProblemDeclaration.model_validate(given)
     if not isinstance(given, ProblemDeclaration):
         return given
-    kind = PROBLEMS.checked(given.kind or _name(type(given)))
+    kind = PROBLEMS.checked(given.kind or name_of(type(given)))
     return ProblemDeclaration(kind=kind, **given.options) if given.options else kind
 
 
-def _name(kind: type) -> str:
+def name_of(kind: type) -> str:
     """Return the name of a kind of problem, else its import path."""
     here = [name for name, path in PROBLEMS.known().items() if path.partition(":")[0] == kind.__module__]
     return next((name for name in here if type(PROBLEMS.find(name)) is kind), f"{kind.__module__}:{kind.__qualname__}")
@@ -64,13 +65,16 @@ def configured(declared: AnyProblem) -> Any:
 
     :raises UnknownNameError: if there is none of that name; lists the known names.
     :raises PartError: if what has that name is something else.
-    :raises pydantic.ValidationError: for an option that it does not have, or has to have and does not.
+    :raises ValueError: for an option that it does not have, or one without which nothing can be done.
     """
-    name = declared if isinstance(declared, str) else declared.kind or _name(type(declared))
-    part, options = PROBLEMS.find(name), {} if isinstance(declared, str) else declared.options
-    # Of one that has to be declared with options there is a part without: it is held to them here.
-    made = type(part).model_validate({**part.model_dump(), "kind": name, **options})
-    return part if isinstance(declared, str) else made
+    name = declared if isinstance(declared, str) else declared.kind or name_of(type(declared))
+    part = PROBLEMS.find(name)
+    problem = part if isinstance(declared, str) else type(part).model_validate({"kind": name, **declared.options})
+    fields = type(problem).model_fields
+    if missing := [fields[name].alias or name for name in problem.required if getattr(problem, name) in (None, ())]:
+        given = ", ".join(f"{option}=…" for option in missing)
+        raise PartError(f"problem {name!r} needs {', '.join(missing)}: declare {type(problem).__name__}({given})")
+    return problem
 
 
 class Metric(Frozen):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError, model_validator
 
@@ -27,6 +27,7 @@ from airflow_mlops_provider.lifecycle.source import EVENT_TIME, DataType, Source
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.lifecycle.trainer import Name
 
+SectionT = TypeVar("SectionT", bound=Frozen)
 #: The stages that look at data alone.
 _BEFORE_BUSINESS = (Stage.FEATURES, Stage.VALIDATION)
 
@@ -68,8 +69,8 @@ class MLProduct(Frozen):
             return given
         if label.examples is None:
             source = data.source(label.source or _only([source.name for source in data.sources]))
-            label = label.model_copy(update={"source": source.name})
-            features = features.model_copy(update={"request": features.request or _request(source, label, data)})
+            label = _filled(label, source=source.name)
+            features = _filled(features, request=features.request or _request(source, label, data))
         return {**given, "label": label, "features": features}
 
     @model_validator(mode="after")
@@ -84,6 +85,7 @@ class MLProduct(Frozen):
         leaked = sorted((hidden | {self.label.column, self.label.known_at}) & set(request))
         if leaked:
             raise ValueError(f"request columns {leaked} are known only after the prediction is asked for")
+        configured(self.problem).check_shape(self.shape)
         gates = self.evaluation.gates
         limits = {
             "evaluation.gates.min_metric": gates.min_metric,
@@ -156,6 +158,13 @@ class MLProduct(Frozen):
     def scoring(self) -> Scoring:
         """The same, and the function that makes the model's inputs of it."""
         return Scoring(**dict(self.shape), assemble=self.features.assemble)
+
+
+def _filled(section: SectionT, **values: Any) -> SectionT:
+    """Return a section with some fields filled in that it leaves open: they count as defaults."""
+    made, declared = section.model_copy(update=values), section.model_fields_set
+    made.model_fields_set.intersection_update(declared)
+    return made
 
 
 def _only(sources: list[str]) -> str:

@@ -57,8 +57,9 @@ class ModelVersion(Reference):
 
 #: What our reports are about, and so what "passed" means: expectations met; the naive baseline cleared; drift, or the
 #: metric, within its limit; the trial not failed; a winner, or a retuned model, worth having; exported; all agrees;
-#: nothing left of whom is to be forgotten.
+#: nothing left of whom is to be forgotten; labels there, and no column that gives them away.
 About = Literal[
+    "profile",
     "expectations",
     "evaluation",
     "drift",

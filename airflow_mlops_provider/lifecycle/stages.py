@@ -6,8 +6,9 @@ from enum import StrEnum
 
 
 class Stage(StrEnum):
-    """A stage of the loop, in the order in which data goes through it."""
+    """A stage, in the order in which data goes through it: the first comes before there is a product."""
 
+    INITIATION = "initiation"
     FEATURES = "features"
     VALIDATION = "validation"
     EXPERIMENTATION = "experimentation"
@@ -18,3 +19,7 @@ class Stage(StrEnum):
     SERVING = "serving"
     MONITORING = "monitoring"
     FEEDBACK = "feedback"
+
+
+#: The stages that a product goes round and round.
+LOOP = tuple(stage for stage in Stage if stage is not Stage.INITIATION)

@@ -67,6 +67,13 @@ class Place(ABC):
         does nothing if no job runs.
         """
 
+    def probe(self) -> str:
+        """Say in a few words where jobs run; a place on another machine tries it once, quickly.
+
+        :raises MLOpsError: if no job could run there.
+        """
+        return "jobs run on this machine"
+
     @property
     def log_file(self) -> str | None:
         """URI of the file with the last job's whole log; None where the place keeps none but the task's own."""

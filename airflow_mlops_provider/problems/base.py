@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ConfigDict
 
-from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
+from airflow_mlops_provider.exceptions import ConfigurationError, SourceDataError, UnknownNameError
 from airflow_mlops_provider.lifecycle.figures import Figure
-from airflow_mlops_provider.lifecycle.problem import Metric, ProblemDeclaration
+from airflow_mlops_provider.lifecycle.frozen import only_known
+from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.lifecycle.source import Column
+from airflow_mlops_provider.problems.predictions import PREDICTION as PREDICTION  # noqa: PLC0414  # part of the contract
+from airflow_mlops_provider.problems.predictions import Predictions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,13 +23,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from airflow_mlops_provider.lifecycle.sections import Value
+    from airflow_mlops_provider.lifecycle.shape import Shape
     from airflow_mlops_provider.lifecycle.source import DataType
 
     Floats = npt.NDArray[np.float64]
     Places = npt.NDArray[np.intp]
-
-#: The column of predictions in every table that has them.
-PREDICTION = "prediction"
 
 
 @dataclass(frozen=True)
@@ -36,22 +37,26 @@ class Truth:
     :param label: the labels as numbers, shape (rows,), or (rows, labels) where a row has several.
     :param group: the number of each row's group, from 0 on; rows of a group are resampled together. None for none.
     :param weight: how much each row counts; None for all the same.
+    :param scale: how large an error of each row would be without a model, for metrics that measure by that.
     """
 
     label: Floats
     group: Places | None = None
     weight: Floats | None = None
+    scale: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.label)
 
     def part(self, rows: Any) -> Truth:
         """Return that of some of the rows."""
-        group, weight = (values if values is None else values[rows] for values in (self.group, self.weight))
-        return Truth(self.label[rows], group, weight)
+        group, weight, scale = (
+            values if values is None else values[rows] for values in (self.group, self.weight, self.scale)
+        )
+        return Truth(self.label[rows], group, weight, scale)
 
 
-class Problem(ProblemDeclaration, ABC):
+class Problem(Predictions, ABC):
     """What one kind of problem decides; its fields are its options.
 
     A row has one label and one score, a number each, or as many scores as there are :attr:`outputs`. A metric is
@@ -70,15 +75,10 @@ class Problem(ProblemDeclaration, ABC):
     learns_without_labels: ClassVar[bool] = False
     #: What to do where no label of the rows to judge on is known.
     without_labels: ClassVar[str] = "wait for labels to arrive"
-    #: The first is the one to judge by, if nothing is said.
     metrics: ClassVar[tuple[Metric, ...]]
+    #: The options without which nothing can be done.
+    required: ClassVar[tuple[str, ...]] = ()
     label_type: ClassVar[DataType]
-    #: What the model server calls the answer to a row, and the bounds at which its histogram counts answers.
-    answer: ClassVar[str] = "prediction"
-    buckets: ClassVar[tuple[float, ...]] = (-1e6, -1e4, -100, -1, 0, 1, 10, 100, 1e3, 1e4, 1e5, 1e6)
-    #: What a score has to be, and what to do about a model that gives others.
-    allowed: ClassVar[str] = "finite number"
-    advice: ClassVar[str] = "let the trainer give one for each row"
 
     # --- labels -------------------------------------------------------------------------------------------------------
 
@@ -120,11 +120,16 @@ class Problem(ProblemDeclaration, ABC):
         """
         return weight
 
-    def truth(self, rows: pd.DataFrame, label: str, weight: str | None = None) -> Truth:
+    def truth(
+        self, rows: pd.DataFrame, label: str, weight: str | None = None, learned: pd.DataFrame | None = None
+    ) -> Truth:
         """Return what predictions for some rows are held against.
 
         :param label, weight: columns of the rows; none of the labels is missing.
+        :param learned: the rows that models learned from, where they are at hand.
         """
+        del learned
+        self.check_columns(rows)
         import numpy as np
 
         known = self.numbers(rows[label]).to_numpy("float64")
@@ -135,6 +140,43 @@ class Problem(ProblemDeclaration, ABC):
         import pandas as pd
 
         return None if self.group is None else pd.factorize(rows[self.group], use_na_sentinel=False)[0]
+
+    @property
+    def request_columns(self) -> tuple[str, ...]:
+        """The columns that the options name, which a caller gives with each row."""
+        return (self.group,) if self.group else ()
+
+    def check_shape(self, shape: Shape) -> None:
+        """:raises ValueError: if the options name a column that nobody gives with a row."""
+        only_known(f"column of the problem {self}", self.request_columns, shape.row_columns)
+
+    def check_columns(self, rows: pd.DataFrame) -> None:
+        """:raises SourceDataError: if rows have no column that the options name."""
+        if missing := [name for name in self.request_columns if name not in rows.columns]:
+            known = ", ".join(map(str, rows.columns))
+            raise SourceDataError(f"no column {missing[0]!r}, which the problem {self} names; there are: {known}")
+
+    def label_times(self, rows: pd.DataFrame) -> pd.Series | None:  # noqa: ARG002  # for kinds that look ahead
+        """Return of when the label of each row is; None if it is of the row's own time."""
+        return None
+
+    def known_from(self, rows: pd.DataFrame, known_at: str) -> pd.Series:
+        """Return from when on each label can be known: not before its time, later if a column says so.
+
+        What is not known yet stays missing.
+        """
+        import pandas as pd
+
+        own = self.label_times(rows)
+        if own is None:
+            return rows[known_at]
+        known = pd.to_datetime(rows[known_at], utc=True)
+        return known.where(known.isna() | (known > own), own)
+
+    def unjudged(self, rows: pd.DataFrame, label: str) -> dict[str, pd.Series]:
+        """Return which rows are not judged by, by reason: the values of a column that names them."""
+        del rows, label
+        return {}
 
     # --- metrics ------------------------------------------------------------------------------------------------------
 
@@ -153,11 +195,21 @@ class Problem(ProblemDeclaration, ABC):
 
         return weighted(metric, truth.label, score if metric.takes == "scores" else self.decisions(score))
 
+    @property
+    def available_metrics(self) -> tuple[Metric, ...]:
+        """The metrics that go with the options. The first is the one to judge by, if nothing is said."""
+        return self.metrics
+
+    @property
+    def slices(self) -> tuple[str, ...]:
+        """The request columns by which an evaluation is broken down in any case."""
+        return ()
+
     def metric(self, name: str | Metric | None = None) -> Metric:
         """Return a metric, by default the first. :raises UnknownNameError: if there is none of that name; lists all."""
         if isinstance(name, Metric) and name.code:
             return name
-        known = {metric.name: metric for metric in self.metrics}
+        known = {metric.name: metric for metric in self.available_metrics}
         wanted = next(iter(known)) if name is None else str(getattr(name, "name", name))
         if wanted not in known:
             raise UnknownNameError("metric", wanted, known)
@@ -187,71 +239,6 @@ class Problem(ProblemDeclaration, ABC):
     def figures(self, truth: Truth, scores: Floats) -> tuple[Figure, ...]:  # noqa: ARG002  # some show none
         """Return what a page shows of predictions beside their metric, such as which classes are confused."""
         return ()
-
-    # --- predictions --------------------------------------------------------------------------------------------------
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """The columns of the scores that a model gives for a row, in its order."""
-        return (PREDICTION,)
-
-    def are_predictions(self, scores: Floats) -> npt.NDArray[np.bool_]:
-        """Say of each row's scores whether they are such as a model may give."""
-        import numpy as np
-
-        return np.asarray(np.isfinite(scores).all(axis=tuple(range(1, scores.ndim))))
-
-    def checked(self, scores: Floats) -> Floats:
-        """Return a model's scores, shape (rows,), or (rows, outputs) of several.
-
-        :raises ConfigurationError: if there are fewer or more for a row, or some can be none, with the first of these.
-        """
-        scores = self.completed(scores)
-        width = 1 if scores.ndim == 1 else scores.shape[1]
-        if width != len(self.outputs) or (width == 1) != (scores.ndim == 1):
-            raise ConfigurationError(
-                f"the model gives {width} numbers for a row, and {len(self.outputs)} are needed: "
-                f"{', '.join(self.outputs)}; {self.advice}"
-            )
-        odd = scores[~self.are_predictions(scores)]
-        if len(odd):
-            counts = f"{len(odd)} of {len(scores)} rows"
-            raise ConfigurationError(
-                f"the model gives {odd[0]} for a row, and {counts} no {self.allowed}; {self.advice}"
-            )
-        return scores
-
-    def completed(self, scores: Floats) -> Floats:
-        """Return a model's scores, with those added that follow from the others; of no rows there are none."""
-        if not len(scores) and len(self.outputs) > 1:
-            return scores.reshape(0, len(self.outputs))
-        return scores[:, 0] if scores.ndim == 2 and scores.shape[1] == 1 else scores
-
-    def decisions(self, scores: Floats) -> Floats:
-        """Return what scores say the labels are, as numbers."""
-        return scores
-
-    def headline(self, scores: Floats) -> Floats:
-        """Return the number of each row that a histogram of predictions counts."""
-        return scores
-
-    def columns(self, scores: Floats) -> dict[str, Any]:
-        """Return the columns in which a table holds predictions: :data:`PREDICTION` first, then the ``outputs``."""
-        return {PREDICTION: scores}
-
-    def scores(self, table: pd.DataFrame) -> Floats:
-        """Return the scores that a table of predictions holds."""
-        held: Floats = table[list(self.outputs)].to_numpy("float64")
-        return held[:, 0] if held.shape[1] == 1 else held
-
-    @property
-    def answer_fields(self) -> dict[str, Any]:
-        """The type of each field in the model server's answer to a row."""
-        return {self.answer: float}
-
-    def answers(self, scores: Floats) -> list[dict[str, Any]]:
-        """Return the model server's answer to each row."""
-        return [{self.answer: value} for value in scores.tolist()]
 
     # --- value --------------------------------------------------------------------------------------------------------
 

@@ -38,7 +38,7 @@ def columns(count: int, left: float, right: float) -> Scale:
 def scale_of(values: Iterable[float | None], start: float, end: float, margin: float = 0.1) -> Scale:
     """Return a scale with room for some values, beyond them by a share of their span; NaN and infinity are left out."""
     finite = [value for value in values if value is not None and math.isfinite(value)] or [0.0, 1.0]
-    room = margin * (max(finite) - min(finite)) or 0.05
+    room = margin * (max(finite) - min(finite)) or 0.05 * max(1.0, abs(finite[0]))
     return Scale(min(finite) - room, max(finite) + room, start, end)
 
 

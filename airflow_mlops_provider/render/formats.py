@@ -28,6 +28,11 @@ def duration(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
+def number(value: float) -> str:
+    """Return an amount in few digits."""
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.4g}"
+
+
 def settings(values: dict[str, object]) -> str:
     """Return training settings in a line."""
     shown = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in values.items()}

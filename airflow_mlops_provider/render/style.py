@@ -33,6 +33,7 @@ svg .box{fill:var(--card);stroke:var(--line)} svg .edge{fill:var(--v)} svg .lane
 svg .link{fill:none;stroke:var(--soft);stroke-width:1.4;opacity:.65}
 svg .link-trained{stroke:var(--accent);stroke-width:2;opacity:.9}
 svg .link-judged{stroke:var(--attention);stroke-width:2;stroke-dasharray:6 4;opacity:.95}
+svg .heat{fill:var(--attention)} svg .part{fill:var(--v);opacity:.45} svg .rest{fill:var(--never);opacity:.4}
 svg .link-history{stroke-dasharray:2 4}
 """
 _PAGES = """
@@ -85,6 +86,10 @@ white-space:nowrap} .badge.live{background:var(--accent);border-color:var(--acce
 details{font-size:.85rem} summary{cursor:pointer;color:var(--soft)} pre{overflow-x:auto}
 @media(max-width:34rem){.right{float:none;display:block}}
 svg{display:block;width:100%;min-width:24rem;height:auto} .wide svg{min-width:60rem}
+.tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(15rem,100%),1fr));gap:.8rem}
+.tile{border:1px solid var(--line);border-radius:10px;padding:.6rem .75rem;min-width:0} .tile svg{min-width:0}
+.tile b{overflow-wrap:anywhere} .tile p{margin:.1rem 0 .3rem;font-size:.78rem;color:var(--soft)}
+.tile.out{background:var(--bg)} .tile .badge{float:right} .todo{margin:0;padding-left:1.2rem} .todo li{margin:.25rem 0}
 .compare text{font-size:19px} .compare p{font-size:.85rem;margin:.4rem 0 0}
 .empty{text-align:center;padding:4rem 1rem;color:var(--soft)} .empty h1{color:var(--ink);margin-bottom:.5rem}
 .unreadable h2{color:var(--failed)} .unreadable ul{margin:0;padding-left:1.2rem}

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import ast
 import importlib
-import importlib.util
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
-from importlib.machinery import ModuleSpec, PathFinder
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from airflow_mlops_provider.backends.modules import find_module, imported_by, located, named, source_file, with_source
 from airflow_mlops_provider.backends.source.checkout import git
 from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
 from airflow_mlops_provider.lifecycle.product import MLProduct
@@ -43,7 +41,7 @@ def make_importable(folders: Iterable[Path]) -> None:
 
 def is_importable(product: str) -> bool:
     """Say whether there is a package of a product's name with a module ``product``, without running either."""
-    return product.isidentifier() and _spec(f"{product}.product") is not None
+    return product.isidentifier() and find_module(f"{product}.product") is not None
 
 
 def load_product(name: str) -> MLProduct:
@@ -82,29 +80,6 @@ def _made(function: Function) -> Callable[..., Any]:
     return made
 
 
-def source_file(module_name: str) -> Path:
-    """Return a module's source file, without running the module itself."""
-    spec = _spec(module_name)
-    if spec is None or spec.origin is None:
-        raise ConfigurationError(f"module {module_name!r} is not to be found on {sys.path}")
-    return Path(spec.origin)
-
-
-def _spec(module_name: str) -> ModuleSpec | None:
-    """Find a module without running it or what is around it: that may need packages which are not installed here."""
-    name, *below = module_name.split(".")
-    try:
-        spec = importlib.util.find_spec(name)
-    except ValueError:  # a program's main module
-        return None
-    for part in below:
-        if spec is None or spec.submodule_search_locations is None:
-            return None
-        # By its last name: under the whole one, a folder without __init__.py asks what is around it, which was not run.
-        spec = PathFinder.find_spec(part, [*spec.submodule_search_locations])
-    return spec
-
-
 def source_hashes(module_names: Iterable[str]) -> dict[str, str]:
     """Return the SHA-256 of the source of some modules and of all that they import, by module. See :func:`closure`."""
     return {name: file_hash(source_file(name)) for name in sorted(set().union(*map(closure, module_names)))}
@@ -116,13 +91,7 @@ def closure(module_name: str) -> set[str]:
     A package's ``product`` module is not followed: a declaration is compared by value, not as a file. Nor is what of
     our own package carries jobs and decides no result of theirs (:data:`PLUMBING`).
     """
-    seen: set[str] = set()
-    waiting = {module_name}
-    while waiting:
-        module = waiting.pop()
-        seen.add(module)
-        waiting |= {name for name in _imports(module) if _decides(name)} - seen
-    return seen
+    return imported_by(module_name, [module_name.partition(".")[0]], _decides)
 
 
 def _decides(module_name: str) -> bool:
@@ -132,29 +101,11 @@ def _decides(module_name: str) -> bool:
     return below != "product"
 
 
-def _imports(module_name: str) -> frozenset[str]:
-    """Return what a module imports from its own top package, with the packages around that and around itself."""
-    file = source_file(module_name)
-    state = file.stat()
-    return _parsed(module_name, file, state.st_mtime_ns, state.st_size)
-
-
-@lru_cache(maxsize=1024)
-def _parsed(module_name: str, file: Path, _changed: int, _size: int) -> frozenset[str]:
-    package = module_name if file.name == "__init__.py" else module_name.rpartition(".")[0]
-    try:
-        tree = ast.parse(file.read_bytes(), filename=str(file))
-    except (SyntaxError, ValueError) as error:
-        raise ConfigurationError(f"{file} is no valid Python: {error}") from None
-    here = module_name.partition(".")[0]
-    own = (name for name in (module_name, *_named(tree, package)) if name.partition(".")[0] == here)
-    return frozenset(_modules(own)) - {module_name}
-
-
 def own_modules(source: str) -> list[str]:
     """Return the modules that some source imports and that are the users' own: of no installed distribution."""
-    tops = {name: _spec(name.partition(".")[0]) for name in _modules(_named(ast.parse(source), ""))}
-    return sorted(name for name, spec in tops.items() if any(not _is_installed(file) for file in _located(spec)))
+    names = with_source(named(ast.parse(source), ""))
+    tops = {name: find_module(name.partition(".")[0]) for name in names}
+    return sorted(name for name, spec in tops.items() if any(not _is_installed(file) for file in located(spec)))
 
 
 def _is_installed(file: Path) -> bool:
@@ -162,49 +113,10 @@ def _is_installed(file: Path) -> bool:
     return bool(installed) or OURS in file.parts
 
 
-def _named(tree: ast.AST, package: str) -> set[str]:
-    """Return all names that may be modules, of what a module imports; ``package`` is that around it."""
-    named = set()
-    for node in _run(tree):
-        if isinstance(node, ast.Import):
-            named |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            parent = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
-            named |= {parent, *(f"{parent}.{alias.name}" for alias in node.names)}
-    return named
-
-
-def _modules(names: Iterable[str]) -> set[str]:
-    """Return those of some names that are modules with a source, and the packages around them."""
-    around = {".".join(name.split(".")[:depth]) for name in names for depth in range(1, name.count(".") + 2)}
-    return {name for name in around if _has_source(name)}
-
-
-def _run(tree: ast.AST) -> Iterator[ast.AST]:
-    """Yield the nodes of a module that may run: what is imported for type checkers alone decides nothing."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
-            continue
-        yield node
-        yield from _run(node)
-
-
-def _has_source(module_name: str) -> bool:
-    spec = _spec(module_name)
-    return spec is not None and bool(spec.origin) and str(spec.origin).endswith(".py")
-
-
 def roots(modules: Iterable[str]) -> list[Path]:
     """Return the folders from which some modules are imported, as far as they are found, each once."""
-    specs = [_spec(module.partition(".")[0]) for module in modules]
-    return list(dict.fromkeys(file.parent for spec in specs for file in _located(spec)))
-
-
-def _located(spec: ModuleSpec | None) -> list[Path]:
-    """Return a module's file, or a package's folders: one without ``__init__.py`` has no file, and may have several."""
-    if spec and spec.submodule_search_locations is not None:
-        return [Path(folder) for folder in spec.submodule_search_locations]
-    return [Path(spec.origin)] if spec and spec.origin else []
+    specs = [find_module(module.partition(".")[0]) for module in modules]
+    return list(dict.fromkeys(file.parent for spec in specs for file in located(spec)))
 
 
 def commit_of(module_name: str) -> Commit:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from airflow_mlops_provider.backends.models.inputs import described
+from airflow_mlops_provider.backends.models.inputs import described, is_text
 from airflow_mlops_provider.lifecycle.problem import AnyProblem
 from airflow_mlops_provider.lifecycle.shape import LabelColumns, Scoring
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME
@@ -25,8 +25,7 @@ def scoring_of(name: str, problem: AnyProblem, folder: Path) -> Scoring:
     """
     request: dict[str, DataType] = {}
     for entry in described(folder)["inputs"]:
-        words = entry["categories"] is not None and any(isinstance(value, str) for value in entry["categories"])
-        request[entry["name"]] = "string" if words else "float64"
+        request[entry["name"]] = "string" if is_text(entry) else "float64"
     label = LabelColumns(column="label", known_at="label_known_at")  # nobody asks for it
     return Scoring(name=name, problem=problem, views=(), request=request, label=label, assemble=ASSEMBLE)
 

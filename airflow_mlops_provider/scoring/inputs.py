@@ -47,9 +47,14 @@ def truths(scoring: Scoring | Target, rows: pd.DataFrame) -> pd.Series:
     return rows[column]
 
 
-def truth_of(scoring: Scoring | Target, problem: Problem, rows: pd.DataFrame) -> Truth:
-    """Return what predictions for some rows are held against. Errors as for :func:`truths`."""
-    return problem.truth(rows, str(truths(scoring, rows).name), weight_of(scoring))
+def truth_of(
+    scoring: Scoring | Target, problem: Problem, rows: pd.DataFrame, learned: pd.DataFrame | None = None
+) -> Truth:
+    """Return what predictions for some rows are held against. Errors as for :func:`truths`.
+
+    :param learned: the rows that models learned from.
+    """
+    return problem.truth(rows, str(truths(scoring, rows).name), weight_of(scoring), learned)
 
 
 def weight_of(scoring: Scoring | Target) -> str | None:

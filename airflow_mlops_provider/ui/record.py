@@ -14,7 +14,7 @@ from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.gates import Evaluation
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status
-from airflow_mlops_provider.lifecycle.stages import Stage
+from airflow_mlops_provider.lifecycle.stages import LOOP, Stage
 
 State = Literal["done", "attention", "failed", "never"]
 
@@ -92,7 +92,7 @@ class ProductRecord:
     def stages(self) -> list[StageState]:
         """Return the loop's stages, in order."""
         # Feedback has no job: it is decided, by the product's limits, from what the two monitoring jobs saw.
-        return [self._feedback() if stage is Stage.FEEDBACK else self._stage(stage.value) for stage in Stage]
+        return [self._feedback() if stage is Stage.FEEDBACK else self._stage(stage.value) for stage in LOOP]
 
     def versions(self) -> list[Version]:
         """Return the model versions, newest first."""

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 
-from airflow_mlops_provider import extensions
+from airflow_mlops_provider import __version__, extensions
 from airflow_mlops_provider.backends.models import base as models
 from airflow_mlops_provider.extensions import ExtensionPoint
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity, Services
@@ -174,6 +175,8 @@ def test_a_product_runs_with_its_parts(world: World, site: Path, tmp_path: Path)
     assert loaded.flavor == model.facts["flavor"] == "acme_means"
     logged = mlflow_model(world.services.mlflow, model.facts["run_id"])
     np.testing.assert_array_equal(logged.predict(rows), loaded.predict(rows))
+    needed = Path(mlflow.pyfunc.get_model_dependencies(f"models:/{logged.metadata.model_id}")).read_text()
+    assert {"acme-mlops==1.0", f"airflow-mlops-provider=={__version__}"} < set(needed.split())
 
     # An edit to what the flavor imports moves what was made with it, and nothing else.
     asked = {
@@ -193,8 +196,6 @@ def test_a_product_runs_with_its_parts(world: World, site: Path, tmp_path: Path)
 
 def mlflow_model(uri: str, run_id: str) -> Any:
     """Return the model that a run logged, as MLflow loads it."""
-    import mlflow
-
     mlflow.set_tracking_uri(uri)
     client = mlflow.MlflowClient(uri)
     (logged,) = client.search_logged_models([client.get_run(run_id).info.experiment_id])

@@ -17,7 +17,7 @@ NO_DAG = ("product_errors",)  # it is there for the import error that it may rai
 #: Half a second to ten seconds each. ``airflow.sdk`` itself loads none of them.
 HEAVY = (
     *("feast", "mlflow", "great_expectations", "evidently", "pandas", "lightgbm", "kubernetes", "openlineage"),
-    *("optuna", "onnx", "onnxruntime", "torch"),
+    *("optuna", "onnx", "onnxruntime", "torch", "catboost", "prophet", "skops", "xgboost"),
     *("numpy", "pyarrow", "duckdb", "scipy", "sklearn", "boto3", "fastapi", "uvicorn", "prometheus_client"),
 )
 #: Its base class is the Kubernetes provider's. Nobody else imports it before a task runs, as the other tests say.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_mlops_provider.backends import environment
 from airflow_mlops_provider.backends.models.inputs import described, name_flavor
+from airflow_mlops_provider.backends.models.returned import is_any, misfit
 from airflow_mlops_provider.exceptions import ConfigurationError, MissingExtraError, UnknownNameError
 from airflow_mlops_provider.extensions import FLAVORS
 
@@ -51,6 +52,10 @@ class Flavor(ABC):
     @abstractmethod
     def predict(self, model: Any, frame: pd.DataFrame) -> np.ndarray:
         """Return predictions as :meth:`LoadedModel.predict` describes them; :func:`~.inputs.take` gives the columns."""
+
+    def fits(self, model: Any) -> bool:
+        """Say whether this is something that it keeps, as far as can be seen without its library."""
+        return is_any(type(model), self.takes)
 
     def prepared(self, features: pd.DataFrame) -> pd.DataFrame:
         """Return inputs as a trainer is given them: under names that the library can take."""
@@ -117,8 +122,8 @@ def save(model: Any, folder: Path, name: str, features: pd.DataFrame | None = No
     """
     check_installed(name)
     flavor = flavor_of(name)
-    if not _is_any(type(model), flavor.takes):
-        raise _misfit(model, name)
+    if not flavor.fits(model):
+        raise misfit(model, name, flavor.words, flavor.fits)
     flavor.save(model, folder, features)
     if name != OLDEST:
         name_flavor(folder, name)
@@ -131,7 +136,7 @@ def save(model: Any, folder: Path, name: str, features: pd.DataFrame | None = No
 
 def is_mistake(error: Exception, name: str) -> bool:
     """Say whether an error is a flavor's library telling that settings or data can't be worked with."""
-    return _is_any(type(error), flavor_of(name).mistakes)
+    return is_any(type(error), flavor_of(name).mistakes)
 
 
 def load(folder: Path) -> LoadedModel:
@@ -152,6 +157,12 @@ def _need(name: str, libraries: tuple[str, ...], install: str) -> None:
         raise MissingExtraError(f"{name} models need {', '.join(absent)}; run: pip install {install}")
 
 
+def installed_as(*names: str) -> str:
+    """Return which of the distributions that bring the same module is installed; the first where none is."""
+    versions = environment.versions(names)
+    return next((name for name in names if versions[name] != "absent"), names[0])
+
+
 def missing(libraries: tuple[str, ...]) -> list[str]:
     """Return which distributions are not installed; one whose module is there is, under whatever other name."""
     versions = environment.versions(libraries)
@@ -163,16 +174,3 @@ def _is_module(name: str) -> bool:
         return find_spec(name) is not None
     except ModuleNotFoundError:
         return False
-
-
-def _is_any(kind: type, names: tuple[str, ...]) -> bool:
-    """Say whether a class is, or descends from, one of those; by name, so that nothing need be imported for it."""
-    return any(f"{base.__module__}.{base.__qualname__}" in names for base in kind.__mro__)
-
-
-def _misfit(model: Any, name: str) -> ConfigurationError:
-    kind = type(model)
-    came = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    others = [other for other in FLAVORS.builtin if _is_any(kind, flavor_of(other).takes)]
-    other = f"; flavor {others[0]!r} would take it" if others else ""
-    return ConfigurationError(f"the trainer returned {came}, but flavor {name!r} takes {flavor_of(name).words}{other}")

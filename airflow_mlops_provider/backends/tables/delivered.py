@@ -34,15 +34,20 @@ def read(file: Path, where: str, source: Source) -> Iterator[pa.Table]:
     :param where: what messages call it; its endings tell its packing, and its format where the source declares none.
     :raises SourceDataError: naming file, record, column and value of what is not as declared.
     """
-    packing = next((packing for ending, packing in _PACKED.items() if where.lower().endswith(ending)), None)
-    plain = _unpacked(file, where, packing) if packing else file
-    begun = 0
+    plain, begun = unpacked(file, where), 0
     for part in _READERS[source.format_of(where)](plain, where, source):
         yield typed(part, source, where, begun)
         begun += len(part)
 
 
-def _unpacked(file: Path, where: str, packing: str) -> Path:
+def unpacked(file: Path, where: str) -> Path:
+    """Return the file itself, or, if its name says that it is packed, what is in it, unpacked beside it.
+
+    :raises SourceDataError: if it can't be unpacked.
+    """
+    packing = next((packing for ending, packing in _PACKED.items() if where.lower().endswith(ending)), None)
+    if packing is None:
+        return file
     target, size, most = file.with_name(f"{file.name}.plain"), 0, file.stat().st_size * MOST_UNPACKED
     try:
         with pa.CompressedInputStream(pa.OSFile(str(file)), packing) as data, target.open("wb") as plain:

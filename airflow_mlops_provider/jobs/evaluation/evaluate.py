@@ -57,9 +57,11 @@ def evaluate(context: Context) -> JobResult:
     """Write ``evaluation.json``, ``figures.json`` and a page; it passes if the challenger clears the baseline."""
     metric, champion = context.settings.metric, context.inputs.champion
     scoring, rows = context.settings.scoring, context.read(context.inputs.training_set, EVALUATE)
-    window = judged(problems.find(scoring.problem), rows, str(truths(scoring, rows).name))
-    scored = scores(context, window, champion)
-    evaluation, shown = compare(context, window, scored, champion), figures(context, window, scored["challenger"])
+    problem = problems.find(scoring.problem)
+    window, learned = judged(problem, rows, str(truths(scoring, rows).name)), learned_from(context)
+    scored = scores(context, window, learned, champion)
+    truth = truth_of(scoring, problem, window, learned)
+    evaluation, shown = compare(context, window, truth, scored, champion), figures(context, truth, scored["challenger"])
     (context.folder / "evaluation.json").write_text(evaluation.model_dump_json(indent=1))
     (context.folder / "figures.json").write_bytes(Figures(figures=shown).to_file())
     (context.folder / PAGE).write_text(evaluation_page(context.product, evaluation, shown), "utf-8")
@@ -82,7 +84,9 @@ def evaluate(context: Context) -> JobResult:
     )
 
 
-def scores(context: Context, window: pd.DataFrame, champion: ModelVersion | None) -> dict[str, np.ndarray]:
+def scores(
+    context: Context, window: pd.DataFrame, learned: pd.DataFrame, champion: ModelVersion | None
+) -> dict[str, np.ndarray]:
     """Return every contender's score for each row of the window."""
     scoring = context.settings.scoring
     # Of a table as it is each takes its inputs by name: the champion perhaps others than the challenger.
@@ -92,8 +96,7 @@ def scores(context: Context, window: pd.DataFrame, champion: ModelVersion | None
     def score(model: Model | ModelVersion) -> np.ndarray:
         return problem.checked(models.load(context.open(model)).predict(inputs))
 
-    train = learned_from(context)
-    naive = problem.baseline(train, window, label, context.settings.baseline)
+    naive = problem.baseline(learned, window, label, context.settings.baseline)
     compared = {"challenger": score(context.inputs.model), "baseline": naive}
     return {**compared, "champion": score(champion)} if champion else compared
 
@@ -109,12 +112,12 @@ def learned_from(context: Context) -> pd.DataFrame:
 
 
 def compare(
-    context: Context, window: pd.DataFrame, scored: dict[str, np.ndarray], champion: ModelVersion | None
+    context: Context, window: pd.DataFrame, truth: Truth, scored: dict[str, np.ndarray], champion: ModelVersion | None
 ) -> Evaluation:
     """Return the metric of each contender with its interval, the paired gain, and the challenger's slices."""
     settings, problem = context.settings, problems.find(context.settings.scoring.problem)
     metric, seed = settings.metric, settings.seed
-    truth, score = truth_of(settings.scoring, problem, window), scored["challenger"]
+    score = scored["challenger"]
     slices, left_out = sliced(settings, window, truth, score)
     return Evaluation(
         metric=metric.name,
@@ -124,31 +127,39 @@ def compare(
         champion_version=champion.version if champion else None,
         gain=statistics.gain(problem, metric, truth, score, scored["champion"], seed) if champion else None,
         slices=slices,
-        left_out=tuple(left_out),
+        left_out=(*unjudged(settings, window), *left_out),
     )
 
 
 def sliced(
     settings: Settings, window: pd.DataFrame, truth: Truth, score: np.ndarray
 ) -> tuple[dict[str, dict[str, Any]], list[LeftOut]]:
-    """Return the figures of each slice, and what the slices leave out; of many values the largest are named."""
+    """Return the figures of each slice, and what the slices leave out."""
     problem, metric = problems.find(settings.scoring.problem), settings.metric
     slices, left_out = dict[str, dict[str, Any]](), list[LeftOut]()
-    for column in settings.slices:
+    for column in dict.fromkeys((*problem.slices, *settings.slices)):
         judged, rest = statistics.by_slice(problem, metric, window[column], truth, score, settings.slice_rows)
         slices |= {f"{column}={value}": figures for value, figures in judged.items()}
-        for why, values in rest.items():
-            largest = dict(list(values.items())[:MOST_NAMED])
-            rows = sum(values.values())
-            left_out.append(LeftOut(column=column, why=why, count=len(values), rows=rows, largest=largest))
+        left_out += [named(column, why, values) for why, values in rest.items()]
     return slices, left_out
 
 
-def figures(context: Context, window: pd.DataFrame, score: np.ndarray) -> tuple[Figure, ...]:
+def unjudged(settings: Settings, window: pd.DataFrame) -> list[LeftOut]:
+    """Return what the problem itself leaves out, such as queries without anything relevant."""
+    problem, label = problems.find(settings.scoring.problem), str(truths(settings.scoring, window).name)
+    parts = problem.unjudged(window, label)
+    return [named(str(of.name), why, of.astype(str).value_counts().to_dict()) for why, of in parts.items()]
+
+
+def named(column: str, why: str, values: dict[str, int]) -> LeftOut:
+    """Return what is left out of a column, by the rows of each value; of many values the largest are named."""
+    largest = dict(list(values.items())[:MOST_NAMED])
+    return LeftOut(column=column, why=why, count=len(values), rows=sum(values.values()), largest=largest)
+
+
+def figures(context: Context, truth: Truth, score: np.ndarray) -> tuple[Figure, ...]:
     """Return what the kind of problem shows of the challenger."""
-    scoring = context.settings.scoring
-    problem = problems.find(scoring.problem)
-    return problem.figures(truth_of(scoring, problem, window), score)
+    return problems.find(context.settings.scoring.problem).figures(truth, score)
 
 
 def evaluation_page(product: str, evaluation: Evaluation, shown: Iterable[Figure] = ()) -> Html:

@@ -67,7 +67,7 @@ def search(context: Context) -> JobResult:
         cut=cut,
         algorithms=tuple(algorithm.name for algorithm in algorithms),
         left_out=left_out,
-        baseline=measure(problem, settings.metric, truth_of(settings.scoring, problem, validate), naive),
+        baseline=measure(problem, settings.metric, truth_of(settings.scoring, problem, validate, train), naive),
         current=0 if current else None,
         code=code_of(context),
         run_id=log_to_mlflow(context, running, cut),

@@ -84,5 +84,5 @@ def _score(
     trained = fit(trainer, problem, inputs, learned, checkpoints, **given)
     with tempfile.TemporaryDirectory(prefix="mlops-trial-") as folder:
         scores = models.save(trained, Path(folder), trainer.flavor, inputs).predict(validation)
-    judged_by = truth_of(scoring, problem, split.holdout)
+    judged_by = truth_of(scoring, problem, split.holdout, split.earlier)
     return measure(problem, context.settings.metric, judged_by, problem.checked(scores))

@@ -24,6 +24,7 @@ from airflow_mlops_provider.lifecycle.shape import Shape, View
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME, Column, DataType, Source
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.lifecycle.trainer import CodeOrFunction, Name
+from airflow_mlops_provider.problems.base import Problem
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import TABLES, job
@@ -163,7 +164,17 @@ def labelled_examples(context: Context, tables: Tables) -> pa.Table:
         frame[label.column] = problem.labels(frame[label.column])
     # A whole number or a truth value is given with each request, so that here it may not be missing either.
     needed = [EVENT_TIME, *(name for name, kind in settings.shape.request.items() if kind in {"int64", "bool"})]
-    return typed_table(frame, types, EXAMPLES, [*settings.shape.entity_columns, EVENT_TIME], needed)
+    table = typed_table(frame, types, EXAMPLES, [*settings.shape.entity_columns, EVENT_TIME], needed)
+    return table if label.truth else known_in_time(table, problem, label.known_at)
+
+
+def known_in_time(table: pa.Table, problem: Problem, known_at: str) -> pa.Table:
+    """Return examples of which no label is known before it can be: what is forecast lies ahead of its row's moment."""
+    rows = table.to_pandas()
+    known, place = problem.known_from(rows, known_at), table.schema.get_field_index(known_at)
+    if known.equals(rows[known_at]):
+        return table
+    return table.set_column(place, table.schema.field(place), pa.array(known, table.schema.field(place).type))
 
 
 def rows_of_source(settings: Settings, tables: Tables, interval: Interval) -> pd.DataFrame:

@@ -73,6 +73,8 @@ def performance(context: Context) -> JobResult:
         "value": problem.realised_value(settings.value, arrived, columns.column) if settings.value else None,
         "versions": by_version(context, arrived, estimate),
     }
+    if unjudged := problem.unjudged(arrived, columns.column):
+        figures["unjudged"] = {why: len(rows) for why, rows in unjudged.items()}
     (context.folder / "performance.json").write_text(json.dumps(figures, indent=1, allow_nan=False))
     shown = problem.figures(*held(settings, problem, arrived)) if estimate else ()
     (context.folder / "figures.json").write_bytes(Figures(figures=shown).to_file())

@@ -50,7 +50,8 @@ def training_set(context: Context) -> JobResult:
     The last ``windows.evaluate`` intervals are kept for evaluation. Examples whose label was not known by the end of
     their part are left out of it: a model may not learn from a truth that lies after the window it is judged on. Where
     labels arrive by themselves, long after their interval, all count that have arrived by now: among those that a part
-    knew by its end, the quickly decided ones would be too many.
+    knew by its end, the quickly decided ones would be too many. What is forecast lies ahead of its example: to be
+    learned from, it has to lie before the part that is judged on.
 
     An entity's last known value may come from before the first interval: the join also reads the ``history``, of which
     an interval that was never loaded, such as one that was refused, has no part; the facts name it as ``not_loaded``.
@@ -150,6 +151,8 @@ def labelled(context: Context, part: str, datasets: tuple[Dataset, ...]) -> pd.D
     label, known_by = shape.label, until(context.inputs.truth, last.end)
     if label.truth:
         frame = with_truth(context, shape, frame, context.inputs.truth, known_by)
+    if part == TRAIN and (times := problem.label_times(frame)) is not None:
+        frame = frame[times < last.end]
     frame = known(frame, label, known_by, unknown=problem.learns_without_labels and part == TRAIN)
     if frame.empty:
         how = "; let windows.wait leave the newest intervals alone" if label.truth else ""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 #: Of a pod's log; a node keeps 10 MiB by default before it starts a new one.
 LONGEST_LOG = 64 * 1024 * 1024
 GONE_WITHIN = 15
+PROBE_SECONDS = 5
 #: Where a pod finds the namespace that it runs in.
 OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -48,6 +49,22 @@ class PodApi:
         except ConfigException as error:
             return str(error)
         return None
+
+    def probe(self) -> str:
+        """Ask for one pod, once, and say who answered. :raises MLOpsError: what a refusal, or silence, means."""
+        from kubernetes.client.exceptions import ApiException
+        from kubernetes.config import ConfigException
+        from urllib3.exceptions import HTTPError
+
+        try:
+            self._hook.core_v1_client.list_namespaced_pod(
+                self.namespace, limit=1, _preload_content=False, _request_timeout=PROBE_SECONDS
+            )
+        except ApiException as error:
+            raise refusal(error.status or 503, error.body or error.reason).exception() from None
+        except (HTTPError, ConfigException) as error:
+            raise BackendError(f"the Kubernetes API cannot be reached: {str(error)[:500]}") from None
+        return f"the Kubernetes API answers for namespace {self.namespace}"
 
     @cached_property
     def _hook(self) -> KubernetesHook:

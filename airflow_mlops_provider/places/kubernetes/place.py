@@ -54,6 +54,10 @@ class KubernetesPod(PodSettings, Place):
         if self._pod is not None:
             self._pod.stop()
 
+    def probe(self) -> str:
+        """Ask the cluster for a pod of the namespace."""
+        return PodApi({"conn_id": self.conn_id}, self.namespace).probe()
+
     @property
     def log_file(self) -> str | None:
         return self._pod.log_file if self._pod is not None else None

@@ -47,6 +47,7 @@ class MultilabelClassification(Problem):
         Metric("average_precision"),
         Metric("subset_accuracy"),
     )
+    required = ("label_names",)
     label_type = "string"
     buckets = tuple(step / 20 for step in range(1, 21))
     allowed = "probabilities of all labels, each from 0 to 1"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import airflow_mlops_provider
+from airflow_mlops_provider.backends.modules import source_file
 from airflow_mlops_provider.backends.source import checkout
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.product import MLProduct
@@ -78,7 +79,7 @@ def not_here(manifest: Manifest) -> str:
 
 def _here(product: str) -> Code | None:
     try:
-        return Code(code.source_file(f"{product}.product").parent.parent, PROVIDER_FOLDER)
+        return Code(source_file(f"{product}.product").parent.parent, PROVIDER_FOLDER)
     except ConfigurationError:
         return None
 
@@ -117,7 +118,7 @@ def _moved(module: str, was: str, recorded: Commit, product: str) -> str:
     """Return how a module differs: file, first changed line and function, and both commits."""
     here = code.commit_of(f"{product}.product")
     try:
-        file = code.source_file(module)
+        file = source_file(module)
     except ConfigurationError:
         return f"is gone from {_named(here, clean=True)}; recorded at {_named(recorded, clean=True)}"
     top = Path(here.repository) if here.repository else None

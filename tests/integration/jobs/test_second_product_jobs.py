@@ -39,8 +39,8 @@ class Regression(Problem):
     def learnable(self, label, rows):
         return self.labels(label)
 
-    def weighted(self, metric, label, score):
-        return lambda weights: (weights @ abs(label - score)) / weights.sum(axis=1)
+    def weighted(self, metric, truth, score):
+        return lambda weights: (weights @ abs(truth.label - score)) / weights.sum(axis=1)
 
 
 PROBLEM = Regression()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -24,6 +23,7 @@ from airflow_mlops_provider.runtime import runner
 from airflow_mlops_provider.scoring.predictor import Predictor
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.ledger import Ledger
+from airflow_mlops_provider.testing.models import plain
 from flight_delay.examples import CARRIERS, ORIGINS, STORED
 from flight_delay.product import product
 from tests.factories.declared import specify
@@ -210,9 +210,5 @@ def test_its_model_goes_all_the_way(resumed: tuple[World, Manifest, str], monkey
     assert np.unique(predictor.score(inputs)).size > 40
     mlflow.set_tracking_uri(backend.uri)
     theirs = mlflow.pyfunc.load_model(f"models:/{product.name}/{version.version}")
-    described = json.loads((Path(model.uri.removeprefix("file://")) / "model.json").read_text())["inputs"]
-    from airflow_mlops_provider.backends.models import onnx
-
-    numbers, codes = onnx.arrays(described, inputs)
-    found = theirs.predict({"numbers": numbers, "codes": codes})
-    np.testing.assert_allclose(np.asarray(found["probability"]), predictor.score(inputs), rtol=1e-5)
+    posted = plain(inputs, Path(model.uri.removeprefix("file://")))
+    np.testing.assert_array_equal(theirs.predict(posted), predictor.score(inputs))

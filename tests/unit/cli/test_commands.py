@@ -49,6 +49,7 @@ def test_help_names_every_command(mlops) -> None:
     assert done.returncode == 0, done.stderr
     for command in (
         "products",
+        "show",
         "versions",
         "lineage",
         "stale",
@@ -59,6 +60,7 @@ def test_help_names_every_command(mlops) -> None:
         "demo",
         "up",
         "down",
+        "init",
     ):
         assert f"    {command}" in done.stdout
 
@@ -69,6 +71,21 @@ def test_products_are_listed(mlops) -> None:
     assert "flight_delay" in table.stdout
     assert "Will this flight arrive" in table.stdout
     assert [product["name"] for product in json.loads(listed.stdout)] == ["flight_delay"]
+
+
+def test_a_declaration_is_shown_with_every_default(mlops) -> None:
+    """What product.py says, and what holds where it says nothing; a mistyped name lists the known ones."""
+    shown = mlops("show", "flight_delay").stdout
+    fields = {cells[0]: cells[1:] for line in shown.splitlines() if len(cells := _cells(line)) == 3}
+    assert fields["evaluation.gates.min_metric"] == ["0.6", ""]
+    assert fields["monitoring.drift_method"] == ["evidently", "default"]
+    assert fields["data.sources[flights].time"] == ["time_hour", ""]
+    assert json.loads(mlops("show", "flight_delay", "--json").stdout)["metric"]["name"] == "roc_auc"
+    assert "known: flight_delay" in plainly(mlops("show", "flight_dely"))
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in re.split("[│┃|]", line)[1:-1]]
 
 
 def test_a_folder_that_is_not_there_is_refused_in_one_line(mlops, tmp_path: Path) -> None:

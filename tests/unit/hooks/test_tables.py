@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
+import fsspec
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from airflow.sdk.io import attach
 
 from airflow_mlops_provider.exceptions import ConfigurationError, SourceDataError, SourceError
-from airflow_mlops_provider.hooks.tables import Files, Sql, snapshot
+from airflow_mlops_provider.hooks.tables import Files, Sql, fetched, snapshot
 from airflow_mlops_provider.storage.artifacts import FolderStore, content_hash
 
 ROWS = pd.DataFrame({"shop": ["NA", "b"], "code": ["01", "02"], "amount": [1.5, 2.5]})
@@ -139,3 +143,40 @@ def test_the_same_content_lies_in_the_same_place(lake: Path, tmp_path: Path) -> 
     ROWS.assign(amount=0.0).to_csv(source.path, index=False)
     assert snapshot(source, store, "shop").hash != first.hash
     assert first.facts["rows"] == {"table": 2}
+
+
+def test_packed_files_are_read(lake: Path) -> None:
+    """As what they are without .gz; one that is none is refused by name."""
+    folder = lake / "2026-01-01"
+    (folder / "b.csv.gz").write_bytes(gzip.compress((folder / "a.csv").read_bytes()))
+    (folder / "c.csv.gz").write_bytes(b"no gzip")
+    assert Files(f"{folder}/b.csv.gz").read()[0]["amount"].to_pylist() == [1.5, 2.5]
+    with pytest.raises(SourceDataError, match=r"c\.csv\.gz can't be read"):
+        Files(f"{folder}/c.csv.gz").read()
+
+
+def test_files_of_a_bucket_are_copied_one_at_a_time(lake: Path, tmp_path: Path) -> None:
+    """What lies on this machine is taken where it lies; a copy is gone once the next file is taken."""
+    here = lake / "2026-01-01" / "a.csv"
+    assert [*Files(str(here)).copies(tmp_path)] == [(str(here), here)]
+    attach("memory", fs=fsspec.filesystem("memory"))
+    for name in ("a", "b"):
+        fsspec.filesystem("memory").pipe(f"/bucket/{name}.csv", name.encode())
+    scratch, names = tmp_path / "scratch", []
+    scratch.mkdir()
+    for name, copy in Files("memory://bucket/*.csv").copies(scratch):
+        names.append(name)
+        assert copy.read_text() == Path(name).stem and [*scratch.iterdir()] == [copy]
+    assert [Path(name).name for name in names] == ["a.csv", "b.csv"] and not [*scratch.iterdir()]
+    with pytest.raises(SourceError, match="no file is there"):
+        [*Files(f"{lake}/nothing/*.csv").copies(tmp_path)]
+
+
+def test_rows_of_a_query_come_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each part has the columns' types; values of no common kind are text, as they are."""
+    monkeypatch.setattr("airflow_mlops_provider.hooks.tables.FETCHED", 2)
+    with closing(sqlite3.connect(":memory:")) as database:
+        query = "select 1 as n, 'x' as mixed union all select 2, 5 union all select null, 'y'"
+        empty, *parts = fetched(database, query, "numbers")
+    assert (empty.num_rows, empty.column_names) == (0, ["n", "mixed"])
+    assert [part.to_pydict() for part in parts] == [{"n": [1, 2], "mixed": ["x", "5"]}, {"n": [None], "mixed": ["y"]}]

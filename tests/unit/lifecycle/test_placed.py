@@ -15,8 +15,9 @@ PLACED = changed(product, {f"{section}.place": f"at_{section}" for section in SE
 
 
 def test_a_section_places_the_jobs_of_its_stage() -> None:
-    """A stage's jobs go by the section of its name; two are called otherwise, and three have none."""
+    """A stage's jobs go by the section of its name; two are called otherwise, and four have none."""
     assert {stage: PLACED.place_of(stage) for stage in Stage} == {
+        Stage.INITIATION: None,
         Stage.FEATURES: "at_features",
         Stage.VALIDATION: "at_data",
         Stage.EXPERIMENTATION: "at_search",

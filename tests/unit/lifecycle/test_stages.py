@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import airflow_mlops_provider
-from airflow_mlops_provider.lifecycle.stages import Stage
+from airflow_mlops_provider.lifecycle.stages import LOOP, Stage
 
 PACKAGE = Path(airflow_mlops_provider.__file__).parent
 README = PACKAGE.parent / "README.md"
@@ -18,9 +18,10 @@ BESIDE = {"functions", "maintenance"}  # no stage: what runs any function, and w
 
 
 def test_stages_in_the_order_of_the_data() -> None:
-    """The enumeration is the list, from the features to the feedback."""
-    first, *_, last = Stage
-    assert (first, last) == ("features", "feedback")
+    """The enumeration is the list, from the first look at data to the feedback; the loop begins with the features."""
+    first, *loop, last = Stage
+    assert (first, last) == ("initiation", "feedback")
+    assert (*loop, last) == LOOP and LOOP[0] == "features"
 
 
 def test_one_operator_file_a_stage() -> None:

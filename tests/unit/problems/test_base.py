@@ -155,7 +155,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     dist = tmp_path / "others-1.0.dist-info"
     dist.mkdir()
     (dist / "METADATA").write_text("Metadata-Version: 2.1\nName: others\nVersion: 1.0\n")
-    (dist / "entry_points.txt").write_text(f"[airflow_mlops.problems]\nregression = {HERE}\n")
+    (dist / "entry_points.txt").write_text(f"[airflow_mlops.problems]\ndemand = {HERE}\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     extensions._elsewhere.cache_clear()
     yield
@@ -167,9 +167,9 @@ def test_found_in_the_folder_by_path_and_by_entry_point() -> None:
     """A file of the folder has its own name; another distribution's has an entry point's; helpers are no problems."""
     assert metric_of("binary_classification", "roc_auc") == Metric("roc_auc")
     assert problems.find(HERE) is PROBLEM
-    assert problems.find("regression") is PROBLEM
+    assert problems.find("demand") is PROBLEM
     for name in ("statistics", "base", "clustering"):
-        with pytest.raises(UnknownNameError, match=f"'{name}'; known: .*binary_classification.*regression"):
+        with pytest.raises(UnknownNameError, match=f"'{name}'; known: .*binary_classification, demand, "):
             problems.find(name)
     with pytest.raises(ConfigurationError, match=r"'math:pi' names 3\.14.*, which is no Problem"):
         problems.find("math:pi")

@@ -271,3 +271,32 @@ def test_loads_only_numpy() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
+
+
+def test_rows_of_a_group_are_resampled_together() -> None:
+    """Of groups whose rows are all alike the interval is as wide as of the groups alone, not of so many rows."""
+    random = np.random.default_rng(2)
+    label, score = _case(rows=80, decimals=6)
+    many = np.repeat(np.arange(80), 25)
+    as_rows = statistics.bootstrap(PROBLEM, "log_loss", label[many], {"m": score[many]}, 0)["m"]
+    grouped = Truth(label[many].astype(float), group=random.permutation(80)[many])
+    as_groups = statistics.bootstrap(PROBLEM, "log_loss", grouped, {"m": score[many]}, 0)["m"]
+    alone = statistics.bootstrap(PROBLEM, "log_loss", label, {"m": score}, 0)["m"]
+    assert as_groups.value == pytest.approx(as_rows.value)
+    assert as_rows.high - as_rows.low < 0.4 * (as_groups.high - as_groups.low)
+    assert as_groups.high - as_groups.low == pytest.approx(alone.high - alone.low, rel=0.35)
+
+
+def test_rows_count_as_much_as_they_weigh() -> None:
+    """In the metric, its interval and each slice; a weight of two is a row twice."""
+    label, score = _case(rows=200)
+    weight = np.resize([1.0, 2.0], 200)
+    twice = np.repeat(np.arange(200), weight.astype(int))
+    weighed = Truth(label.astype(float), weight=weight)
+    assert statistics.measure(PROBLEM, "roc_auc", weighed, score) == pytest.approx(roc_auc(label[twice], score[twice]))
+    kind = np.resize(["a", "b"], 200)
+    slices, _ = statistics.by_slice(PROBLEM, "log_loss", kind, weighed, score, 10)
+    plain, _ = statistics.by_slice(PROBLEM, "log_loss", kind[twice], label[twice], score[twice], 10)
+    assert {name: part["value"] for name, part in slices.items()} == pytest.approx(
+        {name: part["value"] for name, part in plain.items()}
+    )

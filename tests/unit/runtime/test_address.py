@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from airflow_mlops_provider.backends import environment
+from airflow_mlops_provider.backends.modules import source_file
 from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity, Services
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.runtime.address import address
-from airflow_mlops_provider.runtime.code import closure, load_product, source_file
+from airflow_mlops_provider.runtime.code import closure, load_product
 from airflow_mlops_provider.runtime.definition import all_jobs, find_job
 from tests.factories.declared import changed, specify
 from tests.factories.tiny import DAY, TinyWorld

@@ -13,7 +13,7 @@ from airflow_mlops_provider.exceptions import LeakageError
 from airflow_mlops_provider.lifecycle.records.manifest import Failure
 from airflow_mlops_provider.lifecycle.references import Model, ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.registry import Status
-from airflow_mlops_provider.lifecycle.stages import Stage
+from airflow_mlops_provider.lifecycle.stages import LOOP, Stage
 from airflow_mlops_provider.places.base import decide
 from airflow_mlops_provider.render.style import STYLE
 from airflow_mlops_provider.runtime.definition import all_jobs, find_job
@@ -71,7 +71,7 @@ def test_every_job_belongs_to_one_stage() -> None:
 def test_stages_stand_in_order_with_their_states(world: World) -> None:
     """A finished replay shows all ten stages, done, in the loop's order."""
     html = pages.product(record(world))
-    assert re.findall(r"<li class='done'><b>(\w+)</b>", html) == list(Stage)
+    assert re.findall(r"<li class='done'><b>(\w+)</b>", html) == list(LOOP)
 
 
 def test_failure_and_crossed_limit_are_seen(world: World) -> None:
@@ -197,8 +197,8 @@ def test_report_has_a_way_back(world: World) -> None:
 @pytest.mark.parametrize("columns", re.findall(r"\.loop\{[^}]*?repeat\((\d+),", STYLE))
 def test_experimentation_stands_beside_training(columns: str) -> None:
     """However many stages a row takes, these two are in the same one, and no row is cut short."""
-    at = [list(Stage).index(Stage(name)) // int(columns) for name in ("experimentation", "training")]
-    assert at[0] == at[1] and len(Stage) % int(columns) == 0
+    at = [LOOP.index(Stage(name)) // int(columns) for name in ("experimentation", "training")]
+    assert at[0] == at[1] and len(LOOP) % int(columns) == 0
 
 
 SPOILED = {

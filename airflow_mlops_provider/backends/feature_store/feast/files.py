@@ -119,7 +119,7 @@ class OfflineFiles:
         :return: None where an entity is known to no interval: then one that is loaded later may still know it.
         """
         starts = [self._since(view, rows, interval) for view in self.views]
-        return None if None in starts else min(start for start in starts if start)
+        return None if None in starts else min((start for start in starts if start), default=interval.start)
 
     def _since(self, view: str, rows: pa.Table, interval: Interval) -> datetime | None:
         keys, start = [*self.views[view].keys], interval.start

@@ -9,7 +9,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from airflow_mlops_provider.backends.tracking.mlflow.formats import MODEL, can_keep, dataset_input, pack_model
+from airflow_mlops_provider.backends.tracking.mlflow.formats import can_keep, dataset_input
+from airflow_mlops_provider.backends.tracking.mlflow.packing import MODEL, pack_model
 from airflow_mlops_provider.backends.tracking.mlflow.server import Allowing, MlflowServer, mlflow_call
 from airflow_mlops_provider.exceptions import ConfigurationError, OtherRegistryError
 from airflow_mlops_provider.lifecycle.references import Dataset, Model

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from airflow_mlops_provider.backends.models.inputs import assembled, check_learnable
+from airflow_mlops_provider.backends.models.inputs import assembled, check_learnable, take
 from airflow_mlops_provider.exceptions import ConfigurationError, MLOpsError, SourceDataError
 
 ROWS = pd.RangeIndex(3)
@@ -106,3 +106,13 @@ def test_what_a_model_can_learn_from_passes() -> None:
         name=["a", "b", None],
     )
     check_learnable(frame, "prediction")
+
+
+@pytest.mark.parametrize("known", [[False, True], [0, 1], [0.0, 1.0]], ids=str)
+@pytest.mark.parametrize("given", [[True, False, None], [1.0, 0.0, None], [1, 0, None]], ids=str)
+@pytest.mark.parametrize("kind", ["category", "object", None])
+def test_true_is_the_category_one(known: list[Any], given: list[Any], kind: Any) -> None:
+    """However a caller writes it: JSON and MLflow's servers have a number for it."""
+    values = pd.Series(given, dtype=kind)
+    (codes,) = take([{"name": "late", "categories": known}], pd.DataFrame({"late": values})).values()
+    assert codes.tolist() == [1, 0, -1]

@@ -1,0 +1,1 @@
+"""Looking at data before there is a product."""

@@ -1,0 +1,1 @@
+"""Several classes: which sky a day had, by what its instruments measured."""

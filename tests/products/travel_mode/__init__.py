@@ -1,0 +1,1 @@
+"""Ranking: in which order a traveller is to be shown the ways to get there."""

@@ -1,0 +1,1 @@
+"""Several labels: what tomorrow will be, wet, windy, warm, all of it or nothing."""
