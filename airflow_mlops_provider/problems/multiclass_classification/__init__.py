@@ -105,10 +105,10 @@ class MulticlassClassification(Problem):
 
         def judged(weight: Floats) -> str:
             there = np.flatnonzero(np.bincount(places, weight, len(self.classes)) > 0)
-            kinds = ", ".join(self.classes[place] for place in there)
-            return (
-                "" if len(there) > 1 else f"the rows hold labels of {kinds or 'no class'}; two are needed to judge by"
-            )
+            if len(there) > 1:
+                return ""
+            kinds = ", ".join(self.classes[place] for place in there) or "no class"
+            return f"the rows hold labels of {kinds}; two classes are needed to judge by"
 
         return judged
 
