@@ -131,7 +131,7 @@ CHECKS: dict[str, tuple[Check, str]] = {
     "10": (stages.ruled("clean"), FEATURES),
     "11": (stages.ruled("compute"), FEATURES),
     "12": (same("loaded"), FEATURES),
-    "13": (stages.asked, EXPERIMENT),
+    "13": (stages.data_wanted, EXPERIMENT),
     "14": (stages.split, TRAINING),
     "15": (stages.searched, EXPERIMENT),
     "16": (stages.stopped, EXPERIMENT),
@@ -184,7 +184,7 @@ def judge(row: Row, seen: Seen) -> Verdict:
     """Return what a row comes to: red with the first of its components that is off, else what its check says."""
     off = next((component for component in row.about if seen.probes[component].off), None)
     check, step = CHECKS[off or row.id]
-    verdict = seen.probes[off] if off else guarded(lambda: check(seen), row.title)
+    verdict = seen.probes[off] if off else guarded(lambda: check(seen))
     return (
         verdict
         if verdict.next or verdict.light in (Light.GREEN, Light.GREY)
