@@ -65,7 +65,7 @@ R7 | ML engineer | sees pipeline, model and serving in one place | C3
 22 | model export | it loads in a clean environment |
 23 | registration | with code, environment, settings, lineage and status | C6 C7
 24 | hand-over | a production-ready version is brought live by the deployment | C6 C8
-25 | serving | REST from the online store, batch from the offline one, latency measured | C4 C8
+25 | serving | REST from the online store, batch from the offline one; in a container, measured | C4 C8
 26 | watching | model and infrastructure are watched, a crossed limit is reported | C9
 27 | receivers | experiments, data engineering and scheduler hear of it | C9
 28 | retraining | by drift, by new features, or by the clock | C3

@@ -46,6 +46,8 @@ def test_the_reference_decision_is_whole() -> None:
     assert unexplained(read[1]) == []
     verdicts = stack.verdicts(read, [product])
     assert verdicts["decision"].seen
+    if not (reference_dags().parent / ".github").is_dir():
+        pytest.skip("a source archive has no pipelines of CI, which the decision names")
     assert verdicts["stack"].seen, verdicts["stack"]
 
 
