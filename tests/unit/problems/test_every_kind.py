@@ -27,7 +27,7 @@ from tests.factories.kinds import KINDS, Planted, kind_of
 
 ROWS = 2000
 PROBLEM_OF = {name: kind_of(name) for name in PROBLEMS.builtin}
-CASES = [(name, metric.name) for name, problem in PROBLEM_OF.items() for metric in problem.metrics]
+CASES = [(name, metric.name) for name, problem in PROBLEM_OF.items() for metric in problem.available_metrics]
 
 
 class Models:
