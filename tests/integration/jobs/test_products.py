@@ -17,8 +17,8 @@ from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
 from airflow_mlops_provider.runtime.code import make_importable
 from airflow_mlops_provider.scoring.predictor import Predictor
 from airflow_mlops_provider.serving.process import launcher
+from tests.factories.loop import Loop
 from tests.factories.products import PRODUCTS, TABLES, deliver, product
-from tests.integration.jobs.test_second_product_jobs import Loop
 
 DAGS = Path(__file__).parents[3] / "dags"
 
