@@ -8,6 +8,7 @@ import subprocess
 import threading
 import weakref
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -71,7 +72,8 @@ class Worker:
 
 def _end(process: subprocess.Popen[str]) -> None:
     for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
+        with suppress(OSError):  # it may have ended before
+            assert pipe is not None
             pipe.close()
     process.terminate()
     process.wait()

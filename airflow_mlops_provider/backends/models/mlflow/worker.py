@@ -74,9 +74,16 @@ def _column(values: list[Any], categories: list[Any] | None, kind: str | None) -
 
 
 def _typed(row: Any, types: dict[str, str]) -> Any:
-    """Return a row with its signature's types, where it has no gap: MLflow takes no float64 for a whole number."""
+    """Return a row with its signature's types, where its values are such: MLflow takes no float64 for a whole number.
+
+    What is none, a gap or a fraction, is left for MLflow to refuse.
+    """
     fitting = {name: _TYPES[kind] for name, kind in types.items() if kind in _TYPES and name in row.columns}
-    return row.astype({name: kind for name, kind in fitting.items() if kind == "float32" or row[name].notna().all()})
+    return row.astype({name: kind for name, kind in fitting.items() if kind == "float32" or _is_whole(row[name])})
+
+
+def _is_whole(values: Any) -> bool:
+    return bool(values.notna().all() and (values.astype("float64") % 1 == 0).all())
 
 
 if __name__ == "__main__":
