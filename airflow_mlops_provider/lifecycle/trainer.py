@@ -61,7 +61,7 @@ class Trainer(Frozen):
     :param code: a plain function ``(features: DataFrame, label: Series, settings: dict, seed: int) -> model``. It may
         also have, with a default, a parameter ``checkpoints``, to go on where a killed try ended; and for searches
         ``validation``, inputs and labels of later rows, and ``report(step, value)``, to be told whether to go on.
-    :param flavor: the format in which its models are kept: ``lightgbm``, ``scikit_learn``, …, or another's import path.
+    :param flavor: the format in which its models are kept: ``lightgbm``, ``torch``, or another's name or import path.
     :param requires: distributions whose versions the result depends on.
     """
 
