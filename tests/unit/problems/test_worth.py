@@ -42,5 +42,5 @@ def test_by_true_class() -> None:
     """A pair that is not in the matrix brings nothing."""
     said = pd.DataFrame({"sky": ["rain", "dry", "rain"], "prediction": ["rain", "rain", "dry"]})
     matrix = {"rain": {"rain": 5.0, "dry": -20.0}}
-    sky = MulticlassClassification(classes=("rain", "dry"))
-    assert sky.realised_value(Value(matrix=matrix), said, "sky") == {"rows": 3, "amount": -15.0, "currency": "USD"}
+    skies = MulticlassClassification(classes=("rain", "dry"))
+    assert skies.realised_value(Value(matrix=matrix), said, "sky") == {"rows": 3, "amount": -15.0, "currency": "USD"}
