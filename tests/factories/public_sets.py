@@ -31,7 +31,7 @@ def weeks() -> pd.DataFrame:
     return pd.DataFrame({"week": given.index.tz_localize("UTC"), "ppm": given.array})
 
 
-SETS: dict[str, Callable[[], pd.DataFrame]] = {"doctor_visits": people, "carbon_dioxide": weeks}
+SETS: dict[str, Callable[[], pd.DataFrame]] = {"doctor_visits": people, "visit_ranges": people, "carbon_dioxide": weeks}
 
 
 def deliver(landing: Path, product: MLProduct, interval: Interval) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops_provider import Forecasting, MLProduct, Ranking, Regression
+from airflow_mlops_provider import EvaluationSettings, Forecasting, MLProduct, Ranking, Regression
 from airflow_mlops_provider.runtime.code import load_product
 from tests.factories.rain import PRODUCTS
 
@@ -54,6 +54,15 @@ def test_what_nobody_gives_is_refused(product: MLProduct, problem: Any, said: st
     """It is said which column that is, or what to declare instead."""
     with pytest.raises(ValueError, match=said):
         declared(product, problem)
+
+
+def test_a_metric_that_monitoring_cannot_compute_is_refused(product: MLProduct) -> None:
+    """Errors in units of naive ones need a naive forecast with each row."""
+    judged = product.model_copy(update={"evaluation": EvaluationSettings(metric="mean_absolute_scaled_error")})
+    with pytest.raises(ValueError, match=r"name a request column that holds a naive forecast, Forecasting\(naive=…\)"):
+        declared(judged, Forecasting(horizon="P1D"))  # type: ignore[arg-type]  # as JSON
+    named = declared(judged, Forecasting(horizon="P1D", naive="diseases"))  # type: ignore[arg-type]  # as JSON
+    assert named.metric.name == "mean_absolute_scaled_error"
 
 
 def test_short_products_are_short() -> None:

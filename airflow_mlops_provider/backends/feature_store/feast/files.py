@@ -116,11 +116,10 @@ class OfflineFiles:
         """Return the start of the oldest interval that has a part in what is known of rows at their moments.
 
         :param rows: the entity columns and ``event_time``, of an interval.
-        :return: None where an entity is known to no interval: then one that is loaded later may still know it. Without
-            views, nothing is known but the rows themselves: the interval's own start.
+        :return: None where an entity is known to no interval: then one that is loaded later may still know it.
         """
-        starts = [self._since(view, rows, interval) for view in self.views] or [interval.start]
-        return None if None in starts else min(start for start in starts if start)
+        starts = [self._since(view, rows, interval) for view in self.views]
+        return None if None in starts else min((start for start in starts if start), default=interval.start)
 
     def _since(self, view: str, rows: pa.Table, interval: Interval) -> datetime | None:
         keys, start = [*self.views[view].keys], interval.start
