@@ -304,6 +304,7 @@ class TestProphetOfOneSeries(TestProphet):
         return forecast_of(series().query("station == 'north'"))
 
 
+@pytest.mark.timeout(600)  # whichever test comes first has the environment made
 class TestMlflow(FlavorContract):
     """What MLflow saved, in a process of its own: its start takes seconds, so all tests have one model."""
 

@@ -23,6 +23,8 @@ from airflow_mlops_provider.exceptions import ConfigurationError, IntegrityError
 from tests.factories import mlflow_models
 from tests.factories.mlflow_models import saved
 
+#: Whichever test comes first has the environment made: a minute, and more where others work.
+pytestmark = pytest.mark.timeout(600)
 FRAME = pd.DataFrame(
     {
         "wind": [0.5, None, 2.0, -1.0],
