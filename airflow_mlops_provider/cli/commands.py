@@ -231,7 +231,7 @@ def down(args: Namespace) -> None:
 
 @_plainly
 def init(args: Namespace) -> None:
-    """Look at data, and propose a product for it."""
-    from airflow_mlops_provider.cli.initiation import run
+    """Look at data, propose a product for it, write it, and lay its history."""
+    from airflow_mlops_provider.cli.initiation.run import run
 
     run(args)

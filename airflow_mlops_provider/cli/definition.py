@@ -241,18 +241,22 @@ _ALL = (
     ),
     _command(
         "init",
-        "Look at data, and propose a product for it: problem, label, leaks, split, limits, schedule",
+        "Look at data, propose a product for it, write that as a folder that runs, and lay the history",
         Arg(("data",), help="file, folder or pattern; with --query a SQLAlchemy URL or an Airflow connection's id"),
         Arg(("--query",), help="of a database: a statement, or a table's name"),
         Arg(("--label",), help="the column that is to be predicted (default: proposed); none if nothing is labelled"),
         Arg(("--time",), help="the column that says when a row happened (default: proposed)"),
         Arg(("--problem",), metavar="KIND", help="the kind of problem (default: proposed)"),
+        Arg(("--to",), metavar="FOLDER", help="folder of DAG files (default: this one)", type=Path, default=Path()),
+        Arg(("--landing",), metavar="ROOT", help="landing root for the history (default: the configured one)"),
         Arg(("--report",), metavar="FILE", help="the report's file (default: NAME/report.html)", type=Path),
         Arg(("--yes",), help="don't ask: take what is proposed", action="store_true"),
         ARG_JSON,
         more="CSV, Parquet and JSON lines are read, packed as .gz or not; of more than a million rows a sample is "
-        "looked at. At a terminal it asks five things. Report, profile and proposal are written into a new folder "
-        "that is called like the product, below the one you are in.",
+        "looked at. At a terminal it asks five things. A new folder that is called like the product holds declaration, "
+        "trainer, rules and expectations, to be read and changed, and report and proposal. The data are cut into the "
+        "deliveries that it expects; nothing is overwritten. Of an Airflow connection nothing is copied: each interval "
+        "is a query. Without a landing root of its own, that of `airflow mlops up` is taken.",
         examples=(
             "airflow mlops init trips.csv.gz --label late",
             "airflow mlops init sqlite:////data/shop.db --query orders --yes",

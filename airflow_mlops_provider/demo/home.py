@@ -36,8 +36,8 @@ def check(home: Path) -> None:
     if home.exists() and not home.is_dir():
         raise ConfigurationError(f"{home} is no folder; name another one with --home")
     ours = any((home / name).exists() for name in (MARKER, PASSWORDS))
-    # The airflow command itself leaves these in its home as soon as it is called.
-    theirs = {file.name for file in home.glob("*")} - {CONFIG, "logs"}
+    # The airflow command itself leaves the first two in its home as soon as it is called, and `init` lays a history.
+    theirs = {file.name for file in home.glob("*")} - {CONFIG, "logs", LANDING}
     if theirs and not ours:
         raise ConfigurationError(
             f"{home} is not empty and `airflow mlops` has not made it, so it is left as it is; name a new folder with "

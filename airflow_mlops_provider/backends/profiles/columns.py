@@ -14,7 +14,7 @@ from airflow_mlops_provider.backends.tables.sample import Hashes, spread
 from airflow_mlops_provider.lifecycle.initiation.candidates import MOST_CLASSES, plain
 from airflow_mlops_provider.lifecycle.initiation.profile import QUANTILES, ColumnProfile
 
-BARS, MOST_FREQUENT, MOST_LOOKED_AT = 24, 20, 1000
+BARS, MOST_FREQUENT, MOST_LOOKED_AT, MOST_THINGS = 24, 20, 1000, 200
 #: Rows of which rank correlations are taken, and columns.
 MOST_RANKED, MOST_COLUMNS = 5_000, 60
 _PATTERNS = {
@@ -27,7 +27,7 @@ _NAMES = re.compile(
     r"(^|_)(e?mail|phone|mobile|telephone|(first|last|full|sur|given|family|customer|user)_?name|surname|address|street|"
     r"birth\w*|dob|ssn|passport|iban|national_id|ip)($|_)"
 )
-_LISTED = re.compile(r"\s*[|;]\s*|,\s*")
+LISTED = re.compile(r"\s*[|;]\s*|,\s*")
 
 
 def column_profile(values: Values) -> ColumnProfile:
@@ -91,10 +91,10 @@ def _frequent(values: Values) -> tuple[tuple[str, int], ...]:
 
 def _of_text(values: Values) -> dict[str, Any]:
     texts = values.texts(MOST_LOOKED_AT)
-    things = [[part for part in _LISTED.split(text) if part] for text in texts]
+    things = [[part for part in LISTED.split(text) if part] for text in texts]
     several = sum(len(parts) > 1 for parts in things)
     names = {part for parts in things for part in parts}
-    lists = several >= 0.2 * len(texts) > 1 and len(names) < min(len(texts), 200)
+    lists = several >= 0.2 * len(texts) > 1 and len(names) < min(len(texts), MOST_THINGS)
     return {"personal": _personal(values.name, texts), "tokens": len(names) if lists else 0}
 
 
@@ -116,8 +116,8 @@ def duplicates(columns: Mapping[str, Values]) -> float:
 def row_hashes(columns: Mapping[str, Values]) -> Hashes:
     """Return a hash of each row's values, the same for the same ones."""
     hashes = None
-    for values in columns.values():
-        own = spread(values.codes.astype(np.uint64))
+    for place, values in enumerate(columns.values()):
+        own = spread(values.codes.astype(np.uint64) + np.uint64(place << 40))  # else equal codes would cancel out
         hashes = own if hashes is None else spread(hashes ^ own)
     return hashes if hashes is not None else np.array([], dtype=np.uint64)
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
+from airflow_mlops_provider.backends.profiles.columns import LISTED, MOST_THINGS
 from airflow_mlops_provider.backends.profiles.time import mean_by_period, period_of
 from airflow_mlops_provider.backends.profiles.values import Codes, Floats, Rows, Values
-from airflow_mlops_provider.lifecycle.initiation.candidates import plain
+from airflow_mlops_provider.lifecycle.initiation.candidates import MOST_CLASSES, plain
 from airflow_mlops_provider.lifecycle.initiation.profile import Delay, LabelProfile, TimeProfile
 
 DAY = 86400.0
 #: Parts of age, and how many of the younger half must have no label for that to be a delay.
 AGES, LEAST_MISSING = 100, 10
+_SEPARATORS = ("|", ";", ", ", "; ", " | ", ",")
 _KNOWN_AT = re.compile(
     r"known|label|outcome|clos|resolv|decid|complet|arriv|return|settl|paid|confirm|deliver|finish|end|drop.?off|result"
 )
@@ -26,18 +29,37 @@ def label_profile(
     """Return what proves that labels exist."""
     there = ~label.missing
     counted, numbers = _numbers(label)
+    values = {**_values(label), "column": label.name, "known": float(there.mean()), "counted": counted}
     if seconds is None or time is None:
-        return LabelProfile(column=label.name, known=float(there.mean()), counted=counted)
+        return LabelProfile(**values)
     period, count = period_of(seconds, time.periods), len(time.periods.starts)
     known = [share or 0.0 for share in mean_by_period(there.astype(float), period, count)]
     return LabelProfile(
-        column=label.name,
-        known=float(there.mean()),
-        counted=counted,
+        **values,
         known_by_period=tuple(known),
         mean_by_period=tuple(mean_by_period(numbers, period, count)),
         delay=_by_column(there, columns, seconds, time.column) or _by_age(there, seconds),
     )
+
+
+def _values(label: Values) -> dict[str, Any]:
+    """Return the classes of a label, or the things that it lists, and what is between these."""
+    texts = label.different()
+    things = sorted({thing for text in texts for thing in LISTED.split(text) if thing})
+    if label.type == "string" and len(texts) > len(things) > 2 and len(things) < MOST_THINGS:
+        exact = (mark for mark in _SEPARATORS if {part for text in texts for part in text.split(mark)} == {*things})
+        return {"classes": things, "separator": next(exact, "")}
+    if len(texts) > MOST_CLASSES:
+        return {}
+    return {"classes": texts, "positive": _positive(label) if label.distinct == 2 else None}
+
+
+def _positive(label: Values) -> str:
+    """Return which of two values is predicted: the rarer one, but of 0 and 1, and of truth values, the second."""
+    texts = label.different()
+    if [text.lower() for text in texts] in (["0", "1"], ["false", "true"]):
+        return texts[1]
+    return label.shown(int(np.argmin(np.where(label.counts > 0, label.counts, np.inf))))
 
 
 def _numbers(label: Values) -> tuple[str, Floats]:

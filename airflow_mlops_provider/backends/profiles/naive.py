@@ -35,7 +35,7 @@ def naive(label: Values, problem: str, metric: str, judged: Rows) -> Naive | Non
         return Naive(name="the median of the rows learned from", metric=metric, value=value, rows=rows)
     usual = int(np.bincount(label.codes[learned]).argmax())
     right = float((label.codes[judged] == usual).mean())
-    if problem == "multiclass":
+    if problem == "multiclass_classification":
         value = 1 / len(np.unique(label.codes[judged])) if metric == "balanced_accuracy" else right
         return Naive(name="the most frequent class", metric=metric, value=value, rows=rows)
     if problem == "binary_classification":

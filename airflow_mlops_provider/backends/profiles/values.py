@@ -88,6 +88,13 @@ class Values:
         value = self._encoded[1][int(code)].as_py()
         return (f"{value:g}" if isinstance(value, float) else str(value))[:_MOST_SHOWN]
 
+    def different(self) -> list[str]:
+        """Return all its different values as text, in their order; a whole number without a point."""
+        values = [self._encoded[1][int(code)].as_py() for code in np.flatnonzero(self.counts)]
+        if self.type in ("int64", "float64") and not self.written:
+            return [f"{value:.17g}" for value in sorted({float(value) for value in values})]
+        return sorted({str(value) for value in values})
+
     def texts(self, most: int) -> list[str]:
         """Return its most frequent different values, as text."""
         return [self.shown(code) for code in np.argsort(-self.counts, kind="stable")[:most] if self.counts[code]]
@@ -97,7 +104,7 @@ def values_of(table: pa.Table) -> tuple[dict[str, Values], tuple[str, ...], dict
     """Return the columns, the texts that mean a missing value, and the columns that can't be looked at, with why."""
     left_out, columns = dict[str, str](), dict[str, pa.Array]()
     for name in table.column_names:
-        column = _plain(table.column(name)) if name else "it has no name"
+        column = plain(table.column(name)) if name else "it has no name"
         if isinstance(column, str):
             left_out[name or "(a column)"] = column
         else:
@@ -106,7 +113,7 @@ def values_of(table: pa.Table) -> tuple[dict[str, Values], tuple[str, ...], dict
     return {name: _typed(name, column, missing) for name, column in columns.items()}, tuple(missing), left_out
 
 
-def _plain(column: pa.ChunkedArray) -> pa.Array | str:
+def plain(column: pa.ChunkedArray) -> pa.Array | str:
     """Return a column of few types; or why it has no values that can be looked at."""
     types, kind = pa.types, column.type
     if types.is_dictionary(kind):
@@ -136,6 +143,7 @@ def _gaps(texts: pa.Array) -> list[str]:
     known = _distinct(texts)
     gaps = [text for text in known if text.strip().lower() in MISSING]
     rest = [text for text in known if text not in gaps]
+    gaps += [text for text in pc.unique(texts).drop_null().to_pylist() if text and not text.strip()]
     return gaps if gaps and len(rest) > 1 and _read(rest).type != "string" else []
 
 

@@ -118,7 +118,7 @@ class Look:
 
     def _suspects(self, label: LabelProfile, when: _When | None, chosen: Problem) -> tuple[Suspect, ...]:
         """Return what may give the label away. When it became known is no secret: that column is no input anyway."""
-        if chosen.kind == "multilabel":
+        if chosen.kind == "multilabel_classification":
             return ()
         values = self.values[label.column]
         classes = chosen.kind in CLASSES or values.type in ("string", "bool")

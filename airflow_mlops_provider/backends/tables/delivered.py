@@ -74,6 +74,9 @@ def _read_parquet(file: Path, where: str, source: Source) -> Iterator[pa.Table]:
 def _read_json(file: Path, where: str, source: Source) -> Iterator[pa.Table]:
     """JSON tells text, numbers and truth values apart: each column is read as what is declared, times as text."""
     kinds = {name: COLUMN_TYPES[kind].arrow if kind != "timestamp" else pa.string() for name, kind in _kinds(source)}
+    if file.stat().st_size == 0:  # of which Arrow says that it is no JSON
+        yield pa.schema(kinds).empty_table()
+        return
     options = arrow_json.ParseOptions(
         explicit_schema=pa.schema(kinds), unexpected_field_behavior="ignore", newlines_in_values=False
     )

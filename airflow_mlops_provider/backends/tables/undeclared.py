@@ -30,7 +30,7 @@ _NUMBER = re.compile(r"\s*[+-]?\d[\d.,]*\s*")
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1f\x81\x8d\x8f\x90\x9d]")
 
 
-class _Opened(NamedTuple):
+class Opened(NamedTuple):
     """A file: how it is written, its rows, some at a time, and which columns can't be looked at."""
 
     format: Format
@@ -46,22 +46,28 @@ def look(files: Iterable[tuple[str, Path]], source: str, most: int = MOST_ROWS) 
     :param source: what messages and reports call them together.
     :raises SourceDataError: for what can't be read, and for a file with other columns than the first has.
     """
-    sample, names, first = Sample(most), list[str](), None
+    sample, names, first = Sample(most), dict[str, None](), None
+    for name, opened, part in parts_of(files):
+        first = first or opened
+        names[name] = None
+        sample.add(part, name)
+    table, fields = sample.table(source), {"files": tuple(names)}
+    written = {"format": first.format, "csv": first.csv, "left_out": first.left_out} if first else {}
+    return table, Reading(source=source, rows=sample.seen, sampled=len(table), **fields, **written)
+
+
+def parts_of(files: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, Opened, pa.Table]]:
+    """Yield all rows, some at a time, with the name of their file and how that is written; those of CSV are text."""
     with tempfile.TemporaryDirectory(prefix="mlops-look-") as scratch:
         for name, file in files:
             link = Path(scratch) / "link"
             link.symlink_to(file.resolve())  # what is unpacked lies beside it
             plain = unpacked(link, name)
             opened = _opened(plain, name)
-            first = first or opened
-            names.append(name)
             for part in opened.parts:
-                sample.add(part, name)
+                yield name, opened, part
             plain.unlink()
             link.unlink(missing_ok=True)
-    table, fields = sample.table(source), {"files": tuple(names)}
-    written = {"format": first.format, "csv": first.csv, "left_out": first.left_out} if first else {}
-    return table, Reading(source=source, rows=sample.seen, sampled=len(table), **fields, **written)
 
 
 def look_at_rows(parts: Iterable[pa.Table], source: str, most: int = MOST_ROWS) -> tuple[pa.Table, Reading]:
@@ -73,21 +79,21 @@ def look_at_rows(parts: Iterable[pa.Table], source: str, most: int = MOST_ROWS) 
     return table, Reading(source=source, rows=sample.seen, sampled=len(table))
 
 
-def _opened(file: Path, name: str) -> _Opened:
+def _opened(file: Path, name: str) -> Opened:
     form = Source(name="data", path="data", columns={}).format_of(name)
     if file.stat().st_size == 0:
         raise SourceDataError(f"{name} is empty; give data with rows")
     if form == "parquet":
         return _parquet(file, name)
     if ".json" in Path(name.lower()).suffixes:
-        return _Opened("jsonl", _of_lines(_lines_of_array(file, name), name))
-    return _Opened("jsonl", _of_lines(file, name)) if form == "jsonl" else _csv(file, name)
+        return Opened("jsonl", _of_lines(_lines_of_array(file, name), name))
+    return Opened("jsonl", _of_lines(file, name)) if form == "jsonl" else _csv(file, name)
 
 
 # --- CSV --------------------------------------------------------------------------------------------------------------
 
 
-def _csv(file: Path, name: str) -> _Opened:
+def _csv(file: Path, name: str) -> Opened:
     """Read all columns as text; delimiter and encoding are seen at the file itself."""
     encoding = _encoding(file)
     with file.open(encoding="utf-8-sig" if encoding == "utf-8" else encoding, errors="replace", newline="") as text:
@@ -101,7 +107,7 @@ def _csv(file: Path, name: str) -> _Opened:
     columns: dict[str, DataType] = dict.fromkeys(filter(None, header), "string")
     unnamed = {f"{header.count('')} without a name": "the first record does not name it"} if "" in header else {}
     source = Source(name="data", path="data", format="csv", csv=dialect, columns=columns)
-    return _Opened("csv", read_csv(file, name, source), dialect, unnamed)
+    return Opened("csv", read_csv(file, name, source), dialect, unnamed)
 
 
 def _encoding(file: Path) -> str:
@@ -167,9 +173,9 @@ def _first_unreadable(block: bytes, begun: int) -> str | None:
     return None
 
 
-def _parquet(file: Path, name: str) -> _Opened:
+def _parquet(file: Path, name: str) -> Opened:
     try:
-        return _Opened("parquet", _batches(parquet.ParquetFile(file), name))
+        return Opened("parquet", _batches(parquet.ParquetFile(file), name))
     except (pa.ArrowException, OSError) as error:
         raise SourceDataError(f"{name} is no readable Parquet file: {str(error)[:300]}") from None
 

@@ -61,6 +61,9 @@ def _on_time(profile: Profile, proposal: Proposal) -> Iterator[str]:
         yield f"{delivery.time} names no time zone: {delivery.zone} is assumed"
     if delivery.time_parts:
         yield f"the time is spread over {', '.join(delivery.time_parts)}: put it together where data is delivered"
+    start, first = delivery.schedule.start, profile.time.first if profile.time else None
+    if start and first and first < start:
+        yield f"rows before {start:%Y-%m-%d} are left out, as each interval is a run: is it worth more of them?"
     best = [each for each in profile.times if each.points >= profile.times[0].points - 1]
     if len(best) > 1:
         yield f"{delivery.time} is taken for the time of a row; it may also be {best[1].column}"

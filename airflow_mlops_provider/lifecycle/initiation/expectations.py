@@ -15,7 +15,11 @@ MOST_VALUES = 20
 
 def expectations(profile: Profile, delivery: Delivery) -> Iterator[Expectation]:
     """Yield what is expected of the table and of each of its columns."""
-    filled = profile.time.filled[delivery.grain] * delivery.intervals if profile.time else 1.0
+    filled = (
+        profile.time.filled[delivery.grain] * delivery.intervals
+        if delivery.by == "time" and profile.time
+        else delivery.intervals
+    )
     rows = profile.reading.rows / max(filled, 1.0)
     low, high = max(1, math.floor(rows / 5)), math.ceil(rows * 5)
     yield _expect("expect_table_row_count_to_be_between", "warning", min_value=low, max_value=high)

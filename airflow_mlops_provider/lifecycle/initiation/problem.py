@@ -12,11 +12,17 @@ from airflow_mlops_provider.lifecycle.initiation.candidates import no_label, pla
 from airflow_mlops_provider.lifecycle.initiation.profile import ColumnProfile, TimeProfile
 
 ProblemKind = Literal[
-    "binary_classification", "multiclass", "regression", "forecasting", "ranking", "anomaly_detection", "multilabel"
+    "binary_classification",
+    "multiclass_classification",
+    "regression",
+    "forecasting",
+    "ranking",
+    "anomaly_detection",
+    "multilabel_classification",
 ]
 KINDS: tuple[ProblemKind, ...] = get_args(ProblemKind)
 #: Kinds whose label is one of some classes.
-CLASSES: tuple[ProblemKind, ...] = ("binary_classification", "multiclass")
+CLASSES: tuple[ProblemKind, ...] = ("binary_classification", "multiclass_classification")
 #: Of so few different whole numbers each may be a class; with a name that says so, of some more.
 FEW, SOME = 10, 20
 RARE = 0.01
@@ -81,7 +87,7 @@ def _reasons(
     orders = bool(query) and label.distinct <= FEW and (label.whole or label.type == "bool")
     two = label.distinct == 2
     return {
-        "multilabel": (
+        "multilabel_classification": (
             label.tokens > 2,
             f"a value lists several of {label.tokens} things" if label.tokens > 2 else "no value lists several things",
         ),
@@ -91,7 +97,7 @@ def _reasons(
             bool(steps) and amounts and not named,
             f"an amount at {steps}, {series}" if steps else "rows don't follow each other by equal steps of time",
         ),
-        "multiclass": (
+        "multiclass_classification": (
             is_class and not two,
             f"the label is one of {label.distinct} classes"
             if is_class
@@ -105,7 +111,7 @@ def _reasons(
 def _not(other: ProblemKind, kind: ProblemKind, label: ColumnProfile, why: str, *, fits: bool) -> str:
     if other == "anomaly_detection" and label.distinct == 2 and _rarest(label) < RARE:
         return f"there are labels, though only {_rarest(label):.2%} of one value: worth a try beside it"
-    if other == "regression" and kind == "multiclass" and label.is_number:
+    if other == "regression" and kind == "multiclass_classification" and label.is_number:
         return f"its {label.distinct} whole numbers look like classes; if they are amounts or ranks, say so"
     if other == "regression" and kind == "forecasting":
         return "rows of a series know each other: what came before is the best predictor"
@@ -129,8 +135,8 @@ def _check(
         "regression": not numeric,
         "forecasting": not numeric,
         "ranking": not numeric,
-        "multilabel": label.tokens < 2,
-        "multiclass": label.is_number and not label.whole,
+        "multilabel_classification": label.tokens < 2,
+        "multiclass_classification": label.is_number and not label.whole,
     }
     if given and impossible.get(kind):
         raise ConfigurationError(f"column {label.name!r} can't be the label of {kind}: {whys[kind][1]}")

@@ -156,6 +156,9 @@ class LabelProfile(Frozen):
 
     :param known: share of rows that have one. :param known_by_period, mean_by_period: the same, and the labels' mean,
         in each part of the time; of classes the share of the ``counted`` one.
+    :param classes: all its different values, where they are few; of text that lists things, what these are.
+    :param separator: what is between things; empty where that differs. :param positive: of two values the rarer, but of
+        0 and 1, or of truth values, the second.
     """
 
     column: Column
@@ -164,6 +167,9 @@ class LabelProfile(Frozen):
     known_by_period: tuple[float, ...] = ()
     mean_by_period: tuple[float | None, ...] = ()
     delay: Delay | None = None
+    classes: tuple[str, ...] = ()
+    separator: str = ""
+    positive: str | None = None
 
 
 class Suspect(Frozen):

@@ -34,16 +34,20 @@ class Delivery(Frozen):
 
     :param by: ``time``: rows go to the interval of their time; ``file``: a file is an interval's, one each day.
     :param grain: how long an interval is. :param intervals: how many the data hold.
+    :param added: the column to which a time is put that is no time in the data: in parts, or a number.
     :param zone: the zone of times that name none; None where each names its own, or there is none.
+    :param gaps: whether an interval may have no row.
     """
 
     by: Literal["time", "file"]
     time: Column | None = None
     time_parts: tuple[Column, ...] = ()
     time_written: str = ""
+    added: Column | None = None
     zone: str | None = None
     grain: Grain = "day"
     intervals: int = 1
+    gaps: bool = False
     schedule: Schedule
     reason: str
 
@@ -74,8 +78,12 @@ class Proposal(Frozen):
 
     :param columns: those of the source, with the types by which they are declared.
     :param written: columns that are text in the source and mean something else: their type, and how it is written.
+    :param gaps: the columns in which values are missing.
     :param label: None where nothing is labelled. :param label_delay_days: after which almost all labels have come.
     :param label_known_at: the column that says when a label became known.
+    :param classes: the names of classes, or of things that a label lists, with a ``separator`` between them, which
+        is empty where that differs. :param positive: of a label of two values the one that is predicted.
+    :param step: how far ahead is forecast.
     :param keys: the columns that tell entities apart: series, queries, customers.
     :param inputs: the columns that a model may learn from. :param left_out: the others, and why.
     :param known_later: time column to the columns that are known only from then on.
@@ -89,8 +97,13 @@ class Proposal(Frozen):
     reading: Reading
     columns: dict[Column, DataType]
     written: dict[Column, tuple[DataType, str]] = {}
+    gaps: tuple[Column, ...] = ()
     problem: Problem
     label: Column | None = None
+    classes: tuple[str, ...] = ()
+    separator: str = ""
+    positive: str | None = None
+    step: Grain | None = None
     label_known_at: Column | None = None
     label_delay_days: float | None = None
     keys: tuple[Column, ...] = ()

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.initiation.candidates import plain
 from airflow_mlops_provider.lifecycle.initiation.decisions import decisions
+from airflow_mlops_provider.lifecycle.initiation.delivery import delivery_of, windows_of
 from airflow_mlops_provider.lifecycle.initiation.expectations import expectations
 from airflow_mlops_provider.lifecycle.initiation.problem import Problem
-from airflow_mlops_provider.lifecycle.initiation.profile import FILLED, ColumnProfile, Grain, Profile, TimeProfile
+from airflow_mlops_provider.lifecycle.initiation.profile import ColumnProfile, Grain, Profile
 from airflow_mlops_provider.lifecycle.initiation.proposal import Delivery, LeftOut, Limits, Proposal, Split
-from airflow_mlops_provider.lifecycle.sections import Kpi, Schedule, Windows
+from airflow_mlops_provider.lifecycle.sections import Kpi
 from airflow_mlops_provider.lifecycle.source import DataType
 
-CRON: Mapping[Grain, str] = {
-    "hour": "0 * * * *",
-    "day": "0 0 * * *",
-    "week": "0 0 * * 1",
-    "month": "0 0 1 * *",
-    "quarter": "0 0 1 1,4,7,10 *",
-    "year": "0 0 1 1 *",
-}
-DAYS: Mapping[Grain, float] = {"hour": 1 / 24, "day": 1, "week": 7, "month": 30.4, "quarter": 91.3, "year": 365.2}
-#: A history of more intervals is cut into longer ones, and no training takes more.
-MOST_INTERVALS, MOST_LEARNED = 3000, 400
 #: Text of more different values, or of more than half as many as rows, is prose or names.
 MOST_TEXTS = 1000
 #: A column has drifted from such an index on; and so much more than in the past is allowed.
@@ -41,7 +30,7 @@ _METRICS = {
     "forecasting": "mean_absolute_error",
     "ranking": "ndcg",
     "anomaly_detection": "average_precision",
-    "multilabel": "micro_f1",
+    "multilabel_classification": "micro_f1",
 }
 
 
@@ -64,10 +53,14 @@ def metric_for(problem: str, label: ColumnProfile | None) -> str:
     return "balanced_accuracy" if max(counts) / sum(counts) > 0.6 else "accuracy"
 
 
-def propose(profile: Profile, problem: Problem, answers: Answers, user: str) -> Proposal:
-    """Return the proposal. :param user: who answers for the product if nobody else is named."""
+def propose(profile: Profile, problem: Problem, answers: Answers, user: str, now: datetime | None = None) -> Proposal:
+    """Return the proposal.
+
+    :param user: who answers for the product if nobody else is named.
+    :param now: what tells whether the data go on; None where nobody wants to know.
+    """
     label = profile.column(profile.label.column) if profile.label else None
-    delivery = _delivery(profile)
+    delivery = delivery_of(profile, now)
     known_later = _known_later(profile)
     keys = _keys(profile, problem)
     left_out = tuple(_left_out(profile, known_later, delivery))
@@ -75,14 +68,18 @@ def propose(profile: Profile, problem: Problem, answers: Answers, user: str) -> 
     delay = profile.label.delay if profile.label else None
     proposal = Proposal(
         name=answers.name or name_of(profile.reading.source),
-        goal=answers.goal or _goal(problem, label, keys, delivery.grain),
+        goal=answers.goal or _goal(profile, problem, label, keys, delivery.grain),
         kpi=answers.kpi or _kpi(profile, problem, label),
         owner=answers.owner or user,
         reading=profile.reading,
         columns={column.name: _declared(column) for column in profile.columns},
         written={column.name: (column.type, column.written) for column in profile.columns if column.written},
+        gaps=tuple(column.name for column in profile.columns if column.missing),
         problem=problem,
         label=label.name if label else None,
+        classes=profile.label.classes if profile.label else (),
+        separator=profile.label.separator if profile.label else "",
+        positive=profile.label.positive if profile.label else None,
         label_known_at=delay.known_at if delay else None,
         label_delay_days=delay.most if delay else None,
         keys=keys,
@@ -91,10 +88,11 @@ def propose(profile: Profile, problem: Problem, answers: Answers, user: str) -> 
         known_later=known_later,
         split=_split(profile, keys),
         naive=profile.naive,
+        step=profile.time.step if profile.time else None,
         expectations=tuple(expectations(profile, delivery)),
         limits=_limits(profile, problem, label, hidden),
         delivery=delivery,
-        windows=_windows(delivery, delay.most if delay else 0.0),
+        windows=windows_of(delivery, delay.most if delay else 0.0),
     )
     return proposal.model_copy(
         update={"decide": tuple(decisions(profile, proposal, kpi_given=answers.kpi is not None))}
@@ -109,57 +107,6 @@ def name_of(source: str) -> str:
     names = [re.sub("[^a-z0-9]+", "_", plain(part)).strip("_")[:60] for part in parts]
     name = next((name for name in reversed(names) if name), "product")
     return name if name[0].isalpha() else f"data_{name}"
-
-
-def _delivery(profile: Profile) -> Delivery:
-    time, source = profile.time, profile.reading
-    if time is None:
-        start = datetime(2026, 1, 1, tzinfo=UTC)
-        reason = "no column orders the rows: each day's file is an interval"
-        return Delivery(by="file", schedule=Schedule(cron=CRON["day"], start=start), reason=reason)
-    grain = grain_of(time)
-    column = profile.column(time.column)
-    return Delivery(
-        by="time",
-        time=time.column,
-        time_parts=time.parts,
-        time_written=column.written if column.type == "timestamp" else "%Y",
-        zone=None if column.zoned else "UTC",
-        grain=grain,
-        intervals=time.intervals[grain],
-        schedule=Schedule(cron=CRON[grain], start=_begin(time.first, grain)),
-        reason=f"{time.filled[grain]:.0%} of {time.intervals[grain]:,} {grain}s have rows, "
-        f"{source.rows / max(1, time.filled[grain] * time.intervals[grain]):,.1f} each",
-    )
-
-
-def grain_of(time: TimeProfile) -> Grain:
-    """Return the shortest interval of which almost each has rows, if there are not too many."""
-    fitting = (
-        grain for grain in CRON if time.filled[grain] >= FILLED[grain] and time.intervals[grain] <= MOST_INTERVALS
-    )
-    return next(fitting, max(CRON, key=lambda grain: time.filled[grain]))
-
-
-def _begin(moment: datetime, grain: Grain) -> datetime:
-    day = moment.replace(minute=0, second=0, microsecond=0)
-    if grain == "hour":
-        return day
-    day = day.replace(hour=0)
-    if grain == "week":
-        return datetime.fromtimestamp(day.timestamp() - 86400 * day.weekday(), UTC)
-    months = {"month": day.month, "quarter": day.month - (day.month - 1) % 3, "year": 1}
-    return day if grain == "day" else day.replace(day=1, month=months[grain])
-
-
-def _windows(delivery: Delivery, delay_days: float) -> Windows:
-    """Return a fifth of the intervals to judge on, those before to learn from, and those whose labels are to come."""
-    if delivery.by == "file" or delivery.intervals < 3:
-        return Windows(train=1, evaluate=1)
-    wait = min(math.ceil(delay_days / DAYS[delivery.grain]), delivery.intervals - 2) if delay_days else 0
-    usable = delivery.intervals - wait
-    evaluate = max(1, min(round(0.2 * usable), MOST_LEARNED // 4))
-    return Windows(train=max(1, min(usable - evaluate, MOST_LEARNED)), evaluate=evaluate, wait=wait)
 
 
 def _keys(profile: Profile, problem: Problem) -> tuple[str, ...]:
@@ -237,22 +184,23 @@ def _limits(profile: Profile, problem: Problem, label: ColumnProfile | None, hid
     )
 
 
-def _goal(problem: Problem, label: ColumnProfile | None, keys: Sequence[str], grain: Grain) -> str:
+def _goal(profile: Profile, problem: Problem, label: ColumnProfile | None, keys: Sequence[str], grain: Grain) -> str:
     of = f" of each {' and '.join(keys)}" if keys else ""
     name = label.name if label else ""
+    ahead = (profile.time and profile.time.step) or grain
     return {
-        "binary_classification": f"Will {name} be {_rare_value(label)}{of}?",
-        "multiclass": f"Which {name} is it{of}?",
+        "binary_classification": f"Will {name} be {_positive(profile)}{of}?",
+        "multiclass_classification": f"Which {name} is it{of}?",
         "regression": f"How much will {name} be{of}?",
-        "forecasting": f"What will {name}{of} be in the next {grain}?",
+        "forecasting": f"What will {name}{of} be in the next {ahead}?",
         "ranking": f"In which order do rows of a {problem.query} come, the best {name} first?",
         "anomaly_detection": "Which rows are unlike all others?",
-        "multilabel": f"Which of the things in {name} are true{of}?",
+        "multilabel_classification": f"Which of the things in {name} are true{of}?",
     }[problem.kind]
 
 
-def _rare_value(label: ColumnProfile | None) -> str:
-    return min(label.frequent, key=lambda pair: pair[1])[0] if label and label.frequent else "true"
+def _positive(profile: Profile) -> str:
+    return (profile.label and profile.label.positive) or "true"
 
 
 def _kpi(profile: Profile, problem: Problem, label: ColumnProfile | None) -> Kpi:

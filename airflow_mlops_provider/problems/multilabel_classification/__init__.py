@@ -36,7 +36,7 @@ class MultilabelClassification(Problem):
 
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True, serialize_by_alias=True)
 
-    label_names: Annotated[tuple[str, ...], Field(alias="labels")] = ()
+    label_names: tuple[str, ...] = Field(default=(), alias="labels")  # where type checkers look for it
     separator: Annotated[str, Field(min_length=1)] = "|"
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
 

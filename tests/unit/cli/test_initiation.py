@@ -13,13 +13,16 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from airflow_mlops_provider.cli.commands import init
+from airflow_mlops_provider.hooks import defaults
 from airflow_mlops_provider.lifecycle.initiation.proposal import Proposal
 from tests.factories.looked_at import customers, vega
 
 NOTHING = {"query": None, "label": None, "time": None, "problem": None, "report": None, "yes": True, "json": False}
+WRITTEN = {"__init__.py", "product.py", "trainer.py", "expectations.py", "report.html", "proposal.json", "profile.json"}
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +34,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(data: object, **given: Any) -> None:
     """Run the command."""
-    init(Namespace(**{**NOTHING, "data": str(data), **given}))
+    where = {"to": Path(), "landing": str(Path("landing").absolute())}
+    init(Namespace(**{**NOTHING, **where, "data": str(data), **given}))
 
 
 def refused(data: object, **given: Any) -> str:
@@ -52,7 +56,8 @@ def proposal_in(folder: str) -> Proposal:
 def test_report_and_proposal_are_written(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Into a folder of the product's name; the terminal says the same in short."""
     run(vega("stocks.csv"))
-    assert {file.name for file in (here / "stocks").iterdir()} == {"report.html", "proposal.json", "profile.json"}
+    assert {file.name for file in (here / "stocks").iterdir()} == {*WRITTEN, "rules.py"}
+    assert "MLOpsDag(product, pipeline)" in (here / "pipelines.py").read_text()
     assert proposal_in("stocks").label == "price"
     out = capsys.readouterr().out
     assert "forecasting" in out and "Left to decide" in out and "stocks/report.html" in out
@@ -75,7 +80,8 @@ def test_folders_and_patterns(here: Path) -> None:
     assert proposal_in("days_product").reading.rows == 600
     (here / "days").rename(here / "other")
     run(f"{here}/other/[01].csv.gz")
-    (folder,) = (file for file in here.iterdir() if file.name not in ("days_product", "other"))
+    beside = {"days_product", "other", "landing", "pipelines.py"}
+    (folder,) = (file for file in here.iterdir() if file.name not in beside)
     assert proposal_in(folder.name).reading.rows == 400
 
 
@@ -133,6 +139,40 @@ def test_what_is_wrong_is_refused_in_a_line(data: object, given: dict[str, str],
     assert words in line and "secret" not in line
 
 
+def test_a_query_of_a_connection_stays_one(shop: str, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is laid; of a URL, which no product may name, the rows are."""
+    connection = {"conn_type": "sqlite", "host": shop.removeprefix("sqlite:///")}
+    monkeypatch.setenv("AIRFLOW_CONN_SHOP", json.dumps(connection))
+    run("shop", query="orders", label="paid", time="at")
+    text = (here / "orders" / "product.py").read_text() if (here / "orders").exists() else ""
+    text = text or (here / "shop" / "product.py").read_text()
+    assert 'conn_id="shop"' in text and "at >= {start} and at < {end}" in text
+    assert not (here / "landing").exists()
+    run(shop, query="orders", label="paid", time="at", to=here / "more")
+    assert "conn_id='…'" in (here / "more" / "orders" / "product.py").read_text()
+    assert sum(pq.read_metadata(file).num_rows for file in (here / "landing" / "orders").iterdir()) == 300
+
+
+def test_a_history_is_never_overwritten(here: Path) -> None:
+    """Nor is a DAG file; a second product has a server's port of its own."""
+    (here / "pipelines.py").write_text("mine")
+    run(vega("stocks.csv"))
+    run(vega("seattle-weather.csv"))
+    assert (here / "pipelines.py").read_text() == "mine"
+    ports = ["Serving(port=8901)" in (here / name / "product.py").read_text() for name in ("stocks", "seattle_weather")]
+    assert ports == [False, True]
+    (here / "stocks").rename(here / "shares")
+    assert "is there already, and is not overwritten" in refused(vega("stocks.csv"))
+
+
+def test_without_a_landing_root_the_local_stack_gets_it(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is laid where `airflow mlops up` delivers, and the command that follows is said."""
+    monkeypatch.setenv("AIRFLOW_HOME", str(here / "home"))
+    monkeypatch.setattr(defaults, "option", lambda name, team=None: None)
+    run(vega("stocks.csv"), landing=None)
+    assert len(list((here / "home" / "landing" / "stocks").iterdir())) == 11
+
+
 def test_mixed_files_are_refused(here: Path) -> None:
     """File and column are named."""
     (here / "mixed").mkdir()
@@ -155,7 +195,7 @@ def test_a_terminal_is_asked_five_things(here: Path) -> None:
     said = typed(here, answers, str(vega("cars.json")))
     assert said.count("won't do") == 2 and "Five questions" in said
     proposal = proposal_in("engines")
-    assert (proposal.label, proposal.problem.kind) == ("Cylinders", "multiclass")
+    assert (proposal.label, proposal.problem.kind) == ("Cylinders", "multiclass_classification")
     assert (proposal.goal, proposal.kpi.target, proposal.kpi.unit) == ("How many cylinders?", 0.9, "share")
     assert proposal.owner and not any("is a guess" in line for line in proposal.decide)
 

@@ -141,6 +141,25 @@ def test_monitoring_sees_the_worse_one(models: Models) -> None:
     assert f"metric on arrived labels {went} to {models.worse:.4f}" in line
 
 
+@pytest.mark.parametrize(
+    ("name", "theirs", "ours"),
+    [
+        ("anomaly_detection", "precision_score", None),
+        ("binary_classification", "f1_score", "f1"),
+        ("multiclass_classification", "accuracy_score", "accuracy"),
+        ("multilabel_classification", "accuracy_score", "subset_accuracy"),
+    ],
+)
+def test_decisions_may_be_judged_by_anybodys_metric(name: str, theirs: str, ours: str | None) -> None:
+    """A function of labels and decisions, as scikit-learn's are, is given both as numbers; its interval, too."""
+    problem, planted = PROBLEM_OF[name], KINDS[name].plant(np.random.default_rng(6), 500)
+    own = Metric("own", code=f"sklearn.metrics:{theirs}", takes="decisions")
+    estimate = statistics.bootstrap(problem, own, planted.truth, {"model": planted.better}, 3, 20)["model"]
+    assert estimate.low <= estimate.value <= estimate.high
+    if ours:
+        assert estimate.value == pytest.approx(statistics.measure(problem, ours, planted.truth, planted.better))
+
+
 @pytest.mark.parametrize("name", PROBLEM_OF)
 def test_row_by_row_is_as_all_together(name: str) -> None:
     """What is said of a row does not depend on the rows beside it; no row is no reason to fail."""

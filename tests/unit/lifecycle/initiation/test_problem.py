@@ -20,12 +20,12 @@ def column(name: str, distinct: int, kind: str = "int64", **facts: object) -> Co
     [
         (column("left", 2, "bool"), "binary_classification"),
         (column("sort", 2, "string"), "binary_classification"),
-        (column("sort", 4, "string"), "multiclass"),
-        (column("stars", 5), "multiclass"),
-        (column("class", 15), "multiclass"),
+        (column("sort", 4, "string"), "multiclass_classification"),
+        (column("stars", 5), "multiclass_classification"),
+        (column("class", 15), "multiclass_classification"),
         (column("count", 15), "regression"),
         (column("share", 7, "float64"), "regression"),
-        (column("tags", 40, "string", tokens=6), "multilabel"),
+        (column("tags", 40, "string", tokens=6), "multilabel_classification"),
     ],
 )
 def test_the_label_decides(label: ColumnProfile, kind: str) -> None:

@@ -1,0 +1,1 @@
+"""``airflow mlops init``: from data that somebody has to a product that runs."""
