@@ -22,7 +22,7 @@ def test_a_second_time_says_how_late_labels_come(days: np.ndarray) -> None:
     assert seen.label.delay.median == pytest.approx(np.median(days), rel=0.05)
     assert seen.label.delay.most == pytest.approx(np.quantile(days, 0.95), rel=0.05)
     assert "known_at" not in proposal.inputs and proposal.label_known_at == "known_at"
-    assert 50 <= proposal.windows.wait <= 60
+    assert (proposal.delivery.grain, proposal.windows.wait) == ("month", 2)  # 56 days
 
 
 def test_the_newest_rows_say_how_late_labels_come(days: np.ndarray) -> None:
