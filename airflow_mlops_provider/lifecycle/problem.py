@@ -68,11 +68,10 @@ def configured(declared: AnyProblem) -> Any:
     :raises ValueError: for an option that it does not have, or one without which nothing can be done.
     """
     name = declared if isinstance(declared, str) else declared.kind or name_of(type(declared))
-    part, options = PROBLEMS.find(name), {} if isinstance(declared, str) else declared.options
-    # Of one that has to be declared with options there is a part without: it is held to them here.
-    made = type(part).model_validate({**part.model_dump(), "kind": name, **options})
-    problem = part if isinstance(declared, str) else made
-    if missing := [option for option in problem.required if getattr(problem, option) is None]:
+    part = PROBLEMS.find(name)
+    problem = part if isinstance(declared, str) else type(part).model_validate({"kind": name, **declared.options})
+    fields = type(problem).model_fields
+    if missing := [fields[name].alias or name for name in problem.required if getattr(problem, name) in (None, ())]:
         given = ", ".join(f"{option}=…" for option in missing)
         raise PartError(f"problem {name!r} needs {', '.join(missing)}: declare {type(problem).__name__}({given})")
     return problem

@@ -85,7 +85,7 @@ class MLProduct(Frozen):
         leaked = sorted((hidden | {self.label.column, self.label.known_at}) & set(request))
         if leaked:
             raise ValueError(f"request columns {leaked} are known only after the prediction is asked for")
-        configured(self.problem).check_shape(self.shape)
+        configured(self.problem).check_product(self.shape, self.metric)
         gates = self.evaluation.gates
         limits = {
             "evaluation.gates.min_metric": gates.min_metric,

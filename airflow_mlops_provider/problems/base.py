@@ -146,8 +146,8 @@ class Problem(Predictions, ABC):
         """The columns that the options name, which a caller gives with each row."""
         return (self.group,) if self.group else ()
 
-    def check_shape(self, shape: Shape) -> None:
-        """:raises ValueError: if the options name a column that nobody gives with a row."""
+    def check_product(self, shape: Shape, metric: Metric) -> None:  # noqa: ARG002  # some can't always be computed
+        """:raises ValueError: if the options do not go with a product's columns, or with the metric it is judged by."""
         only_known(f"column of the problem {self}", self.request_columns, shape.row_columns)
 
     def check_columns(self, rows: pd.DataFrame) -> None:

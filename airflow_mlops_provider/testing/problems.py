@@ -133,7 +133,7 @@ class ProblemContract:
         np.testing.assert_allclose(kind.baseline(known, new, "label", "group"), np.repeat(of_all, len(new), axis=0))
 
     def test_what_it_shows_can_be_kept(self, kind: Problem, labels: pd.Series, scores: np.ndarray) -> None:
-        """Figures are plain values; those of the worst model, too."""
+        """Figures are plain values; those of a bad model, too."""
         truth = self.truth(kind, labels)
         for said in (scores, scores[::-1]):
             shown = Figures(figures=kind.figures(truth, said))

@@ -106,6 +106,10 @@ class PlaceContract:
         second = work(again(spec))
         assert second.result == first.result == run(again(spec)).result
 
+    def test_it_says_where_jobs_run(self, place: Place) -> None:
+        """In a few words, once the place was tried; it is up."""
+        assert place.probe().strip()
+
     def test_a_job_fails_with_its_own_error(self, failing: JobSpec, work: Callable[[JobSpec], Manifest]) -> None:
         """The error says what the job said, whether a retry helps, and where the record of it lies."""
         known = run(failing).failure

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import catboost
@@ -21,7 +23,9 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from airflow_mlops_provider.backends.models import base as models
 from airflow_mlops_provider.backends.models.catboost import FLAVOR as CATBOOST
+from tests.factories import mlflow_models
 from tests.factories.mlflow_serving import FlavorContract
 from tests.factories.models import forecast_of, graph_of_classes, graph_of_numbers_and_codes, series
 
@@ -298,6 +302,36 @@ class TestProphetOfOneSeries(TestProphet):
     def model(self) -> Any:
         """One model."""
         return forecast_of(series().query("station == 'north'"))
+
+
+@pytest.mark.timeout(600)  # whichever test comes first has the environment made
+class TestMlflow(FlavorContract):
+    """What MLflow saved, in a process of its own: its start takes seconds, so all tests have one model."""
+
+    flavor = "mlflow"
+
+    @pytest.fixture(scope="class")
+    def model(self, tmp_path_factory: pytest.TempPathFactory) -> Any:
+        """The path of a model that is code of the user's."""
+        return mlflow_models.saved(tmp_path_factory.mktemp("mlflow") / "model")
+
+    @pytest.fixture(scope="class")
+    def features(self) -> pd.DataFrame:
+        """Rows of both kinds of inputs, with gaps."""
+        return inputs().head(20)
+
+    @pytest.fixture(scope="class")
+    def saved(self, model: Any, features: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        folder = tmp_path_factory.mktemp("kept") / "saved"
+        models.save(model, folder, self.flavor, features)
+        return folder
+
+    @pytest.fixture(scope="class", autouse=True)
+    def _cache(self) -> Iterator[None]:
+        """Environments of this checkout's own."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("XDG_CACHE_HOME", str(mlflow_models.CACHE))
+            yield
 
 
 class TestTorch(FlavorContract):

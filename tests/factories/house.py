@@ -25,7 +25,7 @@ BESIDE = frozenset({"dags"})
 MADE = ("var/", "dist/", "build/", ".venv", f"{PACKAGE}/reference_dags")
 
 #: Files of a product, and of a Feast repository, which the pages name without a folder.
-OF_PRODUCTS = frozenset({"product.py", "settings.json", "feature_store.yaml"})
+OF_PRODUCTS = frozenset({"product.py", "settings.json", "feature_store.yaml", "stack.toml"})
 
 _PATH = re.compile(r"\.?[\w-]+(?:/[\w.-]+)+/?|[\w-]+\.(?:py|md|toml|yaml)")
 _FUNCTION = re.compile(r"(?P<file>[\w./-]+\.py):(?P<name>[A-Za-z_][\w.]*)")

@@ -125,11 +125,11 @@ KINDS: dict[str, Kind] = {
     "anomaly_detection": Kind(
         {"alert_rate": 0.1, "threshold": 1.0}, anomalies, ("average_precision", "precision_at_alert_rate"), rows=1000
     ),
-    "binary_classification": Kind({}, binary, ("roc_auc", "log_loss")),
     "multiclass_classification": Kind({"classes": ["high", "middle", "low"]}, multiclass, ("log_loss", "macro_f1")),
     "multilabel_classification": Kind(
         {"labels": ["urgent", "billing", "spam"]}, multilabel, ("hamming_loss", "macro_f1")
     ),
+    "binary_classification": Kind({}, binary, ("roc_auc", "average_precision", "log_loss")),
     "forecasting": Kind(
         {"horizon": "P2D", "season": "P7D"},
         forecasts,

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,16 +23,14 @@ import pytest
 from airflow_mlops_provider import testing
 from airflow_mlops_provider.backends.models import base as models
 from airflow_mlops_provider.backends.tracking.mlflow.client import MlflowBackend
+from airflow_mlops_provider.exceptions import SourceDataError
 from airflow_mlops_provider.lifecycle.references import Dataset, Model
 from airflow_mlops_provider.testing.models import plain
-from tests.factories.mlflow import mlflow_server
 from tests.factories.ports import free_port
 
-#: The contracts whose models are served in every run of the tests; the variable has all of them served.
-ALWAYS = {"TestLightGBM", "TestScikitLearn"}
+#: Those that are served in every run of the tests; the variable has all of them served.
+ALWAYS = {"TestLightGBM", "TestScikitLearnClasses"}
 ALL = "MLOPS_TEST_ENVIRONMENTS"
-NAME = "served"
-MODEL = f"models:/{NAME}/1"
 DATASET = Dataset(uri="file:///root/served/training_set/ab12", hash="d" * 64)
 LOCAL = "--env-manager local"
 #: Loads the model, gives it rows of the types that its signature names, and tells what of ours was loaded for it.
@@ -54,32 +50,50 @@ class FlavorContract(testing.FlavorContract):
     """What every flavor keeps, and what only a registry and an environment of the model's own can show."""
 
     @pytest.mark.timeout(600)
-    def test_mlflow_serves_it_in_its_own_environment(self, saved: Path, features: pd.DataFrame, tmp_path: Path) -> None:
+    def test_mlflow_serves_it_in_its_own_environment(
+        self,
+        saved: Path,
+        features: pd.DataFrame,
+        mlflow_registry: str,
+        environment_of: Callable[[str], Path],
+        tmp_path: Path,
+    ) -> None:
         """Installed from the version's requirements alone, all of MLflow's commands take it and give our numbers."""
-        if type(self).__name__ not in ALWAYS and not os.environ.get(ALL):
+        name = type(self).__name__
+        if name not in ALWAYS and not os.environ.get(ALL):
             pytest.skip(f"{ALL}=1 has every flavor served")
-        rows = with_gaps(plain(features, saved))
-        expected = models.load(saved).predict(rows)
-        with registered(saved, self.flavor, tmp_path) as registry:
-            environment = Environment(tmp_path / "environment", registry)
-            try:
-                file = tmp_path / "rows.json"
-                file.write_text(body(rows))
-                assert environment.run("python", "-c", LOAD, MODEL, str(file)) == expected.tobytes().hex()
-                environment.run(*f"mlflow models predict -m {MODEL} -i {file} -o {file}.out {LOCAL}".split())
-                np.testing.assert_array_equal(predictions(Path(f"{file}.out").read_text()), expected)
-                with environment.serving() as url:
-                    np.testing.assert_array_equal(predictions(post(url, rows).text), expected)
-                    check_refusals(url, rows)
-                check_image(environment, tmp_path / "image")
-            finally:
-                shutil.rmtree(environment.folder)  # some hundred megabytes
+        loaded, rows, file = models.load(saved), plain(features, saved), tmp_path / "rows.json"
+        uri, expected = registered(saved, self.flavor, mlflow_registry, name), loaded.predict(rows)
+        version = Version(uri, mlflow_registry, environment_of(requirements(uri)))
+        file.write_text(body(rows))
+        assert version.run("python", "-c", LOAD, uri, str(file)) == expected.tobytes().hex()
+        version.run(*f"mlflow models predict -m {uri} -i {file} -o {file}.out {LOCAL}".split())
+        np.testing.assert_array_equal(predictions(Path(f"{file}.out").read_text()), expected)
+        with version.serving(tmp_path / "serve.log") as url:
+            np.testing.assert_array_equal(predictions(post(url, rows).text), expected)
+            check_gaps(url, rows, loaded)
+            check_refusals(url, rows)
+        check_image(version, tmp_path / "image")
 
 
-def with_gaps(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return some rows and another one: of categories that training never saw, and of no number at all."""
+def check_gaps(url: str, rows: pd.DataFrame, loaded: models.LoadedModel) -> None:
+    """Categories that training never saw, and missing numbers, are answered as our own server answers them."""
     odd = {name: "never seen" if kind.kind == "O" else np.nan for name, kind in rows.dtypes.items()}
-    return pd.concat([rows, rows.head(1).assign(**odd)], ignore_index=True)
+    for columns in ([*odd], *([name] for name in odd)):
+        given = rows.head(1).assign(**{name: odd[name] for name in columns})
+        answer, (expected, refusal) = post(url, given), ours(loaded, given)
+        if refusal:
+            assert (answer.status_code, refusal in answer.json()["message"]) == (400, True), answer.text
+        else:
+            np.testing.assert_array_equal(predictions(answer.text), expected)
+
+
+def ours(loaded: models.LoadedModel, rows: pd.DataFrame) -> tuple[np.ndarray | None, str]:
+    """Return what our own server predicts for some rows, or why it refuses them."""
+    try:
+        return loaded.predict(rows), ""
+    except SourceDataError as error:
+        return None, str(error)
 
 
 def body(rows: pd.DataFrame) -> str:
@@ -98,53 +112,53 @@ def post(url: str, rows: pd.DataFrame) -> httpx.Response:
     return httpx.post(f"{url}/invocations", content=body(rows), headers={"Content-Type": "application/json"})
 
 
-@contextmanager
-def registered(folder: Path, flavor: str, scratch: Path) -> Iterator[str]:
-    """Give the URI of an MLflow server in whose registry a model is the first version, as our jobs register it."""
-    (scratch / "registry").mkdir()
-    with mlflow_server(scratch / "registry") as uri:
-        backend = MlflowBackend(uri)
-        given: dict[str, Any] = {"params": {}, "metrics": {}, "tags": {}, "dataset": DATASET, "address": "ab12"}
-        run_id = backend.log_training(product=NAME, model_folder=folder, flavor=flavor, **given)
-        assert backend.register(name=NAME, model=Model(uri="u", hash="1" * 64), run_id=run_id, tags={}) == 1
-        yield uri
+def registered(folder: Path, flavor: str, registry: str, name: str) -> str:
+    """Register a model as our jobs do, and return the version's URI."""
+    given: dict[str, Any] = {"params": {}, "metrics": {}, "tags": {}, "dataset": DATASET, "address": "ab12"}
+    backend = MlflowBackend(registry)
+    mlflow.set_tracking_uri(registry)
+    run_id = backend.log_training(product=name, model_folder=folder, flavor=flavor, **given)
+    version = backend.register(name=name, model=Model(uri="u", hash="1" * 64), run_id=run_id, tags={})
+    return f"models:/{name}/{version}"
+
+
+def requirements(uri: str) -> str:
+    """Return what a version asks to be installed, as MLflow tells it."""
+    return Path(mlflow.pyfunc.get_model_dependencies(uri)).read_text()
 
 
 @dataclass(frozen=True)
-class Environment:
-    """An environment that holds what the registered version asks for, and nothing else."""
+class Version:
+    """A registered version, and the environment that holds what it asks for and nothing else."""
 
-    folder: Path
+    uri: str
     registry: str
-
-    def __post_init__(self) -> None:
-        mlflow.set_tracking_uri(self.registry)
-        requirements = mlflow.pyfunc.get_model_dependencies(MODEL)
-        subprocess.run([sys.executable, "-m", "venv", self.folder], check=True)
-        self.run("python", "-m", "pip", "install", "--quiet", "-r", requirements)
+    environment: Path
 
     @property
     def variables(self) -> dict[str, str]:
         """Those of this process, without the way to what is installed for it."""
         kept = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "VIRTUAL_ENV"}}
-        path = f"{self.folder}/bin{os.pathsep}{os.defpath}"
+        path = f"{self.environment}/bin{os.pathsep}{os.defpath}"
         return {**kept, "PATH": path, "MLFLOW_TRACKING_URI": self.registry, "MLFLOW_DISABLE_TELEMETRY": "true"}
 
     def run(self, program: str, *arguments: str) -> str:
         """Run a program of the environment, and return what it prints."""
-        command = [f"{self.folder}/bin/{program}", *arguments]
-        done = subprocess.run(command, env=self.variables, cwd=self.folder, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [f"{self.environment}/bin/{program}", *arguments],
+            env=self.variables, cwd=self.environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
         assert done.returncode == 0, done.stderr[-3000:]
         return done.stdout.strip()
 
     @contextmanager
-    def serving(self) -> Iterator[str]:
+    def serving(self, log: Path) -> Iterator[str]:
         """Serve the version as the page says, and give the server's URL; it ends with the block."""
-        port, log = free_port(), self.folder / "serve.log"
-        command = [f"{self.folder}/bin/mlflow", *f"models serve -m {MODEL} --port {port} {LOCAL}".split()]
+        port = free_port()
+        command = [f"{self.environment}/bin/mlflow", *f"models serve -m {self.uri} --port {port} {LOCAL}".split()]
         with log.open("w") as file:
             server = subprocess.Popen(
-                command, env=self.variables, cwd=self.folder, stdout=file, stderr=file, start_new_session=True
+                command, env=self.variables, cwd=self.environment, stdout=file, stderr=file, start_new_session=True
             )
         try:
             end = time.monotonic() + 120
@@ -176,14 +190,14 @@ def check_refusals(url: str, rows: pd.DataFrame) -> None:
         assert re.search(f"missing inputs .*'{name}'|column '?{name}'?", answer.json()["message"]), answer.text
 
 
-def check_image(environment: Environment, folder: Path) -> None:
+def check_image(version: Version, folder: Path) -> None:
     """What ``mlflow models build-docker`` builds from holds the model, its code, and the same requirements."""
-    environment.run(*f"mlflow models generate-dockerfile -m {MODEL} -d {folder} {LOCAL}".split())
+    version.run(*f"mlflow models generate-dockerfile -m {version.uri} -d {folder} {LOCAL}".split())
     dockerfile = (folder / "Dockerfile").read_text()
     copied = re.search(r"^COPY (\S+) /opt/ml/model$", dockerfile, re.MULTILINE)
     assert copied, dockerfile
     model = folder / copied[1]
-    assert (model / "requirements.txt").read_text() == Path(mlflow.pyfunc.get_model_dependencies(MODEL)).read_text()
+    assert (model / "requirements.txt").read_text() == requirements(version.uri)
     assert [*(model / "code").glob("mlops_model_*/airflow_mlops_provider/backends/tracking/mlflow/loader.py")]
     carried = [file.read_text() for file in model.rglob("*.py")]
     assert not [text for text in carried if re.search("^ *(from|import) airflow", text, re.MULTILINE)]

@@ -17,7 +17,7 @@ from airflow_mlops_provider.backends.feature_store.feast.repository import Feast
 from airflow_mlops_provider.lifecycle.monitoring.limits import Judgement, Observation
 from airflow_mlops_provider.storage.artifacts import FolderStore
 from airflow_mlops_provider.storage.intervals import judge
-from tests.factories import feast_repository, forge, gx_context, prometheus, rain, redis, trips
+from tests.factories import feast_repository, forge, gx_context, prometheus, rain, redis, searches, trips
 from tests.factories.kube.world import KubeWorld
 from tests.factories.ports import free_port
 
@@ -76,6 +76,7 @@ class Lake:
 
     def __init__(self, home: Path, folder: Path) -> None:
         trips.deliver(folder / "lake")
+        searches.deliver(folder / "lake")
         gx_context.deliver(folder / "lake" / "gx")
         (folder / "lake" / "days" / "2026-03-01").mkdir(parents=True)
         (folder / "lake" / "days" / "2026-03-01" / "_SUCCESS").touch()

@@ -14,15 +14,19 @@ if TYPE_CHECKING:
 def class_codes(model: Any) -> list[int] | None:
     """Return the codes of the classes that a model was trained on, in its own order; None if it knows of no classes.
 
+    It knows of none, too, where they are labels of which a row may have several: it gives a probability for each.
+
     :param model: with ``classes_``, as scikit-learn has it, if it knows them.
     :raises ConfigurationError: if they are no codes.
     """
     classes = getattr(model, "classes_", None)
-    if classes is None or not len(classes):
+    last = model.steps[-1][1] if hasattr(model, "steps") else model
+    if classes is None or not len(classes) or getattr(last, "multilabel_", False):
         return None
     if isinstance(classes, list):
         raise ConfigurationError(
-            f"the {type(model).__name__} predicts {len(classes)} things at once; make a model of one"
+            f"the {type(model).__name__} predicts {len(classes)} things at once; make a model of one, or, of several "
+            "labels, a OneVsRestClassifier"
         )
     odd = [label for label in classes if isinstance(label, str) or label != int(label) or label < 0]
     if odd:

@@ -10,12 +10,13 @@ from airflow_mlops_provider.extensions import FLAVORS
 
 Fits = Callable[[Any], bool]
 
+_WHERE = "return the model itself, not where it lies; flavor 'mlflow' takes a folder with an MLmodel in it"
 #: What to do about things that trainers return by mistake, by the class that they are of.
 _ADVICE = {
     "builtins.NoneType": "end the trainer with `return model`",
     "builtins.bytes": "return the model itself: its flavor turns it into files",
-    "builtins.str": "return the model itself, not where it lies",
-    "pathlib.Path": "return the model itself, not where it lies",
+    "builtins.str": _WHERE,
+    "pathlib.Path": _WHERE,
     "builtins.function": "return what it returns",
     "builtins.coroutine": "a trainer is a plain function: take `async` away",
     "builtins.generator": "a trainer returns its model: put `return` in place of `yield`",

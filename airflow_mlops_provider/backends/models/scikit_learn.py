@@ -110,7 +110,7 @@ class ScikitLearn(Flavor):
 
         They are probabilities of a classifier, values of a regressor, and of what looks for outliers how odd a row is:
         the negative of ``score_samples``. A row's prediction is the same to the bit alone or among others: what would
-        make a difference is computed for each row alone, in some 0.1 ms.
+        make a difference is computed for each row alone, in some tenths of a millisecond.
 
         :raises SourceDataError: if the estimator refuses the rows.
         """

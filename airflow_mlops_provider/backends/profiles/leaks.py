@@ -35,7 +35,8 @@ def suspects(
     """
     rows = _some(~label.missing)
     target = _targets(label, rows, classes)
-    skills = {name: skill(values, rows, target) for name, values in columns.items() if values.type != "timestamp"}
+    enough = {} if len(rows) < LEAST_ROWS else columns  # of few rows any column may predict all
+    skills = {name: skill(values, rows, target) for name, values in enough.items() if values.type != "timestamp"}
     known_at = _later(columns, seconds, time)
     for name, values in columns.items():
         suspect = (
@@ -85,7 +86,8 @@ def _some(known: Rows) -> Codes:
 def _bins(values: Values) -> Codes:
     """Return in which bin each value lies, missing ones in one of their own."""
     numbers, codes = values.numbers, values.codes
-    if numbers is None or values.distinct <= BINS:
+    names = values.type == "int64" and values.distinct * FOLDS <= len(codes)  # a number may be a name
+    if numbers is None or values.distinct <= BINS or names:
         rare = np.append(values.counts < 2, False)[codes]  # a value of one row alone tells nothing
         return np.where(codes < 0, 0, np.where(rare, 1, codes + 2))
     edges = np.unique(np.quantile(numbers[~values.missing], np.linspace(0, 1, BINS + 1)[1:-1]))

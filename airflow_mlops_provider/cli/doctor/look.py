@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from airflow_mlops_provider.cli.doctor.records import SECONDS, seen_of, together
 from airflow_mlops_provider.exceptions import MLOpsError, UnknownNameError
 from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
 from airflow_mlops_provider.hooks.services import services
-from airflow_mlops_provider.lifecycle.maturity.seen import NO_PRODUCT, Seen, named
+from airflow_mlops_provider.lifecycle.maturity.seen import NO_PRODUCT, ProductSeen, Seen, named
 from airflow_mlops_provider.lifecycle.maturity.verdict import Verdict, guarded, red, worst
+from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.runtime.masks import Mask
 
 
@@ -37,13 +39,17 @@ def look(dags: Path | None, only: str | None) -> Seen:
     if only and not products:
         raise UnknownNameError("product", only, [product.name for product in every])
     store, unread = ArtifactStoreHook().store(), list[str]()
-    seen = Seen({}, [seen_of(store, product, unread) for product in products], broken)
-    installation = probes.Installation(store, _airflow(), unread)
+    read = together({product.name: partial(seen_of, store, product, unread) for product in products})
+    unread += [
+        f"the records of {product.name} can't be read in time" for product in products if product.name not in read
+    ]
+    seen = Seen({}, [read.get(product.name, ProductSeen(product)) for product in products], broken)
+    state = together({"airflow": _airflow}).get("airflow", red("Airflow's database does not answer", "look why"))
+    installation = probes.Installation(store, state, unread)
     calls = {name: partial(_worst, seen, probe, installation) for name, probe in probes.PROBES.items()}
-    calls |= {name: partial(guarded, probe, name) for name, probe in probes.ALONE.items()}
+    calls |= {name: partial(guarded, probe) for name, probe in probes.ALONE.items()}
     late = {name: red(f"no answer within {SECONDS} s", "look whether it hangs") for name in calls}
-    declared = stack.verdicts(stack.read(dags), products)
-    return Seen({**late, **together(calls), **declared}, seen.products, broken)
+    return Seen({**late, **together(calls), **_stack(dags, products)}, seen.products, broken)
 
 
 def _worst(seen: Seen, probe: probes.Probe, installation: probes.Installation) -> Verdict:
@@ -55,6 +61,13 @@ def _airflow() -> AirflowState | Verdict:
         return airflow_state()
     except MLOpsError as error:
         return red(str(error), "start Airflow, or name its home in AIRFLOW_HOME")
+
+
+def _stack(dags: Path | None, products: Sequence[MLProduct]) -> dict[str, Verdict]:
+    try:
+        return stack.verdicts(stack.read(dags), products)
+    except MLOpsError as error:
+        return dict.fromkeys(("decision", "stack"), red(str(error), "correct it"))
 
 
 def mask_of(seen: Seen) -> Mask:

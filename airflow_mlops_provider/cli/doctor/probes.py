@@ -36,6 +36,8 @@ from airflow_mlops_provider.storage.layout import key_below
 from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.storage.records import Records
 
+#: What tasks of somebody's own handed on: no job made it, so that there is no record to lack.
+EXTERNAL = "external data"
 #: Pipelines whose runs nobody should have to start.
 BY_ITSELF = ("feature_engineering", "training", "deployment", "batch_inference", "monitoring")
 
@@ -168,7 +170,7 @@ def metadata(seen: ProductSeen, installation: Installation) -> Verdict:
     graph = all_records.lineage(name, version.version)
     first = next((item for item in reversed(graph.items) if item.files or item.rows), graph.items[-1])
     back = use(graph, [Found(item=item) for item in graph.items if item.id == first.id])
-    missing = [item.missing for item in graph.items if item.missing]
+    missing = [item.missing for item in graph.items if item.missing and item.kind != EXTERNAL]
     if missing or back is None:
         return red(
             "; ".join(missing) or f"nothing leads back from {first.kind} {first.hash[:12]}", "restore the records"
@@ -220,14 +222,13 @@ def monitoring(seen: ProductSeen, installation: Installation) -> Verdict:
     """The pipeline that watches is there and not paused, its method is installed, and it has judged intervals."""
     DRIFT_METHODS.find(seen.product.monitoring.drift_method)
     made, state = seen.of("drift", "performance"), installation.airflow
-    dag_ids = {manifest.spec.run.dag_id for manifest in made if manifest.spec.run.dag_id} or {
-        f"{seen.product.name}_monitoring"
-    }
+    ran = [manifest.spec.run.dag_id for manifest in made if manifest.spec.run.dag_id]
+    dag_id = ran[-1] if ran else f"{seen.product.name}_monitoring"
     if isinstance(state, Verdict):
-        return yellow(f"Airflow does not say whether {', '.join(dag_ids)} runs", "see C3")
-    if off := sorted(dag_id for dag_id in dag_ids if state.paused.get(dag_id, bool(made))):
-        return red(f"{off[0]} is {'paused' if off[0] in state.paused else 'not there'}", "unpause it in Airflow")
-    words = f"{', '.join(dag_ids)} runs; {len(seen.judgements)} intervals judged"
+        return yellow(f"Airflow does not say whether {dag_id} runs", "see C3")
+    if state.paused.get(dag_id, bool(ran)):
+        return red(f"{dag_id} is {'paused' if dag_id in state.paused else 'not there'}", "unpause it in Airflow")
+    words = f"{dag_id} runs; {len(seen.judgements)} intervals judged"
     return shown(words, [] if seen.judgements else ["a judged interval"])
 
 

@@ -57,9 +57,10 @@ def evaluate(context: Context) -> JobResult:
     """Write ``evaluation.json``, ``figures.json`` and a page; it passes if the challenger clears the baseline."""
     metric, champion = context.settings.metric, context.inputs.champion
     scoring, rows = context.settings.scoring, context.read(context.inputs.training_set, EVALUATE)
-    problem, learned = problems.find(scoring.problem), learned_from(context)
-    window = judged(problem, rows, str(truths(scoring, rows).name))
-    scored, truth = scores(context, window, learned, champion), truth_of(scoring, problem, window, learned)
+    problem = problems.find(scoring.problem)
+    window, learned = judged(problem, rows, str(truths(scoring, rows).name)), learned_from(context)
+    scored = scores(context, window, learned, champion)
+    truth = truth_of(scoring, problem, window, learned)
     evaluation, shown = compare(context, window, truth, scored, champion), figures(context, truth, scored["challenger"])
     (context.folder / "evaluation.json").write_text(evaluation.model_dump_json(indent=1))
     (context.folder / "figures.json").write_bytes(Figures(figures=shown).to_file())

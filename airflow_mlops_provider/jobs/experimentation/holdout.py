@@ -54,9 +54,9 @@ def split(frame: pd.DataFrame, share: float, problem: Problem, label: LabelColum
     later = ordered[time] >= begins
     if problem.group is not None:  # a group of which some rows are later is not learned from
         later |= ordered[problem.group].isin(ordered.loc[later, problem.group])
-    ordered[label.known_at] = problem.known_from(ordered, label.known_at)
     earlier, anyhow = ordered[~later], problem.learns_without_labels
-    learned = known(earlier, label, begins, unknown=True) if anyhow else earlier[earlier[label.known_at] < begins]
+    in_time = problem.known_from(earlier, label.known_at) < begins
+    learned = known(earlier, label, begins, unknown=True) if anyhow else earlier[in_time]
     if learned.empty:
         raise SourceDataError(f"no training row lies before {begins} with its label known by then; take more intervals")
     parts = Split(learned, judged(problem, ordered[later], label.column))

@@ -151,10 +151,9 @@ def labelled(context: Context, part: str, datasets: tuple[Dataset, ...]) -> pd.D
     label, known_by = shape.label, until(context.inputs.truth, last.end)
     if label.truth:
         frame = with_truth(context, shape, frame, context.inputs.truth, known_by)
-    times, trains = problem.label_times(frame), part == TRAIN
-    if trains and times is not None:  # what is of a later time is not learned from, whoever says that it is known
-        frame = frame[(times < last.end).to_numpy()].reset_index(drop=True)
-    frame = known(frame, label, known_by, unknown=problem.learns_without_labels and trains)
+    if part == TRAIN and (times := problem.label_times(frame)) is not None:
+        frame = frame[times < last.end]
+    frame = known(frame, label, known_by, unknown=problem.learns_without_labels and part == TRAIN)
     if frame.empty:
         how = "; let windows.wait leave the newest intervals alone" if label.truth else ""
         raise SourceDataError(f"no example of {last} has its label {label.column!r} yet; {problem.without_labels}{how}")

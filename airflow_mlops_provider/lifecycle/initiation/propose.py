@@ -22,7 +22,8 @@ MOST_TEXTS = 1000
 #: A column has drifted from such an index on; and so much more than in the past is allowed.
 DRIFTED, MORE_DRIFT, LEAST_DRIFT, FEW_INPUTS = 0.25, 0.2, 0.3, 3
 _ENTITY = re.compile(
-    r"(^|_)(customer|user|client|patient|account|store|shop|item|product|device|sensor|station|symbol)s?(_|$)"
+    r"(^|_)(customer|user|client|patient|subject|household|account|store|shop|item|product|device|sensor|station|"
+    r"symbol|id)s?(_|$)"
 )
 _METRICS = {
     "regression": "mean_absolute_error",

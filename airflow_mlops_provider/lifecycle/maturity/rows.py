@@ -65,7 +65,7 @@ R7 | ML engineer | sees pipeline, model and serving in one place | C3
 22 | model export | it loads in a clean environment |
 23 | registration | with code, environment, settings, lineage and status | C6 C7
 24 | hand-over | a production-ready version is brought live by the deployment | C6 C8
-25 | serving | REST from the online store, batch from the offline one, latency measured | C4 C8
+25 | serving | REST from the online store, batch from the offline one; in a container, measured | C4 C8
 26 | watching | model and infrastructure are watched, a crossed limit is reported | C9
 27 | receivers | experiments, data engineering and scheduler hear of it | C9
 28 | retraining | by drift, by new features, or by the clock | C3
@@ -131,7 +131,7 @@ CHECKS: dict[str, tuple[Check, str]] = {
     "10": (stages.ruled("clean"), FEATURES),
     "11": (stages.ruled("compute"), FEATURES),
     "12": (same("loaded"), FEATURES),
-    "13": (stages.requested, EXPERIMENT),
+    "13": (stages.data_wanted, EXPERIMENT),
     "14": (stages.split, TRAINING),
     "15": (stages.searched, EXPERIMENT),
     "16": (stages.stopped, EXPERIMENT),
@@ -184,7 +184,7 @@ def judge(row: Row, seen: Seen) -> Verdict:
     """Return what a row comes to: red with the first of its components that is off, else what its check says."""
     off = next((component for component in row.about if seen.probes[component].off), None)
     check, step = CHECKS[off or row.id]
-    verdict = seen.probes[off] if off else guarded(lambda: check(seen), row.title)
+    verdict = seen.probes[off] if off else guarded(lambda: check(seen))
     return (
         verdict
         if verdict.next or verdict.light in (Light.GREEN, Light.GREY)

@@ -95,7 +95,7 @@ def each(check: Callable[[ProductSeen], Verdict]) -> Check:
 
 def named(seen: Seen, product: ProductSeen, check: Callable[[ProductSeen], Verdict]) -> Verdict:
     """Return what a check says of a product, with its name where there are several."""
-    verdict = guarded(lambda: check(product), "a record")
+    verdict = guarded(lambda: check(product))
     name = f"{product.product.name}: " if len(seen.products) > 1 else ""
     return verdict.model_copy(update={"evidence": f"{name}{verdict.evidence}"})
 

@@ -116,7 +116,7 @@ predicted = ran("predict", lambda made: f"batch: {facts(made, 'version', 'rows')
 
 
 @each
-def requested(seen: ProductSeen) -> Verdict:
+def data_wanted(seen: ProductSeen) -> Verdict:
     made = seen.last("search")
     words = f"{facts(made, 'rows')}, {len(seen.requests)} requests" if made else f"{len(seen.requests)} requests"
     return shown(words, ["an experiment"] * (not made) + ["a request that data change"] * (not seen.requests))

@@ -65,12 +65,12 @@ def worst(verdicts: Iterable[Verdict], otherwise: Verdict) -> Verdict:
     return min(verdicts, key=lambda verdict: [*Light].index(verdict.light), default=otherwise)
 
 
-def guarded(look: Callable[[], Verdict], what: str) -> Verdict:
+def guarded(look: Callable[[], Verdict]) -> Verdict:
     """Return what a look comes to; one that breaks is red, for it has shown nothing, and takes no other with it."""
     try:
         return look()
     except Exception as error:  # noqa: BLE001 - records of other releases, services in any state
-        return red(f"{what}: {type(error).__name__}: {error}", "mend what the error names, then look again")
+        return red(f"{type(error).__name__}: {error}", "mend what the error names, then look again")
 
 
 def bounded(text: str) -> str:

@@ -80,8 +80,13 @@ class Forecasting(Regression):
     def request_columns(self) -> tuple[str, ...]:
         return tuple(name for name in (self.series, self.horizons, self.naive) if name)
 
-    def check_shape(self, shape: Shape) -> None:
-        super().check_shape(shape)
+    def check_product(self, shape: Shape, metric: Metric) -> None:
+        super().check_product(shape, metric)
+        if metric.name == _SCALED and metric.code is None and self.naive is None:
+            raise ValueError(
+                f"monitoring does not know the values before its rows, by which {_SCALED} measures: name a request "
+                "column that holds a naive forecast, Forecasting(naive=…), or another metric"
+            )
         if self.known_at != shape.label.known_at:
             raise ValueError(
                 f"the label is known at {shape.label.known_at!r}, and the problem says {self.known_at!r}: declare "

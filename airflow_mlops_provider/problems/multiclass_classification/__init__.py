@@ -53,6 +53,7 @@ class MulticlassClassification(Problem):
         Metric("roc_auc_ovr"),
         Metric("top_2_accuracy"),
     )
+    required = ("classes",)
     label_type = "string"
     buckets = tuple(step / 20 for step in range(1, 21))
     allowed = "probabilities of all classes, from 0 to 1 and 1 in sum"
@@ -104,10 +105,10 @@ class MulticlassClassification(Problem):
 
         def judged(weight: Floats) -> str:
             there = np.flatnonzero(np.bincount(places, weight, len(self.classes)) > 0)
-            kinds = ", ".join(self.classes[place] for place in there)
-            return (
-                "" if len(there) > 1 else f"the rows hold labels of {kinds or 'no class'}; two are needed to judge by"
-            )
+            if len(there) > 1:
+                return ""
+            kinds = ", ".join(self.classes[place] for place in there) or "no class"
+            return f"the rows hold labels of {kinds}; two classes are needed to judge by"
 
         return judged
 
@@ -117,8 +118,7 @@ class MulticlassClassification(Problem):
     def baseline(self, train: pd.DataFrame, rows: pd.DataFrame, label: str, by: str | None) -> Floats:
         """Return how frequent each class is in ``train``, by a column's values if one is named.
 
-        Each class is counted once more than it is there, so that none is impossible (Laplace's rule of succession), and
-        each value of the column as if it had one more row, spread as all are.
+        Each class is counted once more than it is there, so that none is impossible (Laplace's rule of succession).
         """
         import numpy as np
         import pandas as pd
@@ -127,9 +127,8 @@ class MulticlassClassification(Problem):
         overall = (counts.sum().to_numpy() + 1) / (len(counts) + len(self.classes))
         if by is None:
             return np.tile(overall, (len(rows), 1))
-        own = counts.groupby(train[by].to_numpy()).sum() + overall
-        own = own.div(own.sum(axis=1), axis=0)
-        given = own.reindex(rows[by].to_numpy()).to_numpy()
+        own = counts.groupby(train[by].to_numpy()).sum() + 1
+        given = own.div(own.sum(axis=1), axis=0).reindex(rows[by].to_numpy()).to_numpy()
         spread: Floats = np.where(np.isnan(given), overall, given)
         return spread
 

@@ -47,6 +47,7 @@ class MultilabelClassification(Problem):
         Metric("average_precision"),
         Metric("subset_accuracy"),
     )
+    required = ("label_names",)
     label_type = "string"
     buckets = tuple(step / 20 for step in range(1, 21))
     allowed = "probabilities of all labels, each from 0 to 1"
@@ -118,9 +119,8 @@ class MultilabelClassification(Problem):
         if few := super().unfit(label, min_rows):
             return few
         table = label if label.ndim == 2 else self.numbers(label).to_numpy()
-        return (
-            "" if table.any() and not table.all() else f"{'all' if table.any() else 'none'} of the labels in all rows"
-        )
+        every = "all" if table.any() else "none"
+        return "" if table.any() and not table.all() else f"{every} of the labels in each row"
 
     def baseline(self, train: pd.DataFrame, rows: pd.DataFrame, label: str, by: str | None) -> Floats:
         """Return how frequent each label is in ``train``, by a column's values if one is named."""

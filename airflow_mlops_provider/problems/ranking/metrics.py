@@ -76,8 +76,10 @@ def reciprocal_rank(rows: Ranked) -> Floats:
     before, query = rows.place[rows.tied], rows.query[rows.tied]
     with_any = np.flatnonzero(relevant > 0)
     _, at = np.unique(query[with_any], return_index=True)  # a query's first group that has a relevant row
+    firsts = with_any[at]
     values = np.zeros(rows.query[-1] + 1)
-    for tie in with_any[at]:
+    values[query[firsts]] = 1 / (before[firsts] + 1)
+    for tie in firsts[relevant[firsts] < size[firsts]]:
         values[query[tie]] = _expected(int(before[tie]), int(size[tie]), int(relevant[tie]))
     return values
 

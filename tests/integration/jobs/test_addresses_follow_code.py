@@ -48,8 +48,8 @@ CASES = [
     ),
     Case(
         "scoring/inputs", '"bool": "float64"}', '"bool": "int64"}',
-        {"train", "evaluate", "retune", "predict", "trial"}, OF_MODEL,
-        "the one way from rows to model inputs: for whatever trains, and for whatever applies a model",
+        {"train", "evaluate", "retune", "predict", "search", "trial"}, OF_MODEL | {"conclude", "export_settings"},
+        "the one way from rows to model inputs and to the truth: for whatever trains, judges, and applies a model",
     ),
     Case(
         "backends/drift/evidently/report", "_BY_CHANCE = 1.96", "_BY_CHANCE = 2.58",

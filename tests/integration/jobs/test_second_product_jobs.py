@@ -11,13 +11,10 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops_provider.lifecycle.records.spec import RunIdentity, Services
-from airflow_mlops_provider.runtime import runner
-from airflow_mlops_provider.runtime.code import load_product
 from airflow_mlops_provider.serving.process import launcher
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.intervals import current, leading_to
-from tests.factories.declared import specify
+from tests.factories.loop import Loop
 from tests.factories.rain import NAME, PRODUCTS, deliver, product, year
 
 #: Another kind of problem: how much it will rain. It is one file beside the product.
@@ -57,22 +54,6 @@ ANOTHER = (
      'tables["days"].set_index("date")["precipitation"]'),
     ('column="wet_tomorrow", min_value=0.2, max_value=0.7', 'column="wet_tomorrow", min_value=0.0, max_value=9.0'),
 )  # fmt: skip
-
-
-class Loop:
-    """Runs a product's jobs here and now."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self.name, self.root, self.landing = name, str(folder / "artifacts"), folder / "landing"
-        self.services = Services(landing=str(self.landing), mlflow=f"sqlite:///{self.root}/mlflow.db")
-
-    def __call__(self, job: str, interval: Any = None, params: Any = None, **inputs: Any) -> Any:
-        identity = RunIdentity(dag_id="by_hand", run_id=str(interval), task_id=job)
-        given: dict[str, Any] = {"interval": interval, "inputs": inputs, "run": identity}
-        spec = specify(job, load_product(self.name), params, root=self.root, services=self.services, **given)
-        manifest = runner.run(spec)
-        assert manifest.state == "success", manifest.failure
-        return manifest.result
 
 
 def another(folder: Path) -> Path:

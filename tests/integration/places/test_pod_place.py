@@ -16,6 +16,7 @@ import pytest
 from airflow.sdk import RetryAction
 
 from airflow_mlops_provider.exceptions import (
+    BackendError,
     ConfigurationError,
     JobError,
     JobKilledError,
@@ -96,6 +97,21 @@ def test_a_pod_does_what_a_process_does(
     assert f"is kept in {(folder / 'log.txt').as_uri()}" in caplog.text
     assert place.log_file == (folder / "log.txt").as_uri()  # to which the task's page links
     assert kube.names() == []
+
+
+def test_the_place_says_whether_its_cluster_answers(tiny: TinyWorld, kube: KubeWorld) -> None:
+    """At once, by a single question; and why not, if it does not. No pod is made."""
+    assert "answers" in place_of(tiny).probe()
+    kube.fault("GET", 403)
+    with pytest.raises(ConfigurationError, match="403"):
+        place_of(tiny).probe()
+    kube.down()
+    began = time.monotonic()
+    with pytest.raises(BackendError, match="cannot be reached"):
+        place_of(tiny).probe()
+    assert time.monotonic() - began < 20
+    kube.up()
+    assert kube.created == []
 
 
 def test_waiting_costs_no_worker_and_tells_no_secret(

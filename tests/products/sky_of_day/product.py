@@ -30,7 +30,7 @@ product = MLProduct(
         kpi=Kpi(name="days named rightly", target=0.7, unit="share of days"),
         owners=Owners(ml_engineer="weather@city.example"),
     ),
-    schedule=Schedule(cron="0 0 1 1 *", start=datetime(2012, 1, 1, tzinfo=UTC), end=datetime(2016, 1, 1, tzinfo=UTC)),
+    schedule=Schedule(cron="0 0 1 1 *", start=datetime(2013, 1, 1, tzinfo=UTC), end=datetime(2016, 1, 1, tzinfo=UTC)),
     data=Data(
         sources=(
             Source(

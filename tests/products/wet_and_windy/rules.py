@@ -17,6 +17,7 @@ def examples(tables, interval):
 def train(features, label, settings, seed):
     """Return a forest that gives a probability a label."""
     from sklearn.ensemble import RandomForestClassifier
+    from sklearn.multiclass import OneVsRestClassifier
 
     forest = RandomForestClassifier(n_estimators=50, min_samples_leaf=10, random_state=seed, n_jobs=1, **settings)
-    return forest.fit(features, label)
+    return OneVsRestClassifier(forest).fit(features, label)

@@ -16,6 +16,7 @@ from airflow.cli.cli_config import ActionCommand
 from airflow.cli.cli_parser import get_parser
 
 from airflow_mlops_provider.cli.definition import get_mlops_cli_commands
+from airflow_mlops_provider.lifecycle.maturity.rows import ROWS
 from airflow_mlops_provider.lifecycle.references import Model, ModelVersion
 from flight_delay.product import product as flight_delay
 from tests.factories.ports import free_port
@@ -50,6 +51,7 @@ def test_help_names_every_command(mlops) -> None:
     for command in (
         "products",
         "show",
+        "doctor",
         "versions",
         "lineage",
         "stale",
@@ -162,6 +164,8 @@ def test_a_folder_without_products_says_what_to_set(mlops, tmp_path: Path) -> No
         (("lineage", "--file", "x", "--root", "/elsewhere"), ["'x'", "/elsewhere"]),
         (("feedback", "flight_delay", "--answer", "done"), ["--close"]),
         (("down", "--home", "/elsewhere"), ["/elsewhere"]),
+        (("doctor", "--product", "flight_dely"), ["flight_dely", "flight_delay", "AIRFLOW_HOME"]),
+        (("doctor", "--write"), ["dags", "stack.toml", "--dags"]),
     ],
 )
 def test_what_is_not_there_is_said_with_the_next_step(mlops, arguments: tuple[str, ...], named: list[str]) -> None:
@@ -264,6 +268,34 @@ def test_two_products_at_one_port_are_named(mlops, own: Path, tmp_path: Path) ->
         file.write_text(file.read_text().replace("rain_tomorrow", "snow_tomorrow"))
     line = plainly(mlops("up", "--dags", str(own), "--home", str(tmp_path / "home")))
     assert "rain_tomorrow" in line and "snow_tomorrow" in line and "8901" in line
+
+
+def test_doctor_shows_every_row_of_an_empty_home(mlops, tmp_path: Path) -> None:
+    """Before anything has run: no database to be seen, nothing green that was not seen, and nothing is made by it."""
+    done = mlops("doctor", "--json", "--html", str(tmp_path / "doctor.html"))
+    rows = {row["id"]: row for row in json.loads(done.stdout)}
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert list(rows) == [row.id for row in ROWS]
+    off = {name for name, row in rows.items() if row["light"] == "red"}
+    assert off == {"P2", "P6", "P9", "C3", "R7", "28", "O6"}, [rows[name] for name in off]
+    assert "no database" in rows["C3"]["evidence"] and "AIRFLOW_HOME" in rows["C3"]["next"] + rows["C3"]["evidence"]
+    assert {rows[name]["light"] for name in ("P3", "C4", "C6", "C8", "12", "20", "24")} == {"yellow"}
+    assert "stack.toml" in (tmp_path / "doctor.html").read_text()
+    assert {file.name for file in tmp_path.iterdir()} <= {"airflow.cfg", "logs", "doctor.html"}
+
+
+def test_doctor_names_what_is_wrong_with_a_stack(mlops, own: Path) -> None:
+    """File, table and key, and every other row is still shown; the first is written of what is there, and fits."""
+    env = {"AIRFLOW__CORE__DAGS_FOLDER": str(own)}
+    assert str(own / "stack.toml") in mlops("doctor", "--write", env=env).stdout
+    rows = json.loads(mlops("doctor", "--json", env=env).stdout)
+    assert {row["id"]: row["light"] for row in rows}["R2"] == "green"
+    text = (own / "stack.toml").read_text()
+    (own / "stack.toml").write_text(text.replace("[model_registry]\nvendor", "[model_registry]\nvender"))
+    rows = {row["id"]: row for row in json.loads(mlops("doctor", "--json", env=env).stdout)}
+    assert rows["2"]["light"] == rows["R2"]["light"] == "red"
+    line = rows["R2"]["evidence"]
+    assert str(own / "stack.toml") in line and "[model_registry]" in line and "'vender'" in line
 
 
 def test_a_reason_in_brackets_is_shown_as_it_is(mlops, tmp_path: Path) -> None:

@@ -105,6 +105,14 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "name": ({"name": "Flight Delay"}, r"name\n.*pattern.*'Flight Delay'"),
     "field": ({"featurez": "x:y"}, r"featurez\n.*not permitted"),
     "share": ({"monitoring": {"drift_share": 60}}, r"drift_share\n.*less than or equal to 1"),
+    "worth of no class": (
+        {"business.value": {"matrix": {"late": {"1": 5}}}},
+        r"business\.value\.matrix names 'late'; classes are '0', '1'",
+    ),
+    "worth of alarms that nobody gives": (
+        {"problem": "anomaly_detection", "search": None, "evaluation.metric": None},
+        r"business\.value is of decisions, and .*AnomalyDetection\(threshold=…\)",
+    ),
     "owners": ({"business.owners": {}}, r"business\.owners\.business_stakeholder\n.*required"),
 }
 

@@ -13,7 +13,7 @@ from airflow_mlops_provider.extensions import PROBLEMS
 from airflow_mlops_provider.problems import statistics
 from tests.factories.kinds import KINDS, kind_of
 
-SAMPLES = 1000
+SAMPLES = 500
 POPULATION = 400_000
 CASES = [(name, metric) for name, kind in KINDS.items() for metric in kind.metrics]
 

@@ -27,7 +27,7 @@ from tests.factories.kinds import KINDS, Planted, kind_of
 
 ROWS = 2000
 PROBLEM_OF = {name: kind_of(name) for name in PROBLEMS.builtin}
-CASES = [(name, metric.name) for name, problem in PROBLEM_OF.items() for metric in problem.metrics]
+CASES = [(name, metric.name) for name, problem in PROBLEM_OF.items() for metric in problem.available_metrics]
 
 
 class Models:
@@ -139,6 +139,25 @@ def test_monitoring_sees_the_worse_one(models: Models) -> None:
     went = "fell" if models.metric.higher_is_better else "rose"
     (line,) = crossed_by_metric(models.worse, models.between, models.metric)
     assert f"metric on arrived labels {went} to {models.worse:.4f}" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs", "ours"),
+    [
+        ("anomaly_detection", "precision_score", None),
+        ("binary_classification", "f1_score", "f1"),
+        ("multiclass_classification", "accuracy_score", "accuracy"),
+        ("multilabel_classification", "accuracy_score", "subset_accuracy"),
+    ],
+)
+def test_decisions_may_be_judged_by_anybodys_metric(name: str, theirs: str, ours: str | None) -> None:
+    """A function of labels and decisions, as scikit-learn's are, is given both as numbers; its interval, too."""
+    problem, planted = PROBLEM_OF[name], KINDS[name].plant(np.random.default_rng(6), 500)
+    own = Metric("own", code=f"sklearn.metrics:{theirs}", takes="decisions")
+    estimate = statistics.bootstrap(problem, own, planted.truth, {"model": planted.better}, 3, 20)["model"]
+    assert estimate.low <= estimate.value <= estimate.high
+    if ours:
+        assert estimate.value == pytest.approx(statistics.measure(problem, ours, planted.truth, planted.better))
 
 
 @pytest.mark.parametrize("name", PROBLEM_OF)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from airflow_mlops_provider import MulticlassClassification
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.sections import Value
 from airflow_mlops_provider.problems.binary_classification import PROBLEM
@@ -41,4 +42,5 @@ def test_by_true_class() -> None:
     """A pair that is not in the matrix brings nothing."""
     said = pd.DataFrame({"sky": ["rain", "dry", "rain"], "prediction": ["rain", "rain", "dry"]})
     matrix = {"rain": {"rain": 5.0, "dry": -20.0}}
-    assert PROBLEM.realised_value(Value(matrix=matrix), said, "sky") == {"rows": 3, "amount": -15.0, "currency": "USD"}
+    skies = MulticlassClassification(classes=("rain", "dry"))
+    assert skies.realised_value(Value(matrix=matrix), said, "sky") == {"rows": 3, "amount": -15.0, "currency": "USD"}

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from airflow_mlops_provider.exceptions import SourceDataError
-from airflow_mlops_provider.lifecycle.shape import Scoring
+from airflow_mlops_provider.lifecycle.shape import Scoring, Target
+from airflow_mlops_provider.problems.binary_classification import BinaryClassification
 from airflow_mlops_provider.scoring import inputs
-from airflow_mlops_provider.scoring.inputs import conform, model_inputs
+from airflow_mlops_provider.scoring.inputs import conform, for_trainer, model_inputs
 from tests.factories.serving import StandInFeatures, make_rows
 
 
@@ -41,6 +42,19 @@ def test_integers_are_never_made_up(values: list[object]) -> None:
     """Gaps, fractions and text do not silently become whole numbers."""
     with pytest.raises(SourceDataError, match="column 'i' is not int64"):
         conform(pd.DataFrame({"i": values}), {"i": "int64"})
+
+
+def test_a_trainer_is_given_weights() -> None:
+    """Those that are declared, and those that balance classes; None if there are none."""
+    rows = pd.DataFrame({"late": [1, 0, 0, 0], "counts": [1.0, 2.0, 1.0, 0.0], "hour": [1, 2, 3, 4]})
+    plain, balanced = BinaryClassification(), BinaryClassification(balance=True)
+    target = Target(problem=plain, column="late")
+    assert for_trainer(target, plain, rows) == {"weight": None, "group": None}
+    assert list(for_trainer(target, balanced, rows)["weight"]) == pytest.approx([2.0, 2 / 3, 2 / 3, 2 / 3])
+    weighted = Target(problem=plain, column="late", weight="counts")
+    assert list(for_trainer(weighted, plain, rows)["weight"]) == [1.0, 2.0, 1.0, 0.0]
+    both = for_trainer(weighted, balanced, rows)["weight"]
+    assert list(both) == pytest.approx([2.0, 4 / 3, 2 / 3, 0.0])
 
 
 def test_missing_column_lists_those_there() -> None:

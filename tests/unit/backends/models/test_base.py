@@ -53,17 +53,17 @@ def test_lightgbm_is_kept_as_ever(booster: lgb.Booster, frame: pd.DataFrame, tmp
 def test_every_flavor_that_can_be_declared_is_there() -> None:
     """What a trainer may declare as its flavor, and what can be kept, is the same."""
     assert [*FLAVORS.known()] == [
-        *("catboost", "lightgbm", "onnx", "prophet", "scikit_learn", "torch", "xgboost"),
+        *("catboost", "lightgbm", "mlflow", "onnx", "prophet", "scikit_learn", "torch", "xgboost"),
     ]
     for name in FLAVORS.known():
         assert isinstance(FLAVORS.find(Trainer(code="a:b", flavor=name).flavor), models.Flavor)
-    with pytest.raises(ValueError, match="unknown model flavor 'pickle'; known: catboost, lightgbm, onnx"):
+    with pytest.raises(ValueError, match="unknown model flavor 'pickle'; known: catboost, lightgbm, mlflow"):
         Trainer(code="a:b", flavor="pickle")
 
 
 def test_unknown_flavors_are_named(booster: lgb.Booster, tmp_path: Path) -> None:
     """A flavor that nobody knows, asked for or found in a folder, is refused with the known ones."""
-    with pytest.raises(UnknownNameError, match="unknown model flavor 'pickle'; known: catboost, lightgbm, onnx"):
+    with pytest.raises(UnknownNameError, match="unknown model flavor 'pickle'; known: catboost, lightgbm, mlflow"):
         models.save(booster, tmp_path, "pickle")
     (tmp_path / "model.json").write_text(json.dumps({"flavor": "later"}))
     with pytest.raises(UnknownNameError, match="'later'"):

@@ -7,6 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
 from airflow_mlops_provider.backends.models.outputs import class_codes, per_class
 from airflow_mlops_provider.exceptions import ConfigurationError
@@ -50,3 +55,14 @@ def test_classes_are_codes() -> None:
             class_codes(SimpleNamespace(classes_=odd))
     with pytest.raises(ConfigurationError, match="predicts 2 things at once"):
         class_codes(SimpleNamespace(classes_=[np.array([0, 1]), np.array([0, 1])]))
+
+
+def test_labels_of_which_a_row_has_several_are_no_classes() -> None:
+    """Two or more of them: each has its probability, which is left as it is, also at the end of a pipeline."""
+    label, rows = np.array([[0, 1], [1, 1], [1, 0], [0, 0]]), np.array([[0.0], [1.0], [2.0], [3.0]])
+    for estimator in (OneVsRestClassifier(LogisticRegression()), OneVsRestClassifier(DecisionTreeClassifier())):
+        for model in (estimator, make_pipeline(StandardScaler(), estimator)):
+            given = model.fit(rows, label).predict_proba(rows)
+            assert class_codes(model) is None
+            np.testing.assert_array_equal(per_class(given, class_codes(model)), given)
+    assert class_codes(OneVsRestClassifier(LogisticRegression()).fit(rows, [0, 1, 2, 2])) == [0, 1, 2]

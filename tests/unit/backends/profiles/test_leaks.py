@@ -55,6 +55,12 @@ def test_what_predicts_alone(flipped: float) -> None:
     assert [*found] == ["refund"] and found["refund"].pattern == "predicts" and found["refund"].value > 0.85
 
 
+def test_few_rows_prove_nothing() -> None:
+    """What predicts eight rows predicts them by chance."""
+    frame = pd.DataFrame({"x": [1, 1, 1, 1, 2, 2, 2, 3], "w": [5, 4, 3, 2, 1, 6, 7, 8], "y": [0, 0, 0, 0, 1, 1, 1, 1]})
+    assert suspects(frame, label="y") == {}
+
+
 def test_what_predicts_an_amount_alone() -> None:
     """The invoice is the price but for some rounding."""
     frame = customers().assign(price=lambda each: np.exp(each["spent"] / 3) + 2 * each["usage"] ** 2)

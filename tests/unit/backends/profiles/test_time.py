@@ -34,7 +34,7 @@ def test_intervals_begin_where_calendars_say(grain: str) -> None:
     ],
 )
 def test_series_and_their_step(data: object, keys: tuple[str, ...], step: str, grain: str) -> None:
-    """Which columns tell series apart, by what their rows follow each other, and how long an interval is: sixteen at most."""
+    """Which columns tell series apart, by what their rows follow each other, and how long an interval is."""
     seen, proposal = proposed(data)  # type: ignore[arg-type]
     assert seen.time and (seen.time.keys, seen.time.step) == (keys, step)
     assert proposal.delivery.grain == grain

@@ -13,8 +13,9 @@ from airflow_mlops_provider.exceptions import SourceDataError
 from airflow_mlops_provider.jobs.experimentation.holdout import columns, split
 from airflow_mlops_provider.jobs.experimentation.study import code_of
 from airflow_mlops_provider.lifecycle.search.declaration import Algorithm
-from airflow_mlops_provider.lifecycle.shape import Target, TimedTarget
+from airflow_mlops_provider.lifecycle.shape import LabelColumns, Target, TimedTarget
 from airflow_mlops_provider.lifecycle.trainer import Function
+from airflow_mlops_provider.problems.anomaly_detection import AnomalyDetection
 
 PROBLEM = problems.find("binary_classification")
 TARGET = TimedTarget(problem="binary_classification", column="late", leave_out=("at",), time="at")
@@ -54,6 +55,19 @@ def test_what_has_no_order_is_refused(at: Any, target: TimedTarget, said: str) -
     """Text sorts as text, a gap nowhere: neither is guessed."""
     with pytest.raises(SourceDataError, match=said):
         split(table(at), 0.25, PROBLEM, *columns(target))
+
+
+def test_who_learns_without_labels_is_judged_by_those_there_are() -> None:
+    """Earlier rows are all there, without labels that were not known yet; later ones are those with a label."""
+    anomalies, label = AnomalyDetection(), LabelColumns(column="odd", known_at="known")
+    rows = pd.DataFrame({"at": range(12), "odd": [0.0, None, 1.0] * 4, "known": [1, None, 9] * 4})
+    earlier, later = split(rows, 0.5, anomalies, label, "at")
+    assert list(earlier["at"]) == [*range(6)] and list(later["at"]) == [6, 8, 9, 11]
+    assert list(earlier["odd"].fillna(-1)) == [0.0, -1, -1, 0.0, -1, -1]
+    with pytest.raises(SourceDataError, match="6 rows to judge on have no label in 'odd'; nothing can be judged"):
+        split(rows.assign(odd=None), 0.5, anomalies, label, "at")
+    with pytest.raises(SourceDataError, match="have labels of one class only in 'odd'"):
+        split(rows.assign(odd=0), 0.5, anomalies, label, "at")
 
 
 def test_a_training_takes_no_time() -> None:

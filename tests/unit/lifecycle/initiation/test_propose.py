@@ -67,6 +67,15 @@ def test_rows_of_a_customer_stay_together() -> None:
     assert (proposal.split.kind, proposal.split.by, proposal.keys) == ("group", ("customer_id",), ("customer_id",))
 
 
+def test_a_name_that_gives_the_label_away_splits() -> None:
+    """A label that is the same in all rows of a subject is known by its name: that is no input, and no row's own."""
+    subject = np.repeat(np.arange(100), 6)
+    frame = pd.DataFrame({"subject": subject, "dose": RANDOM.normal(size=600), "treated": subject % 2})
+    _, proposal = proposed(frame)
+    assert (proposal.label, proposal.split.kind, proposal.keys) == ("treated", "group", ("subject",))
+    assert proposal.inputs == ("dose",)
+
+
 def test_series_have_their_keys() -> None:
     """And rows are judged on the newest."""
     _, proposal = proposed(vega("stocks.csv"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from airflow_mlops_provider.lifecycle.maturity import rows
@@ -9,6 +11,7 @@ from airflow_mlops_provider.lifecycle.maturity.rows import CHECKS, ROWS, judge
 from airflow_mlops_provider.lifecycle.maturity.seen import Seen
 from airflow_mlops_provider.lifecycle.maturity.verdict import Light, green, red
 
+PAGE = Path(__file__).parents[4] / "docs" / "how-to" / "doctor.md"
 COMPONENTS = [f"C{number}" for number in range(1, 10)]
 OTHERS = (
     "prometheus",
@@ -46,6 +49,16 @@ def test_every_row_of_the_checklist_is_there() -> None:
     assert set(CHECKS) == set(wanted)
     assert all(row.title and row.works for row in ROWS)
     assert {component for row in ROWS for component in row.about} == set(COMPONENTS)
+
+
+def test_the_page_says_the_same() -> None:
+    """It lists each component's rows, and for every row where its evidence is from."""
+    evidence = PAGE.read_text("utf-8").partition("## What turns red")[2]
+    off, _, evidence = evidence.partition("## Where the evidence")
+    listed = {line.split()[1]: line.split("|")[-2].strip() for line in off.splitlines() if line.startswith("| C")}
+    assert listed == ABOUT
+    sources = [line.split("|")[1].split() for line in evidence.splitlines() if line.startswith("| ")][1:]
+    assert sorted(name for names in sources for name in names) == sorted(row.id for row in ROWS)
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
