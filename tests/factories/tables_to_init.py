@@ -106,7 +106,7 @@ def oddities() -> pd.DataFrame:
     """Rows of which a few are odd, and said to be."""
     random = _random()
     odd = random.random(500) < 0.06
-    x = random.normal(size=(500, 2)) + 6 * odd[:, None]
+    x = random.normal(size=(500, 2)) + 3 * odd[:, None]
     x[::50, 0] = np.nan
     return pd.DataFrame(
         {"x": x[:, 0], "y": x[:, 1], "sort": random.choice(["p", "q"], 500), "odd": np.where(odd, "yes", "no")}

@@ -19,6 +19,8 @@ from airflow_mlops_provider.lifecycle.initiation.proposal import Proposal
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.runtime.code import load_product
 from airflow_mlops_provider.serving.process import launcher
+from airflow_mlops_provider.storage.artifacts import open_store
+from airflow_mlops_provider.storage.intervals import current, leading_to
 from tests.factories.initiated import PUBLIC, initiated, write
 from tests.integration.jobs.test_products import ask
 from tests.integration.jobs.test_second_product_jobs import Loop
@@ -88,6 +90,8 @@ def features_of(job: Loop, interval: Interval, *, look: bool) -> Any:
     if look:
         report = job("validate", interval, {"what": "raw"}, dataset=raw)
         assert report.passed, report.broken
-    features = job("compute", interval, clean=job("clean", interval, raw=raw))
+    job("clean", interval, raw=raw)
+    known, back = current(open_store(job.root), job.name, "clean"), load_product(job.name).features.lookback
+    features = job("compute", interval, clean=leading_to(known, interval, back + 1))
     job("load", interval, features=features)
     return features

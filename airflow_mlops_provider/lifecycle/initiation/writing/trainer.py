@@ -56,7 +56,7 @@ _FOREST = '''def train(features: pd.DataFrame, label: {label}, settings: dict[st
     from sklearn.compose import make_column_transformer
     from sklearn.ensemble import {forest}
     from sklearn.impute import SimpleImputer
-    from sklearn.pipeline import make_pipeline
+{more}    from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder
 
     numbers = features.select_dtypes("number").columns.tolist()
@@ -66,7 +66,7 @@ _FOREST = '''def train(features: pd.DataFrame, label: {label}, settings: dict[st
         (OneHotEncoder(handle_unknown="ignore", sparse_output=False), words),
     )
     forest = {forest}(n_estimators=100, {leaf}random_state=seed, n_jobs=1, **settings)
-    return make_pipeline(table, forest).fit(features{given})
+    return make_pipeline(table, {last}).fit(features{given})
 '''
 _LINE = '''def train(features: pd.DataFrame, label: pd.Series, settings: dict[str, Any], seed: int) -> Pipeline:
     """Return a line through what was: unlike trees it goes on beyond what was learned from."""
@@ -126,11 +126,15 @@ def _forest(kind: str) -> str:
     if kind == "anomaly_detection":
         facts = {"label": "pd.Series", "blind": "; it looks at no label", "forest": "IsolationForest"}
         return _head("a forest that isolates what is unlike the rest", imports=more) + _FOREST.format(
-            **facts, leaf="", given=""
+            **facts, more="", leaf="", last="forest", given=""
         )
     facts = {"label": "pd.DataFrame", "blind": "", "forest": "RandomForestClassifier"}
     return _head("a forest that gives a probability for each label", imports=more) + _FOREST.format(
-        **facts, leaf="min_samples_leaf=5, ", given=", label"
+        **facts,
+        more="    from sklearn.multiclass import OneVsRestClassifier\n",
+        leaf="min_samples_leaf=5, ",
+        last="OneVsRestClassifier(forest)",
+        given=", label",
     )
 
 
