@@ -43,7 +43,10 @@ MAY_SKIP = {
     ),
     "mlops_maintenance": ("remove_orphans", "remake_stale_*", "forget_*"),  # there is no cluster; nothing is to be done
 }
-CONF = {"flight_delay_experimentation": {"trials": 4, "minutes": 3}}
+CONF = {
+    "flight_delay_experimentation": {"trials": 4, "minutes": 3},
+    "mlops_initiation": {"data": f"{HOME / LANDING}/flights/*.csv"},
+}
 
 
 def main() -> None:
