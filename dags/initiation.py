@@ -10,7 +10,6 @@ from typing import Any
 
 from airflow.sdk import DAG, Param, task
 
-from airflow_mlops_provider.lifecycle.initiation.problem import KINDS
 from airflow_mlops_provider.operators.initiation import DataProfileOperator
 
 OPEN = {"type": ["null", "string"], "description": "Empty for what is proposed."}
@@ -26,7 +25,7 @@ with DAG(
         ),
         "label": Param(None, title="Label", **OPEN),
         "time": Param(None, title="Time of a row", **OPEN),
-        "problem": Param(None, title="Kind of problem", enum=[None, *KINDS], **OPEN),
+        "problem": Param(None, title="Kind of problem", **OPEN),
     },
 ):
 
