@@ -79,7 +79,7 @@ def test_a_declaration_is_shown_with_every_default(mlops) -> None:
     """What product.py says, and what holds where it says nothing; a mistyped name lists the known ones."""
     shown = mlops("show", "flight_delay").stdout
     fields = {cells[0]: cells[1:] for line in shown.splitlines() if len(cells := _cells(line)) == 3}
-    assert fields["evaluation.gates.min_metric"] == ["0.6", ""]
+    assert fields["evaluation.gates.min_metric"] == ["0.66", ""]
     assert fields["monitoring.drift_method"] == ["evidently", "default"]
     assert fields["data.sources[flights].time"] == ["time_hour", ""]
     assert json.loads(mlops("show", "flight_delay", "--json").stdout)["metric"]["name"] == "roc_auc"
