@@ -44,7 +44,8 @@ print(predicted, *[name for name in sys.argv[3:] if name in sys.modules])
 
 #: Applies a packed model as MLflow's servers do, where no module of ours is installed if the model carries its code.
 _BY_MLFLOW = """
-import sys
+import os, sys
+os.chdir(os.path.dirname(sys.argv[1]))  # in which MLflow may make a database
 import mlflow.pyfunc
 import pandas as pd
 from mlflow.models import Model

@@ -31,8 +31,9 @@ def environment_of() -> Iterator[Callable[[str], Path]]:
             folder = Path(kept) / str(len([*Path(kept).iterdir()]))
             subprocess.run([sys.executable, "-m", "venv", folder], check=True)
             (folder / "requirements.txt").write_text(requirements)
-            install = ("pip", "install", "--quiet", "-r", folder / "requirements.txt")
-            subprocess.run([folder / "bin" / "python", "-m", *install], check=True)
+            # -I: what a PYTHONPATH leads to would count as installed.
+            install = ("-I", "-m", "pip", "install", "--quiet", "-r", folder / "requirements.txt")
+            subprocess.run([folder / "bin" / "python", *install], check=True)
             return folder
 
         yield make
