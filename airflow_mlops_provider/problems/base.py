@@ -104,11 +104,6 @@ class Problem(Predictions, ABC):
         """
         return label
 
-    @property
-    def trainer_takes(self) -> tuple[str, ...]:
-        """The parameters that a trainer has to have, for the options to mean something."""
-        return ()
-
     def training_weights(
         self,
         label: pd.Series,  # noqa: ARG002  # a kind that balances classes counts them

@@ -61,6 +61,10 @@ class Flavor(ABC):
         """Return inputs as a trainer is given them: under names that the library can take."""
         return features
 
+    def needs(self, folder: Path) -> tuple[str, ...]:  # noqa: ARG002  # for what may hold another library's model
+        """Return the distributions that predicting with the model in a folder needs."""
+        return self.to_predict
+
     @property
     def packages(self) -> tuple[str, ...]:
         """The distributions that decide what a training makes."""
@@ -147,7 +151,8 @@ def load(folder: Path) -> LoadedModel:
     """
     name = described(folder).get("flavor", OLDEST)
     flavor = flavor_of(name)
-    _need(name, flavor.to_predict, " ".join(flavor.to_predict))
+    needs = flavor.needs(folder)
+    _need(name, needs, " ".join(needs))
     return LoadedModel(name, flavor.load(folder), flavor)
 
 

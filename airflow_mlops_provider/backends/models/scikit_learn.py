@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_mlops_provider.backends.models.base import Flavor
+from airflow_mlops_provider.backends.models.base import Flavor, installed_as
 from airflow_mlops_provider.backends.models.inputs import (
     described,
     inputs_of,
@@ -17,7 +17,7 @@ from airflow_mlops_provider.backends.models.inputs import (
     write_model,
 )
 from airflow_mlops_provider.backends.models.outputs import class_codes, per_class
-from airflow_mlops_provider.backends.models.skops_archive import pack, unpack
+from airflow_mlops_provider.backends.models.skops_archive import pack, packages, unpack
 from airflow_mlops_provider.exceptions import ConfigurationError, SourceDataError
 
 if TYPE_CHECKING:
@@ -41,6 +41,10 @@ EACH_BY_ITSELF = frozenset(
 )
 #: The same where they choose between two classes: the probabilities of more are divided by their sum.
 OF_TWO_CLASSES = frozenset({"GradientBoostingClassifier", "HistGradientBoostingClassifier"})
+
+
+#: Libraries whose estimators may be in a pipeline: their distributions by package.
+_OTHERS = {"lightgbm": "lightgbm", "xgboost": installed_as("xgboost-cpu", "xgboost")}
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,12 @@ class ScikitLearn(Flavor):
     def prepared(self, features: pd.DataFrame) -> pd.DataFrame:
         """Return inputs as predicting gives them: an encoder learns whole numbers as what they will be, float64."""
         return numbers(features)
+
+    def needs(self, folder: Path) -> tuple[str, ...]:
+        """Return what predicting needs: also the libraries of whose models a pipeline holds some."""
+        data, _ = read_model(folder, MODEL_FILE)
+        held = packages(data)
+        return (*self.to_predict, *(library for package, library in _OTHERS.items() if package in held))
 
     def save(self, model: Any, folder: Path, features: pd.DataFrame | None = None) -> None:
         """Write a model as ``model.skops`` and ``model.json`` (its SHA-256; the inputs' names and types).

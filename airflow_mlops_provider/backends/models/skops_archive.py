@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import PurePath
 from typing import Any
@@ -44,6 +45,19 @@ def unpack(data: bytes) -> Any:
     from skops.io import loads
 
     return loads(data, trusted=trusted(data))
+
+
+def packages(data: bytes) -> set[str]:
+    """Return the packages whose classes an archive holds, without loading any."""
+    with ZipFile(io.BytesIO(data)) as archive:
+        return {module.partition(".")[0] for module in _modules(json.loads(archive.read(_SCHEMA)))}
+
+
+def _modules(node: Any) -> Iterator[str]:
+    if isinstance(node, dict) and isinstance(node.get("__module__"), str):
+        yield node["__module__"]
+    for part in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from _modules(part)
 
 
 def trusted(data: bytes) -> list[str]:

@@ -37,8 +37,8 @@ def fit(
 
     :param further: what else a function is given if it has a parameter of that name.
     :raises MissingExtraError: if the libraries of the trainer's flavor are not installed.
-    :raises ConfigurationError: if nobody can learn from such inputs, the function lacks a parameter that the problem
-        needs, or the flavor's library can't work with the inputs or the settings.
+    :raises ConfigurationError: if nobody can learn from such inputs, rows have weights and the function takes none, or
+        the flavor's library can't work with the inputs or the settings.
     :raises SourceDataError: if the labels are none that such a problem's model can be trained on.
     """
     models.check_installed(trainer.flavor)
@@ -55,10 +55,10 @@ def fit(
         inputs, truth = further["validation"]
         further["validation"] = (models.prepared(inputs, trainer.flavor), problem.numbers(truth))
     takes = inspect.signature(function).parameters
-    if lacking := [name for name in problem.trainer_takes if name not in takes]:
+    if further.get("weight") is not None and "weight" not in takes:
         raise ConfigurationError(
-            f"{trainer.code} takes no {', '.join(lacking)}, and the problem, {problem}, means nothing without: give it "
-            "such a parameter, or the problem other options"
+            f"{trainer.code} takes no weight, and rows of {problem} have weights: give it such a parameter, or declare "
+            "no weight of the label, and no balance of the problem"
         )
     given = {name: value for name, value in {"problem": problem, **further}.items() if name in takes}
     if "checkpoints" in takes:

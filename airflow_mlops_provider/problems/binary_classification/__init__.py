@@ -58,10 +58,6 @@ class BinaryClassification(TwoClasses):
 
         return weighted(metric, truth.label, score, self.threshold)
 
-    @property
-    def trainer_takes(self) -> tuple[str, ...]:
-        return ("weight",) if self.balance else ()
-
     def training_weights(self, label: pd.Series, weight: pd.Series | None) -> pd.Series | None:
         return balanced(self.labels(label), weight) if self.balance else weight
 

@@ -84,10 +84,6 @@ class MulticlassClassification(Problem):
         places = pd.Categorical(self.labels(label), categories=self.classes).codes
         return pd.Series(places.astype("int64"), index=label.index, name=label.name)
 
-    @property
-    def trainer_takes(self) -> tuple[str, ...]:
-        return ("weight",) if self.balance else ()
-
     def training_weights(self, label: pd.Series, weight: pd.Series | None) -> pd.Series | None:
         return balanced(self.labels(label), weight) if self.balance else weight
 

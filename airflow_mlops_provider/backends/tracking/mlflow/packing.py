@@ -43,7 +43,7 @@ def pack_model(folder: Path, target: Path, flavor: str, model_id: str, run_id: s
     rows = example(described(folder)["inputs"])
     packed.signature = infer_signature(rows, load(folder).predict(rows))
     _save_example(packed, rows, str(target))
-    pinned = requirements([_MLFLOW, "numpy", "pandas", *flavor_of(flavor).to_predict, *elsewhere])
+    pinned = requirements([_MLFLOW, "numpy", "pandas", *flavor_of(flavor).needs(folder), *elsewhere])
     (target / "requirements.txt").write_text("\n".join(pinned) + "\n")
     _mlflow_conda_env(str(target / CONDA), additional_pip_deps=pinned, install_mlflow=False)
     _PythonEnv.current().to_yaml(str(target / PYTHON))

@@ -196,6 +196,17 @@ def test_categories_and_gaps_go_in_as_they_are(tmp_path: Path) -> None:
     )
 
 
+def test_what_a_pipeline_holds_is_needed_to_predict(tmp_path: Path) -> None:
+    """A model of another library within is applied by that library, which whoever serves it has to install."""
+    frame = pd.DataFrame({"a": np.arange(40.0), "b": np.arange(40.0) % 3})
+    boosted = make_pipeline(StandardScaler(), lightgbm.LGBMClassifier(n_estimators=2, verbose=-1))
+    for name, model in {"plain": LogisticRegression(), "boosted": boosted}.items():
+        models.save(model.fit(frame, np.arange(40) % 2), tmp_path / name, "scikit_learn", frame)
+    needs = models.flavor_of("scikit_learn").needs
+    assert needs(tmp_path / "plain") == ("scikit-learn", "skops")
+    assert needs(tmp_path / "boosted") == ("scikit-learn", "skops", "lightgbm")
+
+
 def test_of_a_search_the_best_is_kept(tmp_path: Path) -> None:
     """Its results of other settings, and how long they took, are not part of the model."""
     search = GridSearchCV(make_pipeline(columns(), Ridge()), {"ridge__alpha": [1, 10]}, cv=2).fit(FRAME, VALUE)

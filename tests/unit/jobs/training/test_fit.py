@@ -42,8 +42,8 @@ def test_labels_are_given_as_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert odd.isna().tolist() == [True, False, True] and odd[1] == 1.0
 
 
-def test_what_an_option_needs_has_to_be_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A trainer that takes no weights can't balance classes: it is refused, and not ignored."""
+def test_weights_have_to_be_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trainer that takes none can't balance classes, and ignores what the label declares: it is refused."""
 
     def without(features: Any, label: Any, settings: Any, seed: int) -> None: ...
 
@@ -53,7 +53,7 @@ def test_what_an_option_needs_has_to_be_taken(monkeypatch: pytest.MonkeyPatch) -
     weights = pd.Series([1.0, 0.5, 0.5])
     balanced = BinaryClassification(kind="binary_classification", balance=True)
     assert fitted(monkeypatch, with_weights, balanced, [1, 0, 0], weight=weights) is weights
-    assert fitted(monkeypatch, without, BinaryClassification(), [1, 0, 0], weight=weights) is None
-    said = r"somewhere:train takes no weight, and .*binary_classification \(balance=True\), means nothing without"
-    with pytest.raises(ConfigurationError, match=said):
-        fitted(monkeypatch, without, balanced, [1, 0, 0], weight=weights)
+    assert fitted(monkeypatch, without, BinaryClassification(), [1, 0, 0], weight=None) is None
+    for problem in (balanced, BinaryClassification()):
+        with pytest.raises(ConfigurationError, match=r"somewhere:train takes no weight, .* have weights"):
+            fitted(monkeypatch, without, problem, [1, 0, 0], weight=weights)
