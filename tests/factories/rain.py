@@ -16,7 +16,7 @@ from airflow_mlops_provider.serving.prediction_log import Batch, PredictionLog
 from airflow_mlops_provider.serving.process.launcher import log_folder
 
 NAME = "rain_tomorrow"
-PRODUCTS = Path(__file__).parents[1] / "products"
+PRODUCTS = Path(__file__).parents[1] / "second_product"
 DAGS = Path(__file__).parents[2] / "dags"
 
 

@@ -23,8 +23,8 @@ from airflow_mlops_provider.serving.process import launcher
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.intervals import current, leading_to, truth_since
 from tests.factories.loop import Loop
+from tests.factories.products import PRODUCTS
 from tests.factories.public_sets import deliver
-from tests.factories.rain import PRODUCTS
 
 RANGES = "visit_ranges"
 #: What a copy of the first says otherwise, to be told between which numbers that will be.

@@ -10,7 +10,7 @@ import pytest
 
 from airflow_mlops_provider import EvaluationSettings, Forecasting, MLProduct, Ranking, Regression
 from airflow_mlops_provider.runtime.code import load_product
-from tests.factories.rain import PRODUCTS
+from tests.factories.products import PRODUCTS
 
 
 @pytest.fixture
