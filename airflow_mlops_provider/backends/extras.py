@@ -51,13 +51,21 @@ def install_line(name: str, also: Iterable[str] = ()) -> str | None:
     Of several extras it is the smallest, since one may be made of others.
     """
     wanted = canonicalize_name(name)
-    declared = [requirement for requirement in _declared() if canonicalize_name(requirement.name) == wanted]
-    sizes = Counter(map(_extra, _declared()))
-    if extras := {_extra(requirement) for requirement in declared} - {"", "dev"}:
-        return f"pip install '{OURS}[{min(extras, key=lambda extra: (sizes[extra], extra))}]'"
-    if declared:
+    if extras := _extras_with(name):
+        return _line(extras)
+    if declared := [requirement for requirement in _declared() if canonicalize_name(requirement.name) == wanted]:
         return f"pip install '{declared[0].name}{declared[0].specifier}'"
     return f"pip install {name}" if wanted in map(canonicalize_name, also) else None
+
+
+def _extras_with(name: str) -> set[str]:
+    wanted = canonicalize_name(name)
+    return {_extra(one) for one in _declared() if canonicalize_name(one.name) == wanted} - {"", "dev"}
+
+
+def _line(extras: Iterable[str]) -> str:
+    sizes = Counter(map(_extra, _declared()))
+    return f"pip install '{OURS}[{min(extras, key=lambda extra: (sizes[extra], extra))}]'"
 
 
 def lacking(trainer: Trainer) -> str | None:
@@ -66,7 +74,10 @@ def lacking(trainer: Trainer) -> str | None:
     absent += [name for name in models.missing(models.flavor_of(trainer.flavor).to_train) if name not in absent]
     if not absent:
         return None
-    lines = dict.fromkeys(filter(None, (install_line(name, absent) for name in absent)))
+    if extras := set.intersection(*map(_extras_with, absent)):
+        lines = {_line(extras): None}
+    else:
+        lines = dict.fromkeys(filter(None, (install_line(name, absent) for name in absent)))
     return f"{', '.join(absent)} {'is' if len(absent) == 1 else 'are'} not installed; run: {'; '.join(lines)}"
 
 

@@ -319,7 +319,7 @@ TRAINED = {
     ),
     "three numbers": (
         LIGHTGBM.replace("**settings", "'objective': 'multiclass', 'num_class': 3"),
-        "gives an array of shape (288, 3) for 288 rows",
+        "the model gives 3 numbers for a row, and 1 are needed: prediction; let the trainer learn a probability",
     ),
     "settings out of range": (
         LIGHTGBM.replace("**settings", "'num_leaves': -3"),

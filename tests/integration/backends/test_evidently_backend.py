@@ -33,7 +33,7 @@ def _frame(rows: int = 3000, shift: float = 0.0, seed: int = 0) -> pd.DataFrame:
 
 
 def _drift(reference: pd.DataFrame, current: pd.DataFrame, folder: Path, sample: int = 5000, seed: int = 1) -> Drift:
-    return drift(reference, current, Plan("score"), folder=folder, sample=sample, seed=seed)
+    return drift(reference, current, Plan(("score",)), folder=folder, sample=sample, seed=seed)
 
 
 def test_what_did_not_move_has_not_drifted(tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_calls_nobody_and_leaves_nothing(tmp_path: Path) -> None:
         "from pathlib import Path\n"
         "from airflow_mlops_provider.backends.drift.evidently.report import Plan, drift\n"
         "f = pd.DataFrame({'a': np.arange(2000.0), 'score': np.arange(2000.0)})\n"
-        f"print(drift(f, f, Plan('score'), folder=Path({str(out)!r}), sample=100, seed=1).share)\n"
+        f"print(drift(f, f, Plan(('score',)), folder=Path({str(out)!r}), sample=100, seed=1).share)\n"
     )
     environment = {key: value for key, value in os.environ.items() if key != "DO_NOT_TRACK"}
     environment |= {

@@ -33,8 +33,7 @@ def test_both_classes_may_count_the_same() -> None:
     declared = pd.Series([1.0, 1.0, 3.0, 0.0], index=label.index)
     weights = balanced.training_weights(label, declared)
     assert weights is not None and weights.to_dict() == pytest.approx({3: 2.5, 4: 0.625, 5: 1.875, 6: 0.0})
-    assert balanced.trainer_takes == ("weight",)
-    assert PROBLEM.training_weights(label, declared) is declared and PROBLEM.trainer_takes == ()
+    assert PROBLEM.training_weights(label, declared) is declared
 
 
 def test_alarms_are_given_where_one_pays() -> None:

@@ -178,4 +178,3 @@ def test_rare_classes_may_count_the_same() -> None:
     assert weights.groupby(label).sum().to_list() == pytest.approx([3.0, 3.0, 3.0])
     assert weights[2] == pytest.approx(3 * weights[0])
     assert PROBLEM.training_weights(label, None) is None and PROBLEM.training_weights(label, declared) is declared
-    assert balanced.trainer_takes == ("weight",) and PROBLEM.trainer_takes == ()
