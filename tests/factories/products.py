@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from airflow_mlops_provider.backends.feature_store.feast.store import FeatureStoreBackend
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.runtime.code import load_product
+from airflow_mlops_provider.scoring.predictor import Predictor
 from flight_delay.replay import deliver as deliver_flights
 
 PRODUCTS = Path(__file__).parents[1] / "products"
@@ -24,7 +30,7 @@ BATCHES = 4
 
 
 def product(name: str) -> MLProduct:
-    """Return a product; its folder is put where Python looks."""
+    """Return a product; the folder of all but the copy is put where Python looks."""
     if str(PRODUCTS) not in sys.path:
         sys.path.append(str(PRODUCTS))
     return load_product(name)
@@ -37,13 +43,43 @@ def deliver(name: str, landing: Path, interval: Interval) -> None:
         return
     (source,) = product(name).data.sources
     table = TABLES[name]()
-    rows = table[(table["at"] >= interval.start) & (table["at"] < interval.end)].drop(columns="at")
+    rows = table[(table["at"] >= interval.start) & (table["at"] < interval.end)]
     target = landing / source.delivery(interval)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial")
-    rows.to_csv(partial, index=False)
+    rows[[*source.columns]].to_csv(partial, index=False)
     os.utime(partial, (time.time() - 60,) * 2)  # it counts as whole once it has not been changed for some seconds
     partial.replace(target)
+
+
+def same_answers(name: str, root: Path, live: ModelVersion, url: str, batch: pd.DataFrame, interval: Interval) -> None:
+    """Ask the model server for predicted rows, together and one alone, and predict them with the offline store's."""
+    scoring = product(name).scoring
+    rows = batch.head(50).reset_index(drop=True)
+    given = rows[[*scoring.row_columns]]
+    predictor = Predictor.load(scoring, Path(live.uri.removeprefix("file://")), live)
+    if scoring.views:  # those of now, as the online store has no others
+        given = given.assign(event_time=pd.Timestamp(interval.end))
+        features = FeatureStoreBackend(scoring, root / name / "feast").historical(given)[[*scoring.feature_types]]
+    else:
+        features = pd.DataFrame(index=given.index)
+    scores = predictor.predict(given, features)
+    if not scoring.views and (rows["model_version"] == live.version).all():
+        assert (scores == predictor.problem.scores(rows)).all()
+    expected = predictor.problem.answers(scores)
+    asked_for = json.loads(given.to_json(orient="records", date_format="iso", date_unit="us"))
+    for count in (len(rows), 1):
+        answers = ask(url, asked_for[:count])
+        assert answers["version"] == live.version
+        assert [{key: row[key] for key in row if key != "id"} for row in answers["predictions"]] == expected[:count]
+
+
+def ask(url: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what a model server answers for some rows."""
+    request = urllib.request.Request(f"{url}/predict", json.dumps({"rows": rows}).encode())
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        answers: dict[str, Any] = json.load(answer)
+    return answers
 
 
 @cache
@@ -84,13 +120,66 @@ def slides() -> pd.DataFrame:
     return screened[list(wanted)].assign(at=_days(np.arange(len(screened)) % BATCHES))
 
 
+@cache
+def people() -> pd.DataFrame:
+    """Return the persons of the RAND health insurance experiment, who have no dates: they enrol by hundreds in turn."""
+    from statsmodels.datasets import randhie
+
+    given = randhie.load_pandas().data
+    names = ("visits", "coinsurance", "individual_deductible", "payment_limit", "maximum", "limitation", "diseases")
+    given.columns = [*names, "good", "fair", "poor"]
+    month = np.arange(len(given)) // 100 % 6  # the years of one person lie together
+    enrolled = pd.to_datetime([f"1974-{number + 1:02}-01T00:00:00Z" for number in month])
+    return given.assign(enrolled=enrolled, at=enrolled)
+
+
+@cache
+def weeks() -> pd.DataFrame:
+    """Return weekly carbon dioxide over Mauna Loa; some weeks have no value."""
+    from statsmodels.datasets import co2
+
+    given = co2.load_pandas().data["co2"]
+    week = given.index.tz_localize("UTC")
+    return pd.DataFrame({"week": week, "ppm": given.array, "at": week})
+
+
 def _days(batch: np.ndarray) -> pd.Series:
     return pd.Series(pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(batch, unit="D"))
 
 
+#: A copy of the product of counts that is to say between which numbers they will be, with another flavor.
+RANGES = "visit_ranges"
+_AS_RANGES = (
+    ("doctor_visits", RANGES),
+    ('Regression(loss="poisson")', "Regression(quantiles=(0.1, 0.5, 0.9))"),
+    ("        trainer=Trainer(", "        trainer=Trainer(flavor='xgboost', "),
+    ('{"num_leaves": 16, "learning_rate": 0.05, "rounds": 100}', '{"max_depth": 2, "learning_rate": 0.1}'),
+    ("lightgbm.Booster", "object"),
+    ("    import lightgbm\n\n    tried", "    import xgboost\n\n    tried"),
+    ('"objective": "poisson"', '"quantile_alpha": [0.1, 0.5, 0.9], "objective": "reg:quantileerror"'),
+    (', "deterministic": True, "num_threads": 1, "verbosity": -1,', ', "nthread": 1,'),
+    ('    rounds = settings.pop("rounds")\n', ""),
+    ("lightgbm.train({**settings, **tried}, lightgbm.Dataset(features, label=label), num_boost_round=rounds)",
+     "xgboost.train({**settings, **tried}, xgboost.DMatrix(features, label=label), num_boost_round=60)"),
+)  # fmt: skip
+
+
+def ranges(folder: Path) -> None:
+    """Write the copy into a folder of products."""
+    text = (PRODUCTS / "doctor_visits" / "product.py").read_text()
+    for old, new in _AS_RANGES:
+        assert old in text, old
+        text = text.replace(old, new)
+    (folder / RANGES).mkdir(parents=True)
+    (folder / RANGES / "product.py").write_text(text)
+
+
 TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "sky_of_day": seattle,
-    "wet_and_windy": lambda: seattle().drop(columns="weather"),
+    "wet_and_windy": seattle,
     "travel_mode": travellers,
     "odd_cells": slides,
+    "doctor_visits": people,
+    RANGES: people,
+    "carbon_dioxide": weeks,
 }

@@ -22,8 +22,8 @@ from airflow_mlops_provider.serving.process import launcher
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.intervals import current, leading_to
 from tests.factories.initiated import PUBLIC, initiated, write
+from tests.factories.loop import Loop
 from tests.integration.jobs.test_products import ask
-from tests.integration.jobs.test_second_product_jobs import Loop
 
 #: Which five are taken; another number takes others.
 SEED = os.environ.get("MLOPS_TEST_SEED", "6")

@@ -12,6 +12,7 @@ from airflow_mlops_provider import (
     Data,
     Features,
     Forecasting,
+    Interval,
     Kpi,
     Label,
     MLProduct,
@@ -25,8 +26,6 @@ from airflow_mlops_provider import (
 
 if TYPE_CHECKING:
     import lightgbm
-
-    from airflow_mlops_provider import Interval
 
 WEEK = {"week": "timestamp", "ppm": "float64"}
 QUARTER, YEAR = timedelta(weeks=13), timedelta(weeks=52)

@@ -13,6 +13,7 @@ from airflow_mlops_provider import (
     MLProduct,
     Owners,
     Regression,
+    Retraining,
     Schedule,
     Source,
     Trainer,
@@ -47,6 +48,7 @@ product = MLProduct(
             code="doctor_visits.product:train", settings={"num_leaves": 16, "learning_rate": 0.05, "rounds": 100}
         ),
         windows=Windows(train=3, evaluate=2),
+        retraining=Retraining(after_intervals=1),
     ),
     schedule=Schedule(cron="0 0 1 * *", start=datetime(1974, 1, 1, tzinfo=UTC), end=datetime(1975, 1, 1, tzinfo=UTC)),
     business=Business(

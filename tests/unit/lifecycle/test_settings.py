@@ -63,7 +63,7 @@ BAD = {
     "no code": ("{}", "code: Field required"),
     "code that is no function": ('{"code": "trainer"}', "code.name: String should match pattern"),
     "unknown field": ('{"code": "a:b", "settngs": {}}', "settngs: Extra inputs are not permitted"),
-    "unknown flavor": ('{"code": "a:b", "flavor": "pickle"}', "unknown model flavor 'pickle'; known: catboost, lightgbm, "),
+    "unknown flavor": ('{"code": "a:b", "flavor": "pickle"}', "unknown model flavor 'pickle'; known: catboost, light"),
     "settings that are a list": ('{"code": "a:b", "settings": []}', "settings: Input should be a valid dictionary"),
     "no number": ('{"code": "a:b", "settings": {"rate": NaN}}', "settings: .*setting 'rate' is nan, which is no JSON"),
     "a seed that is none": ('{"code": "a:b", "seed": -1}', "seed: Input should be greater than or equal to 0"),
