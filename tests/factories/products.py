@@ -64,7 +64,7 @@ def same_answers(name: str, root: Path, live: ModelVersion, url: str, batch: pd.
     else:
         features = pd.DataFrame(index=given.index)
     scores = predictor.predict(given, features)
-    if not scoring.views and (rows["model_version"] == live.version).all():
+    if not scoring.views and (rows["version"] == live.version).all():
         assert (scores == predictor.problem.scores(rows)).all()
     expected = predictor.problem.answers(scores)
     asked_for = json.loads(given.to_json(orient="records", date_format="iso", date_unit="us"))
