@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import random
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -42,6 +44,10 @@ PUBLIC: Mapping[str, Public] = {
     "us_employment": Public(lambda: pd.read_csv(vega("us-employment.csv")), "csv"),
     "visits": Public(lambda: statsmodels("randhie"), "parquet"),
 }
+
+#: Five of them; another number, or MLOPS_TEST_SETS, takes others.
+_FIVE = random.Random(os.environ.get("MLOPS_TEST_SEED", "6")).sample([*PUBLIC], 5)
+CHOSEN = os.environ.get("MLOPS_TEST_SETS", ",".join(_FIVE)).split(",")
 
 
 def write(name: str, folder: Path) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import sys
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -21,18 +20,15 @@ from airflow_mlops_provider.runtime.code import load_product
 from airflow_mlops_provider.serving.process import launcher
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.intervals import current, leading_to
-from tests.factories.initiated import PUBLIC, initiated, write
+from tests.factories.initiated import CHOSEN, PUBLIC, initiated, write
 from tests.factories.loop import Loop
-from tests.integration.jobs.test_products import ask
+from tests.factories.products import ask
 
-#: Which five are taken; another number takes others.
-SEED = os.environ.get("MLOPS_TEST_SEED", "6")
-CHOSEN = random.Random(SEED).sample([*PUBLIC], 5)
 #: Versions that were not better than naive: the gate is right to refuse them, but of five sets one at most may be so.
 REFUSED: list[str] = []
 
 
-@pytest.fixture(params=os.environ.get("MLOPS_TEST_SETS", ",".join(CHOSEN)).split(","))
+@pytest.fixture(params=CHOSEN)
 def job(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loop]:
     """Return a function that runs one job of a product that was just written."""
     initiated(write(request.param, tmp_path / "data"), tmp_path, **PUBLIC[request.param].said)
@@ -70,7 +66,7 @@ def test_from_a_file_to_an_answer(job: Loop, free_port: Callable[[], int], tmp_p
     rows = pd.read_parquet(Path(known[-1].uri.removeprefix("file://")) / "examples.parquet").head(3)
     rows["event_time"] = pd.Timestamp(spans[-1].end)  # the online store knows what is newest
     given = json.loads(rows[[*product.shape.row_columns]].to_json(orient="records", date_format="iso", date_unit="us"))
-    answers = ask(live.facts["url"], given)
+    answers = ask(live.facts["url"], given)["predictions"]
     assert len(answers) == len(rows) and all(len(answer) > 1 for answer in answers)
 
 
