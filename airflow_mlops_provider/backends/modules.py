@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -26,7 +26,7 @@ def find_module(module_name: str) -> ModuleSpec | None:
     name, *below = module_name.split(".")
     try:
         spec = importlib.util.find_spec(name)
-    except ValueError:  # a program's main module
+    except (ValueError, ImportError):  # a program's main module; an import hook that refuses it
         return None
     for part in below:
         if spec is None or spec.submodule_search_locations is None:
@@ -44,10 +44,11 @@ def located(spec: ModuleSpec | None) -> list[Path]:
 
 
 def imported_by(
-    module_name: str, packages: Collection[str], follow: Callable[[str], bool] = lambda _: True
+    module_name: str, within: Callable[[str], bool], follow: Callable[[str], bool] = lambda _: True
 ) -> set[str]:
     """Return a module and all that it imports, directly or not, from some top packages; found without running them.
 
+    :param within: says of a top package by name whether it is one of these.
     :param follow: says of a module whether it counts, and with it what it imports.
     """
     seen: set[str] = set()
@@ -55,26 +56,27 @@ def imported_by(
     while waiting:
         module = waiting.pop()
         seen.add(module)
-        waiting |= {name for name in _imports(module, frozenset(packages)) if follow(name)} - seen
+        waiting |= {name for name in _imports(module, within) if follow(name)} - seen
     return seen
 
 
-def _imports(module_name: str, packages: frozenset[str]) -> frozenset[str]:
+def _imports(module_name: str, within: Callable[[str], bool]) -> frozenset[str]:
     """Return what a module imports from some top packages, with the packages around that and around itself."""
     file = source_file(module_name)
     state = file.stat()
-    return _parsed(module_name, packages, file, state.st_mtime_ns, state.st_size)
+    return _parsed(module_name, within, file, state.st_mtime_ns, state.st_size)
 
 
 @lru_cache(maxsize=1024)
-def _parsed(module_name: str, packages: frozenset[str], file: Path, _changed: int, _size: int) -> frozenset[str]:
+def _parsed(module_name: str, within: Callable[[str], bool], file: Path, _changed: int, _size: int) -> frozenset[str]:
     package = module_name if file.name == "__init__.py" else module_name.rpartition(".")[0]
     try:
         tree = ast.parse(file.read_bytes(), filename=str(file))
     except (SyntaxError, ValueError) as error:
         raise ConfigurationError(f"{file} is no valid Python: {error}") from None
-    names = (name for name in (module_name, *named(tree, package)) if name.partition(".")[0] in packages)
-    return frozenset(with_source(names)) - {module_name}
+    names = {module_name, *named(tree, package)}
+    tops = {top for top in {name.partition(".")[0] for name in names} if within(top)}
+    return frozenset(with_source(name for name in names if name.partition(".")[0] in tops)) - {module_name}
 
 
 def named(tree: ast.AST, package: str) -> set[str]:

@@ -20,7 +20,7 @@ from airflow_mlops_provider.lifecycle.frozen import Strict
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.places.base import Log, Place, decide
-from airflow_mlops_provider.runtime.code import roots
+from airflow_mlops_provider.runtime.code import closure, roots
 from airflow_mlops_provider.runtime.definition import find_job
 from airflow_mlops_provider.runtime.runner import look
 from airflow_mlops_provider.storage.artifacts import open_store
@@ -100,8 +100,8 @@ class LocalProcess(Strict, Place):
         return child.wait()
 
     def _environment(self, spec: JobSpec, secrets: Mapping[str, str]) -> dict[str, str]:
-        users = find_job(spec.job).code(spec).values()
-        products = map(str, roots([spec.job.partition(":")[0], spec.product, *users]))
+        users = {function.partition(":")[0] for function in find_job(spec.job).code(spec).values()}
+        products = map(str, roots([spec.job.partition(":")[0], spec.product, *set().union(*map(closure, users))]))
         path = [*products, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(AIRFLOWS_OWN)}
         return {**inherited, **self.env, **secrets, "PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}

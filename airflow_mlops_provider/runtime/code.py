@@ -86,12 +86,13 @@ def source_hashes(module_names: Iterable[str]) -> dict[str, str]:
 
 
 def closure(module_name: str) -> set[str]:
-    """Return a module and all that it imports, directly or not, from its own top package; found without running them.
+    """Return a module and all that it imports, directly or not, of the users' own packages, or of ours.
 
-    A package's ``product`` module is not followed: a declaration is compared by value, not as a file. Nor is what of
-    our own package carries jobs and decides no result of theirs (:data:`PLUMBING`).
+    They are found without running them. What is installed is known by its version, not by its source. A package's
+    ``product`` module is not followed: a declaration is compared by value, not as a file. Nor is what of our own
+    package carries jobs and decides no result of theirs (:data:`PLUMBING`).
     """
-    return imported_by(module_name, [module_name.partition(".")[0]], _decides)
+    return imported_by(module_name, _is_ours if module_name.partition(".")[0] == OURS else _is_users_own, _decides)
 
 
 def _decides(module_name: str) -> bool:
@@ -103,9 +104,15 @@ def _decides(module_name: str) -> bool:
 
 def own_modules(source: str) -> list[str]:
     """Return the modules that some source imports and that are the users' own: of no installed distribution."""
-    names = with_source(named(ast.parse(source), ""))
-    tops = {name: find_module(name.partition(".")[0]) for name in names}
-    return sorted(name for name, spec in tops.items() if any(not _is_installed(file) for file in located(spec)))
+    return sorted(name for name in with_source(named(ast.parse(source), "")) if _is_users_own(name.partition(".")[0]))
+
+
+def _is_ours(package: str) -> bool:
+    return package == OURS
+
+
+def _is_users_own(package: str) -> bool:
+    return any(not _is_installed(file) for file in located(find_module(package)))
 
 
 def _is_installed(file: Path) -> bool:

@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ import pytest
 from airflow_mlops_provider import discovery
 from airflow_mlops_provider.demo.local_airflow.stack import Stack
 from airflow_mlops_provider.demo.watch import Watch
+from airflow_mlops_provider.serving.process import launcher
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.intervals import current
 from airflow_mlops_provider.storage.ledger import Ledger
@@ -30,7 +31,7 @@ STEPS = ("extract", "compute", "load", "train", "evaluate", "register", "promote
 
 pytestmark = [
     pytest.mark.system,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(1500),
     pytest.mark.skipif(not os.environ.get(ALL), reason=f"{ALL}=1 has more products go through a real Airflow"),
 ]
 
@@ -51,8 +52,9 @@ class Installed(NamedTuple):
 @pytest.fixture
 def install(
     stack_factory: Callable[..., Stack], free_port: Callable[[], int], tmp_path: Path
-) -> Callable[[str, Path], Installed]:
+) -> Iterator[Callable[[str, Path], Installed]]:
     """Return a function that starts an Airflow on the reference DAGs, and a product whose pipelines alone are on."""
+    installed: list[tuple[str, Installed]] = []
 
     def started(name: str, folder: Path) -> Installed:
         port, artifacts, landing = free_port(), tmp_path / "artifacts", tmp_path / "landing"
@@ -66,6 +68,7 @@ def install(
         }
         stack = stack_factory(DAGS, env={f"AIRFLOW__{key}": value for key, value in settings.items()})
         here = Installed(stack, artifacts, landing, f"http://127.0.0.1:{port}")
+        installed.append((name, here))
         deadline = time.monotonic() + 90
         while not {dag["dag_id"] for dag in stack.api.get("dags")["dags"]} >= here.deployed(name):
             assert time.monotonic() < deadline, stack.api.get("importErrors")
@@ -74,7 +77,10 @@ def install(
             stack.api.call("PATCH", f"dags/{dag_id}", body={"is_paused": False})
         return here
 
-    return started
+    yield started
+    for name, here in installed:
+        here.stack.stop()
+        launcher.stop(name, str(here.artifacts))
 
 
 def test_the_same_pipelines_train_and_serve_it(install: Callable[[str, Path], Installed]) -> None:
@@ -83,14 +89,14 @@ def test_the_same_pipelines_train_and_serve_it(install: Callable[[str, Path], In
     watch, store = Watch(here.stack, rain.NAME, print), open_store(str(here.artifacts))
     for number in (2012, 2013):
         rain.deliver(here.landing, rain.year(number))
-    watch.until_rest(rain.year(2013).start, timeout=400)
+    watch.until_rest(rain.year(2013).start, timeout=600)
     live = Ledger(store, rain.NAME).live()
     assert live is not None
     evening = {"station": "Seattle", "month": 1, "event_time": "2014-01-01T00:00:00Z"}
     assert ask(here.url, [evening])["version"] == live.version
 
     rain.deliver(here.landing, rain.year(2014))
-    watch.until_rest(rain.year(2014).start, timeout=400)
+    watch.until_rest(rain.year(2014).start, timeout=600)
     predicted = current(store, rain.NAME, "predictions")
     # A new model is due after two years.
     assert {entry.version.version for entry in Ledger(store, rain.NAME).entries()} == {1}
@@ -113,12 +119,12 @@ def test_the_whole_loop(name: str, install: Callable[[str, Path], Installed], tm
     spans = discovery.intervals(declared, first + declared.training.retraining.after_intervals)
     for span in spans[:first]:
         products.deliver(name, here.landing, span)
-    watch.until_rest(spans[first - 1].start, timeout=400)
+    watch.until_rest(spans[first - 1].start, timeout=600)
     live = Ledger(store, name).live()
     assert live is not None and live.version == 1, "the first model did not come to be served"
     for span in spans[first:]:
         products.deliver(name, here.landing, span)
-        watch.until_rest(span.start, timeout=400)
+        watch.until_rest(span.start, timeout=600)
 
     done = Counter(task["task_id"].rpartition(".")[2] for task in watch.tasks() if task["state"] == "success")
     assert not [step for step in STEPS if not done[step]], done

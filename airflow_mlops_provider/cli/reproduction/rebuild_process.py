@@ -96,7 +96,7 @@ def environment(code: Code, folder: Path, given: Mapping[str, str]) -> dict[str,
     kept = {name: value for name, value in given.items() if name.upper() in KEPT or name.startswith(KEPT_PREFIXES)}
     # An installed provider is found by itself; before the standard library, site-packages would shadow it.
     provider = [code.provider] if not {"site-packages", "dist-packages"} & set(code.provider.parts) else []
-    path = os.pathsep.join(map(str, [code.products, *provider]))
+    path = os.pathsep.join(map(str, [*code.users, *provider]))
     return kept | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "TMPDIR": str(folder)}
 
 

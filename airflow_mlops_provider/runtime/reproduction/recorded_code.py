@@ -30,11 +30,11 @@ PROVIDER_FOLDER = Path(airflow_mlops_provider.__file__).parent.parent
 class Code:
     """Where a recorded job's code lies, byte for byte.
 
-    :param products: the folder that holds the product's package.
+    :param users: the folders that hold the product's package, first, and what it imports of other folders.
     :param provider: the folder that holds this provider's package: the installed one unless its job was another.
     """
 
-    products: Path
+    users: tuple[Path, ...]
     provider: Path
 
     def runs(self, manifest: Manifest) -> bool:
@@ -48,28 +48,31 @@ class Code:
                 yield f"{module} (recorded {reproduction.short(was)}, here {reproduction.short(now or 'none')})"
 
     def _hash(self, module: str) -> str | None:
-        folder = self.provider if module.startswith(f"{PROVIDER}.") else self.products
-        base = folder.joinpath(*module.split("."))
-        files = (base / "__init__.py", base.with_name(f"{base.name}.py"))
+        folders = (self.provider,) if module.startswith(f"{PROVIDER}.") else self.users
+        bases = (folder.joinpath(*module.split(".")) for folder in folders)
+        files = (file for base in bases for file in (base / "__init__.py", base.with_name(f"{base.name}.py")))
         return next((file_hash(file) for file in files if file.is_file()), None)
 
 
 def code_in(tree: Path, manifest: Manifest) -> Code | None:
     """Return where in a tree of files a recorded job's code lies; None unless every module is there as recorded."""
     declared = sorted(tree.rglob(f"{manifest.spec.product}/product.py"))
-    candidates = (Code(file.parents[1], provider) for provider in (PROVIDER_FOLDER, tree) for file in declared)
+    beside = (path.parent for top in _others(manifest) for path in (*tree.rglob(top), *tree.rglob(f"{top}.py")))
+    further = sorted(beside)
+    users = [tuple(dict.fromkeys((file.parents[1], *further))) for file in declared]
+    candidates = (Code(folders, provider) for provider in (PROVIDER_FOLDER, tree) for folders in users)
     return next((candidate for candidate in candidates if candidate.runs(manifest)), None)
 
 
 def code_here(manifest: Manifest) -> Code | None:
     """Return the code that stands here now, if it is what a recorded job ran."""
-    here = _here(manifest.spec.product)
+    here = _here(manifest)
     return here if here and here.runs(manifest) else None
 
 
 def not_here(manifest: Manifest) -> str:
     """Say why the code that stands here now is not what a recorded job ran."""
-    here = _here(manifest.spec.product)
+    here = _here(manifest)
     if here is None:
         return f"there is no package {manifest.spec.product} here (--dags names the folder that holds it)"
     modules = list(here.differing(manifest))
@@ -77,11 +80,16 @@ def not_here(manifest: Manifest) -> str:
     return f"the code here is another: {', '.join(modules[:MOST_NAMED])}{more}"
 
 
-def _here(product: str) -> Code | None:
-    try:
-        return Code(source_file(f"{product}.product").parent.parent, PROVIDER_FOLDER)
-    except ConfigurationError:
+def _here(manifest: Manifest) -> Code | None:
+    product = manifest.spec.product
+    if not code.is_importable(product):
         return None
+    return Code(tuple(code.roots([product, *_others(manifest)])), PROVIDER_FOLDER)
+
+
+def _others(manifest: Manifest) -> list[str]:
+    """Return the top packages, beside the product's and ours, whose modules a recorded job ran."""
+    return sorted({module.partition(".")[0] for module in manifest.code_hashes} - {PROVIDER, manifest.spec.product})
 
 
 def repository_here(product: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from datetime import timedelta
@@ -17,9 +18,11 @@ from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity, Services
 from airflow_mlops_provider.lifecycle.references import Dataset
+from airflow_mlops_provider.places.local_process import LocalProcess
 from airflow_mlops_provider.runtime.address import address
 from airflow_mlops_provider.runtime.code import closure, load_product
 from airflow_mlops_provider.runtime.definition import all_jobs, find_job
+from airflow_mlops_provider.runtime.reproduction.recorded_code import code_here, code_in
 from tests.factories.declared import changed, specify
 from tests.factories.tiny import DAY, TinyWorld
 
@@ -108,6 +111,33 @@ def test_a_changed_helper_moves_those_that_import_it(world: TinyWorld, how: str)
     before = addresses(world)
     world.write("helper.py", "VALUE = 2\n")
     assert moved(before, addresses(world)) == {"clean"}
+
+
+def test_what_products_share_counts_for_each(world: TinyWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package of the user's in another folder is imported by jobs as by the DAG file, and an edit to it is seen."""
+    shared = tmp_path / "shared" / f"shared_by_{world.name}" / "units.py"
+    shared.parent.mkdir(parents=True)
+    (shared.parent / "__init__.py").write_text("")
+    shared.write_text("PENCE = 100\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "shared"))
+    world.write(
+        "rules.py",
+        f"""
+        from shared_by_{world.name}.units import PENCE
+
+        def clean(raw, interval):
+            return {{"sales": raw["sales"].assign(pence=raw["sales"]["amount"] * PENCE)}}
+        """,
+    )
+    before = addresses(world)
+    manifest = LocalProcess().run(world.cleaning(), {}, logging.getLogger())
+    assert manifest.state == "success" and f"shared_by_{world.name}.units" in manifest.code_hashes
+    shared.write_text("PENCE = 1000\n")
+    assert moved(before, addresses(world)) == {"clean"}
+    assert code_here(manifest) is None
+    shared.write_text("PENCE = 100\n")
+    assert code_here(manifest) is not None
+    assert code_in(tmp_path, manifest) is not None
 
 
 def test_a_closure_stays_in_its_package(world: TinyWorld) -> None:

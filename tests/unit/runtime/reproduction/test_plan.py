@@ -139,11 +139,11 @@ def test_the_verdict_is_the_first_difference_in_the_order_of_the_data() -> None:
 def test_what_is_made_again_sees_little_of_this_environment() -> None:
     """The recorded code comes first; a variable or a path of whoever asks is not passed on."""
     given = {"PATH": "/bin", "PYTHONPATH": "/mine", "MY_SETTING": "1", "AIRFLOW__MLOPS__DEFAULT_PLACE": "local_process"}
-    made = environment(Code(Path("/then/dags"), Path("/then")), Path("/tmp/new"), given)
+    made = environment(Code((Path("/then/dags"),), Path("/then")), Path("/tmp/new"), given)
     assert made["PYTHONPATH"] == os.pathsep.join(("/then/dags", "/then"))
     assert {"PATH", "AIRFLOW__MLOPS__DEFAULT_PLACE"} <= made.keys()
     assert "MY_SETTING" not in made
-    installed = Code(Path("/then/dags"), Path("/venv/lib/python3.11/site-packages"))
+    installed = Code((Path("/then/dags"),), Path("/venv/lib/python3.11/site-packages"))
     assert environment(installed, Path("/tmp/new"), given)["PYTHONPATH"] == "/then/dags"
 
 
