@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -13,6 +14,8 @@ from airflow_mlops_provider.problems import statistics
 from airflow_mlops_provider.problems.base import Problem, Truth
 from tests.factories.kinds import KINDS, kind_of
 
+ALL = "MLOPS_TEST_PRODUCTS"
+pytestmark = pytest.mark.skipif(not os.environ.get(ALL), reason=f"{ALL}=1 has more intervals simulated: a minute")
 SAMPLES = 500
 POPULATION = 400_000
 Plant = Callable[[np.random.Generator, int], tuple[Truth, np.ndarray]]
