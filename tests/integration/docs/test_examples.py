@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from airflow_mlops_provider.get_provider_info import get_provider_info
-from tests.factories import house
+from tests.factories import house, rain
 from tests.factories.blocks import ROOT, Block, blocks
 from tests.factories.page_worlds import WORLDS, World
 
@@ -57,7 +57,7 @@ class Reader:
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     """Somebody who reads every page; what they import from their folders is forgotten after."""
-    path, folders = [*sys.path], [ROOT / "tests" / "products"]
+    path, folders = [*sys.path], [rain.PRODUCTS]
 
     def folder(name: str) -> Path:
         folders.append(tmp_path_factory.mktemp(name))
