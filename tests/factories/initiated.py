@@ -39,7 +39,7 @@ PUBLIC: Mapping[str, Public] = {
     "cars": Public(lambda: pd.read_json(vega("cars.json")), "jsonl", {"label": "Miles_per_Gallon"}),
     "seattle_weather": Public(lambda: pd.read_csv(vega("seattle-weather.csv")), "csv"),
     "seattle_temps": Public(lambda: pd.read_csv(vega("seattle-temps.csv")), "csv"),
-    "carbon_dioxide": Public(lambda: statsmodels("co2"), "csv"),
+    "mauna_loa": Public(lambda: statsmodels("co2"), "csv"),
     "anes": Public(lambda: statsmodels("anes96"), "csv"),
     "us_employment": Public(lambda: pd.read_csv(vega("us-employment.csv")), "csv"),
     "visits": Public(lambda: statsmodels("randhie"), "parquet"),

@@ -190,7 +190,7 @@ def test_code_that_is_lost(world: ShopWorld, tmp_path: Path) -> None:
         bench.code(lost, [])
     unknown = step.recorded.model_copy(update={"code": step.recorded.code.model_copy(update={"commit": "0" * 40})})
     with workbench(tmp_path, str(tmp_path / "none"), {}, keep=False) as bench:
-        assert bench.code(unknown, []).products == world.products  # the same code stands here
+        assert bench.code(unknown, []).users[0] == world.products  # the same code stands here
 
 
 def test_code_that_was_in_no_repository(world: ShopWorld, tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_code_that_was_in_no_repository(world: ShopWorld, tmp_path: Path) -> Non
     assert step.recorded is not None
     outside = step.recorded.model_copy(update={"code": Commit()})
     with workbench(tmp_path, None, {}, keep=False) as bench:
-        assert bench.code(outside, []).products == world.products
+        assert bench.code(outside, []).users[0] == world.products
     world.write("rules.py", CHANGED_RULES)
     with workbench(tmp_path, None, {}, keep=False) as bench, pytest.raises(MissingRecordError) as raised:
         bench.code(outside, [])
