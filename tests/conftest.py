@@ -53,6 +53,27 @@ def _no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(socket.socket, "connect", only_local)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _one_mlflow_made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let each MLflow database that a test needs be a copy of one: MLflow takes seconds to make its tables."""
+    from airflow_mlops_provider.backends.tracking.mlflow.server import MlflowServer
+
+    made, template = MlflowServer._make, tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+
+    def copied(server: MlflowServer, database: Path) -> None:
+        if not template.exists():
+            made(MlflowServer(f"sqlite:///{template}"), template)
+        fresh = database.with_name(f"{database.name}.new")
+        for left in database.parent.glob(f"{fresh.name}*"):
+            left.unlink()
+        shutil.copy(template, fresh)
+        fresh.replace(database)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MlflowServer, "_make", copied)
+        yield
+
+
 @pytest.fixture
 def free_port() -> Callable[[], int]:
     """Return a function that gives a port of 127.0.0.1 on which nobody listens."""
