@@ -18,11 +18,10 @@ from airflow_mlops_provider.runtime.code import load_product, make_importable
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.intervals import current
 from airflow_mlops_provider.storage.ledger import Ledger
-from tests.factories.initiated import CHOSEN, PUBLIC, write
+from tests.factories.initiated import ALL, CHOSEN, PUBLIC, write
 from tests.factories.ports import free_port
 from tests.factories.products import ask
 
-ALL = "MLOPS_TEST_PRODUCTS"
 MINUTES = 15
 #: What is no better than naive is refused, rightly; of five sets one may be so.
 REFUSED: list[str] = []
