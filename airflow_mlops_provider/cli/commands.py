@@ -89,6 +89,14 @@ def history(args: Namespace) -> None:
 
 
 @_plainly
+def rollback(args: Namespace) -> None:
+    """Bring a version back that was live before."""
+    from airflow_mlops_provider.cli.rollback import run
+
+    run(args)
+
+
+@_plainly
 def reproduce(args: Namespace) -> None:
     """Make a model version again from its record; exit status 1 if anything differs."""
     from airflow_mlops_provider.cli.reproduction.reproduce import run

@@ -128,6 +128,21 @@ _ALL = (
         ),
     ),
     _command(
+        "rollback",
+        "Bring a model version back that was live before",
+        ARG_PRODUCT,
+        Arg(
+            ("--to",),
+            metavar="VERSION",
+            help="its number (default: the last that was live)",
+            type=_integer(1, 10**9),
+        ),
+        Arg(("--reason",), help="why, for the ledger", required=True),
+        more="The server loads the version first, and goes on with what it has if that fails. Who did it, when and why "
+        "is an entry of the ledger. In Airflow's UI the form of the deployment DAG does the same.",
+        examples=("airflow mlops rollback flight_delay --reason 'alarms doubled since noon'",),
+    ),
+    _command(
         "feedback",
         "Show the open requests to a product's data engineer, or answer one",
         ARG_PRODUCT,

@@ -55,6 +55,7 @@ def test_help_names_every_command(mlops) -> None:
         "show",
         "doctor",
         "history",
+        "rollback",
         "lineage",
         "stale",
         "forget",
