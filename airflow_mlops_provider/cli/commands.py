@@ -81,23 +81,19 @@ def show(args: Namespace) -> None:
 
 
 @_plainly
-def versions(args: Namespace) -> None:
-    """Show a product's model versions: every move and its reason."""
-    from airflow_mlops_provider.hooks import defaults
-    from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
-    from airflow_mlops_provider.storage.ledger import Ledger
+def history(args: Namespace) -> None:
+    """Show a product's model versions: every move and its reason, or what was live at a time."""
+    from airflow_mlops_provider.cli.history import run
 
-    store = ArtifactStoreHook().store()
-    product = discovery.known_product(store, args.product)  # a mistyped name is not a product without versions
-    entries = Ledger(store, args.product).entries()
-    if args.json:
-        print(json.dumps([entry.to_json() for entry in entries], indent=1))
-    elif entries:
-        rows = [(f"{e.at:%F %T}", f"v{e.version.version}", e.status.value, e.reason, e.by) for e in entries]
-        console().print(table(("at (UTC)", "version", "became", "because", "by"), rows))
-    else:
-        steps = discovery.first_steps(product, defaults.landing_root(store.uri))
-        print(f"{args.product} has no model version in {store.uri}: {steps}")
+    run(args)
+
+
+@_plainly
+def rollback(args: Namespace) -> None:
+    """Bring a version back that was live before."""
+    from airflow_mlops_provider.cli.rollback import run
+
+    run(args)
 
 
 @_plainly

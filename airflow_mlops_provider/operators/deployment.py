@@ -31,12 +31,13 @@ class ModelServerDeployVersionOperator(JobOperator):
     :param version: the version's number, or a reference to it; by default the newest that stands production-ready, if
         it is newer than the live one.
     :param rollback: that version may be one which was retired.
+    :param reason: why it comes back, for the ledger.
     :param serving: where the local model server listens, in place of what the product says.
     """
 
     job = "deploy"
     service = "model_server"
-    template_fields: Sequence[str] = ("version", "rollback", *JobOperator.template_fields)
+    template_fields: Sequence[str] = ("version", "rollback", "reason", *JobOperator.template_fields)
     roles = ("version",)
     operator_extra_links = (ServedModelLink(), *JobOperator.operator_extra_links)
 
@@ -46,12 +47,14 @@ class ModelServerDeployVersionOperator(JobOperator):
         product: MLProduct | str,
         version: Any = None,
         rollback: Any = False,
+        reason: str = "",
         serving: Serving | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(product=product, sends=[assets.live(product)], **kwargs)
         self.version = version
         self.rollback = rollback
+        self.reason = reason
         self.take(serving=serving)
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
@@ -59,8 +62,8 @@ class ModelServerDeployVersionOperator(JobOperator):
         return {"version": chosen(store, name, self.version) if given(self.version) else ready(store, name)}
 
     def params_of(self, context: Context) -> dict[str, Any]:
-        explicit = {"explicit": True, "rollback": True} if given(self.rollback) else {"explicit": True}
-        return {**port(), **(explicit if given(self.version) else {})}
+        back = {"rollback": True, **({"reason": self.reason} if self.reason else {})} if given(self.rollback) else {}
+        return {**port(), **({"explicit": True, **back} if given(self.version) else {})}
 
     def finish(self, manifest: Manifest, context: Context) -> dict[str, Any]:
         reference = super().finish(manifest, context)

@@ -28,10 +28,11 @@ def settings(product: MLProduct) -> dict[str, Any]:
     rollback = Param(
         False, type="boolean", title="Rollback", description="The version was retired, and is to come back."
     )
+    reason = Param("", type="string", title="Reason", description="Of a rollback: why it is made, for the ledger.")
     return {
         "schedule": [assets.production_ready(product)],
         "max_active_runs": 1,
-        "params": {"version": version, "rollback": rollback},
+        "params": {"version": version, "rollback": rollback, "reason": reason},
     }
 
 
@@ -43,6 +44,7 @@ def build(step: Steps) -> None:
             ModelServerDeployVersionOperator,
             version="{{ params.version }}",
             rollback="{{ params.rollback }}",
+            reason="{{ params.reason }}",
         )
 
 

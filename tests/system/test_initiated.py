@@ -61,7 +61,7 @@ def test_from_a_file_to_an_answer(name: str, mlops: Callable[..., str], tmp_path
     mlops("up", "--dags", str(dags), "--home", str(home), "--port", str(free_port()), "--mlflow-port", str(free_port()))
     store, waited = open_store(str(home / "artifacts")), begun + MINUTES * 60 - 30
     while not (moves := Ledger(store, name).entries()) or moves[-1].status not in (Status.LIVE, Status.REJECTED):
-        assert time.monotonic() < waited, mlops("versions", name)
+        assert time.monotonic() < waited, mlops("history", name)
         time.sleep(2)
     print(f"\n{name}: {moves[-1].status} {time.monotonic() - begun:.0f} s after it was a file; {moves[-1].reason}")
     if moves[-1].status is Status.REJECTED:

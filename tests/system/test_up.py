@@ -65,7 +65,7 @@ def test_a_folder_of_ones_own_is_started(mlops: Callable[..., str], home: Path, 
     assert api.get("importErrors")["import_errors"] == []
 
     assert NAME in mlops("products") and "flight_delay" not in mlops("products")
-    assert str(home / "landing") in mlops("versions", NAME)
+    assert str(home / "landing") in mlops("history", NAME)
     assert "no open requests" in mlops("feedback", NAME)
     assert "stopped" in mlops("down")
     assert not recorded(home)

@@ -22,6 +22,7 @@ class Inputs(JobInputs):
 class Params(rollout.Params):
     explicit: bool = False
     rollback: bool = False
+    reason: str = ""
 
 
 Context = JobContext[Inputs, rollout.Settings, Params]
@@ -33,7 +34,7 @@ def deploy(context: Context) -> JobResult:
 
     What is given only names the version: where its model lies and with which hash, the ledger says. By itself it goes
     to no older version than the live one. The parameter ``explicit`` says that a person chose the version,
-    ``rollback`` that one which was retired is to come back.
+    ``rollback`` that one which was retired is to come back, and ``reason`` why.
 
     :raises DeploymentError: if the server did not take it; the version that served before still serves.
     :raises IntegrityError: if the ledger, or what the version's promotion rests on, is not what it was.
@@ -62,8 +63,8 @@ def _prepare(context: Context, ledger: CheckedLedger, entries: Sequence[LedgerEn
     ledger.check_gates(entries, version)
     ledger.mirror.announce(version.version)
     if back:
-        evidence = {"rollback": True}
-        ledger.move(version, Status.PRODUCTION_READY, reason="brought back by hand", by=context.by, evidence=evidence)
+        reason = f"brought back by hand: {context.params.reason or 'nobody said why'}"
+        ledger.move(version, Status.PRODUCTION_READY, reason=reason, by=context.by, evidence={"rollback": True})
 
 
 def _show(context: Context, ledger: CheckedLedger) -> dict[str, str]:

@@ -144,6 +144,18 @@ def newest_ready(entries: Sequence[LedgerEntry]) -> ModelVersion | None:
     return None if newest is None else registered(entries, newest)
 
 
+def served_before(entries: Sequence[LedgerEntry]) -> ModelVersion:
+    """Return the version to which a rollback goes: of those that were live once, the last that was retired.
+
+    :raises TransitionError: if none was.
+    """
+    last = last_entries(entries)
+    retired = [entry for entry in last.values() if entry.status is Status.RETIRED and entry.was is Status.LIVE]
+    if not retired:
+        raise TransitionError("no version was live before the one that is: there is nothing to go back to")
+    return registered(entries, max(retired, key=lambda entry: entry.sequence).version.version)
+
+
 def may_serve(entries: Sequence[LedgerEntry], wanted: ModelVersion) -> ModelVersion:
     """Return the registered version that a server is to load.
 

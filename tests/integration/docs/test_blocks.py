@@ -29,7 +29,7 @@ product = …
    ```
 
 ```sh
-airflow mlops versions
+airflow mlops history
 ```
 
 ## Its second part
@@ -109,14 +109,14 @@ def test_commands_in_a_shells_text() -> None:
     """Continued lines, variables, pipes and comments are the shell's; texts over several lines are left alone."""
     text = dedent(r"""
         export AIRFLOW_HOME=here  # airflow nothing
-        A=1 .venv/bin/airflow mlops versions rain | head && airflow db migrate
+        A=1 .venv/bin/airflow mlops history rain | head && airflow db migrate
         curl -d '{"rows":
           [1]}' localhost
         airflow connections add a \
             --conn-type mlflow
     """)
     assert list(commands(text)) == [
-        (2, ["mlops", "versions", "rain"]),
+        (2, ["mlops", "history", "rain"]),
         (2, ["db", "migrate"]),
         (6, ["connections", "add", "a", "--conn-type", "mlflow"]),
     ]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import random
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -207,7 +211,49 @@ def test_back_only_by_a_rollback(world: DeployWorld) -> None:
     assert told.failure is not None and "is retired and cannot become live" in told.failure.message
     assert world.deploy(old, explicit=True, rollback=True).state == "success"
     assert world.truth() == old.version
-    assert [e.evidence for e in world.ledger.entries() if e.reason == "brought back by hand"] == [{"rollback": True}]
+    (entry,) = [e for e in world.ledger.entries() if e.reason == "brought back by hand: nobody said why"]
+    assert entry.evidence == {"rollback": True}
+
+
+def test_back_by_one_command(world: DeployWorld, tmp_path: Path) -> None:
+    """The version before answers again, while calls are answered throughout; who did it and why is in the ledger."""
+    old = world.ledger.live()
+    assert old is not None
+    world.deploy(world.ready(2))
+    asked, done = [], threading.Event()
+
+    def ask() -> None:
+        while not done.wait(0.02):
+            asked.append(client.server_state(world.url))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    told = rollback(world, tmp_path, "--reason", "alarms doubled")
+    done.set()
+    asking.join()
+    assert told.returncode == 0 and f"version {old.version} answers at {world.url}" in told.stdout, told.stderr
+    assert world.truth() == old.version
+    assert asked and all(state and state.live for state in asked)
+    entry = world.ledger.entries()[-3]
+    assert (entry.reason, entry.status) == ("brought back by hand: alarms doubled", "production-ready")
+    assert f"/{getpass.getuser()}/" in entry.by
+    refused = rollback(world, tmp_path, "--to", "999", "--reason", "no matter")
+    assert refused.returncode == 1 and "unknown model version" in refused.stderr and "Traceback" not in refused.stderr
+    assert world.truth() == old.version
+
+
+def rollback(world: DeployWorld, home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run ``airflow mlops rollback`` with the world's artifact root, MLflow and port."""
+    settings = {
+        "PRODUCTS_FOLDERS": world.code,
+        "ARTIFACT_ROOT": world.root,
+        "MLFLOW_URI": world.services.mlflow,
+        "SERVING_PORT": world.port,
+    }
+    env = {**os.environ, "AIRFLOW_HOME": str(home), "PYTHONWARNINGS": "ignore", "COLUMNS": "200"}
+    env |= {f"AIRFLOW__MLOPS__{name}": str(value) for name, value in settings.items()}
+    command = [sys.executable, "-m", "airflow", "mlops", "rollback", NAME, *arguments]
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
 
 def test_what_a_person_retires_goes_live_by_a_rollback_only(world: DeployWorld) -> None:

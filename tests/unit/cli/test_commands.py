@@ -9,6 +9,8 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -52,7 +54,8 @@ def test_help_names_every_command(mlops) -> None:
         "products",
         "show",
         "doctor",
-        "versions",
+        "history",
+        "rollback",
         "lineage",
         "stale",
         "forget",
@@ -97,7 +100,7 @@ def test_a_folder_that_is_not_there_is_refused_in_one_line(mlops, tmp_path: Path
 
 def test_an_unknown_product_is_refused_in_one_line(mlops) -> None:
     """A mistyped product is named with those that there are, and not taken for one without versions."""
-    line = plainly(mlops("versions", "flight_dely"))
+    line = plainly(mlops("history", "flight_dely"))
     assert "flight_dely" in line
     assert "flight_delay" in line
 
@@ -134,18 +137,18 @@ def test_products_of_the_airflow_at_hand_are_found(mlops, own: Path, setting: st
     listed = mlops("products", "--json", env=env)
     assert [product["name"] for product in json.loads(listed.stdout)] == ["rain_tomorrow"]
     assert str(own) in listed.stderr
-    assert "days/2012.csv" in mlops("versions", "rain_tomorrow", env=env).stdout
+    assert "days/2012.csv" in mlops("history", "rain_tomorrow", env=env).stdout
     assert "no open requests" in mlops("feedback", "rain_tomorrow", env=env).stdout
-    line = plainly(mlops("versions", "flight_delay", env=env))
+    line = plainly(mlops("history", "flight_delay", env=env))
     assert "known: rain_tomorrow" in line and str(own) in line and "AIRFLOW__MLOPS__PRODUCTS_FOLDERS" in line
 
 
 def test_a_product_without_versions_says_how_to_get_one(mlops) -> None:
     """No empty table: how many intervals a first training takes, which files to deliver and where."""
-    done = mlops("versions", "flight_delay")
+    done = mlops("history", "flight_delay")
     assert done.returncode == 0
     assert "takes 3 data intervals" in done.stdout and "flights/2013-01.csv" in done.stdout
-    assert json.loads(mlops("versions", "flight_delay", "--json").stdout) == []
+    assert json.loads(mlops("history", "flight_delay", "--json").stdout) == []
 
 
 def test_a_folder_without_products_says_what_to_set(mlops, tmp_path: Path) -> None:
@@ -306,8 +309,32 @@ def test_a_reason_in_brackets_is_shown_as_it_is(mlops, tmp_path: Path) -> None:
     model = world.job("train", 1, kind=Model)
     version = ModelVersion(uri=model.uri, hash=model.hash, name="flight_delay", version=1)
     world.move(version, Status.REGISTERED, "because of [/b] and [red]")
-    done = mlops("versions", "flight_delay")
+    done = mlops("history", "flight_delay")
     assert done.returncode == 0 and "because of [/b] and [red]" in done.stdout
+
+
+def test_what_was_live_at_a_time(mlops, tmp_path: Path) -> None:
+    """Of any moment: the version that answered, since when, and where the others were; a date is its end."""
+    from airflow_mlops_provider.lifecycle.release.registry import Status
+
+    world = World(tmp_path / "mlops", flight_delay)
+    moments = []
+    for number in (1, 2):
+        model = world.job("train", number, kind=Model)
+        version = ModelVersion(uri=model.uri, hash=model.hash, name="flight_delay", version=number)
+        for status in (Status.REGISTERED, Status.STAGING, Status.PRODUCTION_READY, Status.LIVE):
+            world.move(version, status, f"{status.value} of {number}")
+        moments.append(datetime.now(UTC))
+        time.sleep(0.01)
+    world.move(world.ledger.entries()[0].version, Status.RETIRED, "version 2 took over")
+    told = mlops("history", "flight_delay", "--at", moments[0].isoformat()).stdout
+    assert "version 1 was live, since" in told and "v2" not in told
+    then = json.loads(mlops("history", "flight_delay", "--at", moments[1].date().isoformat(), "--json").stdout)
+    assert then["live"] == 2
+    assert [(move["version"]["version"], move["status"]) for move in then["versions"]] == [(1, "retired"), (2, "live")]
+    assert "no version was live" in mlops("history", "flight_delay", "--at", "2001-02-03").stdout
+    refused = mlops("history", "flight_delay", "--at", "in May")
+    assert refused.returncode == 2 and "'in May' is no date or time such as" in refused.stderr
 
 
 def test_a_reader_that_has_enough_is_no_error(tmp_path: Path) -> None:

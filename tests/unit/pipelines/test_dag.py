@@ -186,7 +186,7 @@ def test_schedules_and_forms(bag: DagBag) -> None:
         "training": {"trainer", "place", "window"},
         "batch_inference": set(),
         "monitoring": set(),
-        "deployment": {"version", "rollback"},
+        "deployment": {"version", "rollback", "reason"},
     }
     assert "trials" in forms["experimentation"]
     assert {name for name, dag in dags.items() if dag.catchup} == {"feature_engineering"}
@@ -434,7 +434,7 @@ def test_what_a_task_group_brings_along(own: DAG) -> None:
     group = MLOpsTaskGroup(product, "deployment", default_args={"retry_delay": timedelta(seconds=7)})
     deploy = group["deploy"]
     assert (deploy.owner, deploy.retries, deploy.retry_delay) == ("me", 2, timedelta(seconds=7))
-    assert dict(deploy.params) == {"version": None, "rollback": False, "force": True}
+    assert dict(deploy.params) == {"version": None, "rollback": False, "reason": "", "force": True}
     assert {*own.params} == {"force"}
 
 
