@@ -25,7 +25,9 @@ from tests.factories.ports import free_port
 
 PAGE = ROOT / "docs" / "tutorial" / "existing_stack.md"
 PASSWORD = "open sesame"
-pytestmark = [pytest.mark.system, pytest.mark.timeout(900), *postgres.NEEDED]
+ALL = "MLOPS_TEST_PRODUCTS"
+LONG = pytest.mark.skipif(not os.environ.get(ALL), reason=f"{ALL}=1 has the tutorial of an existing stack done")
+pytestmark = [pytest.mark.system, pytest.mark.timeout(900), LONG, *postgres.NEEDED]
 
 
 class Team:
