@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sqlite3
 import time
@@ -37,7 +38,11 @@ from flight_delay.replay import deliver
 from tests.factories.ports import free_port
 from tests.factories.stack import pids, restart
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(os.environ.get("MLOPS_TEST_WEATHER") != "1", reason="takes long: MLOPS_TEST_WEATHER=1 runs it"),
+]
 DAGS = Path(__file__).parents[2] / "dags"
 NAME = product.name
 MONTHS = intervals(product, 3)
