@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,9 @@ from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.storage.records import Records
 from tests.factories.rain import NAME, PRODUCTS, deliver, year
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
+ALL = "MLOPS_TEST_PRODUCTS"
+LONG = pytest.mark.skipif(not os.environ.get(ALL), reason=f"{ALL}=1 has pipelines of one's own run")
+pytestmark = [pytest.mark.system, pytest.mark.timeout(900), LONG]
 FEATURES, MINE = f"{NAME}_feature_engineering", "mine"
 DAGS = """
 import os
