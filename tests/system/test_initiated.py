@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from airflow_mlops_provider.demo.home import ARTIFACTS
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.runtime.code import load_product, make_importable
 from airflow_mlops_provider.storage.artifacts import open_store
@@ -59,7 +60,7 @@ def test_from_a_file_to_an_answer(name: str, mlops: Callable[..., str], tmp_path
     landing = ("--landing", str(home / "landing"))
     mlops("init", str(write(name, tmp_path / "data")), "--to", str(dags), *landing, "--yes", *said)
     mlops("up", "--dags", str(dags), "--home", str(home), "--port", str(free_port()), "--mlflow-port", str(free_port()))
-    store, waited = open_store(str(home / "artifacts")), begun + MINUTES * 60 - 30
+    store, waited = open_store(str(home / ARTIFACTS)), begun + MINUTES * 60 - 30
     while not (moves := Ledger(store, name).entries()) or moves[-1].status not in (Status.LIVE, Status.REJECTED):
         assert time.monotonic() < waited, mlops("history", name)
         time.sleep(2)
