@@ -44,7 +44,7 @@ class Installed(NamedTuple):
     landing: Path
     url: str
 
-    def deployed(self, name: str) -> set[str]:
+    def pipelines(self, name: str) -> set[str]:
         """Return the ids of a product's pipelines."""
         return {f"{name}_{pipeline}" for pipeline in PIPELINES}
 
@@ -70,10 +70,10 @@ def install(
         here = Installed(stack, artifacts, landing, f"http://127.0.0.1:{port}")
         installed.append((name, here))
         deadline = time.monotonic() + 90
-        while not {dag["dag_id"] for dag in stack.api.get("dags")["dags"]} >= here.deployed(name):
+        while not {dag["dag_id"] for dag in stack.api.get("dags")["dags"]} >= here.pipelines(name):
             assert time.monotonic() < deadline, stack.api.get("importErrors")
             time.sleep(0.5)
-        for dag_id in here.deployed(name):
+        for dag_id in here.pipelines(name):
             stack.api.call("PATCH", f"dags/{dag_id}", body={"is_paused": False})
         return here
 
@@ -103,7 +103,7 @@ def test_the_same_pipelines_train_and_serve_it(install: Callable[[str, Path], In
     assert [(one.interval, one.facts["rows"]) for one in predicted] == [(rain.year(2014), 365)]
 
     runs = [run for run in watch.runs() if run["state"] != "running"]  # one still waits for 2015
-    assert {run["dag_id"] for run in runs} == here.deployed(rain.NAME)
+    assert {run["dag_id"] for run in runs} == here.pipelines(rain.NAME)
     assert {run["state"] for run in runs} == {"success"}
 
 
