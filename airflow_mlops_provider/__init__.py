@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from airflow_mlops_provider.lifecycle.monitoring.limits import DriftLimits
     from airflow_mlops_provider.lifecycle.product import MLProduct
     from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Report
+    from airflow_mlops_provider.lifecycle.release.deployment import Approval, Deployment
     from airflow_mlops_provider.lifecycle.search.declaration import (
         Algorithm,
         Choice,
@@ -75,6 +76,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Algorithm",
     "AnomalyDetection",
+    "Approval",
     "BinaryClassification",
     "Business",
     "Choice",
@@ -82,6 +84,7 @@ __all__ = [
     "Data",
     "Dataset",
     "Deferred",
+    "Deployment",
     "DriftLimits",
     "EvaluationSettings",
     "Features",

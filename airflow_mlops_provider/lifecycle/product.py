@@ -10,6 +10,7 @@ from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.frozen import Frozen, only_known
 from airflow_mlops_provider.lifecycle.placed import Placed, section_of
 from airflow_mlops_provider.lifecycle.problem import DeclaredProblem, Metric, check_limits, configured, metric_of
+from airflow_mlops_provider.lifecycle.release.deployment import Deployment
 from airflow_mlops_provider.lifecycle.search.declaration import Search
 from airflow_mlops_provider.lifecycle.sections import (
     Business,
@@ -53,6 +54,7 @@ class MLProduct(Frozen):
     training: Training
     evaluation: EvaluationSettings = EvaluationSettings()
     search: Search | None = None
+    deployment: Deployment = Deployment()
     serving: Serving = Serving()
     monitoring: Monitoring = Monitoring()
 

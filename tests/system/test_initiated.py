@@ -35,7 +35,7 @@ pytestmark = [
 
 
 @pytest.fixture
-def mlops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
+def mlops(tmp_path: Path) -> Iterator[Callable[..., str]]:
     """Return a function that runs ``airflow mlops …`` and returns what it printed."""
 
     def run(*arguments: str) -> str:
@@ -45,7 +45,6 @@ def mlops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    monkeypatch.setenv("AIRFLOW__MLOPS__SERVING_PORT", str(free_port()))
     (tmp_path / "home").mkdir()
     yield run
     run("down", "--home", str(tmp_path / "home"))
@@ -59,7 +58,9 @@ def test_from_a_file_to_an_answer(name: str, mlops: Callable[..., str], tmp_path
     said = [f"--{option}={value}" for option, value in PUBLIC[name].said.items()]
     landing = ("--landing", str(home / "landing"))
     mlops("init", str(write(name, tmp_path / "data")), "--to", str(dags), *landing, "--yes", *said)
-    mlops("up", "--dags", str(dags), "--home", str(home), "--port", str(free_port()), "--mlflow-port", str(free_port()))
+    airflow, mlflow, server = (str(free_port()) for _ in range(3))
+    ports = ("--port", airflow, "--mlflow-port", mlflow, "--serving-port", server)
+    mlops("up", "--dags", str(dags), "--home", str(home), *ports)
     store, waited = open_store(str(home / ARTIFACTS)), begun + MINUTES * 60 - 30
     while not (moves := Ledger(store, name).entries()) or moves[-1].status not in (Status.LIVE, Status.REJECTED):
         assert time.monotonic() < waited, mlops("history", name)
@@ -76,5 +77,5 @@ def test_from_a_file_to_an_answer(name: str, mlops: Callable[..., str], tmp_path
     rows["event_time"] = pd.Timestamp(features.interval.end)  # the online store knows what is newest
     columns = [*load_product(name).shape.row_columns]
     given = json.loads(rows[columns].to_json(orient="records", date_format="iso", date_unit="us"))
-    answers = ask(f"http://127.0.0.1:{os.environ['AIRFLOW__MLOPS__SERVING_PORT']}", given)["predictions"]
+    answers = ask(f"http://127.0.0.1:{server}", given)["predictions"]
     assert len(answers) == 3 and all(len(answer) > 1 for answer in answers)

@@ -23,6 +23,9 @@ class Status(StrEnum):
     REGISTERED = "registered"
     STAGING = "staging"
     PRODUCTION_READY = "production-ready"
+    APPROVED = "approved"
+    SHADOW = "shadow"
+    CANARY = "canary"
     LIVE = "live"
     RETIRED = "retired"
     REJECTED = "rejected"
@@ -36,16 +39,24 @@ class Status(StrEnum):
         return unknown
 
 
+_SERVED = (Status.SHADOW, Status.CANARY, Status.LIVE)
+_ENDED = (Status.REJECTED, Status.RETIRED)
+#: Where a version may go. Each person who agrees makes an approval of their own.
 MOVES: dict[Status | None, tuple[Status, ...]] = {
     None: (Status.REGISTERED,),
     Status.REGISTERED: (Status.STAGING, Status.REJECTED),
     Status.STAGING: (Status.PRODUCTION_READY, Status.REJECTED),
-    Status.PRODUCTION_READY: (Status.LIVE, Status.REJECTED, Status.RETIRED),
+    Status.PRODUCTION_READY: (Status.APPROVED, *_SERVED, *_ENDED),
+    Status.APPROVED: (Status.APPROVED, *_SERVED, *_ENDED),
+    Status.SHADOW: (Status.CANARY, Status.LIVE, *_ENDED),
+    Status.CANARY: (Status.LIVE, *_ENDED),
     Status.LIVE: (Status.RETIRED,),
     Status.RETIRED: (Status.PRODUCTION_READY,),
     Status.REJECTED: (),
 }
-CHALLENGING = (Status.REGISTERED, Status.STAGING, Status.PRODUCTION_READY)
+#: What waits for its deployment, and what is on its way to production.
+READY = (Status.PRODUCTION_READY, Status.APPROVED)
+CHALLENGING = (Status.REGISTERED, Status.STAGING, *READY, Status.SHADOW, Status.CANARY)
 
 
 class LedgerEntry(Frozen):
@@ -139,8 +150,8 @@ def registry_flaw(entries: Sequence[LedgerEntry], known: Mapping[int, str]) -> s
 
 
 def newest_ready(entries: Sequence[LedgerEntry]) -> ModelVersion | None:
-    """Return the newest production-ready version if it is newer than the live one; None if none is."""
-    newest = _newest(entries, (Status.PRODUCTION_READY,))
+    """Return the newest version that waits for its deployment and is newer than the live one; None if none is."""
+    newest = _newest(entries, READY)
     return None if newest is None else registered(entries, newest)
 
 
@@ -163,10 +174,10 @@ def may_serve(entries: Sequence[LedgerEntry], wanted: ModelVersion) -> ModelVers
     """
     version = check_same(registered(entries, wanted.version), wanted)
     status = last_entries(entries)[wanted.version].status
-    if status not in (Status.LIVE, Status.PRODUCTION_READY):
+    if status not in (*READY, *_SERVED):
         raise TransitionError(
             f"version {wanted.version} of {wanted.name} is {status.value}: "
-            "only one that is production-ready or live may serve; a retired one comes back by a rollback"
+            "only one that passed the gates may serve; a retired one comes back by a rollback"
         )
     return version
 
