@@ -147,7 +147,7 @@ __all__ = [
 _HOMES = (
     *("lifecycle.product", "lifecycle.sections", "lifecycle.search.declaration", "lifecycle.settings"),
     *("lifecycle.interval", "lifecycle.monitoring.limits", "lifecycle.references", "lifecycle.stages"),
-    *("lifecycle.shape", "lifecycle.source"),
+    *("lifecycle.shape", "lifecycle.source", "lifecycle.release.deployment"),
     *("runtime.arguments", "runtime.context", "runtime.definition", "runtime.functions"),
     *("problems.regression", "problems.forecasting", "problems.ranking"),
     *("problems.base", "places.deferral", "places.base"),
