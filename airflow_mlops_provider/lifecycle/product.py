@@ -99,6 +99,8 @@ class MLProduct(Frozen):
         value = self.business.value if self.business else None
         if value and (why := configured(self.problem).worthless(value)):
             raise ValueError(f"business.{why}")
+        if self.deployment.approval:
+            self.deployment.approval.check(self.business.owners if self.business else None)
         return self
 
     def owner(self, role: str) -> str:

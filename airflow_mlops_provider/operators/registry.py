@@ -15,6 +15,7 @@ from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import AnyReference, ModelVersion
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.lifecycle.sections import Gates
+from airflow_mlops_provider.operators.approval import started_by
 from airflow_mlops_provider.operators.base import JobOperator, given
 from airflow_mlops_provider.operators.deployment import chosen
 from airflow_mlops_provider.operators.lineage import event_extra
@@ -49,7 +50,8 @@ class MlflowRegisterModelOperator(JobOperator):
         self.reason = reason
 
     def params_of(self, context: Context) -> dict[str, Any]:
-        return {"cause": self.cause, "reason": self.reason, **any_data(self)}
+        started = {"started_by": person} if (person := started_by(context)) else {}
+        return {"cause": self.cause, "reason": self.reason, **started, **any_data(self)}
 
 
 class ModelPromoteVersionOperator(JobOperator):

@@ -1,7 +1,7 @@
 """A version that passed all gates goes live, or what served before goes on serving.
 
-It runs on the event that a version has become production-ready. Triggered by hand, its form takes the number of a
-version, and *Rollback* brings back one that was retired.
+Where the product says so, people must agree first. It runs on the event that a version has become production-ready.
+Triggered by hand, its form takes the number of a version, and *Rollback* brings back one that was retired.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from airflow.sdk import Param, TaskGroup
 
 from airflow_mlops_provider import assets
 from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.operators.approval import ModelApproveVersionOperator
 from airflow_mlops_provider.operators.deployment import ModelServerDeployVersionOperator
 from airflow_mlops_provider.pipelines.base import Pipeline, Steps
 
@@ -37,12 +38,15 @@ def settings(product: MLProduct) -> dict[str, Any]:
 
 
 def build(step: Steps) -> None:
-    """Make the step."""
+    """Make the steps; people are asked only where the product names them."""
+    version: Any = "{{ params.version }}"
     with TaskGroup("deployment"):
+        if step.product.deployment.approval:
+            version = step("approve", ModelApproveVersionOperator, version=version)
         step(
             "deploy",
             ModelServerDeployVersionOperator,
-            version="{{ params.version }}",
+            version=version,
             rollback="{{ params.rollback }}",
             reason="{{ params.reason }}",
         )

@@ -10,6 +10,7 @@ from typing import Any
 from airflow_mlops_provider.exceptions import ConflictError, IntegrityError
 from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.lifecycle.release.registry import (
+    MOVES,
     LedgerEntry,
     Status,
     check_move,
@@ -79,7 +80,7 @@ class Ledger:
     def move(
         self, version: ModelVersion, to: Status, *, reason: str, by: str, evidence: dict[str, Any] | None = None
     ) -> LedgerEntry:
-        """Move a version and return the entry that says so; a version that stands there already stays.
+        """Move a version and return the entry that says so; a version that is there already stays, but for approvals.
 
         :raises TransitionError: if it may not move that way, or was registered as another model.
         :raises ConflictError: if others kept moving first.
@@ -88,7 +89,7 @@ class Ledger:
             entries, digests = self._read()
             now = status_of(entries, version.version)
             known = check_same(registered(entries, version.version), version) if now else version
-            if now is to:
+            if now is to and to not in MOVES[to]:
                 return next(e for e in reversed(entries) if e.version.version == version.version)
             entry = LedgerEntry(
                 sequence=len(entries),

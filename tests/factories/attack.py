@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import time
@@ -9,12 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from airflow_mlops_provider.backends.tracking.mlflow.mirror import Mirror
+from airflow_mlops_provider.demo.local_airflow.settings import PASSWORDS, USER
 from airflow_mlops_provider.demo.local_airflow.stack import Stack
 from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity, Services
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Report
+from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.runtime import runner
 from airflow_mlops_provider.runtime.code import load_product
 from airflow_mlops_provider.serving import releases
@@ -39,6 +44,26 @@ from airflow_mlops_provider.pipelines import products
 with DAG("own", schedule=None, render_template_as_native_obj=True, default_args={"retries": 0}):
     ModelServerDeployVersionOperator(task_id="deploy", product=product, version="{{ dag_run.conf['version'] }}")
 """
+#: The deployment of a product whose versions need people: within an hour, and within seconds.
+ASKS = """
+from datetime import timedelta
+from airflow_mlops_provider import Approval, Deployment, MLOpsDag
+from airflow_mlops_provider.pipelines import products
+
+(product,) = products(__file__)
+owners = product.business.owners.model_copy(update={"ml_engineer": "anna", "devops_engineer": "ben"})
+business = product.business.model_copy(update={"owners": owners})
+for name, within in (("asks", timedelta(hours=1)), ("asks_briefly", timedelta(seconds=8))):
+    approval = Approval(
+        roles=("ml_engineer",), escalate=("devops_engineer",), four_eyes=True, within=within, remind=within / 2
+    )
+    changes = {"business": business, "deployment": Deployment(approval=approval)}
+    settings = {"schedule": None, "is_paused_upon_creation": False, "default_args": {"retries": 0}}
+    globals()[name] = MLOpsDag(product.model_copy(update=changes), "deployment", dag_id=name, **settings)
+    globals()[name]["approve"].notifiers = [lambda context: print("REMINDED:", context["mlops_reminder"])]
+"""
+#: Beside the administrator; they may all answer what Airflow asks.
+PEOPLE = ("anna", "ben", "carl")
 GOOD, BETTER, WEAK = {"num_leaves": 4}, {"num_leaves": 5}, {"min_data_in_leaf": 100_000}
 
 
@@ -112,8 +137,10 @@ class AttackWorld:
         maintenance = self.dags / "maintenance.py"
         maintenance.write_text(without_schedule(maintenance.read_text()))
         (self.dags / "own.py").write_text(OWN)
+        (self.dags / "asks.py").write_text(ASKS)
         settings = {
             "CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
+            "CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join([f"{USER}:admin", *(f"{person}:user" for person in PEOPLE)]),
             "MLOPS__PRODUCTS_FOLDERS": str(PRODUCTS),
             "MLOPS__ARTIFACT_ROOT": str(self.root),
             "MLOPS__LANDING_ROOT": self.services.landing,
@@ -121,10 +148,34 @@ class AttackWorld:
             "MLOPS__SERVING_PORT": str(self.port),
         }
         self.stack = stack_factory(self.dags, env={f"AIRFLOW__{name}": value for name, value in settings.items()})
-        wanted = {TRAINING, DEPLOYMENT, MAINTENANCE, "own"}
+        wanted = {TRAINING, DEPLOYMENT, MAINTENANCE, "own", "asks", "asks_briefly"}
         until(lambda: {dag["dag_id"] for dag in self.stack.api.get("dags")["dags"]} >= wanted)
         for dag_id in (DEPLOYMENT, MAINTENANCE, "own"):
             self.pause(dag_id, paused=False)
+
+    def passed(self, settings: dict[str, Any]) -> ModelVersion:
+        """Learn a version that passed the gates, though nobody was asked."""
+        version, report = self.learn(settings), self.evaluations[-1]
+        evidence = {"report": report.uri, "hash": report.hash}
+        for to in (Status.STAGING, Status.PRODUCTION_READY):
+            self.ledger.move(version, to, reason="a test wants it", by="tests", evidence=evidence)
+        self.mirror.follow(self.ledger)
+        return version
+
+    def as_person(self, person: str, method: str, path: str, body: Any) -> int:
+        """Return what Airflow answers to a call by somebody who is no administrator."""
+        passwords = json.loads((self.stack.home / PASSWORDS).read_text())
+        with httpx.Client(base_url=self.stack.api.url, timeout=60, trust_env=False) as http:
+            login = http.post("/auth/token", json={"username": person, "password": passwords[person]}).json()
+            token = {"Authorization": f"Bearer {login['access_token']}"}
+            return http.request(method, f"/api/v2/{path}", json=body, headers=token).status_code
+
+    def answer(self, person: str, run_id: str, choice: str, dag_id: str = "asks") -> int:
+        """Answer what a run of the asking deployment asks, once it does, and return Airflow's status."""
+        task = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/deployment.approve"
+        until(lambda: self.stack.api.get(task)["state"] == "awaiting_input")
+        body = {"chosen_options": [choice], "params_input": {"reason": f"{person} says so"}}
+        return self.as_person(person, "PATCH", f"{task}/-1/hitlDetails", body)
 
     def pause(self, dag_id: str, *, paused: bool) -> None:
         """Switch a DAG off or on."""

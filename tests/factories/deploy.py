@@ -19,6 +19,7 @@ from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity, Services
 from airflow_mlops_provider.lifecycle.references import Model, ModelVersion, Reference, Report
+from airflow_mlops_provider.lifecycle.release.gates import Estimate, Evaluation
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.runtime.code import load_product
 from airflow_mlops_provider.serving import releases
@@ -31,6 +32,16 @@ from tests.factories.serving import NAME, WATERMARK, make_model, make_product
 
 REPOSITORY = Path(__file__).parents[2]
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
+EVALUATION = Evaluation(
+    metric="roc_auc",
+    window="2024",
+    rows=1000,
+    challenger=Estimate(value=0.83, low=0.82, high=0.84),
+    baseline=Estimate(value=0.5, low=0.5, high=0.5),
+    champion=Estimate(value=0.8, low=0.79, high=0.81),
+    champion_version=1,
+    gain=Estimate(value=0.03, low=0.02, high=0.04),
+)
 
 
 class DeployWorld:
@@ -83,7 +94,8 @@ class DeployWorld:
         folder = self.root / NAME / "evaluate" / f"{model:032x}" / f"{model:016x}"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "evaluation.json").write_text(json.dumps({"model": of}))
-        report = Report(uri=folder.as_uri(), hash=content_hash(folder), passed=True, facts={"model": of})
+        facts = {"model": of, "evaluation": EVALUATION.to_json()}
+        report = Report(uri=folder.as_uri(), hash=content_hash(folder), passed=True, facts=facts)
         self._record("evaluate", model, report)
         return report
 

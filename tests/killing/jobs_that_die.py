@@ -21,19 +21,19 @@ from airflow_mlops_provider.backends.tracking.mlflow import client as mlflow  # 
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.runtime import runner
 
-OURS, BEGIN = "/airflow_mlops_provider/", "/jobs/deployment/deploy.py"
+OURS = "/airflow_mlops_provider/"
 REACHING_DISK = {"replace", "link", "open", "fsync", "unlink", "rename", "commit", "flock", "fork_exec", "write"}
 
 
 class Dying:
     """Counts the points that a job passes once its work has begun, and kills it at one of them."""
 
-    def __init__(self, die_at: str, points: Path) -> None:
-        self.die_at, self.points, self.seen, self.begun = die_at, points, Counter[str](), False
+    def __init__(self, job: str, die_at: str, points: Path) -> None:
+        self.job, self.die_at, self.points, self.seen, self.begun = job, die_at, points, Counter[str](), False
 
     def __call__(self, frame: FrameType, event: str, argument: Any) -> None:
         name, file = frame.f_code.co_name, frame.f_code.co_filename
-        self.begun = self.begun or (event == "call" and name == "deploy" and file.endswith(BEGIN))
+        self.begun = self.begun or (event == "call" and name == self.job and file.endswith(f"/{self.job}.py"))
         if not self.begun:
             return
         if event == "call" and OURS in file:
@@ -65,9 +65,10 @@ def fork(text: str, die_at: str, log: Path) -> int:
     points = Path(f"{log}.points")
     if die_at == "log":
         points.unlink(missing_ok=True)
+    spec = JobSpec.model_validate_json(text)
     if die_at:
-        sys.setprofile(Dying(die_at, points))
-    told = runner.run(JobSpec.model_validate_json(text))
+        sys.setprofile(Dying(spec.job, die_at, points))
+    told = runner.run(spec)
     sys.setprofile(None)
     Path(f"{log}.{told.spec.job}.{told.spec.run.run_id}.json").write_text(told.model_dump_json())
     os._exit(0 if told.state == "success" else 1)

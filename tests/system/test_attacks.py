@@ -216,3 +216,45 @@ def test_back_by_hand(loop: AttackWorld) -> None:
         assert loop.run(DEPLOYMENT, version=number, rollback=True) == {"deployment.deploy": "success"}
         same = (number, loop.versions[number - 1].hash)
         assert loop.live() == {"server": same, "pointer": same, "ledger": same, "alias": number}
+
+
+def test_silence_is_a_no(loop: AttackWorld) -> None:
+    """Who may decide is reminded; when nobody answers in time the version is rejected, and what serves goes on."""
+    version, live = loop.passed({"num_leaves": 6}), loop.live()
+    states = loop.run("asks_briefly")
+    assert states == {"deployment.approve": "skipped", "deployment.deploy": "skipped"}
+    last = loop.ledger.entries()[-1]
+    assert (last.version.version, last.status) == (version.version, Status.REJECTED)
+    assert last.reason == "nobody decided within 0:00:08"
+    assert "REMINDED: True" in loop.log("asks_briefly", "deployment.approve")
+    assert loop.live() == live
+
+
+def test_nobody_is_asked_twice_by_a_forged_success(loop: AttackWorld) -> None:
+    """A question set to success by hand answers nothing: the deployment behind it is refused, saying who must agree."""
+    version, live = loop.passed({"num_leaves": 7}), loop.live()
+    run_id = loop.stack.api.trigger("asks")
+    task = f"dags/asks/dagRuns/{run_id}/taskInstances/deployment.approve"
+    until(lambda: loop.stack.api.get(task)["state"] == "awaiting_input")
+    loop.stack.api.call("PATCH", task, body={"new_state": "success"})
+    assert loop.ended("asks", run_id) == {"deployment.approve": "success", "deployment.deploy": "failed"}
+    assert "before 1 more of ml_engineer agreed to it (so far nobody did)" in loop.log("asks", "deployment.deploy")
+    assert (loop.live(), status_of(loop.ledger.entries(), version.version)) == (live, Status.PRODUCTION_READY)
+
+
+def test_people_agree(loop: AttackWorld) -> None:
+    """Airflow refuses who has no role; who started the deployment can't agree to it; another person lets it go live."""
+    version = loop.versions[-1]
+    assert loop.as_person("anna", "POST", "dags/asks/dagRuns", {"dag_run_id": "annas", "logical_date": None}) == 200
+    assert loop.answer("carl", "annas", "Approve") == 403
+    assert loop.answer("anna", "annas", "Approve") == 200
+    until(lambda: "anna started what is to go live" in loop.log("asks", "deployment.approve"))
+    assert status_of(loop.ledger.entries(), version.version) is Status.PRODUCTION_READY
+    assert loop.answer("ben", "annas", "Approve") == 200
+    assert loop.ended("asks", "annas") == {"deployment.approve": "success", "deployment.deploy": "success"}
+    same = (version.version, version.hash)
+    assert loop.live() == {"server": same, "pointer": same, "ledger": same, "alias": version.version}
+    said = [entry for entry in loop.ledger.entries() if entry.status is Status.APPROVED]
+    assert [(entry.by, entry.reason, entry.evidence["roles"]) for entry in said] == [
+        ("ben", "ben says so", ["devops_engineer"])
+    ]

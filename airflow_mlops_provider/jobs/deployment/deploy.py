@@ -8,6 +8,7 @@ from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.jobs.deployment import rollout
 from airflow_mlops_provider.jobs.registry.standing import CheckedLedger, one_at_a_time
 from airflow_mlops_provider.lifecycle.references import ModelVersion
+from airflow_mlops_provider.lifecycle.release.approval import check_approved
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status, check_move, live_version, status_of
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.runtime.arguments import JobInputs
@@ -38,7 +39,8 @@ def deploy(context: Context) -> JobResult:
 
     :raises DeploymentError: if the server did not take it; the version that served before still serves.
     :raises IntegrityError: if the ledger, or what the version's promotion rests on, is not what it was.
-    :raises TransitionError: if the version is another model than the registered one, or may not go live.
+    :raises TransitionError: if the version is another model than the registered one, or may not go live: by its status,
+        or because people must agree first.
     """
     with one_at_a_time(context):
         ledger = CheckedLedger(context)
@@ -61,6 +63,7 @@ def _prepare(context: Context, ledger: CheckedLedger, entries: Sequence[LedgerEn
     if status is not Status.LIVE and not back:
         check_move(entries, version.version, Status.LIVE)
     ledger.check_gates(entries, version)
+    check_approved(entries, version.version, context.settings.approval)
     ledger.mirror.announce(version.version)
     if back:
         reason = f"brought back by hand: {context.params.reason or 'nobody said why'}"

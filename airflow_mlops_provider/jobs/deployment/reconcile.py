@@ -10,7 +10,8 @@ from airflow_mlops_provider.jobs.deployment import rollout
 from airflow_mlops_provider.jobs.registry.standing import CheckedLedger, one_at_a_time
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release import registry
-from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status
+from airflow_mlops_provider.lifecycle.release.approval import check_approved
+from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.runtime.arguments import JobInputs
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
@@ -111,9 +112,10 @@ class _Truth:
             if wanted is None or wanted.version != begun:
                 return None
             version = registry.may_serve(entries, wanted.model)
-            if registry.status_of(entries, version.version) is not Status.PRODUCTION_READY:
+            if registry.status_of(entries, version.version) not in registry.READY:
                 return None
             self.ledger.check_gates(entries, version)
+            check_approved(entries, version.version, self.context.settings.approval)
         except MLOpsError as error:
             self.context.log.warning("the pointer's wish is not followed: %s", error)
             return None

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
+from typing import Annotated, Any
 
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.frozen import digest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, Services
 from airflow_mlops_provider.lifecycle.references import ModelVersion
+from airflow_mlops_provider.lifecycle.release.deployment import Approval
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status, live_versions
 from airflow_mlops_provider.lifecycle.sections import Serving
 from airflow_mlops_provider.lifecycle.shape import Scoring
 from airflow_mlops_provider.runtime.address import code_hashes
-from airflow_mlops_provider.runtime.arguments import JobParams, JobSettings
+from airflow_mlops_provider.runtime.arguments import JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext
 from airflow_mlops_provider.runtime.definition import find_job
 from airflow_mlops_provider.scoring.as_they_are import scoring_of
@@ -30,6 +31,7 @@ class Settings(JobSettings):
 
     serving: Serving = Serving()
     scoring: Scoring | None = None
+    approval: Annotated[Approval | None, ProductField("deployment.approval")] = None
 
 
 class Params(JobParams):

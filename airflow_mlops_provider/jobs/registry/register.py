@@ -11,6 +11,7 @@ from airflow_mlops_provider.jobs.registry.evidence import Training, evaluated, j
 from airflow_mlops_provider.jobs.registry.standing import CheckedLedger
 from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Report
+from airflow_mlops_provider.lifecycle.release.approval import STARTED_BY
 from airflow_mlops_provider.lifecycle.release.registry import Status, status_of
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobSettings
@@ -30,8 +31,11 @@ class Settings(JobSettings):
 
 
 class Params(evidence.Params):
+    """:param started_by: who started the training by hand; None if nobody did."""
+
     cause: str | None = None
     reason: str | None = None
+    started_by: str | None = None
 
 
 Context = JobContext[Inputs, Settings, Params]
@@ -58,7 +62,8 @@ def register(context: Context) -> JobResult:
     version = ModelVersion(name=name, version=number, uri=model.uri, hash=model.hash, facts=facts)
     reason = context.params.reason or "a training run asked for it"
     if status_of(entries, number) is None:
-        evidence = {"model": model.hash}
+        started = {STARTED_BY: context.params.started_by} if context.params.started_by else {}
+        evidence = {"model": model.hash, **started}
         ledger.move(version, Status.REGISTERED, reason=f"trained because: {reason}", by=context.by, evidence=evidence)
     else:
         ledger.registered_as(entries, version)

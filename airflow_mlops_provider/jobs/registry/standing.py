@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from airflow_mlops_provider.backends.tracking.mlflow.mirror import Mirror
+from airflow_mlops_provider.backends.tracking.mlflow.mirror import Mirror, Shown, approving
 from airflow_mlops_provider.exceptions import IntegrityError, MissingRecordError, OtherRegistryError
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release import registry
@@ -48,7 +48,7 @@ class CheckedLedger(Ledger):
         for entry in further:
             if entry.previous is None:
                 continue
-            if flaw := self._unfounded(known[: entry.sequence + 1], entry, mirrored.deploying):
+            if flaw := self._unfounded(known[: entry.sequence + 1], entry, mirrored):
                 name = f"{entry.version.name}@{entry.version.version} {entry.status.value}"
                 raise IntegrityError(
                     f"{self.file(entry.sequence)} ({name}) is not known to MLflow, and {flaw}; nothing of this product "
@@ -73,8 +73,8 @@ class CheckedLedger(Ledger):
         same_place = key_below(self._store, version.uri) == key_below(self._store, claimed.uri)
         return registry.check_same(version, claimed.model_copy(update={"uri": version.uri}) if same_place else claimed)
 
-    def check_gates(self, known: Sequence[LedgerEntry], version: ModelVersion) -> None:
-        """Make sure that the report by which a version became production-ready is there as it was.
+    def check_gates(self, known: Sequence[LedgerEntry], version: ModelVersion) -> LedgerEntry:
+        """Return the entry by which a version became production-ready, whose report is there as it was.
 
         :raises IntegrityError: if it isn't, or there is no such entry.
         """
@@ -83,22 +83,25 @@ class CheckedLedger(Ledger):
         flaw = self._unfounded(known, own[-1]) if own else "no entry in the ledger tells of its gates"
         if flaw:
             raise IntegrityError(f"{version.name}@{version.version} may not go live: {flaw}")
+        return own[-1]
 
-    def _unfounded(self, upto: Sequence[LedgerEntry], entry: LedgerEntry, deploying: int | None = None) -> str | None:
+    def _unfounded(self, upto: Sequence[LedgerEntry], entry: LedgerEntry, shown: Shown | None = None) -> str | None:
         """Say why an entry can't be trusted by itself; None if it can."""
         try:
-            return self._check(upto, entry, deploying)
+            return self._check(upto, entry, shown or Shown())
         except MissingRecordError as error:
             return str(error)
 
-    def _check(self, upto: Sequence[LedgerEntry], entry: LedgerEntry, deploying: int | None) -> str | None:
+    def _check(self, upto: Sequence[LedgerEntry], entry: LedgerEntry, shown: Shown) -> str | None:
         number = entry.version.version
         if entry.status is Status.REGISTERED:
             Records(self._store).manifest_of(entry.version)
             return None
         if entry.status is Status.LIVE or "rollback" in entry.evidence:
-            return None if deploying == number else f"no deployment of version {number} was begun"
-        if entry.status in (Status.STAGING, Status.PRODUCTION_READY, Status.REJECTED):
+            return None if shown.deploying == number else f"no deployment of version {number} was begun"
+        if entry.status is Status.APPROVED and shown.approving != approving(number, entry.by):
+            return f"no approval of version {number} by {entry.by} was begun"
+        if entry.status in (Status.APPROVED, Status.STAGING, Status.PRODUCTION_READY, Status.REJECTED):
             return self._report_flaw(entry)
         if entry.status not in registry.MOVES:
             return "this release does not know such a status"

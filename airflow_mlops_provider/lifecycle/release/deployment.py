@@ -28,7 +28,7 @@ class Approval(Frozen):
     :param four_eyes: nobody agrees to what they started by hand: the training, or this deployment.
     :param within: how long they have; after that the version is rejected.
     :param remind: how long until they are reminded, and the people of ``escalate`` told; None for no reminder.
-    :param escalate: roles whose people may decide, too, once the others were reminded.
+    :param escalate: roles whose people may decide, too, and hear of it with the reminder.
     :param by_itself: the gain over the champion from which a version needs nobody, if its whole interval is above: a
         low risk. None: each version needs people.
     """
@@ -41,15 +41,24 @@ class Approval(Frozen):
     escalate: Roles = ()
     by_itself: float | None = None
 
-    def allowed(self, owners: Owners, reminded: bool = False) -> dict[str, tuple[str, ...]]:
+    def people_of(self, owners: Owners) -> dict[str, tuple[str, ...]]:
         """Return who may decide, with the roles that let them."""
-        roles = {*self.roles, *(self.escalate if reminded else ())}
         people: dict[str, tuple[str, ...]] = {}
-        for role in Owners.model_fields:
-            if role in roles:
-                person = getattr(owners, role)
-                people[person] = (*people.get(person, ()), role)
+        for role in dict.fromkeys((*self.roles, *self.escalate)):
+            person = str(getattr(owners, role))
+            people[person] = (*people.get(person, ()), role)
         return people
+
+    def check(self, owners: Owners | None) -> None:
+        """Make sure that enough people can agree. :raises ValueError: if not."""
+        if owners is None:
+            raise ValueError("deployment.approval names roles: say in business.owners who has them")
+        if len(people := self.people_of(owners)) < self.people:
+            raise ValueError(
+                f"deployment.approval.people is {self.people}, and its roles are {', '.join(people)} alone"
+            )
+        if self.remind and self.remind >= self.within:
+            raise ValueError(f"deployment.approval.remind, {self.remind}, comes after its end, {self.within}")
 
 
 class Deployment(Placed):

@@ -10,6 +10,7 @@ from airflow_mlops_provider.storage.ledger import Ledger
 
 HEAD = "mlops.ledger_head"
 DEPLOYING = "mlops.deploying"
+APPROVING = "mlops.approving"
 
 
 class Shown(Frozen):
@@ -17,12 +18,19 @@ class Shown(Frozen):
 
     :param head: the ledger's last entry and digest, as they were kept last; None if never.
     :param deploying: the version that a deployment began to bring into production last.
+    :param approving: the approval that began to be entered last, as ``version by person``.
     :param aliases: version by alias.
     """
 
     head: str | None = None
     deploying: int | None = None
+    approving: str | None = None
     aliases: dict[str, int] = {}
+
+
+def approving(version: int, by: str) -> str:
+    """Return what is kept of an approval before it is entered."""
+    return f"{version} by {by}"
 
 
 class Mirror(MlflowBackend):
@@ -43,12 +51,17 @@ class Mirror(MlflowBackend):
         """Return what is shown; nothing if no version was registered yet."""
         with Allowing("RESOURCE_DOES_NOT_EXIST"):
             model = self.client.get_registered_model(self.product)
-            return Shown(head=model.tags.get(HEAD), deploying=model.tags.get(DEPLOYING), aliases=model.aliases)
+            tags = {"head": HEAD, "deploying": DEPLOYING, "approving": APPROVING}
+            return Shown(**{name: model.tags.get(tag) for name, tag in tags.items()}, aliases=model.aliases)
         return Shown()
 
     def announce(self, version: int) -> None:
         """Keep that a version is about to be brought into production."""
         self._tag(DEPLOYING, str(version))
+
+    def announce_approval(self, version: int, by: str) -> None:
+        """Keep that somebody's approval is about to be entered."""
+        self._tag(APPROVING, approving(version, by))
 
     @mlflow_call
     def remove(self, version: int) -> None:
