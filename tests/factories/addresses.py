@@ -33,6 +33,7 @@ CHAIN: dict[str, tuple[str, dict[str, str], dict[str, Any]]] = {
         "promote", {"version": "train", "validation": "validate training", "evaluation": "evaluate"}, {},
     ),
     "retire": ("retire", {"version": "train"}, {"reason": "a sensor was replaced", "by": "ada"}),
+    "approve": ("approve", {"version": "train"}, {"agreed": True, "by": "ada"}),
     "deploy": ("deploy", {"version": "train"}, {}),
     "reconcile": ("reconcile", {}, {}),
     "predict": ("predict", {"version": "train", "features": "compute"}, {}),

@@ -29,6 +29,7 @@ from airflow_mlops_provider.serving.responses import ServerState
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.intervals import current, leading_to
 from airflow_mlops_provider.storage.ledger import Ledger
+from tests.factories.asking import ASKS, PEOPLE
 from tests.factories.declared import specify
 from tests.factories.rain import NAME, PRODUCTS, deliver, product, year
 
@@ -44,26 +45,6 @@ from airflow_mlops_provider.pipelines import products
 with DAG("own", schedule=None, render_template_as_native_obj=True, default_args={"retries": 0}):
     ModelServerDeployVersionOperator(task_id="deploy", product=product, version="{{ dag_run.conf['version'] }}")
 """
-#: The deployment of a product whose versions need people: within an hour, and within seconds.
-ASKS = """
-from datetime import timedelta
-from airflow_mlops_provider import Approval, Deployment, MLOpsDag
-from airflow_mlops_provider.pipelines import products
-
-(product,) = products(__file__)
-owners = product.business.owners.model_copy(update={"ml_engineer": "anna", "devops_engineer": "ben"})
-business = product.business.model_copy(update={"owners": owners})
-for name, within in (("asks", timedelta(hours=1)), ("asks_briefly", timedelta(seconds=8))):
-    approval = Approval(
-        roles=("ml_engineer",), escalate=("devops_engineer",), four_eyes=True, within=within, remind=within / 2
-    )
-    changes = {"business": business, "deployment": Deployment(approval=approval)}
-    settings = {"schedule": None, "is_paused_upon_creation": False, "default_args": {"retries": 0}}
-    globals()[name] = MLOpsDag(product.model_copy(update=changes), "deployment", dag_id=name, **settings)
-    globals()[name]["approve"].notifiers = [lambda context: print("REMINDED:", context["mlops_reminder"])]
-"""
-#: Beside the administrator; they may all answer what Airflow asks.
-PEOPLE = ("anna", "ben", "carl")
 GOOD, BETTER, WEAK = {"num_leaves": 4}, {"num_leaves": 5}, {"min_data_in_leaf": 100_000}
 
 
@@ -140,6 +121,7 @@ class AttackWorld:
         (self.dags / "asks.py").write_text(ASKS)
         settings = {
             "CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
+            "SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "1",
             "CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join([f"{USER}:admin", *(f"{person}:user" for person in PEOPLE)]),
             "MLOPS__PRODUCTS_FOLDERS": str(PRODUCTS),
             "MLOPS__ARTIFACT_ROOT": str(self.root),
@@ -170,12 +152,18 @@ class AttackWorld:
             token = {"Authorization": f"Bearer {login['access_token']}"}
             return http.request(method, f"/api/v2/{path}", json=body, headers=token).status_code
 
-    def answer(self, person: str, run_id: str, choice: str, dag_id: str = "asks") -> int:
-        """Answer what a run of the asking deployment asks, once it does, and return Airflow's status."""
-        task = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/deployment.approve"
-        until(lambda: self.stack.api.get(task)["state"] == "awaiting_input")
+    def answers(self, person: str, run_id: str, choice: str, done: Callable[[], Any]) -> None:
+        """Answer what a run of the asking deployment asks, as often as it does, until something is so."""
+        task = f"dags/asks/dagRuns/{run_id}/taskInstances/deployment.approve"
         body = {"chosen_options": [choice], "params_input": {"reason": f"{person} says so"}}
-        return self.as_person(person, "PATCH", f"{task}/-1/hitlDetails", body)
+
+        def answered() -> Any:
+            if self.stack.api.get(task)["state"] == "awaiting_input":
+                time.sleep(2)  # a person reads first
+                assert self.as_person(person, "PATCH", f"{task}/-1/hitlDetails", body) in {200, 409}
+            return done()
+
+        until(answered, 180)
 
     def pause(self, dag_id: str, *, paused: bool) -> None:
         """Switch a DAG off or on."""

@@ -225,7 +225,7 @@ def test_silence_is_a_no(loop: AttackWorld) -> None:
     assert states == {"deployment.approve": "skipped", "deployment.deploy": "skipped"}
     last = loop.ledger.entries()[-1]
     assert (last.version.version, last.status) == (version.version, Status.REJECTED)
-    assert last.reason == "nobody decided within 0:00:08"
+    assert last.reason == "nobody decided within 0:00:16"
     assert "REMINDED: True" in loop.log("asks_briefly", "deployment.approve")
     assert loop.live() == live
 
@@ -244,17 +244,18 @@ def test_nobody_is_asked_twice_by_a_forged_success(loop: AttackWorld) -> None:
 
 def test_people_agree(loop: AttackWorld) -> None:
     """Airflow refuses who has no role; who started the deployment can't agree to it; another person lets it go live."""
-    version = loop.versions[-1]
+    version, task = loop.versions[-1], "dags/asks/dagRuns/annas/taskInstances/deployment.approve"
     assert loop.as_person("anna", "POST", "dags/asks/dagRuns", {"dag_run_id": "annas", "logical_date": None}) == 200
-    assert loop.answer("carl", "annas", "Approve") == 403
-    assert loop.answer("anna", "annas", "Approve") == 200
-    until(lambda: "anna started what is to go live" in loop.log("asks", "deployment.approve"))
+    until(lambda: loop.stack.api.get(task)["state"] == "awaiting_input")
+    answer = {"chosen_options": ["Approve"], "params_input": {"reason": "let me"}}
+    assert loop.as_person("carl", "PATCH", f"{task}/-1/hitlDetails", answer) == 403
+    refused = "anna started what is to go live"
+    loop.answers("anna", "annas", "Approve", lambda: refused in loop.log("asks", "deployment.approve"))
     assert status_of(loop.ledger.entries(), version.version) is Status.PRODUCTION_READY
-    assert loop.answer("ben", "annas", "Approve") == 200
+    approved = Status.APPROVED, Status.LIVE
+    loop.answers("ben", "annas", "Approve", lambda: status_of(loop.ledger.entries(), version.version) in approved)
     assert loop.ended("asks", "annas") == {"deployment.approve": "success", "deployment.deploy": "success"}
     same = (version.version, version.hash)
     assert loop.live() == {"server": same, "pointer": same, "ledger": same, "alias": version.version}
-    said = [entry for entry in loop.ledger.entries() if entry.status is Status.APPROVED]
-    assert [(entry.by, entry.reason, entry.evidence["roles"]) for entry in said] == [
-        ("ben", "ben says so", ["devops_engineer"])
-    ]
+    (said,) = [entry for entry in loop.ledger.entries() if entry.status is Status.APPROVED]
+    assert (said.by, said.reason, said.evidence["roles"]) == ("ben", "ben says so", ["devops_engineer"])

@@ -183,7 +183,7 @@ def test_a_touched_file_moves_nothing(world: TinyWorld) -> None:
         ("feast", {"load", "training_set", "predict", "forget"}),
         ("great-expectations", {"validate"}),
         ("evidently", {"drift"}),
-        ("mlflow", {"register", "promote", "retire"}),
+        ("mlflow", {"register", "promote", "retire", "approve"}),
         ("a-package-nobody-needs", set()),
     ],
 )
@@ -209,7 +209,7 @@ def test_the_trainers_own_requirements_count(world: TinyWorld, monkeypatch: pyte
 OWNERS = dict.fromkeys(load_product("flight_delay").business.owners.model_dump(), "x")
 CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "goal": ({"goal": "Another question?"}, set()),
-    "owners": ({"business.owners": OWNERS}, {"export_settings"}),
+    "owners": ({"business.owners": OWNERS}, {"export_settings", "approve"}),
     "schedule": ({"schedule": {"cron": "0 0 1 * *", "start": DAY.start}}, set()),
     "retraining": ({"training.retraining": {"after_intervals": 9}}, set()),
     "windows": ({"training.windows": {"train": 7}}, set()),
@@ -226,6 +226,7 @@ CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "when a search stops": ({"search.trials": 3}, set()),
     "drift limit": ({"monitoring": {"drift_share": 0.9}}, {"drift"}),
     "least metric": ({"monitoring": {"min_metric": 0.9}}, {"drift", "performance"}),
+    "approval": ({"deployment": {"approval": {}}}, {"approve", "deploy", "reconcile"}),
     "serving": ({"serving": {"port": 8901}}, {"deploy", "reconcile"}),
     "known later": ({"data.known_later": {"sales": {"at": ("amount",)}}}, {"compute"}),
 }
@@ -274,6 +275,7 @@ def test_who_asks_and_where_things_lie_moves_nothing(world: TinyWorld) -> None:
 def test_an_unknown_job_names_the_known_ones(world: TinyWorld) -> None:
     """A job that nobody knows is refused, with the list."""
     with pytest.raises(
-        UnknownNameError, match="unknown job 'polish'; known: apply_repository, clean, collect, compare, compute"
+        UnknownNameError,
+        match="unknown job 'polish'; known: apply_repository, approve, clean, collect, compare",
     ):
         find_job("polish")
