@@ -79,7 +79,7 @@ tr:last-child td{border-bottom:0} td small{display:block;color:var(--soft);font-
 border-radius:99px;padding:.02rem .6rem;font-size:.78rem;border:1px solid var(--line);color:var(--soft);
 white-space:nowrap} .badge.live{background:var(--accent);border-color:var(--accent);color:var(--card)}
 .badge.rejected,.badge.crossed,.badge.failed{border-color:var(--failed);color:var(--failed)}
-.badge.held{border-color:var(--done);color:var(--done)}
+.badge.held,.badge.approved{border-color:var(--done);color:var(--done)}
 .badge.attention{border-color:var(--attention);color:var(--attention)}
 .muted{color:var(--soft)} .right{float:right;font-size:.8rem;color:var(--soft)} .nowrap{white-space:nowrap}
 .decision{color:var(--soft);margin:0} .decision b{color:var(--ink)}
