@@ -247,6 +247,13 @@ def _options() -> dict[str, Any]:
             "8900",
             kind="integer",
         ),
+        "warm_jobs": _option(
+            "Whether local jobs are forked from a process that has loaded the libraries which jobs before used, in "
+            "place of being begun anew each.",
+            "False",
+            "True",
+            "boolean",
+        ),
     }
 
 

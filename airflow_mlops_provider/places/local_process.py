@@ -13,12 +13,13 @@ from io import FileIO
 from typing import Any, TextIO
 from uuid import uuid4
 
-from airflow.sdk import Context
+from airflow.sdk import Context, conf
 from pydantic import PrivateAttr
 
 from airflow_mlops_provider.lifecycle.frozen import Strict
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
+from airflow_mlops_provider.places import warm_child
 from airflow_mlops_provider.places.base import Log, Place, decide
 from airflow_mlops_provider.runtime.code import closure, roots
 from airflow_mlops_provider.runtime.definition import find_job
@@ -27,6 +28,7 @@ from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.manifests import manifest_of_run
 
 GRACE_SECONDS = 5
+Child = subprocess.Popen[bytes] | warm_child.WarmChild
 #: Airflow's settings, connections and variables hold passwords, keys and tokens that no job needs.
 AIRFLOWS_OWN = ("AIRFLOW__", "AIRFLOW_CONN_", "AIRFLOW_VAR_")
 
@@ -35,10 +37,13 @@ class LocalProcess(Strict, Place):
     """Runs a job in a child process on this machine. It ends with its task, so that it never leaves an orphan.
 
     :param env: further environment variables for the child.
+    :param warm: whether it may be forked from a process that has its libraries loaded already; by default as
+        ``[mlops] warm_jobs`` says. With ``env`` it is always begun anew, as libraries read that when they are loaded.
     """
 
     env: dict[str, str] = {}
-    _child: subprocess.Popen[bytes] | None = PrivateAttr(default=None)
+    warm: bool | None = None
+    _child: Child | None = PrivateAttr(default=None)
 
     def run(
         self,
@@ -58,14 +63,7 @@ class LocalProcess(Strict, Place):
             os.fdopen(read_end, encoding="utf-8", errors="replace") as output,
             os.fdopen(write_end, "wb", buffering=0) as pipe,
         ):
-            self._child = subprocess.Popen(
-                [sys.executable, "-m", "airflow_mlops_provider.runtime"],
-                stdin=subprocess.PIPE,
-                stdout=pipe,
-                stderr=subprocess.STDOUT,
-                env=self._environment(spec, secrets),
-                start_new_session=True,  # so that stop() reaches whatever the job started
-            )
+            self._child = self._started(spec, secrets, pipe)
             try:
                 status = self._wait(self._child, spec, output, pipe, log)
             except BaseException:
@@ -82,7 +80,22 @@ class LocalProcess(Strict, Place):
             self._child.wait(GRACE_SECONDS)
         _signal_group(self._child, signal.SIGKILL)  # also those that ignored SIGTERM
 
-    def _wait(self, child: subprocess.Popen[bytes], spec: JobSpec, output: TextIO, pipe: FileIO, log: Log) -> int:
+    def _started(self, spec: JobSpec, secrets: Mapping[str, str], pipe: FileIO) -> Child:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(AIRFLOWS_OWN)}
+        environment = {**inherited, **self._environment(spec, secrets)}
+        warm = conf.getboolean("mlops", "warm_jobs", fallback=True) if self.warm is None else self.warm
+        if warm and not self.env and (forked := warm_child.fork(inherited, environment, pipe.fileno())):
+            return forked
+        return subprocess.Popen(
+            [sys.executable, "-m", "airflow_mlops_provider.runtime"],
+            stdin=subprocess.PIPE,
+            stdout=pipe,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,  # so that stop() reaches whatever the job started
+        )
+
+    def _wait(self, child: Child, spec: JobSpec, output: TextIO, pipe: FileIO, log: Log) -> int:
         assert child.stdin is not None
         try:
             child.stdin.write(spec.model_dump_json().encode() + b"\n")
@@ -103,11 +116,10 @@ class LocalProcess(Strict, Place):
         users = {function.partition(":")[0] for function in find_job(spec.job).code(spec).values()}
         products = map(str, roots([spec.job.partition(":")[0], spec.product, *set().union(*map(closure, users))]))
         path = [*products, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(AIRFLOWS_OWN)}
-        return {**inherited, **self.env, **secrets, "PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}
+        return {**self.env, **secrets, "PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}
 
 
-def _end_with(child: subprocess.Popen[bytes], pipe: FileIO, last: str) -> None:
+def _end_with(child: Child, pipe: FileIO, last: str) -> None:
     """End what a job leaves behind, and write its last line: what escaped may hold the output open for ever."""
     child.wait()
     _signal_group(child, signal.SIGKILL)
@@ -115,6 +127,6 @@ def _end_with(child: subprocess.Popen[bytes], pipe: FileIO, last: str) -> None:
         pipe.write(last.encode())
 
 
-def _signal_group(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def _signal_group(child: Child, number: signal.Signals) -> None:
     with suppress(ProcessLookupError):  # none is left
         os.killpg(child.pid, number)

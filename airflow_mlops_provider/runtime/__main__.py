@@ -31,10 +31,7 @@ ORPHANED = 3
 
 def main() -> int:
     """Read the specification, run the job, and return the exit status."""
-    masks.mask_output()
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("botocore").setLevel(logging.WARNING)  # it tells each time where it found its credentials
-    disable_telemetry()
+    begin()
     from airflow_mlops_provider.lifecycle.records.spec import JobSpec
     from airflow_mlops_provider.runtime.runner import run
 
@@ -50,6 +47,14 @@ def main() -> int:
         threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
     manifest = _run_and_copy(spec, given.manifest_copy) if given.manifest_copy else run(spec)
     return 0 if manifest.state == "success" else 1
+
+
+def begin() -> None:
+    """Have this process write its log, without credentials, and keep vendors' libraries quiet."""
+    masks.mask_output()
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # it tells each time where it found its credentials
+    disable_telemetry()
 
 
 def _run_and_copy(spec: JobSpec, key: str) -> Manifest:

@@ -32,11 +32,11 @@ class MaskedStream:
     """A text stream that writes stars in place of credentials, and is the stream itself in all else."""
 
     def __init__(self, stream: TextIO, mask: Mask) -> None:
-        self._stream, self._mask = stream, mask
+        self._stream, self.mask = stream, mask
 
     def write(self, text: str) -> int:
         """Write a text. Returns its length before anything was replaced, which is what the caller counts on."""
-        self._stream.write(self._mask(text))
+        self._stream.write(self.mask(text))
         return len(text)
 
     def writelines(self, lines: Any) -> None:
@@ -51,7 +51,12 @@ class MaskedStream:
 def mask_output() -> None:
     """From now on, let this process print stars in place of the credentials in its environment."""
     mask = Mask(os.environ)
-    sys.stdout, sys.stderr = MaskedStream(sys.stdout, mask), MaskedStream(sys.stderr, mask)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if isinstance(stream, MaskedStream):  # forked from a process that masks already: loggers hold this very stream
+            stream.mask = mask
+        else:
+            setattr(sys, name, MaskedStream(stream, mask))
 
 
 def masked(text: str) -> str:

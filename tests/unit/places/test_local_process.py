@@ -20,6 +20,7 @@ import pytest
 
 from airflow_mlops_provider.exceptions import JobError, JobLostError, MLOpsError
 from airflow_mlops_provider.places.local_process import LocalProcess
+from airflow_mlops_provider.places.warm_child import WarmChild
 from airflow_mlops_provider.runtime.runner import run
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.manifests import read_manifest
@@ -51,6 +52,17 @@ from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.places.local_process import LocalProcess
 LocalProcess().run(JobSpec.model_validate_json(sys.argv[1]), {}, logging.getLogger())
 """
+
+
+@pytest.fixture(params=["anew", "warm"], autouse=True)
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """Have jobs begun anew, or forked from a process that is there for it."""
+    monkeypatch.setenv("AIRFLOW__MLOPS__WARM_JOBS", str(request.param == "warm"))
+    if request.param == "warm":
+        world, place = TinyWorld(tmp_path / "before"), LocalProcess()
+        until(lambda: place.run(world.cleaning(force=True), {}, LOG) and isinstance(place._child, WarmChild))
+        world.close()
+    return str(request.param)
 
 
 def until(holds: Callable[[], object], seconds: float = 60) -> None:
