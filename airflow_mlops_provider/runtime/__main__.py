@@ -16,7 +16,9 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_mlops_provider.backends.telemetry import disable_telemetry
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 
 ORPHANED = 3
+TITLE = "mlops"
 
 
 def main() -> int:
@@ -43,6 +46,8 @@ def main() -> int:
     given = parser.parse_args()
     line, parent = (given.spec, None) if given.spec else _read_line()
     spec = JobSpec.model_validate_json(line)
+    with suppress(OSError):  # Linux shows it as the process's name; however it was started, it goes by this
+        Path("/proc/self/comm").write_text(f"{TITLE} {spec.name}"[:15])
     if parent is not None:
         threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
     manifest = _run_and_copy(spec, given.manifest_copy) if given.manifest_copy else run(spec)

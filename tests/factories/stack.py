@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import psutil
 
+from airflow_mlops_provider.demo.local_airflow import processes
 from airflow_mlops_provider.demo.local_airflow.stack import Stack, recorded
 
 
@@ -23,3 +24,15 @@ def restart(stack: Stack, component: str, timeout: float = 60) -> None:
             deaf.wait(5)
     stack._launch(component)
     stack.wait_until_ready(timeout)
+
+
+def running(stack: Stack, job: str = "") -> list[psutil.Process]:
+    """Return the processes of a stack's jobs, or of those of one name, that run now, however they were started."""
+    found = []
+    for process in processes.marked(str(stack.home)):
+        try:
+            if process.name().startswith(f"mlops {job}"):
+                found.append(process)
+        except psutil.NoSuchProcess:  # or a zombie
+            continue
+    return found

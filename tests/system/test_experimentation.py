@@ -20,14 +20,13 @@ import psutil
 import pytest
 
 from airflow_mlops_provider.backends.search.optuna.study import SearchStudy
-from airflow_mlops_provider.demo.local_airflow import processes
 from airflow_mlops_provider.demo.local_airflow.stack import Stack
 from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.lifecycle.search.trials import Trial
 from airflow_mlops_provider.lifecycle.settings import TrainerSettings, branch_of
 from tests.factories.forge import bare, branches, git, repository
 from tests.factories.search import SearchWorld
-from tests.factories.stack import pids, restart
+from tests.factories.stack import pids, restart, running
 from tests.factories.tiny import manifests
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
@@ -84,15 +83,7 @@ class Experiment:
 
     def jobs(self) -> list[psutil.Process]:
         """Return the processes of trials that run now."""
-        found = []
-        for process in processes.marked(str(self.stack.home)):
-            try:
-                trial = process.environ().get("AIRFLOW_CTX_TASK_ID") == "experimentation.trial"
-                if trial and "airflow_mlops_provider.runtime" in process.cmdline():
-                    found.append(process)
-            except psutil.NoSuchProcess:
-                continue
-        return found
+        return running(self.stack, "trial")
 
     def ended(self, count: int) -> bool:
         """Say whether so many trials have ended."""

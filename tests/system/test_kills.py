@@ -23,7 +23,6 @@ import pytest
 from airflow_mlops_provider.backends.feature_store.feast.store import FeatureStoreBackend
 from airflow_mlops_provider.backends.tracking.mlflow.client import MlflowBackend
 from airflow_mlops_provider.demo.home import ARTIFACTS, LANDING, environment, prepare_mlflow
-from airflow_mlops_provider.demo.local_airflow import processes
 from airflow_mlops_provider.demo.local_airflow.stack import Stack
 from airflow_mlops_provider.demo.watch import Watch
 from airflow_mlops_provider.discovery import intervals
@@ -36,7 +35,7 @@ from airflow_mlops_provider.storage.ledger import Ledger
 from flight_delay.product import product
 from flight_delay.replay import deliver
 from tests.factories.ports import free_port
-from tests.factories.stack import pids, restart
+from tests.factories.stack import pids, restart, running
 
 pytestmark = [
     pytest.mark.system,
@@ -59,6 +58,7 @@ QUICK = {
     "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
     "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "10",
     "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "2",
+    "MLOPS__WARM_JOBS": "False",  # a job's parents are those that are killed
 }
 
 
@@ -158,7 +158,7 @@ def find(one: Survived, task_id: str) -> Victim:
     """Wait for the first try of a task, and return its processes once its job runs."""
 
     def job() -> psutil.Process | None:
-        for process in jobs(one.stack):
+        for process in running(one.stack):
             with suppress(psutil.NoSuchProcess):  # it may end, or be a zombie, between two looks
                 if process.environ().get("AIRFLOW_CTX_TASK_ID") == task_id:
                     return process
@@ -168,18 +168,6 @@ def find(one: Survived, task_id: str) -> Victim:
     victim = Victim(found, *found.parents()[:3])
     assert victim.scheduler.pid == pids(one.stack)["scheduler"]
     return victim
-
-
-def jobs(stack: Stack) -> list[psutil.Process]:
-    """Return the processes of jobs that run now."""
-    found = []
-    for process in processes.marked(str(stack.home)):
-        try:
-            if "airflow_mlops_provider.runtime" in process.cmdline():
-                found.append(process)
-        except psutil.NoSuchProcess:  # or a zombie
-            continue
-    return found
 
 
 def kill(*victims: psutil.Process) -> None:
@@ -266,7 +254,7 @@ def test_both_stores_agree(survived: Survived) -> None:
 
 def test_no_job_is_left(survived: Survived) -> None:
     """No job outlives its task, killed or not; what waits for April is a sensor and no job."""
-    assert jobs(survived.stack) == []
+    assert running(survived.stack) == []
 
 
 def test_data_and_model_are_those_of_an_undisturbed_run(survived: Survived) -> None:
