@@ -49,7 +49,7 @@ def create_app(
     :param waiting, body_seconds: see :class:`~.request_queue.RequestQueue`.
     """
     expected = os.environ.get(TOKEN_VARIABLE, "") if token is None else token
-    queue = RequestQueue(server.predictions.answer, waiting, body_seconds)
+    queue = RequestQueue(server.predictions.answer, server.prediction_log.written, waiting, body_seconds)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

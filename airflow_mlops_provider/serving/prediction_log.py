@@ -1,4 +1,4 @@
-"""The log of predictions: JSON lines, one file per process and day, written off the request path.
+"""The log of predictions: JSON lines, one file per process and day, written in a thread while the next are predicted.
 
 A line has a prediction's ``id``, the caller's ``row``, the ``inputs`` that the model saw, and what was said by which
 version when; a process that is killed leaves a broken line at a file's end at most.
@@ -11,7 +11,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -85,6 +85,15 @@ class PredictionLog:
                 return True
         self._on_drop(count)
         return False
+
+    def written(self) -> Future[None]:
+        """Return what is done once all that was taken so far is with the operating system, or counted as dropped."""
+        with self._lock:
+            if not self._closed:
+                return self._writer.submit(lambda: None)
+        done: Future[None] = Future()
+        done.set_result(None)
+        return done
 
     def close(self) -> None:
         """Write what waits, then end."""

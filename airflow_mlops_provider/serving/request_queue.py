@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,6 +14,8 @@ from fastapi import HTTPException, Request
 MAX_BODY = 16 * 1024 * 1024
 MAX_WAITING = 256 * 1024 * 1024
 BODY_SECONDS = 30.0
+#: How long an answer waits for its line in the log: a disk that hangs must not end the predictions as well.
+RECORD_SECONDS = 1.0
 MAX_BATCH = 256 * 1024
 Call = tuple[bytes, str]  # a request's body and its id
 Answer = dict[str, Any]
@@ -24,17 +26,26 @@ class RequestQueue:
     """Reads bodies, and has them answered by one thread: two would only wait for each other's interpreter.
 
     Calls that arrive while that thread works are answered together when it is done; a lone call never waits for others.
+    An answer leaves once it is recorded, so that what a caller knows outlives the process; meanwhile the next are made.
 
     :param work: answers some calls, in their order, each with a JSON object or an exception.
+    :param recorded: returns what is done once the answers so far are recorded.
     :param waiting: bytes that all callers' bodies may have together.
     :param seconds: how long one body may take to arrive.
     """
 
-    def __init__(self, work: Work, waiting: int = MAX_WAITING, seconds: float = BODY_SECONDS) -> None:
-        self._work, self._free, self._seconds = work, waiting, seconds
+    def __init__(
+        self,
+        work: Work,
+        recorded: Callable[[], Future[None]],
+        waiting: int = MAX_WAITING,
+        seconds: float = BODY_SECONDS,
+    ) -> None:
+        self._work, self._recorded, self._free, self._seconds = work, recorded, waiting, seconds
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="predict")
         self._calls: deque[tuple[Call, asyncio.Future[Answer]]] = deque()
         self._answering: asyncio.Task[None] | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
 
     async def answer(self, body: bytes, request_id: str) -> Answer:
         """Return the answer to a body, or raise what the work returned instead."""
@@ -52,10 +63,18 @@ class RequestQueue:
                 answers = await asyncio.get_running_loop().run_in_executor(self._worker, self._work, calls)
             except Exception as error:  # noqa: BLE001 - it is raised for each caller
                 answers = [error] * len(batch)
-            for (_, future), answer in zip(batch, answers, strict=True):
-                if future.done():  # its caller went away
-                    continue
-                future.set_exception(answer) if isinstance(answer, Exception) else future.set_result(answer)
+            leaving = asyncio.create_task(self._tell([future for _, future in batch], answers, self._recorded()))
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
+
+    async def _tell(
+        self, futures: Sequence[asyncio.Future[Answer]], answers: Sequence[Answer | Exception], recorded: Future[None]
+    ) -> None:
+        await asyncio.wait([asyncio.wrap_future(recorded)], timeout=RECORD_SECONDS)
+        for future, answer in zip(futures, answers, strict=True):
+            if future.done():  # its caller went away
+                continue
+            future.set_exception(answer) if isinstance(answer, Exception) else future.set_result(answer)
 
     def _next_batch(self) -> list[tuple[Call, asyncio.Future[Answer]]]:
         """Take the calls that are answered next: the first, and those behind it that are small enough together."""

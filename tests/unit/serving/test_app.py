@@ -20,7 +20,9 @@ from fastapi.testclient import TestClient
 
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.scoring.predictor import Predictor
+from airflow_mlops_provider.serving import request_queue
 from airflow_mlops_provider.serving.app import create_app
+from airflow_mlops_provider.serving.log_files import locked
 from airflow_mlops_provider.serving.request_schema import RequestError
 from airflow_mlops_provider.serving.server import ModelServer
 from tests.factories.serving import (
@@ -31,6 +33,9 @@ from tests.factories.serving import (
     read_log,
     request_release,
 )
+
+
+TINY = {"product": "tiny_shop"}
 
 
 @pytest.fixture
@@ -239,6 +244,31 @@ def test_a_call_that_fails_spoils_no_other(client: TestClient, server: ModelServ
     assert [answers[0], answers[3]] == [*answer([(bodies[0], "a")]), *answer([(bodies[2], "d")])]
     assert [type(one) for one in answers[1:3]] == [RequestError, RequestError]
     assert "row 2: event_time 2019-12-31" in str(answers[2])
+
+
+def test_an_answer_leaves_once_it_is_recorded(
+    client: TestClient, server: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as the log can't be written, the caller knows of no prediction; a log that hangs holds no answer back."""
+    request_release(tmp_path, make_release(tmp_path, 1))
+    until(lambda: client.get("/ready").status_code == 200)
+    rows = {"rows": make_rows(2)}
+    client.post("/predict", json=rows)
+    (file,) = (tmp_path / "log").glob("*.jsonl")
+    monkeypatch.setattr(request_queue, "RECORD_SECONDS", 30.0)
+    with ThreadPoolExecutor() as pool, file.open("rb") as log:
+        with locked(log):
+            answers = [pool.submit(client.post, "/predict", json=rows) for _ in range(2)]
+            until(lambda: server.metrics.registry.get_sample_value("mlops_serving_rows_total", TINY) == 6)
+            time.sleep(0.1)
+            assert not any(answer.done() for answer in answers)
+            assert client.get("/health").status_code == 200
+        assert [answer.result().status_code for answer in answers] == [200, 200]
+        assert len(file.read_bytes().splitlines()) == 6
+        monkeypatch.setattr(request_queue, "RECORD_SECONDS", 0.1)
+        with locked(log):
+            assert client.post("/predict", json=rows).status_code == 200
+            assert len(file.read_bytes().splitlines()) == 6
 
 
 def test_values_that_overflow_together_are_the_callers(
