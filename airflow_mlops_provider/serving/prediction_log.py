@@ -1,7 +1,7 @@
 """The log of predictions: JSON lines, one file per process and day, written in a thread while the next are predicted.
 
 A line has a prediction's ``id``, the caller's ``row``, the ``inputs`` that the model saw, and what was said by which
-version when; a process that is killed leaves a broken line at a file's end at most.
+version when, and to which caller; a process that is killed leaves a broken line at a file's end at most.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _BYTES = 8  # of a model input that waits to be written
 
 
 class Batch(NamedTuple):
-    """A request's rows with their ``event_time``, what the model saw and said of each, and the request's bytes."""
+    """A request's rows with their ``event_time``, what the model saw and said of each, its bytes and its caller."""
 
     rows: pd.DataFrame
     inputs: pd.DataFrame
@@ -37,6 +37,7 @@ class Batch(NamedTuple):
     request_id: str
     predicted_at: datetime
     body: int = 0
+    caller: str = ""
 
     @property
     def size(self) -> int:
@@ -156,6 +157,7 @@ class PredictionLog:
 
 def _records(batch: Batch) -> list[Record]:
     call = {"version": batch.version, "request_id": batch.request_id, "predicted_at": batch.predicted_at.isoformat()}
+    call |= {"caller": batch.caller} if batch.caller else {}
     ids = row_ids(batch.request_id, len(batch.rows))
     parts = zip(ids, _rows(batch.rows), _rows(batch.inputs), batch.predictions, strict=True)
     return [

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import HTTPException, Request
 
@@ -17,9 +17,19 @@ BODY_SECONDS = 30.0
 #: How long an answer waits for its line in the log: a disk that hangs must not end the predictions as well.
 RECORD_SECONDS = 1.0
 MAX_BATCH = 256 * 1024
-Call = tuple[bytes, str]  # a request's body and its id
 Answer = dict[str, Any]
+
+
+class Call(NamedTuple):
+    """A request's body, its id, and who sent it; nobody by name where everybody may."""
+
+    body: bytes
+    request_id: str
+    caller: str = ""
+
+
 Work = Callable[[Sequence[Call]], Sequence[Answer | Exception]]
+Waiting = tuple[Call, asyncio.Future[Answer]]
 
 
 class RequestQueue:
@@ -43,14 +53,14 @@ class RequestQueue:
     ) -> None:
         self._work, self._recorded, self._free, self._seconds = work, recorded, waiting, seconds
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="predict")
-        self._calls: deque[tuple[Call, asyncio.Future[Answer]]] = deque()
+        self._calls: deque[Waiting] = deque()
         self._answering: asyncio.Task[None] | None = None
         self._leaving: set[asyncio.Task[None]] = set()
 
-    async def answer(self, body: bytes, request_id: str) -> Answer:
-        """Return the answer to a body, or raise what the work returned instead."""
+    async def answer(self, call: Call) -> Answer:
+        """Return the answer to a call, or raise what the work returned instead."""
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._calls.append(((body, request_id), future))
+        self._calls.append((call, future))
         if self._answering is None or self._answering.done():
             self._answering = asyncio.create_task(self._answer_all())
         return await future
@@ -63,26 +73,24 @@ class RequestQueue:
                 answers = await asyncio.get_running_loop().run_in_executor(self._worker, self._work, calls)
             except Exception as error:  # noqa: BLE001 - it is raised for each caller
                 answers = [error] * len(batch)
-            leaving = asyncio.create_task(self._tell([future for _, future in batch], answers, self._recorded()))
-            self._leaving.add(leaving)
-            leaving.add_done_callback(self._leaving.discard)
+            self._leaving.add(task := asyncio.create_task(self._hand_out(batch, answers)))
+            task.add_done_callback(self._leaving.discard)  # until then it is kept, or it might be collected
 
-    async def _tell(
-        self, futures: Sequence[asyncio.Future[Answer]], answers: Sequence[Answer | Exception], recorded: Future[None]
-    ) -> None:
-        await asyncio.wait([asyncio.wrap_future(recorded)], timeout=RECORD_SECONDS)
-        for future, answer in zip(futures, answers, strict=True):
+    async def _hand_out(self, batch: list[Waiting], answers: Sequence[Answer | Exception]) -> None:
+        recorded = asyncio.wrap_future(self._recorded())
+        await asyncio.wait([recorded], timeout=RECORD_SECONDS)
+        for (_, future), answer in zip(batch, answers, strict=True):
             if future.done():  # its caller went away
                 continue
             future.set_exception(answer) if isinstance(answer, Exception) else future.set_result(answer)
 
-    def _next_batch(self) -> list[tuple[Call, asyncio.Future[Answer]]]:
+    def _next_batch(self) -> list[Waiting]:
         """Take the calls that are answered next: the first, and those behind it that are small enough together."""
         batch = [self._calls.popleft()]
-        size = len(batch[0][0][0])
-        while self._calls and size + len(self._calls[0][0][0]) <= MAX_BATCH:
+        size = len(batch[0][0].body)
+        while self._calls and size + len(self._calls[0][0].body) <= MAX_BATCH:
             batch.append(self._calls.popleft())
-            size += len(batch[-1][0][0])
+            size += len(batch[-1][0].body)
         return batch
 
     @asynccontextmanager

@@ -25,7 +25,9 @@ def url_of(host: str, port: int) -> str:
 
 
 def server_state(base_url: str, token: str | None = None) -> ServerState | None:
-    """Return what a model server says of itself, None if none answers. :raises DeploymentError: for a wrong token.
+    """Return what a model server says of itself, None if none answers.
+
+    :raises DeploymentError: for a token that may not read it.
 
     :param token: by default that of the environment.
     """
@@ -34,10 +36,10 @@ def server_state(base_url: str, token: str | None = None) -> ServerState | None:
         answer = json.loads(body)
     except (OSError, http.client.HTTPException, ValueError):
         return None
-    if status == HTTPStatus.UNAUTHORIZED:
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         raise DeploymentError(
             f"{base_url} wants another token; the password of the connection mlops_model_server must be what the "
-            f"server has in {TOKEN_VARIABLE}"
+            f"server has in {TOKEN_VARIABLE}, or that of a caller with the right to read"
         )
     with suppress(ValueError):
         return ServerState.model_validate(answer, extra="ignore")

@@ -21,8 +21,10 @@ from fastapi.testclient import TestClient
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.scoring.predictor import Predictor
 from airflow_mlops_provider.serving import request_queue
+from airflow_mlops_provider.serving.access.callers import Right, new_token
 from airflow_mlops_provider.serving.app import create_app
 from airflow_mlops_provider.serving.log_files import locked
+from airflow_mlops_provider.serving.request_queue import Call
 from airflow_mlops_provider.serving.request_schema import RequestError
 from airflow_mlops_provider.serving.server import ModelServer
 from tests.factories.serving import (
@@ -33,7 +35,6 @@ from tests.factories.serving import (
     read_log,
     request_release,
 )
-
 
 TINY = {"product": "tiny_shop"}
 
@@ -178,6 +179,45 @@ def test_token_is_asked_for(server: ModelServer, tmp_path: Path) -> None:
         assert client.get("/ready", headers=right).json() == {"ready": True, "reason": None}
 
 
+def test_each_caller_may_what_its_rights_say(
+    server: ModelServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every route wants its right; log and audit name the caller, and neither has a token."""
+    caplog.set_level("INFO", "mlops.audit")
+    request_release(tmp_path, make_release(tmp_path, 1))
+    made = {right.value: new_token(f"{right}er", [right]) for right in Right}
+    (tmp_path / "callers").write_text("".join(f"{line}\n" for _, line in made.values()))
+    allowed = {
+        ("POST", "/predict"): {"predict"},
+        ("GET", "/"): {"read", "operate"},
+        ("GET", "/version"): {"read", "operate"},
+        ("GET", "/metrics"): {"operate"},
+        ("GET", "/openapi.json"): {"predict", "read", "operate"},
+    }
+    with TestClient(create_app(server, token="sesame", callers_file=tmp_path / "callers")) as client:
+        open_to_all = {("GET", "/health"), ("GET", "/ready")}
+        routes = {(method, route.path) for route in client.app.routes for method in route.methods}  # type: ignore[attr-defined]
+        assert routes == {*allowed, *open_to_all}
+        until(lambda: client.get("/ready").status_code == 200)
+        for (method, path), rights in allowed.items():
+            for right, token in {**{name: token for name, (token, _) in made.items()}, "all": "sesame"}.items():
+                headers = {"authorization": f"Bearer {token}", "x-request-id": right}
+                status = client.request(method, path, json={"rows": make_rows(2)}, headers=headers).status_code
+                assert status == (200 if right in {*rights, "all"} else 403), (path, right)
+                assert ("reason" in client.get("/ready", headers=headers).json()) == (right != "predict")
+            assert client.request(method, path).status_code == 401
+    logged = read_log(tmp_path / "log")
+    assert [*zip(logged["request_id"], logged["caller"], strict=True)] == [
+        *[("predict", "predicter")] * 2,
+        *[("all", "default")] * 2,
+    ]
+    assert "reader may not POST '/predict'" in caplog.messages
+    assert "operateer: GET '/metrics'" in caplog.messages
+    assert "default: GET '/version'" in caplog.messages
+    everything = caplog.text + "".join(file.read_text() for file in (tmp_path / "log").iterdir())
+    assert not [token for token in ("sesame", *(token for token, _ in made.values())) if token in everything]
+
+
 def test_metrics_are_open_only_where_that_is_said(server: ModelServer) -> None:
     """Told so, /metrics is read without the token; the rest still asks for it."""
     with TestClient(create_app(server, token="secret", open_metrics=True)) as client:
@@ -240,8 +280,9 @@ def test_a_call_that_fails_spoils_no_other(client: TestClient, server: ModelServ
     early = [*make_rows(2), {**make_rows(1)[0], "event_time": "2019-12-31T00:00:00Z"}]
     bodies = [json.dumps({"rows": rows}).encode() for rows in (make_rows(4), early, make_rows(2))]
     answer = server.predictions.answer
-    answers = answer([(bodies[0], "a"), (b"{", "b"), (bodies[1], "c"), (bodies[2], "d")])
-    assert [answers[0], answers[3]] == [*answer([(bodies[0], "a")]), *answer([(bodies[2], "d")])]
+    given = (bodies[0], b"{", bodies[1], bodies[2])
+    answers = answer([Call(body, name) for body, name in zip(given, "abcd", strict=True)])
+    assert [answers[0], answers[3]] == [*answer([Call(bodies[0], "a")]), *answer([Call(bodies[2], "d")])]
     assert [type(one) for one in answers[1:3]] == [RequestError, RequestError]
     assert "row 2: event_time 2019-12-31" in str(answers[2])
 
@@ -316,7 +357,7 @@ def test_the_description_tells_each_refusal(client: TestClient) -> None:
     """A generated client knows answers and refusals, and where the token goes."""
     told = client.get("/openapi.json").json()
     predict = told["paths"]["/predict"]["post"]
-    assert set(predict["responses"]) == {"200", "401", "408", "413", "422", "500", "503"}
+    assert set(predict["responses"]) == {"200", "401", "403", "408", "413", "422", "500", "503"}
     for status, response in predict["responses"].items():
         (content,) = response["content"].values()
         assert content["schema"]["$ref"].endswith("/Predictions" if status == "200" else "/Refusal")
