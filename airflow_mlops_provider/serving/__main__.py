@@ -59,6 +59,8 @@ def parser() -> argparse.ArgumentParser:
         help=f"callers with rights and hashes of their tokens, read again when it changes (${CALLERS_VARIABLE}); "
         "python -m airflow_mlops_provider.serving.access makes them",
     )  # fmt: skip
+    command.add_argument("--tls-certificate", type=Path, metavar="PEM", help="speak HTTPS with this certificate")
+    command.add_argument("--tls-key", type=Path, metavar="PEM", help="its key, where that lies apart")
     command.add_argument("--open-metrics", action="store_true", help="let /metrics be read without the token")
     return command
 
@@ -94,7 +96,7 @@ def main(arguments: list[str] | None = None) -> None:
     disable_telemetry()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     app = create_app(build(options), open_metrics=options.open_metrics, callers_file=options.callers)
-    server = Server(uvicorn_config(app, options.host, options.port))
+    server = Server(uvicorn_config(app, options.host, options.port, options.tls_certificate, options.tls_key))
     log.info("%s is served at %s:%d", options.product, options.host, options.port)
     server.run(sockets=[bind_socket(options.host, options.port)])
     if not server.started:
