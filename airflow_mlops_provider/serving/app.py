@@ -55,7 +55,7 @@ def create_app(
     :param waiting, body_seconds: see :class:`~.request_queue.RequestQueue`.
     """
     callers = Callers(os.environ.get(TOKEN_VARIABLE, "") if token is None else token, callers_file)
-    queue = RequestQueue(server.predictions.answer, server.prediction_log.written, waiting, body_seconds)
+    queue = RequestQueue(server.answer, waiting, body_seconds)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

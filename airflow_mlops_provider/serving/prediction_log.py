@@ -1,4 +1,4 @@
-"""The log of predictions: JSON lines, one file per process and day, written in a thread while the next are predicted.
+"""The log of predictions: JSON lines, one file per process and day, written by a thread of their own.
 
 A line has a prediction's ``id``, the caller's ``row``, the ``inputs`` that the model saw, and what was said by which
 version when, and to which caller; a process that is killed leaves a broken line at a file's end at most.
@@ -11,7 +11,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -24,6 +24,7 @@ from airflow_mlops_provider.serving.log_files import is_there, locked
 log = logging.getLogger(__name__)
 Record = dict[str, Any]
 MAX_WAITING = 128 * 1024 * 1024
+SETTLE_SECONDS = 1.0
 _BYTES = 8  # of a model input that waits to be written
 
 
@@ -51,7 +52,7 @@ def row_ids(request_id: str, count: int) -> list[str]:
 
 
 class PredictionLog:
-    """Appends predictions in a thread of its own, which the first of them starts.
+    """Appends predictions in a thread of its own.
 
     :param limit: rows that may wait; beyond it, or with more than ``MAX_WAITING`` bytes of requests, a batch is
         dropped, and ``on_drop`` is called with their number.
@@ -74,6 +75,7 @@ class PredictionLog:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="prediction-log")
         self._file: IO[str] | None = None
         self._day = ""
+        self._settled = self._writer.submit(lambda: None)
 
     def append(self, batch: Batch) -> bool:
         """Take predictions for writing; return at once, False if they were dropped for lack of room."""
@@ -87,14 +89,16 @@ class PredictionLog:
         self._on_drop(count)
         return False
 
-    def written(self) -> Future[None]:
-        """Return what is done once all that was taken so far is with the operating system, or counted as dropped."""
+    def settle(self) -> None:
+        """Wait until all that was taken is with the operating system, or counted as dropped.
+
+        Not for long, and not again before it is there: a disk that hangs must not end the predictions as well.
+        """
         with self._lock:
-            if not self._closed:
-                return self._writer.submit(lambda: None)
-        done: Future[None] = Future()
-        done.set_result(None)
-        return done
+            if self._closed or not self._settled.done():
+                return
+            self._settled = self._writer.submit(lambda: None)
+        wait([self._settled], SETTLE_SECONDS)
 
     def close(self) -> None:
         """Write what waits, then end."""

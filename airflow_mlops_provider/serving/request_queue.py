@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
@@ -14,8 +14,6 @@ from fastapi import HTTPException, Request
 MAX_BODY = 16 * 1024 * 1024
 MAX_WAITING = 256 * 1024 * 1024
 BODY_SECONDS = 30.0
-#: How long an answer waits for its line in the log: a disk that hangs must not end the predictions as well.
-RECORD_SECONDS = 1.0
 MAX_BATCH = 256 * 1024
 Answer = dict[str, Any]
 
@@ -29,33 +27,23 @@ class Call(NamedTuple):
 
 
 Work = Callable[[Sequence[Call]], Sequence[Answer | Exception]]
-Waiting = tuple[Call, asyncio.Future[Answer]]
 
 
 class RequestQueue:
     """Reads bodies, and has them answered by one thread: two would only wait for each other's interpreter.
 
     Calls that arrive while that thread works are answered together when it is done; a lone call never waits for others.
-    An answer leaves once it is recorded, so that what a caller knows outlives the process; meanwhile the next are made.
 
     :param work: answers some calls, in their order, each with a JSON object or an exception.
-    :param recorded: returns what is done once the answers so far are recorded.
     :param waiting: bytes that all callers' bodies may have together.
     :param seconds: how long one body may take to arrive.
     """
 
-    def __init__(
-        self,
-        work: Work,
-        recorded: Callable[[], Future[None]],
-        waiting: int = MAX_WAITING,
-        seconds: float = BODY_SECONDS,
-    ) -> None:
-        self._work, self._recorded, self._free, self._seconds = work, recorded, waiting, seconds
+    def __init__(self, work: Work, waiting: int = MAX_WAITING, seconds: float = BODY_SECONDS) -> None:
+        self._work, self._free, self._seconds = work, waiting, seconds
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="predict")
-        self._calls: deque[Waiting] = deque()
+        self._calls: deque[tuple[Call, asyncio.Future[Answer]]] = deque()
         self._answering: asyncio.Task[None] | None = None
-        self._leaving: set[asyncio.Task[None]] = set()
 
     async def answer(self, call: Call) -> Answer:
         """Return the answer to a call, or raise what the work returned instead."""
@@ -73,18 +61,12 @@ class RequestQueue:
                 answers = await asyncio.get_running_loop().run_in_executor(self._worker, self._work, calls)
             except Exception as error:  # noqa: BLE001 - it is raised for each caller
                 answers = [error] * len(batch)
-            self._leaving.add(task := asyncio.create_task(self._hand_out(batch, answers)))
-            task.add_done_callback(self._leaving.discard)  # until then it is kept, or it might be collected
+            for (_, future), answer in zip(batch, answers, strict=True):
+                if future.done():  # its caller went away
+                    continue
+                future.set_exception(answer) if isinstance(answer, Exception) else future.set_result(answer)
 
-    async def _hand_out(self, batch: list[Waiting], answers: Sequence[Answer | Exception]) -> None:
-        recorded = asyncio.wrap_future(self._recorded())
-        await asyncio.wait([recorded], timeout=RECORD_SECONDS)
-        for (_, future), answer in zip(batch, answers, strict=True):
-            if future.done():  # its caller went away
-                continue
-            future.set_exception(answer) if isinstance(answer, Exception) else future.set_result(answer)
-
-    def _next_batch(self) -> list[Waiting]:
+    def _next_batch(self) -> list[tuple[Call, asyncio.Future[Answer]]]:
         """Take the calls that are answered next: the first, and those behind it that are small enough together."""
         batch = [self._calls.popleft()]
         size = len(batch[0][0].body)
