@@ -38,6 +38,7 @@ def main() -> int:
     disable_telemetry()
     from airflow_mlops_provider.lifecycle.records.spec import JobSpec
     from airflow_mlops_provider.runtime.runner import run
+    from airflow_mlops_provider.runtime.scratch import own_folder
     from airflow_mlops_provider.storage.stores.refusals import exit_status
 
     parser = argparse.ArgumentParser(prog="python -m airflow_mlops_provider.runtime", description="Run one job.")
@@ -51,7 +52,8 @@ def main() -> int:
     if parent is not None:
         threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
     try:
-        manifest = _run_and_copy(spec, given.manifest_copy) if given.manifest_copy else run(spec)
+        with own_folder():
+            manifest = _run_and_copy(spec, given.manifest_copy) if given.manifest_copy else run(spec)
     except RootError as error:
         logging.getLogger("mlops.runner").error("%s can leave no manifest: %s", spec.job, error)  # noqa: TRY400
         return exit_status(error)

@@ -14,6 +14,7 @@ from typing import Any
 from airflow_mlops_provider.backends.telemetry import disable_telemetry
 from airflow_mlops_provider.lifecycle.shape import Scoring
 from airflow_mlops_provider.runtime.code import load_product
+from airflow_mlops_provider.runtime.scratch import own_folder
 from airflow_mlops_provider.serving.app import create_app
 from airflow_mlops_provider.serving.listener import Server, bind_socket, uvicorn_config
 from airflow_mlops_provider.serving.model_alone import ModelAlone, NoFeatures, Served
@@ -98,7 +99,8 @@ def main(arguments: list[str] | None = None) -> None:
     app = create_app(build(options), open_metrics=options.open_metrics, callers_file=options.callers)
     server = Server(uvicorn_config(app, options.host, options.port, options.tls_certificate, options.tls_key))
     log.info("%s is served at %s:%d", options.product, options.host, options.port)
-    server.run(sockets=[bind_socket(options.host, options.port)])
+    with own_folder():
+        server.run(sockets=[bind_socket(options.host, options.port)])
     if not server.started:
         sys.exit(3)
 
