@@ -14,7 +14,7 @@ from typing import Any
 
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from fastapi.security import HTTPBearer
 from starlette.requests import ClientDisconnect
 
@@ -96,7 +96,7 @@ def _add_probes(app: FastAPI, server: ModelServer, callers: Callers) -> None:
         """Say that the process is up."""
         return {"status": "up"} if callers.closed else {"status": "up", "product": server.product.name}
 
-    @app.get("/ready")
+    @app.get("/ready", responses={503: {"description": "Nothing can be predicted now"}})
     async def ready(request: Request) -> JSONResponse:
         """Say whether model and features answer: 200, or 503; with the reason for callers who may read."""
         reason, caller = server.predictions.not_ready(), _caller(request, callers)
@@ -109,7 +109,9 @@ def _add_state(app: FastAPI, server: ModelServer, callers: Callers, open_metrics
         async def check(request: Request) -> None:
             _allowed(request, callers, *rights)
 
-        responses = {status: REFUSALS[status] for status in (401, 403)}
+        # As JSON, whatever the route itself answers with; the schema is the one of /predict.
+        content = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
+        responses = {why: {"description": REFUSALS[why]["description"], "content": content} for why in (401, 403)}
         return {"dependencies": [Depends(_SCHEME), Depends(check)], "responses": responses}
 
     text = "text/plain; version=0.0.4; charset=utf-8"
@@ -129,10 +131,10 @@ def _add_state(app: FastAPI, server: ModelServer, callers: Callers, open_metrics
         """Say which version is live since when, which is wanted, and why they differ if they do."""
         return server.state()
 
-    @app.get("/metrics", **({} if open_metrics else closed(Right.OPERATE)))
+    @app.get("/metrics", response_class=PlainTextResponse, **({} if open_metrics else closed(Right.OPERATE)))
     async def metrics() -> Response:
         """Return the metrics for Prometheus."""
-        return Response(server.metrics.text(), media_type=text)
+        return PlainTextResponse(server.metrics.text(), media_type=text)
 
 
 def _index_page(server: ModelServer) -> Html:
