@@ -1,6 +1,6 @@
 """Schemathesis against a running model server, by the description that the server gives of itself: no 5xx, no hang.
 
-A short run is part of every run; ``MLOPS_TEST_FUZZ`` makes it a long one, of so many seconds.
+A short run is part of every run; ``MLOPS_TEST_FUZZ`` makes it a long one, of so many seconds, with Feast's own store.
 """
 
 from __future__ import annotations
@@ -14,29 +14,42 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import numpy as np
+import pandas as pd
 import pytest
 
 from airflow_mlops_provider.serving import listener
 from airflow_mlops_provider.serving.access.callers import Right, new_token
 from airflow_mlops_provider.serving.app import create_app
 from airflow_mlops_provider.serving.server import ModelServer
-from tests.factories.serving import StandInFeatures, make_product, make_release, make_rows, request_release
+from tests.factories.serving import StandInFeatures, make_release, make_rows, request_release
+from tests.integration.serving.test_model_server import World
 
 pytest.importorskip("schemathesis", reason="needs the dev extra: pip install -e '.[dev]'")
 LONG = int(os.environ.get("MLOPS_TEST_FUZZ", "0"))
 TOKEN = "sesame"
 
 
+class AnyKey(StandInFeatures):
+    """Features of whatever customer somebody thinks of."""
+
+    def online(self, keys: pd.DataFrame) -> pd.DataFrame:
+        numbers = keys["customer"].map(lambda key: float(len(key)) if key else np.nan).astype("float64")
+        return pd.DataFrame({"orders": numbers, "mean_price": numbers / 7})
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """A server that predicts, listens as in production, and knows two tokens: its URL, and that of who may read."""
     folder = tmp_path_factory.mktemp("fuzzed")
-    product = make_product(folder / "code")
-    root = folder / "root"
+    world = World(folder)
+    product, root = world.product, world.root
+    if LONG:
+        world.fill()
     request_release(root, make_release(root, 1))
     reader, line = new_token("reader", [Right.READ])
     (folder / "callers").write_text(line)
-    served = ModelServer(product, str(root), StandInFeatures, folder / "log", poll=0.1)
+    served = ModelServer(product, str(root), lambda: world.store if LONG else AnyKey(), folder / "log", poll=0.1)
     app = create_app(served, token=TOKEN, callers_file=folder / "callers")
     with listener.bind_socket("127.0.0.1", 0) as listening:
         running = listener.Server(listener.uvicorn_config(app, "127.0.0.1", 0))
