@@ -60,6 +60,18 @@ class IntegrityError(PermanentError):
     """Stored bytes are not those that were recorded. A retry does not help: run the producing step again."""
 
 
+class RootError(PermanentError, OSError):  # an OSError, as which readers of files know it
+    """An artifact root refuses to be written or read. A retry does not help before that is mended."""
+
+
+class RootFullError(RootError):
+    """An artifact root, or its quota, has no room left. A retry does not help before some is made."""
+
+
+class RootClosedError(RootError):
+    """An artifact root is read-only, or its user lacks the right. A retry does not help before that is given."""
+
+
 class OtherRegistryError(IntegrityError):
     """MLflow is not the registry in which the ledger's versions were made. No retry helps: point back, or adopt it."""
 

@@ -15,6 +15,7 @@ from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.layout import result_key, reuse_key
+from airflow_mlops_provider.storage.stores.refusals import unkept
 
 #: Returns a task instance's state as Airflow names it: None if it has none yet, :data:`GONE` if there is none.
 StateOf = Callable[[RunIdentity], str | None]
@@ -100,7 +101,7 @@ def decide(spec: JobSpec, status: int, manifest: Manifest | None) -> Manifest:
     0             success                         the manifest, also when finished work was reused
     0             none or failed                  :class:`JobLostError`
     not 0         failed, by this very attempt    the error that it names
-    not 0         any other                       :class:`JobLostError`
+    not 0         any other                       :class:`JobLostError`, or :class:`RootError` if it says that
     ============  ==============================  ==========================================
     """
     if status == 0 and manifest is not None and manifest.state == "success":
@@ -110,6 +111,8 @@ def decide(spec: JobSpec, status: int, manifest: Manifest | None) -> Manifest:
         error.result = result_of(manifest)
         raise error
     how = f"was killed by {signal_name(-status)}" if status < 0 else f"ended with status {status}"
+    if refused := unkept(status, f"job {spec.job!r} {how}", spec.root):
+        raise refused
     raise JobLostError(f"job {spec.job!r} {how} and left no manifest of this attempt; a retry resumes it")
 
 

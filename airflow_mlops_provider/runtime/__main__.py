@@ -2,7 +2,7 @@
 
 Standard input stays open as long as whoever wants the result is alive. When it closes early, nobody waits for the
 result any more, and the job ends at once: a killed task leaves no orphan. Exit status: 0 success, 1 failed, 2 no such
-job.
+job, 74 and 77 if the artifact root is full or may not be written, so that no manifest tells of the job's end.
 
 In a pod nobody holds the input: there the specification comes as ``--spec JSON``, the pod's deletion ends the job, and
 a copy of its manifest is left in the folder below the artifact root that ``--manifest-copy`` names.
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_mlops_provider.backends.telemetry import disable_telemetry
+from airflow_mlops_provider.exceptions import RootError
 from airflow_mlops_provider.runtime import masks
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def main() -> int:
     begin()
     from airflow_mlops_provider.lifecycle.records.spec import JobSpec
     from airflow_mlops_provider.runtime.runner import run
+    from airflow_mlops_provider.runtime.scratch import own_folder
+    from airflow_mlops_provider.storage.stores.refusals import exit_status
 
     parser = argparse.ArgumentParser(prog="python -m airflow_mlops_provider.runtime", description="Run one job.")
     parser.add_argument("--spec", metavar="JSON", help="the job's specification; by default a line on standard input")
@@ -50,7 +53,12 @@ def main() -> int:
         Path("/proc/self/comm").write_text(f"{TITLE} {spec.name}"[:15])
     if parent is not None:
         threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
-    manifest = _run_and_copy(spec, given.manifest_copy) if given.manifest_copy else run(spec)
+    try:
+        with own_folder():
+            manifest = _run_and_copy(spec, given.manifest_copy) if given.manifest_copy else run(spec)
+    except RootError as error:
+        logging.getLogger("mlops.runner").error("%s can leave no manifest: %s", spec.job, error)  # noqa: TRY400
+        return exit_status(error)
     return 0 if manifest.state == "success" else 1
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from airflow_mlops_provider.backends.telemetry import disable_telemetry
 from airflow_mlops_provider.lifecycle.shape import Scoring
 from airflow_mlops_provider.runtime.code import load_product
+from airflow_mlops_provider.runtime.scratch import own_folder
 from airflow_mlops_provider.serving.app import create_app
 from airflow_mlops_provider.serving.listener import Server, bind_socket, uvicorn_config
 from airflow_mlops_provider.serving.model_alone import ModelAlone, NoFeatures, Served
@@ -23,6 +24,7 @@ from airflow_mlops_provider.serving.process.launcher import log_folder, product_
 from airflow_mlops_provider.serving.server import ModelServer
 
 TAKEOVER_SECONDS = 100.0
+CALLERS_VARIABLE = "MLOPS_SERVING_CALLERS"
 log = logging.getLogger(__name__)
 
 
@@ -31,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     command = argparse.ArgumentParser(
         prog="python -m airflow_mlops_provider.serving",
         description="Serve one product's live model over REST and follow its release pointer.",
-        epilog=f"With {TOKEN_VARIABLE} set, all but /health and /ready require that bearer token. "
+        epilog=f"With {TOKEN_VARIABLE} set or --callers given, all but /health and /ready require a bearer token. "
         "Products are found on PYTHONPATH.",
     )
     command.add_argument("--product", required=True, help="the product's name, which is also its package")
@@ -53,6 +55,13 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--no-token", action="store_true", help=f"listen to other machines, though no {TOKEN_VARIABLE} is set"
     )
+    command.add_argument(
+        "--callers", type=Path, default=os.environ.get(CALLERS_VARIABLE) or None, metavar="FILE",
+        help=f"callers with rights and hashes of their tokens, read again when it changes (${CALLERS_VARIABLE}); "
+        "python -m airflow_mlops_provider.serving.access makes them",
+    )  # fmt: skip
+    command.add_argument("--tls-certificate", type=Path, metavar="PEM", help="speak HTTPS with this certificate")
+    command.add_argument("--tls-key", type=Path, metavar="PEM", help="its key, where that lies apart")
     command.add_argument("--open-metrics", action="store_true", help="let /metrics be read without the token")
     return command
 
@@ -80,17 +89,18 @@ def main(arguments: list[str] | None = None) -> None:
     """Serve until a signal ends it."""
     command = parser()
     options = command.parse_args(arguments)
-    if not (os.environ.get(TOKEN_VARIABLE) or options.no_token or _is_this_machine(options.host)):
+    if not (os.environ.get(TOKEN_VARIABLE) or options.callers or options.no_token or _is_this_machine(options.host)):
         command.error(
             f"at {options.host} others can reach the server: set {TOKEN_VARIABLE} to a token that callers must send, "
-            "or give --no-token"
+            "name a file of callers with --callers, or give --no-token"
         )
     disable_telemetry()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    app = create_app(build(options), open_metrics=options.open_metrics)
-    server = Server(uvicorn_config(app, options.host, options.port))
+    app = create_app(build(options), open_metrics=options.open_metrics, callers_file=options.callers)
+    server = Server(uvicorn_config(app, options.host, options.port, options.tls_certificate, options.tls_key))
     log.info("%s is served at %s:%d", options.product, options.host, options.port)
-    server.run(sockets=[bind_socket(options.host, options.port)])
+    with own_folder():
+        server.run(sockets=[bind_socket(options.host, options.port)])
     if not server.started:
         sys.exit(3)
 

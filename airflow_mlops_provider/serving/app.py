@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import logging
 import os
 import re
@@ -10,28 +9,33 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from fastapi.security import HTTPBearer
 from starlette.requests import ClientDisconnect
 
 from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.render.markup import Html, join, tag
 from airflow_mlops_provider.render.parts import card, link, links, report, table
+from airflow_mlops_provider.serving.access.callers import Caller, Callers, Right
 from airflow_mlops_provider.serving.process.client import TOKEN_VARIABLE
-from airflow_mlops_provider.serving.request_queue import BODY_SECONDS, MAX_WAITING, Answer, RequestQueue
+from airflow_mlops_provider.serving.request_queue import BODY_SECONDS, MAX_WAITING, Answer, Call, RequestQueue
 from airflow_mlops_provider.serving.request_schema import RequestError
 from airflow_mlops_provider.serving.responses import REFUSALS, ServerState, predictions_model
 from airflow_mlops_provider.serving.server import ModelServer
 
 log = logging.getLogger(__name__)
-_SEND_TOKEN = f"send the header 'Authorization: Bearer …' with the token in the server's {TOKEN_VARIABLE}"
+audit = logging.getLogger("mlops.audit")
+_SEND_TOKEN = (
+    f"send the header 'Authorization: Bearer …' with your own token or the one in the server's {TOKEN_VARIABLE}"
+)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:/+=-]{1,100}")
 _LINKS = {name: name for name in ("version", "ready", "health", "metrics")} | {"openapi.json": "API description"}
-_SCHEME = HTTPBearer(auto_error=False, description=f"The token in the server's {TOKEN_VARIABLE}, if it has one.")
+_SCHEME = HTTPBearer(auto_error=False, description=f"The caller's token, or the one in the server's {TOKEN_VARIABLE}.")
 
 
 def create_app(
@@ -40,16 +44,18 @@ def create_app(
     open_metrics: bool = False,
     waiting: int = MAX_WAITING,
     body_seconds: float = BODY_SECONDS,
+    callers_file: Path | None = None,
 ) -> FastAPI:
     """Return the API; the server starts and ends with it.
 
-    :param token: bearer token that all but /health and /ready require; from ``MLOPS_SERVING_TOKEN`` by default, none
-        if that is empty.
+    :param token: bearer token with every right; from ``MLOPS_SERVING_TOKEN`` by default, none if that is empty. With it
+        or a file of callers, all but /health and /ready require a token.
+    :param callers_file: see :mod:`~.access.callers`.
     :param open_metrics: let /metrics be read without it.
     :param waiting, body_seconds: see :class:`~.request_queue.RequestQueue`.
     """
-    expected = os.environ.get(TOKEN_VARIABLE, "") if token is None else token
-    queue = RequestQueue(server.predictions.answer, waiting, body_seconds)
+    callers = Callers(os.environ.get(TOKEN_VARIABLE, "") if token is None else token, callers_file)
+    queue = RequestQueue(server.answer, waiting, body_seconds)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -62,13 +68,13 @@ def create_app(
     title, goal = f"{server.product.name} predictions", server.product.goal
     app = FastAPI(title=title, description=goal, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.queue = queue
-    _add_predict(app, server, expected, queue)
-    _add_probes(app, server, expected)
-    _add_state(app, server, expected, open_metrics)
+    _add_predict(app, server, callers, queue)
+    _add_probes(app, server, callers)
+    _add_state(app, server, callers, open_metrics)
     return app
 
 
-def _add_predict(app: FastAPI, server: ModelServer, expected: str, queue: RequestQueue) -> None:
+def _add_predict(app: FastAPI, server: ModelServer, callers: Callers, queue: RequestQueue) -> None:
     body = {"required": True, "content": {"application/json": {"schema": server.schema.json_schema()}}}
     responses: dict[int | str, dict[str, Any]] = {
         200: {"model": predictions_model(server.problem.answer_fields)},
@@ -79,52 +85,56 @@ def _add_predict(app: FastAPI, server: ModelServer, expected: str, queue: Reques
     async def predict(request: Request) -> Response:
         """Predict each row: request columns and ``event_time``; features come from the online store."""
         begun, request_id = time.perf_counter(), _request_id(request)
-        status, answer = await _answer(request, request_id, expected, queue)
+        status, answer = await _answer(request, request_id, callers, queue)
         server.metrics.request(status, time.perf_counter() - begun)
         return JSONResponse(answer, status, headers={"x-request-id": request_id, **_HEADERS.get(status, {})})
 
 
-def _add_probes(app: FastAPI, server: ModelServer, expected: str) -> None:
+def _add_probes(app: FastAPI, server: ModelServer, callers: Callers) -> None:
     @app.get("/health")
     async def health() -> dict[str, str]:
         """Say that the process is up."""
-        return {"status": "up"} if expected else {"status": "up", "product": server.product.name}
+        return {"status": "up"} if callers.closed else {"status": "up", "product": server.product.name}
 
-    @app.get("/ready")
+    @app.get("/ready", responses={503: {"description": "Nothing can be predicted now"}})
     async def ready(request: Request) -> JSONResponse:
-        """Say whether model and features answer: 200, or 503; with the reason for callers who have the token."""
-        reason = server.predictions.not_ready()
-        details = {"reason": reason} if _allowed(request, expected) else {}
+        """Say whether model and features answer: 200, or 503; with the reason for callers who may read."""
+        reason, caller = server.predictions.not_ready(), _caller(request, callers)
+        details = {"reason": reason} if caller and caller.may(Right.READ, Right.OPERATE) else {}
         return JSONResponse({"ready": reason is None, **details}, 503 if reason else 200)
 
 
-def _add_state(app: FastAPI, server: ModelServer, expected: str, open_metrics: bool) -> None:
-    async def check(request: Request) -> None:
-        if not _allowed(request, expected):
-            raise HTTPException(401, _SEND_TOKEN, headers=_HEADERS[401])
+def _add_state(app: FastAPI, server: ModelServer, callers: Callers, open_metrics: bool) -> None:
+    def closed(*rights: Right) -> dict[str, Any]:
+        async def check(request: Request) -> None:
+            _allowed(request, callers, *rights)
 
-    closed = {"dependencies": [Depends(_SCHEME), Depends(check)], "responses": {401: REFUSALS[401]}}
+        # As JSON, whatever the route itself answers with; the schema is the one of /predict.
+        content = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
+        responses = {why: {"description": REFUSALS[why]["description"], "content": content} for why in (401, 403)}
+        return {"dependencies": [Depends(_SCHEME), Depends(check)], "responses": responses}
+
     text = "text/plain; version=0.0.4; charset=utf-8"
 
-    @app.get("/", response_class=HTMLResponse, **closed)  # type: ignore[arg-type]
+    @app.get("/", response_class=HTMLResponse, **closed(Right.READ, Right.OPERATE))
     async def index() -> str:
         """Say what this server serves, for a person."""
         return _index_page(server)
 
-    @app.get("/openapi.json", include_in_schema=False, **closed)  # type: ignore[arg-type]
+    @app.get("/openapi.json", include_in_schema=False, **closed(*Right))
     async def schema() -> JSONResponse:
         """Describe the API."""
         return JSONResponse(app.openapi())
 
-    @app.get("/version", **closed)  # type: ignore[arg-type]
+    @app.get("/version", **closed(Right.READ, Right.OPERATE))
     async def version() -> ServerState:
         """Say which version is live since when, which is wanted, and why they differ if they do."""
         return server.state()
 
-    @app.get("/metrics", **({} if open_metrics else closed))  # type: ignore[arg-type]
+    @app.get("/metrics", response_class=PlainTextResponse, **({} if open_metrics else closed(Right.OPERATE)))
     async def metrics() -> Response:
         """Return the metrics for Prometheus."""
-        return Response(server.metrics.text(), media_type=text)
+        return PlainTextResponse(server.metrics.text(), media_type=text)
 
 
 def _index_page(server: ModelServer) -> Html:
@@ -151,16 +161,15 @@ def _index_page(server: ModelServer) -> Html:
 # Where the body was not read to its end, the connection can't carry another call.
 _CLOSE = {"connection": "close"}
 _HEADERS = {
-    401: {"www-authenticate": "Bearer", **_CLOSE}, 408: _CLOSE, 413: _CLOSE, 503: {"retry-after": "1"},
+    401: {"www-authenticate": "Bearer", **_CLOSE}, 403: _CLOSE, 408: _CLOSE, 413: _CLOSE, 503: {"retry-after": "1"},
 }  # fmt: skip
 
 
-async def _answer(request: Request, request_id: str, expected: str, queue: RequestQueue) -> tuple[int, Answer]:
-    if not _allowed(request, expected):
-        return 401, {"detail": _SEND_TOKEN}
+async def _answer(request: Request, request_id: str, callers: Callers, queue: RequestQueue) -> tuple[int, Answer]:
     try:
+        caller = _allowed(request, callers, Right.PREDICT)
         async with queue.body(request) as body:
-            return 200, await queue.answer(body, request_id)
+            return 200, await queue.answer(Call(body, request_id, caller.name))
     except HTTPException as error:
         return error.status_code, {"detail": error.detail}
     except ClientDisconnect:
@@ -179,8 +188,22 @@ def _request_id(request: Request) -> str:
     return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
 
-def _allowed(request: Request, expected: str) -> bool:
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    return not expected or (
-        scheme.lower() == "bearer" and hmac.compare_digest(given.encode("latin-1"), expected.encode())
-    )
+def _caller(request: Request, callers: Callers) -> Caller | None:
+    return callers.of(request.headers.get("authorization", ""))
+
+
+def _allowed(request: Request, callers: Callers, *rights: Right) -> Caller:
+    """Return a caller who has one of some rights, and keep what was wanted; of predictions their own log tells.
+
+    :raises HTTPException: if nobody is known by that token (401), or the caller lacks the right (403).
+    """
+    caller, wanted = _caller(request, callers), f"{request.method} {request.scope['path']!r}"
+    if caller is None:
+        raise HTTPException(401, _SEND_TOKEN, headers=_HEADERS[401])
+    if not caller.may(*rights):
+        audit.info("%s may not %s", caller.name, wanted)
+        has, needs = ", ".join(sorted(caller.rights)), " or ".join(rights)
+        raise HTTPException(403, f"caller {caller.name!r} may {has}; this needs the right to {needs}")
+    if caller.name and Right.PREDICT not in rights:
+        audit.info("%s: %s", caller.name, wanted)
+    return caller

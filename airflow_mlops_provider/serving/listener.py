@@ -11,8 +11,10 @@ import asyncio
 import ctypes
 import logging
 import socket
+import ssl
 import struct
 from asyncio import TimerHandle
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -23,6 +25,8 @@ HEADER_SECONDS = 10.0
 MAX_HEADERS = 64 * 1024
 #: How long an ending server still takes in what waits, and leaves a connection without a request open.
 LAST_SECONDS = 0.5
+#: Tenths of a second between two looks at the certificate.
+RENEWAL_TICKS = 100
 _ATTACH_REUSEPORT_CBPF = 51  # of Linux's asm-generic/socket.h; Python has no name for it
 _RETURN_CONSTANT = 0x06  # BPF_RET | BPF_K
 log = logging.getLogger(__name__)
@@ -86,6 +90,25 @@ class HeaderTimeoutProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
 class Server(uvicorn.Server):
     """Uvicorn's server, which takes over an address from another, and leaves it to the next, without losing a call."""
 
+    _certificate = 0.0
+
+    async def on_tick(self, counter: int) -> bool:
+        """Do what Uvicorn does ten times a second; now and then take a renewed certificate, for new connections."""
+        if self.config.ssl is not None and counter % RENEWAL_TICKS == 0:
+            try:
+                self._renew(self.config.ssl)
+            except OSError as error:  # a key of another certificate is one, too: halfway replaced
+                log.warning("the certificate stays as it was: %s", error)
+        return await super().on_tick(counter)
+
+    def _renew(self, context: ssl.SSLContext) -> None:
+        files = [Path(file) for file in (self.config.ssl_certfile, self.config.ssl_keyfile) if file]
+        written = max(file.stat().st_mtime for file in files)
+        if self._certificate not in {0.0, written}:
+            context.load_cert_chain(files[0], self.config.ssl_keyfile)
+            log.info("%s is a renewed certificate", files[0])
+        self._certificate = written
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen; where another server does so at the same address, have all further connections come here."""
         await super().startup(sockets)
@@ -117,11 +140,16 @@ def lead_here(listening: socket.socket) -> None:
         log.warning("calls may be reset while another server ends: new ones can't be led here: %s", error)
 
 
-def uvicorn_config(app: Any, host: str, port: int) -> uvicorn.Config:
-    """Return Uvicorn's configuration: bounded connections, and a log without a line for each caller's mistake."""
+def uvicorn_config(
+    app: Any, host: str, port: int, certificate: Path | None = None, key: Path | None = None
+) -> uvicorn.Config:
+    """Return Uvicorn's configuration: bounded connections, and a log without a line for each caller's mistake.
+
+    :param certificate, key: files in PEM, for TLS; a certificate's file may hold the key as well.
+    """
     return uvicorn.Config(
         app, host=host, port=port, http=HeaderTimeoutProtocol, ws="none", access_log=False, log_level="error",
-        timeout_graceful_shutdown=10,
+        timeout_graceful_shutdown=10, ssl_certfile=certificate, ssl_keyfile=key,
     )  # fmt: skip
 
 

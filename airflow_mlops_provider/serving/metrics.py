@@ -3,16 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from airflow_mlops_provider.scoring.predictor import Predictions
 from airflow_mlops_provider.serving.releases import Release
 
 _SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+class _ModelInfo(Collector):
+    """The live version as a series of its own: it goes with the version, so that their number does not grow.
+
+    A gauge's would stay: Feast turns on prometheus_client's multi-process mode, where no label goes away.
+    """
+
+    def __init__(self, product: str) -> None:
+        self.product = product
+        self.live: Release | None = None
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        labels = ("product", "version", "model_hash")
+        family = GaugeMetricFamily("mlops_serving_model_info", "1 for the live model", labels=labels)
+        if self.live is not None:
+            family.add_metric([self.product, str(self.live.version), self.live.model_hash], 1)
+        yield family
 
 
 class Metrics:
@@ -30,7 +50,8 @@ class Metrics:
             "mlops_serving_request_seconds", "Time of a call of /predict", label, buckets=_SECONDS
         )
         self._predictions = histogram("mlops_serving_prediction", "Predictions", label, buckets=buckets)
-        self._model = gauge("mlops_serving_model_info", "1 for the live model", ("product", "version", "model_hash"))
+        self._model = _ModelInfo(product)
+        self.registry.register(self._model)
         self._watermark = gauge(
             "mlops_serving_feature_watermark_timestamp_seconds", "Up to when the online store has features", label
         )
@@ -44,7 +65,6 @@ class Metrics:
         self.ready = gauge("mlops_serving_ready", "1 if model and features answer", label).labels(product)
         dropped = counter("mlops_serving_log_dropped_rows", "Predictions that were not recorded", label)
         self.dropped = dropped.labels(product)
-        self._live: Release | None = None
 
     def request(self, status: int, seconds: float) -> None:
         self._requests.labels(self.product, str(status)).inc()
@@ -59,11 +79,7 @@ class Metrics:
 
     def live(self, release: Release) -> None:
         """Set which release serves from now on."""
-        # The one before stays, at 0: Feast turns on prometheus_client's multi-process mode, where no label goes away.
-        if self._live is not None:
-            self._model.labels(self.product, str(self._live.version), self._live.model_hash).set(0)
-        self._model.labels(self.product, str(release.version), release.model_hash).set(1)
-        self._live = release
+        self._model.live = release
         self._version.set(release.version)
 
     def features(self, watermark: datetime | None) -> None:

@@ -1,7 +1,7 @@
-"""The log of predictions: JSON lines, one file per process and day, written off the request path.
+"""The log of predictions: JSON lines, one file per process and day, written by a thread of their own.
 
 A line has a prediction's ``id``, the caller's ``row``, the ``inputs`` that the model saw, and what was said by which
-version when; a process that is killed leaves a broken line at a file's end at most.
+version when, and to which caller; a process that is killed leaves a broken line at a file's end at most.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -24,11 +24,12 @@ from airflow_mlops_provider.serving.log_files import is_there, locked
 log = logging.getLogger(__name__)
 Record = dict[str, Any]
 MAX_WAITING = 128 * 1024 * 1024
+SETTLE_SECONDS = 1.0
 _BYTES = 8  # of a model input that waits to be written
 
 
 class Batch(NamedTuple):
-    """A request's rows with their ``event_time``, what the model saw and said of each, and the request's bytes."""
+    """A request's rows with their ``event_time``, what the model saw and said of each, its bytes and its caller."""
 
     rows: pd.DataFrame
     inputs: pd.DataFrame
@@ -37,6 +38,7 @@ class Batch(NamedTuple):
     request_id: str
     predicted_at: datetime
     body: int = 0
+    caller: str = ""
 
     @property
     def size(self) -> int:
@@ -50,7 +52,7 @@ def row_ids(request_id: str, count: int) -> list[str]:
 
 
 class PredictionLog:
-    """Appends predictions in a thread of its own, which the first of them starts.
+    """Appends predictions in a thread of its own.
 
     :param limit: rows that may wait; beyond it, or with more than ``MAX_WAITING`` bytes of requests, a batch is
         dropped, and ``on_drop`` is called with their number.
@@ -73,6 +75,7 @@ class PredictionLog:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="prediction-log")
         self._file: IO[str] | None = None
         self._day = ""
+        self._settled = self._writer.submit(lambda: None)
 
     def append(self, batch: Batch) -> bool:
         """Take predictions for writing; return at once, False if they were dropped for lack of room."""
@@ -85,6 +88,17 @@ class PredictionLog:
                 return True
         self._on_drop(count)
         return False
+
+    def settle(self) -> None:
+        """Wait until all that was taken is with the operating system, or counted as dropped.
+
+        Not for long, and not again before it is there: a disk that hangs must not end the predictions as well.
+        """
+        with self._lock:
+            if self._closed or not self._settled.done():
+                return
+            self._settled = self._writer.submit(lambda: None)
+        wait([self._settled], SETTLE_SECONDS)
 
     def close(self) -> None:
         """Write what waits, then end."""
@@ -147,6 +161,7 @@ class PredictionLog:
 
 def _records(batch: Batch) -> list[Record]:
     call = {"version": batch.version, "request_id": batch.request_id, "predicted_at": batch.predicted_at.isoformat()}
+    call |= {"caller": batch.caller} if batch.caller else {}
     ids = row_ids(batch.request_id, len(batch.rows))
     parts = zip(ids, _rows(batch.rows), _rows(batch.inputs), batch.predictions, strict=True)
     return [

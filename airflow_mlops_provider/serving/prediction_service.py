@@ -117,7 +117,7 @@ class PredictionService:
             return error
 
     def _together(self, calls: Sequence[Call]) -> list[Answer]:
-        parsed = [self._schema.rows(body) for body, _ in calls]
+        parsed = [self._schema.rows(call.body) for call in calls]
         rows = self._schema.frame([*chain.from_iterable(parsed)])
         reason, live = self.not_ready(), self._follower.live
         if reason or live is None:
@@ -128,11 +128,12 @@ class PredictionService:
         parts = [slice(end - len(own), end) for own, end in zip(parsed, ends, strict=True)]
         version, now, problem = live.release.version, datetime.now(UTC), live.predictor.problem
         head, answers = {"product": self._follower.product, "version": version}, []
-        for (body, request_id), part in zip(calls, parts, strict=True):
+        for call, part in zip(calls, parts, strict=True):
             scores = predictions[part]
             self._metrics.predicted(problem.headline(scores))
-            self._log.append(Batch(rows[part], inputs[part], scores.tolist(), version, request_id, now, len(body)))
-            named = zip(row_ids(request_id, len(scores)), problem.answers(scores), strict=True)
+            said = (scores.tolist(), version, call.request_id, now, len(call.body), call.caller)
+            self._log.append(Batch(rows[part], inputs[part], *said))
+            named = zip(row_ids(call.request_id, len(scores)), problem.answers(scores), strict=True)
             answers.append({**head, "predictions": [{"id": own, **said} for own, said in named]})
         return answers
 

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import HTTPException, Request
 
@@ -15,8 +15,17 @@ MAX_BODY = 16 * 1024 * 1024
 MAX_WAITING = 256 * 1024 * 1024
 BODY_SECONDS = 30.0
 MAX_BATCH = 256 * 1024
-Call = tuple[bytes, str]  # a request's body and its id
 Answer = dict[str, Any]
+
+
+class Call(NamedTuple):
+    """A request's body, its id, and who sent it; nobody by name where everybody may."""
+
+    body: bytes
+    request_id: str
+    caller: str = ""
+
+
 Work = Callable[[Sequence[Call]], Sequence[Answer | Exception]]
 
 
@@ -36,10 +45,10 @@ class RequestQueue:
         self._calls: deque[tuple[Call, asyncio.Future[Answer]]] = deque()
         self._answering: asyncio.Task[None] | None = None
 
-    async def answer(self, body: bytes, request_id: str) -> Answer:
-        """Return the answer to a body, or raise what the work returned instead."""
+    async def answer(self, call: Call) -> Answer:
+        """Return the answer to a call, or raise what the work returned instead."""
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._calls.append(((body, request_id), future))
+        self._calls.append((call, future))
         if self._answering is None or self._answering.done():
             self._answering = asyncio.create_task(self._answer_all())
         return await future
@@ -60,10 +69,10 @@ class RequestQueue:
     def _next_batch(self) -> list[tuple[Call, asyncio.Future[Answer]]]:
         """Take the calls that are answered next: the first, and those behind it that are small enough together."""
         batch = [self._calls.popleft()]
-        size = len(batch[0][0][0])
-        while self._calls and size + len(self._calls[0][0][0]) <= MAX_BATCH:
+        size = len(batch[0][0].body)
+        while self._calls and size + len(self._calls[0][0].body) <= MAX_BATCH:
             batch.append(self._calls.popleft())
-            size += len(batch[-1][0][0])
+            size += len(batch[-1][0].body)
         return batch
 
     @asynccontextmanager

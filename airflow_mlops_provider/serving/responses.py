@@ -36,6 +36,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": Refusal, "description": text}
     for status, text in {
         401: "The token is missing or wrong",
+        403: "The token's caller lacks the right",
         408: "The body did not arrive in time",
         413: "The body is too large",
         422: "A row cannot be predicted: which, and why",

@@ -6,7 +6,7 @@ import gc
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from airflow_mlops_provider.serving.model_alone import Served
 from airflow_mlops_provider.serving.prediction_log import PredictionLog
 from airflow_mlops_provider.serving.prediction_service import FeatureStore, OnlineFeatures, PredictionService
 from airflow_mlops_provider.serving.release_follower import ReleaseFollower
+from airflow_mlops_provider.serving.request_queue import Answer, Call
 from airflow_mlops_provider.serving.request_schema import RequestSchema
 from airflow_mlops_provider.serving.responses import LiveRelease, ServerState
 
@@ -64,6 +65,12 @@ class ModelServer:
             thread.start()
         if self.ready_within is not None:
             self._wait_until_ready(time.monotonic() + self.ready_within)
+
+    def answer(self, calls: Sequence[Call]) -> list[Answer | Exception]:
+        """Answer some calls. What was predicted is recorded by then: what a caller knows outlives the process."""
+        answers = self.predictions.answer(calls)
+        self.prediction_log.settle()
+        return answers
 
     def close(self) -> None:
         """End the threads; write what the prediction log still holds."""

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from airflow_mlops_provider.exceptions import ConflictError
 from airflow_mlops_provider.storage.artifacts import ArtifactStore, FolderStore
+from airflow_mlops_provider.storage.stores.refusals import explained
 
 log = logging.getLogger(__name__)
 
@@ -22,8 +23,10 @@ log = logging.getLogger(__name__)
 @contextmanager
 def file_lock(path: Path) -> Iterator[None]:
     """Wait until no other process holds a lock file, and hold it. The kernel frees the lock of a killed process."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
+    with explained(str(path)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("w")
+    with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import socket
+import ssl
 import time
 from contextlib import closing, suppress
 from datetime import datetime
@@ -25,19 +26,26 @@ def url_of(host: str, port: int) -> str:
 
 
 def server_state(base_url: str, token: str | None = None) -> ServerState | None:
-    """Return what a model server says of itself, None if none answers. :raises DeploymentError: for a wrong token.
+    """Return what a model server says of itself, None if none answers.
+
+    :raises DeploymentError: for a token that may not read it, or a certificate that is not trusted.
 
     :param token: by default that of the environment.
     """
     try:
         status, _, body = _get(base_url, os.environ.get(TOKEN_VARIABLE, "") if token is None else token)
         answer = json.loads(body)
+    except ssl.SSLCertVerificationError as error:
+        raise DeploymentError(
+            f"{base_url} shows a certificate that is not trusted: {error.verify_message}; put its authority's into the "
+            "file that SSL_CERT_FILE names"
+        ) from None
     except (OSError, http.client.HTTPException, ValueError):
         return None
-    if status == HTTPStatus.UNAUTHORIZED:
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         raise DeploymentError(
             f"{base_url} wants another token; the password of the connection mlops_model_server must be what the "
-            f"server has in {TOKEN_VARIABLE}"
+            f"server has in {TOKEN_VARIABLE}, or that of a caller with the right to read"
         )
     with suppress(ValueError):
         return ServerState.model_validate(answer, extra="ignore")

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from airflow_mlops_provider.exceptions import ConfigurationError, ConflictError
 from airflow_mlops_provider.storage.atomic import TEMPORARY, atomic_create, atomic_write
 from airflow_mlops_provider.storage.stores.base import ArtifactStore, checked
+from airflow_mlops_provider.storage.stores.refusals import explained
 
 
 class FolderStore(ArtifactStore):
@@ -34,16 +35,19 @@ class FolderStore(ArtifactStore):
 
     def read(self, key: str) -> bytes:
         try:
-            return self.path(key).read_bytes()
+            with explained(f"{self.uri}/{key}"):
+                return self.path(key).read_bytes()
         except NotADirectoryError as error:  # a file lies where the key names a folder
             raise FileNotFoundError(error.errno, "nothing lies there", f"{self.uri}/{key}") from None
 
     def write(self, key: str, data: bytes) -> None:
-        atomic_write(self.path(key), data)
+        with explained(f"{self.uri}/{key}"):
+            atomic_write(self.path(key), data)
 
     def write_new(self, key: str, data: bytes) -> None:
         try:
-            atomic_create(self.path(key), data)
+            with explained(f"{self.uri}/{key}"):
+                atomic_create(self.path(key), data)
         except FileExistsError:
             raise ConflictError(f"{key} exists already under {self.uri}") from None
 
@@ -62,7 +66,7 @@ class FolderStore(ArtifactStore):
         return self.path(prefix)
 
     def remove(self, prefix: str) -> None:
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError), explained(f"{self.uri}/{prefix}"):
             shutil.rmtree(self.path(prefix))
 
 

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, ConflictError
 from airflow_mlops_provider.storage.stores.base import ArtifactStore, checked, files_of
+from airflow_mlops_provider.storage.stores.refusals import explained
 
 S3 = {
     "aws_access_key_id": "AWS_ACCESS_KEY_ID",
@@ -50,18 +51,21 @@ class BucketStore(ArtifactStore):
     def read(self, key: str) -> bytes:
         client = self.client
         try:
-            return bytes(client.get_object(Bucket=self.bucket, Key=self._key(key))["Body"].read())
+            with explained(f"{self.uri}/{key}"):
+                return bytes(client.get_object(Bucket=self.bucket, Key=self._key(key))["Body"].read())
         except client.exceptions.NoSuchKey:
             raise FileNotFoundError(f"{self.uri}/{key}") from None
 
     def write(self, key: str, data: bytes) -> None:
-        self.client.put_object(Bucket=self.bucket, Key=self._key(key), Body=data)
+        with explained(f"{self.uri}/{key}"):
+            self.client.put_object(Bucket=self.bucket, Key=self._key(key), Body=data)
 
     def write_new(self, key: str, data: bytes) -> None:
         from botocore.exceptions import ClientError
 
         try:
-            self.client.put_object(Bucket=self.bucket, Key=self._key(key), Body=data, IfNoneMatch="*")
+            with explained(f"{self.uri}/{key}"):
+                self.client.put_object(Bucket=self.bucket, Key=self._key(key), Body=data, IfNoneMatch="*")
         except ClientError as error:
             if error.response["Error"]["Code"] in {"PreconditionFailed", "ConditionalRequestConflict", "412"}:
                 raise ConflictError(f"{key} exists already under {self.uri}") from None
@@ -75,7 +79,8 @@ class BucketStore(ArtifactStore):
         from botocore.exceptions import ClientError
 
         try:
-            head = self.client.head_object(Bucket=self.bucket, Key=self._key(key))
+            with explained(f"{self.uri}/{key}"):
+                head = self.client.head_object(Bucket=self.bucket, Key=self._key(key))
         except ClientError as error:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
                 return None
@@ -95,13 +100,16 @@ class BucketStore(ArtifactStore):
     def upload(self, folder: Path, prefix: str) -> None:
         client = self.client
         for file in files_of(folder):
-            client.upload_file(str(file), self.bucket, self._key(f"{prefix}/{file.relative_to(folder).as_posix()}"))
+            key = f"{prefix}/{file.relative_to(folder).as_posix()}"
+            with explained(f"{self.uri}/{key}"):
+                client.upload_file(str(file), self.bucket, self._key(key))
 
     def copy(self, key: str, target: Path) -> None:
         from botocore.exceptions import ClientError
 
         try:
-            self.client.download_file(self.bucket, self._key(key), str(target))
+            with explained(f"{self.uri}/{key}"):
+                self.client.download_file(self.bucket, self._key(key), str(target))
         except ClientError as error:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
                 raise FileNotFoundError(f"{self.uri}/{key}") from None

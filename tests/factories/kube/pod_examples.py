@@ -12,6 +12,7 @@ STATES: dict[str, dict[str, Any]] = {
     "running": {"running": {"startedAt": TIME}},
     "exit 0": {"terminated": {"exitCode": 0, "reason": "Completed", "finishedAt": TIME}},
     "exit 1": {"terminated": {"exitCode": 1, "reason": "Error", "finishedAt": TIME}},
+    "root full": {"terminated": {"exitCode": 74, "reason": "Error", "finishedAt": TIME}},
     "out of memory": {"terminated": {"exitCode": 137, "reason": "OOMKilled", "finishedAt": TIME}},
     "killed": {"terminated": {"exitCode": 137, "reason": "Error", "finishedAt": TIME}},
 }

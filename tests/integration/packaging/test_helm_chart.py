@@ -30,7 +30,9 @@ EVERYTHING = {
     "credentialsSecret": "bucket",
     "env": {"AWS_ENDPOINT_URL": "https://minio.mlops:9000", "RETRIES": 3},
     "autoscaling": {"enabled": True},
-    "networkPolicy": {"enabled": True, "from": [{"namespaceSelector": {"matchLabels": {"team": "ops"}}}]},
+    "callersSecret": {"name": "callers", "key": "list"},
+    "tlsSecret": "certificate",
+    "networkPolicy": {"from": [{"namespaceSelector": {"matchLabels": {"team": "ops"}}}]},
     "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
     "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/models"}},
     "podAnnotations": {"note": "kept"},
@@ -47,15 +49,16 @@ Render = Callable[..., Manifests]
 def render() -> Render:
     """Return a function that renders the chart with some values, and gives its objects by kind."""
 
-    def rendered(**values: Any) -> Manifests:
+    def made(**values: Any) -> Manifests:
         with helm.Chart.load(str(CHART)) as chart:
             chart.validate_schema(chart.merge_values(values))
-            texts = chart.render(values, name="live", namespace="mlops")
+            rendered = chart.render(values, name="live", namespace="mlops")
+        texts = {name: text for name, text in rendered.items() if not name.endswith("NOTES.txt")}
         objects = [found for text in texts.values() for found in yaml.safe_load_all(text) if found]
         assert len({found["kind"] for found in objects}) == len(objects)
         return {found["kind"]: found for found in objects}
 
-    return rendered
+    return made
 
 
 def pod(manifests: Manifests) -> dict[str, Any]:
@@ -88,10 +91,10 @@ def test_kubernetes_takes_every_object(render: Render, values: dict[str, Any], v
 
 
 def test_what_is_optional_is_off(render: Render) -> None:
-    """By default there are a Deployment, a Service and a ServiceAccount; three more only on request."""
-    optional = {"HorizontalPodAutoscaler", "NetworkPolicy", "ServiceMonitor"}
-    assert set(render()) == {"Deployment", "Service", "ServiceAccount"}
-    assert set(render(**EVERYTHING)) == {"Deployment", "Service", "ServiceAccount"} | optional
+    """By default there are the server and what keeps others from it; two more objects only on request."""
+    always = {"Deployment", "Service", "ServiceAccount", "NetworkPolicy", "PodDisruptionBudget"}
+    assert set(render()) == always
+    assert set(render(**EVERYTHING)) == always | {"HorizontalPodAutoscaler", "ServiceMonitor"}
     assert "replicas" not in render(**EVERYTHING)["Deployment"]["spec"]  # or each upgrade would undo the autoscaler
 
 
@@ -121,6 +124,7 @@ def test_service_and_policy_choose_the_pods(render: Render) -> None:
     selectors = [
         manifests["Service"]["spec"]["selector"],
         manifests["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"],
+        manifests["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"],
         manifests["Deployment"]["spec"]["selector"]["matchLabels"],
     ]
     assert all(selector and selector.items() <= labels for selector in selectors)
@@ -183,9 +187,49 @@ def test_prometheus_sends_the_token_or_is_let_in(render: Render) -> None:
     assert [one.open_metrics for one in given] == [False, True]
 
 
+def test_callers_and_certificate_come_from_secrets(render: Render) -> None:
+    """Mounted as folders, which follow a change, and given to the server; with callers no one token is needed."""
+    manifests = render(**EVERYTHING)
+    (container,) = pod(manifests)["containers"]
+    given = parser().parse_args(container["args"][3:])
+    secrets = {
+        volume["name"]: volume["secret"]["secretName"] for volume in pod(manifests)["volumes"] if "secret" in volume
+    }
+    mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+    for file, secret in (
+        (given.callers, "callers"),
+        (given.tls_certificate, "certificate"),
+        (given.tls_key, "certificate"),
+    ):
+        mount = mounts[str(file.parent)]
+        assert secrets[mount["name"]] == secret
+        assert "subPath" not in mount
+    assert given.callers.name == "list"
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert container[probe]["httpGet"]["scheme"] == "HTTPS"
+    (endpoint,) = manifests["ServiceMonitor"]["spec"]["endpoints"]
+    assert (endpoint["scheme"], endpoint["tlsConfig"]["serverName"]) == ("https", "live-rain-tomorrow.mlops.svc")
+    alone = pod(render(tokenSecret={"name": ""}, callersSecret={"name": "callers"}))["containers"][0]
+    assert "--no-token" not in alone["args"]
+    assert "--callers=/etc/mlops/callers/callers" in alone["args"]
+
+
+def test_a_drained_node_moves_a_single_replica(render: Render) -> None:
+    """A budget that no drain can meet would hold the node for ever, so that one is refused."""
+    assert render()["PodDisruptionBudget"]["spec"]["maxUnavailable"] == 1
+    assert (
+        render(podDisruptionBudget={"maxUnavailable": "25%"})["PodDisruptionBudget"]["spec"]["maxUnavailable"] == "25%"
+    )
+    for wrong in (0, "0%", "all"):
+        with pytest.raises(helm.HelmError, match="maxUnavailable"):
+            render(podDisruptionBudget={"maxUnavailable": wrong})
+
+
 def test_the_network_policy_lets_nobody_in_by_itself(render: Render) -> None:
-    """An empty list of peers closes the door; in Kubernetes' own notation it would open it to all."""
-    assert render(networkPolicy={"enabled": True})["NetworkPolicy"]["spec"]["ingress"] == []
+    """By default, and by an empty list of peers: in Kubernetes' own notation that would open the door to all."""
+    assert render()["NetworkPolicy"]["spec"]["ingress"] == []
+    assert render(networkPolicy={"from": []})["NetworkPolicy"]["spec"]["ingress"] == []
+    assert "NetworkPolicy" not in render(networkPolicy={"enabled": False})
     (rule,) = render(**EVERYTHING)["NetworkPolicy"]["spec"]["ingress"]
     assert rule["from"] == EVERYTHING["networkPolicy"]["from"]  # type: ignore[index]
 

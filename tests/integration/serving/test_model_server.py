@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -43,6 +45,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.code, self.root = folder / "code", folder / "root"
         self.product: MLProduct = make_product(self.code)
+        self.log = self.root / NAME / "predictions" / "rest"
         self.port = free_port()
         self.env = {**os.environ, "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{self.code}"}
         self.store = FeatureStoreBackend(self.product.shape, self.root / NAME / "feast")
@@ -181,9 +184,35 @@ def test_predictions_survive_the_end(serving: World) -> None:
         f"{serving.url}/predict", json={"rows": rows}, headers={"x-request-id": "last"}, timeout=30, trust_env=False
     )
     assert launcher.stop(NAME, str(serving.root))
-    logged = read_log(serving.root / NAME / "predictions" / "rest").query("request_id == 'last'")
+    logged = read_log(serving.log).query("request_id == 'last'")
     assert logged["prediction"].tolist() == [one["probability"] for one in answer.json()["predictions"]]
     assert not launcher.stop(NAME, str(serving.root))
+
+
+def test_answers_survive_a_kill(serving: World) -> None:
+    """Killed under load, in the middle of whatever it does: each prediction that a caller has is in the log."""
+    answered: list[str] = []
+
+    def call(_: int) -> None:
+        with httpx.Client(base_url=serving.url, trust_env=False, timeout=30) as client_, suppress(httpx.HTTPError):
+            while True:
+                answer = client_.post("/predict", json={"rows": rows})
+                answered.extend(one["id"] for one in answer.json()["predictions"])
+
+    for rows in (make_rows(1), make_rows(300)):
+        serving.start()
+        serving.ready()
+        before = len(answered)
+        with ThreadPoolExecutor(4) as pool:
+            calls = pool.map(call, range(4))
+            while len(answered) < before + 40 * len(rows):
+                time.sleep(0.01)
+            psutil.Process(serving.pid()).kill()
+            assert not any(calls)
+        while client.describe_listener(serving.url):
+            time.sleep(0.05)
+    lines = [line for file in serving.log.glob("*.jsonl") for line in file.read_bytes().split(b"\n")[:-1]]
+    assert {*answered} <= {json.loads(line)["id"] for line in lines}
 
 
 def test_two_launchers_start_one_server(world: World) -> None:

@@ -22,6 +22,7 @@ from airflow_mlops_provider.exceptions import JobError, JobLostError, MLOpsError
 from airflow_mlops_provider.places.local_process import LocalProcess
 from airflow_mlops_provider.places.warm_child import WarmChild
 from airflow_mlops_provider.runtime.runner import run
+from airflow_mlops_provider.runtime.scratch import PREFIX
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.manifests import read_manifest
 from tests.factories.tiny import TinyWorld, manifests
@@ -220,3 +221,21 @@ def test_two_children_at_once_are_fine(make: Callable[..., TinyWorld]) -> None:
     key = f"{world.name}/clean/{results[0].address[:32]}"
     assert read_manifest(open_store(str(world.root)), key) in results
     assert json.loads((world.root / key / "manifest.json").read_text())["state"] == "success"
+
+
+def test_temporary_files_go_with_the_job(tmp_path: Path) -> None:
+    """Whatever a job's code leaves in the temporary directory lies in a folder of the job's own, gone with it."""
+    marker = tmp_path / "marker"
+    rules = f"""
+    import pathlib, tempfile
+
+    def clean(raw, interval):
+        pathlib.Path(r"{marker}").write_text(tempfile.mkdtemp())
+        return dict(raw)
+    """
+    world = TinyWorld(tmp_path, rules)
+    assert LocalProcess().run(world.cleaning(), {}, LOG).state == "success"
+    world.close()
+    left = Path(marker.read_text())
+    assert left.parent.name.startswith(PREFIX)
+    assert not left.parent.exists()

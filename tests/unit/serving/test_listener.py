@@ -5,16 +5,26 @@ from __future__ import annotations
 import json
 import logging
 import socket
+import ssl
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 import uvicorn
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
+from airflow_mlops_provider.backends import probes
 from airflow_mlops_provider.exceptions import DeploymentError
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.serving import listener
@@ -139,6 +149,56 @@ def test_who_asks_about_the_server_sends_the_token(port: int, monkeypatch: pytes
     with pytest.raises(DeploymentError, match="wants another token; the password of the connection"):
         client.server_state(url)
     assert client.describe_listener(url) == "an HTTP server (uvicorn) with status 401"
+
+
+def certify(folder: Path, serial: int) -> None:
+    """Write a certificate of this machine, which is its own authority, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tests")])
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    made = made.serial_number(serial).not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
+    made = made.not_valid_after(datetime.now(UTC) + timedelta(days=1))
+    here = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    signed = made.add_extension(here, critical=False).sign(key, hashes.SHA256())
+    plain = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (folder / "key.pem").write_bytes(key.private_bytes(*plain))
+    (folder / "certificate.pem").write_bytes(signed.public_bytes(Encoding.PEM))
+
+
+def test_tls_is_verified_and_renewed(product: MLProduct, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who trusts the authority is answered, all others refuse; a renewed certificate is shown without a restart."""
+    certify(tmp_path, 1)
+    monkeypatch.setattr(listener, "RENEWAL_TICKS", 1)
+    monkeypatch.setenv(client.TOKEN_VARIABLE, TOKEN)
+    server = ModelServer(product, str(tmp_path), StandInFeatures, tmp_path / "log", poll=0.05)
+    files = (tmp_path / "certificate.pem", tmp_path / "key.pem")
+    config = listener.uvicorn_config(create_app(server, token=TOKEN), "127.0.0.1", 0, *files)
+    with listener.bind_socket("127.0.0.1", 0) as listening:
+        running, number = listener.Server(config), listening.getsockname()[1]
+        thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        while not running.started:
+            thread.join(0.01)
+        url = f"https://127.0.0.1:{number}"
+        with pytest.raises(DeploymentError, match=r"certificate that is not trusted: self.signed.*SSL_CERT_FILE"):
+            client.server_state(url)
+        monkeypatch.setenv("SSL_CERT_FILE", str(files[0]))
+        state = client.server_state(url)
+        assert state is not None and state.product == "tiny_shop"
+        assert probes.http(f"{url}/health", None, TOKEN)
+        assert client.server_state(f"http://127.0.0.1:{number}") is None
+        certify(tmp_path, 2)
+
+        def serial() -> int:
+            shown = ssl.get_server_certificate(("127.0.0.1", number))
+            return x509.load_pem_x509_certificate(shown.encode()).serial_number
+
+        end = time.monotonic() + 20
+        while serial() != 2:
+            assert time.monotonic() < end
+        assert client.server_state(url) is not None
+        running.should_exit = True
+        thread.join(30)
 
 
 def test_new_connections_are_led_to_the_last_that_listens() -> None:

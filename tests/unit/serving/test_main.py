@@ -28,7 +28,7 @@ def test_listening_to_others_needs_a_token_or_a_word(
     arguments = ["--product", "p", "--root", "r", "--host"]
     with pytest.raises(SystemExit):
         command.main([*arguments, host])
-    assert "set MLOPS_SERVING_TOKEN to a token that callers must send, or give --no-token" in capsys.readouterr().err
+    assert "set MLOPS_SERVING_TOKEN to a token that callers must send, name a file" in capsys.readouterr().err
     for fine in ([host, "--no-token"], ["127.0.0.1"], ["localhost"], ["::1"]):
         with pytest.raises(BuiltError):
             command.main([*arguments, *fine])

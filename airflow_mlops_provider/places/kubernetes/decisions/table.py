@@ -8,6 +8,7 @@ from typing import Literal
 from airflow_mlops_provider.exceptions import MLOpsError
 from airflow_mlops_provider.places.kubernetes.decisions.ends import End, Timeouts, end_of, name, out_of_time
 from airflow_mlops_provider.places.kubernetes.decisions.facts import PodFacts
+from airflow_mlops_provider.storage.stores.refusals import unkept
 
 #: ``partial``: it cannot be parsed. ``not_expected``: a pod that runs something else than a job, and leaves none.
 ManifestState = Literal["absent", "partial", "failed", "success", "not_expected"]
@@ -57,7 +58,8 @@ def conclude(
 
     *: but for out of memory, which counts more: the kernel killed a process that the job had started, and what the
     job itself saw of it is only the consequence. **: after ``timeouts.manifest``, since a shared folder may show late
-    what was written; "lost" is :class:`JobLostError`.
+    what was written; "lost" is :class:`JobLostError`,
+    or :class:`RootError` where the status says that no manifest could be left.
 
     A success needs a successful manifest (where one is expected) and nothing else: neither a pod that was collected,
     evicted or marked failed after the job had ended undoes it, nor does status 0 replace it. Whatever the answer is
@@ -77,11 +79,11 @@ def conclude(
     if end is None:
         return _failed(out_of_time(facts))
     if manifest == "not_expected" and end.status is not None:
-        return PodVerdict("success") if end.status == 0 else _failed(replace(end, error="JobError"))
+        return PodVerdict("success") if end.status == 0 else _failed(replace(end, error="JobError", status=None))
     if end.status is not None and cause is None and facts.since is not None and waited < timeouts.manifest:
         return WAIT
     return _failed(end, MISSING.get(manifest, "") if end.error == "JobLostError" else "")
 
 
 def _failed(end: End, note: str = "") -> PodVerdict:
-    return PodVerdict("error", end.exception(note))
+    return PodVerdict("error", unkept(end.status, end.what, "the artifact root") or end.exception(note))

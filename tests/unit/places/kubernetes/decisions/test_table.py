@@ -21,6 +21,7 @@ unseen     -              | ~Backend      ~Backend      ~its own   ~success    ~
 gone       -              | JobLost       JobLost       its own    success     JobLost
 any        exit 0         | ?JobLost      ?JobLost      its own    success     success
 any        exit 1         | ?JobLost      ?JobLost      its own    success     Job
+any        root full      | ?RootFull     ?RootFull     its own    success     Job
 any        killed         | JobLost       JobLost       its own    success     JobLost
 any        out of memory  | OutOfMemory   OutOfMemory   OutOfMemory success    OutOfMemory
 Pending    absent         | ~Unschedulable ~Unschedulable ~its own ~success    ~Unschedulable

@@ -1,0 +1,32 @@
+"""The figures for Prometheus stay as many as they are, however many versions come and go."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CODE = """
+from datetime import UTC, datetime
+from airflow_mlops_provider.serving.metrics import Metrics
+from airflow_mlops_provider.serving.releases import Release
+
+metrics, sizes = Metrics("shop", (0.5, 1.0)), []
+for version in range(1, 200):
+    model = {"model_uri": f"file:///m/{version}", "model_hash": f"{version:064x}"}
+    metrics.live(Release(product="shop", version=version, requested_at=datetime.now(UTC), **model))
+    metrics.request(200, 0.1)
+    sizes.append(len(metrics.text().splitlines()))
+assert len({*sizes}) == 1, sizes
+assert f'model_info{{model_hash="{199:064x}",product="shop",version="199"}} 1.0' in metrics.text().decode()
+"""
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["one process", "several processes, as Feast wants it"])
+def test_series_do_not_grow_with_versions(several: bool, tmp_path: Path) -> None:
+    """After two hundred versions there is a series for the live one alone."""
+    env = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)} if several else {}
+    done = subprocess.run([sys.executable, "-c", CODE], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
