@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops_provider.backends.telemetry import disable_telemetry
 from airflow_mlops_provider.exceptions import RootError
-from airflow_mlops_provider.runtime import masks
+from airflow_mlops_provider.runtime.process import masks
 
 if TYPE_CHECKING:
     from airflow_mlops_provider.lifecycle.records.manifest import Manifest
@@ -37,8 +37,8 @@ def main() -> int:
     """Read the specification, run the job, and return the exit status."""
     begin()
     from airflow_mlops_provider.lifecycle.records.spec import JobSpec
+    from airflow_mlops_provider.runtime.process.scratch import own_folder
     from airflow_mlops_provider.runtime.runner import run
-    from airflow_mlops_provider.runtime.scratch import own_folder
     from airflow_mlops_provider.storage.stores.refusals import exit_status
 
     parser = argparse.ArgumentParser(prog="python -m airflow_mlops_provider.runtime", description="Run one job.")

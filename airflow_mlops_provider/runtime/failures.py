@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from airflow_mlops_provider.exceptions import MLOpsError
 from airflow_mlops_provider.lifecycle.records.manifest import Failure, Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
-from airflow_mlops_provider.runtime.masks import masked
+from airflow_mlops_provider.runtime.process.masks import masked
 
 LONGEST_MESSAGE = 4000
 #: What code that is wrong raises, on the same inputs each time. Whatever else it raises may come from outside.

@@ -14,7 +14,7 @@ from typing import Any
 from airflow_mlops_provider.backends.telemetry import disable_telemetry
 from airflow_mlops_provider.lifecycle.shape import Scoring
 from airflow_mlops_provider.runtime.code import load_product
-from airflow_mlops_provider.runtime.scratch import own_folder
+from airflow_mlops_provider.runtime.process.scratch import own_folder
 from airflow_mlops_provider.serving.app import create_app
 from airflow_mlops_provider.serving.listener import Server, bind_socket, uvicorn_config
 from airflow_mlops_provider.serving.model_alone import ModelAlone, NoFeatures, Served

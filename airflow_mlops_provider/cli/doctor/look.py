@@ -19,7 +19,7 @@ from airflow_mlops_provider.hooks.services import services
 from airflow_mlops_provider.lifecycle.maturity.seen import NO_PRODUCT, ProductSeen, Seen, named
 from airflow_mlops_provider.lifecycle.maturity.verdict import Verdict, guarded, red, worst
 from airflow_mlops_provider.lifecycle.product import MLProduct
-from airflow_mlops_provider.runtime.masks import Mask
+from airflow_mlops_provider.runtime.process.masks import Mask
 
 
 def look(dags: Path | None, only: str | None) -> Seen:

@@ -14,7 +14,7 @@ from airflow_mlops_provider.lifecycle.maturity.rows import ROWS, Row, judge
 from airflow_mlops_provider.lifecycle.maturity.verdict import Light, Verdict
 from airflow_mlops_provider.render import parts
 from airflow_mlops_provider.render.terminal import console, table
-from airflow_mlops_provider.runtime.masks import Mask
+from airflow_mlops_provider.runtime.process.masks import Mask
 
 HEAD = ("row", "", "light", "seen, and what to do next")
 STYLES = {Light.GREEN: "", Light.YELLOW: "yellow", Light.RED: "red", Light.GREY: "dim"}

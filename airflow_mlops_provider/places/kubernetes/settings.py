@@ -9,7 +9,7 @@ from pydantic import ByteSize, Field, StringConstraints, TypeAdapter, model_vali
 from airflow_mlops_provider.lifecycle.frozen import Strict
 from airflow_mlops_provider.places.kubernetes.decisions.ends import Timeouts
 from airflow_mlops_provider.places.kubernetes.watch import Keep, LogBounds, Watch
-from airflow_mlops_provider.runtime.masks import CREDENTIAL
+from airflow_mlops_provider.runtime.process.masks import CREDENTIAL
 
 USUAL_CAP = 4
 Memory = Annotated[str, StringConstraints(pattern=r"^[1-9]\d*(\.\d+)?([KMGTPE]i|[kMGTPE])?$")]

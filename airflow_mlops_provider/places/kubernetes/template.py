@@ -10,7 +10,7 @@ import yaml
 
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.places.kubernetes.decisions.facts import CONTAINER
-from airflow_mlops_provider.runtime.masks import CREDENTIAL
+from airflow_mlops_provider.runtime.process.masks import CREDENTIAL
 
 #: The field by which Kubernetes distinguishes the entries of a list; a list of any other name is one value.
 KEYS = {

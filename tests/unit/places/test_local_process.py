@@ -21,8 +21,8 @@ import pytest
 from airflow_mlops_provider.exceptions import JobError, JobLostError, MLOpsError
 from airflow_mlops_provider.places.local_process import LocalProcess
 from airflow_mlops_provider.places.warm_child import WarmChild
+from airflow_mlops_provider.runtime.process.scratch import PREFIX
 from airflow_mlops_provider.runtime.runner import run
-from airflow_mlops_provider.runtime.scratch import PREFIX
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.manifests import read_manifest
 from tests.factories.tiny import TinyWorld, manifests

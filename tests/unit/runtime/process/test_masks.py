@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from airflow_mlops_provider.runtime.failures import describe
-from airflow_mlops_provider.runtime.masks import Mask, MaskedStream
+from airflow_mlops_provider.runtime.process.masks import Mask, MaskedStream
 
 SECRET = "p@ss\n'word\"/\\ ä"
 ENVIRONMENT = {"MLFLOW_TRACKING_PASSWORD": SECRET, "HOME": "/home/somebody", "TOKENIZERS_PARALLELISM": "false",

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from airflow_mlops_provider.runtime import scratch
-from airflow_mlops_provider.runtime.scratch import own_folder, sweep
+from airflow_mlops_provider.runtime.process import scratch
+from airflow_mlops_provider.runtime.process.scratch import own_folder, sweep
 
 WORKS = """
 import os, sys, tempfile, time
-from airflow_mlops_provider.runtime.scratch import own_folder
+from airflow_mlops_provider.runtime.process.scratch import own_folder
 with own_folder() as folder:
     os.write(1, f"{{folder}}\\n".encode())
     if {fork} and os.fork():

@@ -1,0 +1,1 @@
+"""What surrounds a job in its process: what it may print, and its temporary files."""
