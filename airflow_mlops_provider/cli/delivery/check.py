@@ -106,7 +106,7 @@ class Steps:
         name = product.name
         yield STEPS[1], name, lambda: f"{product.problem}, judged by {product.metric.name}"
         yield STEPS[2], name, needs_sample(lambda made: f"{len(made.features)} intervals met what is expected of them")
-        yield STEPS[3], name, needs_sample(lambda made: str(made.version.facts["reason"]))
+        yield STEPS[3], name, needs_sample(lambda made: f"version {made.version.version}: {made.figures}")
         yield STEPS[4], name, needs_sample(lambda made: f"{made.served(ROWS)} rows answered as in batch")
 
 

@@ -38,6 +38,7 @@ class Sample:
     def __init__(self, product: MLProduct, landing: str, work: Path) -> None:
         self.product, self.root = product, str(work / "artifacts")
         self.store = open_store(self.root)
+        self.figures = ""
         self._services = Services(landing=landing, mlflow=f"sqlite:///{self.root}/mlflow.db")
 
     def job(self, name: str, interval: Interval | None = None, params: Any = None, **inputs: Any) -> Any:
@@ -107,6 +108,7 @@ class Sample:
         promoted: ModelVersion = self.job("promote", version=version, validation=valid, evaluation=evaluation)
         if promoted.facts["status"] == Status.REJECTED:
             raise TransitionError(promoted.facts["reason"])
+        self.figures = judged(evaluation)
         return promoted
 
     def served(self, rows: int) -> int:
@@ -122,6 +124,13 @@ class Sample:
             return compare(self.product.scoring, Path(self.root), live, features, rows)
         finally:
             launcher.stop(self.product.name, self.root)
+
+
+def judged(evaluation: Report) -> str:
+    """Return in a few words how good a model is, and how good no model would be."""
+    figures = evaluation.facts["evaluation"]
+    values = (figures[who]["value"] for who in ("challenger", "baseline"))
+    return "{} {:.4f}, naive baseline {:.4f}".format(figures["metric"], *values)
 
 
 def _require(report: Report) -> None:

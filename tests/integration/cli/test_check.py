@@ -23,7 +23,7 @@ heavy = pytest.mark.skipif(not os.environ.get(ALL), reason=f"{ALL}=1 has whole t
 #: By the step that is to be red: what stands in the product's code, and what is planted in its place.
 LEAK = ("data", '"rain_today": days["precipitation"],', '"rain_today": days["precipitation"].shift(-1),')
 BROKEN_RULE = ("data", "min_value=360, max_value=366", "min_value=3600, max_value=3660")
-WRONG_MODEL = ("model", "Dataset(features, label=label)", "Dataset(features, label=label.sample(frac=1.0).array)")
+WRONG_MODEL = ("model", "Dataset(features, label=label)", "Dataset(features, label=label.sample(frac=1.0).to_numpy())")
 
 
 class Checked:
