@@ -45,10 +45,10 @@ def compare(scoring: Scoring, root: Path, live: ModelVersion, features: Dataset,
 
 
 def _ask(url: str, rows: pd.DataFrame) -> dict[str, Any]:
-    asked = json.loads(rows.to_json(orient="records", date_format="iso", date_unit="us"))
+    sent = json.loads(rows.to_json(orient="records", date_format="iso", date_unit="us"))
     try:
         with client(url, None, None, 60) as server:
-            answer = server.post("/predict", json={"rows": asked})
+            answer = server.post("/predict", json={"rows": sent})
             answer.raise_for_status()
             return answer.json()  # type: ignore[no-any-return]
     except httpx.HTTPError as error:

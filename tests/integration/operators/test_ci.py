@@ -79,8 +79,7 @@ def test_without_a_triggerer_it_waits_in_the_worker(world: CIWorld) -> None:
     """The same answer, and still one run."""
     asked = operator(deferrable=False)
     asked.on_kill()  # nothing has begun
-    original = world.begin
-    world.begin = lambda *given: (original(*given), world.end())[0]  # type: ignore[method-assign]
+    world.ends = True
     assert asked.execute(context())["image"] == IMAGE
     assert len(world.runs) == 1
 
