@@ -35,6 +35,7 @@ def run(args: Namespace) -> list[str]:
         jobs_log.addHandler(handler)
         jobs_log.setLevel(logging.INFO)
         jobs_log.propagate = False
+        logging.getLogger().setLevel(logging.ERROR)  # a line for each step is what is shown
         try:
             return Steps(args, work).run()
         finally:
@@ -54,7 +55,7 @@ class Steps:
         """Run them, and print a line for each."""
         stopped: dict[str, str] = {}
         for name, product, work in self._steps():
-            if self.args.only and name not in self.args.only:
+            if not self._wanted(name, product):
                 continue
             began = time.monotonic()
             mark, said = self._try(work) if product not in stopped else (SKIPPED, f"{stopped[product]} is red")
@@ -65,6 +66,11 @@ class Steps:
                 if product:
                     stopped[product] = name
         return self.red
+
+    def _wanted(self, name: str, product: str | None) -> bool:
+        only = set(self.args.only or STEPS)
+        # Whatever is to be done with a product: one that can't be used is not passed over.
+        return name in only or (name == STEPS[1] and product is None and bool(only - {STEPS[0], STEPS[-1]}))
 
     def _try(self, work: Callable[[], str]) -> tuple[str, str]:
         try:
