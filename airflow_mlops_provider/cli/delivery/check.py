@@ -85,13 +85,13 @@ class Steps:
         folders = [folder for folder in discovery.product_folders(self.args.dags) if folder.is_dir()]
         errors: list[str] = []
         usable = {product.name: product for product in discovery.products(folders, errors)}
+        wanted = self.args.products or [*usable]
+        if (odd := sorted({*wanted} - {*usable})) and not errors:
+            raise UnknownNameError("product", odd[0], usable)
         yield STEPS[0], None, lambda: f"{sum(map(parse.parsed, folders))} DAGs"
         if errors:
             yield STEPS[1], None, lambda: _refuse(errors)
-        wanted = self.args.products or [*usable]
         for name in wanted:
-            if name not in usable and not errors:
-                raise UnknownNameError("product", name, usable)
             if name in usable:
                 yield from self._of_product(usable[name])
         if not wanted and not errors:

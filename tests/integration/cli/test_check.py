@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from airflow_mlops_provider.cli.delivery.image import BUILDERS, SkippedError, build
-from airflow_mlops_provider.exceptions import ConfigurationError
 from flight_delay import replay
 from tests.factories import rain
 
@@ -140,7 +139,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Non
     return lambda text: (tmp_path / "Dockerfile").write_text(text) and None
 
 
-def test_an_image_that_does_not_build_is_red(here: Callable[[str], None]) -> None:
+def test_an_image_that_does_not_build_is_red(here: Callable[[str], None], repository: Checked) -> None:
     """Built by what is here, from nothing; a file that is missing is named."""
     here("FROM scratch\nCOPY Dockerfile /\n")
     try:
@@ -148,8 +147,11 @@ def test_an_image_that_does_not_build_is_red(here: Callable[[str], None]) -> Non
     except SkippedError as why:
         pytest.skip(str(why))
     here("FROM scratch\nCOPY nothing.of.the.kind /\n")
-    with pytest.raises(ConfigurationError, match=r"Dockerfile does not build: .*nothing\.of\.the\.kind"):
-        build(None)
+    steps, last = repository.check("--only", "image")
+    assert [*steps] == ["image"]
+    mark, said = steps["image"]
+    assert mark == "✗" and "Dockerfile does not build" in said and "nothing.of.the.kind" in said
+    assert last == "red: image"
 
 
 def test_without_a_builder_the_image_is_skipped(
