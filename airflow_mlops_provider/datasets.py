@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
 from airflow_mlops_provider.hooks.services import services
-from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.interval import Interval, interval_of
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, parse_reference
-from airflow_mlops_provider.operators.base import interval_of
 from airflow_mlops_provider.runtime import custom_data
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.layout import find_result

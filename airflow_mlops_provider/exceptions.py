@@ -140,5 +140,9 @@ class ConflictError(MLOpsError):
     """Somebody else moved first. A retry looks again at what now stands."""
 
 
+class CIRunError(MLOpsError):
+    """A run of the team's CI is red, or was cancelled. A retry begins another: it helps if the cause lay outside."""
+
+
 class DeploymentError(MLOpsError):
     """The model server did not take the version; what served before still serves."""

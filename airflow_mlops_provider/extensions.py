@@ -190,6 +190,15 @@ FORGES = ExtensionPoint(
     contract=f"{_OURS}.backends.source.forges.base:Forge",
     classes=True,
 )
+#: What the field *kind* of a connection to a team's CI names.
+CI_SYSTEMS = ExtensionPoint(
+    "CI system",
+    f"{_OURS}.backends.source.ci",
+    "CI",
+    "airflow_mlops.ci",
+    contract=f"{_OURS}.backends.source.ci.base:CISystem",
+    classes=True,
+)
 #: What the field *kind* of a connection to streams names.
 STREAMS = ExtensionPoint(
     "kind of streams",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_mlops_provider.extensions import FORGES, STREAMS
+from airflow_mlops_provider.extensions import CI_SYSTEMS, FORGES, STREAMS
 from airflow_mlops_provider.lifecycle.stages import Stage
 
 PACKAGE = "airflow_mlops_provider"
@@ -44,11 +44,11 @@ def get_provider_info() -> dict[str, Any]:
             _modules(
                 "MLOps",
                 "triggers",
-                ("deliveries", "features", "registry", "serving", "monitoring", "source", "streams", "pods"),
+                ("ci", "deliveries", "features", "registry", "serving", "monitoring", "source", "streams", "pods"),
             )
         ],
         "hooks": [
-            _modules("MLOps", "hooks", ("artifact_store", "model_server", "stream")),
+            _modules("MLOps", "hooks", ("artifact_store", "ci", "model_server", "stream")),
             _modules("Git", "hooks", ("source",)),
             *(_modules(name, "hooks", (name.lower(),)) for name in ("Feast", "MLflow", "Optuna", "Prometheus")),
         ],
@@ -136,6 +136,18 @@ def _connection_types() -> list[dict[str, Any]]:
             hidden_fields=["extra"],
             relabeling=web,
             placeholders={"host": "localhost", "port": "9090", "schema": "http"},
+        ),
+        _connection(
+            "mlops_ci",
+            "ci.CIHook",
+            "MLOps CI",
+            {
+                "kind": _field("Kind", "Whose CI it is.", [*CI_SYSTEMS.known()]),
+                "project": _field("Project", "The repository, as owner/name; of Jenkins the job, as folder/name."),
+            },
+            hidden_fields=["schema", "port", "extra"],
+            relabeling={"login": "User (Jenkins)", "password": "Token"},
+            placeholders={"host": "https://github.com", "kind": "github", "project": "team/models"},
         ),
         _connection(
             "mlops_stream",

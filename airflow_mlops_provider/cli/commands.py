@@ -231,3 +231,20 @@ def init(args: Namespace) -> None:
     from airflow_mlops_provider.cli.initiation.run import run
 
     run(args)
+
+
+@_plainly
+def check(args: Namespace) -> None:
+    """Run the steps of a product repository's CI; exit status 1 if one of them is red."""
+    from airflow_mlops_provider.cli.delivery.check import run
+
+    if red := run(args):
+        sys.exit(f"red: {', '.join(red)}")
+
+
+@_plainly
+def ci(args: Namespace) -> None:
+    """Write the workflow of a product repository."""
+    from airflow_mlops_provider.cli.delivery.workflows import write
+
+    print(write(args.template, args.to, force=args.force))

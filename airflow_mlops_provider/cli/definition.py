@@ -9,6 +9,7 @@ from pathlib import Path
 
 from airflow.cli.cli_config import ActionCommand, Arg, CLICommand, GroupCommand, lazy_load_command
 
+from airflow_mlops_provider.cli.delivery.definition import commands as delivery
 from airflow_mlops_provider.demo import AIRFLOW_PORT, MLFLOW_PORT
 
 COMMANDS = "airflow_mlops_provider.cli.commands"
@@ -294,4 +295,5 @@ _ALL = (
             "airflow mlops init sqlite:////data/shop.db --query orders --yes",
         ),
     ),
+    *delivery(_command, ARG_OWN_DAGS),
 )

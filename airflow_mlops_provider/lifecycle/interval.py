@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from pydantic import field_validator, model_validator
 
@@ -42,6 +43,12 @@ class Interval(Frozen):
 
     def __str__(self) -> str:
         return f"{self.start:%Y-%m-%d %H:%M}/{self.end:%Y-%m-%d %H:%M}"
+
+
+def interval_of(context: Mapping[str, Any]) -> Interval | None:
+    """Return a DAG run's data interval by its context; None for a run that has none or an empty one."""
+    start, end = context.get("data_interval_start"), context.get("data_interval_end")
+    return Interval(start=start, end=end) if start and end and end > start else None
 
 
 def spans(intervals: Sequence[Interval]) -> list[str]:

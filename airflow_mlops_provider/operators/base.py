@@ -13,7 +13,7 @@ from airflow_mlops_provider.assets import name_of
 from airflow_mlops_provider.exceptions import ConfigurationError, MLOpsError
 from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
 from airflow_mlops_provider.hooks.tables import taken
-from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.interval import Interval, interval_of
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity
@@ -292,9 +292,3 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
 def given(value: Any) -> bool:
     """Say whether a field of a form, or a template that may render to nothing, holds something."""
     return str(value).strip().lower() not in {"", "none", "false"}
-
-
-def interval_of(context: Context) -> Interval | None:
-    """Return a DAG run's data interval, or None for a run that has none or an empty one."""
-    start, end = context.get("data_interval_start"), context.get("data_interval_end")
-    return Interval(start=start, end=end) if start and end and end > start else None

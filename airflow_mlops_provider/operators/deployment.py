@@ -1,26 +1,121 @@
-"""Deployment: the model server rolls to a production-ready version, or keeps what it has."""
+"""Deployment: the team's CI builds and delivers; the model server rolls to a version, or keeps what it has."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Context
+from airflow.sdk import Context, conf
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_mlops_provider import assets
+from airflow_mlops_provider.exceptions import CIRunError
 from airflow_mlops_provider.hooks.defaults import option
+from airflow_mlops_provider.lifecycle.frozen import digest
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
+from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
 from airflow_mlops_provider.lifecycle.references import AnyReference, ModelVersion, parse_reference
 from airflow_mlops_provider.lifecycle.release.registry import newest_ready, registered
 from airflow_mlops_provider.lifecycle.sections import Serving
 from airflow_mlops_provider.operators.base import JobOperator, given
 from airflow_mlops_provider.operators.lineage import event_extra
 from airflow_mlops_provider.operators.links import ServedModelLink
+from airflow_mlops_provider.places.retry_policy import final_failures
+from airflow_mlops_provider.sensors.base import StateSensor
 from airflow_mlops_provider.storage.artifacts import ArtifactStore
 from airflow_mlops_provider.storage.layout import key_below
 from airflow_mlops_provider.storage.ledger import Ledger
+from airflow_mlops_provider.triggers.base import NOTHING, StateTrigger
+from airflow_mlops_provider.triggers.ci import CIRunTrigger
+
+if TYPE_CHECKING:
+    from airflow_mlops_provider.backends.source.ci.base import CIRun, CISystem
+
+#: The task's state that names a run which it has already reported as red.
+REPORTED = "mlops_ci_reported"
+
+
+class CIRunOperator(StateSensor):
+    """Starts a run of the team's CI and waits until it has ended; it cancels the run if it is stopped itself.
+
+    A retry finds the run that it began, by a key that the run was given as an input, and waits for that one. Only in
+    place of a run that was reported as red, or was cancelled, another one is begun.
+
+    :param conn_id: a connection of type ``mlops_ci``.
+    :param workflow: on GitHub, the file of the workflow.
+    :param ref: branch or tag; by default the repository's default branch. A job of Jenkins has its own.
+    :param inputs: further inputs, variables or parameters of the run, beside the key; never a secret.
+    """
+
+    template_fields: Sequence[str] = ("conn_id", "workflow", "ref", "inputs")
+
+    def __init__(
+        self,
+        *,
+        workflow: str = "mlops.yml",
+        ref: str | None = None,
+        inputs: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        # Unlike what a sensor waits for, a run stays the same whatever the DAG says meanwhile.
+        super().__init__(**{"poke_interval": 30.0, "refresh_after": timedelta(days=365), **kwargs})
+        self.workflow, self.ref, self.inputs = workflow, ref, dict(inputs or {})
+        self._key = ""
+        self._run: CIRun | None = None
+
+    def trigger(self, context: Context) -> StateTrigger:
+        """Return what waits for the run, which is begun if there is none. :raises MLOpsError: if it can't be."""
+        if self._run is None:
+            self._key = self.key(context)
+            store = context.get("task_state_store")
+            reported = str(store.get(REPORTED)) if store is not None else None
+            self._run = self.system.obtain(self._key, self.ref or None, self.inputs, reported)
+            self.log.info("waiting for %s, by the key %s", self._run.url, self._key)
+        return CIRunTrigger(conn_id=self.conn_id, run_id=self._run.id, key=self._key, since=NOTHING, seconds=self.pause)
+
+    def key(self, context: Context) -> str:
+        """Return by what the run of this task is known: the same in each try, and no other Airflow's."""
+        run = RunIdentity.of(context["ti"]).model_copy(update={"try_number": 0})
+        airflow = option("installation") or conf.get("api", "base_url", fallback="")
+        return f"mlops-{digest([airflow, run.to_json(), self.workflow, self.ref, self.inputs])[:20]}"
+
+    @property
+    def system(self) -> CISystem:
+        """The CI."""
+        from airflow_mlops_provider.hooks.ci import CIHook
+
+        return CIHook(self.conn_id).system(self.workflow)
+
+    def resume(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Go on once the run has ended: what became of it, its own record says."""
+        with final_failures():
+            return self.ended(str(event["run"]), context)
+
+    def done(self, trigger: StateTrigger, facts: dict[str, Any], context: Context) -> dict[str, Any]:
+        return self.ended(str(facts["run"]), context)
+
+    def ended(self, run_id: str, context: Context) -> dict[str, Any]:
+        """Return what the run made. :raises CIRunError: if it is not green, naming job, step and page."""
+        system = self.system
+        run = system.look(run_id, self.key(context))
+        if run.state == "green":
+            result = {"run": run.id, "url": run.url, "commit": run.commit, "image": system.image(run)}
+            self.log.info("%s is green: %s", run.url, result)
+            return result
+        store = context.get("task_state_store")
+        if store is not None:
+            store.set(REPORTED, run.id)
+        where = system.failure(run) if run.state == "red" else ""
+        raise CIRunError(f"{run.url} is {run.state} ({run.said}){f': {where}' if where else ''}")
+
+    def on_kill(self) -> None:
+        run = self._run or (self.system.find(self._key) if self._key else None)
+        if run is not None:
+            system = self.system
+            self.log.info("cancelling %s: the task was stopped", run.url)
+            system.stop(system.look(run.id, self._key))
 
 
 class ModelServerDeployVersionOperator(JobOperator):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import PokeReturnValue
 
 from airflow_mlops_provider.exceptions import ConfigurationError
+from airflow_mlops_provider.lifecycle.interval import interval_of
 from airflow_mlops_provider.lifecycle.product import MLProduct
-from airflow_mlops_provider.operators.base import interval_of
 from airflow_mlops_provider.sensors.base import StateSensor
 from airflow_mlops_provider.triggers.base import StateTrigger, one_of
 from airflow_mlops_provider.triggers.deliveries import DeliveryTrigger, RunEndsTrigger

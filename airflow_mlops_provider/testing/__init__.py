@@ -9,11 +9,12 @@ from __future__ import annotations
 import pytest
 
 pytest.register_assert_rewrite(
-    *(f"{__name__}.{room}" for room in ("data", "fresh", "models", "problems", "running", "storing", "streaming"))
+    *(f"{__name__}.{room}" for room in ("ci", "data", "fresh", "models", "problems", "running", "storing", "streaming"))
 )
 
+from airflow_mlops_provider.testing.ci import CISystemContract  # noqa: E402 - asserts are rewritten as it is imported
 from airflow_mlops_provider.testing.data import DriftMethodContract, ValidatorContract  # noqa: E402
-from airflow_mlops_provider.testing.models import FlavorContract  # noqa: E402 - asserts are rewritten as it is imported
+from airflow_mlops_provider.testing.models import FlavorContract  # noqa: E402
 from airflow_mlops_provider.testing.problems import ProblemContract  # noqa: E402
 from airflow_mlops_provider.testing.running import JobContract, PlaceContract  # noqa: E402
 from airflow_mlops_provider.testing.storing import ArtifactStoreContract, ForgeContract  # noqa: E402
@@ -21,6 +22,7 @@ from airflow_mlops_provider.testing.streaming import StreamServerContract  # noq
 
 __all__ = [
     "ArtifactStoreContract",
+    "CISystemContract",
     "DriftMethodContract",
     "FlavorContract",
     "ForgeContract",

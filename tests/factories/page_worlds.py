@@ -17,7 +17,7 @@ from airflow_mlops_provider.backends.feature_store.feast.repository import Feast
 from airflow_mlops_provider.lifecycle.monitoring.limits import Judgement, Observation
 from airflow_mlops_provider.storage.artifacts import FolderStore
 from airflow_mlops_provider.storage.intervals import judge
-from tests.factories import feast_repository, forge, gx_context, prometheus, rain, redis, searches, trips
+from tests.factories import ci, feast_repository, forge, gx_context, prometheus, rain, redis, searches, trips
 from tests.factories.kube.world import KubeWorld
 from tests.factories.ports import free_port
 
@@ -170,6 +170,21 @@ class Metrics(Lake):
         self.stack.close()
 
 
+class Build(Lake):
+    """An Airflow beside a team's CI, whose runs are green at once."""
+
+    def __init__(self, home: Path, folder: Path) -> None:
+        self.stack = ExitStack()
+        host = self.stack.enter_context(ci.CIWorld("github", ends=True))
+        self.airflow = airflow_process(
+            home, AIRFLOW_CONN_MLOPS_CI=json.dumps(host.connection()), no_proxy="127.0.0.1,localhost"
+        )
+
+    def leave(self) -> None:
+        super().leave()
+        self.stack.close()
+
+
 #: By the name that a page's comment ``<!-- run: name date -->`` says: what makes it of an Airflow home and a folder.
 WORLDS: dict[str, Callable[[Path, Path], World]] = {
     "rain": Rain,
@@ -178,6 +193,7 @@ WORLDS: dict[str, Callable[[Path, Path], World]] = {
     "cluster": Cluster,
     "metrics": Metrics,
     "till": Till,
+    "build": Build,
 }
 
 

@@ -10,8 +10,8 @@ from airflow.sdk import Context
 
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.hooks.feast import FeastHook
-from airflow_mlops_provider.lifecycle.interval import Interval
-from airflow_mlops_provider.operators.base import JobOperator, interval_of
+from airflow_mlops_provider.lifecycle.interval import Interval, interval_of
+from airflow_mlops_provider.operators.base import JobOperator
 from airflow_mlops_provider.triggers.base import filled, one_of
 
 TO = ("online", "offline", "online_and_offline")

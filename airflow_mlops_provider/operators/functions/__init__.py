@@ -10,9 +10,9 @@ from airflow.sdk import Context
 
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.hooks.tables import Files, Sql
-from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.interval import Interval, interval_of
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, parse_reference
-from airflow_mlops_provider.operators.base import JobOperator, interval_of
+from airflow_mlops_provider.operators.base import JobOperator
 from airflow_mlops_provider.operators.lineage import mapped_arguments
 from airflow_mlops_provider.runtime.functions import describe
 from airflow_mlops_provider.storage.artifacts import ArtifactStore

@@ -66,6 +66,8 @@ def test_help_names_every_command(mlops) -> None:
         "up",
         "down",
         "init",
+        "check",
+        "ci",
     ):
         assert f"    {command}" in done.stdout
 

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 from urllib.parse import quote, urlsplit
 
-import httpx
-
 from airflow_mlops_provider.backends.source.access import Credentials
-from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, ConflictError, MLOpsError
+from airflow_mlops_provider.backends.source.web_api import WebApi, read_json
+from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.extensions import FORGES
 from airflow_mlops_provider.lifecycle.records.spec import Repository
 
-SECONDS = 30
 _PAGES = 20
 _SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._~-]*")
 
@@ -42,7 +40,7 @@ def pull_request(
     return forge(repository, credentials).request(branch, base, title, body)
 
 
-class Forge(ABC):
+class Forge(WebApi, ABC):
     """What forges have in common: look first, then ask, and look again if somebody asked in between.
 
     :cvar pulls: the place of a repository's pull requests below the API's root; ``{project}`` is its path.
@@ -54,6 +52,7 @@ class Forge(ABC):
     page_field: ClassVar[str] = "html_url"
     number_field: ClassVar[str] = "number"
     taken: ClassVar[tuple[int, ...]] = (409,)
+    rights = "see this repository and open pull requests"
 
     def __init__(self, repository: Repository, credentials: Credentials) -> None:
         if not credentials.token:
@@ -65,10 +64,6 @@ class Forge(ABC):
     @abstractmethod
     def default_api(self) -> str:
         """Return the API's root on the remote's own host."""
-
-    @abstractmethod
-    def headers(self) -> dict[str, str]:
-        """Return what tells the forge who asks."""
 
     @abstractmethod
     def search(self, branch: str, base: str) -> dict[str, str]:
@@ -87,14 +82,14 @@ class Forge(ABC):
         """Return the open pull request of a branch, opening one if there is none."""
         pull, new = self._find(branch, base), False
         if pull is None:
-            answer = self._ask("POST", json=self.form(branch, base, title, body))
+            answer = self.ask("POST", self.address(), json=self.form(branch, base, title, body))
             new = answer.status_code == 201
             if new:
-                pull = _json(answer)
+                pull = read_json(answer)
             elif answer.status_code in self.taken:
                 pull = self._find(branch, base)
             if pull is None:
-                raise self._trouble(answer)
+                raise self.trouble(answer, self.address())
         return PullRequest(number=int(pull[self.number_field]), url=str(pull[self.page_field]), new=new)
 
     def _find(self, branch: str, base: str) -> dict[str, Any] | None:
@@ -102,38 +97,17 @@ class Forge(ABC):
 
     def _open(self, branch: str, base: str) -> Iterator[dict[str, Any]]:
         for page in range(1, _PAGES + 1):
-            answer = self._ask("GET", params={**self.search(branch, base), "page": str(page)})
+            answer = self.ask("GET", self.address(), params={**self.search(branch, base), "page": str(page)})
             if answer.status_code != 200:
-                raise self._trouble(answer)
-            pulls = _json(answer)
+                raise self.trouble(answer, self.address())
+            pulls = read_json(answer)
             yield from pulls
             if not pulls or "next" not in answer.links:
                 return
 
-    def _ask(self, method: str, **what: Any) -> httpx.Response:
-        headers = {"User-Agent": "airflow-mlops-provider", **self.headers()}
-        try:
-            return httpx.request(method, f"{self.api}{self.address()}", headers=headers, timeout=SECONDS, **what)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise BackendError(f"{self.api} does not answer: {error}") from None
-
     def address(self) -> str:
         """Return the place of the repository's pull requests below the API's root."""
         return self.pulls.format(project=self.project, quoted=quote(self.project, safe=""))
-
-    def _trouble(self, answer: httpx.Response) -> MLOpsError:
-        status, words = answer.status_code, self.credentials.hide(_message(answer))[:500]
-        said = f"{self.api}{self.address()} answers with status {status} ({words})"
-        limited = answer.headers.get("x-ratelimit-remaining") == "0" or "retry-after" in answer.headers
-        if status in {408, 429} or status >= 500 or (status == 403 and limited):
-            return BackendError(f"{said}; a retry may help")
-        if status in {401, 403, 404}:
-            return ConfigurationError(f"{said}: give a token that may see this repository and open pull requests")
-        if 300 <= status < 400:
-            return ConfigurationError(f"{said}: the repository has moved; give its new address")
-        if status == 409:
-            return ConflictError(f"{said}; a retry looks again")
-        return ConfigurationError(said)
 
 
 def location(remote: str) -> tuple[str, str]:
@@ -154,19 +128,3 @@ def location(remote: str) -> tuple[str, str]:
     if len(segments) < 2 or not all(_SEGMENT.fullmatch(segment) for segment in segments):
         raise ConfigurationError(f"{remote} does not name a repository as owner/name")
     return web, "/".join(segments)
-
-
-def _json(answer: httpx.Response) -> Any:
-    try:
-        return answer.json()
-    except ValueError:
-        raise BackendError(f"{answer.request.url} answers, but not with JSON; is it a forge's API?") from None
-
-
-def _message(answer: httpx.Response) -> str:
-    try:
-        body = answer.json()
-    except ValueError:
-        return answer.reason_phrase
-    parts = [body.get("message"), *(body.get("errors") or ())] if isinstance(body, dict) else [body]
-    return "; ".join(str(part.get("message", part) if isinstance(part, dict) else part) for part in parts if part)
