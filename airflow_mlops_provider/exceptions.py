@@ -60,6 +60,10 @@ class IntegrityError(PermanentError):
     """Stored bytes are not those that were recorded. A retry does not help: run the producing step again."""
 
 
+class SignatureError(IntegrityError):
+    """A model is unsigned, or not by the configured key. A retry does not help until it is signed."""
+
+
 class OtherRegistryError(IntegrityError):
     """MLflow is not the registry in which the ledger's versions were made. No retry helps: point back, or adopt it."""
 
