@@ -33,7 +33,7 @@ def _card(section: Section) -> Html:
         section.title,
         *(tag("p", words) for words in section.texts),
         parts.table(("", ""), section.facts.items()) if section.facts else None,
-        *(parts.table(table.head, table.rows) for table in section.tables),
+        *(parts.table(table.head, table.rows) for table in section.tables if table.rows),
         figures.cards(section.figures) if section.figures else None,
         tag("ul", *(tag("li", parts.link(href, words)) for href, words in section.links.items()))
         if section.links
@@ -46,7 +46,7 @@ def _blocks(section: Section) -> Iterator[str]:
     yield from map(_plain, section.texts)
     if section.facts:
         yield _grid(("what", "recorded"), section.facts.items())
-    yield from (_grid([name.lstrip("#") for name in table.head], table.rows) for table in section.tables)
+    yield from (_grid([name.lstrip("#") for name in table.head], table.rows) for table in section.tables if table.rows)
     for figure in section.figures:
         yield f"### {_plain(figure.title)}"
         yield from ([_plain(figure.note)] if figure.note else [])

@@ -19,7 +19,7 @@ from airflow_mlops_provider.storage.layout import content_key, declaration_key, 
 from airflow_mlops_provider.storage.record_files import read_kept
 from airflow_mlops_provider.storage.records import Records
 
-CARD, FIGURES = "model_card.json", "figures.json"
+CARD, CARD_PAGE, FIGURES = "model_card.json", "model_card.html", "figures.json"
 
 
 def version_facts(records: Records, product: str, number: int) -> VersionFacts:
@@ -40,7 +40,7 @@ def version_facts(records: Records, product: str, number: int) -> VersionFacts:
         evaluation=Evaluation.model_validate(said, extra="ignore") if said else None,
         figures=_figures(records, evaluated) if evaluated else None,
         validated=validated,
-        signer=_signer(records.store, graph.version),
+        signer=signer_of(records.store, graph.version),
     )
 
 
@@ -61,7 +61,8 @@ def papers_key(registered: Manifest) -> str:
     return content_key(result_key(registered.spec, registered.address), content)
 
 
-def _signer(store: ArtifactStore, version: ModelVersion) -> str:
+def signer_of(store: ArtifactStore, version: ModelVersion) -> str:
+    """Return the key by which the signature beside a version's files says that it is; empty if there is none."""
     with suppress(FileNotFoundError):
         return signer_in(store.read(f"{key_below(store, version.uri)}/{SIGNATURE}"))
     return ""

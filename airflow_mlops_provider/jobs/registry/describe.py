@@ -14,7 +14,7 @@ from airflow_mlops_provider.lifecycle.references import Model
 from airflow_mlops_provider.render.documents import html, markdown
 from airflow_mlops_provider.runtime.context import AnyContext
 from airflow_mlops_provider.storage.artifacts import SIGNATURE
-from airflow_mlops_provider.storage.description import CARD, version_facts
+from airflow_mlops_provider.storage.description import CARD, CARD_PAGE, version_facts
 from airflow_mlops_provider.storage.layout import key_below
 
 
@@ -38,7 +38,7 @@ def papers(facts: VersionFacts) -> dict[str, bytes]:
     card, statement, signer = model_card(facts), provenance(facts), signing.signer()
     return {
         CARD: card.to_file(),
-        "model_card.html": html(card).encode(),
+        CARD_PAGE: html(card).encode(),
         "model_card.md": markdown(card).encode(),
         "bom.cdx.json": _json(bill_of_materials(facts)),
         "provenance.json": _json(statement),

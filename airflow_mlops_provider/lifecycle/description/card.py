@@ -6,13 +6,14 @@ import json
 from collections.abc import Iterator
 
 from airflow_mlops_provider.lifecycle.description.document import Document, Section, Table
-from airflow_mlops_provider.lifecycle.description.facts import VersionFacts, counted, known, number
+from airflow_mlops_provider.lifecycle.description.facts import VersionFacts, joined, known, number
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.lifecycle.release.gates import short_of_baseline
 
 DECLARE = "a product's declaration (goal, business, problem)"
 JUDGE = "an evaluation of this model"
+UNCHECKED = "Nothing was expected of its training data: the product declares no expectations."
 
 
 def model_card(facts: VersionFacts) -> Document:
@@ -58,8 +59,8 @@ def data(facts: VersionFacts) -> Section:
     rows = facts.fact_of_data("rows")
     counts = ", ".join(f"{count:,} {part}" for part, count in rows.items()) if isinstance(rows, dict) else rows
     said = {
-        "learned from": counted(facts.fact_of_data("train")) if facts.fact_of_data("train") else None,
-        "judged on": counted(facts.fact_of_data("evaluate")) if facts.fact_of_data("evaluate") else None,
+        "learned from": joined(facts.fact_of_data("train")),
+        "judged on": joined(facts.fact_of_data("evaluate")),
         "rows": str(counts) if counts is not None else None,
         "training set": f"{training_set.hash} at {training_set.uri}" if training_set else None,
     }
@@ -138,8 +139,10 @@ def checks(facts: VersionFacts) -> Section:
     report = facts.validated.result if facts.validated else None
     if not isinstance(report, Report):
         return Section(title="Data checks", missing=("what was expected of its data; recorded by a validation",))
-    said = {"outcome": "all met" if report.passed else "not met", "expectations": str(report.facts.get("checked", ""))}
-    return Section(title="Data checks", texts=report.broken, facts=known(said))
+    if not report.facts.get("checked"):
+        return Section(title="Data checks", texts=(UNCHECKED,))
+    said = {"outcome": "all met" if report.passed else "not met", "expectations": f"{report.facts['checked']:,}"}
+    return Section(title="Data checks", texts=report.broken, facts=said)
 
 
 def caveats(facts: VersionFacts) -> Section:
@@ -159,7 +162,9 @@ def signature(facts: VersionFacts) -> Section:
     if not facts.signer:
         unsigned = "The model's files are unsigned: no signing key was configured when it was registered."
         return Section(title="Signature", texts=(unsigned,))
-    return Section(title="Signature", facts={"format": "OpenSSF model signing", "SHA-256 of the key": facts.signer})
+    said = {"format": "OpenSSF Model Signing", "SHA-256 of the key that it names": facts.signer}
+    how = "Whoever holds that public key verifies it with `model_signing verify key`, or lets it be required."
+    return Section(title="Signature", texts=(how,), facts=said)
 
 
 def _extent(facts: VersionFacts, kind: str) -> tuple[int, str | None, str | None]:
@@ -173,10 +178,11 @@ def _caveats(facts: VersionFacts) -> Iterator[str]:
     yield from _of_evaluation(facts)
     if facts.validated and isinstance(facts.validated.result, Report):
         yield from (f"Its training data broke an expectation: {broken}" for broken in facts.validated.result.broken)
+        yield from [] if facts.validated.result.facts.get("checked") else [UNCHECKED]
     if unknown := _without_label(facts.evaluated):
         yield f"Of {unknown:,} rows of the window no truth was known: they were not judged on."
     if absent := facts.fact_of_data("not_loaded"):
-        yield f"The feature store held nothing of {counted(absent)}, on which its features look back."
+        yield f"The feature store held nothing of {joined(absent)}, on which its features look back."
     if shared := facts.fact_of_data("of_groups_in_both"):
         yield f"{shared:,} rows were left out of training, as their groups are judged on."
     if facts.trained.code.dirty:

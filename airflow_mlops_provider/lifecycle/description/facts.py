@@ -102,8 +102,6 @@ def known(values: Mapping[str, str | None]) -> dict[str, str]:
     return {name: value for name, value in values.items() if value}
 
 
-def counted(spans: Iterable[object]) -> str:
-    """Return some intervals in words: how many, the first and the last."""
-    every = [str(span) for span in spans]
-    between = f": {every[0]}" if len(every) == 1 else f": {every[0]} to {every[-1]}" if every else ""
-    return f"{len(every)} interval{'s' * (len(every) != 1)}{between}"
+def joined(spans: Iterable[object] | None) -> str:
+    """Return some intervals in a line."""
+    return ", ".join(map(str, spans or ()))

@@ -105,7 +105,7 @@ def test_the_card_says_what_the_records_say(shop: Shop) -> None:
     assert [row[1] for row in parts["Decisions"].tables[0].rows] == ["registered", "staging", "production-ready"]
     key = signing.signer({signing.PRIVATE_VARIABLE: str(shop.keys.private)})
     assert key
-    assert parts["Signature"].facts["SHA-256 of the key"] == key.fingerprint
+    assert parts["Signature"].facts["SHA-256 of the key that it names"] == key.fingerprint
 
 
 def test_the_bill_of_materials_is_valid(shop: Shop) -> None:
