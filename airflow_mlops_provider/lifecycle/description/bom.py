@@ -9,7 +9,7 @@ from urllib.parse import quote
 from uuid import NAMESPACE_URL, uuid5
 
 from airflow_mlops_provider.lifecycle.description.card import caveats
-from airflow_mlops_provider.lifecycle.description.facts import OURS, VersionFacts
+from airflow_mlops_provider.lifecycle.description.facts import OURS, VersionFacts, repository_url
 from airflow_mlops_provider.lifecycle.records.lineage import Item
 
 MODEL = "model"
@@ -65,7 +65,7 @@ def _source(facts: VersionFacts) -> dict[str, Any]:
     if not commit.commit:
         return {}
     comment = f"commit {commit.commit}{' with uncommitted changes' if commit.dirty else ''}"
-    address = {"type": "vcs", "url": quote(commit.repository or "unknown", safe=":/@?=&%#+~"), "comment": comment}
+    address = {"type": "vcs", "url": repository_url(commit.repository), "comment": comment}
     return {"externalReferences": [address]}
 
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from airflow_mlops_provider.lifecycle.figures import Figure
 from airflow_mlops_provider.lifecycle.problem import Metric
@@ -90,6 +91,13 @@ def signer_in(signature: bytes) -> str:
         return str(json.loads(signature)["verificationMaterial"]["publicKey"]["hint"])
     except (ValueError, KeyError, TypeError):
         return ""
+
+
+def repository_url(remote: str | None) -> str:
+    """Return a repository's address as a URL; git's short form of ssh is written out."""
+    host, colon, path = (remote or "unknown").partition(":")
+    short = colon and "/" not in host and not path.startswith("//")
+    return quote(f"ssh://{host}/{path}" if short else remote or "unknown", safe=":/@?=&%#+~")
 
 
 def number(value: float) -> float | None:

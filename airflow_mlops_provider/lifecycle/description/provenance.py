@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from airflow_mlops_provider.lifecycle.description.bom import purl
-from airflow_mlops_provider.lifecycle.description.facts import OURS, VersionFacts
+from airflow_mlops_provider.lifecycle.description.facts import OURS, VersionFacts, repository_url
 from airflow_mlops_provider.lifecycle.frozen import digest
 
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -52,7 +52,7 @@ def _dependencies(facts: VersionFacts) -> Iterator[dict[str, Any]]:
         yield {"name": item.kind, "uri": item.uri or item.id, "digest": {"sha256": item.hash}}
         yield from ({"name": "delivery", "uri": key, "digest": {"sha256": was}} for key, was in item.files.items())
     if commit.commit:
-        address = f"git+{commit.repository or 'unknown'}"
+        address = f"git+{repository_url(commit.repository)}"
         dirty = {"annotations": {"uncommittedChanges": True}} if commit.dirty else {}
         yield {"name": "repository", "uri": address, "digest": {"gitCommit": commit.commit}, **dirty}
     yield from (

@@ -129,6 +129,8 @@ def test_bills_of_materials_are_valid(facts: VersionFacts) -> None:
     for each in (facts, full, replace(facts, product=None, evaluation=None)):
         assert valid(each)
         assert bill_of_materials(each) == bill_of_materials(each)
+    source = bill_of_materials(full)["metadata"]["component"]["externalReferences"][0]
+    assert source["url"] == "ssh://git@example.org/a%20team/models.git"
     assert purl("Foo_Bar.baz", "1.0+cu 12") == "pkg:pypi/foo-bar-baz@1.0%2Bcu%2012"
 
 
