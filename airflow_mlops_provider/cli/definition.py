@@ -152,7 +152,7 @@ _ALL = (
             ("--with",),
             dest="documents",
             metavar="FOLDER",
-            help="documents of your own, each named by its point: 5.pdf, 2e-oversight.md",
+            help="documents of your own, each named by its point: 5.pdf, 2e-oversight.pdf",
             type=Path,
         ),
         ARG_ROOT,

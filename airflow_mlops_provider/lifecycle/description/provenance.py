@@ -17,7 +17,7 @@ BUILDER = f"pkg:pypi/{OURS}"
 def provenance(facts: VersionFacts) -> dict[str, Any]:
     """Return the statement about a model's files: the same records make the same one."""
     made = facts.trained
-    asked = {"job": made.spec.job, "product": made.spec.product, "settings": made.spec.settings}
+    external = {"job": made.spec.job, "product": made.spec.product, "settings": made.spec.settings}
     return {
         "_type": STATEMENT,
         "subject": [{"name": output.name, "digest": {"sha256": output.sha256}} for output in made.outputs],
@@ -25,7 +25,7 @@ def provenance(facts: VersionFacts) -> dict[str, Any]:
         "predicate": {
             "buildDefinition": {
                 "buildType": f"{BUILDER}#job/{made.spec.job}",
-                "externalParameters": {**asked, "params": made.spec.params},
+                "externalParameters": {**external, "params": made.spec.params},
                 "internalParameters": {
                     "settingsDigest": digest({"settings": made.spec.settings, "params": made.spec.params}),
                     "address": made.address,

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 import subprocess
 import sys
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from securesystemslib.dsse import Envelope
+from securesystemslib.signer import SSlibKey
 
 from airflow_mlops_provider.backends import signing
-from airflow_mlops_provider.exceptions import SignatureError
+from airflow_mlops_provider.cli.dossier import run as write_dossier
+from airflow_mlops_provider.exceptions import ConfigurationError, IntegrityError, SignatureError, UnknownNameError
 from airflow_mlops_provider.lifecycle.description.bom import bill_of_materials
 from airflow_mlops_provider.lifecycle.description.card import model_card
 from airflow_mlops_provider.lifecycle.description.facts import VersionFacts
@@ -59,6 +66,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     folder = tmp_path_factory.mktemp("shop")
     world, keys = ShopWorld(folder), make_keys(folder)
     world.write("expectations.py", "def expectations(name):\n    return []\n")
+    world.first = world.commit("Expect nothing")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(signing.PRIVATE_VARIABLE, str(keys.private))
         data = world.job("training_set", DAYS[-1], {"evaluate": 1}, features=tuple(map(world.engineer, DAYS)))
@@ -135,14 +143,25 @@ def test_the_provenance_names_all_that_went_in(shop: Shop) -> None:
     assert statement["predicate"]["runDetails"]["metadata"]["invocationId"] == "tests/one/train"
 
 
-def test_a_stranger_verifies_the_signature(shop: Shop) -> None:
-    """The third party's own command does, with nothing but folder and public key; the hash is what it was."""
+def test_a_stranger_verifies_the_provenance(shop: Shop) -> None:
+    """Its envelope, with the public key, by another's library."""
+    made = shop.records.version(shop.world.name, 1).registered
+    assert made
+    told = json.loads((shop.world.root / papers_key(made) / "provenance.dsse.json").read_bytes())
+    envelope = Envelope.from_dict(told)
+    public = load_pem_public_key(shop.keys.public.read_bytes())
+    envelope.verify([SSlibKey.from_crypto(public, shop.facts.signer)], 1)
+    assert json.loads(envelope.payload) == provenance(shop.facts)
+
+
+def test_a_stranger_verifies_the_signature(shop: Shop, tmp_path: Path) -> None:
+    """The third party's own command does, of a copy, with nothing but the public key; the hash is what it was."""
     assert content_hash(shop.folder) == shop.version.hash
     command = ["model_signing", "verify", "key", "model", "--signature", f"model/{SIGNATURE}"]
-    (shop.keys.public.parent / "model").symlink_to(shop.folder)
+    shutil.copytree(shop.folder, tmp_path / "model")
     done = subprocess.run(
         [sys.executable, "-m", *command, "--public_key", str(shop.keys.public)],
-        cwd=shop.keys.public.parent,
+        cwd=tmp_path,
         capture_output=True,
         text=True,
         check=False,
@@ -157,14 +176,14 @@ def test_only_what_the_key_signed_is_loaded(shop: Shop, tmp_path: Path, monkeypa
     Predictor.load(scoring, shop.folder, shop.version).smoke()
     store = FolderStore(shop.world.root)
     request(store, shop.world.name, Release.of(shop.version))
-    server = ReleaseFollower(shop.world.name, scoring, store.uri, Metrics(shop.world.name), 0.0)
+    server = ReleaseFollower(shop.world.name, scoring, store.uri, Metrics(shop.world.name, (0.5,)), 0.0)
     server.follow()
     assert server.live
     monkeypatch.setenv(signing.PUBLIC_VARIABLE, str(make_keys(tmp_path).public))
     with pytest.raises(SignatureError, match=r"version 1 of .* is wrongly signed"):
         Predictor.load(scoring, shop.folder, shop.version)
     request(store, shop.world.name, Release.of(shop.version))
-    another = ReleaseFollower(shop.world.name, scoring, store.uri, Metrics(shop.world.name), 0.0)
+    another = ReleaseFollower(shop.world.name, scoring, store.uri, Metrics(shop.world.name, (0.5,)), 0.0)
     another.follow()
     assert another.live is None
     assert another.problem
@@ -174,3 +193,58 @@ def test_only_what_the_key_signed_is_loaded(shop: Shop, tmp_path: Path, monkeypa
     refused = run(shop.world.spec("evaluate", interval=DAYS[-1], inputs=given))
     assert refused.failure
     assert refused.failure.error == "SignatureError"
+
+
+def dossier(shop: Shop, folder: Path, documents: Path | None = None, root: Path | None = None) -> Path:
+    """Write a dossier, as the command does."""
+    name = f"{shop.world.name}@1"
+    write_dossier(Namespace(version=name, to=folder, documents=documents, root=str(root or shop.world.root)))
+    return folder
+
+
+def test_the_dossier_is_whole(shop: Shop, tmp_path: Path) -> None:
+    """Card, bill, provenance, signature, ledger, reports and the provider's own documents, each by its hash."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "5-risks.md").write_text("# Risks")
+    (mine / "5.pdf").write_bytes(b"%PDF")
+    (mine / "2e.md").write_text("# Oversight")
+    folder = dossier(shop, tmp_path / "dossier", mine)
+    sums = dict(reversed(line.split("  ")) for line in (folder / "SHA256SUMS").read_text().splitlines())
+    there = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()} - {"SHA256SUMS"}
+    assert sums.keys() == there
+    assert all(hashlib.sha256((folder / name).read_bytes()).hexdigest() == sha256 for name, sha256 in sums.items())
+    assert there >= {
+        *("index.html", "index.md", "model_card.html", "model_card.md", "bom.cdx.json", "provenance.json", "model.sig"),
+        *("provenance.dsse.json", "ledger.json", "lineage.svg", "product.json", "evaluation/evaluation.json"),
+        *("manifests/train.json", "manifests/register.json", "documents/5.md", "documents/5.pdf", "documents/2e.md"),
+    }
+    page = (folder / "index.html").read_text()
+    assert all(
+        f"href='{name}'" in page for name in there - {"index.html", "index.md", "model_card.md", "model_card.json"}
+    )
+    assert "a copy of the declaration; recorded by a document 8.md" in page
+    assert "the risk management system; recorded" not in page
+    again = dossier(shop, tmp_path / "again", mine)
+    assert {file.relative_to(again): file.read_bytes() for file in again.rglob("*") if file.is_file()} == {
+        file.relative_to(folder): file.read_bytes() for file in folder.rglob("*") if file.is_file()
+    }
+
+
+def test_what_no_dossier_is_made_of(shop: Shop, tmp_path: Path) -> None:
+    """A folder that is there, a document of no point, a report that was changed: refused by name, nothing is left."""
+    (tmp_path / "there").mkdir()
+    with pytest.raises(ConfigurationError, match="is there already"):
+        dossier(shop, tmp_path / "there")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "3b.md").write_text("")
+    with pytest.raises(UnknownNameError, match=r"unknown point of the annex '3b\.md'; known: 1a, 1b"):
+        dossier(shop, tmp_path / "dossier", tmp_path / "mine")
+    copy = Path(shutil.copytree(shop.world.root, tmp_path / "root"))
+    report = next(copy.glob(f"{shop.world.name}/evaluate/*/*/evaluation.json"))
+    report.write_text(report.read_text() + " ")
+    with pytest.raises(IntegrityError, match="is not what was recorded"):
+        dossier(shop, tmp_path / "dossier", root=copy)
+    report.unlink()
+    shutil.rmtree(report.parent)
+    assert not (dossier(shop, tmp_path / "dossier", root=copy) / "evaluation").exists()
