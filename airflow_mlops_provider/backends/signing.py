@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_mlops_provider.exceptions import ConfigurationError, SignatureError
-from airflow_mlops_provider.lifecycle.description.facts import signer_in
+from airflow_mlops_provider.lifecycle.description.signature import signer_in
 from airflow_mlops_provider.storage.artifacts import SIGNATURE, file_hash, files_of
 
 if TYPE_CHECKING:

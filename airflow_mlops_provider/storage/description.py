@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from airflow_mlops_provider.lifecycle.description.document import Document
-from airflow_mlops_provider.lifecycle.description.facts import VersionFacts, signer_in
+from airflow_mlops_provider.lifecycle.description.facts import VersionFacts
+from airflow_mlops_provider.lifecycle.description.signature import signer_in
 from airflow_mlops_provider.lifecycle.figures import Figure, Figures
 from airflow_mlops_provider.lifecycle.frozen import digest
 from airflow_mlops_provider.lifecycle.product import MLProduct

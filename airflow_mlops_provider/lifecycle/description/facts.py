@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -83,14 +82,6 @@ class VersionFacts:
     def fact_of_data(self, name: str) -> Any:
         """Return what the record of the training set says of itself by that name; None for nothing."""
         return self.training_set.facts.get(name) if self.training_set else None
-
-
-def signer_in(signature: bytes) -> str:
-    """Return by which key a model's signature says that it is; empty if it does not say."""
-    try:
-        return str(json.loads(signature)["verificationMaterial"]["publicKey"]["hint"])
-    except (ValueError, KeyError, TypeError):
-        return ""
 
 
 def repository_url(remote: str | None) -> str:

@@ -16,8 +16,9 @@ from airflow_mlops_provider.lifecycle.description.annex_iv import POINTS, Dossie
 from airflow_mlops_provider.lifecycle.description.bom import bill_of_materials, purl
 from airflow_mlops_provider.lifecycle.description.card import caveats, model_card
 from airflow_mlops_provider.lifecycle.description.document import Document, Section
-from airflow_mlops_provider.lifecycle.description.facts import VersionFacts, signer_in
+from airflow_mlops_provider.lifecycle.description.facts import VersionFacts
 from airflow_mlops_provider.lifecycle.description.provenance import provenance
+from airflow_mlops_provider.lifecycle.description.signature import signer_in
 from airflow_mlops_provider.lifecycle.records.manifest import Commit
 from airflow_mlops_provider.lifecycle.release.gates import Estimate, LeftOut
 from airflow_mlops_provider.storage.description import version_facts
