@@ -160,7 +160,7 @@ def decisions(facts: VersionFacts) -> Section:
 def signature(facts: VersionFacts) -> Section:
     """Who signed its files."""
     if not facts.signer:
-        unsigned = "The model's files are unsigned: no signing key was configured when it was registered."
+        unsigned = "The model's files are unsigned: no signature lies beside them."
         return Section(title="Signature", texts=(unsigned,))
     said = {"format": "OpenSSF Model Signing", "SHA-256 of the key that it names": facts.signer}
     how = "Whoever holds that public key verifies it with `model_signing verify key`, or lets it be required."
