@@ -72,6 +72,10 @@ class RootClosedError(RootError):
     """An artifact root is read-only, or its user lacks the right. A retry does not help before that is given."""
 
 
+class SignatureError(IntegrityError):
+    """A model is unsigned, or not by the configured key. A retry does not help until it is signed."""
+
+
 class OtherRegistryError(IntegrityError):
     """MLflow is not the registry in which the ledger's versions were made. No retry helps: point back, or adopt it."""
 

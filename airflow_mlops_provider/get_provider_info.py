@@ -48,7 +48,7 @@ def get_provider_info() -> dict[str, Any]:
             )
         ],
         "hooks": [
-            _modules("MLOps", "hooks", ("artifact_store", "ci", "model_server", "stream")),
+            _modules("MLOps", "hooks", ("artifact_store", "ci", "model_server", "signing", "stream")),
             _modules("Git", "hooks", ("source",)),
             *(_modules(name, "hooks", (name.lower(),)) for name in ("Feast", "MLflow", "Optuna", "Prometheus")),
         ],
@@ -161,6 +161,20 @@ def _connection_types() -> list[dict[str, Any]]:
             },
             hidden_fields=["schema"],
             placeholders={"host": "redis", "port": "6379", "kind": "redis", "db": "0"},
+        ),
+        _connection(
+            "mlops_signing",
+            "signing.SigningHook",
+            "MLOps signing keys",
+            {
+                "public_key": _field(
+                    "Public key",
+                    "PEM, or a file with it. With it, only models that its private key signed are loaded.",
+                )
+            },
+            hidden_fields=["host", "port", "schema", "login", "extra"],
+            relabeling={"password": "Private key"},
+            placeholders={"public_key": "/etc/mlops/models.pub"},
         ),
         _connection(
             "mlops_source",

@@ -116,6 +116,14 @@ def lineage(args: Namespace) -> None:
 
 
 @_plainly
+def dossier(args: Namespace) -> None:
+    """Write all that is on record of a model version into a folder."""
+    from airflow_mlops_provider.cli.dossier import run
+
+    run(args)
+
+
+@_plainly
 def stale(args: Namespace) -> None:
     """Show what stands on older data, or run it again; exit status 1 if nothing of it can be run."""
     from airflow_mlops_provider.cli.stale import run
@@ -210,7 +218,7 @@ def up(args: Namespace) -> None:
 @_plainly
 def down(args: Namespace) -> None:
     """Stop what ``up`` started: from the home named, else from ``AIRFLOW_HOME``, else from the default one."""
-    from airflow_mlops_provider.cli.definition import HOME
+    from airflow_mlops_provider.cli.arguments import HOME
     from airflow_mlops_provider.demo.local_airflow.stack import recorded, stop_running
 
     if args.home and not args.home.is_dir():

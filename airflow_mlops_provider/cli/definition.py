@@ -2,58 +2,30 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from airflow.cli.cli_config import ActionCommand, Arg, CLICommand, GroupCommand, lazy_load_command
 
+from airflow_mlops_provider.cli.arguments import (
+    ARG_DAGS,
+    ARG_HOME,
+    ARG_JSON,
+    ARG_OWN_DAGS,
+    ARG_PORT,
+    ARG_PRODUCT,
+    ARG_ROOT,
+    ARG_SERVING_PORT,
+    HOME,
+    integer,
+    moment,
+    port,
+)
 from airflow_mlops_provider.cli.delivery.definition import commands as delivery
-from airflow_mlops_provider.demo import AIRFLOW_PORT, MLFLOW_PORT
+from airflow_mlops_provider.demo import MLFLOW_PORT
 
 COMMANDS = "airflow_mlops_provider.cli.commands"
-HOME = Path("var/demo")
 MAX_MONTHS = 12  # the reference product's data is one year's
 HERE, RECORDED = "here", "recorded"
-
-
-def _integer(least: int, most: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        if not (text.isdecimal() and text.isascii() and least <= int(text[:9]) <= most):
-            raise ArgumentTypeError(f"{text!r} is no whole number from {least} to {most}")
-        return int(text)
-
-    return number
-
-
-def _moment(text: str) -> datetime:
-    """Return a moment, of a date the last: what was so at the end of that day."""
-    try:
-        given = datetime.fromisoformat(text)
-    except ValueError:
-        raise ArgumentTypeError(f"{text!r} is no date or time such as 2026-11-27 or 2026-11-27T12:30") from None
-    moment = given if given.tzinfo else given.replace(tzinfo=UTC)
-    return moment + timedelta(days=1) if len(text) <= len("2026-11-27") else moment
-
-
-_port = _integer(1, 65535)
-
-ARG_HOME = Arg(("--home",), help=f"folder for everything it writes (default: {HOME})", default=HOME, type=Path)
-ARG_DAGS = Arg(("--dags",), help="folder of DAG files (default: the reference bundle)", type=Path)
-ARG_OWN_DAGS = Arg(
-    ("--dags",), help="folder of products (default: the configured DAG folders and products folders)", type=Path
-)
-ARG_PORT = Arg(
-    ("--port",),
-    help="port of Airflow's API and pages, on 127.0.0.1 (default: %(default)s)",
-    default=AIRFLOW_PORT,
-    type=_port,
-)
-ARG_SERVING_PORT = Arg(("--serving-port",), help="port of the model server (default: the product's)", type=_port)
-ARG_PRODUCT = Arg(("product",), help="the product's name")
-ARG_ROOT = Arg(("--root",), help="artifact root with the records (default: the configured one)")
-ARG_JSON = Arg(("--json",), help="print JSON instead of a table", action="store_true")
 
 
 def get_mlops_cli_commands() -> list[CLICommand]:
@@ -118,9 +90,7 @@ _ALL = (
         "history",
         "Show a product's model versions: each status that they had, and why",
         ARG_PRODUCT,
-        Arg(
-            ("--at",), help="what was live then, and where the others were: a time, or a date's end; UTC", type=_moment
-        ),
+        Arg(("--at",), help="what was live then, and where the others were: a time, or a date's end; UTC", type=moment),
         ARG_JSON,
         more="Read from the ledger in the artifact root of the Airflow that AIRFLOW_HOME names, and checked whole.",
         examples=(
@@ -136,7 +106,7 @@ _ALL = (
             ("--to",),
             metavar="VERSION",
             help="its number (default: the last that was live)",
-            type=_integer(1, 10**9),
+            type=integer(1, 10**9),
         ),
         Arg(("--reason",), help="why, for the ledger", required=True),
         more="The server loads the version first, and goes on with what it has if that fails. Who did it, when and why "
@@ -173,6 +143,24 @@ _ALL = (
             f"AIRFLOW_HOME={HOME} airflow mlops lineage flight_delay@2 --graph lineage.svg",
             f"AIRFLOW_HOME={HOME} airflow mlops lineage --file flights/2013-03.csv",
         ),
+    ),
+    _command(
+        "dossier",
+        "Write all that is on record of a model version into a folder, ordered by Annex IV of the EU AI Act",
+        Arg(("version",), metavar="PRODUCT@VERSION", help="a model version, such as flight_delay@1"),
+        Arg(("--to",), metavar="FOLDER", help="a new folder", required=True, type=Path),
+        Arg(
+            ("--with",),
+            dest="documents",
+            metavar="FOLDER",
+            help="documents of your own, each named by its point: 5.pdf, 2e-oversight.pdf",
+            type=Path,
+        ),
+        ARG_ROOT,
+        more="An index page with each point of the annex: what the records say to it, or that it is not recorded, and "
+        "what would record it. With model card, CycloneDX bill of materials, provenance, signature, ledger, reports, "
+        "manifests, and the SHA-256 of each file.",
+        examples=(f"AIRFLOW_HOME={HOME} airflow mlops dossier flight_delay@2 --to dossier",),
     ),
     _command(
         "stale",
@@ -249,7 +237,7 @@ _ALL = (
         ARG_DAGS,
         ARG_PORT,
         ARG_SERVING_PORT,
-        Arg(("--months",), help="data intervals to replay (default: 7)", default=7, type=_integer(1, MAX_MONTHS)),
+        Arg(("--months",), help="data intervals to replay (default: 7)", default=7, type=integer(1, MAX_MONTHS)),
         more="It takes some minutes, stops everything at its end, and leaves summary.html and all results in its home; "
         "`airflow mlops up` shows them. The home is emptied first if an earlier demo made it, else refused.",
         examples=("airflow mlops demo", "airflow mlops demo --home /tmp/demo --port 8081 --months 5"),
@@ -260,7 +248,7 @@ _ALL = (
         ARG_HOME,
         ARG_DAGS,
         ARG_PORT,
-        Arg(("--mlflow-port",), help="port of MLflow's pages (default: %(default)s)", default=MLFLOW_PORT, type=_port),
+        Arg(("--mlflow-port",), help="port of MLflow's pages (default: %(default)s)", default=MLFLOW_PORT, type=port),
         ARG_SERVING_PORT,
         more="It takes any folder of DAG files and products; more products are found in "
         "AIRFLOW__MLOPS__PRODUCTS_FOLDERS. Ports, password and folders are printed at the end.",

@@ -11,6 +11,7 @@ from airflow_mlops_provider.hooks.feast import FeastHook
 from airflow_mlops_provider.hooks.mlflow import MlflowHook
 from airflow_mlops_provider.hooks.model_server import ModelServerHook
 from airflow_mlops_provider.hooks.optuna import OptunaHook
+from airflow_mlops_provider.hooks.signing import SigningHook
 from airflow_mlops_provider.hooks.source import SourceHook
 from airflow_mlops_provider.lifecycle.records.spec import Services
 
@@ -27,8 +28,9 @@ def services(
     may have a connection of its own for each, ``mlops_mlflow_<product>`` and so on; but the artifact root, in which one
     product's records lead to another's, is one for all. A team has its own by Airflow's means (``[core] multi_team``).
 
-    :param guarded: which of the guarded services a job may see: ``source``, the product's repository and its token, and
-        ``search``, the database of searches and its password. No other job is told of them.
+    :param guarded: which of the guarded services a job may see: ``source``, the product's repository and its token,
+        ``search``, the database of searches and its password, and ``signing``, the key that signs models. No other job
+        is told of them.
     :param named: connections that take the place of a product's or the default ones, by the service's name.
     :raises ConfigurationError: if a connection cannot work as it is filled in.
     """
@@ -46,7 +48,8 @@ def services(
         source=source.repository(product) if source else None,
         search=search.settings()["url"] if search else None,
     )
-    secrets: dict[str, str] = {}
+    signing = SigningHook.of_product(product)
+    secrets = signing.secrets() if "signing" in guarded else signing.public()
     for hook in filter(None, (store, mlflow, feast, server, source, search)):
         secrets |= hook.secrets()
     return addresses, root, secrets

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from airflow_mlops_provider import problems
+from airflow_mlops_provider.backends import signing
 from airflow_mlops_provider.backends.models import base as models
 from airflow_mlops_provider.exceptions import IntegrityError, JobError, SourceDataError
-from airflow_mlops_provider.lifecycle.references import ModelVersion
+from airflow_mlops_provider.lifecycle.references import Model, ModelVersion
 from airflow_mlops_provider.lifecycle.shape import Scoring
 from airflow_mlops_provider.lifecycle.source import DataType
 from airflow_mlops_provider.scoring.inputs import model_inputs
@@ -31,7 +32,7 @@ class Predictor:
     def load(cls, shape: Scoring, folder: Path, version: ModelVersion) -> Predictor:
         """Load a version's files after checking that they are the registered ones.
 
-        :raises IntegrityError: if they are not, or cannot be read as a model.
+        :raises IntegrityError: if they are not, cannot be read as a model, or lack a signature that is required.
         """
         actual = content_hash(folder)
         if actual != version.hash:
@@ -39,7 +40,7 @@ class Predictor:
                 f"model version {version.version} of {version.name!r}: its files have hash {actual[:12]}…, "
                 f"recorded was {version.hash[:12]}…; they were changed or are incomplete"
             )
-        return cls(shape, models.load(folder))
+        return cls(shape, load_model(folder, version))
 
     def predict(self, rows: pd.DataFrame, features: pd.DataFrame) -> Predictions:
         """Return the scores for each row, as float64 of shape ``(len(rows),)``, or ``(len(rows), outputs)`` of several.
@@ -74,6 +75,16 @@ class Predictor:
             self.predict(pd.DataFrame([request]), pd.DataFrame([features]))
         except Exception as error:
             raise JobError(f"the smoke row failed: {type(error).__name__}: {str(error)[:300]}") from error
+
+
+def load_model(folder: Path, of: Model | ModelVersion) -> models.LoadedModel:
+    """Load a model's files; those of a version only with the signature that is required, if one is.
+
+    :raises SignatureError: if it is missing or wrong.
+    """
+    if isinstance(of, ModelVersion):
+        signing.verify_if_required(folder, f"version {of.version} of {of.name}")
+    return models.load(folder)
 
 
 def _numbered(frame: pd.DataFrame) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.extensions import STORES
 from airflow_mlops_provider.lifecycle.frozen import digest
 from airflow_mlops_provider.storage.stores.base import MANIFEST as MANIFEST  # noqa: PLC0414  # used with a store
+from airflow_mlops_provider.storage.stores.base import SIGNATURE as SIGNATURE  # noqa: PLC0414  # see above
 from airflow_mlops_provider.storage.stores.base import ArtifactStore as ArtifactStore  # noqa: PLC0414  # see above
 from airflow_mlops_provider.storage.stores.base import checked as checked  # noqa: PLC0414  # see above
 from airflow_mlops_provider.storage.stores.base import files_of as files_of  # noqa: PLC0414  # see above

@@ -205,6 +205,7 @@ def _version(version: Version, record: ProductRecord) -> tuple[Content, ...]:
 
 def _evidence(version: Version, record: ProductRecord) -> Html:
     return parts.links(
+        evidence.card_link(record.root, version.registered),
         evidence.report_link("evaluation", version.report),
         evidence.report_link("training data", version.validation),
         evidence.manifest_link(evidence.manifest_folder(record, version.trained)) if version.trained else None,

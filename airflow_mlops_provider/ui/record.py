@@ -11,7 +11,7 @@ from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.monitoring import feedback, limits
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
-from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion, Report
+from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion, Reference, Report
 from airflow_mlops_provider.lifecycle.release.gates import Evaluation
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status
 from airflow_mlops_provider.lifecycle.stages import LOOP, Stage
@@ -33,7 +33,7 @@ class StageState:
 class Version:
     """A model version: its status, why it exists, and how it compared.
 
-    :param trained: the record of the job that made the model.
+    :param trained: the record of the job that made the model; ``registered``: of the one that made it a version.
     :param validation: the report on its training data.
     """
 
@@ -45,6 +45,7 @@ class Version:
     report: Report | None
     trained: Manifest | None = None
     validation: Report | None = None
+    registered: Manifest | None = None
 
 
 @dataclass(frozen=True)
@@ -131,8 +132,15 @@ class ProductRecord:
         reports = reversed(_reports(self.manifests.get("evaluate", [])))
         report = next((report for report in reports if report.facts.get("model") == last.version.hash), None)
         evaluation = Evaluation.model_validate(report.facts["evaluation"]) if report else None
+        registered = self._registered(last.version)
         cause, trained = str(last.version.facts.get("cause") or ""), self._trained(last.version)
-        return Version(number, last.status, cause, moves, evaluation, report, trained, self._validation(trained))
+        return Version(
+            number, last.status, cause, moves, evaluation, report, trained, self._validation(trained), registered
+        )
+
+    def _registered(self, version: ModelVersion) -> Manifest | None:
+        manifests = reversed(self.manifests.get("register", []))
+        return next((made for made in manifests if _is_of(made.result, version)), None)
 
     def _trained(self, version: ModelVersion) -> Manifest | None:
         manifests = chain(self.manifests.get("train", []), self.manifests.get("retune", []))
@@ -158,6 +166,10 @@ class ProductRecord:
         observation = limits.Observation.of(interval, drift, performance)
         crossed = limits.crossed(observation, self.product.monitoring, self.product.metric)
         return Monitored(interval, drift, performance, crossed)
+
+
+def _is_of(made: Reference | None, version: ModelVersion) -> bool:
+    return isinstance(made, ModelVersion) and (made.version, made.hash) == (version.version, version.hash)
 
 
 def _of_servers(run: Manifest) -> bool:

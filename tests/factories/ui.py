@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
-from airflow_mlops_provider.lifecycle.records.manifest import Failure, Manifest
+from airflow_mlops_provider.lifecycle.records.manifest import Failure, Manifest, Output
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity, Services
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Reference, Report
 from airflow_mlops_provider.lifecycle.release.gates import Estimate, Evaluation
@@ -50,6 +50,7 @@ class World:
         kind: type[Reference] = Dataset,
         month: int | None = None,
         failure: Failure | None = None,
+        outputs: tuple[Output, ...] = (),
         dag_id: str = "made_here",
         **fields: Any,
     ) -> Any:
@@ -57,7 +58,8 @@ class World:
         self.now += timedelta(minutes=1)
         key, interval = self._key(job, *what), months(month)
         address, content = hashed(job, *what), hashed("content", job, *what)
-        result = kind(uri=f"{self.store.uri}/{key}/{content[:16]}", hash=content, **fields) if not failure else None
+        fields = {"uri": f"{self.store.uri}/{key}/{content[:16]}", "hash": content, **fields}
+        result = kind(**fields) if not failure else None
         if isinstance(result, Report) and result.page:
             self.store.write(f"{key}/{content[:16]}/{result.page}", HTML)
         manifest = Manifest(
@@ -73,6 +75,7 @@ class World:
             address=address,
             stage=all_jobs()[job].stage.value if job in all_jobs() else "",
             result=result,
+            outputs=outputs,
             failure=failure,
             started=self.now - timedelta(seconds=4.2),
             ended=self.now,

@@ -31,6 +31,7 @@ from airflow_mlops_provider.places.named import USUAL, find
 from airflow_mlops_provider.runtime.code import commit_of
 from airflow_mlops_provider.serving.process.client import TOKEN_VARIABLE, server_state, url_of
 from airflow_mlops_provider.storage.artifacts import ArtifactStore, FolderStore
+from airflow_mlops_provider.storage.description import signer_of
 from airflow_mlops_provider.storage.intervals import current
 from airflow_mlops_provider.storage.layout import key_below
 from airflow_mlops_provider.storage.ledger import Ledger
@@ -180,10 +181,15 @@ def metadata(seen: ProductSeen, installation: Installation) -> Verdict:
 
 
 def chain(seen: ProductSeen, installation: Installation) -> Verdict:
-    """Each entry of the ledger holds a digest of those before it."""
+    """Each entry of the ledger holds a digest of those before it; and whether the newest version is signed."""
     entries = Ledger(installation.store, seen.product.name).entries()
-    words = f"{len(entries)} entries of the ledger, each chained to those before it"
-    return green(words) if entries else yellow("the ledger is empty")
+    if not entries:
+        return yellow("the ledger is empty")
+    newest = entries[-1].version
+    signer = signer_of(installation.store, newest)
+    signed = f"signed by key {signer[:12]}" if signer else "unsigned"
+    chained = f"{len(entries)} entries of the ledger, each chained to those before it"
+    return green(f"{chained}; v{newest.version} is {signed}")
 
 
 def serving(seen: ProductSeen, _: Installation) -> Verdict:

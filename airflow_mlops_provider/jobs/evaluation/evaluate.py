@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from airflow_mlops_provider import problems
-from airflow_mlops_provider.backends.models import base as models
 from airflow_mlops_provider.jobs.tables import EVALUATE, TRAIN
 from airflow_mlops_provider.jobs.truth import judged
 from airflow_mlops_provider.lifecycle.figures import Figure, Figures
@@ -29,6 +28,7 @@ from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSe
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import TABLES, job
 from airflow_mlops_provider.scoring.inputs import model_inputs, truth_of, truths
+from airflow_mlops_provider.scoring.predictor import load_model
 
 PAGE = "evaluation.html"
 MOST_NAMED = 20
@@ -94,7 +94,7 @@ def scores(
     problem, label = problems.find(scoring.problem), str(truths(scoring, window).name)
 
     def score(model: Model | ModelVersion) -> np.ndarray:
-        return problem.checked(models.load(context.open(model)).predict(inputs))
+        return problem.checked(load_model(context.open(model), model).predict(inputs))
 
     naive = problem.baseline(learned, window, label, context.settings.baseline)
     compared = {"challenger": score(context.inputs.model), "baseline": naive}

@@ -7,6 +7,7 @@ from typing import Any
 from airflow_mlops_provider.backends.tracking.mlflow.client import MlflowBackend
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.jobs.registry import evidence
+from airflow_mlops_provider.jobs.registry.describe import describe, sign
 from airflow_mlops_provider.jobs.registry.evidence import Training, evaluated, judged_on, trained
 from airflow_mlops_provider.jobs.registry.standing import CheckedLedger
 from airflow_mlops_provider.lifecycle.problem import Metric
@@ -41,9 +42,16 @@ class Params(evidence.Params):
 Context = JobContext[Inputs, Settings, Params]
 
 
-@job(stage=Stage.REGISTRY, makes="model version", result=ModelVersion, packages=("mlflow",), side_effects=True)
+@job(
+    stage=Stage.REGISTRY,
+    makes="model version",
+    result=ModelVersion,
+    packages=("mlflow",),
+    services=("signing",),
+    side_effects=True,
+)
 def register(context: Context) -> JobResult:
-    """Make the model a version in MLflow's registry and enter it in the ledger; the same model stays one version."""
+    """Make the model a version in MLflow's registry and the ledger, signed and described; it stays one version."""
     training, given = trained(context, context.inputs.model), context.inputs.evaluation
     if given is None and not context.params.any_data:
         raise ConfigurationError("a product's model is registered with its evaluation; give evaluation=")
@@ -56,6 +64,7 @@ def register(context: Context) -> JobResult:
     if given and evaluation:
         figures = {f"evaluation_{evaluation.metric}": evaluation.challenger.value}
         mlflow.log_evaluation(run_id, figures, judged_on(context, given))
+    sign(context, model)  # before the ledger has it: what it has is signed
     taken = {entry.version.version for entry in entries if entry.version.hash != model.hash}
     number = mlflow.register(name=name, model=model, run_id=run_id, tags=tags(context, model), taken=taken)
     facts = {**model.facts, "as_of": evaluation.window if evaluation else None, "cause": context.params.cause}
@@ -68,6 +77,7 @@ def register(context: Context) -> JobResult:
     else:
         ledger.registered_as(entries, version)
     ledger.mirror.follow(ledger)
+    describe(context, number)
     context.log.info("registered %s version %d", name, number)
     return JobResult(facts=facts, version=number, of=model)
 

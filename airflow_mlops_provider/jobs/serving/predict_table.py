@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_mlops_provider import problems
-from airflow_mlops_provider.backends.models import base as models
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.jobs.tables import PREDICTIONS
 from airflow_mlops_provider.lifecycle.problem import DeclaredProblem
@@ -15,6 +14,7 @@ from airflow_mlops_provider.problems.base import PREDICTION
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings
 from airflow_mlops_provider.runtime.context import TABLE, JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import TABLES, job
+from airflow_mlops_provider.scoring.predictor import load_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +39,8 @@ Context = JobContext[Inputs, Settings, JobParams]
 def predict_table(context: Context) -> JobResult:
     """Write ``predictions``: all columns as they are, and those of the predictions."""
     rows = context.read(context.inputs.rows, TABLE)
-    predicted, headline = columns(models.load(context.open(context.inputs.model)).predict(rows), context.settings)
+    model = load_model(context.open(context.inputs.model), context.inputs.model)
+    predicted, headline = columns(model.predict(rows), context.settings)
     if taken := [name for name in predicted if name in rows.columns]:
         raise ConfigurationError(f"the rows have a column {taken[0]!r} already; give them without")
     context.write(rows.assign(**predicted), PREDICTIONS)

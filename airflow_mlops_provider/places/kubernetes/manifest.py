@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from airflow_mlops_provider.backends.signing import PUBLIC_VARIABLE
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.places.kubernetes.decisions import identity as pod_identity
@@ -24,8 +25,8 @@ COMMAND = ("python", "-m", "airflow_mlops_provider.runtime")
 LONGEST_ARGUMENT = 32 * 4096 - 1
 #: A value of so many characters is looked for in the whole pod; a shorter one may be any word.
 LONG = 12
-#: What connections hold beside credentials: where a bucket is.
-ADDRESSES = {"AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL_S3", "MLFLOW_S3_ENDPOINT_URL"}
+#: What connections hold beside credentials: where a bucket is, and by which public key models are verified.
+ADDRESSES = {"AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL_S3", "MLFLOW_S3_ENDPOINT_URL", PUBLIC_VARIABLE}
 #: User names are no secrets: they may also be given in ``env``.
 USERS = {"MLFLOW_TRACKING_USERNAME"}
 #: What holds unless the template or a field says otherwise.

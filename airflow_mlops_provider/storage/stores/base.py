@@ -11,6 +11,8 @@ from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.storage.atomic import TEMPORARY
 
 MANIFEST = "manifest.json"
+#: A signature of the files around it: it travels with them, and is none of them.
+SIGNATURE = "model.sig"
 
 
 class ArtifactStore(ABC):
@@ -94,7 +96,8 @@ def checked(key: str) -> str:
 
 
 def files_of(folder: Path) -> Iterator[Path]:
-    """Yield a folder's files, sorted by name, but for manifests and what a killed write left behind."""
+    """Yield a folder's files, sorted by name, but for manifests, their signature, and what a killed write left."""
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.name != MANIFEST and not path.name.startswith(TEMPORARY):
+        own = path.name != MANIFEST and path != folder / SIGNATURE
+        if path.is_file() and own and not path.name.startswith(TEMPORARY):
             yield path

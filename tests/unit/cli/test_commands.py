@@ -57,6 +57,7 @@ def test_help_names_every_command(mlops) -> None:
         "history",
         "rollback",
         "lineage",
+        "dossier",
         "stale",
         "forget",
         "reproduce",

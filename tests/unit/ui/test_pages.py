@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from airflow_mlops_provider.exceptions import LeakageError
-from airflow_mlops_provider.lifecycle.records.manifest import Failure
+from airflow_mlops_provider.lifecycle.records.manifest import Failure, Output
 from airflow_mlops_provider.lifecycle.references import Model, ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.lifecycle.stages import LOOP, Stage
@@ -18,9 +18,10 @@ from airflow_mlops_provider.places.base import decide
 from airflow_mlops_provider.render.style import STYLE
 from airflow_mlops_provider.runtime.definition import all_jobs, find_job
 from airflow_mlops_provider.storage.artifacts import FolderStore
+from airflow_mlops_provider.storage.description import CARD_PAGE, papers_key
 from airflow_mlops_provider.storage.manifests import read_manifest
 from airflow_mlops_provider.storage.records import declare, declared
-from airflow_mlops_provider.ui import files, pages, reading
+from airflow_mlops_provider.ui import evidence, files, pages, reading
 from airflow_mlops_provider.ui.evidence import report_page
 from airflow_mlops_provider.ui.reading import records
 from airflow_mlops_provider.ui.record import ProductRecord
@@ -103,6 +104,19 @@ def test_live_version_and_its_reasons(world: World) -> None:
     html = pages.product(record(world))
     assert "v2 <small>since" in html
     assert "gain 0.0147 over champion v1" in html and "below -0.005" in html
+
+
+def test_a_version_leads_to_its_card(world: World) -> None:
+    """Where its registration left one, in that very folder; one of an older release has none."""
+    assert "model_card" not in pages.product(record(world))
+    before = world.ledger.live()
+    assert before
+    card = Output(name=CARD_PAGE, sha256="c" * 64, bytes=1)
+    version = {name: getattr(before, name) for name in ("uri", "hash", "name", "version")}
+    world.job("register", 2, kind=ModelVersion, outputs=(card,), **version)
+    made = record(world).manifests["register"][-1]
+    link = evidence.file_address(f"{world.store.uri}/{papers_key(made)}", CARD_PAGE)
+    assert f"href='{link.replace('&', '&amp;')}'" in pages.product(record(world))
 
 
 def test_every_link_leads_to_a_file_that_is_there(world: World) -> None:
