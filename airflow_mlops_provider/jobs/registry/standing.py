@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from airflow_mlops_provider.backends.tracking.mlflow.mirror import Mirror
+from airflow_mlops_provider.backends.tracking.mlflow.mirror import Mirror, Shown
 from airflow_mlops_provider.exceptions import IntegrityError, MissingRecordError, OtherRegistryError
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release import registry
@@ -15,7 +15,7 @@ from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Statu
 from airflow_mlops_provider.runtime.context import AnyContext
 from airflow_mlops_provider.storage.artifacts import content_hash
 from airflow_mlops_provider.storage.layout import key_below, product_key
-from airflow_mlops_provider.storage.ledger import Ledger
+from airflow_mlops_provider.storage.ledger import Chain, Ledger
 from airflow_mlops_provider.storage.locks import store_lock
 from airflow_mlops_provider.storage.records import Records
 
@@ -41,8 +41,24 @@ class CheckedLedger(Ledger):
         :raises IntegrityError: naming the entry that is changed, missing, or without evidence.
         :raises OtherRegistryError: if MLflow keeps no head, and is not where the ledger's versions were made.
         """
-        mirrored = self.mirror.read()
-        known, further = self.since(mirrored.head)
+        mirrored = self.mirror.read()  # before the ledger: it must not know of more than that
+        return self._trusted(self.read(), mirrored)
+
+    def show(self) -> list[str]:
+        """Have MLflow show what this ledger says, if that is to be trusted, and return what differed. Raises the same.
+
+        An entry that somebody slipped in since the last look must not be vouched for.
+        """
+        return self.mirror.follow(self, self._trusted)
+
+    def announce(self, version: int) -> None:
+        """Tell MLflow that a version is about to go live; first the moves that rest on an earlier announcement."""
+        if self.mirror.read().head != self.head():
+            self.show()
+        self.mirror.announce(version)
+
+    def _trusted(self, chain: Chain, mirrored: Shown) -> list[LedgerEntry]:
+        known, further = chain.entries, self.after(chain, mirrored.head)
         if known and mirrored.head is None:
             self._check_registry(known)
         for entry in further:

@@ -1,15 +1,24 @@
-"""What MLflow's registry shows of a product's ledger, and the second place that knows how far the ledger goes."""
+"""What MLflow's registry shows of a product's ledger, and the second place that keeps the ledger: head and entries."""
 
 from __future__ import annotations
 
-from airflow_mlops_provider.backends.tracking.mlflow.client import MlflowBackend
+import base64
+import zlib
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import NamedTuple
+
+from airflow_mlops_provider.backends.tracking.mlflow.client import MODEL_HASH, MlflowBackend
 from airflow_mlops_provider.backends.tracking.mlflow.server import Allowing, mlflow_call
 from airflow_mlops_provider.lifecycle.frozen import Frozen
-from airflow_mlops_provider.lifecycle.release.registry import aliases
-from airflow_mlops_provider.storage.ledger import Ledger
+from airflow_mlops_provider.lifecycle.release.registry import Status, aliases
+from airflow_mlops_provider.storage.ledger import Chain, Ledger, head_number
 
 HEAD = "mlops.ledger_head"
 DEPLOYING = "mlops.deploying"
+ENTRY = "mlops.ledger."
+REPAIR = "mlops.ledger_repair."
+LONGEST = 10_000_000
 
 
 class Shown(Frozen):
@@ -18,18 +27,31 @@ class Shown(Frozen):
     :param head: the ledger's last entry and digest, as they were kept last; None if never.
     :param deploying: the version that a deployment began to bring into production last.
     :param aliases: version by alias.
+    :param repairs: the records of the ledger's repairs, by name.
     """
 
     head: str | None = None
     deploying: int | None = None
     aliases: dict[str, int] = {}
+    repairs: dict[str, bytes] = {}
+
+
+class Kept(NamedTuple):
+    """What the tags of a product's versions keep.
+
+    :ivar hashes: the hash of each version's model; empty where none is kept.
+    :ivar entries: the bytes of the ledger's entries by their numbers; empty for what is no copy of one.
+    """
+
+    hashes: dict[int, str]
+    entries: dict[int, bytes]
 
 
 class Mirror(MlflowBackend):
     """A product's registered model in MLflow: its aliases follow the ledger, its tags keep the ledger's head.
 
-    Whoever can write below the artifact root can't write here by that alone: an entry that the ledger has and MLflow
-    doesn't know of is believed only if what it rests on is there.
+    Each entry is kept whole as a tag of its version. Whoever can write below the artifact root can't write here by
+    that alone: an entry that the ledger has and MLflow doesn't know of is believed only if what it rests on is there.
 
     :param uri: MLflow's, as for :class:`~.mlflow.MlflowBackend`. Every call raises ``BackendError`` if it is down.
     """
@@ -43,37 +65,105 @@ class Mirror(MlflowBackend):
         """Return what is shown; nothing if no version was registered yet."""
         with Allowing("RESOURCE_DOES_NOT_EXIST"):
             model = self.client.get_registered_model(self.product)
-            return Shown(head=model.tags.get(HEAD), deploying=model.tags.get(DEPLOYING), aliases=model.aliases)
+            repairs = {key.removeprefix(REPAIR): unpack(text) for key, text in model.tags.items() if key.startswith(REPAIR)}
+            head, deploying = model.tags.get(HEAD), model.tags.get(DEPLOYING)
+            return Shown(head=head, deploying=deploying, aliases=model.aliases, repairs=repairs)
         return Shown()
+
+    @mlflow_call
+    def kept(self) -> Kept:
+        """Return what the versions' tags keep."""
+        hashes, entries = dict[int, str](), dict[int, bytes]()
+        for version in self._versions(f"name = '{self.product}'"):
+            hashes[int(version.version)] = version.tags.get(MODEL_HASH, "")
+            copies = {key.removeprefix(ENTRY): text for key, text in version.tags.items() if key.startswith(ENTRY)}
+            entries |= {int(name): unpack(text) for name, text in copies.items() if name.isdecimal()}
+        return Kept(hashes, entries)
 
     def announce(self, version: int) -> None:
         """Keep that a version is about to be brought into production."""
         self._tag(DEPLOYING, str(version))
+
+    def keep_repair(self, name: str, record: bytes) -> None:
+        """Keep the record of a repair."""
+        self._tag(f"{REPAIR}{name}", pack(record))
 
     @mlflow_call
     def remove(self, version: int) -> None:
         """Take away a version that the ledger does not know."""
         self.client.delete_model_version(self.product, str(version))
 
-    def follow(self, ledger: Ledger) -> list[str]:
+    def follow(self, ledger: Ledger, check: Callable[[Chain, Shown], object] = lambda *_: None) -> list[str]:
         """Show what the ledger says now, and return what had to be changed for it, a line for each.
 
         It looks at the ledger after every change of its own: of two that follow at once the last one is right.
+
+        :param check: raises an error if the ledger is not to be believed beside what is shown.
         """
         changed: list[str] = []
         while True:
-            entries, head, shown = ledger.entries(), ledger.head(), self.read()
+            shown, chain = self.read(), ledger.read()  # in this order: the head must not be newer than the ledger
+            check(chain, shown)
             before = len(changed)
-            for alias, number in aliases(entries).items():
+            for alias, number in aliases(chain.entries).items():
                 if shown.aliases.get(alias) != number:
                     changed.append(f"alias {alias} of {self.product}: {shown.aliases.get(alias)} → {number}")
                     self.set_alias(self.product, alias, number)
-            if head and shown.head != head:
-                changed.append(f"head of the ledger of {self.product}: {shown.head} → {head}")
-                self._tag(HEAD, head)
+            if chain.head and shown.head != chain.head:
+                changed.append(f"head of the ledger of {self.product}: {shown.head} → {chain.head}")
+                self._keep(chain, range(head_number(shown.head) + 1, len(chain.entries)))
+                self._tag(HEAD, chain.head)
             if len(changed) == before or len(changed) > 20:
                 return changed
+
+    def complete(self, chain: Chain) -> list[str]:
+        """Have the versions' tags keep a ledger that is to be believed, and return what they didn't, a line for each."""
+        kept = self.kept()
+        there = [n for n, entry in enumerate(chain.entries) if entry.version.version in kept.hashes]
+        wrong = [n for n in there if kept.entries.get(n) != chain.data[n]]
+        self._keep(chain, wrong)
+        lost, other = ([n for n in wrong if (n in kept.entries) is is_kept] for is_kept in (False, True))
+        lines = [f"MLflow had no copy of {numbered(lost)}"] if lost else []
+        lines += [f"MLflow's copies of {numbered(other)} were not those"] if other else []
+        for version in (entry.version for entry in chain.entries if entry.status is Status.REGISTERED):
+            if kept.hashes.get(version.version, version.hash) != version.hash:
+                lines.append(f"tag {MODEL_HASH} of version {version.version} was {kept.hashes[version.version][:80]!r}")
+                self._tag_version(version.version, MODEL_HASH, version.hash)
+        return lines
+
+    def _keep(self, chain: Chain, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            version = chain.entries[number].version.version
+            self._tag_version(version, f"{ENTRY}{number:08d}", pack(chain.data[number]))
 
     @mlflow_call
     def _tag(self, key: str, value: str) -> None:
         self.client.set_registered_model_tag(self.product, key, value)
+
+    @mlflow_call
+    def _tag_version(self, version: int, key: str, value: str) -> None:
+        with Allowing("RESOURCE_DOES_NOT_EXIST"):  # one that was deleted in MLflow has no tags any more
+            self.client.set_model_version_tag(self.product, str(version), key, value)
+
+
+def pack(data: bytes) -> str:
+    """Return bytes as a tag's text, which any database keeps as it is and few find too long."""
+    return base64.b64encode(zlib.compress(data, 9)).decode()
+
+
+def unpack(text: str) -> bytes:
+    """Return the bytes that a tag's text stands for; none if it is no such text."""
+    with suppress(ValueError, zlib.error):
+        return zlib.decompressobj().decompress(base64.b64decode(text, validate=True), LONGEST)
+    return b""
+
+
+def numbered(numbers: Iterable[int]) -> str:
+    """Return entries' numbers as words: "entries 0-4, 7"."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1][1:] = [number]
+        else:
+            runs.append([number])
+    return f"entries {', '.join('-'.join(map(str, run)) for run in runs)}"
