@@ -2,57 +2,29 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from airflow.cli.cli_config import ActionCommand, Arg, CLICommand, GroupCommand, lazy_load_command
+from airflow.cli.cli_config import Arg, CLICommand, GroupCommand
 
-from airflow_mlops_provider.demo import AIRFLOW_PORT, MLFLOW_PORT
-
-COMMANDS = "airflow_mlops_provider.cli.commands"
-HOME = Path("var/demo")
-MAX_MONTHS = 12  # the reference product's data is one year's
-HERE, RECORDED = "here", "recorded"
-
-
-def _integer(least: int, most: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        if not (text.isdecimal() and text.isascii() and least <= int(text[:9]) <= most):
-            raise ArgumentTypeError(f"{text!r} is no whole number from {least} to {most}")
-        return int(text)
-
-    return number
-
-
-def _moment(text: str) -> datetime:
-    """Return a moment, of a date the last: what was so at the end of that day."""
-    try:
-        given = datetime.fromisoformat(text)
-    except ValueError:
-        raise ArgumentTypeError(f"{text!r} is no date or time such as 2026-11-27 or 2026-11-27T12:30") from None
-    moment = given if given.tzinfo else given.replace(tzinfo=UTC)
-    return moment + timedelta(days=1) if len(text) <= len("2026-11-27") else moment
-
-
-_port = _integer(1, 65535)
-
-ARG_HOME = Arg(("--home",), help=f"folder for everything it writes (default: {HOME})", default=HOME, type=Path)
-ARG_DAGS = Arg(("--dags",), help="folder of DAG files (default: the reference bundle)", type=Path)
-ARG_OWN_DAGS = Arg(
-    ("--dags",), help="folder of products (default: the configured DAG folders and products folders)", type=Path
+from airflow_mlops_provider.cli.arguments import (
+    ARG_DAGS,
+    ARG_HOME,
+    ARG_JSON,
+    ARG_OWN_DAGS,
+    ARG_PORT,
+    ARG_PRODUCT,
+    ARG_ROOT,
+    ARG_SERVING_PORT,
+    HERE,
+    HOME,
+    MAX_MONTHS,
+    RECORDED,
+    described,
+    integer,
+    moment,
+    port,
 )
-ARG_PORT = Arg(
-    ("--port",),
-    help="port of Airflow's API and pages, on 127.0.0.1 (default: %(default)s)",
-    default=AIRFLOW_PORT,
-    type=_port,
-)
-ARG_SERVING_PORT = Arg(("--serving-port",), help="port of the model server (default: the product's)", type=_port)
-ARG_PRODUCT = Arg(("product",), help="the product's name")
-ARG_ROOT = Arg(("--root",), help="artifact root with the records (default: the configured one)")
-ARG_JSON = Arg(("--json",), help="print JSON instead of a table", action="store_true")
+from airflow_mlops_provider.demo import MLFLOW_PORT
 
 
 def get_mlops_cli_commands() -> list[CLICommand]:
@@ -62,21 +34,32 @@ def get_mlops_cli_commands() -> list[CLICommand]:
     ]
 
 
-def _command(name: str, summary: str, *args: Arg, more: str = "", examples: tuple[str, ...]) -> ActionCommand:
-    """Return a command whose help ends with examples to copy."""
-    lines = "\n".join(f"  {example}" for example in examples)
-    return ActionCommand(
-        name=name,
-        help=summary,
-        description=f"{summary}. {more}",
-        epilog=f"Examples:\n{lines}",
-        func=lazy_load_command(f"{COMMANDS}.{name}"),
-        args=args,
-    )
-
-
+_LEDGER = (
+    described(
+        "verify",
+        "Show whether the ledgers are whole, and server, pointer and MLflow agree with them",
+        Arg(("product",), nargs="?", help="the product's name (default: every product)"),
+        ARG_JSON,
+        more="The chain, its head and copies in MLflow, each entry's record and report, each version's model, aliases, "
+        "pointer and model server are compared. Each damage is named with its entry and what to do next (exit status "
+        "1). Nothing is changed, but that MLflow gets copies of the entries of a whole ledger where it has none.",
+        examples=("airflow mlops ledger verify", "airflow mlops ledger verify flight_delay --json"),
+        group="ledger_",
+    ),
+    described(
+        "repair",
+        "Bring a product's ledger back from the copies in MLflow, byte for byte",
+        ARG_PRODUCT,
+        Arg(("--reason",), help="why, for the record", required=True),
+        more="Entries that are gone or were changed are restored, what does not belong there is moved aside, below "
+        "repairs/ of the product. If MLflow's copies are not whole, nothing is changed. Who did it, when, why and what "
+        "is kept there and in MLflow, and shown by `airflow mlops history`. Begun and killed, it is run again.",
+        examples=('airflow mlops ledger repair flight_delay --reason "somebody edited the bucket"',),
+        group="ledger_",
+    ),
+)
 _ALL = (
-    _command(
+    described(
         "products",
         "List the products that are found, with goal and owner",
         ARG_OWN_DAGS,
@@ -85,7 +68,7 @@ _ALL = (
         "AIRFLOW__MLOPS__PRODUCTS_FOLDERS. One that cannot be used is named with file and line (exit status 1).",
         examples=("airflow mlops products", "airflow mlops products --dags my/dags --json"),
     ),
-    _command(
+    described(
         "show",
         "Show a product's declaration with every default",
         ARG_PRODUCT,
@@ -94,7 +77,7 @@ _ALL = (
         more="A line for each field: what product.py says, and what holds where it says nothing.",
         examples=("airflow mlops show flight_delay", "airflow mlops show bikes --dags my/dags --json"),
     ),
-    _command(
+    described(
         "doctor",
         "Show which rows of the checklist of MLOps this installation can show now, with the evidence",
         Arg(("--product",), help="look at this product alone"),
@@ -113,13 +96,11 @@ _ALL = (
             "airflow mlops doctor --write",
         ),
     ),
-    _command(
+    described(
         "history",
         "Show a product's model versions: each status that they had, and why",
         ARG_PRODUCT,
-        Arg(
-            ("--at",), help="what was live then, and where the others were: a time, or a date's end; UTC", type=_moment
-        ),
+        Arg(("--at",), help="what was live then, and where the others were: a time, or a date's end; UTC", type=moment),
         ARG_JSON,
         more="Read from the ledger in the artifact root of the Airflow that AIRFLOW_HOME names, and checked whole.",
         examples=(
@@ -127,7 +108,7 @@ _ALL = (
             "airflow mlops history flight_delay --at 2026-11-27T12:30",
         ),
     ),
-    _command(
+    described(
         "rollback",
         "Bring a model version back that was live before",
         ARG_PRODUCT,
@@ -135,14 +116,14 @@ _ALL = (
             ("--to",),
             metavar="VERSION",
             help="its number (default: the last that was live)",
-            type=_integer(1, 10**9),
+            type=integer(1, 10**9),
         ),
         Arg(("--reason",), help="why, for the ledger", required=True),
         more="The server loads the version first, and goes on with what it has if that fails. Who did it, when and why "
         "is an entry of the ledger. In Airflow's UI the form of the deployment DAG does the same.",
         examples=("airflow mlops rollback flight_delay --reason 'alarms doubled since noon'",),
     ),
-    _command(
+    described(
         "feedback",
         "Show the open requests to a product's data engineer, or answer one",
         ARG_PRODUCT,
@@ -155,7 +136,7 @@ _ALL = (
             "airflow mlops feedback flight_delay --close REQUEST --answer 'wind is delivered since June'",
         ),
     ),
-    _command(
+    described(
         "lineage",
         "Show all that a model version was made of, or the versions that some data was used for",
         Arg(("model",), nargs="?", metavar="PRODUCT@VERSION", help="a model version, such as flight_delay@1"),
@@ -173,7 +154,7 @@ _ALL = (
             f"AIRFLOW_HOME={HOME} airflow mlops lineage --file flights/2013-03.csv",
         ),
     ),
-    _command(
+    described(
         "stale",
         "Show which data of a product stand on others that came late or were corrected, and why",
         ARG_PRODUCT,
@@ -186,7 +167,7 @@ _ALL = (
         "left alone; one of another Airflow is only named. If none could be cleared, exit status 1.",
         examples=("airflow mlops stale flight_delay", "airflow mlops stale flight_delay --remake"),
     ),
-    _command(
+    described(
         "forget",
         "Take all rows of an entity out of what is kept, and show that none is left",
         Arg(("entities",), nargs="*", metavar="ENTITY", help="customer=4711, or order=7,line=2; several are several"),
@@ -203,7 +184,7 @@ _ALL = (
         "hash. Without an entity the requests are listed. If something is left, exit status 1.",
         examples=("airflow mlops forget customer=4711 cust_no=4711", "airflow mlops forget --file leavers.txt --yes"),
     ),
-    _command(
+    described(
         "reproduce",
         "Make a model version again from its record: identical, or what differs first",
         Arg(("version",), metavar="PRODUCT@VERSION", help="a model version, such as flight_delay@1"),
@@ -232,7 +213,8 @@ _ALL = (
         "differs. The last line is `identical` (exit status 0) or `differs: ...` with that thing (1).",
         examples=(f"AIRFLOW_HOME={HOME} airflow mlops reproduce flight_delay@2 --at recorded",),
     ),
-    _command(
+    GroupCommand(name="ledger", help="Verify the ledgers of products, or repair one", subcommands=_LEDGER),
+    described(
         "adopt",
         "Make another MLflow server the registry of a product, or the same one that lost its ledger's head",
         ARG_PRODUCT,
@@ -241,37 +223,37 @@ _ALL = (
         "vouches for the ledger as it is now: look at it before, with `airflow mlops history`.",
         examples=("airflow mlops adopt flight_delay",),
     ),
-    _command(
+    described(
         "demo",
         "Replay the reference product's months through the whole loop and show what happened",
         ARG_HOME,
         ARG_DAGS,
         ARG_PORT,
         ARG_SERVING_PORT,
-        Arg(("--months",), help="data intervals to replay (default: 7)", default=7, type=_integer(1, MAX_MONTHS)),
+        Arg(("--months",), help="data intervals to replay (default: 7)", default=7, type=integer(1, MAX_MONTHS)),
         more="It takes some minutes, stops everything at its end, and leaves summary.html and all results in its home; "
         "`airflow mlops up` shows them. The home is emptied first if an earlier demo made it, else refused.",
         examples=("airflow mlops demo", "airflow mlops demo --home /tmp/demo --port 8081 --months 5"),
     ),
-    _command(
+    described(
         "up",
         "Start a local Airflow and MLflow and leave them running",
         ARG_HOME,
         ARG_DAGS,
         ARG_PORT,
-        Arg(("--mlflow-port",), help="port of MLflow's pages (default: %(default)s)", default=MLFLOW_PORT, type=_port),
+        Arg(("--mlflow-port",), help="port of MLflow's pages (default: %(default)s)", default=MLFLOW_PORT, type=port),
         ARG_SERVING_PORT,
         more="It takes any folder of DAG files and products; more products are found in "
         "AIRFLOW__MLOPS__PRODUCTS_FOLDERS. Ports, password and folders are printed at the end.",
         examples=("airflow mlops up", "airflow mlops up --dags my/dags --home my/home --port 8081 --mlflow-port 5001"),
     ),
-    _command(
+    described(
         "down",
         "Stop what `up` started, and everything its tasks started",
         Arg(("--home",), help=f"the --home that `up` was given (default: $AIRFLOW_HOME or {HOME})", type=Path),
         examples=("airflow mlops down", "airflow mlops down --home my/home"),
     ),
-    _command(
+    described(
         "init",
         "Look at data, propose a product for it, write that as a folder that runs, and lay the history",
         Arg(("data",), help="file, folder or pattern; with --query a SQLAlchemy URL or an Airflow connection's id"),

@@ -75,7 +75,7 @@ class Ledger:
     """
 
     def __init__(self, store: ArtifactStore, product: str) -> None:
-        self._store = store
+        self.store = store
         self.product = product
         self.prefix = product_key(product, "ledger")
 
@@ -143,7 +143,7 @@ class Ledger:
                 at=datetime.now(UTC),
             )
             try:
-                self._store.write_new(self.file(entry.sequence), entry.to_file())
+                self.store.write_new(self.file(entry.sequence), entry.to_file())
             except ConflictError:
                 continue
             return entry
@@ -154,10 +154,10 @@ class Ledger:
         return chained(self.product, self._files())
 
     def _files(self) -> Iterator[tuple[str, bytes]]:
-        for number, key in enumerate(self._store.list(self.prefix)):
+        for number, key in enumerate(self.store.list(self.prefix)):
             if key != self.file(number):
                 raise IntegrityError(f"{key} lies where the ledger's next entry, {self.file(number)}, should be")
-            yield key, self._store.read(key)
+            yield key, self.store.read(key)
 
 
 _NOTHING = hashlib.sha256().hexdigest()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_mlops_provider.cli.definition import HOME
+from airflow_mlops_provider.cli.arguments import HOME
 from airflow_mlops_provider.cli.initiation.data import Data
 from airflow_mlops_provider.demo import home as demo_home
 from airflow_mlops_provider.exceptions import ConfigurationError

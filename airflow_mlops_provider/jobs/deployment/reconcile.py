@@ -26,7 +26,7 @@ Context = JobContext[JobInputs, rollout.Settings, rollout.Params]
 def reconcile(context: Context) -> JobResult:
     """Bring a product's deployment to one truth, the ledger's; the report passes if nothing is left that differs."""
     with one_at_a_time(context):
-        truth = _Truth(context)
+        truth = Truth(context)
         truth.establish()
     for line in truth.repaired:
         context.log.warning("repaired: %s", line)
@@ -41,7 +41,7 @@ def reconcile(context: Context) -> JobResult:
     return JobResult(facts=facts, passed=not truth.left, broken=tuple(truth.left))
 
 
-class _Truth:
+class Truth:
     """One comparison: what was repaired, and what is left for a person, a line for each."""
 
     def __init__(self, context: Context) -> None:
@@ -51,6 +51,11 @@ class _Truth:
         self.left: list[str] = []
         self.live: ModelVersion | None = None
         self.waiting: int | None = None
+
+    def differences(self, live: ModelVersion | None) -> list[str]:
+        """Say where pointer and server differ from the live version; nothing is put right."""
+        wrong = [self._wrong_pointer(live), self._wrong_server(live) if live else self._served_though_none_is_live()]
+        return [line for line in wrong if line]
 
     def establish(self) -> None:
         """Take the ledger's word, as far as it is to be believed, and bring the others to it."""
@@ -74,7 +79,7 @@ class _Truth:
                 others = rollout.retire_others(self.context, self.ledger, self.live) if self.live else []
                 self.repaired.extend(f"version {other.version} was still called live" for other in others)
             with self._attempt("what MLflow shows"):
-                self.repaired.extend(self.ledger.show())
+                self.repaired.extend([*self.ledger.show(), *self.ledger.mirror.complete(self.ledger.read())])
 
     def _believed(self) -> tuple[list[LedgerEntry] | None, int | None]:
         """Return the entries that can be believed, and the version whose deployment MLflow knows to have begun.
@@ -160,11 +165,16 @@ class _Truth:
         if line := self._wrong_pointer(None):
             releases.request(self.context.store, self.name, None)
             self.repaired.append(line)
-        state = server_state(rollout.address(self.context))
-        if not state or state.product != self.name or not state.live:
+        serves = self._served_though_none_is_live()
+        if serves is None:
             return
-        serves = f"the model server served version {state.version}, and none is live"
         if self.context.spec.services.model_server:
             self.left.append(f"{serves}: restart it")
         elif launcher.stop(self.name, self.context.spec.root):
             self.repaired.append(serves)
+
+    def _served_though_none_is_live(self) -> str | None:
+        state = server_state(rollout.address(self.context))
+        if not state or state.product != self.name or not state.live:
+            return None
+        return f"the model server served version {state.version}, and none is live"

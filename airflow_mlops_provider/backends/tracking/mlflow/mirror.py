@@ -65,7 +65,9 @@ class Mirror(MlflowBackend):
         """Return what is shown; nothing if no version was registered yet."""
         with Allowing("RESOURCE_DOES_NOT_EXIST"):
             model = self.client.get_registered_model(self.product)
-            repairs = {key.removeprefix(REPAIR): unpack(text) for key, text in model.tags.items() if key.startswith(REPAIR)}
+            repairs = {
+                key.removeprefix(REPAIR): unpack(text) for key, text in model.tags.items() if key.startswith(REPAIR)
+            }
             head, deploying = model.tags.get(HEAD), model.tags.get(DEPLOYING)
             return Shown(head=head, deploying=deploying, aliases=model.aliases, repairs=repairs)
         return Shown()
@@ -117,7 +119,7 @@ class Mirror(MlflowBackend):
                 return changed
 
     def complete(self, chain: Chain) -> list[str]:
-        """Have the versions' tags keep a ledger that is to be believed, and return what they didn't, a line for each."""
+        """Have the versions' tags keep a ledger that is to be believed, and return what was not so, a line each."""
         kept = self.kept()
         there = [n for n, entry in enumerate(chain.entries) if entry.version.version in kept.hashes]
         wrong = [n for n in there if kept.entries.get(n) != chain.data[n]]
