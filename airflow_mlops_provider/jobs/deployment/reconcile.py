@@ -93,7 +93,7 @@ class Truth:
             self.left.append(f"MLflow does not answer, so the ledger's head was not compared: {error}")
             known: Callable[[], list[LedgerEntry] | None] = self.ledger.entries
         except IntegrityError as error:
-            self.left.append(str(error))
+            self.left.extend([str(error), *self.ledger.unlike(self.ledger.mirror.kept())])
             known = self._known_to_mlflow
         try:
             return known(), None
@@ -103,11 +103,15 @@ class Truth:
             return None, None
 
     def _known_to_mlflow(self) -> list[LedgerEntry] | None:
+        """Return the entries up to MLflow's head, or up to the last of which it has a copy: heads can be set back."""
         head = self.ledger.mirror.read().head
         if head is None:  # nothing tells how far the ledger is to be believed: what serves goes on as it is
             return None
-        known, further = self.ledger.since(head)
-        return known[: len(known) - len(further)]
+        chain, copies = self.ledger.read(), self.ledger.mirror.kept().entries
+        known = len(chain.entries) - len(self.ledger.after(chain, head))
+        while known < len(chain.data) and copies.get(known) == chain.data[known]:
+            known += 1
+        return chain.entries[:known]
 
     def _pending(self, entries: list[LedgerEntry], begun: int | None) -> ModelVersion | None:
         """Return the version that the pointer names though it isn't live, if its deployment was begun and may go on."""

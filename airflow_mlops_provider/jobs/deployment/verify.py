@@ -84,25 +84,15 @@ class _Look:
             return None
         except IntegrityError as error:
             self._add(str(error), self.repair)
-            for line in self._unlike(kept):
+            for line in self.ledger.unlike(kept):
                 self._add(line, self.repair)
             return None
-        if stray := [number for number in kept.entries if number >= len(entries)]:
-            hint = f"who set these tags, mlops.ledger.N of its versions? Take them away, or {self.repair}"
-            self._add(f"MLflow keeps {numbered(stray)}, which the ledger does not have", hint)
+        chain = self.ledger.read()
+        if other := kept.unlike(chain):
+            self._add(f"MLflow's copies of {numbered(other)} are others", self.repair)
+        for version, key in (*kept.strays, *kept.beyond(len(entries))):
+            self._add(f"MLflow's tag {key[:40]} of version {version} is no copy of an entry", self.repair)
         return entries
-
-    def _unlike(self, kept: Kept) -> Iterator[str]:
-        """Yield which files are not those of which MLflow has a copy."""
-        keys = self.ledger.store.list(self.ledger.prefix)
-        for number, data in sorted(kept.entries.items()):
-            key = self.ledger.file(number)
-            if key not in keys:
-                yield f"{key} is gone"
-            elif self.ledger.store.read(key) != data:
-                yield f"{key} is not what MLflow has a copy of"
-        files = {self.ledger.file(number) for number in range(len(keys))}
-        yield from (f"{key} is no entry of the ledger" for key in keys if key not in files)
 
     def _without_copy(self, entries: list[LedgerEntry], kept: Kept) -> list[str]:
         """Return, as a line, the entries of versions that were deleted in MLflow; of what may serve it is damage."""

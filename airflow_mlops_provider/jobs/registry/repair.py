@@ -37,15 +37,17 @@ def repair(context: AnyContext, reason: str, by: str) -> Repair | None:
         chain = _right(ledger, there, shown, kept)
         right = {ledger.file(number): data for number, data in enumerate(chain.data)}
         right |= {repair_key(ledger.product, record.name): record.to_file() for record in records if record.ended}
-        what = [*_differing(ledger, right, there), *_wrong_head(chain, shown)]
+        other, strays = kept.unlike(chain), [*kept.strays, *kept.beyond(len(chain.entries))]
+        what = [*_differing(ledger, right, there), *_wrong_head(chain, shown), *_wrong_copies(other, strays)]
         if not what and begun is None:
-            ledger.mirror.complete(chain)
             return None
+        what += [f"finished by {by}: {reason}"] if begun else []
         record = begun or Repair(at=datetime.now(UTC), by=by, reason=reason, what=())
         record = record.model_copy(update={"what": tuple(dict.fromkeys((*record.what, *what)))})
         _keep(ledger, record)
         _restore(ledger.store, right, there, lambda key: aside_key(ledger.product, record.name, key))
         ledger.mirror.follow(ledger, lambda now, _: _same(ledger, now, chain))
+        ledger.mirror.replace(chain, other, strays)
         ledger.mirror.complete(chain)
         record = record.model_copy(update={"ended": datetime.now(UTC)})
         _keep(ledger, record)
@@ -71,10 +73,10 @@ def _present(ledger: CheckedLedger, begun: Repair | None) -> dict[str, bytes]:
 
 
 def _right(ledger: CheckedLedger, there: Mapping[str, bytes], shown: Shown, kept: Kept) -> Chain:
-    """Return the ledger as it has to be: of which head and copies agree, or all copies and all files."""
+    """Return the ledger as it has to be: that of which two agree, of files, copies and head."""
     with suppress(IntegrityError):
         whole = ledger.read()
-        if kept.entries == dict(enumerate(whole.data)):  # what differs at most is the head
+        if shown.head == whole.head or kept.entries == dict(enumerate(whole.data)):
             return whole
     last, gone = head_number(shown.head), list[int]()
     if last < 0:
@@ -106,10 +108,10 @@ def _right(ledger: CheckedLedger, there: Mapping[str, bytes], shown: Shown, kept
         if kept.entries.get(len(files) - 1) != data and ledger.unfounded(longer.entries, shown):
             break
         chain = longer
-    if beyond := [number for number in kept.entries if number >= len(chain.entries)]:
+    if beyond := kept.beyond(len(chain.entries)):
         raise IntegrityError(
-            f"MLflow keeps {numbered(beyond)} beyond the head that it keeps, and the ledger of {ledger.product} has no "
-            "such: look there who set the head, or the tags mlops.ledger.N of the versions, and take away what is wrong"
+            f"MLflow has tags {_tags(beyond)} beyond the head that it keeps, and the ledger of {ledger.product} has no "
+            "such entries: look there who set them, or the head, and take away what is wrong"
         )
     return chain
 
@@ -131,19 +133,28 @@ def _differing(ledger: CheckedLedger, right: Mapping[str, bytes], there: Mapping
     changed = [key for key, data in there.items() if key in right and right[key] != data]
     foreign, gone = sorted(there.keys() - right.keys()), sorted(right.keys() - there.keys())
     lists = {"brought back what was gone": gone, "brought back what was changed": changed, "moved aside": foreign}
-    return [f"{done}: {_named(ledger, keys)}" for done, keys in lists.items() if keys]
-
-
-def _named(ledger: CheckedLedger, keys: list[str]) -> str:
-    names = [key.removeprefix(f"{ledger.product}/")[:100] for key in keys]
-    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+    return [
+        f"{done}: {_some([key.removeprefix(f'{ledger.product}/')[:100] for key in keys])}"
+        for done, keys in lists.items()
+        if keys
+    ]
 
 
 def _wrong_head(chain: Chain, shown: Shown) -> list[str]:
-    number = head_number(shown.head)
-    if 0 <= number < len(chain.digests) and chain.head_at(number) == shown.head:
-        return []
-    return [f"set MLflow's head, which was {(shown.head or 'gone')[:80]!r}"]
+    return [] if shown.head == chain.head else [f"set MLflow's head, which was {(shown.head or 'gone')[:80]!r}"]
+
+
+def _wrong_copies(other: list[int], strays: list[tuple[int, str]]) -> list[str]:
+    lines = [f"set MLflow's copies of {numbered(other)}, which were others"] if other else []
+    return [*lines, *([f"took away from MLflow what is no copy: {_tags(strays)}"] if strays else [])]
+
+
+def _tags(tags: list[tuple[int, str]]) -> str:
+    return _some([f"{key[:40]} of version {version}" for version, key in tags])
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
 
 
 def _same(ledger: CheckedLedger, now: Chain, right: Chain) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from airflow_mlops_provider.backends.tracking.mlflow.mirror import Mirror, Shown
+from airflow_mlops_provider.backends.tracking.mlflow.mirror import Kept, Mirror, Shown
 from airflow_mlops_provider.exceptions import ConfigurationError, IntegrityError, MissingRecordError, OtherRegistryError
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release import registry
@@ -82,6 +82,18 @@ class CheckedLedger(Ledger):
             if flaw:
                 name = f"{entry.version.name}@{entry.version.version} {entry.status.value}"
                 yield f"{self.file(entry.sequence)} ({name}): {flaw}"
+
+    def unlike(self, kept: Kept) -> Iterator[str]:
+        """Yield which of the ledger's files are not those of which MLflow has a copy, or no entries."""
+        keys = self.store.list(self.prefix)
+        for number, data in sorted(kept.entries.items()):
+            key = self.file(number)
+            if key not in keys:
+                yield f"{key} is gone"
+            elif self.store.read(key) != data:
+                yield f"{key} is not what MLflow has a copy of"
+        right = {self.file(number) for number in range(len(keys))}
+        yield from (f"{key} is no entry" for key in keys if key not in right)
 
     def unfounded(self, upto: Sequence[LedgerEntry], mirrored: Shown) -> str | None:
         """Say why the last of some entries, which MLflow does not know, can't be trusted; None if it can."""

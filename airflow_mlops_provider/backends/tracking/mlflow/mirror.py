@@ -10,9 +10,11 @@ from typing import NamedTuple
 
 from airflow_mlops_provider.backends.tracking.mlflow.client import MODEL_HASH, MlflowBackend
 from airflow_mlops_provider.backends.tracking.mlflow.server import Allowing, mlflow_call
+from airflow_mlops_provider.exceptions import IntegrityError
 from airflow_mlops_provider.lifecycle.frozen import Frozen
-from airflow_mlops_provider.lifecycle.release.registry import Status, aliases
+from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status, aliases
 from airflow_mlops_provider.storage.ledger import Chain, Ledger, head_number
+from airflow_mlops_provider.storage.record_files import parse_record
 
 HEAD = "mlops.ledger_head"
 DEPLOYING = "mlops.deploying"
@@ -40,11 +42,23 @@ class Kept(NamedTuple):
     """What the tags of a product's versions keep.
 
     :ivar hashes: the hash of each version's model; empty where none is kept.
-    :ivar entries: the bytes of the ledger's entries by their numbers; empty for what is no copy of one.
+    :ivar entries: the bytes of the ledger's entries by their numbers.
+    :ivar versions: the version that each of these is of.
+    :ivar strays: the tags, each with its version, that should be copies and are none of an entry of that version.
     """
 
     hashes: dict[int, str]
     entries: dict[int, bytes]
+    versions: dict[int, int]
+    strays: list[tuple[int, str]]
+
+    def beyond(self, length: int) -> list[tuple[int, str]]:
+        """Return the tags that are copies of entries which a ledger of some length does not have."""
+        return [(self.versions[number], f"{ENTRY}{number:08d}") for number in sorted(self.entries) if number >= length]
+
+    def unlike(self, chain: Chain) -> list[int]:
+        """Return the numbers of the entries of a chain of which there is a copy, and another one."""
+        return [n for n, data in enumerate(chain.data) if self.entries.get(n, data) != data]
 
 
 class Mirror(MlflowBackend):
@@ -75,12 +89,23 @@ class Mirror(MlflowBackend):
     @mlflow_call
     def kept(self) -> Kept:
         """Return what the versions' tags keep."""
-        hashes, entries = dict[int, str](), dict[int, bytes]()
-        for version in self._versions(f"name = '{self.product}'"):
-            hashes[int(version.version)] = version.tags.get(MODEL_HASH, "")
-            copies = {key.removeprefix(ENTRY): text for key, text in version.tags.items() if key.startswith(ENTRY)}
-            entries |= {int(name): unpack(text) for name, text in copies.items() if name.isdecimal()}
-        return Kept(hashes, entries)
+        kept = Kept({}, {}, {}, [])
+        for made in self._versions(f"name = '{self.product}'"):
+            version = int(made.version)
+            kept.hashes[version] = made.tags.get(MODEL_HASH, "")
+            for key, text in made.tags.items():
+                if not key.startswith(ENTRY):
+                    continue
+                data = unpack(text)
+                try:
+                    entry = parse_record(key, data, LedgerEntry)
+                except IntegrityError:
+                    entry = None
+                if entry and (entry.version.version, f"{ENTRY}{entry.sequence:08d}") == (version, key):
+                    kept.entries[entry.sequence], kept.versions[entry.sequence] = data, version
+                else:
+                    kept.strays.append((version, key))
+        return kept
 
     def announce(self, version: int) -> None:
         """Keep that a version is about to be brought into production."""
@@ -119,19 +144,29 @@ class Mirror(MlflowBackend):
                 return changed
 
     def complete(self, chain: Chain) -> list[str]:
-        """Have the versions' tags keep a ledger that is to be believed, and return what was not so, a line each."""
+        """Have the versions' tags keep what they lack of a ledger that is to be believed, and return what, a line each.
+
+        A copy that is another one stays: only a person can say who is right.
+        """
         kept = self.kept()
-        there = [n for n, entry in enumerate(chain.entries) if entry.version.version in kept.hashes]
-        wrong = [n for n in there if kept.entries.get(n) != chain.data[n]]
-        self._keep(chain, wrong)
-        lost, other = ([n for n in wrong if (n in kept.entries) is is_kept] for is_kept in (False, True))
+        lost = [
+            number
+            for number, entry in enumerate(chain.entries)
+            if entry.version.version in kept.hashes and number not in kept.entries
+        ]
+        self._keep(chain, lost)
         lines = [f"MLflow had no copy of {numbered(lost)}"] if lost else []
-        lines += [f"MLflow's copies of {numbered(other)} were not those"] if other else []
         for version in (entry.version for entry in chain.entries if entry.status is Status.REGISTERED):
             if kept.hashes.get(version.version, version.hash) != version.hash:
                 lines.append(f"tag {MODEL_HASH} of version {version.version} was {kept.hashes[version.version][:80]!r}")
                 self._tag_version(version.version, MODEL_HASH, version.hash)
         return lines
+
+    def replace(self, chain: Chain, numbers: Iterable[int], strays: Iterable[tuple[int, str]]) -> None:
+        """Have tags keep some entries, whatever they kept before, and take away others, each given with its version."""
+        for version, key in strays:
+            self._take_away(version, key)
+        self._keep(chain, numbers)
 
     def _keep(self, chain: Chain, numbers: Iterable[int]) -> None:
         for number in numbers:
@@ -141,6 +176,10 @@ class Mirror(MlflowBackend):
     @mlflow_call
     def _tag(self, key: str, value: str) -> None:
         self.client.set_registered_model_tag(self.product, key, value)
+
+    @mlflow_call
+    def _take_away(self, version: int, key: str) -> None:
+        self.client.delete_model_version_tag(self.product, str(version), key)
 
     @mlflow_call
     def _tag_version(self, version: int, key: str, value: str) -> None:
