@@ -79,7 +79,7 @@ class Truth:
                 others = rollout.retire_others(self.context, self.ledger, self.live) if self.live else []
                 self.repaired.extend(f"version {other.version} was still called live" for other in others)
             with self._attempt("what MLflow shows"):
-                self.repaired.extend([*self.ledger.show(), *self.ledger.mirror.complete(self.ledger.read())])
+                self.repaired.extend([*self.ledger.show(), *self.ledger.complete()])
 
     def _believed(self) -> tuple[list[LedgerEntry] | None, int | None]:
         """Return the entries that can be believed, and the version whose deployment MLflow knows to have begun.

@@ -66,7 +66,7 @@ class _Look:
         for line in self.ledger.flaws(entries):
             self._add(line, RESTORE)
         self._repairs(shown)
-        notes = [] if self.damage else self.ledger.mirror.complete(self.ledger.read())
+        notes = [] if self.damage else self.ledger.complete()
         notes += self._without_copy(entries, kept)
         try:
             for line in (*Truth(self.context).differences(live_version(entries)), *self._wrong_aliases(entries, shown)):

@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 from pydantic import ValidationError
 
 from airflow_mlops_provider.backends.tracking.mlflow.mirror import Kept, Shown, numbered
-from airflow_mlops_provider.exceptions import IntegrityError
+from airflow_mlops_provider.exceptions import ConfigurationError, IntegrityError
 from airflow_mlops_provider.jobs.registry.standing import CheckedLedger, one_at_a_time
 from airflow_mlops_provider.runtime.context import AnyContext
 from airflow_mlops_provider.storage.artifacts import ArtifactStore
 from airflow_mlops_provider.storage.ledger import Chain, chained, head_number
 from airflow_mlops_provider.storage.repairs import Repair, aside_key, repair_key, repair_keys
 
-NAMED = 10
+NAMED, LONGEST = 10, 500
 
 
 def repair(context: AnyContext, reason: str, by: str) -> Repair | None:
@@ -28,6 +28,8 @@ def repair(context: AnyContext, reason: str, by: str) -> Repair | None:
     :return: the record of what was done; None if nothing was wrong.
     :raises IntegrityError: if MLflow's copies don't make the ledger whose head it keeps; nothing was changed then.
     """
+    if len(reason) > LONGEST:
+        raise ConfigurationError(f"a reason has at most {LONGEST} characters, not {len(reason)}")
     with one_at_a_time(context):
         ledger = CheckedLedger(context)
         shown, kept = ledger.mirror.read(), ledger.mirror.kept()

@@ -52,6 +52,12 @@ class CheckedLedger(Ledger):
         """
         return self.mirror.follow(self, self._trusted)
 
+    def complete(self) -> list[str]:
+        """Have MLflow keep copies of the entries of which it has none. Returns and raises as :meth:`show`."""
+        mirrored, chain = self.mirror.read(), self.read()
+        self._trusted(chain, mirrored)
+        return self.mirror.complete(chain)
+
     def announce(self, version: int) -> None:
         """Tell MLflow that a version is about to go live; first the moves that rest on an earlier announcement."""
         if self.mirror.read().head != self.head():
