@@ -13,6 +13,7 @@ from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release import registry
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status
 from airflow_mlops_provider.runtime.context import AnyContext
+from airflow_mlops_provider.runtime.inputs import NOTHING
 from airflow_mlops_provider.storage.artifacts import ArtifactStore, content_hash
 from airflow_mlops_provider.storage.erasures import recorded_content
 from airflow_mlops_provider.storage.layout import key_below, product_key
@@ -169,7 +170,7 @@ class CheckedLedger(Ledger):
             try:
                 content = read(self.store, key, self.store.download(key, Path(scratch)))
             except FileNotFoundError:
-                return f"its {what} {uri} is gone"
+                return None if recorded == NOTHING else f"its {what} {uri} is gone"
         return None if recorded in (None, content) else f"its {what} {uri} is not what it was"
 
     def _report_flaw(self, entry: LedgerEntry, erased: bool) -> str | None:
