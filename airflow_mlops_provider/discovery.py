@@ -150,14 +150,20 @@ def _configured_dag_folders() -> Iterator[Path]:
 
 def known_product(store: ArtifactStore, name: str) -> MLProduct:
     """Return a product as a job read it last, else as declared. :raises UnknownNameError: naming those there are."""
-    from airflow_mlops_provider.storage.records import Records, declared
+    from airflow_mlops_provider.storage.records import declared
 
-    folders = product_folders()
-    names = {*(file.parent.name for file in product_files(folders)), *Records(store).declared()}
+    folders, names = product_folders(), known_names(store)
     if name not in names:
         raise UnknownNameError("product", name, names)
     make_importable(folders)
     return next((product for product in declared(store) if product.name == name), None) or load_product(name)
+
+
+def known_names(store: ArtifactStore) -> set[str]:
+    """Return the names of the products that have run a job, or are declared."""
+    from airflow_mlops_provider.storage.records import Records
+
+    return {*(file.parent.name for file in product_files(product_folders())), *Records(store).declared()}
 
 
 def where_to_look(root: str, named: Path | None = None) -> str:

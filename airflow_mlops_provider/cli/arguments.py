@@ -1,4 +1,4 @@
-"""The arguments that several commands of ``airflow mlops`` take, and how their values are read."""
+"""The arguments of ``airflow mlops``, and how a command is described."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from airflow.cli.cli_config import Arg
+from airflow.cli.cli_config import ActionCommand, Arg, lazy_load_command
 
 from airflow_mlops_provider.demo import AIRFLOW_PORT
 
+COMMANDS = "airflow_mlops_provider.cli.commands"
 HOME = Path("var/demo")
+MAX_MONTHS = 12  # the reference product's data is one year's
+HERE, RECORDED = "here", "recorded"
 
 
 def integer(least: int, most: int) -> Callable[[str], int]:
@@ -31,8 +34,8 @@ def moment(text: str) -> datetime:
         given = datetime.fromisoformat(text)
     except ValueError:
         raise ArgumentTypeError(f"{text!r} is no date or time such as 2026-11-27 or 2026-11-27T12:30") from None
-    given = given if given.tzinfo else given.replace(tzinfo=UTC)
-    return given + timedelta(days=1) if len(text) <= len("2026-11-27") else given
+    then = given if given.tzinfo else given.replace(tzinfo=UTC)
+    return then + timedelta(days=1) if len(text) <= len("2026-11-27") else then
 
 
 port = integer(1, 65535)
@@ -52,3 +55,18 @@ ARG_SERVING_PORT = Arg(("--serving-port",), help="port of the model server (defa
 ARG_PRODUCT = Arg(("product",), help="the product's name")
 ARG_ROOT = Arg(("--root",), help="artifact root with the records (default: the configured one)")
 ARG_JSON = Arg(("--json",), help="print JSON instead of a table", action="store_true")
+
+
+def described(
+    name: str, summary: str, *args: Arg, more: str = "", examples: tuple[str, ...], group: str = ""
+) -> ActionCommand:
+    """Return a command whose help ends with examples to copy."""
+    lines = "\n".join(f"  {example}" for example in examples)
+    return ActionCommand(
+        name=name,
+        help=summary,
+        description=f"{summary}. {more}",
+        epilog=f"Examples:\n{lines}",
+        func=lazy_load_command(f"{COMMANDS}.{group}{name}"),
+        args=args,
+    )

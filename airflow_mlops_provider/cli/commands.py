@@ -179,6 +179,23 @@ def feedback(args: Namespace) -> None:
 
 
 @_plainly
+def ledger_verify(args: Namespace) -> None:
+    """Show whether the ledgers are whole and everything agrees with them; exit status 1 if not."""
+    from airflow_mlops_provider.cli.ledger import verify
+
+    if not verify(args):
+        sys.exit(1)
+
+
+@_plainly
+def ledger_repair(args: Namespace) -> None:
+    """Bring a product's ledger back from what MLflow keeps of it."""
+    from airflow_mlops_provider.cli.ledger import repair
+
+    repair(args)
+
+
+@_plainly
 def adopt(args: Namespace) -> None:
     """Have the configured MLflow take over a product's versions."""
     from airflow_mlops_provider.backends.tracking.mlflow.adoption import adopt as take_over

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from airflow.cli.cli_config import ActionCommand, Arg, CLICommand, GroupCommand, lazy_load_command
+from airflow.cli.cli_config import Arg, CLICommand, GroupCommand
 
 from airflow_mlops_provider.cli.arguments import (
     ARG_DAGS,
@@ -15,17 +15,17 @@ from airflow_mlops_provider.cli.arguments import (
     ARG_PRODUCT,
     ARG_ROOT,
     ARG_SERVING_PORT,
+    HERE,
     HOME,
+    MAX_MONTHS,
+    RECORDED,
+    described,
     integer,
     moment,
     port,
 )
-from airflow_mlops_provider.cli.delivery.definition import commands as delivery
+from airflow_mlops_provider.cli.delivery.definition import COMMANDS as DELIVERY
 from airflow_mlops_provider.demo import MLFLOW_PORT
-
-COMMANDS = "airflow_mlops_provider.cli.commands"
-MAX_MONTHS = 12  # the reference product's data is one year's
-HERE, RECORDED = "here", "recorded"
 
 
 def get_mlops_cli_commands() -> list[CLICommand]:
@@ -35,21 +35,32 @@ def get_mlops_cli_commands() -> list[CLICommand]:
     ]
 
 
-def _command(name: str, summary: str, *args: Arg, more: str = "", examples: tuple[str, ...]) -> ActionCommand:
-    """Return a command whose help ends with examples to copy."""
-    lines = "\n".join(f"  {example}" for example in examples)
-    return ActionCommand(
-        name=name,
-        help=summary,
-        description=f"{summary}. {more}",
-        epilog=f"Examples:\n{lines}",
-        func=lazy_load_command(f"{COMMANDS}.{name}"),
-        args=args,
-    )
-
-
+_LEDGER = (
+    described(
+        "verify",
+        "Show whether the ledgers are whole, and server, pointer and MLflow agree with them",
+        Arg(("product",), nargs="?", help="the product's name (default: every product)"),
+        ARG_JSON,
+        more="The chain, its head and copies in MLflow, each entry's record and report, each version's model, aliases, "
+        "pointer and model server are compared. Each damage is named with its entry and what to do next (exit status "
+        "1). Nothing is changed, but that MLflow gets copies of the entries of a whole ledger where it has none.",
+        examples=("airflow mlops ledger verify", "airflow mlops ledger verify flight_delay --json"),
+        group="ledger_",
+    ),
+    described(
+        "repair",
+        "Bring a product's ledger back from the copies in MLflow, byte for byte",
+        ARG_PRODUCT,
+        Arg(("--reason",), help="why, for the record", required=True),
+        more="Entries that are gone or were changed are restored, what does not belong there is moved aside, below "
+        "repairs/ of the product. If MLflow's copies are not whole, nothing is changed. Who did it, when, why and what "
+        "is kept there and in MLflow, and shown by `airflow mlops history`. Begun and killed, it is run again.",
+        examples=('airflow mlops ledger repair flight_delay --reason "somebody edited the bucket"',),
+        group="ledger_",
+    ),
+)
 _ALL = (
-    _command(
+    described(
         "products",
         "List the products that are found, with goal and owner",
         ARG_OWN_DAGS,
@@ -58,7 +69,7 @@ _ALL = (
         "AIRFLOW__MLOPS__PRODUCTS_FOLDERS. One that cannot be used is named with file and line (exit status 1).",
         examples=("airflow mlops products", "airflow mlops products --dags my/dags --json"),
     ),
-    _command(
+    described(
         "show",
         "Show a product's declaration with every default",
         ARG_PRODUCT,
@@ -67,7 +78,7 @@ _ALL = (
         more="A line for each field: what product.py says, and what holds where it says nothing.",
         examples=("airflow mlops show flight_delay", "airflow mlops show bikes --dags my/dags --json"),
     ),
-    _command(
+    described(
         "doctor",
         "Show which rows of the checklist of MLOps this installation can show now, with the evidence",
         Arg(("--product",), help="look at this product alone"),
@@ -86,7 +97,7 @@ _ALL = (
             "airflow mlops doctor --write",
         ),
     ),
-    _command(
+    described(
         "history",
         "Show a product's model versions: each status that they had, and why",
         ARG_PRODUCT,
@@ -98,7 +109,7 @@ _ALL = (
             "airflow mlops history flight_delay --at 2026-11-27T12:30",
         ),
     ),
-    _command(
+    described(
         "rollback",
         "Bring a model version back that was live before",
         ARG_PRODUCT,
@@ -113,7 +124,7 @@ _ALL = (
         "is an entry of the ledger. In Airflow's UI the form of the deployment DAG does the same.",
         examples=("airflow mlops rollback flight_delay --reason 'alarms doubled since noon'",),
     ),
-    _command(
+    described(
         "feedback",
         "Show the open requests to a product's data engineer, or answer one",
         ARG_PRODUCT,
@@ -126,7 +137,7 @@ _ALL = (
             "airflow mlops feedback flight_delay --close REQUEST --answer 'wind is delivered since June'",
         ),
     ),
-    _command(
+    described(
         "lineage",
         "Show all that a model version was made of, or the versions that some data was used for",
         Arg(("model",), nargs="?", metavar="PRODUCT@VERSION", help="a model version, such as flight_delay@1"),
@@ -144,7 +155,7 @@ _ALL = (
             f"AIRFLOW_HOME={HOME} airflow mlops lineage --file flights/2013-03.csv",
         ),
     ),
-    _command(
+    described(
         "dossier",
         "Write all that is on record of a model version into a folder, ordered by Annex IV of the EU AI Act",
         Arg(("version",), metavar="PRODUCT@VERSION", help="a model version, such as flight_delay@1"),
@@ -162,7 +173,7 @@ _ALL = (
         "manifests, and the SHA-256 of each file.",
         examples=(f"AIRFLOW_HOME={HOME} airflow mlops dossier flight_delay@2 --to dossier",),
     ),
-    _command(
+    described(
         "stale",
         "Show which data of a product stand on others that came late or were corrected, and why",
         ARG_PRODUCT,
@@ -175,7 +186,7 @@ _ALL = (
         "left alone; one of another Airflow is only named. If none could be cleared, exit status 1.",
         examples=("airflow mlops stale flight_delay", "airflow mlops stale flight_delay --remake"),
     ),
-    _command(
+    described(
         "forget",
         "Take all rows of an entity out of what is kept, and show that none is left",
         Arg(("entities",), nargs="*", metavar="ENTITY", help="customer=4711, or order=7,line=2; several are several"),
@@ -192,7 +203,7 @@ _ALL = (
         "hash. Without an entity the requests are listed. If something is left, exit status 1.",
         examples=("airflow mlops forget customer=4711 cust_no=4711", "airflow mlops forget --file leavers.txt --yes"),
     ),
-    _command(
+    described(
         "reproduce",
         "Make a model version again from its record: identical, or what differs first",
         Arg(("version",), metavar="PRODUCT@VERSION", help="a model version, such as flight_delay@1"),
@@ -221,7 +232,8 @@ _ALL = (
         "differs. The last line is `identical` (exit status 0) or `differs: ...` with that thing (1).",
         examples=(f"AIRFLOW_HOME={HOME} airflow mlops reproduce flight_delay@2 --at recorded",),
     ),
-    _command(
+    GroupCommand(name="ledger", help="Verify the ledgers of products, or repair one", subcommands=_LEDGER),
+    described(
         "adopt",
         "Make another MLflow server the registry of a product, or the same one that lost its ledger's head",
         ARG_PRODUCT,
@@ -230,7 +242,7 @@ _ALL = (
         "vouches for the ledger as it is now: look at it before, with `airflow mlops history`.",
         examples=("airflow mlops adopt flight_delay",),
     ),
-    _command(
+    described(
         "demo",
         "Replay the reference product's months through the whole loop and show what happened",
         ARG_HOME,
@@ -242,7 +254,7 @@ _ALL = (
         "`airflow mlops up` shows them. The home is emptied first if an earlier demo made it, else refused.",
         examples=("airflow mlops demo", "airflow mlops demo --home /tmp/demo --port 8081 --months 5"),
     ),
-    _command(
+    described(
         "up",
         "Start a local Airflow and MLflow and leave them running",
         ARG_HOME,
@@ -254,13 +266,13 @@ _ALL = (
         "AIRFLOW__MLOPS__PRODUCTS_FOLDERS. Ports, password and folders are printed at the end.",
         examples=("airflow mlops up", "airflow mlops up --dags my/dags --home my/home --port 8081 --mlflow-port 5001"),
     ),
-    _command(
+    described(
         "down",
         "Stop what `up` started, and everything its tasks started",
         Arg(("--home",), help=f"the --home that `up` was given (default: $AIRFLOW_HOME or {HOME})", type=Path),
         examples=("airflow mlops down", "airflow mlops down --home my/home"),
     ),
-    _command(
+    described(
         "init",
         "Look at data, propose a product for it, write that as a folder that runs, and lay the history",
         Arg(("data",), help="file, folder or pattern; with --query a SQLAlchemy URL or an Airflow connection's id"),
@@ -283,5 +295,5 @@ _ALL = (
             "airflow mlops init sqlite:////data/shop.db --query orders --yes",
         ),
     ),
-    *delivery(_command, ARG_OWN_DAGS),
+    *DELIVERY,
 )

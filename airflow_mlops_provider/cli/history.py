@@ -12,6 +12,7 @@ from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, last_entries, live_version
 from airflow_mlops_provider.render.terminal import console, table
 from airflow_mlops_provider.storage.ledger import Ledger
+from airflow_mlops_provider.storage.repairs import Repair, repairs
 
 
 def run(args: Namespace) -> None:
@@ -23,12 +24,14 @@ def run(args: Namespace) -> None:
     store = ArtifactStoreHook().store()
     product = discovery.known_product(store, args.product)  # a mistyped name is not a product without versions
     entries = Ledger(store, args.product).entries()
+    moves: list[LedgerEntry | Repair] = [*entries, *repairs(store, args.product)]
+    moves.sort(key=lambda move: move.at)
     if args.at:
         show_moment(args, [entry for entry in entries if entry.at <= args.at])
     elif args.json:
-        print(json.dumps([entry.to_json() for entry in entries], indent=1))
-    elif entries:
-        console().print(table(("at (UTC)", "version", "became", "because", "by"), map(line, entries)))
+        print(json.dumps([move.to_json() for move in moves], indent=1))
+    elif moves:
+        console().print(table(("at (UTC)", "version", "became", "because", "by"), map(line, moves)))
     else:
         steps = discovery.first_steps(product, defaults.landing_root(store.uri))
         print(f"{args.product} has no model version in {store.uri}: {steps}")
@@ -49,6 +52,9 @@ def show_moment(args: Namespace, entries: Sequence[LedgerEntry]) -> None:
         console().print(table(("since (UTC)", "version", "was", "because", "by"), map(line, last.values())))
 
 
-def line(entry: LedgerEntry) -> tuple[str, ...]:
-    """Return what a table says of a move."""
+def line(entry: LedgerEntry | Repair) -> tuple[str, ...]:
+    """Return what a table says of a move, or of a repair of the ledger."""
+    if isinstance(entry, Repair):
+        became = "ledger repaired" if entry.ended else "repair begun"
+        return f"{entry.at:%F %T}", "", became, "; ".join((entry.reason, *entry.what)), entry.by
     return f"{entry.at:%F %T}", f"v{entry.version.version}", entry.status.value, entry.reason, entry.by

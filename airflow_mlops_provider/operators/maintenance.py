@@ -26,7 +26,7 @@ from airflow_mlops_provider.places.base import GONE, Place
 from airflow_mlops_provider.places.named import check, find, team_of, with_orphans
 from airflow_mlops_provider.places.retry_policy import final_failures
 from airflow_mlops_provider.storage.erasures import Erasures
-from airflow_mlops_provider.storage.layout import product_key
+from airflow_mlops_provider.storage.records import Records
 from airflow_mlops_provider.storage.stale import Stale, stale
 
 
@@ -105,7 +105,7 @@ class ModelServerReconcileOperator(JobOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         name = self.kept_under(context)
-        if not self.artifacts().list(product_key(name, "ledger")):
+        if not Records(self.artifacts()).registered_any(name):
             raise AirflowSkipException(f"no version of {name} was ever registered")
         return super().execute(context)
 

@@ -20,7 +20,8 @@ from airflow_mlops_provider.storage.artifacts import MANIFEST, ArtifactStore, ch
 NAME = "[a-z][a-z0-9_]{0,62}"
 DECLARATIONS = "_products"  # no product's name begins with an underscore
 Folder = Literal[
-    "current", "external", "feedback", "forgotten", "images", "judged", "ledger", "lists", "pods", "searches", "serving"
+    "current", "external", "feedback", "forgotten", "images", "judged", "ledger", "lists", "pods", "repairs",
+    "searches", "serving"
 ]  # fmt: skip
 Record = Literal["newest", "replaced", "reused"]
 _WORK = f"{NAME}/{NAME}/[0-9a-f]{{32}}"

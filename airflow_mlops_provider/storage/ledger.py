@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from airflow_mlops_provider.exceptions import ConflictError, IntegrityError
 from airflow_mlops_provider.lifecycle.references import ModelVersion
@@ -26,6 +26,46 @@ from airflow_mlops_provider.storage.record_files import parse_record
 TRIES = 20
 
 
+class Chain(NamedTuple):
+    """Entries of a ledger, oldest first: each read, its bytes, and the digest of all up to it."""
+
+    entries: list[LedgerEntry]
+    data: list[bytes]
+    digests: list[str]
+
+    @property
+    def head(self) -> str | None:
+        """The last entry's number with a digest of the whole; None while there is none."""
+        return self.head_at(len(self.digests) - 1) if self.digests else None
+
+    def head_at(self, number: int) -> str:
+        """Return what the head was when an entry was the last."""
+        return f"{number}:{self.digests[number]}"
+
+
+def head_number(head: str | None) -> int:
+    """Return the number of the entry that a head is of; -1 if it is none."""
+    number = (head or "").partition(":")[0]
+    return int(number) if number.isdecimal() and number.isascii() else -1
+
+
+def chained(product: str, files: Iterable[tuple[str, bytes]]) -> Chain:
+    """Return the chain that some files, given with their names in order, are.
+
+    :raises IntegrityError: naming the file that was changed, or comes where another should.
+    """
+    chain = Chain([], [], [])
+    for name, data in files:
+        before = chain.digests[-1] if chain.digests else _NOTHING
+        entry = parse_record(name, data, LedgerEntry)
+        if flaw := _flaw(product, chain.entries, before, entry):
+            raise IntegrityError(f"{name} {flaw}")
+        chain.entries.append(entry)
+        chain.data.append(data)
+        chain.digests.append(hashlib.sha256(before.encode() + data).hexdigest())
+    return chain
+
+
 class Ledger:
     """A product's model versions and every move they made.
 
@@ -36,13 +76,13 @@ class Ledger:
     """
 
     def __init__(self, store: ArtifactStore, product: str) -> None:
-        self._store = store
+        self.store = store
         self.product = product
-        self._prefix = product_key(product, "ledger")
+        self.prefix = product_key(product, "ledger")
 
     def entries(self) -> list[LedgerEntry]:
         """Return all entries, oldest first. :raises IntegrityError: naming the file that is missing or was changed."""
-        return self._read()[0]
+        return self.read().entries
 
     def live(self) -> ModelVersion | None:
         """Return the version that answers in production, if one does."""
@@ -50,32 +90,33 @@ class Ledger:
 
     def head(self) -> str | None:
         """Return the last entry's number with a digest of the whole; None while there is none."""
-        digests = self._read()[1]
-        return _head(digests, len(digests) - 1) if digests else None
+        return self.read().head
 
     def since(self, head: str | None) -> tuple[list[LedgerEntry], list[LedgerEntry]]:
-        """Return all entries, and of these the ones that came after a head that was kept elsewhere.
+        """Return all entries, and those of them that :meth:`after` returns. Raises as that and :meth:`entries`."""
+        chain = self.read()
+        return chain.entries, self.after(chain, head)
+
+    def after(self, chain: Chain, head: str | None) -> list[LedgerEntry]:
+        """Return the entries of a chain that came after a head that was kept elsewhere.
 
         :raises IntegrityError: if entries up to that head were changed or taken away.
         """
-        entries, digests = self._read()
         if head is None:
-            return entries, entries
-        said = head.partition(":")[0]
-        number = int(said) if said.isdecimal() else -1
+            return chain.entries
+        number = head_number(head)
         if number < 0:
             raise IntegrityError(f"the head that was kept of the ledger of {self.product} is no head: {head[:80]!r}")
-        if number >= len(digests):
-            raise IntegrityError(
-                f"{self.file(len(digests))} is missing: the ledger ended with entry {number} when its head was kept"
-            )
-        if _head(digests, number) != head:
+        if number >= len(chain.digests):
+            missing = self.file(len(chain.digests))
+            raise IntegrityError(f"{missing} is missing: the ledger ended with entry {number} when its head was kept")
+        if chain.head_at(number) != head:
             raise IntegrityError(f"{self.file(number)} or an entry before it is not the one whose digest was kept")
-        return entries, entries[number + 1 :]
+        return chain.entries[number + 1 :]
 
     def file(self, number: int) -> str:
         """Return where an entry lies below the artifact root."""
-        return f"{self._prefix}/{number:08d}.json"
+        return f"{self.prefix}/{number:08d}.json"
 
     def move(
         self, version: ModelVersion, to: Status, *, reason: str, by: str, evidence: dict[str, Any] | None = None
@@ -86,7 +127,7 @@ class Ledger:
         :raises ConflictError: if others kept moving first.
         """
         for _ in range(TRIES):
-            entries, digests = self._read()
+            entries, _, digests = self.read()
             now = status_of(entries, version.version)
             known = check_same(registered(entries, version.version), version) if now else version
             if now is to and to not in MOVES[to]:
@@ -103,51 +144,38 @@ class Ledger:
                 at=datetime.now(UTC),
             )
             try:
-                self._store.write_new(self.file(entry.sequence), entry.to_file())
+                self.store.write_new(self.file(entry.sequence), entry.to_file())
             except ConflictError:
                 continue
             return entry
-        raise ConflictError(f"{self._prefix} changed {TRIES} times while version {version.version} was to move; retry")
+        raise ConflictError(f"{self.prefix} changed {TRIES} times while version {version.version} was to move; retry")
 
-    def _read(self) -> tuple[list[LedgerEntry], list[str]]:
-        """Return the entries, and for each the digest of all up to it."""
-        entries: list[LedgerEntry] = []
-        digests: list[str] = []
-        for key in self._store.list(self._prefix):
-            if key != self.file(len(entries)):
-                raise IntegrityError(f"{key} lies where the ledger's next entry, {self.file(len(entries))}, should be")
-            data = self._store.read(key)
-            entry = parse_record(key, data, LedgerEntry)
-            flaw = self._flaw(entries, digests, entry)
-            if flaw:
-                raise IntegrityError(f"{key} {flaw}")
-            entries.append(entry)
-            digests.append(_digest(digests[-1] if digests else _NOTHING, data))
-        return entries, digests
+    def read(self) -> Chain:
+        """Return all entries with their bytes and digests. Raises as :meth:`entries`."""
+        return chained(self.product, self._files())
 
-    def _flaw(self, before: Sequence[LedgerEntry], digests: Sequence[str], entry: LedgerEntry) -> str | None:
-        """Say what is wrong with an entry that comes after some others; None if nothing is."""
-        number, chained = entry.version.version, bool(before and before[-1].previous)
-        if entry.sequence != len(before):
-            return f"says that it is entry {entry.sequence}"
-        if entry.version.name != self.product:
-            return f"is of {entry.version.name!r}, not {self.product!r}"
-        if (chained or entry.previous) and entry.previous != (digests[-1] if digests else _NOTHING):
-            return "does not continue the entries before it: one of them, or it, was changed"
-        if entry.previous and entry.was != status_of(before, number):
-            return f"says that version {number} was {entry.was}, which it was not"
-        known = next((other.version for other in before if other.version.version == number), entry.version)
-        if (entry.version.uri, entry.version.hash) != (known.uri, known.hash):
-            return f"names another model than version {number} was registered with"
-        return None
+    def _files(self) -> Iterator[tuple[str, bytes]]:
+        for number, key in enumerate(self.store.list(self.prefix)):
+            if key != self.file(number):
+                raise IntegrityError(f"{key} lies where the ledger's next entry, {self.file(number)}, should be")
+            yield key, self.store.read(key)
 
 
 _NOTHING = hashlib.sha256().hexdigest()
 
 
-def _digest(before: str, data: bytes) -> str:
-    return hashlib.sha256(before.encode() + data).hexdigest()
-
-
-def _head(digests: Sequence[str], number: int) -> str:
-    return f"{number}:{digests[number]}"
+def _flaw(product: str, before: Sequence[LedgerEntry], digest: str, entry: LedgerEntry) -> str | None:
+    """Say what is wrong with an entry that comes after some others, whose digest is given; None if nothing is."""
+    number, is_chained = entry.version.version, bool(before and before[-1].previous)
+    if entry.sequence != len(before):
+        return f"says that it is entry {entry.sequence}"
+    if entry.version.name != product:
+        return f"is of {entry.version.name!r}, not {product!r}"
+    if (is_chained or entry.previous) and entry.previous != digest:
+        return "does not continue the entries before it: one of them, or it, was changed"
+    if entry.previous and entry.was != status_of(before, number):
+        return f"says that version {number} was {entry.was}, which it was not"
+    known = next((other.version for other in before if other.version.version == number), entry.version)
+    if (entry.version.uri, entry.version.hash) != (known.uri, known.hash):
+        return f"names another model than version {number} was registered with"
+    return None

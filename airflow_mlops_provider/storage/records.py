@@ -170,6 +170,10 @@ class Records:
         """Return the products that have a model version."""
         return [name for name in self.declared() if self.store.list(product_key(name, "ledger"))]
 
+    def registered_any(self, product: str) -> bool:
+        """Say whether a product has a ledger, or had one: a version was registered of it."""
+        return any(self.store.list(key) for key in (product_key(product, "ledger"), f"{product}/register"))
+
     def declared(self) -> list[str]:
         """Return the products that have run a job."""
         return [PurePosixPath(key).stem for key in self.store.list(DECLARATIONS)]

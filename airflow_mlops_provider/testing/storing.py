@@ -136,10 +136,11 @@ class ArtifactStoreContract:
         assert store.list("nothing") == []
 
     def test_what_is_removed_is_gone(self, store: ArtifactStore) -> None:
-        """Removing takes away every file of a folder and of no other; that there is none is no error."""
-        for key in ("b/2", "b/c/4", "bb/3"):
+        """Removing takes away one file, or every file of a folder and of no other; that there is none is no error."""
+        for key in ("b/2", "b/c/4", "bb/3", "bb/3_"):
             store.write(key, b"")
         store.remove("b")
+        store.remove("bb/3_")
         store.remove("nowhere")
         assert store.list("") == ["bb/3"]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
-from airflow_mlops_provider.cli.definition import HERE
+from airflow_mlops_provider.cli.arguments import HERE
 from airflow_mlops_provider.cli.lineage import parse_version
 from airflow_mlops_provider.cli.reproduction.workbench import Workbench, workbench
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest

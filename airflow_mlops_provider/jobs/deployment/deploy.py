@@ -64,7 +64,7 @@ def _prepare(context: Context, ledger: CheckedLedger, entries: Sequence[LedgerEn
         check_move(entries, version.version, Status.LIVE)
     ledger.check_gates(entries, version)
     check_approved(entries, version.version, context.settings.approval)
-    ledger.mirror.announce(version.version)
+    ledger.announce(version.version)
     if back:
         reason = f"brought back by hand: {context.params.reason or 'nobody said why'}"
         ledger.move(version, Status.PRODUCTION_READY, reason=reason, by=context.by, evidence={"rollback": True})
@@ -76,7 +76,7 @@ def _show(context: Context, ledger: CheckedLedger) -> dict[str, str]:
     :return: what could not be shown, as a fact for the reference.
     """
     try:
-        ledger.mirror.follow(ledger)
+        ledger.show()
     except BackendError as error:
         context.log.warning("MLflow could not be told; the next maintenance run does it: %s", error)
         return {"not_shown": str(error)[:300]}

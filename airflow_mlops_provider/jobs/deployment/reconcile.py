@@ -27,7 +27,7 @@ Context = JobContext[JobInputs, rollout.Settings, rollout.Params]
 def reconcile(context: Context) -> JobResult:
     """Bring a product's deployment to one truth, the ledger's; the report passes if nothing is left that differs."""
     with one_at_a_time(context):
-        truth = _Truth(context)
+        truth = Truth(context)
         truth.establish()
     for line in truth.repaired:
         context.log.warning("repaired: %s", line)
@@ -42,7 +42,7 @@ def reconcile(context: Context) -> JobResult:
     return JobResult(facts=facts, passed=not truth.left, broken=tuple(truth.left))
 
 
-class _Truth:
+class Truth:
     """One comparison: what was repaired, and what is left for a person, a line for each."""
 
     def __init__(self, context: Context) -> None:
@@ -52,6 +52,11 @@ class _Truth:
         self.left: list[str] = []
         self.live: ModelVersion | None = None
         self.waiting: int | None = None
+
+    def differences(self, live: ModelVersion | None) -> list[str]:
+        """Say where pointer and server differ from the live version; nothing is put right."""
+        wrong = [self._wrong_pointer(live), self._wrong_server(live) if live else self._served_though_none_is_live()]
+        return [line for line in wrong if line]
 
     def establish(self) -> None:
         """Take the ledger's word, as far as it is to be believed, and bring the others to it."""
@@ -75,7 +80,7 @@ class _Truth:
                 others = rollout.retire_others(self.context, self.ledger, self.live) if self.live else []
                 self.repaired.extend(f"version {other.version} was still called live" for other in others)
             with self._attempt("what MLflow shows"):
-                self.repaired.extend(self.ledger.mirror.follow(self.ledger))
+                self.repaired.extend([*self.ledger.show(), *self.ledger.complete()])
 
     def _believed(self) -> tuple[list[LedgerEntry] | None, int | None]:
         """Return the entries that can be believed, and the version whose deployment MLflow knows to have begun.
@@ -89,7 +94,7 @@ class _Truth:
             self.left.append(f"MLflow does not answer, so the ledger's head was not compared: {error}")
             known: Callable[[], list[LedgerEntry] | None] = self.ledger.entries
         except IntegrityError as error:
-            self.left.append(str(error))
+            self.left.extend([str(error), *self.ledger.unlike(self.ledger.mirror.kept())])
             known = self._known_to_mlflow
         try:
             return known(), None
@@ -99,11 +104,15 @@ class _Truth:
             return None, None
 
     def _known_to_mlflow(self) -> list[LedgerEntry] | None:
+        """Return the entries up to MLflow's head, or up to the last of which it has a copy: heads can be set back."""
         head = self.ledger.mirror.read().head
         if head is None:  # nothing tells how far the ledger is to be believed: what serves goes on as it is
             return None
-        known, further = self.ledger.since(head)
-        return known[: len(known) - len(further)]
+        chain, copies = self.ledger.read(), self.ledger.mirror.kept().entries
+        known = len(chain.entries) - len(self.ledger.after(chain, head))
+        while known < len(chain.data) and copies.get(known) == chain.data[known]:
+            known += 1
+        return chain.entries[:known]
 
     def _pending(self, entries: list[LedgerEntry], begun: int | None) -> ModelVersion | None:
         """Return the version that the pointer names though it isn't live, if its deployment was begun and may go on."""
@@ -162,11 +171,16 @@ class _Truth:
         if line := self._wrong_pointer(None):
             releases.request(self.context.store, self.name, None)
             self.repaired.append(line)
-        state = server_state(rollout.address(self.context))
-        if not state or state.product != self.name or not state.live:
+        serves = self._served_though_none_is_live()
+        if serves is None:
             return
-        serves = f"the model server served version {state.version}, and none is live"
         if self.context.spec.services.model_server:
             self.left.append(f"{serves}: restart it")
         elif launcher.stop(self.name, self.context.spec.root):
             self.repaired.append(serves)
+
+    def _served_though_none_is_live(self) -> str | None:
+        state = server_state(rollout.address(self.context))
+        if not state or state.product != self.name or not state.live:
+            return None
+        return f"the model server served version {state.version}, and none is live"

@@ -61,7 +61,7 @@ def approve(context: Context) -> JobResult:
             raise TransitionError(f"version {version.version} is {status}, and waits for nobody's approval")
         if left or not context.params.agreed:
             entry = _enter(context, ledger, entries, version)
-            ledger.mirror.follow(ledger)
+            ledger.show()
             left = missing(ledger.entries(), version.version, approval)
             context.log.info("version %d is %s by %s: %s", version.version, entry.status, entry.by, entry.reason)
         last = last_entries(ledger.entries())[version.version]
@@ -80,7 +80,7 @@ def _enter(context: Context, ledger: CheckedLedger, entries: list[LedgerEntry], 
         evidence[BY_ITSELF], reason = True, _low_risk(context, gates)
     if not params.agreed:
         return ledger.move(version, Status.REJECTED, reason=reason or "no reason given", by=by, evidence=evidence)
-    ledger.mirror.announce_approval(version.version, by)
+    ledger.announce_approval(version.version, by)
     return ledger.move(version, Status.APPROVED, reason=reason or "no reason given", by=by, evidence=evidence)
 
 

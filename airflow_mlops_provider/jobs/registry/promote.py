@@ -54,7 +54,7 @@ def promote(context: Context) -> JobResult:
     if status_of(entries, version.version) in (Status.REGISTERED, Status.STAGING):
         check_current(entries, version, evaluation)
         decide(context, ledger, version, validation, evaluation)
-    ledger.mirror.follow(ledger)
+    ledger.show()
     last = last_entries(ledger.entries())[version.version]
     facts = {**version.facts, "status": last.status.value, "reason": last.reason}
     return JobResult(facts=facts, version=version.version, of=version)

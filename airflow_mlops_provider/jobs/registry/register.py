@@ -76,7 +76,7 @@ def register(context: Context) -> JobResult:
         ledger.move(version, Status.REGISTERED, reason=f"trained because: {reason}", by=context.by, evidence=evidence)
     else:
         ledger.registered_as(entries, version)
-    ledger.mirror.follow(ledger)
+    ledger.show()
     describe(context, number)
     context.log.info("registered %s version %d", name, number)
     return JobResult(facts=facts, version=number, of=model)

@@ -49,7 +49,7 @@ def retire(context: Context) -> JobResult:
             )
         by, run = params.by or context.by, {"run": context.by}
         entry = ledger.move(version, Status.RETIRED, reason=params.reason, by=by, evidence=run)
-        ledger.mirror.follow(ledger)
+        ledger.show()
     context.log.info("version %d is retired by %s: %s", version.version, entry.by, entry.reason)
     facts = {**version.facts, "status": entry.status.value, "reason": entry.reason}
     return JobResult(facts=facts, version=version.version, of=version)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from airflow_mlops_provider.backends.tracking.mlflow.mirror import Mirror, Shown, approving
-from airflow_mlops_provider.exceptions import IntegrityError, MissingRecordError, OtherRegistryError
+from airflow_mlops_provider.backends.tracking.mlflow.mirror import Kept, Mirror, Shown, approving
+from airflow_mlops_provider.exceptions import ConfigurationError, IntegrityError, MissingRecordError, OtherRegistryError
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release import registry
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status
 from airflow_mlops_provider.runtime.context import AnyContext
-from airflow_mlops_provider.storage.artifacts import content_hash
+from airflow_mlops_provider.runtime.inputs import NOTHING
+from airflow_mlops_provider.storage.artifacts import ArtifactStore, content_hash
+from airflow_mlops_provider.storage.erasures import recorded_content
 from airflow_mlops_provider.storage.layout import key_below, product_key
-from airflow_mlops_provider.storage.ledger import Ledger
+from airflow_mlops_provider.storage.ledger import Chain, Ledger
 from airflow_mlops_provider.storage.locks import store_lock
 from airflow_mlops_provider.storage.records import Records
 
@@ -41,20 +43,76 @@ class CheckedLedger(Ledger):
         :raises IntegrityError: naming the entry that is changed, missing, or without evidence.
         :raises OtherRegistryError: if MLflow keeps no head, and is not where the ledger's versions were made.
         """
-        mirrored = self.mirror.read()
-        known, further = self.since(mirrored.head)
+        mirrored = self.mirror.read()  # before the ledger: it must not know of more than that
+        return self._trusted(self.read(), mirrored)
+
+    def show(self) -> list[str]:
+        """Have MLflow show what this ledger says, if that is to be trusted, and return what differed. Raises the same.
+
+        An entry that somebody slipped in since the last look must not be vouched for.
+        """
+        return self.mirror.follow(self, self._trusted)
+
+    def complete(self) -> list[str]:
+        """Have MLflow keep copies of the entries of which it has none. Returns and raises as :meth:`show`."""
+        mirrored, chain = self.mirror.read(), self.read()
+        self._trusted(chain, mirrored)
+        return self.mirror.complete(chain)
+
+    def announce(self, version: int) -> None:
+        """Tell MLflow that a version is about to go live; first the moves that rest on an earlier announcement."""
+        self._show_earlier()
+        self.mirror.announce(version)
+
+    def announce_approval(self, version: int, by: str) -> None:
+        """Tell MLflow that somebody's approval is about to be entered; first what rests on an earlier one."""
+        self._show_earlier()
+        self.mirror.announce_approval(version, by)
+
+    def _show_earlier(self) -> None:
+        if self.mirror.read().head != self.head():
+            self.show()
+
+    def _trusted(self, chain: Chain, mirrored: Shown) -> list[LedgerEntry]:
+        known, further = chain.entries, self.after(chain, mirrored.head)
         if known and mirrored.head is None:
             self._check_registry(known)
         for entry in further:
-            if entry.previous is None:
-                continue
-            if flaw := self._unfounded(known[: entry.sequence + 1], entry, mirrored):
+            if entry.previous and (flaw := self.unfounded(known[: entry.sequence + 1], mirrored)):
                 name = f"{entry.version.name}@{entry.version.version} {entry.status.value}"
                 raise IntegrityError(
                     f"{self.file(entry.sequence)} ({name}) is not known to MLflow, and {flaw}; nothing of this product "
                     "goes live until a person has looked"
                 )
         return known
+
+    def flaws(self, known: Sequence[LedgerEntry]) -> Iterator[str]:
+        """Yield what is wrong with the record, report or model on which entries rest that the head knows."""
+        for entry in known:
+            if entry.previous is None:
+                continue
+            flaw = self._unfounded(known[: entry.sequence + 1], entry, told_of(entry), erased=True)
+            if flaw is None and entry.status is Status.REGISTERED:
+                flaw = self._content_flaw("model", entry.version.uri, entry.version.hash)
+            if flaw:
+                name = f"{entry.version.name}@{entry.version.version} {entry.status.value}"
+                yield f"{self.file(entry.sequence)} ({name}): {flaw}"
+
+    def unlike(self, kept: Kept) -> Iterator[str]:
+        """Yield which of the ledger's files are not those of which MLflow has a copy, or no entries."""
+        keys = self.store.list(self.prefix)
+        for number, data in sorted(kept.entries.items()):
+            key = self.file(number)
+            if key not in keys:
+                yield f"{key} is gone"
+            elif self.store.read(key) != data:
+                yield f"{key} is not what MLflow has a copy of"
+        right = {self.file(number) for number in range(len(keys))}
+        yield from (f"{key} is no entry" for key in keys if key not in right)
+
+    def unfounded(self, upto: Sequence[LedgerEntry], mirrored: Shown) -> str | None:
+        """Say why the last of some entries, which MLflow does not know, can't be trusted; None if it can."""
+        return self._unfounded(upto, upto[-1], mirrored)
 
     def _check_registry(self, known: Sequence[LedgerEntry]) -> None:
         if flaw := registry.registry_flaw(known, self.mirror.versions(self.product)):
@@ -70,7 +128,7 @@ class CheckedLedger(Ledger):
         :raises UnknownNameError, TransitionError: if there is none of that number, or it is another model.
         """
         version = registry.registered(known, claimed.version)
-        same_place = key_below(self._store, version.uri) == key_below(self._store, claimed.uri)
+        same_place = key_below(self.store, version.uri) == key_below(self.store, claimed.uri)
         return registry.check_same(version, claimed.model_copy(update={"uri": version.uri}) if same_place else claimed)
 
     def check_gates(self, known: Sequence[LedgerEntry], version: ModelVersion) -> LedgerEntry:
@@ -85,46 +143,66 @@ class CheckedLedger(Ledger):
             raise IntegrityError(f"{version.name}@{version.version} may not go live: {flaw}")
         return own[-1]
 
-    def _unfounded(self, upto: Sequence[LedgerEntry], entry: LedgerEntry, shown: Shown | None = None) -> str | None:
-        """Say why an entry can't be trusted by itself; None if it can."""
+    def _unfounded(
+        self, upto: Sequence[LedgerEntry], entry: LedgerEntry, shown: Shown | None = None, *, erased: bool = False
+    ) -> str | None:
+        """Say why an entry can't be trusted by itself; None if it can.
+
+        :param shown: what MLflow was told before such an entry; None for nothing.
+        :param erased: whether its report may be without the rows that were taken out of it since.
+        """
         try:
-            return self._check(upto, entry, shown or Shown())
-        except MissingRecordError as error:
+            return self._check(upto, entry, shown or Shown(), erased)
+        except (MissingRecordError, ConfigurationError) as error:
             return str(error)
 
-    def _check(self, upto: Sequence[LedgerEntry], entry: LedgerEntry, shown: Shown) -> str | None:
+    def _check(self, upto: Sequence[LedgerEntry], entry: LedgerEntry, shown: Shown, erased: bool) -> str | None:
         number = entry.version.version
         if entry.status is Status.REGISTERED:
-            Records(self._store).manifest_of(entry.version)
+            Records(self.store).manifest_of(entry.version)
             return None
         if entry.status is Status.LIVE or "rollback" in entry.evidence:
             return None if shown.deploying == number else f"no deployment of version {number} was begun"
         if entry.status is Status.APPROVED and shown.approving != approving(number, entry.by):
             return f"no approval of version {number} by {entry.by} was begun"
         if entry.status in (Status.APPROVED, Status.STAGING, Status.PRODUCTION_READY, Status.REJECTED):
-            return self._report_flaw(entry)
+            return self._report_flaw(entry, erased)
         if entry.status not in registry.MOVES:
             return "this release does not know such a status"
         if entry.was is Status.PRODUCTION_READY:  # it never served: nothing had to take its place
             return None
         return None if registry.live_version(upto) else "no other version is live in its place"
 
-    def _report_flaw(self, entry: LedgerEntry) -> str | None:
+    def _content_flaw(self, what: str, uri: str, recorded: object, *, erased: bool = False) -> str | None:
+        """Say why what lies at a URI is not what an entry says; None if it is, or the entry says nothing."""
+        key, read = key_below(self.store, uri), recorded_content if erased else _content
+        with tempfile.TemporaryDirectory(prefix="mlops-evidence-") as scratch:
+            try:
+                content = read(self.store, key, self.store.download(key, Path(scratch)))
+            except FileNotFoundError:
+                return None if recorded == NOTHING else f"its {what} {uri} is gone"
+        return None if recorded in (None, content) else f"its {what} {uri} is not what it was"
+
+    def _report_flaw(self, entry: LedgerEntry, erased: bool) -> str | None:
         """Say why an entry's report can't be trusted: gone, changed, or of another model and other data."""
         uri, recorded = entry.evidence.get("report"), entry.evidence.get("hash")
         if not isinstance(uri, str):
             return "it names no report"
-        with tempfile.TemporaryDirectory(prefix="mlops-evidence-") as scratch:
-            try:
-                folder = self._store.download(key_below(self._store, uri), Path(scratch))
-            except FileNotFoundError:
-                return f"its report {uri} is gone"
-            if recorded is None:  # an entry of a release that didn't keep it
-                return None
-            if content_hash(folder) != recorded:
-                return f"its report {uri} is not what it was"
-        report = Records(self._store).manifest_of(Report(uri=uri, hash=str(recorded), passed=True)).result
+        flaw = self._content_flaw("report", uri, recorded, erased=erased)
+        if flaw or recorded is None:  # an entry of a release that didn't keep it
+            return flaw
+        report = Records(self.store).manifest_of(Report(uri=uri, hash=str(recorded), passed=True)).result
         assert report is not None
         judged = {report.facts.get("model"), report.facts.get("dataset")} - {None}
         data = entry.version.facts.get("training_set", {}).get("hash")
         return None if judged & {entry.version.hash, data} else f"its report {uri} is of something else"
+
+
+def _content(_: ArtifactStore, __: str, folder: Path) -> str:
+    return content_hash(folder)
+
+
+def told_of(entry: LedgerEntry) -> Shown:
+    """Return what MLflow was told before an entry that its head knows."""
+    number = entry.version.version
+    return Shown(deploying=number, approving=approving(number, entry.by))

@@ -61,7 +61,7 @@ class ArtifactStore(ABC):
 
     @abstractmethod
     def remove(self, prefix: str) -> None:
-        """Take away every file below a prefix; that there is none is no error."""
+        """Take away the file of that key, or every file below it; that there is none is no error."""
 
     def upload(self, folder: Path, prefix: str) -> None:
         """Copy every file of a folder below a prefix, but manifests and what a killed write left behind."""

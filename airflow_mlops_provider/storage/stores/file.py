@@ -66,8 +66,9 @@ class FolderStore(ArtifactStore):
         return self.path(prefix)
 
     def remove(self, prefix: str) -> None:
+        path = self.path(prefix)
         with suppress(FileNotFoundError), explained(f"{self.uri}/{prefix}"):
-            shutil.rmtree(self.path(prefix))
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 STORE = FolderStore

@@ -116,7 +116,7 @@ class BucketStore(ArtifactStore):
             raise
 
     def remove(self, prefix: str) -> None:
-        keys = [{"Key": self._key(key)} for key in self.list(prefix)]
+        keys = [{"Key": self._key(key)} for key in (prefix, *self.list(prefix)) if key]
         for first in range(0, len(keys), 1000):
             done = self.client.delete_objects(Bucket=self.bucket, Delete={"Objects": keys[first : first + 1000]})
             if done.get("Errors"):

@@ -14,9 +14,13 @@ import pandas as pd
 import pytest
 
 from airflow_mlops_provider.backends.tracking.mlflow.mirror import HEAD, Mirror
+from airflow_mlops_provider.jobs.registry.standing import CheckedLedger
 from airflow_mlops_provider.lifecycle.records.manifest import Failure, Manifest
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Reference, Report
 from airflow_mlops_provider.lifecycle.release.registry import Status
+from airflow_mlops_provider.runtime.context import JobContext
+from airflow_mlops_provider.runtime.definition import find_job
+from airflow_mlops_provider.runtime.inputs import Inputs
 from airflow_mlops_provider.runtime.runner import look, run
 from airflow_mlops_provider.storage.artifacts import BucketStore, FolderStore, content_hash, open_store
 from airflow_mlops_provider.storage.ledger import Ledger
@@ -467,6 +471,10 @@ def test_figures_changed_in_transit_change_nothing(shop: Shop) -> None:
         {"report": valid.uri, "hash": valid.hash},
         {"report": shop.reports[0].uri, "hash": shop.reports[0].hash},
     ]
+    spec = shop.spec("promote", interval=None, inputs={"version": version, "evaluation": shop.reports[0]})
+    ledger = CheckedLedger(JobContext(spec, shop.root, find_job("promote").read(spec), Inputs(FolderStore(shop.root))))
+    assert [*ledger.flaws(ledger.trusted())] == []  # what is made by the rules is found to be so
+    assert ledger.mirror.kept().unlike(ledger.read()) == []
 
 
 def test_a_bad_evaluation_made_good_in_its_xcom(shop: Shop) -> None:

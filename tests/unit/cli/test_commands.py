@@ -10,11 +10,12 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from airflow.cli.cli_config import ActionCommand
+from airflow.cli.cli_config import ActionCommand, GroupCommand
 from airflow.cli.cli_parser import get_parser
 
 from airflow_mlops_provider.cli.definition import get_mlops_cli_commands
@@ -62,6 +63,7 @@ def test_help_names_every_command(mlops) -> None:
         "forget",
         "reproduce",
         "feedback",
+        "ledger",
         "adopt",
         "demo",
         "up",
@@ -167,6 +169,7 @@ def test_a_folder_without_products_says_what_to_set(mlops, tmp_path: Path) -> No
         (("lineage", "flight_delay@1"), ["flight_delay", "AIRFLOW_HOME"]),
         (("reproduce", "flight_delay@1"), ["flight_delay", "AIRFLOW_HOME"]),
         (("adopt", "flight_delay"), ["flight_delay", "AIRFLOW_HOME"]),
+        (("ledger", "verify", "flight_dely"), ["flight_dely", "flight_delay", "AIRFLOW_HOME"]),
         (("lineage", "--file", "x", "--root", "/elsewhere"), ["'x'", "/elsewhere"]),
         (("feedback", "flight_delay", "--answer", "done"), ["--close"]),
         (("down", "--home", "/elsewhere"), ["/elsewhere"]),
@@ -200,13 +203,26 @@ def test_numbers_out_of_range_are_refused_at_once(arguments: tuple[str, ...], ca
     assert "no whole number from" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", get_mlops_cli_commands()[0].subcommands, ids=lambda one: one.name)
-def test_help_ends_with_an_example(command: ActionCommand, capsys) -> None:
+def commands(group: GroupCommand, *words: str) -> Iterator[tuple[ActionCommand, tuple[str, ...]]]:
+    """Yield each command of a group, and of the groups in it, with its words."""
+    for command in group.subcommands:
+        if isinstance(command, GroupCommand):
+            yield from commands(command, *words, command.name)
+        else:
+            yield command, (*words, command.name)
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    commands(get_mlops_cli_commands()[0]),
+    ids=lambda one: one.name if isinstance(one, ActionCommand) else "-",
+)
+def test_help_ends_with_an_example(command: ActionCommand, words: tuple[str, ...], capsys) -> None:
     """Every command's help shows a call that can be copied; nothing of it is eaten as markup."""
     with pytest.raises(SystemExit) as ended:
-        get_parser().parse_args(["mlops", command.name, "--help"])
+        get_parser().parse_args(["mlops", *words, "--help"])
     assert ended.value.code == 0
-    assert f"airflow mlops {command.name}" in capsys.readouterr().out.partition("Examples:")[2]
+    assert f"airflow mlops {' '.join(words)}" in capsys.readouterr().out.partition("Examples:")[2]
     assert "[" not in f"{command.description}{command.epilog}"
 
 

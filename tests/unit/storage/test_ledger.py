@@ -254,7 +254,7 @@ def test_what_a_newer_release_wrote_hides_nothing(ledger: Ledger) -> None:
     bring(ledger, 2, Status.REGISTERED)
     quarantined = bring(ledger, 2, Status.STAGING)
     raw = {**quarantined.to_json(), "status": "quarantined", "witness": {"name": "somebody"}}
-    store = ledger._store
+    store = ledger.store
     store.write(ledger.file(quarantined.sequence), json.dumps(raw).encode())
     *_, last = ledger.entries()
     assert (last.status.value, last.to_json()["witness"]) == ("quarantined", {"name": "somebody"})

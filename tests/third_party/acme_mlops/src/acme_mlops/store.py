@@ -57,7 +57,7 @@ class TableStore(ArtifactStore):
         return sorted(key for (key,) in keys)
 
     def remove(self, prefix: str) -> None:
-        keys = self.list(prefix)
+        keys = [checked(prefix), *self.list(prefix)]
         with self._table() as table:
             table.executemany("DELETE FROM files WHERE key = ?", [[key] for key in keys])
 
