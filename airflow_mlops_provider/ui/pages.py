@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
-from airflow_mlops_provider.lifecycle.release.gates import Estimate
+from airflow_mlops_provider.lifecycle.release.evaluation import Estimate
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, live_version
 from airflow_mlops_provider.render import charts, formats, parts
 from airflow_mlops_provider.render.markup import Content, Html, join, tag

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from airflow_mlops_provider.exceptions import IntegrityError, MissingRecordError, TransitionError
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Reference, Report
-from airflow_mlops_provider.lifecycle.release.gates import Evaluation
+from airflow_mlops_provider.lifecycle.release.evaluation import Evaluation
 from airflow_mlops_provider.runtime.arguments import JobParams
 from airflow_mlops_provider.runtime.context import AnyContext
 from airflow_mlops_provider.storage.ledger import Ledger

@@ -10,7 +10,8 @@ from airflow_mlops_provider.jobs.registry import evidence
 from airflow_mlops_provider.jobs.registry.standing import CheckedLedger
 from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
-from airflow_mlops_provider.lifecycle.release.gates import Decision, Evaluation, judge, judge_data
+from airflow_mlops_provider.lifecycle.release.evaluation import Evaluation
+from airflow_mlops_provider.lifecycle.release.gates import Decision, judge, judge_data
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status, last_entries, live_version, status_of
 from airflow_mlops_provider.lifecycle.sections import Gates
 from airflow_mlops_provider.lifecycle.stages import Stage

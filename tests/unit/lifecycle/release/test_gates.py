@@ -12,7 +12,8 @@ from airflow_mlops_provider.exceptions import IntegrityError
 from airflow_mlops_provider.lifecycle.problem import metric_of
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import Report
-from airflow_mlops_provider.lifecycle.release.gates import Estimate, Evaluation, judge, judge_data
+from airflow_mlops_provider.lifecycle.release.evaluation import Estimate, Evaluation
+from airflow_mlops_provider.lifecycle.release.gates import judge, judge_data
 from airflow_mlops_provider.lifecycle.search.declaration import Criteria, FloatRange
 from airflow_mlops_provider.lifecycle.sections import Gates, Monitoring, Value
 from flight_delay.product import product
