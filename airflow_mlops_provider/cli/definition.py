@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from argparse import ArgumentTypeError
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from airflow.cli.cli_config import ActionCommand, Arg, CLICommand, GroupCommand, lazy_load_command
 
+from airflow_mlops_provider.cli.release.definition import commands as release
 from airflow_mlops_provider.demo import AIRFLOW_PORT, MLFLOW_PORT
 
 COMMANDS = "airflow_mlops_provider.cli.commands"
@@ -24,16 +24,6 @@ def _integer(least: int, most: int) -> Callable[[str], int]:
         return int(text)
 
     return number
-
-
-def _moment(text: str) -> datetime:
-    """Return a moment, of a date the last: what was so at the end of that day."""
-    try:
-        given = datetime.fromisoformat(text)
-    except ValueError:
-        raise ArgumentTypeError(f"{text!r} is no date or time such as 2026-11-27 or 2026-11-27T12:30") from None
-    moment = given if given.tzinfo else given.replace(tzinfo=UTC)
-    return moment + timedelta(days=1) if len(text) <= len("2026-11-27") else moment
 
 
 _port = _integer(1, 65535)
@@ -113,35 +103,7 @@ _ALL = (
             "airflow mlops doctor --write",
         ),
     ),
-    _command(
-        "history",
-        "Show a product's model versions: each status that they had, and why",
-        ARG_PRODUCT,
-        Arg(
-            ("--at",), help="what was live then, and where the others were: a time, or a date's end; UTC", type=_moment
-        ),
-        ARG_JSON,
-        more="Read from the ledger in the artifact root of the Airflow that AIRFLOW_HOME names, and checked whole.",
-        examples=(
-            f"AIRFLOW_HOME={HOME} airflow mlops history flight_delay",
-            "airflow mlops history flight_delay --at 2026-11-27T12:30",
-        ),
-    ),
-    _command(
-        "rollback",
-        "Bring a model version back that was live before",
-        ARG_PRODUCT,
-        Arg(
-            ("--to",),
-            metavar="VERSION",
-            help="its number (default: the last that was live)",
-            type=_integer(1, 10**9),
-        ),
-        Arg(("--reason",), help="why, for the ledger", required=True),
-        more="The server loads the version first, and goes on with what it has if that fails. Who did it, when and why "
-        "is an entry of the ledger. In Airflow's UI the form of the deployment DAG does the same.",
-        examples=("airflow mlops rollback flight_delay --reason 'alarms doubled since noon'",),
-    ),
+    *release(_command, ARG_PRODUCT, ARG_JSON, _integer(1, 10**9)),
     _command(
         "feedback",
         "Show the open requests to a product's data engineer, or answer one",

@@ -6,18 +6,15 @@ What a kind of problem does is in :mod:`airflow_mlops_provider.problems`; a decl
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict
 
 from airflow_mlops_provider.exceptions import PartError
 from airflow_mlops_provider.extensions import PROBLEMS
-from airflow_mlops_provider.lifecycle.frozen import Frozen, only_known
+from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.trainer import Code
-
-if TYPE_CHECKING:
-    from airflow_mlops_provider.lifecycle.release.declared import Gates
 
 
 class ProblemDeclaration(Frozen):
@@ -140,18 +137,6 @@ def metric_of(problem: AnyProblem, metric: AnyMetric | None = None) -> Metric:
     """Return a metric of a problem, by default its first. :raises UnknownNameError: if there is none of that name."""
     found: Metric = configured(problem).metric(metric)
     return found
-
-
-def check_gates(problem: AnyProblem, gates: Gates, slices: Collection[str]) -> None:
-    """:raises ValueError: if gates are of what such a problem, or its evaluation, does not have."""
-    kind = configured(problem)
-    only_known("column of gates.fair_by", gates.fair_by, slices)
-    if (gates.max_gap is not None or gates.max_rate_gap is not None) and not slices:
-        raise ValueError("gates.max_gap and max_rate_gap are of groups: name their columns, evaluation.slices=(…)")
-    if gates.max_rate_gap is not None and not kind.decides:
-        raise ValueError(f"gates.max_rate_gap can't be: of no row {kind} says that something is so")
-    if gates.max_calibration_error is not None and not kind.calibrates:
-        raise ValueError(f"gates.max_calibration_error can't be: {kind} gives no probabilities or quantiles to hold it")
 
 
 def check_limits(metric: Metric, limits: Mapping[str, float | None], gains: Mapping[str, float]) -> None:

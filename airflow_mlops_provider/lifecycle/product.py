@@ -12,11 +12,11 @@ from airflow_mlops_provider.lifecycle.placed import Placed, section_of
 from airflow_mlops_provider.lifecycle.problem import (
     DeclaredProblem,
     Metric,
-    check_gates,
     check_limits,
     configured,
     metric_of,
 )
+from airflow_mlops_provider.lifecycle.release.declared import check_gates
 from airflow_mlops_provider.lifecycle.search.declaration import Search
 from airflow_mlops_provider.lifecycle.sections import (
     Business,

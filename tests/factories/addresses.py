@@ -33,6 +33,9 @@ CHAIN: dict[str, tuple[str, dict[str, str], dict[str, Any]]] = {
         "promote", {"version": "train", "validation": "validate training", "evaluation": "evaluate"}, {},
     ),
     "retire": ("retire", {"version": "train"}, {"reason": "a sensor was replaced", "by": "ada"}),
+    "waive": (
+        "waive", {"version": "train"}, {"gate": "slices", "reason": "closed", "until": "2026-12-31", "by": "ada"},
+    ),
     "deploy": ("deploy", {"version": "train"}, {}),
     "reconcile": ("reconcile", {}, {}),
     "predict": ("predict", {"version": "train", "features": "compute"}, {}),

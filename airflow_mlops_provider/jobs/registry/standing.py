@@ -5,19 +5,24 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from pathlib import Path
 
-from airflow_mlops_provider.backends.tracking.mlflow.mirror import Mirror
-from airflow_mlops_provider.exceptions import IntegrityError, MissingRecordError, OtherRegistryError
+from airflow_mlops_provider.backends.tracking.mlflow.mirror import Mirror, Shown
+from airflow_mlops_provider.exceptions import IntegrityError, MissingRecordError, OtherRegistryError, TransitionError
+from airflow_mlops_provider.lifecycle.frozen import digest
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
-from airflow_mlops_provider.lifecycle.release import registry
+from airflow_mlops_provider.lifecycle.release import registry, waivers
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status
+from airflow_mlops_provider.lifecycle.release.waivers import Waiver
 from airflow_mlops_provider.runtime.context import AnyContext
 from airflow_mlops_provider.storage.artifacts import content_hash
 from airflow_mlops_provider.storage.layout import key_below, product_key
 from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.storage.locks import store_lock
 from airflow_mlops_provider.storage.records import Records
+
+NOTHING_SHOWN = Shown()
 
 
 def one_at_a_time(context: AnyContext) -> AbstractContextManager[None]:
@@ -48,7 +53,7 @@ class CheckedLedger(Ledger):
         for entry in further:
             if entry.previous is None:
                 continue
-            if flaw := self._unfounded(known[: entry.sequence + 1], entry, mirrored.deploying):
+            if flaw := self._unfounded(known[: entry.sequence + 1], entry, mirrored):
                 name = f"{entry.version.name}@{entry.version.version} {entry.status.value}"
                 raise IntegrityError(
                     f"{self.file(entry.sequence)} ({name}) is not known to MLflow, and {flaw}; nothing of this product "
@@ -77,27 +82,41 @@ class CheckedLedger(Ledger):
         """Make sure that the report by which a version became production-ready is there as it was.
 
         :raises IntegrityError: if it isn't, or there is no such entry.
+        :raises TransitionError: if a gate was waived for it, and the waiver has ended.
         """
         passed = [entry for entry in known if entry.status is Status.PRODUCTION_READY and "report" in entry.evidence]
         own = [entry for entry in passed if entry.version.version == version.version]
         flaw = self._unfounded(known, own[-1]) if own else "no entry in the ledger tells of its gates"
         if flaw:
             raise IntegrityError(f"{version.name}@{version.version} may not go live: {flaw}")
+        if over := waivers.ended(known, version.version, datetime.now(UTC).date()):
+            raise TransitionError(f"{version.name}@{version.version} may not go live: {over}")
 
-    def _unfounded(self, upto: Sequence[LedgerEntry], entry: LedgerEntry, deploying: int | None = None) -> str | None:
+    def waive(self, version: ModelVersion, waiver: Waiver, run: str) -> LedgerEntry:
+        """Enter that a person waived a gate; MLflow is told before, so that no file alone can say it."""
+        kept = waiver.to_json()
+        self.mirror.announce_waiver(digest(kept))
+        entry = self.note(version, reason=waiver.reason, by=waiver.by, evidence={waivers.WAIVER: kept, "run": run})
+        self.mirror.follow(self)
+        return entry
+
+    def _unfounded(self, upto: Sequence[LedgerEntry], entry: LedgerEntry, shown: Shown = NOTHING_SHOWN) -> str | None:
         """Say why an entry can't be trusted by itself; None if it can."""
         try:
-            return self._check(upto, entry, deploying)
+            return self._check(upto, entry, shown)
         except MissingRecordError as error:
             return str(error)
 
-    def _check(self, upto: Sequence[LedgerEntry], entry: LedgerEntry, deploying: int | None) -> str | None:
+    def _check(self, upto: Sequence[LedgerEntry], entry: LedgerEntry, shown: Shown) -> str | None:
         number = entry.version.version
+        if not entry.moves:
+            waiver = entry.evidence.get(waivers.WAIVER)
+            return None if waiver and shown.waiving == digest(waiver) else "nobody told MLflow that a gate was waived"
         if entry.status is Status.REGISTERED:
             Records(self._store).manifest_of(entry.version)
             return None
         if entry.status is Status.LIVE or "rollback" in entry.evidence:
-            return None if deploying == number else f"no deployment of version {number} was begun"
+            return None if shown.deploying == number else f"no deployment of version {number} was begun"
         if entry.status in (Status.STAGING, Status.PRODUCTION_READY, Status.REJECTED):
             return self._report_flaw(entry)
         if entry.status not in registry.MOVES:

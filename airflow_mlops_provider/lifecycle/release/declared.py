@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated
 
 from pydantic import Field
 
-from airflow_mlops_provider.lifecycle.frozen import Frozen
+from airflow_mlops_provider.lifecycle.frozen import Frozen, only_known
+from airflow_mlops_provider.lifecycle.problem import AnyProblem, configured
 from airflow_mlops_provider.lifecycle.source import Column
 
 DATA, METRIC, BASELINE, CHAMPION, SLICES, FAIRNESS = "data", "metric", "baseline", "champion", "slices", "fairness"
@@ -62,3 +64,17 @@ class Gates(Frozen):
     def needs_process(self) -> bool:
         """Whether the model is to be loaded in a process of its own, and measured there."""
         return self.loads or any((self.max_latency_ms, self.max_batch_ms, self.max_memory_mib))
+
+
+def check_gates(problem: AnyProblem, gates: Gates, slices: Collection[str]) -> None:
+    """:raises ValueError: if gates are of what such a problem, or its evaluation, does not have."""
+    kind = configured(problem)
+    only_known("column of gates.fair_by", gates.fair_by, slices)
+    if (gates.max_gap is not None or gates.max_rate_gap is not None) and not slices:
+        raise ValueError("gates.max_gap and max_rate_gap are of groups: name their columns, evaluation.slices=(…)")
+    if gates.max_rate_gap is not None and not kind.decides:
+        raise ValueError(f"gates.max_rate_gap can't be: of no row {problem} says that something is so")
+    if gates.max_calibration_error is not None and not kind.calibrates:
+        raise ValueError(
+            f"gates.max_calibration_error can't be: {problem} gives no probabilities or quantiles"
+        )

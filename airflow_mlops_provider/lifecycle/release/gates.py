@@ -174,15 +174,20 @@ def _by_model(evaluation: Evaluation, gates: Gates) -> Iterator[GateResult]:
 
 
 def _at_most(name: str, of: Mapping[str, tuple[float | None, float | None, str]]) -> GateResult:
-    judged = [(what, value, limit, unit) for what, (value, limit, unit) in of.items() if limit is not None]
-    missed = [
-        f"{what}: nothing was measured" if value is None else f"{what}: {value:.4g}{unit} is above {limit:g}{unit}"
-        for what, value, limit, unit in judged
-        if value is None or not value <= limit
-    ]
-    met = "; ".join(f"{what}: {value:.4g}{unit}, at most {limit:g}{unit}" for what, value, limit, unit in judged)
-    _, figure, most, _ = max(judged, key=lambda part: math.inf if part[1] is None else part[1] / (part[2] or 1e-9))
-    return GateResult.of(name, missed, met, figure, most)
+    """Judge figures of which each has a limit, or none; the one that is the nearest to its limit is shown."""
+    missed, met, nearest = list[str](), list[str](), list[tuple[float, float | None, float]]()
+    for what, (value, limit, unit) in of.items():
+        if limit is None:
+            continue
+        nearest.append((math.inf if value is None else value - limit, value, limit))
+        if value is None:
+            missed.append(f"{what}: nothing was measured")
+        elif value <= limit:
+            met.append(f"{what}: {value:.4g}{unit}, at most {limit:g}{unit}")
+        else:
+            missed.append(f"{what}: {value:.4g}{unit} is above {limit:g}{unit}")
+    _, figure, most = max(nearest, key=lambda part: part[0])
+    return GateResult.of(name, missed, "; ".join(met), figure, most)
 
 
 def _the_same(name: str, compared: Compared, when: str) -> GateResult:

@@ -43,7 +43,7 @@ MOVES: dict[Status | None, tuple[Status, ...]] = {
     Status.PRODUCTION_READY: (Status.LIVE, Status.REJECTED, Status.RETIRED),
     Status.LIVE: (Status.RETIRED,),
     Status.RETIRED: (Status.PRODUCTION_READY,),
-    Status.REJECTED: (),
+    Status.REJECTED: (Status.STAGING,),  # judged again, where a person waived what had failed
 }
 CHALLENGING = (Status.REGISTERED, Status.STAGING, Status.PRODUCTION_READY)
 
@@ -69,6 +69,16 @@ class LedgerEntry(Frozen):
     by: str
     at: datetime
 
+    @property
+    def moves(self) -> bool:
+        """Whether it moves the version; else it keeps something about it, such as a gate that was waived."""
+        return self.status != self.was
+
+    @property
+    def became(self) -> str:
+        """What happened to the version, in a word or two."""
+        return self.status.value if self.moves else f"waived {self.evidence.get('waiver', {}).get('gate', '')}".strip()
+
 
 def status_of(entries: Sequence[LedgerEntry], version: int) -> Status | None:
     """Return a version's status after some entries; None if they don't know it."""
@@ -88,8 +98,8 @@ def live_version(entries: Sequence[LedgerEntry]) -> ModelVersion | None:
 
 
 def last_entries(entries: Sequence[LedgerEntry]) -> dict[int, LedgerEntry]:
-    """Return the last entry of each version, by its number."""
-    return {entry.version.version: entry for entry in entries}
+    """Return the last move of each version, by its number."""
+    return {entry.version.version: entry for entry in entries if entry.moves}
 
 
 def registered(entries: Sequence[LedgerEntry], version: int) -> ModelVersion:

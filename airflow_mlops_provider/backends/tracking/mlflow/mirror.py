@@ -10,6 +10,7 @@ from airflow_mlops_provider.storage.ledger import Ledger
 
 HEAD = "mlops.ledger_head"
 DEPLOYING = "mlops.deploying"
+WAIVING = "mlops.waiving"
 
 
 class Shown(Frozen):
@@ -17,11 +18,13 @@ class Shown(Frozen):
 
     :param head: the ledger's last entry and digest, as they were kept last; None if never.
     :param deploying: the version that a deployment began to bring into production last.
+    :param waiving: the digest of the waiver that a person began to enter last.
     :param aliases: version by alias.
     """
 
     head: str | None = None
     deploying: int | None = None
+    waiving: str | None = None
     aliases: dict[str, int] = {}
 
 
@@ -43,12 +46,17 @@ class Mirror(MlflowBackend):
         """Return what is shown; nothing if no version was registered yet."""
         with Allowing("RESOURCE_DOES_NOT_EXIST"):
             model = self.client.get_registered_model(self.product)
-            return Shown(head=model.tags.get(HEAD), deploying=model.tags.get(DEPLOYING), aliases=model.aliases)
+            head, deploying, waiving = (model.tags.get(tag) for tag in (HEAD, DEPLOYING, WAIVING))
+            return Shown(head=head, deploying=deploying, waiving=waiving, aliases=model.aliases)
         return Shown()
 
     def announce(self, version: int) -> None:
         """Keep that a version is about to be brought into production."""
         self._tag(DEPLOYING, str(version))
+
+    def announce_waiver(self, waiver: str) -> None:
+        """Keep that a person is about to waive a gate, by the digest of what is to be entered."""
+        self._tag(WAIVING, waiver)
 
     @mlflow_call
     def remove(self, version: int) -> None:

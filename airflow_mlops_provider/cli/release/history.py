@@ -10,6 +10,7 @@ from airflow_mlops_provider import discovery
 from airflow_mlops_provider.hooks import defaults
 from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, last_entries, live_version
+from airflow_mlops_provider.lifecycle.release.waivers import gates_in_short
 from airflow_mlops_provider.render.terminal import console, table
 from airflow_mlops_provider.storage.ledger import Ledger
 
@@ -28,7 +29,7 @@ def run(args: Namespace) -> None:
     elif args.json:
         print(json.dumps([entry.to_json() for entry in entries], indent=1))
     elif entries:
-        console().print(table(("at (UTC)", "version", "became", "because", "by"), map(line, entries)))
+        console().print(table(("at (UTC)", "version", "became", "because", "gates", "by"), map(line, entries)))
     else:
         steps = discovery.first_steps(product, defaults.landing_root(store.uri))
         print(f"{args.product} has no model version in {store.uri}: {steps}")
@@ -46,9 +47,10 @@ def show_moment(args: Namespace, entries: Sequence[LedgerEntry]) -> None:
     since = f"version {live.version} was live, since {last[live.version].at:%F %T}" if live else "no version was live"
     print(f"{args.product} at {args.at:%F %T} UTC: {since}")
     if last:
-        console().print(table(("since (UTC)", "version", "was", "because", "by"), map(line, last.values())))
+        console().print(table(("since (UTC)", "version", "was", "because", "gates", "by"), map(line, last.values())))
 
 
 def line(entry: LedgerEntry) -> tuple[str, ...]:
     """Return what a table says of a move."""
-    return f"{entry.at:%F %T}", f"v{entry.version.version}", entry.status.value, entry.reason, entry.by
+    version, gates = f"v{entry.version.version}", gates_in_short([entry])
+    return f"{entry.at:%F %T}", version, entry.became, entry.reason, gates, entry.by
