@@ -89,7 +89,8 @@ def one_by_one(predictor: Predictor, rows: pd.DataFrame, most: int = ROWS_ALONE)
     features, first, differing = rows[list(shape.feature_types)], "", 0
     places = np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int))
     for place in places:
-        alone = predictor.inputs(*(pd.DataFrame(of.iloc[[place]].to_dict("records")) for of in (request, features)))
+        call = pd.DataFrame(request.iloc[[place]].to_dict("records"))
+        alone = predictor.inputs(call, features.iloc[[place]])
         given, wanted = alone.iloc[0], together.iloc[place]
         odd = [name for name in together.columns if not _equal(given.get(name), wanted[name])]
         if not odd and np.array_equal(predictor.score(alone)[0], scores[place]):

@@ -75,6 +75,4 @@ def check_gates(problem: AnyProblem, gates: Gates, slices: Collection[str]) -> N
     if gates.max_rate_gap is not None and not kind.decides:
         raise ValueError(f"gates.max_rate_gap can't be: of no row {problem} says that something is so")
     if gates.max_calibration_error is not None and not kind.calibrates:
-        raise ValueError(
-            f"gates.max_calibration_error can't be: {problem} gives no probabilities or quantiles"
-        )
+        raise ValueError(f"gates.max_calibration_error can't be: {problem} gives no probabilities or quantiles")

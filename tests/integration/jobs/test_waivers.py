@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import getpass
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_mlops_provider.backends.tracking.mlflow.mirror import Mirror
+from airflow_mlops_provider.cli.release.history import line
 from airflow_mlops_provider.jobs.registry import standing
 from airflow_mlops_provider.lifecycle.frozen import digest
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
@@ -26,7 +32,7 @@ SILENT = "def expectations(name):\n    return []\n"
 class Shop(ShopWorld):
     """A product that demands more than its model can, loads it anew and measures it; its one version is rejected."""
 
-    def __init__(self, folder: Any) -> None:
+    def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.write("expectations.py", SILENT)
         text = (self.package / "product.py").read_text()
@@ -41,7 +47,8 @@ class Shop(ShopWorld):
         self.job("promote", **self.given)
         self.store = open_store(str(self.root))
         self.ledger = Ledger(self.store, self.name)
-        self.mirror = Mirror(f"sqlite:///{self.root}/mlflow.db", self.name)
+        self.uri = f"sqlite:///{self.root}/mlflow.db"
+        self.mirror = Mirror(self.uri, self.name)
 
     def waive(self, gate: str = "metric", days: int = 0, by: str = "ada") -> Manifest:
         """Waive a gate for some days more than today."""
@@ -70,7 +77,16 @@ def said(manifest: Manifest) -> str:
     return f"{manifest.failure.error}: {manifest.failure.message}"
 
 
-def test_a_version_goes_on_by_a_persons_word(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def command(shop: Shop, home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run one of ``airflow mlops`` on the shop's records."""
+    settings = {"PRODUCTS_FOLDERS": shop.products, "ARTIFACT_ROOT": shop.root, "MLFLOW_URI": shop.uri}
+    env = {**os.environ, "AIRFLOW_HOME": str(home), "PYTHONWARNINGS": "ignore", "COLUMNS": "400"}
+    env |= {f"AIRFLOW__MLOPS__{name}": str(value) for name, value in settings.items()}
+    whole = [sys.executable, "-m", "airflow", "mlops", *arguments]
+    return subprocess.run(whole, env=env, capture_output=True, text=True, check=False)
+
+
+def test_a_version_goes_on_by_a_persons_word(shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Refused, waived, promoted, and refused again once the waiver has ended; each step is an entry."""
     results = results_of(shop.ledger.entries(), shop.version.version)
     judged = {"data", "metric", "baseline", "calibration", "memory", "loads", "skew"}
@@ -89,14 +105,19 @@ def test_a_version_goes_on_by_a_persons_word(shop: Shop, monkeypatch: pytest.Mon
 
     refuse_what_only_a_file_says(shop)
 
-    waived = shop.waive()
-    assert waived.state == "success" and waived.result, waived.failure
-    entry = shop.ledger.entries()[-1]
-    assert (entry.by, entry.reason, entry.evidence["waiver"]["gate"]) == ("ada", "a fair is on", "metric")
+    name = f"{shop.name}@{shop.version.version}"
+    waived = command(shop, tmp_path, "waive", name, "metric", "--reason", "a fair is on", "--until", f"{TODAY}")
+    assert waived.returncode == 0 and "It is still rejected: clear the task that promotes it" in waived.stdout, waived
+    entry, who = shop.ledger.entries()[-1], getpass.getuser()
+    assert (entry.by, entry.reason, entry.evidence["waiver"]["gate"]) == (who, "a fair is on", "metric")
     promoted = shop.ask("promote", **shop.given)
     assert promoted.result and promoted.result.facts["status"] == "production-ready", promoted.failure
     assert shop.words()[2:] == ["rejected", "waived metric", "staging", "production-ready"]
-    assert "waived by ada" in shop.ledger.entries()[-1].reason
+    assert f"waived by {who}" in shop.ledger.entries()[-1].reason
+    shown = [line(entry) for entry in shop.ledger.entries()]
+    assert [(became, gates) for _, _, became, _, gates, _ in shown][2:] == [
+        ("rejected", "failed: metric"), ("waived metric", ""), ("staging", ""), ("production-ready", "waived: metric"),
+    ]  # fmt: skip
 
     class Tomorrow(datetime):
         @classmethod
