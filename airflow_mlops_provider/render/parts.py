@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from airflow_mlops_provider.lifecycle.release.gates import GateResult
 from airflow_mlops_provider.render.markup import Content, Html, join, tag
 from airflow_mlops_provider.render.style import STYLE
 
 FEW_COLUMNS = 3
-#: Which of the badges shows how a gate went.
-_COLOURS = {"passed": "held", "failed": "crossed", "waived": "failed"}
 NONE = tag("span", "\N{EN DASH}", class_="muted")
 
 
@@ -74,21 +71,6 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str | float | None]]) -> 
         tag("table", tag("thead", tag("tr", *names)), tag("tbody", *body)),
         class_="scroll wide" if len(kinds) > FEW_COLUMNS else "scroll",
     )
-
-
-def gates(results: Iterable[GateResult]) -> Html:
-    """Return what each gate said of a version, with figure and limit."""
-    rows = (
-        (
-            result.name,
-            result.figure,
-            result.limit,
-            badge(_COLOURS.get(result.outcome, ""), result.outcome),
-            result.reason,
-        )
-        for result in results
-    )
-    return table(("gate", "#figure", "#limit", "result", "because"), rows)
 
 
 def changes(made: Iterable[tuple[str, str]]) -> Html:

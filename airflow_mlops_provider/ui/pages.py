@@ -9,7 +9,7 @@ from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.release.evaluation import Estimate
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, live_version
 from airflow_mlops_provider.lifecycle.release.waivers import results_of
-from airflow_mlops_provider.render import charts, formats, parts
+from airflow_mlops_provider.render import charts, formats, parts, verdicts
 from airflow_mlops_provider.render.markup import Content, Html, join, tag
 from airflow_mlops_provider.ui import evidence
 from airflow_mlops_provider.ui.record import Monitored, ProductRecord, StageState, Unreadable, Version
@@ -121,7 +121,7 @@ def _live(record: ProductRecord) -> Html:
 
 def _gates(version: Version) -> Html | None:
     results = results_of(version.moves, version.number)
-    return parts.gates(results.values()) if results else None
+    return verdicts.gates(results.values()) if results else None
 
 
 def _changes(entries: Iterable[LedgerEntry]) -> Html:

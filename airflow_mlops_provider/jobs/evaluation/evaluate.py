@@ -27,7 +27,8 @@ from airflow_mlops_provider.problems.base import Truth
 from airflow_mlops_provider.render.charts import estimates
 from airflow_mlops_provider.render.figures import cards
 from airflow_mlops_provider.render.markup import Html
-from airflow_mlops_provider.render.parts import card, gates, muted, report, table
+from airflow_mlops_provider.render.parts import card, muted, report, table
+from airflow_mlops_provider.render.verdicts import gates
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import TABLES, job

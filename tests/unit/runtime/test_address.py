@@ -183,7 +183,7 @@ def test_a_touched_file_moves_nothing(world: TinyWorld) -> None:
         ("feast", {"load", "training_set", "predict", "forget"}),
         ("great-expectations", {"validate"}),
         ("evidently", {"drift"}),
-        ("mlflow", {"register", "promote", "retire"}),
+        ("mlflow", {"register", "promote", "retire", "waive"}),
         ("a-package-nobody-needs", set()),
     ],
 )
