@@ -32,7 +32,7 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": name, "external-doc-url": url, "tags": ["ml"]} for name, url in INTEGRATIONS.items()
         ],
         "operators": [
-            _modules("MLOps", "operators", (*Stage, "feast", "functions", "maintenance")),
+            _modules("MLOps", "operators", (*Stage, "approval", "feast", "functions", "maintenance")),
             _modules("MLOps", "places", ("kubernetes.operator",)),
         ],
         "task-decorators": [

@@ -83,7 +83,7 @@ def show(args: Namespace) -> None:
 @_plainly
 def history(args: Namespace) -> None:
     """Show a product's model versions: every move and its reason, or what was live at a time."""
-    from airflow_mlops_provider.cli.history import run
+    from airflow_mlops_provider.cli.release.history import run
 
     run(args)
 
@@ -91,7 +91,15 @@ def history(args: Namespace) -> None:
 @_plainly
 def rollback(args: Namespace) -> None:
     """Bring a version back that was live before."""
-    from airflow_mlops_provider.cli.rollback import run
+    from airflow_mlops_provider.cli.release.rollback import run
+
+    run(args)
+
+
+@_plainly
+def waive(args: Namespace) -> None:
+    """Waive a gate that a version failed."""
+    from airflow_mlops_provider.cli.release.waive import run
 
     run(args)
 

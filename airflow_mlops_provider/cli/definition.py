@@ -21,10 +21,10 @@ from airflow_mlops_provider.cli.arguments import (
     RECORDED,
     described,
     integer,
-    moment,
     port,
 )
 from airflow_mlops_provider.cli.delivery.definition import COMMANDS as DELIVERY
+from airflow_mlops_provider.cli.release.definition import COMMANDS as RELEASE
 from airflow_mlops_provider.demo import MLFLOW_PORT
 
 
@@ -97,33 +97,7 @@ _ALL = (
             "airflow mlops doctor --write",
         ),
     ),
-    described(
-        "history",
-        "Show a product's model versions: each status that they had, and why",
-        ARG_PRODUCT,
-        Arg(("--at",), help="what was live then, and where the others were: a time, or a date's end; UTC", type=moment),
-        ARG_JSON,
-        more="Read from the ledger in the artifact root of the Airflow that AIRFLOW_HOME names, and checked whole.",
-        examples=(
-            f"AIRFLOW_HOME={HOME} airflow mlops history flight_delay",
-            "airflow mlops history flight_delay --at 2026-11-27T12:30",
-        ),
-    ),
-    described(
-        "rollback",
-        "Bring a model version back that was live before",
-        ARG_PRODUCT,
-        Arg(
-            ("--to",),
-            metavar="VERSION",
-            help="its number (default: the last that was live)",
-            type=integer(1, 10**9),
-        ),
-        Arg(("--reason",), help="why, for the ledger", required=True),
-        more="The server loads the version first, and goes on with what it has if that fails. Who did it, when and why "
-        "is an entry of the ledger. In Airflow's UI the form of the deployment DAG does the same.",
-        examples=("airflow mlops rollback flight_delay --reason 'alarms doubled since noon'",),
-    ),
+    *RELEASE,
     described(
         "feedback",
         "Show the open requests to a product's data engineer, or answer one",

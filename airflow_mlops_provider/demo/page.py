@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_mlops_provider.demo.report import NOTHING, decided, decisions, experiment, short, timeline, version_rows
-from airflow_mlops_provider.lifecycle.release.gates import Estimate
+from airflow_mlops_provider.lifecycle.release.evaluation import Estimate
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.lifecycle.sections import Monitoring
 from airflow_mlops_provider.render import parts

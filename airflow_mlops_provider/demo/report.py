@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from airflow_mlops_provider.lifecycle.release.gates import Estimate
+from airflow_mlops_provider.lifecycle.release.evaluation import Estimate
 
 NOTHING = "-"
 TIMELINE = ("month", "model", "pending", "drifted", "moved", "training")

@@ -10,6 +10,7 @@ from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.frozen import Frozen, only_known
 from airflow_mlops_provider.lifecycle.placed import Placed, section_of
 from airflow_mlops_provider.lifecycle.problem import DeclaredProblem, Metric, check_limits, configured, metric_of
+from airflow_mlops_provider.lifecycle.release.declared import check_gates
 from airflow_mlops_provider.lifecycle.release.deployment import Deployment
 from airflow_mlops_provider.lifecycle.search.declaration import Search
 from airflow_mlops_provider.lifecycle.sections import (
@@ -79,6 +80,7 @@ class MLProduct(Frozen):
     def _holds_together(self) -> MLProduct:
         request = self.features.request
         only_known("label.by column", self.label.by, {*request, EVENT_TIME})
+        sliced_by = {*self.evaluation.slices, *configured(self.problem).slices}
         only_known("slice", self.evaluation.slices, request)
         only_known("baseline", [self.evaluation.baseline] if self.evaluation.baseline else [], request)
         hidden = {
@@ -95,7 +97,9 @@ class MLProduct(Frozen):
             "monitoring.min_metric": self.monitoring.min_metric,
             "search.target": self.search.target if self.search else None,
         }
-        check_limits(self.metric, limits, {"evaluation.gates.min_gain": gates.min_gain})
+        gains = {"evaluation.gates.min_gain": gates.min_gain, "evaluation.gates.max_gap": gates.max_gap or 0.0}
+        check_limits(self.metric, limits, gains)
+        check_gates(self.problem, gates, sliced_by)
         value = self.business.value if self.business else None
         if value and (why := configured(self.problem).worthless(value)):
             raise ValueError(f"business.{why}")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
 from airflow_mlops_provider.extensions import DRIFT_METHODS, VALIDATORS
 from airflow_mlops_provider.lifecycle.frozen import Frozen, only_known, unique
+from airflow_mlops_provider.lifecycle.owners import Owners as Owners  # noqa: PLC0414  # declared with a product
 from airflow_mlops_provider.lifecycle.placed import Placed
 from airflow_mlops_provider.lifecycle.problem import Metric
+from airflow_mlops_provider.lifecycle.release.declared import Gates as Gates  # noqa: PLC0414  # declared with a product
 from airflow_mlops_provider.lifecycle.shape import Columns, LabelColumns, View
 from airflow_mlops_provider.lifecycle.source import Column
 from airflow_mlops_provider.lifecycle.source import DataType as DataType  # noqa: PLC0414  # declared with a product
@@ -67,27 +69,6 @@ class Value(Frozen):
         return self.per_false_alarm / ((self.per_hit or 1.0) + self.per_false_alarm)
 
 
-class Owners(Frozen):
-    """Who answers for the product, by the seven roles of Kreuzberger et al.; each an Airflow user or a mail.
-
-    A role that nobody is named for is the first named person's.
-    """
-
-    business_stakeholder: str
-    solution_architect: str
-    data_scientist: str
-    data_engineer: str
-    software_engineer: str
-    devops_engineer: str
-    ml_engineer: str
-
-    @model_validator(mode="before")
-    @classmethod
-    def _filled(cls, given: Any) -> Any:
-        people = [name for name in given.values() if name] if isinstance(given, dict) else []
-        return {**dict.fromkeys(cls.model_fields, people[0]), **given} if people else given
-
-
 class Label(LabelColumns):
     """The truth that is to be predicted, and how it is found.
 
@@ -114,20 +95,6 @@ class Windows(Frozen):
     train: int = Field(default=3, ge=1)
     evaluate: int = Field(default=1, ge=1)
     wait: int = Field(default=0, ge=0)
-
-
-class Gates(Frozen):
-    """What a model version must show before production. Of a metric of which less is better, "least" means "most".
-
-    :param min_metric: the least metric on the evaluation window; None: better than the naive baseline is enough.
-    :param min_gain: by how much it must be better than the champion on the same window; negative allows a small loss.
-    :param min_slice: the least metric in each slice of at least ``slice_rows`` rows; None for no such gate.
-    """
-
-    min_metric: float | None = None
-    min_gain: float = 0.0
-    min_slice: float | None = None
-    slice_rows: int = 1000
 
 
 class Monitoring(Placed):

@@ -11,7 +11,8 @@ from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.problem import AnyMetric, AnyProblem
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import AnyReference, ModelVersion, Report, parse_reference
-from airflow_mlops_provider.lifecycle.release.gates import Evaluation, judge
+from airflow_mlops_provider.lifecycle.release.evaluation import Evaluation
+from airflow_mlops_provider.lifecycle.release.gates import judge
 from airflow_mlops_provider.lifecycle.sections import Gates, Retuning
 from airflow_mlops_provider.lifecycle.shape import TimedTarget
 from airflow_mlops_provider.lifecycle.trainer import Trainer
@@ -32,6 +33,7 @@ class ModelEvaluateOperator(JobOperator):
     :param problem, label, leave_out: see :class:`.ModelTrainOperator`; they have to be as there.
     :param metric: one of the problem's, such as ``roc_auc``, or a :class:`.Metric` of your own; by default the first.
     :param slices: columns by which the evaluation is broken down.
+    :param gates: what it will have to show, in place of the product's: it decides what is measured.
     """
 
     job = "evaluate"
@@ -48,13 +50,18 @@ class ModelEvaluateOperator(JobOperator):
         leave_out: Collection[str] = (),
         metric: AnyMetric | None = None,
         slices: Collection[str] | None = None,
+        gates: Gates | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.model = model
         self.training_set = training_set
         self.needs(problem=problem, label=label)
-        judged_by = {"metric": metric_or_none(problem, metric), "slices": None if slices is None else tuple(slices)}
+        judged_by = {
+            "metric": metric_or_none(problem, metric),
+            "slices": None if slices is None else tuple(slices),
+            "gates": gates,
+        }
         self.take(scoring=target_of(problem, label, leave_out), **judged_by)
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
@@ -120,7 +127,7 @@ class ModelRetuneOperator(JobOperator):
             retuning=retuning,
             metric=metric_or_none(problem, metric),
             slices=None if slices is None else tuple(slices),
-            slice_rows=gates.slice_rows if gates else None,
+            gates=gates,
         )
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -129,8 +136,9 @@ class ModelRetuneOperator(JobOperator):
         decision = judge(self.recorded()[0], gates, metric)
         model: dict[str, Any] = self.model
         report: dict[str, Any] = self.evaluation
-        if decision.passed:
-            self.log.info("good enough: %s", "; ".join(decision.reasons))
+        if not decision.searchable:
+            said = "good enough" if decision.passed else "no search would help"
+            self.log.info("%s: %s", said, "; ".join(decision.reasons))
         elif not self.retuning.trials:
             self.log.info("not good enough, and no retuning is wanted: %s", "; ".join(decision.reasons))
         else:

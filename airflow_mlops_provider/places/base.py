@@ -15,7 +15,7 @@ from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.layout import result_key, reuse_key
-from airflow_mlops_provider.storage.stores.refusals import unkept
+from airflow_mlops_provider.storage.refusals import unkept
 
 #: Returns a task instance's state as Airflow names it: None if it has none yet, :data:`GONE` if there is none.
 StateOf = Callable[[RunIdentity], str | None]

@@ -48,12 +48,17 @@ class Truth:
     def __len__(self) -> int:
         return len(self.label)
 
+    @property
+    def weights(self) -> Floats:
+        """How much each row counts: 1 where nobody says it."""
+        import numpy as np
+
+        return np.ones(len(self)) if self.weight is None else self.weight
+
     def part(self, rows: Any) -> Truth:
         """Return that of some of the rows."""
-        group, weight, scale = (
-            values if values is None else values[rows] for values in (self.group, self.weight, self.scale)
-        )
-        return Truth(self.label[rows], group, weight, scale)
+        parts = (None if values is None else values[rows] for values in (self.group, self.weight, self.scale))
+        return Truth(self.label[rows], *parts)
 
 
 class Problem(Predictions, ABC):
@@ -71,7 +76,7 @@ class Problem(Predictions, ABC):
     kind: str = ""
     group: Column | None = None
 
-    #: Whether rows whose label is not known are learned from as well; judged is on those whose label is.
+    #: Whether rows without a known label are learned from as well; judged is on those that have one.
     learns_without_labels: ClassVar[bool] = False
     #: What to do where no label of the rows to judge on is known.
     without_labels: ClassVar[str] = "wait for labels to arrive"
@@ -234,6 +239,24 @@ class Problem(Predictions, ABC):
     def figures(self, truth: Truth, scores: Floats) -> tuple[Figure, ...]:  # noqa: ARG002  # some show none
         """Return what a page shows of predictions beside their metric, such as which classes are confused."""
         return ()
+
+    @property
+    def decides(self) -> bool:
+        """Whether it is said of a row that something is so, or which of several classes it is."""
+        return False
+
+    def said(self, scores: Floats) -> Floats:
+        """Return 1 where something is said to be so of a row, else 0, of each class or label one column."""
+        return self.decisions(scores).reshape(len(scores), -1)
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether scores say how often something is so, and can be held against how often it was."""
+        return False
+
+    def calibration(self, truth: Truth, scores: Floats) -> float:
+        """Return how far that is apart, from 0 to 1."""
+        raise NotImplementedError
 
     # --- value --------------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from airflow_mlops_provider.exceptions import DataValidationError
 from airflow_mlops_provider.lifecycle.problem import Metric
-from airflow_mlops_provider.lifecycle.release.gates import Estimate
+from airflow_mlops_provider.lifecycle.release.evaluation import Estimate, Gap
 from airflow_mlops_provider.problems.base import Problem, Truth
 
 Floats = npt.NDArray[np.float64]
@@ -86,6 +86,24 @@ def by_slice(
         else:
             judged[value] = {"rows": count, "value": measure(problem, metric, truth.part(rows), score[rows])}
     return judged, left_out
+
+
+def gap(
+    problem: Problem, column: Any, truth: Any, score: Any, min_rows: int, figures: Mapping[str, Mapping[str, Any]]
+) -> Gap:
+    """Return how far the values of a column of at least ``min_rows`` rows lie apart.
+
+    :param figures: those of its slices, as :func:`by_slice` returns them.
+    """
+    truth, score = _truth(truth), np.asarray(score)
+    large = [rows for _, rows in _slices(column) if rows.sum() >= min_rows]
+    values = [of["value"] for of in figures.values()]
+    rate = None
+    if problem.decides and len(large) > 1:
+        said, weights = problem.said(score), truth.weights
+        shares = [np.average(said[rows], axis=0, weights=weights[rows]) for rows in large if weights[rows].any()]
+        rate = float(np.ptp(shares, axis=0).max())
+    return Gap(groups=len(large), metric=max(values) - min(values) if len(values) > 1 else None, rate=rate)
 
 
 def _slices(column: Any) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:

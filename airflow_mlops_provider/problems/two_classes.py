@@ -58,6 +58,10 @@ class TwoClasses(Problem):
         return super().unfit(label, min_rows) or ("" if len(set(label)) == 2 else "labels of one class only")
 
     @property
+    def decides(self) -> bool:
+        return True
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         return ("0", "1")
 

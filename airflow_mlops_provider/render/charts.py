@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeGuard
 
 from airflow_mlops_provider.lifecycle.monitoring.limits import reached
-from airflow_mlops_provider.lifecycle.release.gates import Estimate
+from airflow_mlops_provider.lifecycle.release.evaluation import Estimate
 from airflow_mlops_provider.render import drawing
 from airflow_mlops_provider.render.drawing import Scale, bar, columns, dot, label, scale_of, svg
 from airflow_mlops_provider.render.markup import Html

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from airflow_mlops_provider.lifecycle.release.gates import Estimate
+from airflow_mlops_provider.lifecycle.release.evaluation import Estimate
 from airflow_mlops_provider.render import charts, drawing
 from airflow_mlops_provider.render.markup import Html
 from airflow_mlops_provider.render.parts import link

@@ -39,7 +39,7 @@ def main() -> int:
     from airflow_mlops_provider.lifecycle.records.spec import JobSpec
     from airflow_mlops_provider.runtime.process.scratch import own_folder
     from airflow_mlops_provider.runtime.runner import run
-    from airflow_mlops_provider.storage.stores.refusals import exit_status
+    from airflow_mlops_provider.storage.refusals import exit_status
 
     parser = argparse.ArgumentParser(prog="python -m airflow_mlops_provider.runtime", description="Run one job.")
     parser.add_argument("--spec", metavar="JSON", help="the job's specification; by default a line on standard input")

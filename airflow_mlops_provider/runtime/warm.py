@@ -72,8 +72,8 @@ class WarmProcess:
         given: Sequence[int] = ()
         with suppress(OSError, ValueError, KeyError):  # a place that hears nothing begins the job anew
             head, given, _, _ = socket.recv_fds(connection, 8, 2)
-            asked = json.loads(b"".join(pieces(connection, int.from_bytes(head, "big"))))
-            self.fork(connection, given, asked["environment"], asked["folder"])
+            request = json.loads(b"".join(pieces(connection, int.from_bytes(head, "big"))))
+            self.fork(connection, given, request["environment"], request["folder"])
         for descriptor in given:
             os.close(descriptor)
         if connection not in self.waiting.values():
@@ -81,18 +81,18 @@ class WarmProcess:
 
     def fork(self, connection: socket.socket, given: Sequence[int], environment: dict[str, str], folder: str) -> None:
         """Start a job's process; it tells its id itself, and this one how it ended."""
-        report, told = os.pipe()
+        report, tells = os.pipe()
         pid = os.fork()
         if not pid:
-            self.become_job(connection, given, environment, folder, told)
-        os.close(told)
+            self.become_job(connection, given, environment, folder, tells)
+        os.close(tells)
         ended = os.pidfd_open(pid)
         self.waiting[pid] = connection
         self.selector.register(ended, selectors.EVENT_READ, lambda: self.end(pid, ended))
         self.selector.register(report, selectors.EVENT_READ, self.reading(report))
 
     def become_job(
-        self, connection: socket.socket, given: Sequence[int], environment: dict[str, str], folder: str, told: int
+        self, connection: socket.socket, given: Sequence[int], environment: dict[str, str], folder: str, tells: int
     ) -> NoReturn:
         """Be what a place would start, run the job, and tell what was imported for it."""
         status = 1
@@ -119,7 +119,7 @@ class WarmProcess:
             status = main()
             sys.stderr.flush()
             names = [name for name in [*sys.modules] if name not in before and name.partition(".")[0] in LIBRARIES]
-            os.write(told, "\n".join(names).encode()[:MOST_NAMES])
+            os.write(tells, "\n".join(names).encode()[:MOST_NAMES])
         except SystemExit as ended:
             status = ended.code if isinstance(ended.code, int) else 1
         except BaseException:

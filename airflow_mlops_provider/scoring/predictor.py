@@ -13,12 +13,14 @@ from airflow_mlops_provider.backends import signing
 from airflow_mlops_provider.backends.models import base as models
 from airflow_mlops_provider.exceptions import IntegrityError, JobError, SourceDataError
 from airflow_mlops_provider.lifecycle.references import Model, ModelVersion
+from airflow_mlops_provider.lifecycle.release.evaluation import Compared
 from airflow_mlops_provider.lifecycle.shape import Scoring
 from airflow_mlops_provider.lifecycle.source import DataType
 from airflow_mlops_provider.scoring.inputs import model_inputs
 from airflow_mlops_provider.storage.artifacts import content_hash
 
 Predictions = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+ROWS_ALONE = 25
 _PLACEHOLDERS: dict[DataType, object] = {"string": "", "int64": 0, "float64": 0.0, "bool": False}
 
 
@@ -85,6 +87,35 @@ def load_model(folder: Path, of: Model | ModelVersion) -> models.LoadedModel:
     if isinstance(of, ModelVersion):
         signing.verify_if_required(folder, f"version {of.version} of {of.name}")
     return models.load(folder)
+
+
+def one_by_one(predictor: Predictor, rows: pd.DataFrame, most: int = ROWS_ALONE) -> Compared:
+    """Return whether some rows, each by itself as serving gets it, get the predictions that they get all together.
+
+    :param rows: request columns, ``event_time`` and joined features, as models learn from them.
+    """
+    shape = predictor.shape
+    together = model_inputs(shape, rows)
+    scores, request = predictor.score(together), rows[list(shape.row_columns)]
+    features, first, differing = rows[list(shape.feature_types)], "", 0
+    places = np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int))
+    for place in places:
+        call = pd.DataFrame(request.iloc[[place]].to_dict("records"))
+        alone = predictor.inputs(call, features.iloc[[place]])
+        given, wanted = alone.iloc[0], together.iloc[place]
+        odd = [name for name in together.columns if not _equal(given.get(name), wanted[name])]
+        if not odd and np.array_equal(predictor.score(alone)[0], scores[place]):
+            continue
+        differing += 1
+        shown = f"{odd[0]} is {given.get(odd[0])} alone, and {wanted[odd[0]]} among others" if odd else "the model"
+        first = first or f"{shown} of row {place}"
+    return Compared(rows=len(places), differing=differing, first=first)
+
+
+def _equal(value: object, other: object) -> bool:
+    if isinstance(value, np.ndarray | list | tuple):
+        return np.array_equal(np.asarray(value), np.asarray(other))
+    return bool(value == other) or (bool(pd.isna(value)) and bool(pd.isna(other)))
 
 
 def _numbered(frame: pd.DataFrame) -> pd.DataFrame:

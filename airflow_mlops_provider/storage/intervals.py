@@ -208,7 +208,7 @@ def _begins(dataset: Dataset) -> datetime:
 
 def _went_live(store: ArtifactStore, product: str) -> datetime | None:
     """Return where the data of the first version that ever went live end; None before that."""
-    live = [entry for entry in Ledger(store, product).entries() if entry.status is Status.LIVE]
+    live = [entry for entry in Ledger(store, product).entries() if entry.status is Status.LIVE and entry.moves]
     if not live:
         return None
     interval = Dataset.model_validate(live[0].version.facts["training_set"]).interval

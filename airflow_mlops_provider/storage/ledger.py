@@ -15,6 +15,7 @@ from airflow_mlops_provider.lifecycle.release.registry import (
     Status,
     check_move,
     check_same,
+    last_entries,
     live_version,
     registered,
     status_of,
@@ -131,24 +132,33 @@ class Ledger:
             now = status_of(entries, version.version)
             known = check_same(registered(entries, version.version), version) if now else version
             if now is to and to not in MOVES[to]:
-                return next(e for e in reversed(entries) if e.version.version == version.version)
-            entry = LedgerEntry(
-                sequence=len(entries),
-                previous=digests[-1] if digests else _NOTHING,
-                version=known,
-                status=to,
-                was=check_move(entries, version.version, to),
-                reason=reason,
-                evidence=evidence or {},
-                by=by,
-                at=datetime.now(UTC),
-            )
-            try:
-                self.store.write_new(self.file(entry.sequence), entry.to_file())
-            except ConflictError:
-                continue
-            return entry
+                return last_entries(entries)[version.version]
+            was = check_move(entries, version.version, to)
+            said = {"version": known, "reason": reason, "evidence": evidence or {}, "by": by}
+            if entry := self._enter(entries, digests, status=to, was=was, **said):
+                return entry
         raise ConflictError(f"{self.prefix} changed {TRIES} times while version {version.version} was to move; retry")
+
+    def note(self, version: ModelVersion, *, reason: str, by: str, evidence: dict[str, Any]) -> LedgerEntry:
+        """Keep something about a version, which stays where it is. Errors as for :meth:`move`."""
+        for _ in range(TRIES):
+            entries, _, digests = self.read()
+            known = check_same(registered(entries, version.version), version)
+            now = status_of(entries, version.version)
+            said = {"version": known, "reason": reason, "evidence": evidence, "by": by}
+            if entry := self._enter(entries, digests, status=now, was=now, **said):
+                return entry
+        raise ConflictError(f"{self.prefix} changed {TRIES} times while of version {version.version} was kept; retry")
+
+    def _enter(self, entries: Sequence[LedgerEntry], digests: Sequence[str], **fields: Any) -> LedgerEntry | None:
+        """Write the entry after some others and return it; None if somebody else was first."""
+        previous = digests[-1] if digests else _NOTHING
+        entry = LedgerEntry(sequence=len(entries), previous=previous, at=datetime.now(UTC), **fields)
+        try:
+            self.store.write_new(self.file(entry.sequence), entry.to_file())
+        except ConflictError:
+            return None
+        return entry
 
     def read(self) -> Chain:
         """Return all entries with their bytes and digests. Raises as :meth:`entries`."""

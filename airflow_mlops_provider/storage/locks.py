@@ -15,7 +15,7 @@ from pathlib import Path
 
 from airflow_mlops_provider.exceptions import ConflictError
 from airflow_mlops_provider.storage.artifacts import ArtifactStore, FolderStore
-from airflow_mlops_provider.storage.stores.refusals import explained
+from airflow_mlops_provider.storage.refusals import explained
 
 log = logging.getLogger(__name__)
 

@@ -91,7 +91,7 @@ def limits(crossed: tuple[str, ...]) -> Html:
 def since(record: ProductRecord, live: ModelVersion) -> str:
     """Return since when a version is live."""
     changes = (entry for entry in reversed(record.entries) if entry.version.version == live.version)
-    return moment(next(entry.at for entry in changes if entry.status is Status.LIVE))
+    return moment(next(entry.at for entry in changes if entry.status is Status.LIVE and entry.moves))
 
 
 def unreadable(lines: Sequence[str]) -> Html | None:

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
-from airflow_mlops_provider.lifecycle.release.gates import Estimate
+from airflow_mlops_provider.lifecycle.release.evaluation import Estimate
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, live_version
-from airflow_mlops_provider.render import charts, formats, parts
+from airflow_mlops_provider.lifecycle.release.waivers import results_of
+from airflow_mlops_provider.render import charts, formats, parts, verdicts
 from airflow_mlops_provider.render.markup import Content, Html, join, tag
 from airflow_mlops_provider.ui import evidence
 from airflow_mlops_provider.ui.record import Monitored, ProductRecord, StageState, Unreadable, Version
@@ -114,11 +115,17 @@ def _live(record: ProductRecord) -> Html:
         return parts.card("Live", parts.muted("No version answers in production yet."))
     version = next(version for version in record.versions() if version.number == live.version)
     number = tag("p", f"v{live.version} ", tag("small", f"since {evidence.since(record, live)}"), class_="big")
-    return parts.card("Live, and why", number, _changes(version.moves), tag("p", _evidence(version, record)))
+    why = _changes(version.moves), _gates(version), tag("p", _evidence(version, record))
+    return parts.card("Live, and why", number, *why)
+
+
+def _gates(version: Version) -> Html | None:
+    results = results_of(version.moves, version.number)
+    return verdicts.gates(results.values()) if results else None
 
 
 def _changes(entries: Iterable[LedgerEntry]) -> Html:
-    return parts.changes((entry.status.value, entry.reason) for entry in entries)
+    return parts.changes((entry.became, entry.reason) for entry in entries)
 
 
 def _compared(record: ProductRecord) -> Html:
@@ -196,7 +203,7 @@ def _version(version: Version, record: ProductRecord) -> tuple[Content, ...]:
     return (
         tag("b", f"v{version.number}"),
         parts.badge(version.status.value, version.status.value),
-        tag("details", tag("summary", cause), _changes(version.moves)),
+        tag("details", tag("summary", cause), _changes(version.moves), _gates(version)),
         str(evaluation.challenger) if evaluation else None,
         gain,
         _evidence(version, record),

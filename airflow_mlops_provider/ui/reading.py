@@ -16,7 +16,7 @@ from airflow_mlops_provider.exceptions import IntegrityError, MLOpsError
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Model, ModelVersion, Report
-from airflow_mlops_provider.lifecycle.release.gates import Estimate, Evaluation
+from airflow_mlops_provider.lifecycle.release.evaluation import Estimate, Evaluation
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry
 from airflow_mlops_provider.storage.artifacts import ArtifactStore
 from airflow_mlops_provider.storage.change_requests import ChangeRequests

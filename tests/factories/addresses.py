@@ -34,6 +34,9 @@ CHAIN: dict[str, tuple[str, dict[str, str], dict[str, Any]]] = {
     ),
     "retire": ("retire", {"version": "train"}, {"reason": "a sensor was replaced", "by": "ada"}),
     "approve": ("approve", {"version": "train"}, {"agreed": True, "by": "ada"}),
+    "waive": (
+        "waive", {"version": "train"}, {"gate": "slices", "reason": "closed", "until": "2026-12-31", "by": "ada"},
+    ),
     "deploy": ("deploy", {"version": "train"}, {}),
     "reconcile": ("reconcile", {}, {}),
     "predict": ("predict", {"version": "train", "features": "compute"}, {}),

@@ -19,7 +19,7 @@ from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity, Services
 from airflow_mlops_provider.lifecycle.references import Model, ModelVersion, Reference, Report
-from airflow_mlops_provider.lifecycle.release.gates import Estimate, Evaluation
+from airflow_mlops_provider.lifecycle.release.evaluation import Estimate, Evaluation
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.runtime.code import load_product
 from airflow_mlops_provider.serving import releases

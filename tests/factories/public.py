@@ -10,7 +10,14 @@ ROOMS = ("operators", "sensors", "hooks", "triggers")
 FILES = (
     *("assets", "exceptions", "extensions", "pipelines", "pipelines.base", "places.base", "places.named"),
     # What parts of one's own are made of, and tested with.
-    *("backends.drift.base", "backends.models.base", "backends.models.inputs", "backends.source.forges.base"),
+    *(
+        "backends.drift.base",
+        "backends.models.base",
+        "backends.models.inputs",
+        "backends.source.ci.base",
+        "backends.source.ci.gitlab",
+        "backends.source.forges.base",
+    ),
     "backends.streams.base",
     *("backends.validation.base", "problems.base", "lifecycle.problem", "storage.stores.base"),
     *("lifecycle.records.spec", "runtime.runner", "storage.artifacts", "testing"),

@@ -12,7 +12,7 @@ from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Failure, Manifest, Output
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity, Services
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Reference, Report
-from airflow_mlops_provider.lifecycle.release.gates import Estimate, Evaluation
+from airflow_mlops_provider.lifecycle.release.evaluation import Estimate, Evaluation
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.runtime.definition import all_jobs
 from airflow_mlops_provider.storage.artifacts import FolderStore

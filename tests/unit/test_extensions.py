@@ -63,7 +63,9 @@ def test_what_is_no_such_part_is_refused() -> None:
         STORES.find("pathlib:Path")
     with pytest.raises(PartError, match="which is no JobDefinition"):
         find_job("airflow_mlops_provider.jobs.training.fit:fit")
-    with pytest.raises(UnknownNameError, match="unknown job 'no_such_job'; known: apply_repository, clean") as unknown:
+    with pytest.raises(
+        UnknownNameError, match="unknown job 'no_such_job'; known: apply_repository, approve"
+    ) as unknown:
         find_job("no_such_job")
     assert "fit" not in str(unknown.value)
 

@@ -59,7 +59,7 @@ def test_named_things_are_there(path: str) -> None:
 
 def test_operators_follow_the_stages() -> None:
     """There is one operator module for each stage, in their order, and those of what is no stage."""
-    names = [*Stage, "feast", "functions", "maintenance"]
+    names = [*Stage, "approval", "feast", "functions", "maintenance"]
     ours = [f"airflow_mlops_provider.operators.{name}" for name in names]
     assert modules("operators") == [*ours, "airflow_mlops_provider.places.kubernetes.operator"]
 

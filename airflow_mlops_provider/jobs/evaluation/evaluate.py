@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 
 from airflow_mlops_provider import problems
-from airflow_mlops_provider.jobs.tables import EVALUATE, TRAIN
+from airflow_mlops_provider.jobs.evaluation import new_process
+from airflow_mlops_provider.jobs.tables import EVALUATE, REFERENCE, TRAIN
 from airflow_mlops_provider.jobs.truth import judged
 from airflow_mlops_provider.lifecycle.figures import Figure, Figures
 from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Report
-from airflow_mlops_provider.lifecycle.release.gates import Evaluation, LeftOut, short_of_baseline
+from airflow_mlops_provider.lifecycle.release.declared import MEASURED, Gates
+from airflow_mlops_provider.lifecycle.release.evaluation import Compared, Cost, Evaluation, Gap, LeftOut
+from airflow_mlops_provider.lifecycle.release.gates import GateResult, judge, short_of_baseline
 from airflow_mlops_provider.lifecycle.shape import Scoring, Target
 from airflow_mlops_provider.lifecycle.source import Column
 from airflow_mlops_provider.lifecycle.stages import Stage
@@ -24,13 +27,18 @@ from airflow_mlops_provider.render.charts import estimates
 from airflow_mlops_provider.render.figures import cards
 from airflow_mlops_provider.render.markup import Html
 from airflow_mlops_provider.render.parts import card, muted, report, table
+from airflow_mlops_provider.render.verdicts import gates
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import TABLES, job
 from airflow_mlops_provider.scoring.inputs import model_inputs, truth_of, truths
-from airflow_mlops_provider.scoring.predictor import load_model
+from airflow_mlops_provider.scoring.predictor import Predictor, load_model, one_by_one
 
 PAGE = "evaluation.html"
+_GATES = (
+    "As they were when this was evaluated. What decides is the promotion, in the ledger: it looks at data, latency and "
+    "memory as well, and at who waived what."
+)
 MOST_NAMED = 20
 
 
@@ -46,7 +54,7 @@ class Settings(JobSettings):
     metric: Annotated[Metric, ProductField("metric")]
     baseline: Annotated[Column | None, ProductField("evaluation.baseline")] = None
     slices: Annotated[tuple[Column, ...], ProductField("evaluation.slices")] = ()
-    slice_rows: Annotated[int, ProductField("evaluation.gates.slice_rows")] = 1000
+    gates: Annotated[Gates, ProductField("evaluation.gates")] = Gates()
 
 
 Context = JobContext[Inputs, Settings, JobParams]
@@ -54,17 +62,24 @@ Context = JobContext[Inputs, Settings, JobParams]
 
 @job(stage=Stage.EVALUATION, makes="evaluation", result=Report, packages=("numpy", *TABLES), predicts=True)
 def evaluate(context: Context) -> JobResult:
-    """Write ``evaluation.json``, ``figures.json`` and a page; it passes if the challenger clears the baseline."""
+    """Write ``evaluation.json``, ``figures.json`` and a page; it passes if the challenger clears the baseline.
+
+    What a clock says of the model is in the record alone: the same work has to leave the same bytes.
+    """
     metric, champion = context.settings.metric, context.inputs.champion
     scoring, rows = context.settings.scoring, context.read(context.inputs.training_set, EVALUATE)
     problem = problems.find(scoring.problem)
     window, learned = judged(problem, rows, str(truths(scoring, rows).name)), learned_from(context)
     scored = scores(context, window, learned, champion)
     truth = truth_of(scoring, problem, window, learned)
-    evaluation, shown = compare(context, window, truth, scored, champion), figures(context, truth, scored["challenger"])
+    shown = figures(context, truth, scored["challenger"])
+    loaded, cost = alone(context) if context.settings.gates.needs_process else (None, None)
+    found = {"loaded": loaded, "skew": skew(context, window)}
+    evaluation = compare(context, window, truth, scored, champion).model_copy(update=found)
     (context.folder / "evaluation.json").write_text(evaluation.model_dump_json(indent=1))
     (context.folder / "figures.json").write_bytes(Figures(figures=shown).to_file())
-    (context.folder / PAGE).write_text(evaluation_page(context.product, evaluation, shown), "utf-8")
+    results = judge(evaluation, context.settings.gates, metric).results
+    (context.folder / PAGE).write_text(evaluation_page(context.product, evaluation, shown, results), "utf-8")
     for name, estimate in evaluation.contenders.items():
         context.log.info("%s of %s: %s", metric.name, name, estimate)
     short, without = short_of_baseline(evaluation, metric), len(rows) - len(window)
@@ -76,7 +91,10 @@ def evaluate(context: Context) -> JobResult:
             "model": context.inputs.model.hash,
             **({"without_label": without} if without else {}),
         },
-        metrics={f"{name}_{metric.name}": estimate.value for name, estimate in evaluation.contenders.items()},
+        metrics={
+            **{f"{name}_{metric.name}": estimate.value for name, estimate in evaluation.contenders.items()},
+            **(cost.model_dump() if cost else {}),
+        },
         passed=short is None,
         broken=(short,) if short else (),
         page=PAGE,
@@ -118,7 +136,7 @@ def compare(
     settings, problem = context.settings, problems.find(context.settings.scoring.problem)
     metric, seed = settings.metric, settings.seed
     score = scored["challenger"]
-    slices, left_out = sliced(settings, window, truth, score)
+    slices, gaps, left_out = sliced(settings, window, truth, score)
     return Evaluation(
         metric=metric.name,
         window=", ".join(context.inputs.training_set.facts.get("evaluate", ())) or context.inputs.training_set.uri,
@@ -127,21 +145,24 @@ def compare(
         champion_version=champion.version if champion else None,
         gain=statistics.gain(problem, metric, truth, score, scored["champion"], seed) if champion else None,
         slices=slices,
+        gaps=gaps,
+        calibration=problem.calibration(truth, score) if problem.calibrates else None,
         left_out=(*unjudged(settings, window), *left_out),
     )
 
 
 def sliced(
     settings: Settings, window: pd.DataFrame, truth: Truth, score: np.ndarray
-) -> tuple[dict[str, dict[str, Any]], list[LeftOut]]:
-    """Return the figures of each slice, and what the slices leave out."""
-    problem, metric = problems.find(settings.scoring.problem), settings.metric
-    slices, left_out = dict[str, dict[str, Any]](), list[LeftOut]()
+) -> tuple[dict[str, dict[str, Any]], dict[str, Gap], list[LeftOut]]:
+    """Return the figures of each slice, how far those of a column lie apart, and what the slices leave out."""
+    problem, metric, least = problems.find(settings.scoring.problem), settings.metric, settings.gates.slice_rows
+    slices, gaps, left_out = dict[str, dict[str, Any]](), dict[str, Gap](), list[LeftOut]()
     for column in dict.fromkeys((*problem.slices, *settings.slices)):
-        judged, rest = statistics.by_slice(problem, metric, window[column], truth, score, settings.slice_rows)
+        judged, rest = statistics.by_slice(problem, metric, window[column], truth, score, least)
+        gaps[column] = statistics.gap(problem, window[column], truth, score, least, judged)
         slices |= {f"{column}={value}": figures for value, figures in judged.items()}
         left_out += [named(column, why, values) for why, values in rest.items()]
-    return slices, left_out
+    return slices, gaps, left_out
 
 
 def unjudged(settings: Settings, window: pd.DataFrame) -> list[LeftOut]:
@@ -162,7 +183,23 @@ def figures(context: Context, truth: Truth, score: np.ndarray) -> tuple[Figure, 
     return problems.find(context.settings.scoring.problem).figures(truth, score)
 
 
-def evaluation_page(product: str, evaluation: Evaluation, shown: Iterable[Figure] = ()) -> Html:
+def skew(context: Context, window: pd.DataFrame) -> Compared | None:
+    """Return whether single rows are predicted as all together; None of a table as it is, of which nothing is made."""
+    scoring = context.settings.scoring
+    if isinstance(scoring, Target):
+        return None
+    return one_by_one(Predictor(scoring, load_model(context.open(context.inputs.model), context.inputs.model)), window)
+
+
+def alone(context: Context) -> tuple[Compared, Cost | None]:
+    """Return whether the model predicts in a new process what was kept with it, and what it took there."""
+    folder, problem = context.open(context.inputs.model), problems.find(context.settings.scoring.problem)
+    return new_process.predicted_again(folder, context.read(context.inputs.model, REFERENCE), problem)
+
+
+def evaluation_page(
+    product: str, evaluation: Evaluation, shown: Iterable[Figure] = (), results: Sequence[GateResult] = ()
+) -> Html:
     """Return the page of one evaluation."""
     gain = muted(f"Gain over champion v{evaluation.champion_version}: {evaluation.gain}") if evaluation.gain else None
     parts = [(name, int(part["rows"]), part["value"]) for name, part in evaluation.slices.items()]
@@ -171,6 +208,9 @@ def evaluation_page(product: str, evaluation: Evaluation, shown: Iterable[Figure
         f"{product}: evaluation",
         f"{evaluation.metric} on {evaluation.rows:,} examples of {evaluation.window}, with 95 % bootstrap intervals",
         card("Compared", estimates(evaluation.contenders), gain),
+        card("Gates", gates([result for result in results if result.name not in MEASURED]), muted(_GATES))
+        if results
+        else None,
         cards(shown),
         card("Slices", slices, *(muted(f"Not judged: {skipped}") for skipped in evaluation.left_out)),
     )

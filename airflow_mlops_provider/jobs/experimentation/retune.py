@@ -18,7 +18,7 @@ from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, M
 from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Criteria
 from airflow_mlops_provider.lifecycle.search.retuning import HOLDOUT, Retuned, around, conclude_retuning
 from airflow_mlops_provider.lifecycle.search.trials import Trial, stop
-from airflow_mlops_provider.lifecycle.sections import Retuning
+from airflow_mlops_provider.lifecycle.sections import Gates, Retuning
 from airflow_mlops_provider.lifecycle.shape import Scoring, TimedTarget
 from airflow_mlops_provider.lifecycle.source import Column
 from airflow_mlops_provider.lifecycle.stages import Stage
@@ -30,7 +30,7 @@ from airflow_mlops_provider.runtime.definition import OPTUNA, job
 
 TRIES, PAGE = "tries.json", "retuning.html"
 #: What the job that evaluates takes of the product.
-EVALUATION = ("scoring", "metric", "baseline", "slices", "slice_rows")
+EVALUATION = ("scoring", "metric", "baseline", "slices", "gates")
 #: What is kept of a try: nothing that a clock says, so that the same search leaves the same bytes.
 KEPT = {"slot", "state", "params", "value", "reason"}
 
@@ -49,7 +49,7 @@ class Settings(JobSettings):
     metric: Annotated[Metric, ProductField("metric")]
     baseline: Annotated[Column | None, ProductField("evaluation.baseline")] = None
     slices: Annotated[tuple[Column, ...], ProductField("evaluation.slices")] = ()
-    slice_rows: Annotated[int, ProductField("evaluation.gates.slice_rows")] = 1000
+    gates: Annotated[Gates, ProductField("evaluation.gates")] = Gates()
     retuning: Annotated[Retuning, ProductField("training.retuning")] = Retuning()
     algorithms: Annotated[tuple[Algorithm, ...] | None, ProductField("search.algorithms")] = None
 

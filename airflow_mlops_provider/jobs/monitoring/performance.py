@@ -14,7 +14,7 @@ from airflow_mlops_provider.lifecycle.figures import Figure, Figures
 from airflow_mlops_provider.lifecycle.monitoring.limits import crossed_by_metric
 from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.lifecycle.references import Dataset, Report
-from airflow_mlops_provider.lifecycle.release.gates import Estimate
+from airflow_mlops_provider.lifecycle.release.evaluation import Estimate
 from airflow_mlops_provider.lifecycle.sections import Value
 from airflow_mlops_provider.lifecycle.shape import Shape
 from airflow_mlops_provider.lifecycle.stages import Stage

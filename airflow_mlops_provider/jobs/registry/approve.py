@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 from airflow_mlops_provider.exceptions import ConfigurationError, TransitionError
 from airflow_mlops_provider.jobs.registry.standing import CheckedLedger, one_at_a_time
+from airflow_mlops_provider.lifecycle.owners import Owners
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.approval import BY_ITSELF, missing, refusal
 from airflow_mlops_provider.lifecycle.release.deployment import Approval
-from airflow_mlops_provider.lifecycle.release.gates import Evaluation
+from airflow_mlops_provider.lifecycle.release.evaluation import Evaluation
 from airflow_mlops_provider.lifecycle.release.registry import READY, LedgerEntry, Status, last_entries, status_of
-from airflow_mlops_provider.lifecycle.sections import Owners
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from airflow_mlops_provider.exceptions import IntegrityError, MissingRecordError, TransitionError
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Reference, Report
-from airflow_mlops_provider.lifecycle.release.gates import Evaluation
+from airflow_mlops_provider.lifecycle.release.evaluation import Cost, Evaluation
 from airflow_mlops_provider.runtime.arguments import JobParams
 from airflow_mlops_provider.runtime.context import AnyContext
 from airflow_mlops_provider.storage.ledger import Ledger
@@ -68,7 +68,7 @@ def evaluated(context: AnyContext, report: Report, training: Training) -> Evalua
     if metric and evaluation.metric != metric.name:
         raise TransitionError(f"{report.uri} judges by {evaluation.metric}, the product by {metric.name}")
     _check_champion(context, record, evaluation.champion_version)
-    return evaluation
+    return evaluation.model_copy(update={"cost": Cost.of(record.metrics)})
 
 
 def judged_on(context: AnyContext, report: Report) -> Dataset:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Annotated
 
 from airflow_mlops_provider.exceptions import TransitionError
@@ -10,9 +11,11 @@ from airflow_mlops_provider.jobs.registry import evidence
 from airflow_mlops_provider.jobs.registry.standing import CheckedLedger
 from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
-from airflow_mlops_provider.lifecycle.release.gates import Decision, Evaluation, judge, judge_data
+from airflow_mlops_provider.lifecycle.release.declared import CARD, Gates
+from airflow_mlops_provider.lifecycle.release.evaluation import Evaluation
+from airflow_mlops_provider.lifecycle.release.gates import Decision, judge, judge_data
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status, last_entries, live_version, status_of
-from airflow_mlops_provider.lifecycle.sections import Gates
+from airflow_mlops_provider.lifecycle.release.waivers import Waiver, evidence_of, waived, waivers_of
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
@@ -50,10 +53,12 @@ def promote(context: Context) -> JobResult:
     evaluation = evidence.evaluated(context, context.inputs.evaluation, training)
     ledger = CheckedLedger(context)
     entries = ledger.trusted()
-    # Taken once: a retry, or a rerun that trained the same model again, keeps the decision.
-    if status_of(entries, version.version) in (Status.REGISTERED, Status.STAGING):
+    # Taken once: a retry, or a rerun that trained the same model again, keeps the decision; a waiver opens it again.
+    status = status_of(entries, version.version)
+    granted = waivers_of(entries, version.version, datetime.now(UTC).date())
+    if status in (Status.REGISTERED, Status.STAGING) or (status is Status.REJECTED and granted):
         check_current(entries, version, evaluation)
-        decide(context, ledger, version, validation, evaluation)
+        decide(context, ledger, version, validation, evaluation, granted)
     ledger.show()
     last = last_entries(ledger.entries())[version.version]
     facts = {**version.facts, "status": last.status.value, "reason": last.reason}
@@ -61,19 +66,38 @@ def promote(context: Context) -> JobResult:
 
 
 def decide(
-    context: Context, ledger: CheckedLedger, version: ModelVersion, validation: Report | None, evaluation: Evaluation
+    context: Context,
+    ledger: CheckedLedger,
+    version: ModelVersion,
+    validation: Report | None,
+    evaluation: Evaluation,
+    granted: Mapping[str, Waiver],
 ) -> None:
-    """Enter the data gate's result, then the evaluation's; where there is no product, data need no gate."""
-    decision = judge_data(validation) if validation else Decision(passed=True, reasons=("no data gate was asked for",))
-    report = validation or context.inputs.evaluation
-    if decision.passed:
-        step(context, ledger, version, Status.STAGING, decision, report)
-        decision = judge(evaluation, context.settings.gates, context.settings.metric)
-        report = context.inputs.evaluation
-        if retuning := version.facts.get("retuning"):
-            decision = Decision(passed=decision.passed, reasons=(*decision.reasons, retuning["summary"]))
-    status = Status.PRODUCTION_READY if decision.passed else Status.REJECTED
-    step(context, ledger, version, status, decision, report)
+    """Enter the data gate's result, then the others'; where there is no product, data need no gate.
+
+    A version that was rejected moves only if, with what was waived meanwhile, nothing is left that failed.
+    """
+    no_gate = Decision(passed=True, reasons=("no data gate was asked for",))
+    data = waived(judge_data(validation), granted) if validation else no_gate
+    model = waived(judge_model(context, version, evaluation), granted)
+    if status_of(ledger.entries(), version.version) is Status.REJECTED and not (data.passed and model.passed):
+        left = [result.name for result in (*data.failed, *model.failed)]
+        context.log.info("version %d stays rejected: nobody waived %s", version.version, ", ".join(left))
+        return
+    if not data.passed:
+        step(context, ledger, version, Status.REJECTED, data, validation or context.inputs.evaluation)
+        return
+    step(context, ledger, version, Status.STAGING, data, validation or context.inputs.evaluation)
+    status = Status.PRODUCTION_READY if model.passed else Status.REJECTED
+    step(context, ledger, version, status, model, context.inputs.evaluation)
+
+
+def judge_model(context: Context, version: ModelVersion, evaluation: Evaluation) -> Decision:
+    """Return what the gates say of a model, with what its retuning came to, if there was one."""
+    decision = judge(evaluation, context.settings.gates, context.settings.metric, version.facts.get(CARD))
+    retuning = version.facts.get("retuning")
+    said = (*decision.reasons, retuning["summary"]) if retuning else decision.reasons
+    return decision.model_copy(update={"reasons": said})
 
 
 def check_current(entries: Sequence[LedgerEntry], version: ModelVersion, evaluation: Evaluation) -> None:
@@ -92,7 +116,7 @@ def check_current(entries: Sequence[LedgerEntry], version: ModelVersion, evaluat
 def step(
     context: Context, ledger: CheckedLedger, version: ModelVersion, to: Status, decision: Decision, report: Report
 ) -> None:
-    """Enter one move into the ledger, with the report that it follows from."""
-    proof = {"report": report.uri, "hash": report.hash}
+    """Enter one move into the ledger, with the report that it follows from, and what the gates said."""
+    proof = {"report": report.uri, "hash": report.hash, **evidence_of(decision)}
     entry = ledger.move(version, to, reason="; ".join(decision.reasons), by=context.by, evidence=proof)
     context.log.info("version %d is %s: %s", version.version, to.value, entry.reason)

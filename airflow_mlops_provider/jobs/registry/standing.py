@@ -5,13 +5,22 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from airflow_mlops_provider.backends.tracking.mlflow.mirror import Kept, Mirror, Shown, approving
-from airflow_mlops_provider.exceptions import ConfigurationError, IntegrityError, MissingRecordError, OtherRegistryError
+from airflow_mlops_provider.exceptions import (
+    ConfigurationError,
+    IntegrityError,
+    MissingRecordError,
+    OtherRegistryError,
+    TransitionError,
+)
+from airflow_mlops_provider.lifecycle.frozen import digest
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
-from airflow_mlops_provider.lifecycle.release import registry
+from airflow_mlops_provider.lifecycle.release import registry, waivers
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status
+from airflow_mlops_provider.lifecycle.release.waivers import Waiver
 from airflow_mlops_provider.runtime.context import AnyContext
 from airflow_mlops_provider.runtime.inputs import NOTHING
 from airflow_mlops_provider.storage.artifacts import ArtifactStore, content_hash
@@ -91,7 +100,7 @@ class CheckedLedger(Ledger):
         for entry in known:
             if entry.previous is None:
                 continue
-            flaw = self._unfounded(known[: entry.sequence + 1], entry, told_of(entry), erased=True)
+            flaw = self._unfounded(known[: entry.sequence + 1], entry, announced(entry), erased=True)
             if flaw is None and entry.status is Status.REGISTERED:
                 flaw = self._content_flaw("model", entry.version.uri, entry.version.hash)
             if flaw:
@@ -135,13 +144,25 @@ class CheckedLedger(Ledger):
         """Return the entry by which a version became production-ready, whose report is there as it was.
 
         :raises IntegrityError: if it isn't, or there is no such entry.
+        :raises TransitionError: if a gate was waived for it, and the waiver has ended.
         """
         passed = [entry for entry in known if entry.status is Status.PRODUCTION_READY and "report" in entry.evidence]
         own = [entry for entry in passed if entry.version.version == version.version]
         flaw = self._unfounded(known, own[-1]) if own else "no entry in the ledger tells of its gates"
         if flaw:
             raise IntegrityError(f"{version.name}@{version.version} may not go live: {flaw}")
+        if over := waivers.ended(known, version.version, datetime.now(UTC).date()):
+            raise TransitionError(f"{version.name}@{version.version} may not go live: {over}")
         return own[-1]
+
+    def waive(self, version: ModelVersion, waiver: Waiver, run: str) -> LedgerEntry:
+        """Enter that a person waived a gate; MLflow is told before, so that no file alone can say it."""
+        kept = waiver.to_json()
+        self._show_earlier()
+        self.mirror.announce_waiver(digest(kept))
+        entry = self.note(version, reason=waiver.reason, by=waiver.by, evidence={waivers.WAIVER: kept, "run": run})
+        self.show()
+        return entry
 
     def _unfounded(
         self, upto: Sequence[LedgerEntry], entry: LedgerEntry, shown: Shown | None = None, *, erased: bool = False
@@ -158,6 +179,9 @@ class CheckedLedger(Ledger):
 
     def _check(self, upto: Sequence[LedgerEntry], entry: LedgerEntry, shown: Shown, erased: bool) -> str | None:
         number = entry.version.version
+        if not entry.moves:
+            waiver = entry.evidence.get(waivers.WAIVER)
+            return None if waiver and shown.waiving == digest(waiver) else "nobody told MLflow that a gate was waived"
         if entry.status is Status.REGISTERED:
             Records(self.store).manifest_of(entry.version)
             return None
@@ -202,7 +226,8 @@ def _content(_: ArtifactStore, __: str, folder: Path) -> str:
     return content_hash(folder)
 
 
-def told_of(entry: LedgerEntry) -> Shown:
+def announced(entry: LedgerEntry) -> Shown:
     """Return what MLflow was told before an entry that its head knows."""
     number = entry.version.version
-    return Shown(deploying=number, approving=approving(number, entry.by))
+    waiving = digest(entry.evidence.get(waivers.WAIVER))
+    return Shown(deploying=number, approving=approving(number, entry.by), waiving=waiving)

@@ -14,7 +14,7 @@ from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.lineage import Item, Lineage
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Dataset
-from airflow_mlops_provider.lifecycle.release.gates import Evaluation
+from airflow_mlops_provider.lifecycle.release.evaluation import Evaluation
 
 OURS = "airflow-mlops-provider"
 

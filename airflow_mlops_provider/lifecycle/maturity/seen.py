@@ -41,7 +41,7 @@ class ProductSeen:
 
     def moves(self, status: Status) -> list[LedgerEntry]:
         """Return the ledger's entries by which versions got a status."""
-        return [entry for entry in self.entries if entry.status is status]
+        return [entry for entry in self.entries if entry.status is status and entry.moves]
 
     @property
     def newest(self) -> LedgerEntry | None:

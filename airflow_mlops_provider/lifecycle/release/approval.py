@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from airflow_mlops_provider.exceptions import TransitionError
+from airflow_mlops_provider.lifecycle.owners import Owners
 from airflow_mlops_provider.lifecycle.release.deployment import Approval
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status
-from airflow_mlops_provider.lifecycle.sections import Owners
 
 #: In an approval's evidence: that the product's own rule for low risks made it.
 BY_ITSELF = "by_itself"

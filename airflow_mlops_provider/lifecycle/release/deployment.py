@@ -8,8 +8,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen, only_known
+from airflow_mlops_provider.lifecycle.owners import Owners
 from airflow_mlops_provider.lifecycle.placed import Placed
-from airflow_mlops_provider.lifecycle.sections import Owners
 
 
 def _roles(names: tuple[str, ...]) -> tuple[str, ...]:

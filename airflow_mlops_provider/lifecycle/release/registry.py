@@ -52,7 +52,7 @@ MOVES: dict[Status | None, tuple[Status, ...]] = {
     Status.CANARY: (Status.LIVE, *_ENDED),
     Status.LIVE: (Status.RETIRED,),
     Status.RETIRED: (Status.PRODUCTION_READY,),
-    Status.REJECTED: (),
+    Status.REJECTED: (Status.STAGING,),  # judged again, where a person waived what had failed
 }
 #: What waits for its deployment, and what is on its way to production.
 READY = (Status.PRODUCTION_READY, Status.APPROVED)
@@ -80,6 +80,16 @@ class LedgerEntry(Frozen):
     by: str
     at: datetime
 
+    @property
+    def moves(self) -> bool:
+        """Whether it moves the version; else it keeps something about it, such as a gate that was waived."""
+        return self.status != self.was
+
+    @property
+    def became(self) -> str:
+        """What happened to the version, in a word or two."""
+        return self.status.value if self.moves else f"waived {self.evidence.get('waiver', {}).get('gate', '')}".strip()
+
 
 def status_of(entries: Sequence[LedgerEntry], version: int) -> Status | None:
     """Return a version's status after some entries; None if they don't know it."""
@@ -99,8 +109,8 @@ def live_version(entries: Sequence[LedgerEntry]) -> ModelVersion | None:
 
 
 def last_entries(entries: Sequence[LedgerEntry]) -> dict[int, LedgerEntry]:
-    """Return the last entry of each version, by its number."""
-    return {entry.version.version: entry for entry in entries}
+    """Return the last move of each version, by its number."""
+    return {entry.version.version: entry for entry in entries if entry.moves}
 
 
 def registered(entries: Sequence[LedgerEntry], version: int) -> ModelVersion:

@@ -83,6 +83,10 @@ class AnomalyDetection(TwoClasses):
         return (scores >= self.threshold).astype("float64")
 
     @property
+    def decides(self) -> bool:
+        return self.threshold is not None
+
+    @property
     def answer_fields(self) -> dict[str, Any]:
         return super().answer_fields | ({} if self.threshold is None else {"anomaly": bool})
 

@@ -63,14 +63,19 @@ class BinaryClassification(TwoClasses):
 
     def figures(self, truth: Truth, scores: Floats) -> tuple[Figure, ...]:
         """Return how often it was so among rows of about the same probability."""
-        import numpy as np
-
         from airflow_mlops_provider.problems.binary_classification.metrics import calibration_curve
 
-        weight = np.ones(len(truth)) if truth.weight is None else truth.weight
-        points = calibration_curve(truth.label, scores, weight)
+        points = calibration_curve(truth.label, scores, truth.weights)
         names = {"x": "mean probability", "y": "share of positives"}
         return (Curve(title="Calibration", **names, lines={"model": points}, diagonal=True, note=_CALIBRATION),)
+
+    @property
+    def calibrates(self) -> bool:
+        return True
+
+    def calibration(self, truth: Truth, scores: Floats) -> float:
+        """Return the expected calibration error of ten equally wide bins; for its source see the metric."""
+        return float(self.weighted("calibration_error", truth, scores)(truth.weights[None, :])[0])
 
     def are_predictions(self, scores: Floats) -> npt.NDArray[np.bool_]:
         return (scores >= 0) & (scores <= 1)

@@ -39,7 +39,7 @@ def weighted(metric: str, truth: Truth, predicted: Floats) -> Weighted:
 
 def over_time(truth: Truth, predicted: Floats) -> tuple[tuple[float, float], ...]:
     """Return number and mean absolute error of each block of time that has rows."""
-    weight = np.ones(len(truth)) if truth.weight is None else truth.weight
+    weight = truth.weights
     block = np.zeros(len(truth), dtype=np.intp) if truth.group is None else truth.group
     total = np.bincount(block, weight)
     errors = np.bincount(block, weight * np.abs(truth.label - predicted))

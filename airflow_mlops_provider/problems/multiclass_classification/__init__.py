@@ -146,6 +146,34 @@ class MulticlassClassification(Problem):
             ),
         )
 
+    @property
+    def decides(self) -> bool:
+        return True
+
+    def said(self, scores: Floats) -> Floats:
+        import numpy as np
+
+        said: Floats = np.eye(len(self.classes))[scores.argmax(axis=1)]
+        return said
+
+    @property
+    def calibrates(self) -> bool:
+        return True
+
+    def calibration(self, truth: Truth, scores: Floats) -> float:
+        """Return the expected calibration error of the most probable class, of ten equally wide bins.
+
+        Guo et al., "On calibration of modern neural networks", ICML 2017, eq. 3: accuracy against confidence.
+        """
+        import numpy as np
+
+        from airflow_mlops_provider.problems.binary_classification.metrics import weighted
+
+        right = (truth.label == scores.argmax(axis=1)).astype("float64")
+        # Probabilities that add up to 1 but for rounding may be a hair above it.
+        error = weighted("calibration_error", right, np.minimum(scores.max(axis=1), 1.0))
+        return float(error(truth.weights[None, :])[0])
+
     # --- predictions --------------------------------------------------------------------------------------------------
 
     @property

@@ -157,6 +157,10 @@ class MultilabelClassification(Problem):
         """Return for each label whether a row is said to have it, 1 or 0."""
         return (scores >= self.threshold).astype("float64")
 
+    @property
+    def decides(self) -> bool:
+        return True
+
     def headline(self, scores: Floats) -> Floats:
         """Return the highest probability of each row."""
         highest: Floats = scores.max(axis=1)

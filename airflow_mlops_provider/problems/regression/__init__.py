@@ -104,11 +104,9 @@ class Regression(Problem):
 
     def figures(self, truth: Truth, scores: Floats) -> tuple[Figure, ...]:
         """Return how high labels were where predictions were low or high; and how often they were below quantiles."""
-        import numpy as np
-
         from airflow_mlops_provider.problems.regression.metrics import by_tenth, shares_below
 
-        weight = np.ones(len(truth)) if truth.weight is None else truth.weight
+        weight = truth.weights
         points = by_tenth(truth.label, self.decisions(scores), weight)
         axes = {"x": "mean prediction", "y": "mean label"}
         shown = Curve(title="Predicted and actual", **axes, lines={"model": points}, diagonal=True, note=_TENTHS)
@@ -117,6 +115,26 @@ class Regression(Problem):
         points = shares_below(truth.label, scores, self.quantiles, weight)
         axes = {"x": "quantile", "y": "share of labels below"}
         return shown, Curve(title="Calibration", **axes, lines={"model": points}, diagonal=True, note=_BELOW)
+
+    @property
+    def calibrates(self) -> bool:
+        return bool(self.quantiles)
+
+    def calibration(self, truth: Truth, scores: Floats) -> float:
+        """Return how far the shares of labels below quantiles, and between the outermost two, are from what is said.
+
+        The largest of these distances: quantiles are calibrated if their levels are the shares below them (Gneiting,
+        Balabdaoui and Raftery, "Probabilistic forecasts, calibration and sharpness", Journal of the Royal Statistical
+        Society B 69(2), 2007, section 2), and an interval if it holds as many as it says.
+        """
+        from airflow_mlops_provider.problems.regression.metrics import shares_below
+
+        levels = self.quantiles
+        apart = [abs(level - share) for level, share in shares_below(truth.label, scores, levels, truth.weights)]
+        if len(levels) > 1:
+            coverage = float(self.weighted("coverage", truth, scores)(truth.weights[None, :])[0])
+            apart.append(abs(coverage - (levels[-1] - levels[0])))
+        return max(apart)
 
     def baseline(self, train: pd.DataFrame, rows: pd.DataFrame, label: str, by: str | None) -> Floats:
         """Return naive scores for some rows: of the labels in ``train`` what the loss or the quantiles ask for.

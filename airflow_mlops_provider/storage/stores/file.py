@@ -11,8 +11,8 @@ from urllib.parse import unquote
 
 from airflow_mlops_provider.exceptions import ConfigurationError, ConflictError
 from airflow_mlops_provider.storage.atomic import TEMPORARY, atomic_create, atomic_write
+from airflow_mlops_provider.storage.refusals import explained
 from airflow_mlops_provider.storage.stores.base import ArtifactStore, checked
-from airflow_mlops_provider.storage.stores.refusals import explained
 
 
 class FolderStore(ArtifactStore):

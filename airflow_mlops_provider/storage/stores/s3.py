@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, ConflictError
+from airflow_mlops_provider.storage.refusals import explained
 from airflow_mlops_provider.storage.stores.base import ArtifactStore, checked, files_of
-from airflow_mlops_provider.storage.stores.refusals import explained
 
 S3 = {
     "aws_access_key_id": "AWS_ACCESS_KEY_ID",

@@ -15,7 +15,7 @@ from tests.factories.code_copy import CodeCopy, Edit
 # What is made of a step's result, directly or not, as the DAGs hand it on.
 OF_EVALUATION = {"register", "promote"}
 OF_SEARCH = {"trial", "conclude", "export_settings"}
-OF_MODEL = {"evaluate", *OF_EVALUATION, "retire", "deploy", "predict", "drift", "performance"}
+OF_MODEL = {"evaluate", *OF_EVALUATION, "retire", "waive", "deploy", "predict", "drift", "performance"}
 OF_TRAINING_SET = {"validate training", "train", "retune", *OF_MODEL, "search", *OF_SEARCH}
 OF_FEATURES = {"load", "training_set", *OF_TRAINING_SET}
 

@@ -25,7 +25,7 @@ from airflow_mlops_provider.exceptions import (
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity, Services
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Report
-from airflow_mlops_provider.lifecycle.release.gates import Estimate, Evaluation
+from airflow_mlops_provider.lifecycle.release.evaluation import Estimate, Evaluation
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.places.local_process import LocalProcess
 from airflow_mlops_provider.runtime.code import load_product

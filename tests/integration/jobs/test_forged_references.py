@@ -467,10 +467,12 @@ def test_figures_changed_in_transit_change_nothing(shop: Shop) -> None:
     assert promoted.result is not None
     assert promoted.result.facts["training_set"]["hash"] == shop.data.hash
     moves = Ledger(FolderStore(shop.root), shop.name).entries()
-    assert [one.evidence for one in moves[1:]] == [
-        {"report": valid.uri, "hash": valid.hash},
-        {"report": shop.reports[0].uri, "hash": shop.reports[0].hash},
+    assert [(one.evidence["report"], one.evidence["hash"]) for one in moves[1:]] == [
+        (valid.uri, valid.hash),
+        (shop.reports[0].uri, shop.reports[0].hash),
     ]
+    said = [{result["name"]: result["outcome"] for result in one.evidence["gates"]} for one in moves[1:]]
+    assert said == [{"data": "passed"}, {"metric": "passed", "baseline": "passed", "skew": "passed"}]
     spec = shop.spec("promote", interval=None, inputs={"version": version, "evaluation": shop.reports[0]})
     ledger = CheckedLedger(JobContext(spec, shop.root, find_job("promote").read(spec), Inputs(FolderStore(shop.root))))
     assert [*ledger.flaws(ledger.trusted())] == []  # what is made by the rules is found to be so

@@ -57,6 +57,7 @@ def test_help_names_every_command(mlops) -> None:
         "doctor",
         "history",
         "rollback",
+        "waive",
         "lineage",
         "dossier",
         "stale",

@@ -17,7 +17,8 @@ from airflow_mlops_provider import extensions, problems
 from airflow_mlops_provider.exceptions import ConfigurationError, DataValidationError, UnknownNameError
 from airflow_mlops_provider.lifecycle.monitoring.limits import crossed_by_metric
 from airflow_mlops_provider.lifecycle.problem import Metric, metric_of
-from airflow_mlops_provider.lifecycle.release.gates import Evaluation, judge, short_of_baseline
+from airflow_mlops_provider.lifecycle.release.evaluation import Evaluation
+from airflow_mlops_provider.lifecycle.release.gates import judge, short_of_baseline
 from airflow_mlops_provider.lifecycle.sections import Gates
 from airflow_mlops_provider.problems import statistics
 from airflow_mlops_provider.problems.base import Problem, Truth

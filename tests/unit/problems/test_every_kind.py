@@ -15,7 +15,8 @@ from airflow_mlops_provider.backends.search.optuna.study import SearchStudy
 from airflow_mlops_provider.extensions import PROBLEMS
 from airflow_mlops_provider.lifecycle.monitoring.limits import crossed_by_metric
 from airflow_mlops_provider.lifecycle.problem import Metric
-from airflow_mlops_provider.lifecycle.release.gates import Decision, Evaluation, judge, short_of_baseline
+from airflow_mlops_provider.lifecycle.release.evaluation import Evaluation
+from airflow_mlops_provider.lifecycle.release.gates import Decision, judge, short_of_baseline
 from airflow_mlops_provider.lifecycle.search.conclusion import conclude
 from airflow_mlops_provider.lifecycle.search.declaration import Algorithm, Criteria, IntRange, Pruning
 from airflow_mlops_provider.lifecycle.search.retuning import conclude_retuning

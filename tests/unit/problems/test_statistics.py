@@ -13,7 +13,7 @@ import pytest
 
 from airflow_mlops_provider.exceptions import DataValidationError, UnknownNameError
 from airflow_mlops_provider.lifecycle.problem import Metric
-from airflow_mlops_provider.lifecycle.release.gates import Estimate
+from airflow_mlops_provider.lifecycle.release.evaluation import Estimate
 from airflow_mlops_provider.problems import statistics
 from airflow_mlops_provider.problems.base import Truth
 from airflow_mlops_provider.problems.binary_classification import PROBLEM, BinaryClassification

@@ -183,7 +183,7 @@ def test_a_touched_file_moves_nothing(world: TinyWorld) -> None:
         ("feast", {"load", "training_set", "predict", "forget"}),
         ("great-expectations", {"validate"}),
         ("evidently", {"drift"}),
-        ("mlflow", {"register", "promote", "retire", "approve"}),
+        ("mlflow", {"register", "promote", "retire", "approve", "waive"}),
         ("a-package-nobody-needs", set()),
     ],
 )
@@ -220,7 +220,7 @@ CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
         {"evaluate", "performance", "retune", "conclude", "register", "promote", *SEARCHING},
     ),
     "baseline": ({"evaluation.baseline": "shop"}, {"evaluate", "retune", "search"}),
-    "gates": ({"evaluation.gates": {"min_metric": 0.9}}, {"promote"}),
+    "gates": ({"evaluation.gates": {"min_metric": 0.9}}, {"promote", "evaluate", "retune"}),
     "slice rows": ({"evaluation.gates": {"min_metric": 0.6, "slice_rows": 5}}, {"promote", "evaluate", "retune"}),
     "retuning": ({"training.retuning": {"trials": 3}}, {"retune"}),
     "when a search stops": ({"search.trials": 3}, set()),

@@ -137,7 +137,7 @@ def test_a_job_with_an_effect_always_runs(make: Callable[..., TinyWorld], monkey
         assert [run(world.cleaning(attempt=attempt)).spec.run.try_number for attempt in (1, 2)] == [1, 2]
     assert {name for name, job in all_jobs().items() if job.side_effects} == {
         *("collect", "extract", "forget", "load", "search", "conclude", "export_settings"),
-        *("register", "promote", "retire", "approve", "deploy", "reconcile"),
+        *("register", "promote", "retire", "waive", "approve", "deploy", "reconcile"),
         *("apply_repository", "materialize_views", "retrieve_features", "push_rows"),
     }
 

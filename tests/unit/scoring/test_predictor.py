@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from airflow_mlops_provider.exceptions import IntegrityError, JobError, SourceDataError
 from airflow_mlops_provider.lifecycle.shape import Scoring
-from airflow_mlops_provider.scoring.predictor import Predictor
+from airflow_mlops_provider.scoring.predictor import Predictor, one_by_one
 from tests.factories.serving import NAME, StandInFeatures, make_release, make_rows
 
 
@@ -46,3 +47,34 @@ def test_predictions_that_are_no_probabilities_are_refused(shape: Scoring, tmp_p
     predictor.shape = shape.model_copy(update={"assemble": "json:loads"})
     with pytest.raises(JobError, match="the smoke row failed: TypeError"):
         predictor.smoke()
+
+
+# --- rows by themselves, and all together -----------------------------------------------------------------------------
+
+
+def of_all(rows: pd.DataFrame) -> pd.DataFrame:
+    """Assemble as nobody should: a price counts by what the other rows cost."""
+    made = assemble(rows)
+    return made.assign(price=made["price"] - made["price"].mean())
+
+
+def assemble(rows: pd.DataFrame) -> pd.DataFrame:
+    """Assemble row by row."""
+    made = rows[["price", "pieces", "orders", "mean_price"]].astype("float64")
+    return made.assign(hour=rows["event_time"].dt.hour.astype("float64"), known=rows["customer"].notna().astype(float))
+
+
+@pytest.mark.parametrize(("function", "differing"), [(assemble, 0), (of_all, 22)])
+def test_rows_alone_are_as_all_together_or_it_is_said(
+    shape: Scoring, tmp_path: Path, function: Callable[..., pd.DataFrame], differing: int
+) -> None:
+    """An input that is made of other rows is another in serving, where a row comes alone; some have no price."""
+    release = make_release(tmp_path, 1)
+    own = shape.model_copy(update={"assemble": f"{__name__}:{function.__name__}"})
+    predictor = Predictor.load(own, tmp_path / NAME / "train" / "model-1", release.model)
+    rows = pd.DataFrame(make_rows(300))
+    joined = rows.join(StandInFeatures().online(rows).drop(columns=["customer"], errors="ignore"))
+    compared = one_by_one(predictor, joined)
+    assert (compared.rows, compared.differing) == (25, differing)
+    assert compared.first.startswith("price is ") == bool(differing)
+    assert one_by_one(predictor, joined.iloc[:1]).differing == 0

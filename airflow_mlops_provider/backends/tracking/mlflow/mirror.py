@@ -22,6 +22,7 @@ APPROVING = "mlops.approving"
 ENTRY = "mlops.ledger."
 REPAIR = "mlops.ledger_repair."
 LONGEST = 10_000_000
+WAIVING = "mlops.waiving"
 
 
 class Shown(Frozen):
@@ -30,6 +31,7 @@ class Shown(Frozen):
     :param head: the ledger's last entry and digest, as they were kept last; None if never.
     :param deploying: the version that a deployment began to bring into production last.
     :param approving: the approval that began to be entered last, as ``version by person``.
+    :param waiving: the digest of the waiver that a person began to enter last.
     :param aliases: version by alias.
     :param repairs: the records of the ledger's repairs, by name.
     """
@@ -37,6 +39,7 @@ class Shown(Frozen):
     head: str | None = None
     deploying: int | None = None
     approving: str | None = None
+    waiving: str | None = None
     aliases: dict[str, int] = {}
     repairs: dict[str, bytes] = {}
 
@@ -90,7 +93,7 @@ class Mirror(MlflowBackend):
             repairs = {
                 key.removeprefix(REPAIR): unpack(text) for key, text in model.tags.items() if key.startswith(REPAIR)
             }
-            tags = {"head": HEAD, "deploying": DEPLOYING, "approving": APPROVING}
+            tags = {"head": HEAD, "deploying": DEPLOYING, "approving": APPROVING, "waiving": WAIVING}
             shown = {name: model.tags.get(tag) for name, tag in tags.items()}
             return Shown(**shown, aliases=model.aliases, repairs=repairs)
         return Shown()
@@ -123,6 +126,10 @@ class Mirror(MlflowBackend):
     def announce_approval(self, version: int, by: str) -> None:
         """Keep that somebody's approval is about to be entered."""
         self._tag(APPROVING, approving(version, by))
+
+    def announce_waiver(self, waiver: str) -> None:
+        """Keep that a person is about to waive a gate, by the digest of what is to be entered."""
+        self._tag(WAIVING, waiver)
 
     def keep_repair(self, name: str, record: bytes) -> None:
         """Keep the record of a repair."""

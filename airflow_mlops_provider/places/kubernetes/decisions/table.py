@@ -8,7 +8,7 @@ from typing import Literal
 from airflow_mlops_provider.exceptions import MLOpsError
 from airflow_mlops_provider.places.kubernetes.decisions.ends import End, Timeouts, end_of, name, out_of_time
 from airflow_mlops_provider.places.kubernetes.decisions.facts import PodFacts
-from airflow_mlops_provider.storage.stores.refusals import unkept
+from airflow_mlops_provider.storage.refusals import unkept
 
 #: ``partial``: it cannot be parsed. ``not_expected``: a pod that runs something else than a job, and leaves none.
 ManifestState = Literal["absent", "partial", "failed", "success", "not_expected"]

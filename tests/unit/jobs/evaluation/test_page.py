@@ -10,7 +10,7 @@ import pytest
 
 from airflow_mlops_provider.jobs.evaluation.evaluate import MOST_NAMED, Settings, evaluation_page, sliced
 from airflow_mlops_provider.lifecycle.figures import Matrix
-from airflow_mlops_provider.lifecycle.release.gates import Evaluation, LeftOut
+from airflow_mlops_provider.lifecycle.release.evaluation import Evaluation, LeftOut
 from flight_delay.product import product
 from tests.factories.ui import around
 
@@ -22,7 +22,7 @@ def test_slices_left_out_are_said(values: int) -> None:
     rows = np.repeat([f"c{number:04}" for number in range(values)], 2)
     window = pd.DataFrame(dict.fromkeys(product.evaluation.slices, rows))
     label, settings = np.arange(len(rows)) % 2, Settings.of(product).model_copy(update={"slices": ("carrier",)})
-    slices, left_out = sliced(settings, window, label, label)
+    slices, _, left_out = sliced(settings, window, label, label)
     reasons = [(few.count, few.rows, few.why) for few in left_out]
     assert slices == {} and reasons == [(values, len(rows), "fewer than 1000 rows")]
     assert len(left_out[0].largest) == min(values, MOST_NAMED)

@@ -12,7 +12,8 @@ from airflow_mlops_provider.exceptions import IntegrityError
 from airflow_mlops_provider.lifecycle.problem import metric_of
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import Report
-from airflow_mlops_provider.lifecycle.release.gates import Estimate, Evaluation, judge, judge_data
+from airflow_mlops_provider.lifecycle.release.evaluation import Compared, Cost, Estimate, Evaluation, Gap
+from airflow_mlops_provider.lifecycle.release.gates import judge, judge_data
 from airflow_mlops_provider.lifecycle.search.declaration import Criteria, FloatRange
 from airflow_mlops_provider.lifecycle.sections import Gates, Monitoring, Value
 from flight_delay.product import product
@@ -159,6 +160,190 @@ def test_an_evaluation_that_was_kept_with_nulls_is_read_and_refused() -> None:
     kept = Evaluation(**{**GOOD, "challenger": around(NAN)}).model_dump_json()
     assert '"value":null' in kept
     assert not judge(Evaluation.from_file(kept.encode()), GATES, ROC_AUC).passed
+
+
+# --- gates of the model itself, and between groups --------------------------------------------------------------------
+
+COST = Cost(p50_ms=1.0, p99_ms=4.0, batch_ms=20.0, memory_mib=150.0)
+SAME = Compared(rows=25)
+#: A gate: what is declared, what a good model shows, what a bad one does, and what is said of the bad one.
+PLANTED: dict[str, tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], str]] = {
+    "a sure gain": (
+        "champion",
+        {"min_gain": 0.005, "sure_gain": True},
+        {"gain": around(0.03, 0.01, 0.05)},
+        {"gain": around(0.03, -0.01, 0.07)},
+        "gain 0.0300 [-0.0100, 0.0700] over champion v3, at its lower end, is below 0.005",
+    ),
+    "a metric between groups": (
+        "fairness",
+        {"max_gap": 0.05},
+        {"gaps": {"origin": Gap(groups=3, metric=0.05)}},
+        {"gaps": {"origin": Gap(groups=3, metric=0.051)}},
+        "roc_auc differs by 0.0510 between 3 groups of origin, above 0.05",
+    ),
+    "a rate between groups": (
+        "fairness",
+        {"max_rate_gap": 0.1},
+        {"gaps": {"origin": Gap(groups=2, metric=0.9, rate=0.1)}},
+        {"gaps": {"origin": Gap(groups=2, metric=0.0, rate=0.2)}},
+        "what is predicted differs by 0.2000 between 2 groups of origin, above 0.1",
+    ),
+    "calibration": (
+        "calibration",
+        {"max_calibration_error": 0.05},
+        {"calibration": 0.05},
+        {"calibration": 0.06},
+        "the calibration error: 0.06 is above 0.05",
+    ),
+    "calibration that nobody measured": (
+        "calibration",
+        {"max_calibration_error": 0.05},
+        {"calibration": 0.0},
+        {"calibration": None},
+        "the calibration error: nothing was measured",
+    ),
+    "single rows": (
+        "latency",
+        {"max_latency_ms": 5},
+        {"cost": COST},
+        {"cost": COST.model_copy(update={"p99_ms": 5.1})},
+        "the 99th percentile of single rows: 5.1 ms is above 5 ms",
+    ),
+    "many rows": (
+        "latency",
+        {"max_latency_ms": 5, "max_batch_ms": 20},
+        {"cost": COST},
+        {"cost": COST.model_copy(update={"batch_ms": 21.0})},
+        "1,000 rows: 21 ms is above 20 ms",
+    ),
+    "a time that nobody measured": (
+        "latency",
+        {"max_latency_ms": 5},
+        {"cost": COST},
+        {"cost": None},
+        "the 99th percentile of single rows: nothing was measured",
+    ),
+    "memory": (
+        "memory",
+        {"max_memory_mib": 200},
+        {"cost": COST},
+        {"cost": COST.model_copy(update={"memory_mib": 201.0})},
+        "the model's memory: 201 MiB is above 200 MiB",
+    ),
+    "a model that does not load": (
+        "loads",
+        {"loads": True},
+        {"loaded": SAME},
+        {"loaded": Compared(rows=25, differing=25, first="IntegrityError: cut short")},
+        "25 of 25 rows get other predictions in a new process: IntegrityError: cut short",
+    ),
+    "a model that nobody loaded": (
+        "loads",
+        {"loads": True},
+        {"loaded": SAME},
+        {"loaded": None},
+        "nothing to compare: nothing was measured",
+    ),
+    "skew": (
+        "skew",
+        {},
+        {"skew": SAME},
+        {"skew": Compared(rows=25, differing=1, first="mean is 1 alone, and 2 among others of row 3")},
+        "1 of 25 rows get other predictions by themselves: mean is 1 alone, and 2 among others of row 3",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_good_model_passes_and_a_bad_one_does_not(name: str) -> None:
+    """Each gate by itself, on either side of its limit; what it measured is kept with it."""
+    gate, limits, good, bad, reason = PLANTED[name]
+    gates = GATES.model_copy(update=limits)
+    passed, failed = (judge(Evaluation.model_validate({**GOOD, **made}), gates, ROC_AUC) for made in (good, bad))
+    assert passed.passed and {result.name: result.outcome for result in passed.results}[gate] == "passed"
+    assert (failed.passed, failed.reasons) == (False, (reason,))
+    assert [result.name for result in failed.failed] == [gate]
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_without_a_limit_nothing_is_judged(name: str) -> None:
+    """What is measured and not declared stops nothing; but rows that are predicted otherwise in serving always do."""
+    gate, _, _, bad, _ = PLANTED[name]
+    decision = judge(Evaluation.model_validate({**GOOD, **bad}), GATES.model_copy(update={"min_gain": 0.0}), ROC_AUC)
+    assert decision.passed == (gate not in {"skew", "loads"} or bad.get("loaded", 0) is None)
+
+
+def test_fairness_is_of_the_columns_that_are_named() -> None:
+    """A gap in another column is none; and where no two groups are large enough that is said."""
+    gaps = {"origin": Gap(groups=2, metric=0.01), "carrier": Gap(groups=4, metric=0.4)}
+    evaluation = Evaluation(**{**GOOD, "gaps": gaps})
+    assert not judge(evaluation, Gates(max_gap=0.1), ROC_AUC).passed
+    assert judge(evaluation, Gates(max_gap=0.1, fair_by=("origin",)), ROC_AUC).passed
+    alone = judge(Evaluation(**{**GOOD, "gaps": {"origin": Gap(groups=1)}}), Gates(max_gap=0.1), ROC_AUC)
+    assert alone.passed
+    assert "no column has two groups of at least 1,000 rows" in alone.results[-1].reason
+
+
+@pytest.mark.parametrize(
+    ("card", "outcome"),
+    [(None, None), ({"missing": []}, "passed"), ({"missing": ["limits", "training data"]}, "failed")],
+)
+def test_a_model_card_is_judged_where_there_is_one(card: dict[str, Any] | None, outcome: str | None) -> None:
+    """By the sections that it lacks; no card is no gate."""
+    decision = judge(Evaluation(**GOOD), GATES, ROC_AUC, card)
+    assert {result.name: result.outcome for result in decision.results}.get("card") == outcome
+    if outcome == "failed":
+        assert decision.reasons == ("the model card lacks limits, training data",)
+
+
+def test_a_search_is_for_what_it_can_better() -> None:
+    """A slow model is not made faster by other settings of the metric's liking; a weak one may be made better."""
+    slow, weak = (PLANTED["single rows"], {"challenger": around(0.65, 0.62, 0.7)})
+    gates = GATES.model_copy(update=slow[1])
+    assert not judge(Evaluation.model_validate({**GOOD, **slow[3]}), gates, ROC_AUC).searchable
+    assert judge(Evaluation.model_validate({**GOOD, **weak}), GATES, ROC_AUC).searchable
+
+
+def test_what_a_gate_said_is_kept_with_figure_and_limit() -> None:
+    """Numbers where there are some, for whoever shows them; and no NaN, which JSON does not have."""
+    results = {result.name: result for result in judge(Evaluation(**GOOD), GATES, ROC_AUC).results}
+    figures = {name: (result.figure, result.limit) for name, result in results.items()}
+    assert figures == {"metric": (0.75, 0.7), "baseline": (0.75, 0.6), "champion": (0.03, 0.01), "slices": (0.7, 0.6)}
+    (odd,) = judge(Evaluation.model_validate({**GOOD, "challenger": around(NAN)}), GATES, ROC_AUC).results
+    assert (odd.name, odd.figure) == ("evidence", None)
+    assert odd.to_file()
+
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "fair by what is no slice": (
+        {"evaluation.gates": {"max_gap": 0.1, "fair_by": ("dest",)}},
+        "unknown column of gates.fair_by 'dest'",
+    ),
+    "fair by nothing": (
+        {"evaluation.gates": {"max_gap": 0.1}, "evaluation.slices": ()},
+        r"name their columns, evaluation.slices",
+    ),
+    "a gap beyond the metric": ({"evaluation.gates": {"max_gap": 1.5}}, r"max_gap=1.5 can't be"),
+    "a loss of amounts that are no quantiles": (
+        {"problem": "regression", "evaluation.metric": None, "evaluation.gates": {"max_calibration_error": 0.1},
+         "monitoring.min_metric": None, "search": None, "business.value": None},
+        "gives no probabilities or quantiles",
+    ),
+    "a rate of amounts": (
+        {"problem": "regression", "evaluation.metric": None, "evaluation.gates": {"max_rate_gap": 0.1},
+         "monitoring.min_metric": None, "search": None, "business.value": None},
+        "of no row regression says that something is so",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_gate_that_can_judge_nothing_is_refused(name: str) -> None:
+    """Where it is declared, with what would fit: it would else be open for ever."""
+    changes, said = WRONG[name]
+    with pytest.raises(ValidationError, match=said):
+        changed(product, changes)
 
 
 LIMITS: dict[str, Callable[[float], Any]] = {

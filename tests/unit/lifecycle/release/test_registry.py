@@ -35,6 +35,7 @@ ALLOWED = {
     *(("canary", to) for to in ("live", "rejected", "retired")),
     ("live", "retired"),
     ("retired", "production-ready"),
+    ("rejected", "staging"),
 }
 PAIRS = [(was, to) for was in (None, *Status) for to in Status]
 

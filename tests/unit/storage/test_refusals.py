@@ -12,8 +12,8 @@ from botocore.exceptions import ClientError
 
 from airflow_mlops_provider.exceptions import ConflictError, RootClosedError, RootError, RootFullError
 from airflow_mlops_provider.storage.locks import file_lock
+from airflow_mlops_provider.storage.refusals import STATUSES, exit_status, explained, unkept
 from airflow_mlops_provider.storage.stores.file import FolderStore
-from airflow_mlops_provider.storage.stores.refusals import STATUSES, exit_status, explained, unkept
 
 
 def of_s3(code: str) -> ClientError:

@@ -10,6 +10,7 @@ from airflow_mlops_provider import discovery
 from airflow_mlops_provider.hooks import defaults
 from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, last_entries, live_version
+from airflow_mlops_provider.lifecycle.release.waivers import gates_in_short
 from airflow_mlops_provider.render.terminal import console, table
 from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.storage.repairs import Repair, repairs
@@ -31,7 +32,7 @@ def run(args: Namespace) -> None:
     elif args.json:
         print(json.dumps([move.to_json() for move in moves], indent=1))
     elif moves:
-        console().print(table(("at (UTC)", "version", "became", "because", "by"), map(line, moves)))
+        console().print(table(("at (UTC)", "version", "became", "because", "gates", "by"), map(line, moves)))
     else:
         steps = discovery.first_steps(product, defaults.landing_root(store.uri))
         print(f"{args.product} has no model version in {store.uri}: {steps}")
@@ -49,12 +50,13 @@ def show_moment(args: Namespace, entries: Sequence[LedgerEntry]) -> None:
     since = f"version {live.version} was live, since {last[live.version].at:%F %T}" if live else "no version was live"
     print(f"{args.product} at {args.at:%F %T} UTC: {since}")
     if last:
-        console().print(table(("since (UTC)", "version", "was", "because", "by"), map(line, last.values())))
+        console().print(table(("since (UTC)", "version", "was", "because", "gates", "by"), map(line, last.values())))
 
 
 def line(entry: LedgerEntry | Repair) -> tuple[str, ...]:
     """Return what a table says of a move, or of a repair of the ledger."""
     if isinstance(entry, Repair):
         became = "ledger repaired" if entry.ended else "repair begun"
-        return f"{entry.at:%F %T}", "", became, "; ".join((entry.reason, *entry.what)), entry.by
-    return f"{entry.at:%F %T}", f"v{entry.version.version}", entry.status.value, entry.reason, entry.by
+        return f"{entry.at:%F %T}", "", became, "; ".join((entry.reason, *entry.what)), "", entry.by
+    version, gates = f"v{entry.version.version}", gates_in_short([entry])
+    return f"{entry.at:%F %T}", version, entry.became, entry.reason, gates, entry.by

@@ -11,14 +11,14 @@ from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
 from airflow.sdk.execution_time.hitl import HITLUser, upsert_hitl_detail
 
 from airflow_mlops_provider.exceptions import BackendError, ConfigurationError
+from airflow_mlops_provider.lifecycle.owners import Owners
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import AnyReference, ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.approval import missing, refusal
 from airflow_mlops_provider.lifecycle.release.deployment import Approval
-from airflow_mlops_provider.lifecycle.release.gates import Evaluation
+from airflow_mlops_provider.lifecycle.release.evaluation import Evaluation
 from airflow_mlops_provider.lifecycle.release.registry import READY, LedgerEntry, Status, live_version, status_of
-from airflow_mlops_provider.lifecycle.sections import Owners
 from airflow_mlops_provider.operators.base import JobOperator, given
 from airflow_mlops_provider.operators.deployment import chosen, ready
 from airflow_mlops_provider.operators.links import page
@@ -56,7 +56,7 @@ class ModelApproveVersionOperator(JobOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the version's reference if nobody has to agree any more; else ask, and wait."""
-        version, entries = self._asked(context)
+        version, entries = self._version(context)
         waits = status_of(entries, version.version) in READY  # one that was retired comes back as it was approved
         if not (waits and missing(entries, version.version, self._approval)):
             return version.to_json()
@@ -104,7 +104,7 @@ class ModelApproveVersionOperator(JobOperator):
         return reference
 
     def _answered(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        version, entries = self._asked(context)
+        version, entries = self._version(context)
         user = event.get("responded_by_user") or {}
         person, agrees = str(user.get("name") or user.get("id") or ""), event["chosen_options"] == [APPROVE]
         who = {"person": person, "started_by": started_by(context), "agrees": agrees}
@@ -137,7 +137,7 @@ class ModelApproveVersionOperator(JobOperator):
         assert business is not None  # the product makes sure that who approves has an owner
         return business.owners
 
-    def _asked(self, context: Context) -> tuple[ModelVersion, list[LedgerEntry]]:
+    def _version(self, context: Context) -> tuple[ModelVersion, list[LedgerEntry]]:
         version = self.inputs(context)["version"]
         assert isinstance(version, ModelVersion)
         return version, Ledger(self.artifacts(), self.kept_under(context)).entries()
@@ -157,7 +157,7 @@ class ModelApproveVersionOperator(JobOperator):
 
     def _ask(self, context: Context) -> dict[str, Any]:
         """Show people the question, and wait."""
-        version, entries = self._asked(context)
+        version, entries = self._version(context)
         people = [*self._approval.people_of(self._owners)]
         named = conf.get("core", "auth_manager", fallback="").endswith(_NAMED)
         reason = Param("", type="string", title="Reason", description="For the ledger.")
