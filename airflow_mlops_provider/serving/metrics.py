@@ -9,6 +9,7 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
+from airflow_mlops_provider.lifecycle.release.rollout import Candidate
 from airflow_mlops_provider.scoring.predictor import Predictions
 from airflow_mlops_provider.serving.releases import Release
 
@@ -44,6 +45,12 @@ class Metrics:
         self.ready = gauge("mlops_serving_ready", "1 if model and features answer", label).labels(product)
         dropped = counter("mlops_serving_log_dropped_rows", "Predictions that were not recorded", label)
         self.dropped = dropped.labels(product)
+        candidate = partial(gauge, labelnames=label)
+        self._candidate = [
+            candidate("mlops_serving_candidate_version", "Number of the version beside the live one; 0 for none"),
+            candidate("mlops_serving_candidate_calls", "Calls that it predicted beside the live one in this phase"),
+            candidate("mlops_serving_candidate_errors", "Those of them that it failed"),
+        ]
         self._live: Release | None = None
 
     def request(self, status: int, seconds: float) -> None:
@@ -65,6 +72,12 @@ class Metrics:
         self._model.labels(self.product, str(release.version), release.model_hash).set(1)
         self._live = release
         self._version.set(release.version)
+
+    def beside(self, candidate: Candidate | None) -> None:
+        """Set which version predicts beside the live one, and how that goes."""
+        told = (candidate.version, candidate.observed.calls, candidate.observed.errors) if candidate else (0, 0, 0)
+        for known, value in zip(self._candidate, told, strict=True):
+            known.labels(self.product).set(value)
 
     def features(self, watermark: datetime | None) -> None:
         """Set up to when the online store has features."""

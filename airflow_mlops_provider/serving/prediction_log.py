@@ -28,7 +28,10 @@ _BYTES = 8  # of a model input that waits to be written
 
 
 class Batch(NamedTuple):
-    """A request's rows with their ``event_time``, what the model saw and said of each, and the request's bytes."""
+    """A request's rows with their ``event_time``, what the model saw and said of each, and the request's bytes.
+
+    ``shadow``: nobody was answered so; it was predicted to compare two versions.
+    """
 
     rows: pd.DataFrame
     inputs: pd.DataFrame
@@ -37,6 +40,7 @@ class Batch(NamedTuple):
     request_id: str
     predicted_at: datetime
     body: int = 0
+    shadow: bool = False
 
     @property
     def size(self) -> int:
@@ -146,7 +150,8 @@ class PredictionLog:
 
 
 def _records(batch: Batch) -> list[Record]:
-    call = {"version": batch.version, "request_id": batch.request_id, "predicted_at": batch.predicted_at.isoformat()}
+    call: Record = {"version": batch.version, "request_id": batch.request_id}
+    call |= {"predicted_at": batch.predicted_at.isoformat(), **({"shadow": True} if batch.shadow else {})}
     ids = row_ids(batch.request_id, len(batch.rows))
     parts = zip(ids, _rows(batch.rows), _rows(batch.inputs), batch.predictions, strict=True)
     return [

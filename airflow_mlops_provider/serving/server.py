@@ -12,6 +12,7 @@ from pathlib import Path
 
 from airflow_mlops_provider import problems
 from airflow_mlops_provider.exceptions import DeploymentError
+from airflow_mlops_provider.serving.answers import Answers
 from airflow_mlops_provider.serving.metrics import Metrics
 from airflow_mlops_provider.serving.model_alone import Served
 from airflow_mlops_provider.serving.prediction_log import PredictionLog
@@ -47,12 +48,11 @@ class ModelServer:
         self.problem = problems.find(product.problem)
         self.schema = RequestSchema(shape.row_columns, timed=bool(shape.views))
         self.metrics = Metrics(product.name, self.problem.buckets)
-        self.follower = ReleaseFollower(product.name, shape, root, self.metrics, retry)
-        self.features = OnlineFeatures(open_features, shape.entity_columns)
         self.prediction_log = PredictionLog(log_folder, on_drop=self.metrics.dropped.inc)
-        self.predictions = PredictionService(
-            self.schema, self.follower, self.features, self.prediction_log, self.metrics
-        )
+        answers = Answers(product.name, self.prediction_log, self.metrics)
+        self.follower = ReleaseFollower(product.name, shape, root, self.metrics, answers, retry)
+        self.features = OnlineFeatures(open_features, shape.entity_columns)
+        self.predictions = PredictionService(self.schema, self.follower, self.features, answers)
         self._ending = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -70,6 +70,7 @@ class ModelServer:
         self._ending.set()
         for thread in self._threads:
             thread.join(timeout=5)
+        self.follower.candidates.follow(None)
         self.prediction_log.close()
 
     def state(self) -> ServerState:
@@ -86,6 +87,7 @@ class ModelServer:
             not_ready=self.predictions.not_ready(),
             watermark=self.features.watermark,
             prediction_log=str(self.prediction_log.folder),
+            candidate=self.follower.candidates.state(),
         )
 
     def _wait_until_ready(self, deadline: float) -> None:
@@ -100,6 +102,7 @@ class ModelServer:
         while not self._ending.is_set():
             step()
             self.metrics.features(self.features.watermark)
+            self.metrics.beside(self.follower.candidates.state())
             ready = self.predictions.not_ready() is None
             self.metrics.ready.set(ready)
             if ready and not gc.get_freeze_count():

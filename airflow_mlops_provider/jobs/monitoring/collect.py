@@ -48,6 +48,7 @@ class Line(BaseModel):
     prediction: float | list[float]
     version: int
     predicted_at: AwareDatetime
+    shadow: bool = False
 
 
 Context = JobContext[JobInputs, Settings, Params]
@@ -104,7 +105,7 @@ class Log:
                 record = _record(line, schema)
                 if record is None:
                     self.unreadable[key] += 1
-                elif record.predicted_at not in self.interval:
+                elif record.shadow or record.predicted_at not in self.interval:
                     continue
                 elif self._to_forget.by({**record.inputs, **record.row}, record.predicted_at):
                     self.forgotten += 1

@@ -182,6 +182,23 @@ def may_serve(entries: Sequence[LedgerEntry], wanted: ModelVersion) -> ModelVers
     return version
 
 
+def candidate(entries: Sequence[LedgerEntry]) -> LedgerEntry | None:
+    """Return the entry by which a version is in shadow or a canary: the last one, of which there should be no more."""
+    last = [entry for entry in last_entries(entries).values() if entry.status in (Status.SHADOW, Status.CANARY)]
+    return max(last, key=lambda entry: entry.sequence, default=None)
+
+
+def may_be_compared(entries: Sequence[LedgerEntry], wanted: ModelVersion, status: Status) -> ModelVersion:
+    """Return the registered version that a server is to load beside the live one.
+
+    :raises UnknownNameError, TransitionError: if it was never registered, as another model, or has another status.
+    """
+    version, now = check_same(registered(entries, wanted.version), wanted), status_of(entries, wanted.version)
+    if now is not status:
+        raise TransitionError(f"version {version.version} of {version.name} is {now}, and not {status}")
+    return version
+
+
 def aliases(entries: Sequence[LedgerEntry]) -> dict[str, int | None]:
     """Return which version the registry should show as ``champion`` and as ``challenger``; None where none is."""
     live = live_version(entries)

@@ -1,0 +1,248 @@
+"""A version that predicts beside the live one: loaded and called in threads of its own, counted, judged elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, InvalidStateError
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, NamedTuple
+
+from airflow_mlops_provider.lifecycle.release.registry import Status
+from airflow_mlops_provider.lifecycle.release.rollout import Candidate, Observed
+from airflow_mlops_provider.scoring.predictor import Predictions, Predictor
+from airflow_mlops_provider.serving.answers import Answers, Calls
+from airflow_mlops_provider.serving.comparison import Comparison, lacks
+from airflow_mlops_provider.serving.releases import CandidateRelease
+from airflow_mlops_provider.serving.request_queue import Answer, Later
+from airflow_mlops_provider.serving.responses import error_text
+
+log = logging.getLogger(__name__)
+#: Seconds after which the live version's prediction is the answer; and how many batches may wait for the candidate.
+SECONDS, WAITING = 2.0, 32
+
+
+class Predicted(NamedTuple):
+    """Calls, and what the live version predicted of them in how many seconds."""
+
+    predictor: Predictor
+    version: int
+    calls: Calls
+    scores: Predictions
+    seconds: float
+
+
+class _Work(NamedTuple):
+    live: Predicted
+    futures: Sequence[Future[Answer]]
+
+
+class Beside:
+    """A loaded candidate. What it raises, and how long it takes, no caller feels but those of its share, for seconds.
+
+    :param keys: the request columns by which a canary's calls are chosen: an entity is always answered by the same
+        version.
+    """
+
+    def __init__(
+        self, predictor: Predictor, wanted: CandidateRelease, keys: Sequence[str], answers: Answers, before: int | None
+    ) -> None:
+        self.predictor, self.wanted, self.since = predictor, wanted, datetime.now(UTC)
+        self.comparison = Comparison(before)
+        self._keys, self._answers, self._ended = keys, answers, False
+        self._work: queue.Queue[_Work | None] = queue.Queue(WAITING)
+        threading.Thread(target=self._predict, name=f"candidate-{wanted.version}", daemon=True).start()
+
+    def takes(self, row: Mapping[str, Any]) -> bool:
+        """Say whether a call with this first row is compared: in shadow each is."""
+        if self.wanted.mode is Status.SHADOW:
+            return True
+        key = repr((self.wanted.version, [row[name] for name in self._keys or row])).encode()
+        place = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest())
+        return place < self.wanted.share * 2**64
+
+    def predict(self, live: Predicted) -> list[Answer | Later]:
+        """Have calls predicted, and return how each is answered: in shadow at once, by the live version."""
+        calls = live.calls
+        answers = self._answers.of(live.predictor, live.version, calls, live.scores)
+        shadow = self.wanted.mode is Status.SHADOW
+        futures = [] if shadow else [Future[Answer]() for _ in calls.calls]
+        try:
+            self._work.put_nowait(_Work(live, futures))
+        except queue.Full:
+            (self.comparison.dropped if shadow else self.comparison.failed)(len(calls.calls))
+            futures = []
+        if not futures:
+            self._answers.keep(live.predictor, live.version, calls, live.scores)
+            return [*answers]
+        late = (partial(self._too_late, live, number, answer) for number, answer in enumerate(answers))
+        return [Later(future, SECONDS, instead) for future, instead in zip(futures, late, strict=True)]
+
+    def end(self) -> None:
+        """Predict no more; what waits is answered by the live version."""
+        self._ended = True
+        try:
+            self._work.put_nowait(None)
+        except queue.Full:  # it ends with the next of them
+            return
+
+    def _predict(self) -> None:
+        while (work := self._work.get()) is not None:
+            if not self._ended:
+                self._compare(work)
+                continue
+            for number in range(len(work.futures)):
+                self._by_live(work, number)
+            if self._work.empty():
+                return
+
+    def _compare(self, work: _Work) -> None:
+        live, begun = work.live, time.perf_counter()
+        try:
+            scores = self.predictor.score(live.calls.inputs.copy())
+        except Exception as error:  # noqa: BLE001 - whatever the candidate's code raises, the live version has answered
+            self._failed(work, error)
+            return
+        seconds, count = time.perf_counter() - begun, len(live.calls.calls)
+        self.comparison.predicted(
+            count, live.seconds, seconds, lacks(self.predictor, live.predictor, live.calls.inputs)
+        )
+        self.comparison.answers(live.predictor.problem.headline(live.scores), self.predictor.problem.headline(scores))
+        keep = partial(self._answers.keep, self.predictor, self.wanted.version)
+        if not work.futures:
+            keep(live.calls, scores, shadow=True)
+            return
+        answers = self._answers.of(self.predictor, self.wanted.version, live.calls, scores)
+        for number, part in enumerate(live.calls.parts):
+            if _settled(work.futures[number], answers[number]):
+                own = live.calls.only([number])
+                keep(own, scores[part])
+                self._answers.keep(live.predictor, live.version, own, live.scores[part], shadow=True)
+
+    def _failed(self, work: _Work, error: Exception) -> None:
+        """Find out which of several calls it was; what fails alone is answered by the live version."""
+        calls = work.live.calls
+        if len(calls.calls) > 1:
+            for number, part in enumerate(calls.parts):
+                own = work.live._replace(calls=calls.only([number]), scores=work.live.scores[part])
+                self._compare(_Work(own, work.futures[number : number + 1]))
+            return
+        log.warning("version %s failed a call: %s", self.wanted.version, error_text(error))
+        self.comparison.failed(1)
+        self._by_live(work, 0)
+
+    def _by_live(self, work: _Work, number: int) -> None:
+        live = work.live
+        if not work.futures:
+            return
+        own, scores = live.calls.only([number]), live.scores[live.calls.parts[number]]
+        (answer,) = self._answers.of(live.predictor, live.version, own, scores)
+        if _settled(work.futures[number], answer):
+            self._answers.keep(live.predictor, live.version, own, scores)
+
+    def _too_late(self, live: Predicted, number: int, answer: Answer) -> Answer:
+        self.comparison.failed(1)
+        own, scores = live.calls.only([number]), live.scores[live.calls.parts[number]]
+        self._answers.keep(live.predictor, live.version, own, scores)
+        return answer
+
+
+class CandidateFollower:
+    """Loads the candidate that the release pointer names, as far as the ledger allows it.
+
+    :param load: loads a candidate; it raises if it can't, or the ledger has it otherwise.
+    :param check: raises if the ledger doesn't have a candidate so any more.
+    :param retry: seconds between two looks at the ledger while one is served.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[CandidateRelease], Predictor],
+        check: Callable[[CandidateRelease], Any],
+        keys: Sequence[str],
+        answers: Answers,
+        retry: float,
+    ) -> None:
+        self.now: Beside | None = None
+        self._load, self._check, self._keys, self._answers, self._retry = load, check, keys, answers, retry
+        self._wanted: CandidateRelease | None = None
+        self._failure: str | None = None
+        self._checked = 0.0
+        self._lock = threading.Lock()
+
+    def follow(self, wanted: CandidateRelease | None) -> None:
+        """Bring it to what the pointer names; loading goes on in a thread of its own."""
+        if wanted == self._wanted:
+            self._look_at_ledger()
+            return
+        with self._lock:
+            before, self._wanted, self._failure = self.now, wanted, None
+            again = before if before and wanted and wanted.same_model(before.wanted) else None
+            if before and not again:
+                self._drop(before)
+        if wanted is not None:
+            threading.Thread(target=self._enter, args=(wanted, again), name="load-candidate", daemon=True).start()
+
+    def state(self) -> Candidate | None:
+        """Return what is said of it; None if there is none."""
+        with self._lock:
+            wanted, now, failure = self._wanted, self.now, self._failure
+        if wanted is None:
+            return None
+        ready = now if now and now.wanted == wanted else None
+        told = {name: getattr(wanted, name) for name in ("version", "mode", "share", "requested_at")}
+        observed = ready.comparison.observed() if ready else Observed()
+        return Candidate(**told, since=ready.since if ready else None, failure=failure, observed=observed)
+
+    def _enter(self, wanted: CandidateRelease, again: Beside | None) -> None:
+        try:
+            predictor = again.predictor if again and self._check(wanted) else self._load(wanted)
+        except Exception as error:  # noqa: BLE001 - whatever its code raises, the live version serves on
+            log.error("version %s can't serve beside the live one: %s", wanted.version, error)  # noqa: TRY400
+            self._end(wanted, error_text(error))
+            return
+        before = again.comparison.grown_from if again else None
+        with self._lock:
+            if wanted == self._wanted:
+                entered = Beside(predictor, wanted, self._keys, self._answers, before)
+                if self.now:
+                    self._drop(self.now)
+                self.now, self._checked = entered, time.monotonic()
+                log.info("version %s predicts beside the live one: %s", wanted.version, wanted.mode)
+
+    def _look_at_ledger(self) -> None:
+        """Take it out of service once the ledger has it otherwise, whoever was killed before he could say so."""
+        now = self.now
+        if now is None or time.monotonic() - self._checked < self._retry:
+            return
+        self._checked = time.monotonic()
+        try:
+            self._check(now.wanted)
+        except Exception as error:  # noqa: BLE001 - what can't be checked isn't served
+            log.warning("version %s serves beside the live one no more: %s", now.wanted.version, error)
+            self._end(now.wanted, error_text(error))
+
+    def _end(self, wanted: CandidateRelease, failure: str) -> None:
+        with self._lock:
+            if wanted == self._wanted:
+                self._failure = failure
+                if self.now:
+                    self._drop(self.now)
+
+    def _drop(self, beside: Beside) -> None:
+        self.now = None
+        beside.end()
+
+
+def _settled(future: Future[Answer], answer: Answer) -> bool:
+    """Give an answer; False if it comes too late."""
+    try:
+        future.set_result(answer)
+    except InvalidStateError:
+        return False
+    return True
