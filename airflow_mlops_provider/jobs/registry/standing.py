@@ -96,8 +96,10 @@ class CheckedLedger(Ledger):
         if entry.status is Status.REGISTERED:
             Records(self._store).manifest_of(entry.version)
             return None
-        if entry.status is Status.LIVE or "rollback" in entry.evidence:
+        if entry.status in (Status.SHADOW, Status.CANARY, Status.LIVE) or "rollback" in entry.evidence:
             return None if deploying == number else f"no deployment of version {number} was begun"
+        if entry.was in (Status.SHADOW, Status.CANARY):  # another version is live and goes on
+            return None
         if entry.status in (Status.STAGING, Status.PRODUCTION_READY, Status.REJECTED):
             return self._report_flaw(entry)
         if entry.status not in registry.MOVES:

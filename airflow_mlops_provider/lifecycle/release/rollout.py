@@ -5,8 +5,8 @@ than their limits allow, whenever one looks. Rates are tested by a mixture of li
 1 / ALPHA with a probability of ALPHA at most (Ville's inequality; Robbins, "Statistical methods related to the law of
 the iterated logarithm", Annals of Mathematical Statistics 41(5), 1970). Distributions are bounded by the inequality of
 Dvoretzky, Kiefer and Wolfowitz with Massart's constant ("The tight constant in the Dvoretzky-Kiefer-Wolfowitz
-inequality", Annals of Probability 18(3), 1990), for each number of rows at its own level, ALPHA / (n (n + 1)): their sum
-is ALPHA.
+inequality", Annals of Probability 18(3), 1990), for each number of rows at its own level, ALPHA / (n (n + 1)), and
+these sum up to ALPHA.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def upper(number: int) -> float:
 
 
 def evidence_above(rate: float, happened: int, of: int) -> float:
-    """Return how much speaks for something to happen more often than at a rate; by chance 1 / p is reached once in 1 / p.
+    """Return how much speaks for something to happen more often than at a rate; by chance it reaches n once in n.
 
     That is a mixture of likelihood ratios over thirty rates above it.
     """
