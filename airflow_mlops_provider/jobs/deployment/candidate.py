@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from airflow_mlops_provider.exceptions import IntegrityError
 from airflow_mlops_provider.jobs.deployment import rollout
+from airflow_mlops_provider.jobs.deployment.labelled import worse
 from airflow_mlops_provider.jobs.registry.standing import CheckedLedger
 from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.lifecycle.release.deployment import Rollout
@@ -107,7 +108,7 @@ def _verdict(context: rollout.Context, entry: LedgerEntry, live: ModelVersion, p
     first = datetime.fromisoformat(entry.evidence["began"])
     phase = Phase(entry.status, max(entry.at, state.started), first)
     seen = state.candidate if is_seen(state, entry.version, entry.at) else None
-    return judge(plan, phase, datetime.now(UTC), seen)
+    return judge(plan, phase, datetime.now(UTC), seen, worse(context, entry, live, plan))
 
 
 def _state(context: rollout.Context, entry: LedgerEntry, live: ModelVersion) -> ServerState | None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.frozen import digest
+from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, Services
 from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.lifecycle.release.deployment import Rollout
@@ -29,11 +30,13 @@ READY_SECONDS = 120
 class Settings(JobSettings):
     """:param scoring: how calls are scored; None where there is no product, and the version's model says it.
 
+    :param metric: by which a candidate is judged as labels arrive.
     :param rollout: how a version comes to answer all calls; None: at once.
     """
 
     serving: Serving = Serving()
     scoring: Scoring | None = None
+    metric: Annotated[Metric | None, ProductField("metric")] = None
     rollout: Annotated[Rollout | None, ProductField("deployment.rollout")] = None
 
 

@@ -16,12 +16,14 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import accumulate
+from statistics import NormalDist
 from typing import Any, NamedTuple
 
 from pydantic import AwareDatetime
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.release.deployment import Rollout
+from airflow_mlops_provider.lifecycle.release.gates import Estimate
 from airflow_mlops_provider.lifecycle.release.registry import Status
 
 #: Of each of the five tests; together one in a hundred.
@@ -32,6 +34,9 @@ SLOW = 0.02
 TIMED = 30
 #: Seconds that are never too long.
 SLACK = 0.01
+#: Labelled rows before the metric is judged.
+LABELLED = 100
+_Z = NormalDist().inv_cdf(0.975)
 #: Durations are counted by the power of this that they reach, in units of 10 µs.
 STEP, UNIT = 1.15, 1e-5
 
@@ -178,6 +183,29 @@ def distance(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[float, float
     largest = max(abs(left / sum(one) - right / sum(other)) for left, right in pairs)
     chance = math.sqrt(math.log(4 * rows * (rows + 1) / ALPHA) / (2 * rows))
     return largest, 2 * chance
+
+
+def labelled_look(rows: int) -> tuple[int, int] | None:
+    """Return of how many labelled rows the metric is judged, and the how many-th look that is; None for too few.
+
+    It is looked at 100 rows, at 200, 400 …, and between two of these again at the same rows: each look has a level of
+    its own, so that all together keep theirs.
+    """
+    if rows < LABELLED:
+        return None
+    look = int(math.log2(rows / LABELLED))
+    return LABELLED * 2**look, look + 1
+
+
+def is_worse(gain: Estimate, look: int, limit: float) -> bool:
+    """Say whether a candidate is worse than the live version by more than a limit, at the level of a look.
+
+    The levels, 6 / (pi k)^2 of ALPHA, sum up to it (the Basel problem); the error of the gain is that of its bootstrap.
+
+    :param gain: with its 95 % interval; above 0 for a better candidate.
+    """
+    error = (gain.high - gain.low) / (2 * _Z)
+    return gain.value + NormalDist().inv_cdf(1 - 6 * ALPHA / (math.pi * look) ** 2) * error < -limit
 
 
 def _broken(rollout: Rollout, seen: Observed, worse: str | None) -> Iterator[str]:
