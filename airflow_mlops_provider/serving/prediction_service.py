@@ -17,7 +17,7 @@ from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 from airflow_mlops_provider.scoring.predictor import Predictor
 from airflow_mlops_provider.serving.answers import Answers, Calls
-from airflow_mlops_provider.serving.candidate import Predicted
+from airflow_mlops_provider.serving.candidates.beside import Predicted
 from airflow_mlops_provider.serving.release_follower import Live, ReleaseFollower
 from airflow_mlops_provider.serving.request_queue import Answer, Call, Later
 from airflow_mlops_provider.serving.request_schema import RequestError, RequestSchema, check_times

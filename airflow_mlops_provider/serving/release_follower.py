@@ -1,6 +1,6 @@
 """Which version is live and which is wanted: follows the release pointer, as far as the ledger allows.
 
-A candidate beside the live version is loaded as that is; see :mod:`.candidate`.
+A candidate beside the live version is loaded as that is; see :mod:`.candidates`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from airflow_mlops_provider.lifecycle.release.registry import may_be_compared, m
 from airflow_mlops_provider.lifecycle.shape import Scoring
 from airflow_mlops_provider.scoring.predictor import Predictor
 from airflow_mlops_provider.serving.answers import Answers
-from airflow_mlops_provider.serving.candidate import CandidateFollower
+from airflow_mlops_provider.serving.candidates.follower import CandidateFollower
 from airflow_mlops_provider.serving.metrics import Metrics
 from airflow_mlops_provider.serving.releases import CandidateRelease, Release, Wanted, read_desired
 from airflow_mlops_provider.serving.responses import Failure, error_text

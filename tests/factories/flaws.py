@@ -43,7 +43,7 @@ def _raise(_: np.ndarray) -> np.ndarray:
 
 
 def _sleep(said: np.ndarray) -> np.ndarray:
-    time.sleep(0.05)
+    time.sleep(0.2)
     return said
 
 

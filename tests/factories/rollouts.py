@@ -7,22 +7,28 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
+import pandas as pd
 
+from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
-from airflow_mlops_provider.lifecycle.references import ModelVersion
+from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion
 from airflow_mlops_provider.lifecycle.release.registry import Status, last_entries
+from airflow_mlops_provider.storage.artifacts import content_hash
+from airflow_mlops_provider.storage.intervals import FEATURES, publish
 from tests.factories.deploy import DeployWorld
+from tests.factories.serving import NAME
 
 #: Short enough for a test; a product's own takes hours.
 PLAN: dict[str, Any] = {
     "shadow": "PT2S",
     "canary": 0.5,
     "bake": "PT3S",
-    "calls": 60,
+    "calls": 400,
     "within": "PT100S",
     "limits": {"start": "PT8S", "memory": 100, "metric": 0.05},
 }
@@ -31,7 +37,7 @@ PLAN: dict[str, Any] = {
 class Call(NamedTuple):
     """A call and how it was answered."""
 
-    customer: str
+    row: dict[str, Any]
     status: int
     version: int | None
     seconds: float
@@ -61,11 +67,12 @@ class RolloutWorld(DeployWorld):
             with httpx.Client(base_url=self.url, trust_env=False, timeout=30) as client:
                 while not ending.wait(0.01):
                     row = {"customer": f"c{choose.randrange(customers)}", "price": choose.gauss(0, 1), "pieces": 2}
+                    row["event_time"] = "2020-01-03T10:00:00Z"
                     begun = time.monotonic()
-                    answer = client.post("/predict", json={"rows": [{**row, "event_time": "2020-01-03T10:00:00Z"}]})
+                    answer = client.post("/predict", json={"rows": [row]})
                     took, now = time.monotonic() - begun, time.monotonic()
                     version = answer.json().get("version")
-                    self.calls.append(Call(str(row["customer"]), answer.status_code, version, took, now))
+                    self.calls.append(Call(row, answer.status_code, version, took, now))
 
         callers = [threading.Thread(target=call, args=(number,)) for number in range(threads)]
         for caller in callers:
@@ -88,6 +95,18 @@ class RolloutWorld(DeployWorld):
                 return status
             time.sleep(0.5)
         raise AssertionError(f"the rollout has not ended: {self.last(version)}")
+
+    def label(self, calls: list[Call]) -> None:
+        """Make the truth of calls known: an order of a high price comes back."""
+        rows = pd.DataFrame([call.row for call in calls])
+        rows = rows.assign(event_time=pd.to_datetime(rows["event_time"], utc=True), returned=rows["price"] > 0)
+        rows["known_at"] = datetime.now(UTC)
+        folder = self.root / NAME / "compute" / f"{1:032x}" / f"{1:016x}"
+        folder.mkdir(parents=True)
+        rows.astype({"returned": "int64"}).to_parquet(folder / "examples.parquet")
+        now = datetime.now(UTC)
+        day = Interval(start=now - timedelta(days=1), end=now + timedelta(hours=1))
+        publish(self.store, NAME, FEATURES, Dataset(uri=folder.as_uri(), hash=content_hash(folder), interval=day))
 
     def last(self, version: ModelVersion) -> Any:
         """Return a version's last entry in the ledger."""

@@ -77,6 +77,7 @@ def take_back(
     made = ledger.move(entry.version, Status.REJECTED, reason=verdict.reason, by=context.by, evidence=evidence)
     if live:
         point(context, None, live)
+        _wait_until_gone(context, entry.version)
     return made
 
 
@@ -121,6 +122,16 @@ def _state(context: rollout.Context, entry: LedgerEntry, live: ModelVersion) -> 
             break
         time.sleep(0.2)
     return state
+
+
+def _wait_until_gone(context: rollout.Context, version: ModelVersion) -> None:
+    """Wait until a server has followed the pointer; one that can't be asked serves what the ledger allows."""
+    url, end = rollout.address(context), time.monotonic() + FOLLOWS
+    while (state := server_state(url)) and state.candidate and state.candidate.version == version.version:
+        if time.monotonic() > end:
+            context.log.warning("%s still has version %d beside the live one", url, version.version)
+            return
+        time.sleep(0.1)
 
 
 def is_seen(state: ServerState, version: ModelVersion, requested_at: datetime) -> bool:

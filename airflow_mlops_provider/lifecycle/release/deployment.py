@@ -57,7 +57,8 @@ class RolloutLimits(Frozen):
 
     :param errors: the share of calls that it may fail, or answer too late.
     :param latency: by how many times its p99 may be longer than the live version's; 10 ms more are never too long.
-    :param shift: the largest difference between the two cumulative distributions of predictions, from 0 to 1.
+    :param shift: the largest difference between the two cumulative distributions of predictions, from 0 to 1; what may
+        be chance comes on top: 0.2 for 1,000 rows, 0.07 for 10,000.
     :param missing: by which share more of its input values may be missing than of the live version's.
     :param metric: by how much it may be worse in the product's metric, in that metric's unit, once enough labels have
         arrived; None: it is not judged by labels.
@@ -67,7 +68,7 @@ class RolloutLimits(Frozen):
 
     errors: float = Field(default=0.01, gt=0, lt=1)
     latency: float = Field(default=2.0, ge=1)
-    shift: float = Field(default=0.2, gt=0, lt=1)
+    shift: float = Field(default=0.1, gt=0, lt=1)
     missing: float = Field(default=0.1, gt=0, lt=1)
     metric: float | None = Field(default=None, ge=0)
     memory: int = Field(default=512, gt=0)
@@ -88,7 +89,7 @@ class Rollout(Frozen):
     shadow: timedelta = Field(default=timedelta(minutes=10), ge=timedelta(0))
     canary: float = Field(default=0.1, ge=0, lt=1)
     bake: timedelta = Field(default=timedelta(minutes=30), ge=timedelta(0))
-    calls: int = Field(default=200, ge=1)
+    calls: int = Field(default=1000, ge=1)
     within: timedelta = Field(default=timedelta(days=1), gt=timedelta(0))
     limits: RolloutLimits = RolloutLimits()
 

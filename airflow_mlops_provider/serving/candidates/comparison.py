@@ -1,4 +1,4 @@
-"""What is counted of a candidate beside the live version: see :class:`~..lifecycle.release.rollout.Observed`."""
+"""What is counted of a candidate beside the live version: see :class:`~...lifecycle.release.rollout.Observed`."""
 
 from __future__ import annotations
 
