@@ -31,23 +31,18 @@ def begin(
     url = context.spec.services.model_server or rollout.start(context, live)
     if other := candidate(ledger.entries()):
         take_back(context, ledger, other, live, Verdict(Action.TAKE_BACK, f"version {version.version} takes its place"))
-    evidence = {"url": url, "beside": live.version, "share": plan.canary, "began": datetime.now(UTC).isoformat()}
+    evidence = {"url": url, "beside": live.version, "plan": plan.to_json(), "began": datetime.now(UTC).isoformat()}
     reason = f"its rollout beside version {live.version} begins"
     entry = ledger.move(version, first_phase(plan), reason=reason, by=context.by, evidence=evidence)
     point(context, entry, live)
     return entry
 
 
-def look(
-    context: rollout.Context, ledger: CheckedLedger, entry: LedgerEntry, live: ModelVersion | None, plan: Rollout | None
-) -> LedgerEntry:
-    """Judge a candidate once, do what follows, and return its last entry.
-
-    :param plan: None if the product declares no rollout any more.
-    """
-    beside = entry.evidence.get("beside")
-    if plan is None or live is None or beside != live.version:
-        why = "no rollout is declared any more" if plan is None else f"it was compared with version {beside}"
+def look(context: rollout.Context, ledger: CheckedLedger, entry: LedgerEntry, live: ModelVersion | None) -> LedgerEntry:
+    """Judge a candidate once by the plan with which it began, do what follows, and return its last entry."""
+    beside, plan = entry.evidence.get("beside"), plan_of(entry)
+    if live is None or beside != live.version:
+        why = f"it is compared with version {beside}, which is not live any more"
         return take_back(context, ledger, entry, live, Verdict(Action.TAKE_BACK, why))
     if point(context, entry, live):
         context.log.warning("the pointer did not name version %d: it does so again", entry.version.version)
@@ -85,7 +80,7 @@ def point(context: rollout.Context, entry: LedgerEntry | None, live: ModelVersio
     """Have the pointer name the live version and a candidate as the ledger does; True if it named others."""
     beside = None
     if entry:
-        share = float(entry.evidence.get("share", 0.0)) if entry.status is Status.CANARY else 0.0
+        share = plan_of(entry).canary if entry.status is Status.CANARY else 0.0
         phase = {"mode": entry.status, "share": share, "requested_at": entry.at}
         beside = releases.CandidateRelease.of(entry.version, **phase)
     try:
@@ -98,6 +93,11 @@ def point(context: rollout.Context, entry: LedgerEntry | None, live: ModelVersio
         return False
     releases.request(context.store, context.product, wanted)
     return True
+
+
+def plan_of(entry: LedgerEntry) -> Rollout:
+    """Return the plan of the rollout to which an entry belongs."""
+    return Rollout.model_validate(entry.evidence["plan"])
 
 
 def _verdict(context: rollout.Context, entry: LedgerEntry, live: ModelVersion, plan: Rollout) -> Verdict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from pydantic import Field
 
@@ -72,14 +73,8 @@ def deploy(context: Context) -> JobResult:
         if plan and live:
             last = last_entries(entries)[version.version]
             going = last.status in (Status.SHADOW, Status.CANARY)
-            entry = (
-                candidate.look(context, ledger, last, live, plan)
-                if going
-                else candidate.begin(context, ledger, version, live, plan)
-            )
-            return _result(
-                version, entry.status, rollout.address(context), reason=entry.reason, **_show(context, ledger)
-            )
+            begun = None if going else candidate.begin(context, ledger, version, live, plan)
+            return _going(context, begun or candidate.look(context, ledger, last, live), **_show(context, ledger))
         url = rollout.roll(context, version, live)
         entry = rollout.enter(context, ledger, version, url)
         context.log.info("version %d is live at %s", version.version, url)
@@ -132,6 +127,13 @@ def _show(context: Context, ledger: CheckedLedger) -> dict[str, str]:
     return {}
 
 
-def _result(version: ModelVersion, status: Status, url: str, **further: str) -> JobResult:
+def _going(context: Context, entry: LedgerEntry, **further: str) -> JobResult:
+    """Return a candidate with its phase: what is needed to wait for the next look."""
+    phase = {"plan": entry.evidence.get("plan"), "began": entry.at.isoformat(), "first": entry.evidence.get("began")}
+    known = {"rollout": phase} if entry.status in (Status.SHADOW, Status.CANARY) else {}
+    return _result(entry.version, entry.status, rollout.address(context), reason=entry.reason, **known, **further)
+
+
+def _result(version: ModelVersion, status: Status, url: str, **further: Any) -> JobResult:
     facts = {**version.facts, "status": status.value, "url": url, **further}
     return JobResult(facts=facts, version=version.version, of=version)

@@ -139,7 +139,7 @@ class _Truth:
 
     def _go_on(self, beside: LedgerEntry) -> None:
         """Look at a candidate as its deployment would, if that was ended: whoever looks finds the same."""
-        entry = candidate.look(self.context, self.ledger, beside, self.live, self.context.settings.rollout)
+        entry = candidate.look(self.context, self.ledger, beside, self.live)
         self.live = registry.live_version(self.ledger.entries())
         if entry.status is not beside.status:
             number, reason = entry.version.version, entry.reason

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import random
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.serving import releases
 from airflow_mlops_provider.serving.process.client import server_state
+from airflow_mlops_provider.serving.responses import ServerState
 from tests.factories import flaws
+from tests.factories.dag_runs import DagRuns
+from tests.factories.deploy import REPOSITORY
+from tests.factories.page_worlds import airflow_process
 from tests.factories.rollouts import PLAN, RolloutWorld
 from tests.factories.serving import NAME
 
-pytestmark = pytest.mark.timeout(600)
+SEED = 7
+KILLS, SWAPS = int(os.environ.get("MLOPS_TEST_KILLS", "5")), int(os.environ.get("MLOPS_TEST_SWAPS", "9"))
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +111,98 @@ def test_a_regression_is_taken_back(world: RolloutWorld, what: str) -> None:
     assert {call.status for call in calls} == {200}
     shares = {call.row["customer"] for call in calls if call.version == version.version}
     assert len(shares) < 0.8 * 60
+
+
+def test_the_task_waits_deferred_until_the_version_is_live(
+    world: RolloutWorld, tmp_path: Path, prepared_home: Callable[[], Path]
+) -> None:
+    """The deployment DAG runs the whole rollout; of a version that is taken back the run fails, naming the limit."""
+    before, bad = world.truth(), world.ready(100, make=flaws.plant("ERRORS"))
+    settings = {"ARTIFACT_ROOT": world.root, "MLFLOW_URI": world.services.mlflow, "SERVING_PORT": world.port}
+    env = {f"AIRFLOW__MLOPS__{name}": str(value) for name, value in settings.items()}
+    process = airflow_process(prepared_home(), PYTHONPATH=f"{REPOSITORY}:{world.code}", NO_PROXY="127.0.0.1", **env)
+    runs, text = DagRuns(tmp_path, process), DAG.format(code=str(world.code), plan=world.plan)
+    try:
+        with world.called() as calls:
+            outcome = runs.run("tiny_shop_deployment", text)["deployment.deploy"]
+            assert outcome.state == "failed" and f"version {bad.version} was taken back: errors: " in outcome.error
+            assert world.truth() == before
+            good = world.ready(3)
+            outcome = runs.run("tiny_shop_deployment", text)["deployment.deploy"]
+            assert (outcome.state, outcome.value["version"]) == ("success", good.version), outcome.error
+    finally:
+        process.shutdown()
+    assert world.truth() == good.version
+    assert world.phases(good)[-3:] == ["shadow", "canary", "live"]
+    assert {call.status for call in calls} == {200}
+
+
+DAG = """
+import sys
+sys.path.insert(0, {code!r})
+from airflow_mlops_provider import MLOpsDag
+from airflow_mlops_provider.lifecycle.release.deployment import Deployment, Rollout
+from tiny_shop.product import product
+
+deployment = Deployment(rollout=Rollout.model_validate({plan!r}))
+product = product.model_copy(update={{"deployment": deployment}})
+dag = MLOpsDag(product, "deployment", schedule=None, default_args=DEFAULTS)
+"""
+
+
+def test_rollouts_killed_at_random_points(world: RolloutWorld) -> None:
+    """Killed at any point of any look: the next reconciliation, or a retry, finds one truth and the right end."""
+    world.plan = {**PLAN, "shadow": "PT0.2S", "bake": "PT0.2S", "calls": 5}
+    choose, killed, points = random.Random(SEED), 0, list[str]()
+    with world.called() as calls:
+        version = world.ready(1)
+        for _ in range(3):
+            assert world.run(world.spec("deploy", version=version), die_at="log") == [0]
+            points += [point for point in world.points() if int(point.rpartition(":")[2]) <= 2]
+            time.sleep(1.5)
+        while killed < KILLS:
+            version = world.ready(choose.randrange(3))
+            end = time.monotonic() + 300
+            while (entry := world.last(version)).status not in ("live", "rejected"):
+                assert time.monotonic() < end, entry
+                point = choose.choice(points)
+                (status,) = world.run(world.spec("deploy", version=version), die_at=point)
+                killed += status == -9
+                report = world.reconcile() if status == -9 and choose.random() < 0.5 else None
+                print(point, status, world.last(version).status, report and report.facts["repaired"])
+                assert report is None or report.passed, (point, report.broken)
+            assert world.last(version).status == "live", world.last(version)
+            world.reconcile()
+            assert world.truth() == version.version
+    assert {call.status for call in calls} == {200}
+
+
+def test_swaps_under_load_lose_no_call(world: RolloutWorld) -> None:
+    """Versions that become candidates, canaries, live and none of it: each call is answered."""
+    world.plan = {**PLAN, "shadow": "PT60S"}
+    live, version = world.ledger.live(), world.ready(2)
+    assert live is not None
+    told = world.deploy(version)
+    assert told.result is not None and told.result.facts["status"] == "shadow"
+    entry = world.ledger.move(version, Status.CANARY, reason="a test wants it", by="tests")
+    canary = releases.CandidateRelease.of(version, mode=Status.CANARY, share=0.5, requested_at=entry.at)
+    wishes = [releases.Release.of(live, candidate=canary), releases.Release.of(version), releases.Release.of(live)]
+    with world.called() as calls:
+        for swap in range(SWAPS):
+            wish = wishes[swap % 3].model_copy(update={"requested_at": datetime.now(UTC)})
+            releases.request(world.store, NAME, wish)
+            end = time.monotonic() + 30
+            while not follows(server_state(world.url), wish):
+                assert time.monotonic() < end, (wish, server_state(world.url))
+                time.sleep(0.05)
+    print(SWAPS, len(calls))
+    assert {call.status for call in calls} == {200}
+    assert {call.version for call in calls} == {live.version, version.version}
+    world.ledger.move(version, Status.REJECTED, reason="a test wants it", by="tests")
+
+
+def follows(state: ServerState | None, wish: releases.Release) -> bool:
+    """Say whether a server is where a pointer wants it."""
+    loaded = state.candidate.version if state and state.candidate and state.candidate.since else None
+    wanted = wish.candidate.version if wish.candidate else None
+    return state is not None and (state.version, loaded) == (wish.version, wanted)
