@@ -56,7 +56,7 @@ class RolloutLimits(Frozen):
     """What a candidate may do worse than the live version, on the calls that both predict, before it is taken back.
 
     :param errors: the share of calls that it may fail, or answer too late.
-    :param latency: by how many times its p99 may be longer than the live version's; 10 ms more are never too long.
+    :param latency: how many times as long its p99, and its p90, may be; 10 ms more are never too long.
     :param shift: the largest difference between the two cumulative distributions of predictions, from 0 to 1; what may
         be chance comes on top: 0.2 for 1,000 rows, 0.07 for 10,000.
     :param missing: by which share more of its input values may be missing than of the live version's.
