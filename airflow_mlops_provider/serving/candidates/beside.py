@@ -108,24 +108,26 @@ class Beside:
         live, self._begun = work.live, (begun := time.perf_counter())
         try:
             scores = self.predictor.score(live.calls.inputs.copy())
+            seconds = time.perf_counter() - begun
+            answers = self._answers.of(self.predictor, self.wanted.version, live.calls, scores)
+            self._count(live, scores, seconds)
         except Exception as error:  # noqa: BLE001 - whatever the candidate's code raises, the live version has answered
             self._failed(work, error)
             return
-        seconds, count = time.perf_counter() - begun, len(live.calls.calls)
-        self.comparison.predicted(
-            count, live.seconds, seconds, lacks(self.predictor, live.predictor, live.calls.inputs)
-        )
-        self.comparison.answers(live.predictor.problem.headline(live.scores), self.predictor.problem.headline(scores))
         keep = partial(self._answers.keep, self.predictor, self.wanted.version)
         if not work.futures:
             keep(live.calls, scores, shadow=True)
             return
-        answers = self._answers.of(self.predictor, self.wanted.version, live.calls, scores)
         for number, part in enumerate(live.calls.parts):
             if _settled(work.futures[number], answers[number]):
                 own = live.calls.only([number])
                 keep(own, scores[part])
                 self._answers.keep(live.predictor, live.version, own, live.scores[part], shadow=True)
+
+    def _count(self, live: Predicted, scores: Predictions, seconds: float) -> None:
+        lacking = lacks(self.predictor, live.predictor, live.calls.inputs)
+        self.comparison.predicted(len(live.calls.calls), live.seconds, seconds, lacking)
+        self.comparison.answers(live.predictor.problem.headline(live.scores), self.predictor.problem.headline(scores))
 
     def _failed(self, work: _Work, error: Exception) -> None:
         """Find out which of several calls it was; what fails alone is answered by the live version."""
