@@ -75,8 +75,8 @@ class Metrics:
 
     def beside(self, candidate: Candidate | None) -> None:
         """Set which version predicts beside the live one, and how that goes."""
-        told = (candidate.version, candidate.observed.calls, candidate.observed.errors) if candidate else (0, 0, 0)
-        for known, value in zip(self._candidate, told, strict=True):
+        said = (candidate.version, candidate.observed.calls, candidate.observed.errors) if candidate else (0, 0, 0)
+        for known, value in zip(self._candidate, said, strict=True):
             known.labels(self.product).set(value)
 
     def features(self, watermark: datetime | None) -> None:

@@ -61,9 +61,9 @@ class CandidateFollower:
         if wanted is None:
             return None
         ready = now if now and now.wanted == wanted else None
-        told = {name: getattr(wanted, name) for name in ("version", "mode", "share", "requested_at")}
+        said = {name: getattr(wanted, name) for name in ("version", "mode", "share", "requested_at")}
         observed = ready.comparison.observed() if ready else Observed()
-        return Candidate(**told, since=ready.since if ready else None, failure=failure, observed=observed)
+        return Candidate(**said, since=ready.since if ready else None, failure=failure, observed=observed)
 
     def _enter(self, wanted: CandidateRelease, again: Beside | None) -> None:
         try:
