@@ -5,6 +5,7 @@ Each is an ordinary LightGBM model whose folder names another flavor, which does
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -58,6 +59,7 @@ SHIFTED = Flawed(lambda said: said * 0.2)
 INVERTED = Flawed(lambda said: 1 - said)
 LEAKING = Flawed(_leak)
 SLOW_START = Flawed(lambda said: said, before_load=600)
+CRASHING = Flawed(lambda _: os._exit(1))
 HANGING = Flawed(lambda said: (time.sleep(600), said)[1])
 
 

@@ -72,6 +72,8 @@ def take_back(
     made = ledger.move(entry.version, Status.REJECTED, reason=verdict.reason, by=context.by, evidence=evidence)
     if live:
         point(context, None, live)
+        if server_state(rollout.address(context)) is None and not context.spec.services.model_server:
+            rollout.start(context, live)  # it may have been the candidate that ended it
         _wait_until_gone(context, entry.version)
     return made
 
@@ -97,7 +99,7 @@ def point(context: rollout.Context, entry: LedgerEntry | None, live: ModelVersio
 
 def plan_of(entry: LedgerEntry) -> Rollout:
     """Return the plan of the rollout to which an entry belongs."""
-    return Rollout.model_validate(entry.evidence["plan"])
+    return Rollout.model_validate(entry.evidence.get("plan", {}))
 
 
 def _verdict(context: rollout.Context, entry: LedgerEntry, live: ModelVersion, plan: Rollout) -> Verdict:
@@ -106,7 +108,7 @@ def _verdict(context: rollout.Context, entry: LedgerEntry, live: ModelVersion, p
         return Verdict(Action.TAKE_BACK, f"the model server does not answer for {SILENT:.0f} s")
     if state.version != live.version:
         return Verdict(Action.WAIT, f"the server does not serve version {live.version} yet: {state.not_ready}")
-    first = datetime.fromisoformat(entry.evidence["began"])
+    first = datetime.fromisoformat(entry.evidence.get("began", entry.at.isoformat()))
     phase = Phase(entry.status, max(entry.at, state.started), first)
     seen = state.candidate if is_seen(state, entry.version, entry.at) else None
     return judge(plan, phase, datetime.now(UTC), seen, worse(context, entry, live, plan))

@@ -6,9 +6,11 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
 import pytest
 
 from airflow_mlops_provider.lifecycle.release.registry import Status
@@ -20,7 +22,7 @@ from tests.factories.dag_runs import DagRuns
 from tests.factories.deploy import REPOSITORY
 from tests.factories.page_worlds import airflow_process
 from tests.factories.rollouts import PLAN, RolloutWorld
-from tests.factories.serving import NAME
+from tests.factories.serving import NAME, make_rows
 
 SEED = 7
 KILLS, SWAPS = int(os.environ.get("MLOPS_TEST_KILLS", "5")), int(os.environ.get("MLOPS_TEST_SWAPS", "9"))
@@ -74,6 +76,20 @@ FLAWS: dict[str, tuple[Callable[[Path, int], None], str]] = {
     "wrong schema": (flaws.of_inputs("price", "colour"), "it can't be loaded: "),
     "hangs": (flaws.plant("HANGING"), "errors: "),
 }
+
+
+@whole
+def test_one_that_ends_the_server_is_taken_back(world: RolloutWorld) -> None:
+    """The server that it took along is started again, with the live version alone."""
+    before, version = world.truth(), world.ready(91, make=flaws.plant("CRASHING"))
+    assert world.deploy(version).result.facts["status"] == "shadow"  # type: ignore[union-attr]
+    with suppress(httpx.TransportError):
+        for _ in range(500):
+            httpx.post(f"{world.url}/predict", json={"rows": make_rows(1)}, trust_env=False)
+            time.sleep(0.05)
+    assert world.roll_out(version) == "rejected"
+    assert world.last(version).reason == "the model server does not answer for 20 s"
+    assert world.truth() == before
 
 
 @whole
