@@ -90,6 +90,10 @@ class ServerState(Frozen):
     def version(self) -> int | None:
         return self.live.version if self.live else None
 
+    def waits_since(self, began: datetime) -> datetime:
+        """Return since when it can have known of a candidate: it may have begun later, or been pointed at it again."""
+        return max(began, self.started, self.desired.requested_at if self.desired else began)
+
 
 def error_text(error: Exception) -> str:
     """Return an error's message, bounded, with its class if it is not one of ours."""

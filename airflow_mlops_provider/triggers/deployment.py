@@ -60,7 +60,7 @@ class RolloutTrigger(StateTrigger):
             text = f"the server says nothing of version {self.version}"
             return Seen("missing" if self._missed >= PATIENCE else None, text, facts)
         self._missed = 0
-        phase = Phase(Status(self.status), max(began, state.started), datetime.fromisoformat(self.first))
+        phase = Phase(Status(self.status), state.waits_since(began), datetime.fromisoformat(self.first))
         verdict = judge(Rollout.model_validate(self.plan), phase, now, known)
         if verdict.action is not Action.WAIT:
             return Seen(verdict.action.value, f"version {self.version}: {verdict.action}: {verdict.reason}", facts)

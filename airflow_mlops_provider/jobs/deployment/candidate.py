@@ -73,7 +73,7 @@ def take_back(
     if live:
         point(context, None, live)
         if server_state(rollout.address(context)) is None and not context.spec.services.model_server:
-            rollout.start(context, live)  # it may have been the candidate that ended it
+            rollout.roll(context, live, live)  # it may have been the candidate that ended it
         _wait_until_gone(context, entry.version)
     return made
 
@@ -109,7 +109,7 @@ def _verdict(context: rollout.Context, entry: LedgerEntry, live: ModelVersion, p
     if state.version != live.version:
         return Verdict(Action.WAIT, f"the server does not serve version {live.version} yet: {state.not_ready}")
     first = datetime.fromisoformat(entry.evidence.get("began", entry.at.isoformat()))
-    phase = Phase(entry.status, max(entry.at, state.started), first)
+    phase = Phase(entry.status, state.waits_since(entry.at), first)
     seen = state.candidate if is_seen(state, entry.version, entry.at) else None
     return judge(plan, phase, datetime.now(UTC), seen, worse(context, entry, live, plan))
 

@@ -30,7 +30,9 @@ def state(calls: int = 10, errors: int = 0, version: int = 2, began: datetime = 
     """Return what a server says that has a candidate."""
     observed = Observed(calls=calls, errors=errors)
     said: dict[str, Any] = {"mode": Status.CANARY, "share": 0.1, "requested_at": began, "since": began}
-    return ServerState.model_construct(started=BEGAN, candidate=Candidate(version=version, observed=observed, **said))
+    return ServerState.model_construct(
+        started=BEGAN, desired=None, candidate=Candidate(version=version, observed=observed, **said)
+    )
 
 
 @pytest.mark.parametrize(
