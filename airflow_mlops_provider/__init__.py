@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from airflow_mlops_provider.lifecycle.monitoring.limits import DriftLimits
     from airflow_mlops_provider.lifecycle.product import MLProduct
     from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Report
-    from airflow_mlops_provider.lifecycle.release.deployment import Approval, Deployment
+    from airflow_mlops_provider.lifecycle.release.deployment import Approval, Deployment, Rollout, RolloutLimits
     from airflow_mlops_provider.lifecycle.search.declaration import (
         Algorithm,
         Choice,
@@ -122,6 +122,8 @@ __all__ = [
     "Report",
     "Retraining",
     "Retuning",
+    "Rollout",
+    "RolloutLimits",
     "Schedule",
     "Scoring",
     "Search",

@@ -1,9 +1,9 @@
-"""Deployment: the team's CI builds and delivers; the model server rolls to a version, or keeps what it has."""
+"""Deployment: the team's CI builds and delivers; the server rolls to a version, at once or step by step, or stays."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Context, conf
@@ -17,7 +17,8 @@ from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
 from airflow_mlops_provider.lifecycle.references import AnyReference, ModelVersion, parse_reference
-from airflow_mlops_provider.lifecycle.release.registry import newest_ready, registered
+from airflow_mlops_provider.lifecycle.release.deployment import Rollout
+from airflow_mlops_provider.lifecycle.release.registry import Status, candidate, newest_ready, registered
 from airflow_mlops_provider.lifecycle.sections import Serving
 from airflow_mlops_provider.operators.base import JobOperator, given
 from airflow_mlops_provider.operators.lineage import event_extra
@@ -29,12 +30,15 @@ from airflow_mlops_provider.storage.layout import key_below
 from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.triggers.base import NOTHING, StateTrigger
 from airflow_mlops_provider.triggers.ci import CIRunTrigger
+from airflow_mlops_provider.triggers.deployment import RolloutTrigger
 
 if TYPE_CHECKING:
     from airflow_mlops_provider.backends.source.ci.base import CIRun, CISystem
 
 #: The task's state that names a run which it has already reported as red.
 REPORTED = "mlops_ci_reported"
+#: How long a rollout waits before it looks again whether labels have arrived.
+LABELS = timedelta(minutes=1)
 
 
 class CIRunOperator(StateSensor):
@@ -121,18 +125,21 @@ class CIRunOperator(StateSensor):
 class ModelServerDeployVersionOperator(JobOperator):
     """Rolls the product's model server to a version and waits until it answers with it.
 
-    An event only wakes it up: which version that is, and what model, the ledger says.
+    An event only wakes it up: which version that is, and what model, the ledger says. Where a rollout is declared, the
+    task waits deferred until the version is live; it fails if that was taken back, with the limit and the figures.
 
     :param version: the version's number, or a reference to it; by default the newest that stands production-ready, if
         it is newer than the live one.
     :param rollback: that version may be one which was retired.
     :param reason: why it comes back, for the ledger.
-    :param serving: where the local model server listens, in place of what the product says.
+    :param share: of calls that a canary answers, in place of what the rollout says; 1 for all at once.
+    :param serving, rollout: where the local model server listens, and how a version comes to answer all calls, in place
+        of what the product says.
     """
 
     job = "deploy"
     service = "model_server"
-    template_fields: Sequence[str] = ("version", "rollback", "reason", *JobOperator.template_fields)
+    template_fields: Sequence[str] = ("version", "rollback", "reason", "share", *JobOperator.template_fields)
     roles = ("version",)
     operator_extra_links = (ServedModelLink(), *JobOperator.operator_extra_links)
 
@@ -143,25 +150,45 @@ class ModelServerDeployVersionOperator(JobOperator):
         version: Any = None,
         rollback: Any = False,
         reason: str = "",
+        share: Any = None,
         serving: Serving | None = None,
+        rollout: Rollout | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(product=product, sends=[assets.live(product)], **kwargs)
         self.version = version
         self.rollback = rollback
         self.reason = reason
-        self.take(serving=serving)
+        self.share = share
+        self.take(serving=serving, rollout=rollout)
+        self._going: int | None = None
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
         store, name = self.artifacts(), self.kept_under(context)
-        return {"version": chosen(store, name, self.version) if given(self.version) else ready(store, name)}
+        number = self._going or self.version
+        return {"version": chosen(store, name, number) if given(number) else ready(store, name)}
 
     def params_of(self, context: Context) -> dict[str, Any]:
         back = {"rollback": True, **({"reason": self.reason} if self.reason else {})} if given(self.rollback) else {}
-        return {**port(), **({"explicit": True, **back} if given(self.version) else {})}
+        share = {"share": float(self.share)} if given(self.share) else {}
+        return {**port(), **share, **({"explicit": True, **back} if given(self.version) else {})}
+
+    def look_again(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Have the job look at a rollout of which there is something to decide."""
+        self.log.info("to be decided: %s", event)
+        self._going = event.get("version")
+        return self.execute(context)
 
     def finish(self, manifest: Manifest, context: Context) -> dict[str, Any]:
-        reference = super().finish(manifest, context)
+        reference, facts = super().finish(manifest, context), manifest.result.facts if manifest.result else {}
+        if phase := facts.get("rollout"):
+            number, labels = int(reference["version"]), phase["plan"]["limits"]["metric"] is not None
+            wake = (datetime.now(UTC) + LABELS).isoformat() if labels else None
+            where = {"product": self.kept_under(context), "conn_id": self.conn_id, "address": facts["url"]}
+            trigger = RolloutTrigger(**where, version=number, status=facts["status"], wake=wake, **phase)
+            self.defer(trigger=trigger, method_name="look_again")
+        if facts.get("status") == Status.REJECTED:
+            raise AirflowFailException(f"version {reference['version']} was taken back: {facts['reason']}")
         context["outlet_events"][assets.live(self.kept_under(context))].extra = event_extra(manifest, reference)
         return reference
 
@@ -184,8 +211,14 @@ def chosen(store: ArtifactStore, product: str, version: Any) -> AnyReference:
 
 
 def ready(store: ArtifactStore, product: str) -> AnyReference:
-    """Return the newest version that stands production-ready. :raises AirflowSkipException: if none does."""
-    newest = newest_ready(Ledger(store, product).entries())
+    """Return the newest version that stands production-ready, or whose rollout is to go on.
+
+    :raises AirflowSkipException: if there is none.
+    """
+    entries = Ledger(store, product).entries()
+    newest, going = newest_ready(entries), candidate(entries)
+    if going and (newest is None or newest.version < going.version.version):
+        newest = registered(entries, going.version.version)
     if newest is None:
         raise AirflowSkipException(f"no version of {product} stands production-ready and newer than the live one")
     return here(store, newest)

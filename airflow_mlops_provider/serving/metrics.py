@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from airflow_mlops_provider.lifecycle.release.rollout import Candidate
 from airflow_mlops_provider.scoring.predictor import Predictions
 from airflow_mlops_provider.serving.releases import Release
 
@@ -65,6 +66,12 @@ class Metrics:
         self.ready = gauge("mlops_serving_ready", "1 if model and features answer", label).labels(product)
         dropped = counter("mlops_serving_log_dropped_rows", "Predictions that were not recorded", label)
         self.dropped = dropped.labels(product)
+        candidate = partial(gauge, labelnames=label)
+        self._candidate = [
+            candidate("mlops_serving_candidate_version", "Number of the version beside the live one; 0 for none"),
+            candidate("mlops_serving_candidate_calls", "Calls that it predicted beside the live one in this phase"),
+            candidate("mlops_serving_candidate_errors", "Those of them that it failed"),
+        ]
 
     def request(self, status: int, seconds: float) -> None:
         self._requests.labels(self.product, str(status)).inc()
@@ -81,6 +88,12 @@ class Metrics:
         """Set which release serves from now on."""
         self._model.live = release
         self._version.set(release.version)
+
+    def beside(self, candidate: Candidate | None) -> None:
+        """Set which version predicts beside the live one, and how that goes."""
+        said = (candidate.version, candidate.observed.calls, candidate.observed.errors) if candidate else (0, 0, 0)
+        for known, value in zip(self._candidate, said, strict=True):
+            known.labels(self.product).set(value)
 
     def features(self, watermark: datetime | None) -> None:
         """Set up to when the online store has features."""

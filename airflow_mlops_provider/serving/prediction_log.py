@@ -29,7 +29,10 @@ _BYTES = 8  # of a model input that waits to be written
 
 
 class Batch(NamedTuple):
-    """A request's rows with their ``event_time``, what the model saw and said of each, its bytes and its caller."""
+    """A request's rows with their ``event_time``, what the model saw and said of each, its bytes and its caller.
+
+    ``shadow``: nobody was answered so; it was predicted to compare two versions.
+    """
 
     rows: pd.DataFrame
     inputs: pd.DataFrame
@@ -39,6 +42,7 @@ class Batch(NamedTuple):
     predicted_at: datetime
     body: int = 0
     caller: str = ""
+    shadow: bool = False
 
     @property
     def size(self) -> int:
@@ -160,8 +164,9 @@ class PredictionLog:
 
 
 def _records(batch: Batch) -> list[Record]:
-    call = {"version": batch.version, "request_id": batch.request_id, "predicted_at": batch.predicted_at.isoformat()}
-    call |= {"caller": batch.caller} if batch.caller else {}
+    call: Record = {"version": batch.version, "request_id": batch.request_id}
+    call |= {"predicted_at": batch.predicted_at.isoformat(), **({"caller": batch.caller} if batch.caller else {})}
+    call |= {"shadow": True} if batch.shadow else {}
     ids = row_ids(batch.request_id, len(batch.rows))
     parts = zip(ids, _rows(batch.rows), _rows(batch.inputs), batch.predictions, strict=True)
     return [

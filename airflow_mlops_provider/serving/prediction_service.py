@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
-from itertools import accumulate, chain
+from datetime import datetime
+from itertools import chain
+from operator import itemgetter
 from typing import Protocol
 
 import pandas as pd
@@ -14,10 +16,10 @@ import pandas as pd
 from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 from airflow_mlops_provider.scoring.predictor import Predictor
-from airflow_mlops_provider.serving.metrics import Metrics
-from airflow_mlops_provider.serving.prediction_log import Batch, PredictionLog, row_ids
-from airflow_mlops_provider.serving.release_follower import ReleaseFollower
-from airflow_mlops_provider.serving.request_queue import Answer, Call
+from airflow_mlops_provider.serving.answers import Answers, Calls
+from airflow_mlops_provider.serving.candidates.beside import Predicted
+from airflow_mlops_provider.serving.release_follower import Live, ReleaseFollower
+from airflow_mlops_provider.serving.request_queue import Answer, Call, Later
 from airflow_mlops_provider.serving.request_schema import RequestError, RequestSchema, check_times
 from airflow_mlops_provider.serving.responses import error_text
 
@@ -83,20 +85,14 @@ class OnlineFeatures:
 
 
 class PredictionService:
-    """Predicts the rows of calls with the live version."""
+    """Predicts the rows of calls with the live version, and with the candidate those that are to be compared."""
 
     def __init__(
-        self,
-        schema: RequestSchema,
-        follower: ReleaseFollower,
-        features: OnlineFeatures,
-        log: PredictionLog,
-        metrics: Metrics,
+        self, schema: RequestSchema, follower: ReleaseFollower, features: OnlineFeatures, answers: Answers
     ) -> None:
-        self._schema, self._follower, self._features = schema, follower, features
-        self._log, self._metrics = log, metrics
+        self._schema, self._follower, self._features, self._answers = schema, follower, features, answers
 
-    def answer(self, calls: Sequence[Call]) -> list[Answer | Exception]:
+    def answer(self, calls: Sequence[Call]) -> list[Answer | Later | Exception]:
         """Answer some calls at once, or return for each why not: together they cost little more than one alone.
 
         A row's answer does not depend on the rows beside it; a call that can't be answered spoils no other.
@@ -110,32 +106,40 @@ class PredictionService:
         """Return why nothing can be predicted; None if it can."""
         return self._follower.problem or self._features.problem
 
-    def _alone(self, call: Call) -> Answer | Exception:
+    def _alone(self, call: Call) -> Answer | Later | Exception:
         try:
             return self._together([call])[0]
         except Exception as error:  # noqa: BLE001 - it is returned to the caller
             return error
 
-    def _together(self, calls: Sequence[Call]) -> list[Answer]:
-        parsed = [self._schema.rows(call.body) for call in calls]
+    def _together(self, given: Sequence[Call]) -> Sequence[Answer | Later]:
+        parsed = [self._schema.rows(call.body) for call in given]
         rows = self._schema.frame([*chain.from_iterable(parsed)])
         reason, live = self.not_ready(), self._follower.live
         if reason or live is None:
             raise BackendError(f"{self._follower.product} cannot be predicted now: {reason}")
         inputs = _inputs(live.predictor, rows, self._features.look_up(rows))
-        predictions = live.predictor.score(inputs)
-        ends = accumulate(map(len, parsed))
-        parts = [slice(end - len(own), end) for own, end in zip(parsed, ends, strict=True)]
-        version, now, problem = live.release.version, datetime.now(UTC), live.predictor.problem
-        head, answers = {"product": self._follower.product, "version": version}, []
-        for call, part in zip(calls, parts, strict=True):
-            scores = predictions[part]
-            self._metrics.predicted(problem.headline(scores))
-            said = (scores.tolist(), version, call.request_id, now, len(call.body), call.caller)
-            self._log.append(Batch(rows[part], inputs[part], *said))
-            named = zip(row_ids(call.request_id, len(scores)), problem.answers(scores), strict=True)
-            answers.append({**head, "predictions": [{"id": own, **said} for own, said in named]})
-        return answers
+        calls = Calls(given, [*map(len, parsed)], rows, inputs)
+        beside = self._follower.candidates.now
+        chosen = [number for number, own in enumerate(parsed) if beside.takes(own[0])] if beside else []
+        if beside is None or not chosen:
+            return self._by_live(_predicted(live, calls))
+        rest = [number for number in range(len(given)) if number not in set(chosen)]
+        # First all that may be refused: what is answered is recorded once.
+        others, compared = [_predicted(live, calls.only(part)) if part else None for part in (rest, chosen)]
+        assert compared is not None
+        answers = (*(self._by_live(others) if others else ()), *beside.predict(compared))
+        return [answer for _, answer in sorted(zip((*rest, *chosen), answers, strict=True), key=itemgetter(0))]
+
+    def _by_live(self, predicted: Predicted) -> list[Answer]:
+        self._answers.keep(*predicted[:4])
+        return self._answers.of(*predicted[:4])
+
+
+def _predicted(live: Live, calls: Calls) -> Predicted:
+    begun = time.perf_counter()
+    scores = live.predictor.score(calls.inputs)
+    return Predicted(live.predictor, live.release.version, calls, scores, time.perf_counter() - begun)
 
 
 def _inputs(predictor: Predictor, rows: pd.DataFrame, features: pd.DataFrame) -> pd.DataFrame:

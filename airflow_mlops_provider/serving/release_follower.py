@@ -1,4 +1,7 @@
-"""Which version is live and which is wanted: follows the release pointer, as far as the ledger allows."""
+"""Which version is live and which is wanted: follows the release pointer, as far as the ledger allows.
+
+A candidate beside the live version is loaded as that is; see :mod:`.candidates`.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from airflow_mlops_provider.lifecycle.release.registry import may_serve
+from airflow_mlops_provider.lifecycle.references import ModelVersion
+from airflow_mlops_provider.lifecycle.release.registry import may_be_compared, may_serve
 from airflow_mlops_provider.lifecycle.shape import Scoring
 from airflow_mlops_provider.scoring.predictor import Predictor
+from airflow_mlops_provider.serving.answers import Answers
+from airflow_mlops_provider.serving.candidates.follower import CandidateFollower
 from airflow_mlops_provider.serving.metrics import Metrics
-from airflow_mlops_provider.serving.releases import Release, read_desired
+from airflow_mlops_provider.serving.releases import CandidateRelease, Release, Wanted, read_desired
 from airflow_mlops_provider.serving.responses import Failure, error_text
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.layout import key_below
@@ -37,8 +43,11 @@ class ReleaseFollower:
     :param retry: seconds until a version that could not be loaded is tried again.
     """
 
-    def __init__(self, product: str, shape: Scoring, root: str, metrics: Metrics, retry: float) -> None:
+    def __init__(
+        self, product: str, shape: Scoring, root: str, metrics: Metrics, answers: Answers, retry: float
+    ) -> None:
         self.product, self.shape, self.root, self.retry = product, shape, root, retry
+        self.candidates = CandidateFollower(self._load, self._allowed, shape.entity_columns, answers, retry)
         self.live: Live | None = None
         self.desired: Release | None = None
         self.failure: Failure | None = None
@@ -54,18 +63,19 @@ class ReleaseFollower:
 
     def follow(self) -> None:
         """Look at the release pointer once, and load the version that it names if that is not live."""
-        wanted = None
         try:
             wanted = read_desired(open_store(self.root), self.product)
         except Exception as error:  # noqa: BLE001 - an unreadable pointer must not end the thread
             self._fail(None, error)
-        else:
-            if self.failure and self.failure.version is None:
-                self.failure = None
+            self._fall_back()
+            return
+        if self.failure and self.failure.version is None:
+            self.failure = None
         if wanted is None:
             self._fall_back()
         elif not self._settled(wanted):
             self._roll(wanted)
+        self.candidates.follow(wanted.candidate if wanted and self.serves(wanted) else None)
 
     def serves(self, release: Release) -> bool:
         """Return whether the live version is that of a release."""
@@ -105,10 +115,18 @@ class ReleaseFollower:
         self._metrics.live(release)
         log.info("version %s of %s is live", release.version, release.product)
 
-    def _load(self, release: Release) -> Predictor:
-        """Load what the ledger allows to be live, from where it says that the model lies, below our own root."""
-        store = open_store(self.root)
-        version = may_serve(Ledger(store, self.product).entries(), release.model)
+    def _allowed(self, wanted: Wanted) -> ModelVersion:
+        """Return what the ledger allows to be live, or to be a candidate."""
+        entries = Ledger(open_store(self.root), self.product).entries()
+        if isinstance(wanted, CandidateRelease):
+            return may_be_compared(entries, wanted.model, wanted.mode)
+        return may_serve(entries, wanted.model)
+
+    def _load(self, wanted: Wanted) -> Predictor:
+        """Load what the ledger allows, from where it says that the model lies, below our own root."""
+        store, version = open_store(self.root), self._allowed(wanted)
+        if (beside := self.candidates.now) and wanted.same_model(beside.wanted):
+            return beside.predictor
         with tempfile.TemporaryDirectory(prefix="model-") as scratch:
             predictor = Predictor.load(
                 self.shape, store.download(key_below(store, version.uri), Path(scratch)), version

@@ -1,15 +1,19 @@
-"""The release pointer: one small file that names the version that should serve. The ledger says which one may."""
+"""The release pointer: one small file that names the version that should serve, and a candidate that may beside it.
+
+The ledger says which ones may.
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Self
+from typing import Any, Self
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 
 from airflow_mlops_provider.exceptions import IntegrityError
 from airflow_mlops_provider.lifecycle.frozen import Frozen, canonical
 from airflow_mlops_provider.lifecycle.references import ModelVersion
+from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.storage.artifacts import ArtifactStore
 from airflow_mlops_provider.storage.layout import product_key
 from airflow_mlops_provider.storage.record_files import parse_record
@@ -17,8 +21,8 @@ from airflow_mlops_provider.storage.record_files import parse_record
 NONE = b"null"
 
 
-class Release(Frozen):
-    """A model version that is to serve.
+class Wanted(Frozen):
+    """A model version that a server is to load.
 
     :param model_uri: the folder that holds the model's files.
     :param model_hash: SHA-256 over their names and contents.
@@ -33,23 +37,36 @@ class Release(Frozen):
     requested_at: AwareDatetime
 
     @classmethod
-    def of(cls, version: ModelVersion) -> Self:
-        """Return a release of a version, requested now."""
-        return cls(
-            product=version.name,
-            model_uri=version.uri,
-            model_hash=version.hash,
-            version=version.version,
-            requested_at=datetime.now(UTC),
-        )
+    def of(cls, version: ModelVersion, **fields: Any) -> Self:
+        """Return what asks for a version, now if ``fields`` name no other time."""
+        named = {"product": version.name, "version": version.version}
+        files = {"model_uri": version.uri, "model_hash": version.hash}
+        return cls(**{**named, **files, "requested_at": datetime.now(UTC), **fields})
 
     @property
     def model(self) -> ModelVersion:
         return ModelVersion(name=self.product, version=self.version, uri=self.model_uri, hash=self.model_hash)
 
-    def same_model(self, other: Release | None) -> bool:
-        """Say whether the other release names the same version with the same bytes at the same place."""
+    def same_model(self, other: Wanted | None) -> bool:
+        """Say whether the other names the same version with the same bytes at the same place."""
         return other is not None and self.model == other.model
+
+
+class CandidateRelease(Wanted):
+    """A version that is to predict beside the one that serves.
+
+    :param mode: in shadow, or as a canary.
+    :param share: of calls that a canary answers, from 0 to 1.
+    """
+
+    mode: Status
+    share: float = Field(ge=0, le=1)
+
+
+class Release(Wanted):
+    """The version that is to serve. :param candidate: the one that is to be judged beside it, if there is one."""
+
+    candidate: CandidateRelease | None = None
 
 
 def request(store: ArtifactStore, product: str, release: Release | None) -> None:

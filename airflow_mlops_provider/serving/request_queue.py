@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
@@ -26,7 +26,15 @@ class Call(NamedTuple):
     caller: str = ""
 
 
-Work = Callable[[Sequence[Call]], Sequence[Answer | Exception]]
+class Later(NamedTuple):
+    """An answer that another thread will give; what ``instead`` returns, if that takes longer than ``seconds``."""
+
+    future: Future[Answer]
+    seconds: float
+    instead: Callable[[], Answer]
+
+
+Work = Callable[[Sequence[Call]], Sequence[Answer | Later | Exception]]
 
 
 class RequestQueue:
@@ -44,6 +52,7 @@ class RequestQueue:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="predict")
         self._calls: deque[tuple[Call, asyncio.Future[Answer]]] = deque()
         self._answering: asyncio.Task[None] | None = None
+        self._awaited: set[asyncio.Task[None]] = set()
 
     async def answer(self, call: Call) -> Answer:
         """Return the answer to a call, or raise what the work returned instead."""
@@ -62,9 +71,13 @@ class RequestQueue:
             except Exception as error:  # noqa: BLE001 - it is raised for each caller
                 answers = [error] * len(batch)
             for (_, future), answer in zip(batch, answers, strict=True):
-                if future.done():  # its caller went away
+                if isinstance(answer, Later):
+                    self._awaited.add(task := asyncio.create_task(_await(answer, future)))
+                    task.add_done_callback(self._awaited.discard)
+                elif future.done():  # its caller went away
                     continue
-                future.set_exception(answer) if isinstance(answer, Exception) else future.set_result(answer)
+                else:
+                    future.set_exception(answer) if isinstance(answer, Exception) else future.set_result(answer)
 
     def _next_batch(self) -> list[tuple[Call, asyncio.Future[Answer]]]:
         """Take the calls that are answered next: the first, and those behind it that are small enough together."""
@@ -109,3 +122,11 @@ class RequestQueue:
     def close(self) -> None:
         """End the thread once it has answered what waits."""
         self._worker.shutdown()
+
+
+async def _await(later: Later, future: asyncio.Future[Answer]) -> None:
+    done, _ = await asyncio.wait([asyncio.wrap_future(later.future)], timeout=later.seconds)
+    # Whichever comes first: once it is cancelled, the other thread can't answer any more.
+    answer = later.instead() if not done and later.future.cancel() else later.future.result()
+    if not future.done():
+        future.set_result(answer)

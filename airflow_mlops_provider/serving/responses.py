@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, create_model
 
 from airflow_mlops_provider.exceptions import MLOpsError
 from airflow_mlops_provider.lifecycle.frozen import Frozen
+from airflow_mlops_provider.lifecycle.release.rollout import Candidate
 from airflow_mlops_provider.serving.releases import Release
 
 
@@ -68,6 +69,7 @@ class ServerState(Frozen):
     :param failure: why the last wanted version does not serve.
     :param not_ready: why it cannot predict; None if it can.
     :param watermark: up to when the online store has features.
+    :param candidate: what it says of the version beside the live one; None if it wants none.
     """
 
     product: str
@@ -80,6 +82,7 @@ class ServerState(Frozen):
     not_ready: str | None
     watermark: datetime | None
     prediction_log: str
+    candidate: Candidate | None = None
 
     def __str__(self) -> str:
         return f"the model server of product {self.product!r} with root {self.root} (process {self.pid})"
@@ -87,6 +90,10 @@ class ServerState(Frozen):
     @property
     def version(self) -> int | None:
         return self.live.version if self.live else None
+
+    def waits_since(self, began: datetime) -> datetime:
+        """Return since when it can have known of a candidate: it may have begun later, or been pointed at it again."""
+        return max(began, self.started, self.desired.requested_at if self.desired else began)
 
 
 def error_text(error: Exception) -> str:

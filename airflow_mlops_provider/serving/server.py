@@ -12,12 +12,13 @@ from pathlib import Path
 
 from airflow_mlops_provider import problems
 from airflow_mlops_provider.exceptions import DeploymentError
+from airflow_mlops_provider.serving.answers import Answers
 from airflow_mlops_provider.serving.metrics import Metrics
 from airflow_mlops_provider.serving.model_alone import Served
 from airflow_mlops_provider.serving.prediction_log import PredictionLog
 from airflow_mlops_provider.serving.prediction_service import FeatureStore, OnlineFeatures, PredictionService
 from airflow_mlops_provider.serving.release_follower import ReleaseFollower
-from airflow_mlops_provider.serving.request_queue import Answer, Call
+from airflow_mlops_provider.serving.request_queue import Answer, Call, Later
 from airflow_mlops_provider.serving.request_schema import RequestSchema
 from airflow_mlops_provider.serving.responses import LiveRelease, ServerState
 
@@ -48,12 +49,11 @@ class ModelServer:
         self.problem = problems.find(product.problem)
         self.schema = RequestSchema(shape.row_columns, timed=bool(shape.views))
         self.metrics = Metrics(product.name, self.problem.buckets)
-        self.follower = ReleaseFollower(product.name, shape, root, self.metrics, retry)
-        self.features = OnlineFeatures(open_features, shape.entity_columns)
         self.prediction_log = PredictionLog(log_folder, on_drop=self.metrics.dropped.inc)
-        self.predictions = PredictionService(
-            self.schema, self.follower, self.features, self.prediction_log, self.metrics
-        )
+        answers = Answers(product.name, self.prediction_log, self.metrics)
+        self.follower = ReleaseFollower(product.name, shape, root, self.metrics, answers, retry)
+        self.features = OnlineFeatures(open_features, shape.entity_columns)
+        self.predictions = PredictionService(self.schema, self.follower, self.features, answers)
         self._ending = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -66,7 +66,7 @@ class ModelServer:
         if self.ready_within is not None:
             self._wait_until_ready(time.monotonic() + self.ready_within)
 
-    def answer(self, calls: Sequence[Call]) -> list[Answer | Exception]:
+    def answer(self, calls: Sequence[Call]) -> list[Answer | Later | Exception]:
         """Answer some calls. What was predicted is recorded by then: what a caller knows outlives the process."""
         answers = self.predictions.answer(calls)
         self.prediction_log.settle()
@@ -77,6 +77,7 @@ class ModelServer:
         self._ending.set()
         for thread in self._threads:
             thread.join(timeout=5)
+        self.follower.candidates.follow(None)
         self.prediction_log.close()
 
     def state(self) -> ServerState:
@@ -93,6 +94,7 @@ class ModelServer:
             not_ready=self.predictions.not_ready(),
             watermark=self.features.watermark,
             prediction_log=str(self.prediction_log.folder),
+            candidate=self.follower.candidates.state(),
         )
 
     def _wait_until_ready(self, deadline: float) -> None:
@@ -107,6 +109,7 @@ class ModelServer:
         while not self._ending.is_set():
             step()
             self.metrics.features(self.features.watermark)
+            self.metrics.beside(self.follower.candidates.state())
             ready = self.predictions.not_ready() is None
             self.metrics.ready.set(ready)
             if ready and not gc.get_freeze_count():

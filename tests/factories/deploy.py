@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -72,11 +73,16 @@ class DeployWorld:
         features.offline.load(day, {"customer": table})
         features.materialize(day)
 
-    def ready(self, model: int = 0, upto: Status = Status.PRODUCTION_READY) -> ModelVersion:
+    def ready(
+        self,
+        model: int = 0,
+        upto: Status = Status.PRODUCTION_READY,
+        make: Callable[[Path, int], None] = make_model,
+    ) -> ModelVersion:
         """Make a new version of one of a few models, with the records that its promotion rests on."""
         folder = self.root / NAME / "train" / f"{model:032x}" / f"{model:016x}"
         if not folder.exists():
-            make_model(folder, model)
+            make(folder, model)
         found = content_hash(folder)
         self._record("train", model, Model(uri=folder.as_uri(), hash=found))
         number = int(self.mirror.client.create_model_version(NAME, folder.as_uri()).version)

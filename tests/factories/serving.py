@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -77,13 +78,14 @@ def make_release(root: Path, version: int, seed: int | None = None) -> releases.
     return releases.Release.of(made)
 
 
-def make_model(folder: Path, seed: int) -> None:
-    """Train a model and keep its files in a folder."""
+INPUTS = ("price", "pieces", "orders", "mean_price", "hour", "known")
+
+
+def make_model(folder: Path, seed: int, names: Sequence[str] = INPUTS) -> None:
+    """Train a model on the first of some inputs and keep its files in a folder."""
     rng = np.random.default_rng(seed)
-    inputs = pd.DataFrame(
-        rng.normal(size=(400, 6)), columns=["price", "pieces", "orders", "mean_price", "hour", "known"]
-    )
-    label = (inputs["price"] + rng.normal(size=400) > 0).astype(int)
+    inputs = pd.DataFrame(rng.normal(size=(400, len(names))), columns=[*names])
+    label = (inputs.iloc[:, 0] + rng.normal(size=400) > 0).astype(int)
     settings = {"objective": "binary", "num_leaves": 15, "verbose": -1, "num_threads": 1, "seed": seed}
     FLAVOR.save(lightgbm.train(settings, lightgbm.Dataset(inputs, label), 40), folder)
 

@@ -73,11 +73,12 @@ class Flavor(ABC):
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model, ready to predict, as its flavor loaded it."""
+    """A model, ready to predict, as its flavor loaded it. ``takes``: the inputs that it says it takes."""
 
     flavor: str
     model: Any
     applied_by: Flavor
+    takes: tuple[str, ...] = ()
 
     def predict(self, frame: pd.DataFrame) -> np.ndarray:
         """Return a prediction for each row, float64, in the frame's order; a row's is the same alone or among others.
@@ -149,11 +150,13 @@ def load(folder: Path) -> LoadedModel:
     :raises IntegrityError: if a file is missing, cut short or damaged.
     :raises MissingExtraError: if the library that applies it is not installed; the message has the pip line.
     """
-    name = described(folder).get("flavor", OLDEST)
+    said = described(folder)
+    name = said.get("flavor", OLDEST)
     flavor = flavor_of(name)
     needs = flavor.needs(folder)
     _need(name, needs, " ".join(needs))
-    return LoadedModel(name, flavor.load(folder), flavor)
+    model = flavor.load(folder)
+    return LoadedModel(name, model, flavor, tuple(str(entry["name"]) for entry in said.get("inputs", ())))
 
 
 def _need(name: str, libraries: tuple[str, ...], install: str) -> None:

@@ -1,15 +1,27 @@
-"""Rolls the model server to a production-ready version, and back if it does not take it."""
+"""Rolls the model server to a production-ready version, at once or step by step, and back if it does not do well."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+from pydantic import Field
 
 from airflow_mlops_provider.exceptions import BackendError
-from airflow_mlops_provider.jobs.deployment import rollout
+from airflow_mlops_provider.jobs.deployment import candidate, rollout
 from airflow_mlops_provider.jobs.registry.standing import CheckedLedger, one_at_a_time
 from airflow_mlops_provider.lifecycle.references import ModelVersion
+from airflow_mlops_provider.lifecycle.release import registry
 from airflow_mlops_provider.lifecycle.release.approval import check_approved
-from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status, check_move, live_version, status_of
+from airflow_mlops_provider.lifecycle.release.deployment import Rollout
+from airflow_mlops_provider.lifecycle.release.registry import (
+    LedgerEntry,
+    Status,
+    check_move,
+    last_entries,
+    live_version,
+    status_of,
+)
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.runtime.arguments import JobInputs
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
@@ -21,9 +33,12 @@ class Inputs(JobInputs):
 
 
 class Params(rollout.Params):
+    """:param share: of calls that a canary answers, in place of what the product says; 1: no rollout, all at once."""
+
     explicit: bool = False
     rollback: bool = False
     reason: str = ""
+    share: float | None = Field(default=None, gt=0, le=1)
 
 
 Context = JobContext[Inputs, rollout.Settings, Params]
@@ -37,6 +52,10 @@ def deploy(context: Context) -> JobResult:
     to no older version than the live one. The parameter ``explicit`` says that a person chose the version,
     ``rollback`` that one which was retired is to come back, and ``reason`` why.
 
+    Where a rollout is declared, and another version is live, the version becomes a candidate beside that. Each further
+    run of the job looks at it once: the status of its result is ``shadow`` or ``canary`` as long as it is to be called
+    again, then ``live`` or ``rejected``.
+
     :raises DeploymentError: if the server did not take it; the version that served before still serves.
     :raises IntegrityError: if the ledger, or what the version's promotion rests on, is not what it was.
     :raises TransitionError: if the version is another model than the registered one, or may not go live: by its status,
@@ -49,11 +68,39 @@ def deploy(context: Context) -> JobResult:
         if live and version.version < live.version and not context.params.explicit:
             context.log.info("version %d is live and newer than %d: nothing to do", live.version, version.version)
             return _result(live, Status.LIVE, "")
+        plan = _plan(context, live, version)
+        if rejected := _rejected(context, entries, version, live):
+            return _result(version, Status.REJECTED, "", reason=rejected, **_show(context, ledger))
         _prepare(context, ledger, entries, version)
+        if plan and live:
+            last = last_entries(entries)[version.version]
+            going = last.status in (Status.SHADOW, Status.CANARY)
+            begun = None if going else candidate.begin(context, ledger, version, live, plan)
+            return _going(context, begun or candidate.look(context, ledger, last, live), **_show(context, ledger))
         url = rollout.roll(context, version, live)
         entry = rollout.enter(context, ledger, version, url)
         context.log.info("version %d is live at %s", version.version, url)
         return _result(version, entry.status, url, **_show(context, ledger))
+
+
+def _plan(context: Context, live: ModelVersion | None, version: ModelVersion) -> Rollout | None:
+    """Return how a version comes to answer all calls; None for at once."""
+    plan, share = context.settings.rollout, context.params.share
+    if plan is None or live in (None, version) or context.params.rollback or share == 1:
+        return None
+    return plan.model_copy(update={"canary": share}) if share else plan
+
+
+def _rejected(
+    context: Context, entries: Sequence[LedgerEntry], version: ModelVersion, live: ModelVersion | None
+) -> str | None:
+    """Return why a rollout was ended before, by a run that perhaps could not finish; None if none was."""
+    last = last_entries(entries)[version.version]
+    if last.status is not Status.REJECTED or last.was not in (Status.SHADOW, Status.CANARY):
+        return None
+    if live:
+        candidate.point(context, registry.candidate(entries), live)
+    return last.reason
 
 
 def _prepare(context: Context, ledger: CheckedLedger, entries: Sequence[LedgerEntry], version: ModelVersion) -> None:
@@ -83,6 +130,13 @@ def _show(context: Context, ledger: CheckedLedger) -> dict[str, str]:
     return {}
 
 
-def _result(version: ModelVersion, status: Status, url: str, **further: str) -> JobResult:
+def _going(context: Context, entry: LedgerEntry, **further: str) -> JobResult:
+    """Return a candidate with its phase: what is needed to wait for the next look."""
+    phase = {"plan": entry.evidence.get("plan"), "began": entry.at.isoformat(), "first": entry.evidence.get("began")}
+    known = {"rollout": phase} if entry.status in (Status.SHADOW, Status.CANARY) else {}
+    return _result(entry.version, entry.status, rollout.address(context), reason=entry.reason, **known, **further)
+
+
+def _result(version: ModelVersion, status: Status, url: str, **further: Any) -> JobResult:
     facts = {**version.facts, "status": status.value, "url": url, **further}
     return JobResult(facts=facts, version=version.version, of=version)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from airflow_mlops_provider.exceptions import BackendError, IntegrityError, MLOpsError
-from airflow_mlops_provider.jobs.deployment import rollout
+from airflow_mlops_provider.jobs.deployment import candidate, rollout
 from airflow_mlops_provider.jobs.registry.standing import CheckedLedger, one_at_a_time
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release import registry
@@ -69,12 +69,16 @@ class Truth:
                 self._finish(pending)
         waiting = registry.newest_ready(entries)
         self.waiting = waiting.version if waiting and waiting != self.live else None
+        beside = registry.candidate(entries if begun is None else self.ledger.entries())
         if self.live:
             with self._attempt(f"what serves in place of version {self.live.version}"):
-                self._serve(self.live)
+                self._serve(self.live, beside)
         else:
             with self._attempt("what serves though nothing is live"):
                 self._serve_nothing()
+        if begun is not None and beside:
+            with self._attempt(f"the rollout of version {beside.version.version}"):
+                self._go_on(beside)
         if begun is not None:
             with self._attempt("what the ledger calls live"):
                 others = rollout.retire_others(self.context, self.ledger, self.live) if self.live else []
@@ -118,7 +122,7 @@ class Truth:
         """Return the version that the pointer names though it isn't live, if its deployment was begun and may go on."""
         try:
             wanted = releases.read_desired(self.context.store, self.name)
-            if wanted is None or wanted.version != begun:
+            if wanted is None or wanted.version != begun or (self.live and self.context.settings.rollout):
                 return None
             version = registry.may_serve(entries, wanted.model)
             if registry.status_of(entries, version.version) not in registry.READY:
@@ -144,11 +148,21 @@ class Truth:
         self.live = version
         self.repaired.append(f"finished the deployment of version {version.version}, which was begun and not ended")
 
-    def _serve(self, version: ModelVersion) -> None:
-        """Have pointer and server at the live version."""
+    def _go_on(self, beside: LedgerEntry) -> None:
+        """Look at a candidate as its deployment would, if that was ended: whoever looks finds the same."""
+        entry = candidate.look(self.context, self.ledger, beside, self.live)
+        self.live = registry.live_version(self.ledger.entries())
+        if entry.status is not beside.status:
+            number, reason = entry.version.version, entry.reason
+            self.repaired.append(f"version {number} was left as {beside.status}, and is {entry.status} now: {reason}")
+
+    def _serve(self, version: ModelVersion, beside: LedgerEntry | None) -> None:
+        """Have pointer and server at the live version, and at the candidate beside it."""
         if wrong := [line for line in (self._wrong_pointer(version), self._wrong_server(version)) if line]:
             rollout.roll(self.context, version, version)
             self.repaired.extend(wrong)
+        if candidate.point(self.context, beside, version) and not wrong:
+            self.repaired.append(f"the pointer's candidate was not {beside.version.version if beside else 'none'}")
 
     def _wrong_pointer(self, version: ModelVersion | None) -> str | None:
         """Say what the pointer names in place of a version; None if it names that."""

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.frozen import digest
+from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, Services
 from airflow_mlops_provider.lifecycle.references import ModelVersion
-from airflow_mlops_provider.lifecycle.release.deployment import Approval
-from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status, live_versions
+from airflow_mlops_provider.lifecycle.release.deployment import Approval, Rollout
+from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status, candidate, live_versions
 from airflow_mlops_provider.lifecycle.sections import Serving
 from airflow_mlops_provider.lifecycle.shape import Scoring
 from airflow_mlops_provider.runtime.address import code_hashes
@@ -27,11 +28,17 @@ READY_SECONDS = 120
 
 
 class Settings(JobSettings):
-    """:param scoring: how calls are scored; None where there is no product, and the version's model says it."""
+    """:param scoring: how calls are scored; None where there is no product, and the version's model says it.
+
+    :param metric: by which a candidate is judged as labels arrive.
+    :param rollout: how a version comes to answer all calls; None: at once.
+    """
 
     serving: Serving = Serving()
     scoring: Scoring | None = None
     approval: Annotated[Approval | None, ProductField("deployment.approval")] = None
+    metric: Annotated[Metric | None, ProductField("metric")] = None
+    rollout: Annotated[Rollout | None, ProductField("deployment.rollout")] = None
 
 
 class Params(JobParams):
@@ -58,10 +65,18 @@ def roll(context: Context, version: ModelVersion, before: ModelVersion | None) -
     return url
 
 
-def enter(context: Context, ledger: Ledger, version: ModelVersion, url: str) -> LedgerEntry:
-    """Enter that a version is live, and retire whatever else the ledger still calls so."""
-    entry = ledger.move(version, Status.LIVE, reason=f"{url} answers with it", by=context.by, evidence={"url": url})
+def enter(
+    context: Context, ledger: Ledger, version: ModelVersion, url: str, figures: dict[str, Any] | None = None
+) -> LedgerEntry:
+    """Enter that a version is live; retire whatever else the ledger still calls so, and reject what was to follow it.
+
+    :param figures: what a rollout observed.
+    """
+    evidence = {"url": url, **({"observed": figures} if figures else {})}
+    entry = ledger.move(version, Status.LIVE, reason=f"{url} answers with it", by=context.by, evidence=evidence)
     retire_others(context, ledger, version)
+    if other := candidate(ledger.entries()):  # it was compared with another version
+        ledger.move(other.version, Status.REJECTED, reason=f"version {version.version} went live", by=context.by)
     return entry
 
 

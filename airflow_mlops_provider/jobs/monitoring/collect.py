@@ -13,11 +13,12 @@ from pydantic_core import to_json
 from airflow_mlops_provider import problems
 from airflow_mlops_provider.backends.tables.entities import ForgottenEntities
 from airflow_mlops_provider.jobs.tables import INPUTS, PREDICTIONS
+from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.shape import Shape
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.problems.base import Problem
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSettings
-from airflow_mlops_provider.runtime.context import JobContext, JobResult
+from airflow_mlops_provider.runtime.context import AnyContext, JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import TABLES, job
 from airflow_mlops_provider.serving.log_files import may_hold
 from airflow_mlops_provider.serving.process.launcher import log_folder
@@ -48,6 +49,7 @@ class Line(BaseModel):
     prediction: float | list[float]
     version: int
     predicted_at: AwareDatetime
+    shadow: bool = False
 
 
 Context = JobContext[JobInputs, Settings, Params]
@@ -60,7 +62,7 @@ def collect(context: Context) -> JobResult:
     The two are row by row what callers got and what the model saw, by whichever version, each id once, oldest first.
     Lines that are no records, as a killed server leaves one, are counted, and so are ids that came again.
     """
-    schema, log = RequestSchema(context.settings.shape.row_columns), Log(context)
+    schema, log = RequestSchema(context.settings.shape.row_columns), Log(context, context.interval, context.params.log)
     every = sorted(log.records(schema), key=lambda record: record.predicted_at)
     records = [*{record.id: record for record in reversed(every)}.values()][::-1]
     predictions = schema.frame([record.row for record in records])
@@ -85,16 +87,16 @@ class Log:
     :ivar files: the hash of each that was read. :ivar unreadable: how many lines of which are no record.
     """
 
-    def __init__(self, context: Context) -> None:
-        self.interval = context.interval
-        self.store = open_store(context.params.log or str(log_folder(context.spec.root, context.product)))
+    def __init__(self, context: AnyContext, interval: Interval, folder: str | None = None) -> None:
+        self.interval = interval
+        self.store = open_store(folder or str(log_folder(context.spec.root, context.product)))
         self.files: dict[str, str] = {}
         self.unreadable: Counter[str] = Counter()
         self.forgotten = 0
-        self._to_forget = ForgottenEntities.of(context.store, context.product, context.interval)
+        self._to_forget = ForgottenEntities.of(context.store, context.product, interval)
 
-    def records(self, schema: RequestSchema) -> Iterator[Line]:
-        """Yield the records of the interval, file by file."""
+    def records(self, schema: RequestSchema, *, shadow: bool = False) -> Iterator[Line]:
+        """Yield the records of the interval, file by file. :param shadow: also what nobody was answered."""
         for key in self.store.list(""):
             if not may_hold(key, self.interval):
                 continue
@@ -104,7 +106,7 @@ class Log:
                 record = _record(line, schema)
                 if record is None:
                     self.unreadable[key] += 1
-                elif record.predicted_at not in self.interval:
+                elif record.predicted_at not in self.interval or (record.shadow and not shadow):
                     continue
                 elif self._to_forget.by({**record.inputs, **record.row}, record.predicted_at):
                     self.forgotten += 1

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from airflow_mlops_provider.backends.tracking.mlflow.mirror import Kept, Mirror, Shown, approving
 from airflow_mlops_provider.exceptions import (
@@ -160,7 +161,7 @@ class CheckedLedger(Ledger):
         kept = waiver.to_json()
         self._show_earlier()
         self.mirror.announce_waiver(digest(kept))
-        entry = self.note(version, reason=waiver.reason, by=waiver.by, evidence={waivers.WAIVER: kept, "run": run})
+        entry = self.note(version, reason=waiver.reason, by=waiver.by, evidence={registry.WAIVER: kept, "run": run})
         self.show()
         return entry
 
@@ -178,24 +179,31 @@ class CheckedLedger(Ledger):
             return str(error)
 
     def _check(self, upto: Sequence[LedgerEntry], entry: LedgerEntry, shown: Shown, erased: bool) -> str | None:
-        number = entry.version.version
-        if not entry.moves:
-            waiver = entry.evidence.get(waivers.WAIVER)
-            return None if waiver and shown.waiving == digest(waiver) else "nobody told MLflow that a gate was waived"
+        if (unannounced := self._unannounced(entry, shown)) is not False:
+            return unannounced
         if entry.status is Status.REGISTERED:
             Records(self.store).manifest_of(entry.version)
             return None
-        if entry.status is Status.LIVE or "rollback" in entry.evidence:
-            return None if shown.deploying == number else f"no deployment of version {number} was begun"
-        if entry.status is Status.APPROVED and shown.approving != approving(number, entry.by):
-            return f"no approval of version {number} by {entry.by} was begun"
+        if entry.was in (Status.SHADOW, Status.CANARY):  # another version is live and goes on
+            return None
         if entry.status in (Status.APPROVED, Status.STAGING, Status.PRODUCTION_READY, Status.REJECTED):
             return self._report_flaw(entry, erased)
         if entry.status not in registry.MOVES:
             return "this release does not know such a status"
-        if entry.was is Status.PRODUCTION_READY:  # it never served: nothing had to take its place
+        if entry.was in registry.READY:  # it never served: nothing had to take its place
             return None
         return None if registry.live_version(upto) else "no other version is live in its place"
+
+    def _unannounced(self, entry: LedgerEntry, shown: Shown) -> str | Literal[False] | None:
+        """Say why an entry of which MLflow is told first is not to be trusted, None if it is; False for others."""
+        number, right = entry.version.version, announced(entry)
+        if not entry.moves:
+            return None if shown.waiving == right.waiving else "nobody told MLflow that a gate was waived"
+        if entry.status in (Status.SHADOW, Status.CANARY, Status.LIVE) or "rollback" in entry.evidence:
+            return None if shown.deploying == number else f"no deployment of version {number} was begun"
+        if entry.status is Status.APPROVED and shown.approving != right.approving:
+            return f"no approval of version {number} by {entry.by} was begun"
+        return False
 
     def _content_flaw(self, what: str, uri: str, recorded: object, *, erased: bool = False) -> str | None:
         """Say why what lies at a URI is not what an entry says; None if it is, or the entry says nothing."""
@@ -229,5 +237,5 @@ def _content(_: ArtifactStore, __: str, folder: Path) -> str:
 def announced(entry: LedgerEntry) -> Shown:
     """Return what MLflow was told before an entry that its head knows."""
     number = entry.version.version
-    waiving = digest(entry.evidence.get(waivers.WAIVER))
+    waiving = digest(entry.evidence.get(registry.WAIVER))
     return Shown(deploying=number, approving=approving(number, entry.by), waiving=waiving)

@@ -1,11 +1,11 @@
-"""How a product's versions go live: who must agree."""
+"""How a product's versions go live: who must agree, and how many calls they answer before they answer all."""
 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen, only_known
 from airflow_mlops_provider.lifecycle.owners import Owners
@@ -61,10 +61,63 @@ class Approval(Frozen):
             raise ValueError(f"deployment.approval.remind, {self.remind}, comes after its end, {self.within}")
 
 
+class RolloutLimits(Frozen):
+    """What a candidate may do worse than the live version, on the calls that both predict, before it is taken back.
+
+    :param errors: the share of calls that it may fail, or answer too late.
+    :param latency: how many times as long its p99, and its p90, may be; 10 ms more are never too long.
+    :param shift: the largest difference between the two cumulative distributions of predictions, from 0 to 1; what may
+        be chance comes on top: 0.2 for 1,000 rows, 0.07 for 10,000.
+    :param missing: by which share more of its input values may be missing than of the live version's.
+    :param metric: by how much it may be worse in the product's metric, in that metric's unit, once enough labels have
+        arrived; None: it is not judged by labels.
+    :param memory: by how many MiB the server may grow once the candidate is loaded.
+    :param start: how long it may take to load.
+    """
+
+    errors: float = Field(default=0.01, gt=0, lt=1)
+    latency: float = Field(default=2.0, ge=1)
+    shift: float = Field(default=0.1, gt=0, lt=1)
+    missing: float = Field(default=0.1, gt=0, lt=1)
+    metric: float | None = Field(default=None, ge=0)
+    memory: int = Field(default=512, gt=0)
+    start: timedelta = Field(default=timedelta(minutes=5), gt=timedelta(0))
+
+
+class Rollout(Frozen):
+    """How a version goes live step by step, judged beside the one that is: first in shadow, then as a canary.
+
+    :param shadow: how long it predicts what is asked of the live version, and nobody sees it; 0 for no such phase.
+    :param canary: the share of calls that it then answers, always those of the same entities; 0 for no such phase.
+    :param bake: how long it does so before it answers all.
+    :param calls: how many calls it must have predicted in each phase before the next.
+    :param within: how long all of it may take; after that the version is rejected.
+    :param limits: what takes it back.
+    """
+
+    shadow: timedelta = Field(default=timedelta(minutes=10), ge=timedelta(0))
+    canary: float = Field(default=0.1, ge=0, lt=1)
+    bake: timedelta = Field(default=timedelta(minutes=30), ge=timedelta(0))
+    calls: int = Field(default=1000, ge=1)
+    within: timedelta = Field(default=timedelta(days=1), gt=timedelta(0))
+    limits: RolloutLimits = RolloutLimits()
+
+    @model_validator(mode="after")
+    def _has_a_phase(self) -> Self:
+        if not self.shadow and not self.canary:
+            raise ValueError("a rollout has a phase in shadow, a canary, or both: give shadow or canary")
+        planned = self.shadow + (self.bake if self.canary else timedelta(0))
+        if self.within <= planned:
+            raise ValueError(f"within={self.within} is no longer than shadow and bake together, {planned}")
+        return self
+
+
 class Deployment(Placed):
     """How a version that passed all gates goes live.
 
     :param approval: who must agree first; None: the gates are enough.
+    :param rollout: how it comes to answer all calls; None: at once.
     """
 
     approval: Approval | None = None
+    rollout: Rollout | None = None

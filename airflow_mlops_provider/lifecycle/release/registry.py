@@ -59,6 +59,10 @@ READY = (Status.PRODUCTION_READY, Status.APPROVED)
 CHALLENGING = (Status.REGISTERED, Status.STAGING, *READY, Status.SHADOW, Status.CANARY)
 
 
+#: In the evidence of an entry that moves nothing: the waiver that it keeps.
+WAIVER = "waiver"
+
+
 class LedgerEntry(Frozen):
     """One move of one model version, and why. Fields of a newer release are kept.
 
@@ -82,13 +86,13 @@ class LedgerEntry(Frozen):
 
     @property
     def moves(self) -> bool:
-        """Whether it moves the version; else it keeps something about it, such as a gate that was waived."""
-        return self.status != self.was
+        """Whether it moves the version; else it keeps that a gate was waived. Each approval of a version counts."""
+        return WAIVER not in self.evidence
 
     @property
     def became(self) -> str:
         """What happened to the version, in a word or two."""
-        return self.status.value if self.moves else f"waived {self.evidence.get('waiver', {}).get('gate', '')}".strip()
+        return self.status.value if self.moves else f"waived {self.evidence[WAIVER]['gate']}"
 
 
 def status_of(entries: Sequence[LedgerEntry], version: int) -> Status | None:
@@ -189,6 +193,23 @@ def may_serve(entries: Sequence[LedgerEntry], wanted: ModelVersion) -> ModelVers
             f"version {wanted.version} of {wanted.name} is {status.value}: "
             "only one that passed the gates may serve; a retired one comes back by a rollback"
         )
+    return version
+
+
+def candidate(entries: Sequence[LedgerEntry]) -> LedgerEntry | None:
+    """Return the entry by which a version is in shadow or a canary: the last one, of which there should be no more."""
+    last = [entry for entry in last_entries(entries).values() if entry.status in (Status.SHADOW, Status.CANARY)]
+    return max(last, key=lambda entry: entry.sequence, default=None)
+
+
+def may_be_compared(entries: Sequence[LedgerEntry], wanted: ModelVersion, status: Status) -> ModelVersion:
+    """Return the registered version that a server is to load beside the live one.
+
+    :raises UnknownNameError, TransitionError: if it was never registered, as another model, or has another status.
+    """
+    version, now = check_same(registered(entries, wanted.version), wanted), status_of(entries, wanted.version)
+    if now is not status:
+        raise TransitionError(f"version {version.version} of {version.name} is {now}, and not {status}")
     return version
 
 

@@ -12,10 +12,10 @@ from airflow_mlops_provider.exceptions import TransitionError
 from airflow_mlops_provider.lifecycle.frozen import Frozen, only_known
 from airflow_mlops_provider.lifecycle.release.declared import NAMES, NEVER_WAIVED
 from airflow_mlops_provider.lifecycle.release.gates import Decision, GateResult
-from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry
+from airflow_mlops_provider.lifecycle.release.registry import WAIVER, LedgerEntry
 
 #: Where an entry of the ledger keeps a waiver, and what the gates said.
-WAIVER, GATES = "waiver", "gates"
+GATES = "gates"
 Said = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 

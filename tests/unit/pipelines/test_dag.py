@@ -17,6 +17,7 @@ from airflow.serialization.serialized_objects import DagSerialization
 
 from airflow_mlops_provider import LocalProcess, MLOpsDag, MLOpsTaskGroup
 from airflow_mlops_provider.exceptions import ConfigurationError, UnknownNameError
+from airflow_mlops_provider.lifecycle.release.deployment import Deployment, Rollout
 from airflow_mlops_provider.operators.features import (
     FeastLoadIntervalOperator,
     FeaturesComputeIntervalOperator,
@@ -458,3 +459,12 @@ def test_a_pipeline_of_one_s_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     dag = MLOpsDag(product, "our_pipelines:look", insert={"plan": changed})
     assert dag.dag_id == "flight_delay_look"
     assert shape(dag) == {"plan": {"changed"}, "changed": set()}
+
+
+def test_a_rollout_adds_a_share_to_the_form_and_nothing_else() -> None:
+    """With a rollout the deployment has the same task, whose canary's share the form may set; without, the same DAG."""
+    declared = product.model_copy(update={"deployment": Deployment(rollout=Rollout())})
+    plain, stepwise = MLOpsDag(product, "deployment"), MLOpsDag(declared, "deployment")
+    assert shape(plain) == shape(stepwise) == expected("deployment")
+    assert "share" not in plain.params and stepwise["deploy"].share == "{{ params.share }}"
+    assert {*stepwise.params} - {*plain.params} == {"share"}

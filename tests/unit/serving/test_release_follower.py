@@ -10,7 +10,9 @@ import pytest
 
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.lifecycle.shape import Scoring
+from airflow_mlops_provider.serving.answers import Answers
 from airflow_mlops_provider.serving.metrics import Metrics
+from airflow_mlops_provider.serving.prediction_log import PredictionLog
 from airflow_mlops_provider.serving.release_follower import ReleaseFollower
 from airflow_mlops_provider.serving.releases import Release
 from tests.factories.serving import (
@@ -23,7 +25,9 @@ from tests.factories.serving import (
 
 @pytest.fixture
 def follower(shape: Scoring, tmp_path: Path) -> ReleaseFollower:
-    return ReleaseFollower(NAME, shape, str(tmp_path), Metrics(NAME, (0.5, 1.0)), retry=0.2)
+    metrics = Metrics(NAME, (0.5, 1.0))
+    answers = Answers(NAME, PredictionLog(tmp_path / "log"), metrics)
+    return ReleaseFollower(NAME, shape, str(tmp_path), metrics, answers, retry=0.2)
 
 
 def test_falls_back_to_what_was_live(follower: ReleaseFollower, tmp_path: Path) -> None:

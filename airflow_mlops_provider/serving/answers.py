@@ -1,0 +1,70 @@
+"""What is made of predictions: the callers' answers, the log's records, and the metrics' counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import accumulate
+from typing import NamedTuple
+
+import pandas as pd
+
+from airflow_mlops_provider.scoring.predictor import Predictions, Predictor
+from airflow_mlops_provider.serving.metrics import Metrics
+from airflow_mlops_provider.serving.prediction_log import Batch, PredictionLog, row_ids
+from airflow_mlops_provider.serving.request_queue import Answer, Call
+
+
+class Calls(NamedTuple):
+    """Some calls, with how many rows each has, all their rows, and what the model gets for them."""
+
+    calls: Sequence[Call]
+    sizes: Sequence[int]
+    rows: pd.DataFrame
+    inputs: pd.DataFrame
+
+    @property
+    def parts(self) -> list[slice]:
+        """Which rows are those of each call."""
+        return [slice(end - size, end) for end, size in zip(accumulate(self.sizes), self.sizes, strict=True)]
+
+    def only(self, chosen: Sequence[int]) -> Calls:
+        """Return some of the calls by themselves."""
+        if len(chosen) == len(self.calls):
+            return self
+        every = self.parts
+        places = [place for number in chosen for place in range(every[number].start, every[number].stop)]
+        rows, inputs = (frame.iloc[places].reset_index(drop=True) for frame in (self.rows, self.inputs))
+        return Calls([self.calls[number] for number in chosen], [self.sizes[number] for number in chosen], rows, inputs)
+
+
+class Answers:
+    """Makes answers of predictions, and keeps what was said."""
+
+    def __init__(self, product: str, log: PredictionLog, metrics: Metrics) -> None:
+        self._product, self._log, self._metrics = product, log, metrics
+
+    def of(self, predictor: Predictor, version: int, calls: Calls, scores: Predictions) -> list[Answer]:
+        """Return what each call is answered."""
+        head, answers = {"product": self._product, "version": version}, []
+        for call, part in zip(calls.calls, calls.parts, strict=True):
+            own = scores[part]
+            named = zip(row_ids(call.request_id, len(own)), predictor.problem.answers(own), strict=True)
+            answers.append({**head, "predictions": [{"id": row, **said} for row, said in named]})
+        return answers
+
+    def keep(
+        self, predictor: Predictor, version: int, calls: Calls, scores: Predictions, *, shadow: bool = False
+    ) -> None:
+        """Record what calls were answered. :param shadow: they weren't: it is kept to compare two versions."""
+        now = datetime.now(UTC)
+        for call, part in zip(calls.calls, calls.parts, strict=True):
+            own = scores[part]
+            if not shadow:
+                self._metrics.predicted(predictor.problem.headline(own))
+            said = (own.tolist(), version, call.request_id, now, len(call.body), call.caller, shadow)
+            self._log.append(Batch(calls.rows[part], calls.inputs[part], *said))
+
+    def settle(self) -> None:
+        """Wait until what is kept outlives this process: an answer leaves only then."""
+        self._log.settle()

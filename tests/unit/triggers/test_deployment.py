@@ -1,0 +1,63 @@
+"""When a rollout wakes its task: something to decide, a silent server, or labels to look at."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from airflow_mlops_provider.lifecycle.release.deployment import Rollout
+from airflow_mlops_provider.lifecycle.release.registry import Status
+from airflow_mlops_provider.lifecycle.release.rollout import Candidate, Observed
+from airflow_mlops_provider.serving.responses import ServerState
+from airflow_mlops_provider.triggers.deployment import RolloutTrigger
+
+NOW = datetime(2024, 1, 1, tzinfo=UTC)
+BEGAN = NOW - timedelta(hours=1)
+
+
+def trigger(wake: datetime | None = None) -> RolloutTrigger:
+    """Return what waits for version 2, made again as in another process."""
+    times = {"began": BEGAN.isoformat(), "first": BEGAN.isoformat(), "wake": wake.isoformat() if wake else None}
+    made = RolloutTrigger(
+        product="eta", address="http://x", version=2, plan=Rollout().to_json(), status="canary", **times
+    )
+    return RolloutTrigger(**made.serialize()[1])
+
+
+def state(calls: int = 10, errors: int = 0, version: int = 2, began: datetime = BEGAN) -> ServerState:
+    """Return what a server says that has a candidate."""
+    observed = Observed(calls=calls, errors=errors)
+    said: dict[str, Any] = {"mode": Status.CANARY, "share": 0.1, "requested_at": began, "since": began}
+    return ServerState.model_construct(
+        started=BEGAN, desired=None, candidate=Candidate(version=version, observed=observed, **said)
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "wake", "fires"),
+    [
+        (state(), None, None),
+        (state(calls=2000), None, "go on"),
+        (state(calls=10, errors=10), None, "take back"),
+        (state(), NOW - timedelta(seconds=1), "labels"),
+        (state(), NOW + timedelta(seconds=1), None),
+    ],
+)
+def test_it_fires_when_there_is_something_to_decide(
+    said: ServerState, wake: datetime | None, fires: str | None
+) -> None:
+    """By the same judge as the job; what it fires names the version and decides nothing."""
+    seen = trigger(wake).seen(said, NOW)
+    assert seen.state == fires
+    assert seen.facts == {"version": 2}
+
+
+@pytest.mark.parametrize("said", [None, state(version=3), state(began=NOW)])
+def test_a_server_may_be_silent_for_a_moment(said: ServerState | None) -> None:
+    """One that doesn't answer, or knows of another candidate, is looked at three times in a row."""
+    waiting = trigger()
+    assert [waiting.seen(said, NOW).state for _ in range(2)] == [None, None]
+    assert waiting.seen(state(), NOW).state is None
+    assert [waiting.seen(said, NOW).state for _ in range(3)] == [None, None, "missing"]
