@@ -44,7 +44,18 @@ def get_provider_info() -> dict[str, Any]:
             _modules(
                 "MLOps",
                 "triggers",
-                ("ci", "deliveries", "features", "registry", "serving", "monitoring", "source", "streams", "pods"),
+                (
+                    "ci",
+                    "deliveries",
+                    "deployment",
+                    "features",
+                    "registry",
+                    "serving",
+                    "monitoring",
+                    "source",
+                    "streams",
+                    "pods",
+                ),
             )
         ],
         "hooks": [

@@ -20,7 +20,7 @@ from airflow_mlops_provider.lifecycle.description.facts import VersionFacts
 from airflow_mlops_provider.lifecycle.description.provenance import provenance
 from airflow_mlops_provider.lifecycle.description.signature import signer_in
 from airflow_mlops_provider.lifecycle.records.manifest import Commit
-from airflow_mlops_provider.lifecycle.release.gates import Estimate, LeftOut
+from airflow_mlops_provider.lifecycle.release.evaluation import Estimate, LeftOut
 from airflow_mlops_provider.storage.description import version_facts
 from airflow_mlops_provider.storage.records import Records
 from flight_delay.product import product as flight_delay

@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from airflow_mlops_provider.lifecycle.release.deployment import Rollout, RolloutLimits
-from airflow_mlops_provider.lifecycle.release.gates import Estimate
+from airflow_mlops_provider.lifecycle.release.evaluation import Estimate
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.lifecycle.release.rollout import (
     ALPHA,

@@ -93,7 +93,7 @@ def test_what_it_raises_no_caller_sees(
     propose(client, tmp_path, mode, 1.0)
     score = Predictor.score
     monkeypatch.setattr(Predictor, "score", lambda own, rows: fail() if own is not live else score(own, rows))
-    live = client.app.state.queue._work.__self__._follower.live.predictor  # type: ignore[attr-defined]
+    live = client.app.state.queue._work.__self__.follower.live.predictor  # type: ignore[attr-defined]
     assert set(versions(client)) == {1}
     until(lambda: state(client)["observed"]["errors"] == len(ROWS))
 
@@ -109,7 +109,7 @@ def test_one_that_hangs_delays_its_share_for_a_moment(
     """After some seconds the live version's prediction is the answer; others never wait."""
     monkeypatch.setattr(beside, "SECONDS", 0.1)
     propose(client, tmp_path, Status.CANARY, 1.0)
-    live = client.app.state.queue._work.__self__._follower.live.predictor  # type: ignore[attr-defined]
+    live = client.app.state.queue._work.__self__.follower.live.predictor  # type: ignore[attr-defined]
     score = Predictor.score
     monkeypatch.setattr(Predictor, "score", lambda own, rows: time.sleep(1) if own is not live else score(own, rows))
     begun = time.monotonic()
