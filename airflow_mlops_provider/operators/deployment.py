@@ -17,7 +17,7 @@ from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
 from airflow_mlops_provider.lifecycle.references import AnyReference, ModelVersion, parse_reference
-from airflow_mlops_provider.lifecycle.release.deployment import Rollout
+from airflow_mlops_provider.lifecycle.release.deployment import Approval, Rollout
 from airflow_mlops_provider.lifecycle.release.registry import Status, candidate, newest_ready, registered
 from airflow_mlops_provider.lifecycle.sections import Serving
 from airflow_mlops_provider.operators.base import JobOperator, given
@@ -133,8 +133,8 @@ class ModelServerDeployVersionOperator(JobOperator):
     :param rollback: that version may be one which was retired.
     :param reason: why it comes back, for the ledger.
     :param share: of calls that a canary answers, in place of what the rollout says; 1 for all at once.
-    :param serving, rollout: where the local model server listens, and how a version comes to answer all calls, in place
-        of what the product says.
+    :param serving, rollout, approval: where the local model server listens, how a version comes to answer all calls,
+        and who must have agreed, in place of what the product says.
     """
 
     job = "deploy"
@@ -153,6 +153,7 @@ class ModelServerDeployVersionOperator(JobOperator):
         share: Any = None,
         serving: Serving | None = None,
         rollout: Rollout | None = None,
+        approval: Approval | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(product=product, sends=[assets.live(product)], **kwargs)
@@ -160,7 +161,7 @@ class ModelServerDeployVersionOperator(JobOperator):
         self.rollback = rollback
         self.reason = reason
         self.share = share
-        self.take(serving=serving, rollout=rollout)
+        self.take(serving=serving, rollout=rollout, approval=approval)
         self._going: int | None = None
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:

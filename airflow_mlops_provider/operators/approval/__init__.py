@@ -38,6 +38,8 @@ class ModelApproveVersionOperator(JobOperator):
     this one are skipped. The task waits without a worker and without a trigger.
 
     :param version: the version's number, or a reference to it; by default the newest that passed the gates.
+    :param approval, owners: who must agree, in place of what the product says; the deployment takes the same
+        ``approval=``.
     :param notifiers: told when people are asked, and again as a reminder; ``mlops_reminder`` in the context says which.
     """
 
@@ -47,9 +49,18 @@ class ModelApproveVersionOperator(JobOperator):
     roles = ("version",)
 
     def __init__(
-        self, *, product: MLProduct, version: Any = None, notifiers: Sequence[BaseNotifier] = (), **kwargs: Any
+        self,
+        *,
+        product: MLProduct | str,
+        version: Any = None,
+        approval: Approval | None = None,
+        owners: Owners | None = None,
+        notifiers: Sequence[BaseNotifier] = (),
+        **kwargs: Any,
     ) -> None:
         super().__init__(product=product, **kwargs)
+        self.needs(approval=approval, owners=owners)
+        self.take(approval=approval, owners=owners)
         self.version, self.notifiers = version, list(notifiers)
         #: What this task goes on with: the version that people see, since when, whether reminded, and their answer.
         self._state: dict[str, Any] = {}
@@ -126,16 +137,19 @@ class ModelApproveVersionOperator(JobOperator):
 
     @property
     def _approval(self) -> Approval:
-        approval = self.product.deployment.approval
+        declared = self.declaration.deployment.approval if self.declaration else None
+        approval = self.overrides.get("approval", declared)
         if approval is None:
             raise ConfigurationError(f"product {self.product.name} has no deployment.approval: nobody has to agree")
-        return approval
+        return Approval.model_validate(approval)
 
     @property
     def _owners(self) -> Owners:
-        business = self.product.business
-        assert business is not None  # the product makes sure that who approves has an owner
-        return business.owners
+        business = self.declaration.business if self.declaration else None
+        owners = self.overrides.get("owners", business and business.owners)
+        if owners is None:
+            raise ConfigurationError("give owners=, who answers for the product")
+        return Owners.model_validate(owners)
 
     def _version(self, context: Context) -> tuple[ModelVersion, list[LedgerEntry]]:
         version = self.inputs(context)["version"]
@@ -174,8 +188,9 @@ class ModelApproveVersionOperator(JobOperator):
 
     def _body(self, entries: list[LedgerEntry], version: ModelVersion) -> Iterator[str]:
         """Yield the lines of what people are shown, in Markdown."""
-        approval, live, product = self._approval, live_version(entries), self.product
-        yield f"{product.goal}\n"
+        approval, live, product = self._approval, live_version(entries), self.declaration
+        if product:
+            yield f"{product.goal}\n"
         place = f"in place of version {live.version}" if live else "as the first"
         yield f"Version {version.version} passed the gates and would go live {place}.\n"
         if evaluation := self._evaluation(entries, version):
@@ -184,7 +199,7 @@ class ModelApproveVersionOperator(JobOperator):
             yield f"\nJudged on {evaluation.rows:,} examples of {evaluation.window}."
             if evaluation.gain:
                 yield f"\nGain over version {evaluation.champion_version}: {evaluation.gain}."
-        if product.business:
+        if product and product.business:
             kpi, value = product.business.kpi, product.business.value
             yield f"\nIt is to bring {kpi.name} to {kpi.target:g} {kpi.unit}" + (f"; {value}." if value else ".")
         own = [e for e in entries if e.version.version == version.version]
