@@ -15,7 +15,7 @@ from tests.factories.code_copy import CodeCopy, Edit
 # What is made of a step's result, directly or not, as the DAGs hand it on.
 OF_EVALUATION = {"register", "promote"}
 OF_SEARCH = {"trial", "conclude", "export_settings"}
-OF_MODEL = {"evaluate", *OF_EVALUATION, "retire", "waive", "deploy", "predict", "drift", "performance"}
+OF_MODEL = {"evaluate", *OF_EVALUATION, "retire", "waive", "approve", "deploy", "predict", "drift", "performance"}
 OF_TRAINING_SET = {"validate training", "train", "retune", *OF_MODEL, "search", *OF_SEARCH}
 OF_FEATURES = {"load", "training_set", *OF_TRAINING_SET}
 
@@ -38,8 +38,8 @@ class Case(NamedTuple):
 CASES = [
     Case(
         "problems/statistics", "REPEATS = 200", "REPEATS = 201",
-        {"evaluate", "performance", "retune", "search", "trial"}, OF_EVALUATION | OF_SEARCH,
-        "whatever says how good a model is says it by this metric and its interval; what trains or predicts does not",
+        {"evaluate", "performance", "retune", "search", "trial", "deploy", "reconcile"}, OF_EVALUATION | OF_SEARCH,
+        "whatever says how good a model is, of a candidate, too, says it so; what trains or predicts does not",
     ),
     Case(
         "jobs/features/leakage", "_TOLERANCE = 1e-9", "_TOLERANCE = 1e-8",
