@@ -24,9 +24,7 @@ MINUTES = 40
 pytestmark = [
     pytest.mark.system,
     pytest.mark.timeout(MINUTES * 60 + 120),
-    pytest.mark.skipif(
-        not os.environ.get("MLOPS_TEST_PRODUCTS"), reason="MLOPS_TEST_PRODUCTS=1 walks it"
-    ),
+    pytest.mark.skipif(not os.environ.get("MLOPS_TEST_PRODUCTS"), reason="MLOPS_TEST_PRODUCTS=1 walks it"),
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ from airflow_mlops_provider.lifecycle.search.trials import Trial
 from tests.factories.search import SearchWorld, take
 from tests.factories.tiny import manifests
 
+pytestmark = pytest.mark.skipif(
+    os.environ.get("MLOPS_TEST_WEATHER") != "1", reason="takes long: MLOPS_TEST_WEATHER=1 runs it"
+)
 TRIALS, KILLS, WORKERS = 24, 10, 2
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
