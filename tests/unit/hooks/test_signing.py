@@ -14,7 +14,7 @@ from airflow_mlops_provider.hooks.signing import SigningHook
 from airflow_mlops_provider.places.kubernetes.manifest import refuse_unreferenced
 from airflow_mlops_provider.places.kubernetes.settings import PodSettings
 from airflow_mlops_provider.runtime.definition import all_jobs
-from airflow_mlops_provider.runtime.masks import Mask
+from airflow_mlops_provider.runtime.process.masks import Mask
 from tests.factories.keys import Keys, make_keys
 
 
