@@ -30,7 +30,7 @@ def summarise(watch: Watch, product: MLProduct, root: Path) -> dict[str, Any]:
     return {
         "product": product.name,
         "goal": product.goal,
-        "metric": product.evaluation.metric,
+        "metric": product.metric.name,
         "limits": product.monitoring.to_json(),
         "months": months(store, product),
         "versions": versions(store, product, entries),
