@@ -29,7 +29,7 @@ NOTE = "needs_data_change"
 def form(product: MLProduct) -> dict[str, Param]:
     """Return the parameters of a DAG that searches: what is left as it is, is as the product declares it."""
     assert product.search is not None
-    declared, number, metric = product.search.criteria(), ["null", "number"], product.evaluation.metric
+    declared, number, metric = product.search.criteria(), ["null", "number"], product.metric.name
     return {
         "trials": Param(
             declared.trials,
