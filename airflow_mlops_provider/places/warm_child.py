@@ -70,8 +70,13 @@ def fork(surroundings: Mapping[str, str], environment: Mapping[str, str], output
     :param environment: the job's whole environment.
     """
     shared = {name: value for name, value in surroundings.items() if not name.startswith(_OF_A_TASK)}
-    if (path := _socket(shared)) is None or path.with_suffix(".off").exists():
-        return None
+    with suppress(OSError):  # a folder that is full, read-only or gone: the job is begun anew
+        if (path := _socket(shared)) and not path.with_suffix(".off").exists():
+            return _forked(path, shared, environment, output)
+    return None
+
+
+def _forked(path: Path, shared: Mapping[str, str], environment: Mapping[str, str], output: int) -> WarmChild | None:
     connection = socket.socket(socket.AF_UNIX)
     try:
         connection.settimeout(30)

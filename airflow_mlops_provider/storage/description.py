@@ -56,6 +56,13 @@ def card_of(records: Records, product: str, number: int) -> Document | None:
     return read_kept(records.store, f"{papers_key(made)}/{CARD}", Document)
 
 
+def card_page(root: str, registered: Manifest | None) -> tuple[str, str] | None:
+    """Return folder and file of the page of the card that a registration wrote below a root; None if it wrote none."""
+    if registered is None or CARD_PAGE not in {output.name for output in registered.outputs}:
+        return None
+    return f"{root}/{papers_key(registered)}", CARD_PAGE
+
+
 def papers_key(registered: Manifest) -> str:
     """Return the folder, below the artifact root, of what a registration wrote to describe its version."""
     content = digest({output.name: output.sha256 for output in registered.outputs})

@@ -13,7 +13,7 @@ from airflow_mlops_provider.render.formats import interval, moment
 from airflow_mlops_provider.render.markup import Html, join, tag
 from airflow_mlops_provider.render.parts import badge, breadcrumbs, document, link, links
 from airflow_mlops_provider.storage.artifacts import MANIFEST
-from airflow_mlops_provider.storage.description import CARD_PAGE, papers_key
+from airflow_mlops_provider.storage.description import card_page
 from airflow_mlops_provider.storage.layout import result_key
 from airflow_mlops_provider.ui.record import ProductRecord
 
@@ -53,9 +53,8 @@ def report_link(name: str, report: Report | None) -> Html | None:
 
 def card_link(root: str, registered: Manifest | None) -> Html | None:
     """Return the link to the model card that a version was registered with; None if it has none."""
-    if registered is None or CARD_PAGE not in {output.name for output in registered.outputs}:
-        return None
-    return link(file_address(f"{root}/{papers_key(registered)}", CARD_PAGE), "model card")
+    card = card_page(root, registered)
+    return link(file_address(*card), "model card") if card else None
 
 
 def report_and_manifest(name: str, report: Report | None) -> Html | None:

@@ -10,6 +10,10 @@ from airflow_mlops_provider.pipelines import products
 
 # Airflow takes a task that goes on within its scheduler's next look for a failed one.
 RETRIES = {"retries": 2, "retry_delay": timedelta(seconds=1)}
+def tell(context):
+    print("REMINDED:", context["mlops_reminder"], *context["mlops_people"])
+
+
 (product,) = products(__file__)
 owners = product.business.owners.model_copy(update={"ml_engineer": "anna", "devops_engineer": "ben"})
 business = product.business.model_copy(update={"owners": owners})
@@ -20,7 +24,7 @@ for name, within in (("asks", timedelta(hours=1)), ("asks_briefly", timedelta(se
     changes = {"business": business, "deployment": Deployment(approval=approval)}
     settings = {"schedule": None, "is_paused_upon_creation": False, "default_args": RETRIES}
     globals()[name] = MLOpsDag(product.model_copy(update=changes), "deployment", dag_id=name, **settings)
-    globals()[name]["approve"].notifiers = [lambda context: print("REMINDED:", context["mlops_reminder"])]
+    globals()[name]["approve"].notifiers = [tell]
 """
 #: Beside the administrator; they may all answer what Airflow asks.
 PEOPLE = ("anna", "ben", "carl")

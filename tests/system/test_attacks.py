@@ -226,7 +226,8 @@ def test_silence_is_a_no(loop: AttackWorld) -> None:
     last = loop.ledger.entries()[-1]
     assert (last.version.version, last.status) == (version.version, Status.REJECTED)
     assert last.reason == "nobody decided within 0:00:16"
-    assert "REMINDED: True" in loop.log("asks_briefly", "deployment.approve")
+    log = loop.log("asks_briefly", "deployment.approve")
+    assert "REMINDED: False anna" in log and "REMINDED: True anna ben" in log
     assert loop.live() == live
 
 

@@ -41,10 +41,10 @@ class Approval(Frozen):
     escalate: Roles = ()
     by_itself: float | None = None
 
-    def people_of(self, owners: Owners) -> dict[str, tuple[str, ...]]:
-        """Return who may decide, with the roles that let them."""
+    def people_of(self, owners: Owners, *, escalated: bool = True) -> dict[str, tuple[str, ...]]:
+        """Return who may decide, with the roles that let them. :param escalated: with the people of ``escalate``."""
         people: dict[str, tuple[str, ...]] = {}
-        for role in dict.fromkeys((*self.roles, *self.escalate)):
+        for role in dict.fromkeys((*self.roles, *(self.escalate if escalated else ()))):
             person = str(getattr(owners, role))
             people[person] = (*people.get(person, ()), role)
         return people

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
@@ -10,7 +11,8 @@ from airflow.sdk import BaseNotifier, Context, Param, conf
 from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
 from airflow.sdk.execution_time.hitl import HITLUser, upsert_hitl_detail
 
-from airflow_mlops_provider.exceptions import BackendError, ConfigurationError
+from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, MissingRecordError
+from airflow_mlops_provider.lifecycle.description.question import question
 from airflow_mlops_provider.lifecycle.owners import Owners
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
@@ -18,10 +20,11 @@ from airflow_mlops_provider.lifecycle.references import AnyReference, ModelVersi
 from airflow_mlops_provider.lifecycle.release.approval import missing, refusal
 from airflow_mlops_provider.lifecycle.release.deployment import Approval
 from airflow_mlops_provider.lifecycle.release.evaluation import Evaluation
-from airflow_mlops_provider.lifecycle.release.registry import READY, LedgerEntry, Status, live_version, status_of
+from airflow_mlops_provider.lifecycle.release.registry import READY, LedgerEntry, Status, status_of
 from airflow_mlops_provider.operators.base import JobOperator, given
 from airflow_mlops_provider.operators.deployment import chosen, ready
 from airflow_mlops_provider.operators.links import page
+from airflow_mlops_provider.storage.description import card_page
 from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.storage.records import Records
 
@@ -40,7 +43,8 @@ class ModelApproveVersionOperator(JobOperator):
     :param version: the version's number, or a reference to it; by default the newest that passed the gates.
     :param approval, owners: who must agree, in place of what the product says; the deployment takes the same
         ``approval=``.
-    :param notifiers: told when people are asked, and again as a reminder; ``mlops_reminder`` in the context says which.
+    :param notifiers: told when people are asked, and again as a reminder: ``mlops_reminder`` in the context says which,
+        and ``mlops_people`` whom it is for.
     """
 
     job = "approve"
@@ -179,39 +183,35 @@ class ModelApproveVersionOperator(JobOperator):
             ti_id=context["ti"].id,
             options=[APPROVE, REJECT],
             subject=f"{version.name}: may version {version.version} go live?",
-            body="\n".join(self._body(entries, version)),
+            body=self._body(entries, version),
             params={"reason": reason.serialize()},
             assigned_users=[HITLUser(id=person, name=person) for person in people] if named else None,
         )
         self._notify(context, reminder=False)
         return self._wait()
 
-    def _body(self, entries: list[LedgerEntry], version: ModelVersion) -> Iterator[str]:
-        """Yield the lines of what people are shown, in Markdown."""
-        approval, live, product = self._approval, live_version(entries), self.declaration
-        if product:
-            yield f"{product.goal}\n"
-        place = f"in place of version {live.version}" if live else "as the first"
-        yield f"Version {version.version} passed the gates and would go live {place}.\n"
-        if evaluation := self._evaluation(entries, version):
-            yield f"| model | {evaluation.metric}, 95 % interval |\n|---|---|"
-            yield from (f"| {name} | {estimate} |" for name, estimate in evaluation.contenders.items())
-            yield f"\nJudged on {evaluation.rows:,} examples of {evaluation.window}."
-            if evaluation.gain:
-                yield f"\nGain over version {evaluation.champion_version}: {evaluation.gain}."
-        if product and product.business:
-            kpi, value = product.business.kpi, product.business.value
-            yield f"\nIt is to bring {kpi.name} to {kpi.target:g} {kpi.unit}" + (f"; {value}." if value else ".")
-        own = [e for e in entries if e.version.version == version.version]
-        yield from (f"\n- {entry.status.value}: {entry.reason}" for entry in own)
-        if report := next((e.evidence["report"] for e in reversed(own) if "report" in e.evidence), None):
-            yield f"\n[Evaluation]({page(report, 'evaluation.html')})"
-        people = ", ".join(f"{name} ({', '.join(roles)})" for name, roles in approval.people_of(self._owners).items())
-        yield f"\nMay decide: {people}. {missing(entries, version.version, approval)} must agree; silence is a no."
+    def _body(self, entries: list[LedgerEntry], version: ModelVersion) -> str:
+        """Return what people are shown, as Markdown in which nothing that others wrote is markup."""
+        from airflow_mlops_provider.render.documents import markdown
+
+        records, number = Records(self.artifacts()), version.version
+        own = [e.evidence["report"] for e in entries if e.version.version == number and "report" in e.evidence]
+        links = {page(uri, "evaluation.html"): "Evaluation" for uri in own[-1:]}
+        with suppress(MissingRecordError):
+            if card := card_page(records.store.uri, records.version(version.name, number).registered):
+                links[page(*card)] = "Model card"
+        people, still = self._approval.people_of(self._owners), missing(entries, number, self._approval)
+        evaluation = self._evaluation(entries, version)
+        return markdown(question(version, entries, evaluation, self.declaration, people, still, links))
 
     def _notify(self, context: Context, reminder: bool) -> None:
+        """Tell the notifiers; one that fails keeps nobody from being asked."""
+        people = [*self._approval.people_of(self._owners, escalated=reminder)]
         for notifier in self.notifiers:
-            notifier({**context, "mlops_reminder": reminder})
+            try:
+                notifier({**context, "mlops_reminder": reminder, "mlops_people": people})
+            except Exception:
+                self.log.exception("a notifier failed; people are asked all the same")
 
     def _left(self, within: timedelta | None = None) -> timedelta:
         begun = datetime.fromisoformat(self._state["begun"])

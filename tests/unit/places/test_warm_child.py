@@ -146,3 +146,10 @@ def test_a_folder_that_is_not_safe(what: str, tmp_path: Path, monkeypatch: pytes
     if what == "a link":
         folder.symlink_to(tmp_path)
     assert warm_child._socket({}) is None
+
+
+def test_a_machine_without_room_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the folder can't be made, jobs begin anew, and nothing fails."""
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(warm_child.tempfile, "gettempdir", lambda: str(tmp_path / "file"))
+    assert warm_child.fork({}, {}, 1) is None
