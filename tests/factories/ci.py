@@ -6,15 +6,15 @@ import base64
 import io
 import json
 import re
-import threading
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 from tests.factories.forge import Answer, RefusedError, _body, _send
+from tests.factories.http_host import HttpHost
 
 PROJECT, USER, TOKEN = "team/models", "ann", "sesame"
 IMAGE = f"registry.example/team/models@sha256:{'a1' * 32}"
@@ -36,7 +36,7 @@ class Run:
 
 
 @dataclass
-class CIWorld:
+class CIWorld(HttpHost):
     """One host of one kind with one project.
 
     :param kind: whose API it speaks.
@@ -54,35 +54,6 @@ class CIWorld:
     ends: bool = False
     runs: list[Run] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
-
-    def __enter__(self) -> Self:
-        world = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                world.answer(self)
-
-            def do_POST(self) -> None:
-                world.answer(self)
-
-            def log_message(self, *arguments: Any) -> None:
-                """Say nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    @property
-    def url(self) -> str:
-        """The host's address."""
-        return f"http://127.0.0.1:{self._server.server_port}"
 
     def connection(self, token: str = TOKEN) -> dict[str, Any]:
         """Return the Airflow connection to it."""

@@ -11,13 +11,14 @@ import json
 import os
 import re
 import subprocess
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.factories.http_host import HttpHost
 
 Answer = tuple[int, Any, dict[str, str]]
 _GIT = ["git", "-c", "user.name=Somebody", "-c", "user.email=somebody@shop.example", "-c", "init.defaultBranch=main"]
@@ -55,7 +56,7 @@ def branches(folder: Path) -> dict[str, str]:
 
 
 @dataclass
-class ForgeWorld:
+class ForgeWorld(HttpHost):
     """One host: repositories below ``/<path>.git``, and the API of one kind of forge.
 
     :param repositories: bare repositories by their path, such as ``team/models``.
@@ -73,35 +74,6 @@ class ForgeWorld:
     pulls: list[dict[str, Any]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     tampers: Callable[[str], None] | None = None
-
-    def __enter__(self) -> Self:
-        world = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                world.answer(self)
-
-            def do_POST(self) -> None:
-                world.answer(self)
-
-            def log_message(self, *arguments: Any) -> None:
-                """Say nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    @property
-    def url(self) -> str:
-        """The host's address."""
-        return f"http://127.0.0.1:{self._server.server_port}"
 
     def remote(self, path: str = "team/models") -> str:
         """Return a repository's address for git."""

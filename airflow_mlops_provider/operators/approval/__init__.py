@@ -187,6 +187,8 @@ class ModelApproveVersionOperator(JobOperator):
             params={"reason": reason.serialize()},
             assigned_users=[HITLUser(id=person, name=person) for person in people] if named else None,
         )
+        until = datetime.fromisoformat(self._state["begun"]) + self._approval.within
+        self.log.info("asked under Required Actions until %s: the Airflow users %s", until, ", ".join(people))
         self._notify(context, reminder=False)
         return self._wait()
 

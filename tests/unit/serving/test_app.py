@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +34,7 @@ from tests.factories.serving import (
     make_rows,
     read_log,
     request_release,
+    until,
 )
 
 TINY = {"product": "tiny_shop"}
@@ -53,14 +54,6 @@ def server(product: MLProduct, features: StandInFeatures, tmp_path: Path) -> Mod
 def client(server: ModelServer) -> Iterator[TestClient]:
     with TestClient(create_app(server, token="")) as client:
         yield client
-
-
-def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    """Wait for a condition."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
 
 
 def live(client: TestClient) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from airflow_mlops_provider.serving import releases
 from airflow_mlops_provider.serving.app import create_app
 from airflow_mlops_provider.serving.candidates import beside
 from airflow_mlops_provider.serving.server import ModelServer
-from tests.factories.serving import StandInFeatures, enter, make_release, make_rows, read_log, request_release
+from tests.factories.serving import StandInFeatures, enter, make_release, make_rows, read_log, request_release, until
 
 ROWS = [{**row, "customer": f"c{number}"} for number, row in enumerate(make_rows(30))]
 
@@ -31,14 +31,6 @@ def client(product: MLProduct, tmp_path: Path) -> Iterator[TestClient]:
     with TestClient(create_app(server, token="")) as client:
         until(lambda: client.get("/ready").status_code == 200)
         yield client
-
-
-def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    """Wait for a condition."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
 
 
 def propose(client: TestClient, root: Path, mode: Status, share: float = 0.0, ledger: Status | None = None) -> None:
