@@ -109,7 +109,13 @@ def test_a_planted_fault_is_red(repository: Checked, step: str, old: str, new: s
 
 @heavy
 def test_a_whole_product_is_green(repository: Checked) -> None:
-    """From sample to served answers; what an earlier check made is found again, a sample that is too short is red."""
+    """From sample to served answers, with nobody asked; what was made is found again, too short a sample is red."""
+    declared = repository.dags / rain.NAME / "product.py"
+    people = declared.read_text().replace(
+        "    serving=Serving(", '    deployment={"approval": {}},\n    serving=Serving('
+    )
+    declared.write_text(people)
+    assert "approval" in people
     steps, _ = repository.check("--landing", "sample", "--work", "work")
     assert {mark for name, (mark, _) in steps.items() if name != "image"} == {"✓"}, steps
     assert steps["serving"][1] == "rain_tomorrow: 50 rows answered as in batch"
