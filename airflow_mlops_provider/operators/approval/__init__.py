@@ -72,8 +72,7 @@ class ModelApproveVersionOperator(JobOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the version's reference if nobody has to agree any more; else ask, and wait."""
         version, entries = self._version(context)
-        waits = status_of(entries, version.version) in READY  # one that was retired comes back as it was approved
-        if not (waits and missing(entries, version.version, self._approval)):
+        if not self._waits(entries, version):
             return version.to_json()
         self._state = {"version": version.version, "begun": datetime.now(UTC).isoformat(), "reminded": False}
         if self._low_risk(entries, version):
@@ -83,6 +82,9 @@ class ModelApproveVersionOperator(JobOperator):
     def answered(self, context: Context, event: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
         """Go on with an answer, or without one when a time has run out."""
         self._state = state
+        version, entries = self._version(context)
+        if not self._waits(entries, version):  # it was entered before, though the task did not learn of it
+            return version.to_json()
         if "error" not in event:
             return self._answered(context, event)
         if event.get("error_type") != "timeout":
@@ -159,6 +161,11 @@ class ModelApproveVersionOperator(JobOperator):
         version = self.inputs(context)["version"]
         assert isinstance(version, ModelVersion)
         return version, Ledger(self.artifacts(), self.kept_under(context)).entries()
+
+    def _waits(self, entries: list[LedgerEntry], version: ModelVersion) -> bool:
+        """Say whether people must still agree; one that was retired comes back as it was approved."""
+        ready_now = status_of(entries, version.version) in READY
+        return ready_now and bool(missing(entries, version.version, self._approval))
 
     def _low_risk(self, entries: list[LedgerEntry], version: ModelVersion) -> bool:
         least, evaluation = self._approval.by_itself, self._evaluation(entries, version)

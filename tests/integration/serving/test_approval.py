@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+from airflow.sdk.exceptions import TaskAwaitingInput
 
+from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.lifecycle.release.deployment import Approval
 from airflow_mlops_provider.lifecycle.release.registry import Status, status_of
 from airflow_mlops_provider.lifecycle.sections import Owners
+from airflow_mlops_provider.operators import approval
+from airflow_mlops_provider.operators.approval import ModelApproveVersionOperator
 from tests.factories.deploy import DeployWorld
 from tests.factories.ports import free_port
+from tests.factories.serving import NAME
 
 pytestmark = pytest.mark.timeout(600)
 OWNERS = Owners.model_validate(
@@ -129,3 +137,30 @@ def test_killed_while_it_is_entered(world: Asked) -> None:
         assert [e.by for e in own if e.status is Status.APPROVED] == ["anna"], point
         assert status_of(own, version.version) is Status.APPROVED
         assert world.reconcile().passed
+
+
+def test_an_answer_while_mlflow_is_down(world: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits and is handed over again; once it is entered it counts, and neither a question nor silence follows."""
+    version, questions = world.ready(2), list[dict[str, Any]]()
+    monkeypatch.setattr(approval, "upsert_hitl_detail", lambda **asked: questions.append(asked))
+    one = Approval(within=timedelta(hours=1), remind=timedelta(minutes=30))
+    task = ModelApproveVersionOperator(
+        task_id="approve", product=NAME, version=version.version, approval=one, owners=OWNERS
+    )
+    monkeypatch.setattr(task, "artifacts", lambda: world.store)
+    context: Any = {"ti": SimpleNamespace(id="1"), "dag_run": SimpleNamespace(triggering_user_name=None)}
+    with pytest.raises(TaskAwaitingInput) as waiting:
+        task.execute(context)
+    state = dict(waiting.value.kwargs["state"])
+    assert waiting.value.timeout <= timedelta(minutes=30) and "May version" in questions[0]["body"]
+    answer = {"chosen_options": ["Approve"], "params_input": {}, "responded_by_user": {"id": "7", "name": "anna"}}
+    with monkeypatch.context() as patch:
+        patch.setattr(task, "run_job", Mock(side_effect=BackendError("MLflow does not answer")))
+        with pytest.raises(TaskAwaitingInput) as waiting:
+            task.answered(context, answer, dict(state))
+    assert waiting.value.timeout <= timedelta(minutes=5) and len(questions) == 1
+    monkeypatch.setattr(world, "approval", one)
+    assert world.agree(version, "anna") == ""  # the job entered it, and could not tell MLflow
+    for event in (answer, {"error": "late", "error_type": "timeout"}):
+        assert task.answered(context, event, {**state, "reminded": True})["version"] == version.version
+    assert len(questions) == 1
