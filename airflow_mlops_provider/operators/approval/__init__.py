@@ -185,7 +185,7 @@ class ModelApproveVersionOperator(JobOperator):
         version, entries = self._version(context)
         people = [*self._approval.people_of(self._owners)]
         named = conf.get("core", "auth_manager", fallback="").endswith(_NAMED)
-        reason = Param("", type="string", title="Reason", description="For the ledger.")
+        reason = Param(None, type=["string", "null"], title="Reason", description="For the ledger.")
         upsert_hitl_detail(
             ti_id=context["ti"].id,
             options=[APPROVE, REJECT],
