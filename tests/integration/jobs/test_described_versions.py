@@ -30,7 +30,9 @@ from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.render.documents import markdown
 from airflow_mlops_provider.runtime.runner import run
 from airflow_mlops_provider.scoring.predictor import Predictor
+from airflow_mlops_provider.serving.answers import Answers
 from airflow_mlops_provider.serving.metrics import Metrics
+from airflow_mlops_provider.serving.prediction_log import PredictionLog
 from airflow_mlops_provider.serving.release_follower import ReleaseFollower
 from airflow_mlops_provider.serving.releases import Release, request
 from airflow_mlops_provider.storage.artifacts import SIGNATURE, FolderStore, content_hash
@@ -176,14 +178,16 @@ def test_only_what_the_key_signed_is_loaded(shop: Shop, tmp_path: Path, monkeypa
     Predictor.load(scoring, shop.folder, shop.version).smoke()
     store = FolderStore(shop.world.root)
     request(store, shop.world.name, Release.of(shop.version))
-    server = ReleaseFollower(shop.world.name, scoring, store.uri, Metrics(shop.world.name, (0.5,)), 0.0)
+    metrics = Metrics(shop.world.name, (0.5,))
+    answers = Answers(shop.world.name, PredictionLog(tmp_path / "log"), metrics)
+    server = ReleaseFollower(shop.world.name, scoring, store.uri, metrics, answers, retry=0.0)
     server.follow()
     assert server.live
     monkeypatch.setenv(signing.PUBLIC_VARIABLE, str(make_keys(tmp_path).public))
     with pytest.raises(SignatureError, match=r"version 1 of .* is wrongly signed"):
         Predictor.load(scoring, shop.folder, shop.version)
     request(store, shop.world.name, Release.of(shop.version))
-    another = ReleaseFollower(shop.world.name, scoring, store.uri, Metrics(shop.world.name, (0.5,)), 0.0)
+    another = ReleaseFollower(shop.world.name, scoring, store.uri, metrics, answers, retry=0.0)
     another.follow()
     assert another.live is None
     assert another.problem

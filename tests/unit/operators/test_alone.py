@@ -80,7 +80,7 @@ JOBS: dict[type[JobOperator], tuple[dict[str, Any], dict[str, Any], dict[str, An
 }
 LISTS = (ModelFindLiveVersionOperator, FeaturesListNewOperator, PredictionsListNewOperator)
 #: Settings that are a product's alone.
-LEFT = {LabelsJudgePredictionsOperator: {"seed"}, ModelServerReconcileOperator: {"scoring"}}
+LEFT = {LabelsJudgePredictionsOperator: {"seed"}, ModelServerReconcileOperator: {"scoring", "metric"}}
 
 
 def parts(operator: JobOperator, store: FolderStore) -> dict[str, Any]:

@@ -217,7 +217,7 @@ CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "value": ({"business.value": {"per_hit": 5}}, {"performance"}),
     "metric": (
         {"evaluation.metric": "average_precision"},
-        {"evaluate", "performance", "retune", "conclude", "register", "promote", *SEARCHING},
+        {"evaluate", "performance", "retune", "conclude", "register", "promote", "deploy", "reconcile", *SEARCHING},
     ),
     "baseline": ({"evaluation.baseline": "shop"}, {"evaluate", "retune", "search"}),
     "gates": ({"evaluation.gates": {"min_metric": 0.9}}, {"promote", "evaluate", "retune"}),
