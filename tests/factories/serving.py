@@ -6,7 +6,7 @@ import importlib
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -135,6 +135,10 @@ class StandInFeatures:
             raise OSError("the store is down")
         numbers = keys["customer"].map(lambda key: float(key[1:]) if key else np.nan).astype("float64")
         return pd.DataFrame({"orders": numbers, "mean_price": numbers / 7})
+
+    def online_columns(self, keys: Mapping[str, Sequence[Any]]) -> dict[str, np.ndarray]:
+        frame = self.online(pd.DataFrame(keys))
+        return {name: frame[name].to_numpy() for name in frame}
 
     def watermark(self) -> datetime | None:
         return self.mark

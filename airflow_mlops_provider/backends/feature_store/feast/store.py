@@ -6,7 +6,7 @@ import io
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -163,6 +163,11 @@ class FeatureStoreBackend:
             raise SourceError(f"no features of {self.shape.name!r} are online yet; run its feature engineering first")
         with self._answering():
             return self._frame(self._online.read(keys[columns], definitions), keys.index)
+
+    def online_columns(self, keys: Mapping[str, Sequence[Any]]) -> dict[str, np.ndarray]:
+        """Return what :meth:`online` returns, as arrays by name. Keys, errors and order as there."""
+        frame = self.online(pd.DataFrame(keys))
+        return {name: frame[name].to_numpy() for name in frame}
 
     def require_online(self) -> None:
         """Make sure that the online store answers, and has not lost what was brought there: it may have been emptied.
