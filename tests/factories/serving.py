@@ -136,7 +136,7 @@ class StandInFeatures:
         numbers = keys["customer"].map(lambda key: float(key[1:]) if key else np.nan).astype("float64")
         return pd.DataFrame({"orders": numbers, "mean_price": numbers / 7})
 
-    def online_columns(self, keys: Mapping[str, Sequence[Any]]) -> dict[str, np.ndarray]:
+    def online_columns(self, keys: Mapping[str, Sequence[object]]) -> dict[str, np.ndarray]:
         frame = self.online(pd.DataFrame(keys))
         return {name: frame[name].to_numpy() for name in frame}
 
