@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 
 import pytest
 
@@ -13,6 +14,7 @@ LEAST = {
 }
 
 
+@pytest.mark.skipif("MLOPS_TEST_BENCHMARKS" not in os.environ, reason="MLOPS_TEST_BENCHMARKS=1 has each benchmark run")
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", sorted(LEAST))
 def test_a_benchmark_runs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
