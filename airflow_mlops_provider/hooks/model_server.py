@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from airflow_mlops_provider.backends import probes
 from airflow_mlops_provider.backends.http import client
+from airflow_mlops_provider.backends.model_server.client import TOKEN_VARIABLE
 from airflow_mlops_provider.hooks.base import ServiceHook
-from airflow_mlops_provider.serving.process.client import TOKEN_VARIABLE
 
 if TYPE_CHECKING:
     import httpx
