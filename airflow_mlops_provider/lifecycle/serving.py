@@ -24,6 +24,8 @@ from airflow_mlops_provider.lifecycle.pods import (
 )
 
 TOKEN_VARIABLE = "MLOPS_SERVING_TOKEN"  # noqa: S105 - the variable's name, not a token
+#: A kubeconfig's content, for a job that is not in the cluster, or not as an account that may deploy there.
+KUBECONFIG_VARIABLE = "MLOPS_KUBECONFIG"
 KUBERNETES, LOCAL, URL = "kubernetes", "local", "url"
 _BY_DIGEST = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}")
 

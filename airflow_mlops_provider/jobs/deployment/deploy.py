@@ -44,7 +44,7 @@ class Params(rollout.Params):
 Context = JobContext[Inputs, rollout.Settings, Params]
 
 
-@job(stage=Stage.DEPLOYMENT, makes="deployment", result=ModelVersion, side_effects=True)
+@job(stage=Stage.DEPLOYMENT, makes="deployment", result=ModelVersion, side_effects=True, services=("cluster",))
 def deploy(context: Context) -> JobResult:
     """Ask the server for the version, wait until it answers with it, then enter ``live`` and ``retired``.
 

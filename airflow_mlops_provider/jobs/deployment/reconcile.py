@@ -22,7 +22,7 @@ from airflow_mlops_provider.runtime.definition import job
 Context = JobContext[JobInputs, rollout.Settings, rollout.Params]
 
 
-@job(stage=Stage.DEPLOYMENT, makes="deployment", result=Report, side_effects=True)
+@job(stage=Stage.DEPLOYMENT, makes="deployment", result=Report, side_effects=True, services=("cluster",))
 def reconcile(context: Context) -> JobResult:
     """Bring a product's deployment to one truth, the ledger's; the report passes if nothing is left that differs."""
     with one_at_a_time(context):

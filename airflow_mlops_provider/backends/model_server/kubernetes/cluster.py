@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, MLOpsError
+from airflow_mlops_provider.lifecycle.serving import KUBECONFIG_VARIABLE
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
 #: Who owns the fields that a deployment applies, for Kubernetes and for whoever looks.
 MANAGER = "airflow-mlops"
-#: A kubeconfig's content, for a job that does not run in the cluster, or not as a service account that may deploy.
-KUBECONFIG_VARIABLE = "MLOPS_KUBECONFIG"
 OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 APPLY = "application/apply-patch+yaml"
 #: Seconds for which the API may be unwell; between two tries; and for one request.

@@ -163,5 +163,5 @@ def _refuse_unmounted(target: KubernetesDeployment, root: str) -> None:
     if not any(folder == mount or folder.startswith(f"{mount}/") for mount in mounts):
         raise ConfigurationError(
             f"the artifact root is the folder {folder}, and the model server's pods mount "
-            f"{', '.join(mounts) or 'nothing'}: add Volume(path={folder!r}, claim=…) that workers share, or use a bucket"
+            f"{', '.join(mounts) or 'nothing'}: add Volume(path={folder!r}, claim=…), or use a bucket"
         )

@@ -126,12 +126,9 @@ class KubernetesServer(FollowingServer):
             for pod in pods:
                 self._refuse_broken(pod)
             if time.monotonic() > end:
-                late = "; ".join(
-                    f"pod {_name(pod)}: {hindered(pod)}{self._said(pod)}" for pod in pods if not _ready(pod)
-                )
-                raise DeploymentError(
-                    f"{self.name} has not rolled out within {self.target.rollout_seconds} s: {words}; {late or 'no pods'}"
-                )
+                late = [f"pod {_name(pod)}: {hindered(pod)}{self._said(pod)}" for pod in pods if not _ready(pod)]
+                what = f"{self.name} has not rolled out within {self.target.rollout_seconds} s: {words}"
+                raise DeploymentError("; ".join([what, *late]))
             time.sleep(PAUSE)
 
     def _refuse_broken(self, pod: Mapping[str, Any]) -> None:
@@ -155,11 +152,9 @@ class KubernetesServer(FollowingServer):
             return
         try:
             self.cluster.apply(noted(former))
-            log.warning(
-                "%s is brought back to %s", self.name, former["spec"]["template"]["spec"]["containers"][0]["image"]
-            )
+            log.warning("%s is brought back to what it was", self.name)
         except MLOpsError as error:
-            log.error("%s could not be brought back, and its pods before serve on: %s", self.name, error)
+            log.warning("%s could not be brought back; what can predict serves on: %s", self.name, error)
 
     def _pods(self) -> list[dict[str, Any]]:
         return self.cluster.pods(f"{INSTANCE}={self.name}")
