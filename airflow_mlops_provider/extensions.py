@@ -209,6 +209,16 @@ STREAMS = ExtensionPoint(
     f"{_OURS}.backends.streams.base:StreamServer",
     classes=True,
 )
+#: What a product's ``serving.target`` names.
+MODEL_SERVERS = ExtensionPoint(
+    "kind of model server",
+    f"{_OURS}.backends.model_server",
+    "SERVER",
+    "airflow_mlops.model_servers",
+    ("base", "client", "following", "launcher", "releases", "state"),
+    f"{_OURS}.backends.model_server.base:ModelServer",
+    classes=True,
+)
 #: What ``[mlops] places`` describes: a class that takes its settings by keyword.
 PLACES = ExtensionPoint(
     "kind of place",

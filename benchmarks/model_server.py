@@ -53,7 +53,7 @@ from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, Services
 from airflow_mlops_provider.scoring.predictor import Predictor
-from airflow_mlops_provider.serving import releases
+from airflow_mlops_provider.backends.model_server import releases
 from flight_delay import replay
 from flight_delay.examples import examples
 from flight_delay.product import product

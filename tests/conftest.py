@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=lambda item: "tests/system/" not in item.nodeid)
 
 
-_LOCAL = ("127.0.0.1", "::1", "localhost")
+_LOCAL = ("::1", "localhost")
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,9 @@ def _no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     connect = socket.socket.connect
 
     def only_local(self: socket.socket, address: Any) -> None:
-        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in _LOCAL:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and not (
+            address[0] in _LOCAL or address[0].startswith("127.")
+        ):
             raise OSError(f"a test tried to reach {address[0]}:{address[1]}; only this machine is allowed")
         connect(self, address)
 

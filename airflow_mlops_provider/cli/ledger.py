@@ -71,7 +71,7 @@ def _look(store: ArtifactStore, name: str) -> Verified:
 def _context(store: ArtifactStore, name: str) -> Iterator[Context]:
     """Give what the reconciliation of a product is given."""
     product = discovery.known_product(store, name)
-    addresses, root, secrets = services(product.name)
+    addresses, root, secrets = services(product.name, guarded=("cluster",))
     os.environ.update(secrets)
     job = find_job("reconcile")
     parts = job.parts_of(product, port())

@@ -113,8 +113,8 @@ def deliver_first(products: Sequence[MLProduct], landing: Path) -> list[str]:
 
 def serve(product: MLProduct, home: Path, env: Mapping[str, str], port: int | None) -> None:
     """Start a product's model server again; it loads the version that was live."""
+    from airflow_mlops_provider.backends.model_server.launcher import ensure_running
     from airflow_mlops_provider.jobs.deployment.rollout import serving_code
-    from airflow_mlops_provider.serving.process.launcher import ensure_running
 
     log = home / "logs" / f"model-server-{product.name}.log"
     folder = str(source_file(f"{product.name}.product").parent.parent)

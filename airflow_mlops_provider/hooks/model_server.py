@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from airflow_mlops_provider.backends import probes
 from airflow_mlops_provider.backends.http import client
 from airflow_mlops_provider.hooks.base import ServiceHook
-from airflow_mlops_provider.serving.process.client import TOKEN_VARIABLE
+from airflow_mlops_provider.lifecycle.serving import KUBECONFIG_VARIABLE, TOKEN_VARIABLE
 
 if TYPE_CHECKING:
     import httpx
@@ -16,13 +16,19 @@ if TYPE_CHECKING:
 class ModelServerHook(ServiceHook):
     """A model server that runs elsewhere; by default one is started beside Airflow where the product declares it.
 
-    Host, port and schema give its address; the password is the token that deployments send.
+    Host, port and schema give its address; the password is the token that deployments send. The field *kubeconfig* is
+    the way to the cluster on which deployments apply it, where the job has no other.
     """
 
     default_conn_name = "mlops_model_server"
     conn_type = "mlops_model_server"
     hook_name = "MLOps model server"
     password_variable = TOKEN_VARIABLE
+
+    def cluster(self) -> dict[str, str]:
+        """Return the way to the cluster, for the jobs that deploy."""
+        kubeconfig = self.extra.get("kubeconfig")
+        return {KUBECONFIG_VARIABLE: str(kubeconfig)} if kubeconfig else {}
 
     def get_conn(self) -> httpx.Client:
         """Return an HTTP client of its API, as ``client.post("/predict", json=…)``."""

@@ -29,8 +29,8 @@ def services(
     product's records lead to another's, is one for all. A team has its own by Airflow's means (``[core] multi_team``).
 
     :param guarded: which of the guarded services a job may see: ``source``, the product's repository and its token,
-        ``search``, the database of searches and its password, and ``signing``, the key that signs models. No other job
-        is told of them.
+        ``search``, the database of searches and its password, ``signing``, the key that signs models, and ``cluster``,
+        the way to the one that serves. No other job is told of them.
     :param named: connections that take the place of a product's or the default ones, by the service's name.
     :raises ConfigurationError: if a connection cannot work as it is filled in.
     """
@@ -50,6 +50,8 @@ def services(
     )
     signing = SigningHook.of_product(product)
     secrets = signing.secrets() if "signing" in guarded else signing.public()
+    if "cluster" in guarded:
+        secrets |= server.cluster()
     for hook in filter(None, (store, mlflow, feast, server, source, search)):
         secrets |= hook.secrets()
     return addresses, root, secrets

@@ -13,6 +13,7 @@ from airflow_mlops_provider.lifecycle.owners import Owners as Owners  # noqa: PL
 from airflow_mlops_provider.lifecycle.placed import Placed
 from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.lifecycle.release.declared import Gates as Gates  # noqa: PLC0414  # declared with a product
+from airflow_mlops_provider.lifecycle.serving import Serving as Serving  # noqa: PLC0414  # declared with a product
 from airflow_mlops_provider.lifecycle.shape import Columns, LabelColumns, View
 from airflow_mlops_provider.lifecycle.source import Column
 from airflow_mlops_provider.lifecycle.source import DataType as DataType  # noqa: PLC0414  # declared with a product
@@ -137,13 +138,6 @@ class Retuning(Frozen):
     trials: int = Field(default=8, ge=0, le=100)
     minutes: float = Field(default=10.0, gt=0)
     spread: float = Field(default=2.0, gt=1, le=10)
-
-
-class Serving(Placed):
-    """The product's model server, for the embedded default where no connection is defined."""
-
-    host: str = "127.0.0.1"
-    port: int = Field(default=8900, ge=1, le=65535)
 
 
 class Schedule(Frozen):

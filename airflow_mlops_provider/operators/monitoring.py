@@ -10,6 +10,7 @@ from typing import Any
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
+from airflow_mlops_provider.backends.model_server.launcher import log_folder
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.extensions import DRIFT_METHODS
 from airflow_mlops_provider.lifecycle.frozen import only_known
@@ -26,7 +27,6 @@ from airflow_mlops_provider.operators.links import ReportLink
 from airflow_mlops_provider.operators.training import metric_or_none
 from airflow_mlops_provider.operators.validation import judged
 from airflow_mlops_provider.serving.log_files import uncollected
-from airflow_mlops_provider.serving.process.launcher import log_folder
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.intervals import SERVED, answered, current, truth_since, unjudged, unjudged_served
 from airflow_mlops_provider.storage.ledger import Ledger

@@ -39,7 +39,7 @@ class JobOptions:
     :param makes: what it makes, in a reader's words.
     :param packages: distributions whose versions its result depends on.
     :param services: the guarded services that it may see: ``source`` (the product's repository), ``search`` (the
-        database of searches), ``signing`` (the key that signs models).
+        database of searches), ``signing`` (the key that signs models), ``cluster`` (the way to where it is served).
     :param publishes: it makes its result the interval's current dataset of that name.
     :param side_effects: it changes something outside its result folder, or reads what no input names (a delivery may be
         corrected), so that finished work is no reason to skip it.

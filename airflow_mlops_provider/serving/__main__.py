@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from airflow_mlops_provider.backends.model_server.client import TOKEN_VARIABLE
+from airflow_mlops_provider.backends.model_server.launcher import log_folder, product_folder
 from airflow_mlops_provider.backends.telemetry import disable_telemetry
 from airflow_mlops_provider.lifecycle.shape import Scoring
 from airflow_mlops_provider.runtime.code import load_product
@@ -19,8 +21,6 @@ from airflow_mlops_provider.serving.app import create_app
 from airflow_mlops_provider.serving.listener import Server, bind_socket, uvicorn_config
 from airflow_mlops_provider.serving.model_alone import ModelAlone, NoFeatures, Served
 from airflow_mlops_provider.serving.prediction_service import FeatureStore
-from airflow_mlops_provider.serving.process.client import TOKEN_VARIABLE
-from airflow_mlops_provider.serving.process.launcher import log_folder, product_folder
 from airflow_mlops_provider.serving.server import ModelServer
 
 TAKEOVER_SECONDS = 100.0

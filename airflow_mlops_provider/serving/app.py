@@ -18,14 +18,15 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from fastapi.security import HTTPBearer
 from starlette.requests import ClientDisconnect
 
+from airflow_mlops_provider.backends.model_server.client import TOKEN_VARIABLE
+from airflow_mlops_provider.backends.model_server.state import ServerState
 from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.render.markup import Html, join, tag
 from airflow_mlops_provider.render.parts import card, link, links, report, table
 from airflow_mlops_provider.serving.access.callers import Caller, Callers, Right
-from airflow_mlops_provider.serving.process.client import TOKEN_VARIABLE
 from airflow_mlops_provider.serving.request_queue import BODY_SECONDS, MAX_WAITING, Answer, Call, RequestQueue
 from airflow_mlops_provider.serving.request_schema import RequestError
-from airflow_mlops_provider.serving.responses import REFUSALS, ServerState, predictions_model
+from airflow_mlops_provider.serving.responses import REFUSALS, predictions_model
 from airflow_mlops_provider.serving.server import ModelServer
 
 log = logging.getLogger(__name__)

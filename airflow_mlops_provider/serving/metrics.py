@@ -11,9 +11,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from airflow_mlops_provider.backends.model_server.releases import Release
 from airflow_mlops_provider.lifecycle.release.rollout import Candidate
 from airflow_mlops_provider.scoring.predictor import Predictions
-from airflow_mlops_provider.serving.releases import Release
 
 _SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 

@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from airflow_mlops_provider.backends.model_server.releases import CandidateRelease, Release, Wanted, read_desired
+from airflow_mlops_provider.backends.model_server.state import Failure
 from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.lifecycle.release.registry import may_be_compared, may_serve
 from airflow_mlops_provider.lifecycle.shape import Scoring
@@ -20,8 +22,7 @@ from airflow_mlops_provider.scoring.predictor import Predictor
 from airflow_mlops_provider.serving.answers import Answers
 from airflow_mlops_provider.serving.candidates.follower import CandidateFollower
 from airflow_mlops_provider.serving.metrics import Metrics
-from airflow_mlops_provider.serving.releases import CandidateRelease, Release, Wanted, read_desired
-from airflow_mlops_provider.serving.responses import Failure, error_text
+from airflow_mlops_provider.serving.responses import error_text
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.layout import key_below
 from airflow_mlops_provider.storage.ledger import Ledger

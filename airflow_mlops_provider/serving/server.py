@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from airflow_mlops_provider import problems
+from airflow_mlops_provider.backends.model_server.state import LiveRelease, ServerState
 from airflow_mlops_provider.exceptions import DeploymentError
 from airflow_mlops_provider.serving.answers import Answers
 from airflow_mlops_provider.serving.metrics import Metrics
@@ -20,7 +21,6 @@ from airflow_mlops_provider.serving.prediction_service import FeatureStore, Onli
 from airflow_mlops_provider.serving.release_follower import ReleaseFollower
 from airflow_mlops_provider.serving.request_queue import Answer, Call, Later
 from airflow_mlops_provider.serving.request_schema import RequestSchema
-from airflow_mlops_provider.serving.responses import LiveRelease, ServerState
 
 
 class ModelServer:

@@ -9,7 +9,10 @@ from __future__ import annotations
 import pytest
 
 pytest.register_assert_rewrite(
-    *(f"{__name__}.{room}" for room in ("ci", "data", "fresh", "models", "problems", "running", "storing", "streaming"))
+    *(
+        f"{__name__}.{room}"
+        for room in ("ci", "data", "fresh", "models", "problems", "running", "serving", "storing", "streaming")
+    )
 )
 
 from airflow_mlops_provider.testing.ci import CISystemContract  # noqa: E402 - asserts are rewritten as it is imported
@@ -17,6 +20,7 @@ from airflow_mlops_provider.testing.data import DriftMethodContract, ValidatorCo
 from airflow_mlops_provider.testing.models import FlavorContract  # noqa: E402
 from airflow_mlops_provider.testing.problems import ProblemContract  # noqa: E402
 from airflow_mlops_provider.testing.running import JobContract, PlaceContract  # noqa: E402
+from airflow_mlops_provider.testing.serving import ModelServerContract  # noqa: E402
 from airflow_mlops_provider.testing.storing import ArtifactStoreContract, ForgeContract  # noqa: E402
 from airflow_mlops_provider.testing.streaming import StreamServerContract  # noqa: E402
 
@@ -27,6 +31,7 @@ __all__ = [
     "FlavorContract",
     "ForgeContract",
     "JobContract",
+    "ModelServerContract",
     "PlaceContract",
     "ProblemContract",
     "StreamServerContract",

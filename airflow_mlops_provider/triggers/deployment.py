@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from airflow_mlops_provider.backends.model_server.state import ServerState
 from airflow_mlops_provider.lifecycle.release.deployment import Rollout
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.lifecycle.release.rollout import Action, Phase, judge
-from airflow_mlops_provider.serving.responses import ServerState
 from airflow_mlops_provider.triggers.base import NOTHING, Seen, StateTrigger
 
 #: Looks at which the server may be silent, or not know of the candidate.
@@ -45,8 +45,8 @@ class RolloutTrigger(StateTrigger):
         self._missed = 0
 
     def look(self) -> Seen:
+        from airflow_mlops_provider.backends.model_server.client import server_state
         from airflow_mlops_provider.hooks.model_server import ModelServerHook
-        from airflow_mlops_provider.serving.process.client import server_state
 
         hook = ModelServerHook.named(self.conn_id, self.product)
         return self.seen(server_state(hook.url or self.address, hook.connection.password or ""), datetime.now(UTC))

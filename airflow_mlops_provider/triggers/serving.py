@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_mlops_provider.serving.responses import ServerState
+from airflow_mlops_provider.backends.model_server.state import ServerState
 from airflow_mlops_provider.triggers.base import Seen, StateTrigger, whole
 
 
@@ -27,8 +27,8 @@ class ModelServerReadyTrigger(StateTrigger):
         self.version = whole("version", self.version)
 
     def look(self) -> Seen:
+        from airflow_mlops_provider.backends.model_server.client import server_state
         from airflow_mlops_provider.hooks.model_server import ModelServerHook
-        from airflow_mlops_provider.serving.process.client import server_state
 
         hook = ModelServerHook.named(self.conn_id, self.product)
         url = hook.url or self.address or hook.required_url()

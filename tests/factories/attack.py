@@ -12,6 +12,9 @@ from typing import Any
 
 import httpx
 
+from airflow_mlops_provider.backends.model_server import launcher, releases
+from airflow_mlops_provider.backends.model_server.client import server_state, url_of
+from airflow_mlops_provider.backends.model_server.state import ServerState
 from airflow_mlops_provider.backends.tracking.mlflow.mirror import Mirror
 from airflow_mlops_provider.demo.local_airflow.settings import PASSWORDS, USER
 from airflow_mlops_provider.demo.local_airflow.stack import Stack
@@ -22,10 +25,6 @@ from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVer
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.runtime import runner
 from airflow_mlops_provider.runtime.code import load_product
-from airflow_mlops_provider.serving import releases
-from airflow_mlops_provider.serving.process import launcher
-from airflow_mlops_provider.serving.process.client import server_state, url_of
-from airflow_mlops_provider.serving.responses import ServerState
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.intervals import current, leading_to
 from airflow_mlops_provider.storage.ledger import Ledger

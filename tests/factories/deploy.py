@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 
 from airflow_mlops_provider.backends.feature_store.feast.store import FeatureStoreBackend
+from airflow_mlops_provider.backends.model_server import launcher, releases
+from airflow_mlops_provider.backends.model_server.client import server_state, url_of
 from airflow_mlops_provider.backends.tracking.mlflow.mirror import Mirror
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
@@ -23,9 +25,6 @@ from airflow_mlops_provider.lifecycle.references import Model, ModelVersion, Ref
 from airflow_mlops_provider.lifecycle.release.evaluation import Estimate, Evaluation
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.runtime.code import load_product
-from airflow_mlops_provider.serving import releases
-from airflow_mlops_provider.serving.process import launcher
-from airflow_mlops_provider.serving.process.client import server_state, url_of
 from airflow_mlops_provider.storage.artifacts import content_hash, open_store
 from airflow_mlops_provider.storage.ledger import Ledger
 from tests.factories.declared import specify

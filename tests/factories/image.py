@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
+from airflow_mlops_provider.backends.model_server.releases import Release
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.runtime.code import load_product
 from airflow_mlops_provider.scoring.predictor import Predictor
-from airflow_mlops_provider.serving.releases import Release
 from airflow_mlops_provider.serving.request_schema import RequestSchema
 from airflow_mlops_provider.storage.artifacts import file_hash
 

@@ -65,7 +65,7 @@ class Rain:
         return self.airflow.submit(run_dag, file, dag_id, date).result()
 
     def leave(self) -> None:
-        from airflow_mlops_provider.serving.process import launcher
+        from airflow_mlops_provider.backends.model_server import launcher
 
         self.airflow.shutdown()
         launcher.stop(rain.NAME, self.root)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from airflow_mlops_provider.backends.model_server.launcher import log_folder
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.runtime.code import load_product
 from airflow_mlops_provider.serving.prediction_log import Batch, PredictionLog
-from airflow_mlops_provider.serving.process.launcher import log_folder
 
 NAME = "rain_tomorrow"
 PRODUCTS = Path(__file__).parents[1] / "second_product"

@@ -14,11 +14,11 @@ import lightgbm
 import numpy as np
 import pandas as pd
 
+from airflow_mlops_provider.backends.model_server import releases
 from airflow_mlops_provider.backends.models.lightgbm import FLAVOR
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.lifecycle.release.registry import Status, status_of
-from airflow_mlops_provider.serving import releases
 from airflow_mlops_provider.storage.artifacts import content_hash, open_store
 from airflow_mlops_provider.storage.ledger import Ledger
 

@@ -11,8 +11,8 @@ import httpx
 import pandas as pd
 import pytest
 
+from airflow_mlops_provider.backends.model_server import launcher
 from airflow_mlops_provider.backends.tracking.mlflow.client import MlflowBackend
-from airflow_mlops_provider.serving.process import launcher
 from tests.factories.page_worlds import airflow_process, run_dag
 from tests.factories.ports import free_port
 from tests.factories.trips import deliver, trips

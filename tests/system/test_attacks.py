@@ -11,11 +11,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from airflow_mlops_provider.backends.model_server import releases
 from airflow_mlops_provider.demo.local_airflow.stack import Stack
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.lifecycle.release.registry import Status, status_of
-from airflow_mlops_provider.serving import releases
 from airflow_mlops_provider.storage.artifacts import content_hash
 from tests.factories.attack import BETTER, DEPLOYMENT, GOOD, TRAINING, WEAK, AttackWorld, until
 from tests.factories.ports import free_port

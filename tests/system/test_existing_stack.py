@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from airflow_mlops_provider.backends.model_server import launcher
 from airflow_mlops_provider.demo.local_airflow.stack import Stack
-from airflow_mlops_provider.serving.process import launcher
 from tests.factories import postgres
 from tests.factories.attack import until
 from tests.factories.blocks import ROOT, blocks

@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 
 from airflow_mlops_provider import discovery
+from airflow_mlops_provider.backends.model_server import launcher
 from airflow_mlops_provider.demo.local_airflow.stack import Stack
 from airflow_mlops_provider.demo.watch import Watch
-from airflow_mlops_provider.serving.process import launcher
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.intervals import current
 from airflow_mlops_provider.storage.ledger import Ledger

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_mlops_provider import discovery
+from airflow_mlops_provider.backends.model_server import launcher
 from airflow_mlops_provider.exceptions import DataValidationError, SourceError, TransitionError
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
@@ -18,7 +19,6 @@ from airflow_mlops_provider.lifecycle.release.deployment import Deployment
 from airflow_mlops_provider.lifecycle.release.registry import Status, live_version
 from airflow_mlops_provider.places.local_process import LocalProcess
 from airflow_mlops_provider.runtime.definition import find_job
-from airflow_mlops_provider.serving.process import launcher
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.intervals import current, leading_to, truth_since
 from airflow_mlops_provider.storage.ledger import Ledger

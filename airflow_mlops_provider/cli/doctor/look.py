@@ -75,7 +75,7 @@ def mask_of(seen: Seen) -> Mask:
     secrets: dict[str, str] = {}
     for product in seen.products:
         try:
-            secrets |= services(product.product.name, guarded=("source", "search", "signing"))[2]
+            secrets |= services(product.product.name, guarded=("source", "search", "signing", "cluster"))[2]
         except MLOpsError:  # a connection that can't work is named by its row
             continue
     return Mask(secrets)

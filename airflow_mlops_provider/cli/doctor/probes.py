@@ -13,6 +13,7 @@ from airflow.sdk import conf
 from airflow_mlops_provider.backends import probes
 from airflow_mlops_provider.backends.extras import lacking
 from airflow_mlops_provider.backends.http import client
+from airflow_mlops_provider.backends.model_server.client import TOKEN_VARIABLE, server_state
 from airflow_mlops_provider.cli.doctor import code, records
 from airflow_mlops_provider.cli.doctor.airflow_state import AirflowState
 from airflow_mlops_provider.extensions import DRIFT_METHODS
@@ -29,7 +30,6 @@ from airflow_mlops_provider.lifecycle.release.registry import aliases, live_vers
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.places.named import USUAL, find
 from airflow_mlops_provider.runtime.code import commit_of
-from airflow_mlops_provider.serving.process.client import TOKEN_VARIABLE, server_state, url_of
 from airflow_mlops_provider.storage.artifacts import ArtifactStore, FolderStore
 from airflow_mlops_provider.storage.description import signer_of
 from airflow_mlops_provider.storage.intervals import current
@@ -220,8 +220,8 @@ def latency(seen: ProductSeen, _: Installation) -> Verdict:
 
 def _server(seen: ProductSeen) -> tuple[str, str]:
     hook, serving = ModelServerHook.of_product(seen.product.name), seen.product.serving
-    url = hook.settings()["url"] or url_of(serving.host, int(option("serving_port") or serving.port))
-    return url, hook.secrets().get(TOKEN_VARIABLE, "")
+    port = int(option("serving_port") or serving.port)
+    return serving.address(seen.product.name, hook.settings()["url"], port), hook.secrets().get(TOKEN_VARIABLE, "")
 
 
 def monitoring(seen: ProductSeen, installation: Installation) -> Verdict:

@@ -11,13 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from airflow_mlops_provider.backends.model_server.launcher import log_folder
 from airflow_mlops_provider.jobs.tables import INPUTS
 from airflow_mlops_provider.lifecycle.maturity.seen import ProductSeen
 from airflow_mlops_provider.lifecycle.maturity.verdict import Verdict, green, red, yellow
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.problems.base import PREDICTION
-from airflow_mlops_provider.serving.process.launcher import log_folder
 from airflow_mlops_provider.storage.artifacts import ArtifactStore, open_store
 from airflow_mlops_provider.storage.change_requests import ChangeRequests
 from airflow_mlops_provider.storage.intervals import current, judgements

@@ -28,7 +28,7 @@ def run_on_version(
 
     :param choose: which version, of what the ledger says.
     """
-    addresses, root, secrets = services(name)
+    addresses, root, secrets = services(name, find_job(job).services)
     store = open_store(root, secrets)
     product = discovery.known_product(store, name)
     version = here(store, choose(Ledger(store, product.name).entries()))

@@ -8,6 +8,8 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
+from airflow_mlops_provider.backends.model_server import releases
+from airflow_mlops_provider.backends.model_server.state import ServerState
 from airflow_mlops_provider.exceptions import IntegrityError
 from airflow_mlops_provider.jobs.deployment import rollout
 from airflow_mlops_provider.jobs.deployment.labelled import worse
@@ -16,9 +18,6 @@ from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.lifecycle.release.deployment import Rollout
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status, candidate
 from airflow_mlops_provider.lifecycle.release.rollout import Action, Phase, Verdict, first_phase, judge, next_phase
-from airflow_mlops_provider.serving import releases
-from airflow_mlops_provider.serving.process.client import server_state
-from airflow_mlops_provider.serving.responses import ServerState
 
 #: Seconds for which a server may be silent; and those that it has to follow a pointer before it is judged.
 SILENT, FOLLOWS = 20.0, 10.0
@@ -28,10 +27,16 @@ def begin(
     context: rollout.Context, ledger: CheckedLedger, version: ModelVersion, live: ModelVersion, plan: Rollout
 ) -> LedgerEntry:
     """Enter a version into the first phase, beside a server that is there, and point that at it."""
-    url = context.spec.services.model_server or rollout.start(context, live)
+    server = rollout.model_server(context)
+    server.prepare(releases.Release.of(live))
     if other := candidate(ledger.entries()):
         take_back(context, ledger, other, live, Verdict(Action.TAKE_BACK, f"version {version.version} takes its place"))
-    evidence = {"url": url, "beside": live.version, "plan": plan.to_json(), "began": datetime.now(UTC).isoformat()}
+    evidence = {
+        "url": server.address,
+        "beside": live.version,
+        "plan": plan.to_json(),
+        "began": datetime.now(UTC).isoformat(),
+    }
     reason = f"its rollout beside version {live.version} begins"
     entry = ledger.move(version, first_phase(plan), reason=reason, by=context.by, evidence=evidence)
     point(context, entry, live)
@@ -72,28 +77,30 @@ def take_back(
     made = ledger.move(entry.version, Status.REJECTED, reason=verdict.reason, by=context.by, evidence=evidence)
     if live:
         point(context, None, live)
-        if server_state(rollout.address(context)) is None and not context.spec.services.model_server:
+        server = rollout.model_server(context)
+        if server.managed and server.state() is None:
             rollout.roll(context, live, live)  # it may have been the candidate that ended it
         _wait_until_gone(context, entry.version)
     return made
 
 
 def point(context: rollout.Context, entry: LedgerEntry | None, live: ModelVersion) -> bool:
-    """Have the pointer name the live version and a candidate as the ledger does; True if it named others."""
+    """Tell the server of the live version and a candidate as the ledger does; True if it was told of others."""
     beside = None
     if entry:
         share = plan_of(entry).canary if entry.status is Status.CANARY else 0.0
         phase = {"mode": entry.status, "share": share, "requested_at": entry.at}
         beside = releases.CandidateRelease.of(entry.version, **phase)
+    server = rollout.model_server(context)
     try:
-        named = releases.read_desired(context.store, context.product)
+        named = server.wanted()
     except IntegrityError as error:
         context.log.warning("%s", error)
         named = None
     wanted = releases.Release.of(live, candidate=beside)
     if named and wanted.same_model(named) and named.candidate == beside:
         return False
-    releases.request(context.store, context.product, wanted)
+    server.weight(wanted)
     return True
 
 
@@ -116,9 +123,9 @@ def _verdict(context: rollout.Context, entry: LedgerEntry, live: ModelVersion, p
 
 def _state(context: rollout.Context, entry: LedgerEntry, live: ModelVersion) -> ServerState | None:
     """Return what the server says, once it has had the time to follow the pointer; None if it is silent."""
-    url, begun, state = rollout.address(context), time.monotonic(), None
+    server, begun, state = rollout.model_server(context), time.monotonic(), None
     while (waited := time.monotonic() - begun) < SILENT:
-        state = server_state(url)
+        state = server.state()
         follows = state and state.version == live.version and is_seen(state, entry.version, entry.at)
         if follows or (state and waited > FOLLOWS):
             break
@@ -128,10 +135,12 @@ def _state(context: rollout.Context, entry: LedgerEntry, live: ModelVersion) -> 
 
 def _wait_until_gone(context: rollout.Context, version: ModelVersion) -> None:
     """Wait until a server has followed the pointer; one that can't be asked serves what the ledger allows."""
-    url, end = rollout.address(context), time.monotonic() + FOLLOWS
-    while (state := server_state(url)) and state.candidate and state.candidate.version == version.version:
+    server, end = rollout.model_server(context), time.monotonic() + FOLLOWS
+    while beside := [
+        one.name for one in server.observe() if one.state and one.state.candidate_version == version.version
+    ]:
         if time.monotonic() > end:
-            context.log.warning("%s still has version %d beside the live one", url, version.version)
+            context.log.warning("%s still has version %d beside the live one", ", ".join(beside), version.version)
             return
         time.sleep(0.1)
 

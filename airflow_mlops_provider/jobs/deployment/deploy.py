@@ -44,7 +44,7 @@ class Params(rollout.Params):
 Context = JobContext[Inputs, rollout.Settings, Params]
 
 
-@job(stage=Stage.DEPLOYMENT, makes="deployment", result=ModelVersion, side_effects=True)
+@job(stage=Stage.DEPLOYMENT, makes="deployment", result=ModelVersion, side_effects=True, services=("cluster",))
 def deploy(context: Context) -> JobResult:
     """Ask the server for the version, wait until it answers with it, then enter ``live`` and ``retired``.
 
@@ -134,7 +134,9 @@ def _going(context: Context, entry: LedgerEntry, **further: str) -> JobResult:
     """Return a candidate with its phase: what is needed to wait for the next look."""
     phase = {"plan": entry.evidence.get("plan"), "began": entry.at.isoformat(), "first": entry.evidence.get("began")}
     known = {"rollout": phase} if entry.status in (Status.SHADOW, Status.CANARY) else {}
-    return _result(entry.version, entry.status, rollout.address(context), reason=entry.reason, **known, **further)
+    return _result(
+        entry.version, entry.status, rollout.model_server(context).address, reason=entry.reason, **known, **further
+    )
 
 
 def _result(version: ModelVersion, status: Status, url: str, **further: Any) -> JobResult:

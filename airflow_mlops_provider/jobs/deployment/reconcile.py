@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from airflow_mlops_provider.backends.model_server import releases
+from airflow_mlops_provider.backends.model_server.base import Replica
 from airflow_mlops_provider.exceptions import BackendError, IntegrityError, MLOpsError
 from airflow_mlops_provider.jobs.deployment import candidate, rollout
 from airflow_mlops_provider.jobs.registry.standing import CheckedLedger, one_at_a_time
@@ -16,14 +18,11 @@ from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.runtime.arguments import JobInputs
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import job
-from airflow_mlops_provider.serving import releases
-from airflow_mlops_provider.serving.process import launcher
-from airflow_mlops_provider.serving.process.client import server_state
 
 Context = JobContext[JobInputs, rollout.Settings, rollout.Params]
 
 
-@job(stage=Stage.DEPLOYMENT, makes="deployment", result=Report, side_effects=True)
+@job(stage=Stage.DEPLOYMENT, makes="deployment", result=Report, side_effects=True, services=("cluster",))
 def reconcile(context: Context) -> JobResult:
     """Bring a product's deployment to one truth, the ledger's; the report passes if nothing is left that differs."""
     with one_at_a_time(context):
@@ -47,7 +46,7 @@ class Truth:
 
     def __init__(self, context: Context) -> None:
         self.context, self.name = context, context.product
-        self.ledger = CheckedLedger(context)
+        self.ledger, self.server = CheckedLedger(context), rollout.model_server(context)
         self.repaired: list[str] = []
         self.left: list[str] = []
         self.live: ModelVersion | None = None
@@ -55,8 +54,8 @@ class Truth:
 
     def differences(self, live: ModelVersion | None) -> list[str]:
         """Say where pointer and server differ from the live version; nothing is put right."""
-        wrong = [self._wrong_pointer(live), self._wrong_server(live) if live else self._served_though_none_is_live()]
-        return [line for line in wrong if line]
+        served = self._wrong_servers(live) if live else self._served_though_none_is_live()
+        return [*filter(None, [self._wrong_pointer(live)]), *served]
 
     def establish(self) -> None:
         """Take the ledger's word, as far as it is to be believed, and bring the others to it."""
@@ -121,7 +120,7 @@ class Truth:
     def _pending(self, entries: list[LedgerEntry], begun: int | None) -> ModelVersion | None:
         """Return the version that the pointer names though it isn't live, if its deployment was begun and may go on."""
         try:
-            wanted = releases.read_desired(self.context.store, self.name)
+            wanted = self.server.wanted()
             if wanted is None or wanted.version != begun or (self.live and self.context.settings.rollout):
                 return None
             version = registry.may_serve(entries, wanted.model)
@@ -158,7 +157,7 @@ class Truth:
 
     def _serve(self, version: ModelVersion, beside: LedgerEntry | None) -> None:
         """Have pointer and server at the live version, and at the candidate beside it."""
-        if wrong := [line for line in (self._wrong_pointer(version), self._wrong_server(version)) if line]:
+        if wrong := self.differences(version):
             rollout.roll(self.context, version, version)
             self.repaired.extend(wrong)
         if candidate.point(self.context, beside, version) and not wrong:
@@ -167,34 +166,44 @@ class Truth:
     def _wrong_pointer(self, version: ModelVersion | None) -> str | None:
         """Say what the pointer names in place of a version; None if it names that."""
         try:
-            wanted = releases.read_desired(self.context.store, self.name)
+            wanted = self.server.wanted()
         except IntegrityError as error:
             return str(error)
         right = releases.Release.of(version).same_model(wanted) if version else wanted is None
         return None if right else f"the pointer named {f'version {wanted.version}' if wanted else 'no version'}"
 
-    def _wrong_server(self, version: ModelVersion) -> str | None:
-        state = server_state(rollout.address(self.context))
-        if state is None:
-            return "the model server did not answer"
-        right = state.live and (state.live.version, state.live.model_hash) == (version.version, version.hash)
-        return None if right else f"the model server served version {state.version}"
+    def _wrong_servers(self, version: ModelVersion) -> list[str]:
+        """Say which replicas don't serve a version."""
+        replicas = self.server.observe()
+        if not replicas:
+            return ["no replica of the model server is there"]
+        return [line for replica in replicas if (line := _wrong(replica, version))]
 
     def _serve_nothing(self) -> None:
         """Take back the wish for a version that isn't live, and end a local server that took it."""
         if line := self._wrong_pointer(None):
-            releases.request(self.context.store, self.name, None)
+            self.server.weight(None)
             self.repaired.append(line)
         serves = self._served_though_none_is_live()
-        if serves is None:
+        if not serves:
             return
-        if self.context.spec.services.model_server:
-            self.left.append(f"{serves}: restart it")
-        elif launcher.stop(self.name, self.context.spec.root):
-            self.repaired.append(serves)
+        if not self.server.managed:
+            self.left.extend(f"{line}: restart it" for line in serves)
+        elif self.server.stop():
+            self.repaired.extend(serves)
 
-    def _served_though_none_is_live(self) -> str | None:
-        state = server_state(rollout.address(self.context))
-        if not state or state.product != self.name or not state.live:
-            return None
-        return f"the model server served version {state.version}, and none is live"
+    def _served_though_none_is_live(self) -> list[str]:
+        served = ((replica.name, replica.state) for replica in self.server.observe())
+        return [
+            f"{name} served version {state.version}, and none is live"
+            for name, state in served
+            if state and state.product == self.name and state.live
+        ]
+
+
+def _wrong(replica: Replica, version: ModelVersion) -> str | None:
+    state = replica.state
+    if state is None:
+        return f"{replica.name} did not answer"
+    right = state.live and (state.live.version, state.live.model_hash) == (version.version, version.hash)
+    return None if right else f"{replica.name} served version {state.version}"

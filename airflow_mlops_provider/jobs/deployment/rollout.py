@@ -1,12 +1,14 @@
-"""How server, release pointer and ledger go together to another version: what deploying and putting right share."""
+"""How server and ledger go together to another version: what deploying and putting right share."""
 
 from __future__ import annotations
 
 import json
-import os
+from functools import partial
 from typing import Annotated, Any
 
-from airflow_mlops_provider.exceptions import ConfigurationError
+from airflow_mlops_provider.backends.model_server import releases
+from airflow_mlops_provider.backends.model_server.base import ModelServer, Served, ServerCode
+from airflow_mlops_provider.extensions import MODEL_SERVERS
 from airflow_mlops_provider.lifecycle.frozen import digest
 from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, Services
@@ -20,11 +22,7 @@ from airflow_mlops_provider.runtime.arguments import JobParams, JobSettings, Pro
 from airflow_mlops_provider.runtime.context import JobContext
 from airflow_mlops_provider.runtime.definition import find_job
 from airflow_mlops_provider.scoring.as_they_are import scoring_of
-from airflow_mlops_provider.serving import releases
-from airflow_mlops_provider.serving.process import client, launcher
 from airflow_mlops_provider.storage.ledger import Ledger
-
-READY_SECONDS = 120
 
 
 class Settings(JobSettings):
@@ -48,21 +46,36 @@ class Params(JobParams):
 Context = JobContext[Any, Settings, Any]
 
 
-def roll(context: Context, version: ModelVersion, before: ModelVersion | None) -> str:
-    """Point the server at a version, wait until it answers with it, and return the server's address.
+def model_server(context: Context) -> ModelServer:
+    """Return the product's model server: wherever it runs, deployments know it by this contract alone."""
+    serving, services = context.settings.serving, context.spec.services
+    served = Served(
+        product=context.product,
+        root=context.spec.root,
+        store=context.store,
+        serving=serving,
+        connected=services.model_server,
+        port=context.params.port,
+        log=context.local("serving") / "server.log",
+        code_of=partial(_code, context),
+    )
+    kind: type[ModelServer] = MODEL_SERVERS.find(serving.kind(services.model_server))
+    return kind(served)
 
-    :param before: what serves now, to which the pointer goes back if anything is raised.
+
+def roll(context: Context, version: ModelVersion, before: ModelVersion | None) -> str:
+    """Have the server answer with a version, and return its address.
+
+    :param before: what serves now, to which the server goes back if anything is raised.
     """
-    wanted = releases.Release.of(version)
-    releases.request(context.store, version.name, wanted)
+    server = model_server(context)
     try:
-        url = context.spec.services.model_server or start(context, version)
-        client.wait_for_version(url, version.version, READY_SECONDS, requested_at=wanted.requested_at)
+        server.deploy(releases.Release.of(version))
     except BaseException:
         if before != version:
-            releases.request(context.store, version.name, releases.Release.of(before) if before else None)
+            server.roll_back(releases.Release.of(before) if before else None)
         raise
-    return url
+    return server.address
 
 
 def enter(
@@ -88,30 +101,13 @@ def retire_others(context: Context, ledger: Ledger, version: ModelVersion) -> li
     return others
 
 
-def start(context: Context, version: ModelVersion) -> str:
-    """Make sure that the local model server runs that can serve a version, and return its address.
-
-    :raises ConfigurationError: in a pod, with which it would end.
-    """
-    if "KUBERNETES_SERVICE_HOST" in os.environ:
-        raise ConfigurationError(
-            "this job runs in a pod, and a model server that it started would end with it: run one for itself "
-            "(helm/mlops-model-server), and name it in the Airflow connection mlops_model_server"
-        )
-    serving, declared = context.settings.serving, context.settings.scoring
-    scoring = declared or scored_by(context, version)
+def _code(context: Context, wanted: releases.Wanted) -> ServerCode:
+    declared = context.settings.scoring
+    scoring = declared or scored_by(context, wanted.model)
     code, options = serving_code(scoring), ["--online-store", json.dumps(context.spec.services.online_store)]
     if declared is None:
         code, options = digest([code, scoring.to_json()]), [*options, "--scoring", scoring.model_dump_json()]
-    return launcher.ensure_running(
-        context.product,
-        context.spec.root,
-        serving.host,
-        context.params.port or serving.port,
-        context.local("serving") / "server.log",
-        options=options,
-        code=code,
-    )
+    return ServerCode(code, options)
 
 
 def scored_by(context: Context, version: ModelVersion) -> Scoring:
@@ -120,12 +116,6 @@ def scored_by(context: Context, version: ModelVersion) -> Scoring:
     if "assemble" in trained:
         return Scoring.model_validate(trained)
     return scoring_of(context.product, trained["problem"], context.open(version))
-
-
-def address(context: Context) -> str:
-    """Return where the product's model server is, running or not."""
-    serving, remote = context.settings.serving, context.spec.services.model_server
-    return remote or client.url_of(serving.host, context.params.port or serving.port)
 
 
 def serving_code(scoring: Scoring) -> str:

@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ValidationError
 from pydantic_core import to_json
 
 from airflow_mlops_provider import problems
+from airflow_mlops_provider.backends.model_server.launcher import log_folder
 from airflow_mlops_provider.backends.tables.entities import ForgottenEntities
 from airflow_mlops_provider.jobs.tables import INPUTS, PREDICTIONS
 from airflow_mlops_provider.lifecycle.interval import Interval
@@ -21,7 +22,6 @@ from airflow_mlops_provider.runtime.arguments import JobInputs, JobParams, JobSe
 from airflow_mlops_provider.runtime.context import AnyContext, JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import TABLES, job
 from airflow_mlops_provider.serving.log_files import may_hold
-from airflow_mlops_provider.serving.process.launcher import log_folder
 from airflow_mlops_provider.serving.request_schema import RequestError, RequestSchema
 from airflow_mlops_provider.storage.artifacts import open_store
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any, TextIO
 from urllib.parse import quote
 
-#: Names of variables whose values nobody may read.
-CREDENTIAL = re.compile(r"PASSW(OR)?D|TOKEN(_|$)|SECRET|CREDENTIAL|(API|ACCESS|PRIVATE)_?KEY", re.IGNORECASE)
+from airflow_mlops_provider.lifecycle.pods import CREDENTIAL
+
 SHORTEST = 6  # what is shorter may be any word
 STARS = "***"
 

@@ -14,11 +14,11 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NamedTuple
 
+from airflow_mlops_provider.backends.model_server.releases import CandidateRelease
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.scoring.predictor import Predictions, Predictor
 from airflow_mlops_provider.serving.answers import Answers, Calls
 from airflow_mlops_provider.serving.candidates.comparison import Comparison, lacks
-from airflow_mlops_provider.serving.releases import CandidateRelease
 from airflow_mlops_provider.serving.request_queue import Answer, Later
 from airflow_mlops_provider.serving.responses import error_text
 

@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from airflow_mlops_provider.backends.model_server.releases import CandidateRelease
 from airflow_mlops_provider.lifecycle.release.rollout import Candidate, Observed
 from airflow_mlops_provider.scoring.predictor import Predictor
 from airflow_mlops_provider.serving.answers import Answers
 from airflow_mlops_provider.serving.candidates.beside import Beside
-from airflow_mlops_provider.serving.releases import CandidateRelease
 from airflow_mlops_provider.serving.responses import error_text
 
 log = logging.getLogger(__name__)

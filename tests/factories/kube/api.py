@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.factories.kube.node import Life
     from tests.factories.kube.world import KubeWorld
 
+APPLY = "application/apply-patch+yaml"
 TOKEN = "the-token-of-the-test"
 Line = tuple[datetime, str]
 
@@ -95,7 +96,11 @@ class _Handler(BaseHTTPRequestHandler):
         )
 
     def do_PATCH(self) -> None:
-        self._answer(lambda path, query, body: self._json(200, self.server.world.patch(path[-1], body)))
+        kind, world = self.headers.get("Content-Type"), self.server.world
+        if kind == APPLY:
+            self._answer(lambda path, query, body: self._json(200, world.objects.apply(path, query, body)))
+        else:
+            self._answer(lambda path, query, body: self._json(200, world.patch(path[-1], body)))
 
     def _answer(self, how: Callable[[list[str], dict[str, str], dict[str, Any]], None]) -> None:
         url = urlsplit(self.path)
@@ -106,7 +111,9 @@ class _Handler(BaseHTTPRequestHandler):
             if self._fault(asked):
                 return
             self._check_token()
-            how(url.path.strip("/").split("/"), dict(parse_qsl(url.query)), json.loads(raw or b"{}"))
+            path = url.path.strip("/").split("/")
+            self.server.world.objects.check_rights(self.command, path)
+            how(path, dict(parse_qsl(url.query)), json.loads(raw or b"{}"))
         except Refusal as refusal:
             self._json(refusal.code, refusal.body)
 
@@ -134,6 +141,8 @@ class _Handler(BaseHTTPRequestHandler):
         match path:
             case ["version"]:
                 self._json(200, {"major": "1", "minor": "31", "gitVersion": "v1.31.0"})
+            case ["apis", "apps", "v1", *_, "deployments", name]:
+                self._json(200, self.server.world.objects.find("Deployment", name))
             case ["api", "v1", *_, "pods", name, "log"]:
                 life = self.server.world.find(name)
                 self._stream(log_of(life, query, self.server.stopped.is_set), "text/plain")

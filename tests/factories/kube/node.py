@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.factories.kube.world import KubeWorld
 
 Step = Callable[["Life"], None]
-CONTAINER = "base"
+BASE = "base"
 
 
 class _Over(Exception):  # noqa: N818 - no error: the pod is being deleted, or its deadline is over
@@ -42,6 +42,8 @@ class Life(threading.Thread):
         super().__init__(daemon=True)
         self.world, self.pod, self.steps = world, pod, steps
         self.name: str = pod["metadata"]["name"]
+        names = [one["name"] for one in pod["spec"]["containers"]]
+        self.main = BASE if BASE in names else names[0]
         self.log: list[tuple[datetime, str]] = []
         self.ended = threading.Event()
         self.unreachable = False
@@ -75,8 +77,8 @@ class Life(threading.Thread):
 
     def container(self, **state: Any) -> None:
         """Change the state of the container that does the job."""
-        one = {"name": CONTAINER, "image": "any", "imageID": "", "ready": "running" in state, "restartCount": 0}
-        others = [one for one in self.pod["status"].get("containerStatuses", ()) if one["name"] != CONTAINER]
+        one = {"name": self.main, "image": "any", "imageID": "", "ready": "running" in state, "restartCount": 0}
+        others = [one for one in self.pod["status"].get("containerStatuses", ()) if one["name"] != self.main]
         self.set(containerStatuses=[one | {"state": state}, *others])
 
     def condition(self, kind: str, status: str, reason: str = "", message: str = "") -> None:
@@ -88,7 +90,7 @@ class Life(threading.Thread):
     def state_of(self, name: str | None) -> str:
         """Return which state a container is in: ``waiting``, ``running`` or ``terminated``."""
         states = {one["name"]: one["state"] for one in self.pod["status"].get("containerStatuses", ())}
-        return next(iter(states.get(name or CONTAINER, {"waiting": {}})))
+        return next(iter(states.get(name or self.main, {"waiting": {}})))
 
     def say(self, line: str) -> None:
         """Print a line of the container's log."""
@@ -137,8 +139,8 @@ class Life(threading.Thread):
 
     def work(self, needs: str) -> None:
         """Run the container's own command here; a memory limit below ``needs`` kills it, as the kernel would."""
-        one = next(one for one in self.pod["spec"]["containers"] if one["name"] == CONTAINER)
-        env = self._environment(one)
+        one = next(one for one in self.pod["spec"]["containers"] if one["name"] == self.main)
+        env = self.environment(one)
         if env is None:
             return
         self.begin()
@@ -152,13 +154,13 @@ class Life(threading.Thread):
         self._child = subprocess.Popen(
             command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
         )
-        threading.Thread(target=self._read, args=(self._child,), daemon=True).start()
+        threading.Thread(target=self.read, args=(self._child,), daemon=True).start()
         while self._child.poll() is None:
             self.rest(0.02)
         self.end_container(self._child.returncode if self._child.returncode >= 0 else 128 - self._child.returncode)
 
-    def _environment(self, container: dict[str, Any]) -> dict[str, str] | None:
-        """Return the environment that the pod asks for, or None if it names a secret that is not there."""
+    def environment(self, container: dict[str, Any]) -> dict[str, str] | None:
+        """Return the environment that a container asks for, or None if it names a secret that is not there."""
         env = {
             "PATH": os.environ["PATH"],
             "HOME": os.environ.get("HOME", "/"),
@@ -176,7 +178,12 @@ class Life(threading.Thread):
                 return None
         return env
 
-    def _read(self, child: subprocess.Popen[str]) -> None:
+    def attend(self, child: subprocess.Popen[str]) -> None:
+        """Have a process ended with the pod."""
+        self._child = child
+
+    def read(self, child: subprocess.Popen[str]) -> None:
+        """Print what a process prints."""
         assert child.stdout is not None
         for line in child.stdout:
             self.say(line.rstrip("\n"))

@@ -21,6 +21,7 @@ import kubernetes_validate
 
 from tests.factories.kube.api import TOKEN, Refusal, serve
 from tests.factories.kube.node import Life, Step
+from tests.factories.kube.objects import Objects
 from tests.factories.kube.rules import check_pod, matches, merge, stamp
 from tests.factories.kube.steps import WORK
 
@@ -61,6 +62,7 @@ class KubeWorld:
         self.events: list[dict[str, Any]] = []
         self.history: list[tuple[int, str, str, dict[str, Any]]] = []
         self.changed = threading.Condition(threading.RLock())
+        self.objects = Objects(self)
         self._versions = itertools.count(1)
         self._server = serve(self)
         self.port: int = self._server.port
@@ -100,6 +102,7 @@ class KubeWorld:
     def close(self) -> None:
         """End everything."""
         self.down()
+        self.objects.close()
         for life in list(self.pods.values()):
             life.end(grace=0)
 

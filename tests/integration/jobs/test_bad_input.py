@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from airflow_mlops_provider.backends.model_server import launcher
 from airflow_mlops_provider.backends.tracking.mlflow.mirror import HEAD, Mirror
 from airflow_mlops_provider.exceptions import (
     BackendError,
@@ -29,7 +30,6 @@ from airflow_mlops_provider.lifecycle.release.evaluation import Estimate, Evalua
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.places.local_process import LocalProcess
 from airflow_mlops_provider.runtime.code import load_product
-from airflow_mlops_provider.serving.process import launcher
 from airflow_mlops_provider.storage.artifacts import FolderStore
 from airflow_mlops_provider.storage.ledger import Ledger
 from flight_delay import replay

@@ -20,6 +20,7 @@ from securesystemslib.dsse import Envelope
 from securesystemslib.signer import SSlibKey
 
 from airflow_mlops_provider.backends import signing
+from airflow_mlops_provider.backends.model_server.releases import Release, request
 from airflow_mlops_provider.cli.dossier import run as write_dossier
 from airflow_mlops_provider.exceptions import ConfigurationError, IntegrityError, SignatureError, UnknownNameError
 from airflow_mlops_provider.lifecycle.description.bom import bill_of_materials
@@ -34,7 +35,6 @@ from airflow_mlops_provider.serving.answers import Answers
 from airflow_mlops_provider.serving.metrics import Metrics
 from airflow_mlops_provider.serving.prediction_log import PredictionLog
 from airflow_mlops_provider.serving.release_follower import ReleaseFollower
-from airflow_mlops_provider.serving.releases import Release, request
 from airflow_mlops_provider.storage.artifacts import SIGNATURE, FolderStore, content_hash
 from airflow_mlops_provider.storage.description import card_of, papers_key, version_facts
 from airflow_mlops_provider.storage.records import Records

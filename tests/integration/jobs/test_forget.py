@@ -16,13 +16,13 @@ import pandas as pd
 import pytest
 
 from airflow_mlops_provider.backends.feature_store.feast.store import FeatureStoreBackend
+from airflow_mlops_provider.backends.model_server.launcher import log_folder
 from airflow_mlops_provider.exceptions import IntegrityError
 from airflow_mlops_provider.jobs.features import entity_search
 from airflow_mlops_provider.lifecycle.records.erasure import SETTLES, Search, parse_entity
 from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.runtime.inputs import Inputs
 from airflow_mlops_provider.runtime.runner import run
-from airflow_mlops_provider.serving.process.launcher import log_folder
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.erasures import Erasures
 from airflow_mlops_provider.storage.intervals import current, unjudged, unpredicted

@@ -13,11 +13,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from airflow_mlops_provider.backends.model_server import launcher
 from airflow_mlops_provider.lifecycle.initiation.delivery import after
 from airflow_mlops_provider.lifecycle.initiation.proposal import Proposal
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.runtime.code import load_product
-from airflow_mlops_provider.serving.process import launcher
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.intervals import current, leading_to
 from tests.factories.initiated import CHOSEN, PUBLIC, initiated, write

@@ -15,10 +15,10 @@ import pandas as pd
 import pytest
 
 from airflow_mlops_provider import problems
+from airflow_mlops_provider.backends.model_server import launcher
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.references import Dataset
 from airflow_mlops_provider.runtime.runner import run
-from airflow_mlops_provider.serving.process import launcher
 from tests.factories.tiny import TinyWorld
 
 START = datetime(2024, 1, 1, tzinfo=UTC)

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 from airflow_mlops_provider import discovery, problems
+from airflow_mlops_provider.backends.model_server import launcher
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion, Report
 from airflow_mlops_provider.runtime.code import make_importable
-from airflow_mlops_provider.serving.process import launcher
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.intervals import current, leading_to, truth_since
 from tests.factories.loop import Loop

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops_provider.serving.process import launcher
+from airflow_mlops_provider.backends.model_server import launcher
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.intervals import current, leading_to
 from tests.factories.loop import Loop

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from airflow_mlops_provider import __version__
+from airflow_mlops_provider.backends.model_server.client import TOKEN_VARIABLE
 from airflow_mlops_provider.serving.__main__ import parser
-from airflow_mlops_provider.serving.process.client import TOKEN_VARIABLE
 
 helm = pytest.importorskip("helm_python", reason="Helm comes with the dev extra: pip install -e '.[dev]'")
 kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="needs the dev extra: pip install -e '.[dev]'")

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from airflow_mlops_provider.backends.model_server import releases
+from airflow_mlops_provider.backends.model_server.client import server_state
 from airflow_mlops_provider.backends.tracking.mlflow.client import MODEL_HASH
 from airflow_mlops_provider.backends.tracking.mlflow.mirror import DEPLOYING, ENTRY, HEAD, pack
 from airflow_mlops_provider.exceptions import IntegrityError
@@ -24,8 +26,6 @@ from airflow_mlops_provider.runtime import runner
 from airflow_mlops_provider.runtime.context import JobContext
 from airflow_mlops_provider.runtime.definition import find_job
 from airflow_mlops_provider.runtime.inputs import Inputs
-from airflow_mlops_provider.serving import releases
-from airflow_mlops_provider.serving.process.client import server_state
 from airflow_mlops_provider.storage.artifacts import file_hash
 from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.storage.repairs import Repair, repair_key, repair_keys, repairs

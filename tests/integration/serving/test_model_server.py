@@ -24,13 +24,13 @@ import psutil
 import pytest
 
 from airflow_mlops_provider.backends.feature_store.feast.store import FeatureStoreBackend
+from airflow_mlops_provider.backends.model_server import client, launcher
+from airflow_mlops_provider.backends.model_server.releases import Release
 from airflow_mlops_provider.exceptions import DeploymentError
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.scoring.predictor import Predictor
 from airflow_mlops_provider.sensors.serving import ModelServerReadySensor
-from airflow_mlops_provider.serving.process import client, launcher
-from airflow_mlops_provider.serving.releases import Release
 from tests.factories.ports import free_port
 from tests.factories.serving import NAME, WATERMARK, make_product, make_release, make_rows, read_log, request_release
 from tests.factories.waiting import context, fired, waits
@@ -219,7 +219,8 @@ def test_two_launchers_start_one_server(world: World) -> None:
     """Two processes that want the server at once get the same one."""
     launcher.stop(NAME, str(world.root))
     code = (
-        "import sys; from pathlib import Path; from airflow_mlops_provider.serving.process import client, launcher\n"
+        "import sys; from pathlib import Path\n"
+        "from airflow_mlops_provider.backends.model_server import client, launcher\n"
         f"log = Path({str(world.root / 'log')!r})\n"
         f"launcher.ensure_running({NAME!r}, {str(world.root)!r}, '127.0.0.1', {world.port}, log)\n"
         f"print(client.server_state('http://127.0.0.1:{world.port}').pid)"

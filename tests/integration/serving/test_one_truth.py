@@ -16,15 +16,14 @@ from typing import Any
 import psutil
 import pytest
 
+from airflow_mlops_provider.backends.model_server import client, launcher, releases
+from airflow_mlops_provider.backends.model_server.state import ServerState
 from airflow_mlops_provider.backends.tracking.mlflow.adoption import adopt
 from airflow_mlops_provider.backends.tracking.mlflow.mirror import DEPLOYING, HEAD
 from airflow_mlops_provider.jobs.deployment.rollout import serving_code
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.registry import Status
-from airflow_mlops_provider.serving import releases
-from airflow_mlops_provider.serving.process import client, launcher
-from airflow_mlops_provider.serving.responses import ServerState
 from tests.factories.deploy import REPOSITORY, DeployWorld
 from tests.factories.serving import NAME
 

@@ -14,14 +14,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from airflow_mlops_provider.backends.model_server import client, launcher, releases
 from airflow_mlops_provider.jobs.tables import EXAMPLES, INPUTS, PREDICTIONS
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.records.spec import Services
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.runtime import runner
-from airflow_mlops_provider.serving import releases
-from airflow_mlops_provider.serving.process import client, launcher
 from airflow_mlops_provider.storage.artifacts import content_hash, open_store
 from airflow_mlops_provider.storage.intervals import current, leading_to
 from airflow_mlops_provider.storage.ledger import Ledger

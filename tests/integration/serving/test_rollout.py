@@ -13,10 +13,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from airflow_mlops_provider.backends.model_server import releases
+from airflow_mlops_provider.backends.model_server.client import server_state
+from airflow_mlops_provider.backends.model_server.state import ServerState
 from airflow_mlops_provider.lifecycle.release.registry import Status
-from airflow_mlops_provider.serving import releases
-from airflow_mlops_provider.serving.process.client import server_state
-from airflow_mlops_provider.serving.responses import ServerState
 from tests.factories import flaws
 from tests.factories.dag_runs import DagRuns
 from tests.factories.deploy import REPOSITORY

@@ -22,6 +22,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from airflow_mlops_provider.backends.model_server import client, launcher, releases
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.monitoring.limits import Judgement, Observation
 from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion, list_hash
@@ -32,8 +33,6 @@ from airflow_mlops_provider.operators.monitoring import (
     LabelsJudgePredictionsOperator,
     PredictionsCollectServedOperator,
 )
-from airflow_mlops_provider.serving import releases
-from airflow_mlops_provider.serving.process import client, launcher
 from airflow_mlops_provider.storage.intervals import answered, current, judge, truth_since, unjudged_served
 from airflow_mlops_provider.storage.ledger import Ledger
 from tests.factories.ports import free_port

@@ -369,7 +369,7 @@ def test_page_escapes_and_links(client: TestClient) -> None:
 def test_serving_needs_no_airflow_and_no_vendor() -> None:
     """Importing the server loads neither Airflow nor Feast nor MLflow."""
     code = (
-        "import sys, airflow_mlops_provider.serving.__main__, airflow_mlops_provider.serving.process.launcher\n"
+        "import sys, airflow_mlops_provider.serving.__main__, airflow_mlops_provider.backends.model_server.launcher\n"
         "bad = {'airflow', 'feast', 'mlflow', 'evidently', 'great_expectations', 'lightgbm'} & set(sys.modules)\n"
         "sys.exit(str(bad) if bad else 0)"
     )

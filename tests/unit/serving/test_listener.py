@@ -25,11 +25,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from airflow_mlops_provider.backends import probes
+from airflow_mlops_provider.backends.model_server import client
 from airflow_mlops_provider.exceptions import DeploymentError
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.serving import listener
 from airflow_mlops_provider.serving.app import create_app
-from airflow_mlops_provider.serving.process import client
 from airflow_mlops_provider.serving.server import ModelServer
 from tests.factories.serving import StandInFeatures
 

@@ -11,7 +11,7 @@ import pytest
 CODE = """
 from datetime import UTC, datetime
 from airflow_mlops_provider.serving.metrics import Metrics
-from airflow_mlops_provider.serving.releases import Release
+from airflow_mlops_provider.backends.model_server.releases import Release
 
 metrics, sizes = Metrics("shop", (0.5, 1.0)), []
 for version in range(1, 200):

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from airflow_mlops_provider.backends.model_server.releases import Release
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.lifecycle.shape import Scoring
 from airflow_mlops_provider.serving.answers import Answers
 from airflow_mlops_provider.serving.metrics import Metrics
 from airflow_mlops_provider.serving.prediction_log import PredictionLog
 from airflow_mlops_provider.serving.release_follower import ReleaseFollower
-from airflow_mlops_provider.serving.releases import Release
 from tests.factories.serving import (
     NAME,
     enter,

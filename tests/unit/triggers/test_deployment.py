@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from airflow_mlops_provider.backends.model_server.state import ServerState
 from airflow_mlops_provider.lifecycle.release.deployment import Rollout
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.lifecycle.release.rollout import Candidate, Observed
-from airflow_mlops_provider.serving.responses import ServerState
 from airflow_mlops_provider.triggers.deployment import RolloutTrigger
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops_provider.serving.responses import LiveRelease, ServerState
+from airflow_mlops_provider.backends.model_server.state import LiveRelease, ServerState
 from airflow_mlops_provider.triggers.serving import readiness
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)

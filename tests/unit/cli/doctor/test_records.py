@@ -10,10 +10,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from airflow_mlops_provider.backends.model_server.launcher import log_folder
 from airflow_mlops_provider.cli.doctor.records import answers_alike, seen_of, together
 from airflow_mlops_provider.lifecycle.maturity.verdict import Light
 from airflow_mlops_provider.lifecycle.references import Dataset
-from airflow_mlops_provider.serving.process.launcher import log_folder
 from airflow_mlops_provider.storage.artifacts import FolderStore
 from airflow_mlops_provider.storage.intervals import publish
 from flight_delay.product import product

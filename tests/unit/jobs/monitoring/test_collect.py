@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from airflow_mlops_provider.backends.model_server.launcher import log_folder
 from airflow_mlops_provider.jobs.tables import INPUTS, PREDICTIONS, REFERENCE
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion
 from airflow_mlops_provider.serving.prediction_log import Batch, PredictionLog, row_ids
-from airflow_mlops_provider.serving.process.launcher import log_folder
 from tests.factories.shop import DAYS, START, ShopWorld
 
 WEEK = [Interval(start=START + timedelta(days=n), end=START + timedelta(days=n + 1)) for n in range(9, 16)]

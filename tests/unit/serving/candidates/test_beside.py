@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from airflow_mlops_provider.backends.model_server import releases
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.scoring.predictor import Predictor
-from airflow_mlops_provider.serving import releases
 from airflow_mlops_provider.serving.app import create_app
 from airflow_mlops_provider.serving.candidates import beside
 from airflow_mlops_provider.serving.server import ModelServer

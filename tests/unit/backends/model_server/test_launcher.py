@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from airflow_mlops_provider.serving.process import launcher
+from airflow_mlops_provider.backends.model_server import launcher
 
 # What the server's own imports do: Feast imports gunicorn, which may set the process's title.
 WAIT = "import sys, time\n{rewrite}\nprint(flush=True)\ntime.sleep(600)\n"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from airflow_mlops_provider.backends.model_server import releases
 from airflow_mlops_provider.exceptions import IntegrityError
-from airflow_mlops_provider.serving import releases
 from airflow_mlops_provider.storage.artifacts import open_store
 from tests.factories.serving import NAME, make_release, request_release
 

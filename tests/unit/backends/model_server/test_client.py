@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops_provider.serving.process import client
-from airflow_mlops_provider.serving.responses import ServerState
+from airflow_mlops_provider.backends.model_server import client
+from airflow_mlops_provider.backends.model_server.state import ServerState
 
 TOKEN = "sesame"
 

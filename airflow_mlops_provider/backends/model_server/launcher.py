@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 import psutil
 
+from airflow_mlops_provider.backends.model_server.client import describe_listener, server_state, url_of
 from airflow_mlops_provider.exceptions import DeploymentError
-from airflow_mlops_provider.serving.process.client import describe_listener, server_state, url_of
 from airflow_mlops_provider.storage.artifacts import FolderStore, open_store
 from airflow_mlops_provider.storage.locks import file_lock
 

@@ -11,13 +11,14 @@ import time
 from contextlib import closing, suppress
 from datetime import datetime
 from http import HTTPStatus
+from typing import TypeGuard
 from urllib.parse import urlsplit
 
+from airflow_mlops_provider.backends.model_server.state import ServerState
 from airflow_mlops_provider.exceptions import DeploymentError
-from airflow_mlops_provider.serving.responses import Failure, ServerState
+from airflow_mlops_provider.lifecycle.serving import TOKEN_VARIABLE as TOKEN_VARIABLE  # noqa: PLC0414
 
 TIMEOUT = 5.0
-TOKEN_VARIABLE = "MLOPS_SERVING_TOKEN"  # noqa: S105 - the variable's name, not a token
 
 
 def url_of(host: str, port: int) -> str:
@@ -63,23 +64,31 @@ def wait_for_version(
     deadline, state = time.monotonic() + timeout, None
     while time.monotonic() < deadline:
         state = server_state(base_url)
-        # Live alone is not enough: a server that has just started may still be opening its feature store.
-        if state and state.version == version and not state.not_ready:
+        if predicts_with(state, base_url, version, requested_at):
             return state
-        if state and state.failure and _failed(state.failure, version, requested_at):
-            raise DeploymentError(f"{base_url} could not load version {version}: {state.failure.error}")
         time.sleep(0.2)
-    serves = state.version if state else "nothing that answers"
+    raise DeploymentError(f"{base_url} did not serve version {version} within {timeout:g} s; {what_serves(state)}")
+
+
+def predicts_with(
+    state: ServerState | None, base_url: str, version: int, requested_at: datetime | None = None
+) -> TypeGuard[ServerState]:
+    """Say whether a server predicts with a version by now. :raises DeploymentError: if it says that it cannot."""
+    # Live alone is not enough: a server that has just started may still be opening its feature store.
+    if state and state.version == version and not state.not_ready:
+        return True
+    failure = state.failure if state else None
+    earlier = failure and requested_at and failure.requested_at and failure.requested_at < requested_at
+    if failure and failure.version == version and not earlier:
+        raise DeploymentError(f"{base_url} could not load version {version}: {failure.error}")
+    return False
+
+
+def what_serves(state: ServerState | None) -> str:
+    """Return in words what a server does that does not do what it should."""
     problem = state and (state.failure.error if state.failure else state.not_ready)
-    raise DeploymentError(
-        f"{base_url} did not serve version {version} within {timeout:g} s; it serves {serves}"
-        + (f"; it reports: {problem}" if problem else "")
-    )
-
-
-def _failed(failure: Failure, version: int, requested_at: datetime | None) -> bool:
-    earlier = requested_at and failure.requested_at and failure.requested_at < requested_at
-    return failure.version == version and not earlier
+    reports = f"; it reports: {problem}" if problem else ""
+    return f"it serves {state.version if state else 'nothing that answers'}{reports}"
 
 
 def describe_listener(base_url: str) -> str | None:
