@@ -74,7 +74,9 @@ def judge_card(unfilled: Sequence[str] | None, *, asked: bool) -> GateResult:
         return GateResult(name=declared.CARD, outcome="not asked for", reason="the product has no business section")
     missed = ["no model card can be read"] if unfilled is None else []
     missed += [f"the model card says nothing under {', '.join(unfilled)}"] if unfilled else []
-    return GateResult.of(declared.CARD, missed, "each section of the model card is filled", float(len(unfilled or ())), 0.0)
+    return GateResult.of(
+        declared.CARD, missed, "each section of the model card is filled", float(len(unfilled or ())), 0.0
+    )
 
 
 def judge(evaluation: Evaluation, gates: Gates, metric: Metric, card: GateResult | None = None) -> Decision:

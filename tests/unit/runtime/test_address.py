@@ -214,7 +214,7 @@ CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "retraining": ({"training.retraining": {"after_intervals": 9}}, set()),
     "windows": ({"training.windows": {"train": 7}}, set()),
     "lookback": ({"features.lookback": 0}, set()),
-    "value": ({"business.value": {"per_hit": 5}}, {"performance"}),
+    "value": ({"business.value": {"per_hit": 5}}, {"evaluate", "performance"}),
     "metric": (
         {"evaluation.metric": "average_precision"},
         {"evaluate", "performance", "retune", "conclude", "register", "promote", "deploy", "reconcile", *SEARCHING},
