@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from airflow_mlops_provider.backends.modules import source_file
-from airflow_mlops_provider.demo.local_airflow.settings import CONFIG, PASSWORDS
+from airflow_mlops_provider.demo.local_airflow.settings import CONFIG, PASSWORDS, USER
 from airflow_mlops_provider.demo.local_airflow.stack import stop_running
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.product import MLProduct
@@ -45,15 +46,28 @@ def check(home: Path) -> None:
         )
 
 
-def environment(home: Path, serving_port: int | None = None) -> dict[str, str]:
-    """Return the settings by which Airflow's tasks find the home's folders."""
+def environment(home: Path, products: Sequence[MLProduct], serving_port: int | None = None) -> dict[str, str]:
+    """Return the settings by which Airflow's tasks find the home's folders, and people can log in who are asked."""
+    users = [f"{USER}:admin", *(f"{person}:user" for person in people(products) if person != USER)]
     env = {
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(users),
         "AIRFLOW__MLOPS__ARTIFACT_ROOT": str((home / ARTIFACTS).resolve()),
         "AIRFLOW__MLOPS__LANDING_ROOT": str((home / LANDING).resolve()),
         "AIRFLOW__MLOPS__POKE_SECONDS": "1",
         "AIRFLOW__MLOPS__RETRY_SECONDS": "5",
     }
     return {**env, "AIRFLOW__MLOPS__SERVING_PORT": str(serving_port)} if serving_port else env
+
+
+def people(products: Sequence[MLProduct]) -> list[str]:
+    """Return who is asked whether a product's versions may go live, if Airflow can have a user of that name."""
+    asked = dict.fromkeys(
+        person
+        for product in products
+        if product.deployment.approval and product.business
+        for person in product.deployment.approval.people_of(product.business.owners)
+    )
+    return [person for person in asked if not set(person) & set(",: ")]
 
 
 def own_repository(home: Path, product: MLProduct) -> dict[str, str]:

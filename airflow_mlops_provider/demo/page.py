@@ -6,7 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from airflow_mlops_provider.demo.report import NOTHING, decided, decisions, experiment, short, timeline, version_rows
+from airflow_mlops_provider.demo.report import (
+    NOTHING,
+    calls,
+    decided,
+    decisions,
+    experiment,
+    releases,
+    short,
+    timeline,
+    version_rows,
+)
 from airflow_mlops_provider.lifecycle.release.evaluation import Estimate
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.lifecycle.sections import Monitoring
@@ -27,6 +37,7 @@ SERVICES = {
     "mlflow": "MLflow: every training",
     "model_server": "the model server",
 }
+OBSERVED = {"calls": "calls", "errors": "errors", "p99_ms": "p99, ms", "live_p99_ms": "live p99, ms", "shift": "shift"}
 CONTENDERS = ("challenger", "champion", "baseline")
 
 
@@ -41,6 +52,7 @@ def write_page(summary: dict[str, Any], file: Path) -> None:
         parts.two(_live(summary), _services(summary)),
         parts.card("Month by month", parts.table(_head(summary), _months(summary))),
         parts.card("Versions", _versions(summary)),
+        _releases(summary),
         parts.two(*_compared(summary)),
         _experiment(summary),
     )
@@ -155,6 +167,16 @@ def _version_rows(summary: dict[str, Any]) -> Iterator[tuple[Content, ...]]:
         )
         status = parts.badge(last["status"], last["status"], last["reason"])
         yield tag("b", row[0]), status, row[1], *map(_cell, row[2:6]), evidence
+
+
+def _releases(summary: dict[str, Any]) -> Html:
+    """Return who let each version go on, and what a candidate did beside the live version."""
+    head = ("version", "became", "because", "by", *(f"#{words}" for words in OBSERVED.values()))
+    rows = (
+        (tag("b", version), parts.badge(became, became), reason, by, *(figures.get(name) for name in OBSERVED))
+        for version, became, reason, by, figures in releases(summary)
+    )
+    return parts.card("On the way to production", parts.table(head, rows), *(tag("p", told) for told in calls(summary)))
 
 
 def _compared(summary: dict[str, Any]) -> Iterator[Html]:

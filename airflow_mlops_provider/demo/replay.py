@@ -2,8 +2,10 @@
 
 The demo plays the airlines' data system: it puts each month's files into the landing root once the loop has come to
 rest, and the schedule and asset events start every run. One month's weather has a gap at first, is delivered again, and
-that month's run is started again, as by hand: what stood on it is made anew by itself. After the months it plays a data
-scientist, who starts a small experiment by its pipeline's form; the winner goes to a repository in the demo's home.
+that month's run is started again, as by hand: what stood on it is made anew by itself. It plays the ML engineer, who is
+asked whether a later version may go live, and those who call the model server, by whose calls a candidate is judged.
+After the months it plays a data scientist, who starts a small experiment by its pipeline's form; the winner goes to a
+repository in the demo's home.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from rich.console import Console
 from airflow_mlops_provider.demo import home as demo_home
 from airflow_mlops_provider.demo.local_airflow.stack import Stack
 from airflow_mlops_provider.demo.page import write_page
+from airflow_mlops_provider.demo.release import Release
 from airflow_mlops_provider.demo.summary import summarise
 from airflow_mlops_provider.demo.watch import Watch, begins
 from airflow_mlops_provider.discovery import intervals
@@ -29,6 +32,7 @@ from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.render import terminal
 from airflow_mlops_provider.runtime.code import load, load_product
+from airflow_mlops_provider.serving.process.client import server_state
 
 PRODUCT = "flight_delay"
 MONTHS = 7
@@ -55,30 +59,42 @@ def replayed(
     console, began = terminal.console(), time.monotonic()
     demo_home.make_anew(home)
     product = load_product(PRODUCT)
-    env = {**demo_home.environment(home, serving_port), **demo_home.own_repository(home, product)}
+    env = {**demo_home.environment(home, [product], serving_port), **demo_home.own_repository(home, product)}
     stack = Stack(home, dags, port, env)
     threading.Thread(target=demo_home.prepare_mlflow, args=(home,), daemon=True).start()
     with stack:
         stack.start(lambda line: console.print(f"[dim]{line}[/]"))
-        watch = Watch(stack, PRODUCT, console.print)
-        deliver_months(console, watch, product, home / demo_home.LANDING, months)
+        url = f"http://{product.serving.host}:{serving_port or product.serving.port}"
+        release = Release(stack.api, product, home / demo_home.ARTIFACTS, url, console.print)
+        watch = Watch(stack, PRODUCT, console.print, release.look)
+        served = deliver_months(console, watch, product, home / demo_home.LANDING, months, url)
         experiment(console, watch, product, months)
         summary = summarise(watch, product, home / demo_home.ARTIFACTS)
+        summary |= {"calls": release.calls(), "served": served}
         summary["seconds"] = round(time.monotonic() - began, 1)
         (home / SUMMARY).write_text(json.dumps(summary, indent=1))
         write_page(summary, home / "summary.html")
         yield stack, summary
 
 
-def deliver_months(console: Console, watch: Watch, product: MLProduct, landing: Path, months: int) -> None:
-    """Deliver one data interval after another, each when the loop has come to rest."""
-    deliver = load(f"{product.name}.replay:deliver")
+def deliver_months(
+    console: Console, watch: Watch, product: MLProduct, landing: Path, months: int, url: str
+) -> list[dict[str, Any]]:
+    """Deliver one data interval after another, each when the loop has come to rest.
+
+    :return: which version the model server itself said that it serves, at the end of each.
+    """
+    deliver, served = load(f"{product.name}.replay:deliver"), list[dict[str, Any]]()
     for number, interval in enumerate(intervals(product, months), start=1):
         console.print(f"\n[bold]{interval.start:%B %Y}[/]  delivered  ({number} of {months})")
         with _until_rest(console, watch, interval.start):
             deliver(landing, interval, gap=number == GAP < months)
         if number == WHOLE:
             correct(console, watch, product, landing, intervals(product, months)[GAP - 1], interval)
+        state = server_state(url)
+        version, now = state.version if state else None, datetime.now(UTC).isoformat()
+        served.append({"interval": str(interval), "at": now, "version": version})
+    return served
 
 
 def correct(

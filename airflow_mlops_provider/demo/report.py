@@ -15,6 +15,7 @@ from airflow_mlops_provider.lifecycle.release.evaluation import Estimate
 
 NOTHING = "-"
 TIMELINE = ("month", "model", "pending", "drifted", "moved", "training")
+RELEASED = {"approved", "shadow", "canary", "live", "retired"}
 VERSIONS = ("version", "trained because", "challenger", "champion", "baseline", "gain", "outcome")
 
 
@@ -25,6 +26,12 @@ def show(console: Console, summary: dict[str, Any], home: Path) -> None:
     console.print(_table("Timeline", head, timeline(summary)))
     title = f"\nVersions: {summary['metric']} on the same later month"
     console.print(_table(title, VERSIONS, version_rows(summary)))
+    console.print("\n[bold]On the way to production[/]")
+    for version, became, reason, by, figures in releases(summary):
+        seen = ", ".join(f"{name} {value}" for name, value in figures.items())
+        console.print(f"  {version} {became}: {reason}{f' ({seen})' if seen else ''}; by {by}", markup=False)
+    for told in calls(summary):
+        console.print(f"  {told}", markup=False)
     search = summary["experiment"]
     if search:
         console.print(f"\n[bold]Experiment: {search['stopped']}[/]")
@@ -79,6 +86,24 @@ def version_rows(summary: dict[str, Any]) -> Iterator[tuple[str, ...]]:
             f"{evaluation['gain']['value']:+.4f}" if evaluation["gain"] else NOTHING,
             f"{last['status']}: {last['reason']}",
         )
+
+
+def releases(summary: dict[str, Any]) -> Iterator[tuple[str, str, str, str, dict[str, Any]]]:
+    """Yield what became of each version once its gates were passed: why, by whom, and what was observed of it."""
+    for version in summary["versions"]:
+        for move in version["moves"]:
+            if move["status"] in RELEASED:
+                yield f"v{version['version']}", move["status"], move["reason"], move["by"], move.get("observed", {})
+
+
+def calls(summary: dict[str, Any]) -> Iterator[str]:
+    """Yield who answered the calls that came while a version was a candidate."""
+    for told in summary["calls"]:
+        answered = dict(told["answered"])
+        failed, by = answered.pop("failed", 0), ", ".join(f"{version} {count:,}" for version, count in answered.items())
+        whole = sum(told["answered"].values())
+        of = f"of {whole:,} calls while v{told['candidate']} was a candidate"
+        yield f"{of} {failed or 'none'} failed; answered by {by}"
 
 
 def experiment(search: dict[str, Any]) -> Iterator[str]:

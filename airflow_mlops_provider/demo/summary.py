@@ -105,6 +105,8 @@ def versions(store: FolderStore, product: MLProduct, entries: list[LedgerEntry])
             },
         )
         move = {"status": entry.status.value, "reason": entry.reason, "at": entry.at.isoformat(), "by": entry.by}
+        if seen := entry.evidence.get("observed"):
+            move["observed"] = seen
         record["moves"].append(move)
     return list(records.values())
 

@@ -42,7 +42,7 @@ def start_and_leave(home: Path, dags: Path, port: int, mlflow_port: int, serving
     demo_home.check(home)
     check_ports(products, serving_port)
     further = ",".join(map(str, discovery.further_folders()))
-    environment = {**demo_home.environment(home, serving_port), "AIRFLOW__MLOPS__PRODUCTS_FOLDERS": further}
+    environment = {**demo_home.environment(home, products, serving_port), "AIRFLOW__MLOPS__PRODUCTS_FOLDERS": further}
     stack = Stack(home, dags, port, environment)
     processes.check_port(mlflow_port)
     if [product.name for product in products] == [PRODUCT] and not any(home.glob("*")):
@@ -127,6 +127,8 @@ def addresses(stack: Stack, products: Sequence[MLProduct], mlflow_port: int, ser
     """Return where everything is found."""
     table = Table.grid(padding=(0, 2))
     table.add_row("Airflow", stack.api.url, f"user {USER}, password {password(stack.home)}")
+    for person in demo_home.people(products):
+        table.add_row("who is asked", person, f"password {password(stack.home, person)}; look under Required Actions")
     table.add_row("MLOps page", f"{stack.api.url}/mlops/", "every product, once its first job has ended")
     table.add_row("MLflow", f"http://127.0.0.1:{mlflow_port}")
     for product in products:

@@ -18,12 +18,19 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 class Watch:
-    """Follows the pipelines of one product; ``progress`` takes a line for each task that ended."""
+    """Follows the pipelines of one product.
 
-    def __init__(self, stack: Stack, product: str, progress: Callable[[str], None]) -> None:
+    :param progress: takes a line for each task that ended.
+    :param attend: does, at each look, what else is to be done meanwhile.
+    """
+
+    def __init__(
+        self, stack: Stack, product: str, progress: Callable[[str], None], attend: Callable[[], None] = lambda: None
+    ) -> None:
         self.stack = stack
         self.product = product
         self._progress = progress
+        self._attend = attend
         self._reported: set[str] = set()
         self._seen_until: str | None = None
 
@@ -35,6 +42,7 @@ class Watch:
         deadline, still_since = time.monotonic() + timeout, None
         while True:
             busy = self._look(interval_start)
+            self._attend()
             now = time.monotonic()
             still_since = None if busy else (still_since or now)
             if still_since is not None and now - still_since >= REST_SECONDS:

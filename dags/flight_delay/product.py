@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from airflow_mlops_provider import (
     Algorithm,
+    Approval,
     Business,
     Choice,
     Data,
+    Deployment,
     EvaluationSettings,
     Features,
     FloatRange,
@@ -22,6 +24,8 @@ from airflow_mlops_provider import (
     Owners,
     Pruning,
     Retraining,
+    Rollout,
+    RolloutLimits,
     Schedule,
     Search,
     Source,
@@ -282,6 +286,19 @@ product = MLProduct(
         ),
         # A slow learning rate shows its worth late: after 40 rounds, or 4 epochs.
         pruning=Pruning(after_trials=4, from_step=4),
+    ),
+    # The first version needs nobody, as nothing serves in its place; of the later ones the ML engineer decides. In the
+    # replay a month takes half a minute, and so does a rollout. A version that answers drift is to predict otherwise
+    # than the one before it, and two versions share a small machine: their limits are wide.
+    deployment=Deployment(
+        approval=Approval(first_by_itself=True),
+        rollout=Rollout(
+            shadow=timedelta(seconds=8),
+            canary=0.2,
+            bake=timedelta(seconds=12),
+            calls=100,
+            limits=RolloutLimits(shift=0.5, latency=5.0),
+        ),
     ),
     # Against January and February, 35 to 52 % of inputs drift in March to May and predictions move by 0.05 to 0.12;
     # in June, July and September 61 to 71 % drift, and predictions move by 0.12, 0.21 and 0.44. Freshly trained models

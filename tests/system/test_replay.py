@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ pytestmark = [
 ]
 DAGS = Path(__file__).parents[2] / "dags"
 MONTHS = 4
+ENGINEER = "ml.operations@airline.example"
 FLIGHT = {
     "origin": "JFK", "dest": "MIA", "carrier": "AA", "tailnum": "N619AA", "flight": 1141, "distance": 1089.0, "hour": 5,
     "sched_dep": "2013-05-01T09:40:00Z", "sched_arr": "2013-05-01T12:50:00Z", "event_time": "2013-05-01T07:40:00Z",
@@ -208,9 +210,47 @@ def test_the_live_version_answers_and_says_why(replayed: Replayed) -> None:
     live = replayed.summary["live"]
     assert replayed.answer["version"] == live["version"] == 2
     assert 0 < replayed.answer["predictions"][0]["probability"] < 1
-    assert [why.partition(":")[0] for why in live["why"]] == ["registered", "staging", "production-ready", "live"]
+    passed = ["registered", "staging", "production-ready", "approved", "shadow", "canary", "live"]
+    assert [why.partition(":")[0] for why in live["why"]] == passed
     assert "drifted" in live["why"][0]
     assert "over champion v1" in live["why"][2]
+
+
+def test_a_person_lets_the_second_version_go_on(replayed: Replayed) -> None:
+    """The first one needed nobody, recorded as such; of the second the ML engineer decided, over Airflow's own API."""
+    first, second = (
+        next(move for move in version["moves"] if move["status"] == "approved")
+        for version in replayed.summary["versions"]
+    )
+    assert first["reason"].startswith("low risk: no version was ever live") and first["by"].startswith("flight_delay_")
+    assert (second["by"], second["reason"]) == (ENGINEER, "the demo answers in this person's name")
+    page = (replayed.home / "summary.html").read_text()
+    assert ENGINEER in page and "while v2 was a candidate none failed" in page
+
+
+def test_the_candidate_was_judged_by_calls(replayed: Replayed) -> None:
+    """In shadow and as a canary, with figures in the ledger; each call was answered, a share by the canary."""
+    moves = {move["status"]: move for move in replayed.summary["versions"][1]["moves"]}
+    for status in ("canary", "live"):
+        assert moves[status]["observed"]["calls"] >= 100 and moves[status]["observed"]["errors"] == 0
+    (told,) = replayed.summary["calls"]
+    assert told["candidate"] == 2 and set(told["answered"]) == {"v1", "v2"}, told
+    assert 0 < told["answered"]["v2"] < 0.5 * told["answered"]["v1"]
+
+
+def test_history_tells_what_was_live_at_the_end_of_each_month(replayed: Replayed) -> None:
+    """`airflow mlops history --at` says what the model server itself had said at that moment."""
+    home = replayed.home.resolve()
+    env = {**os.environ, "AIRFLOW_HOME": str(home), "PYTHONPATH": str(DAGS), "PYTHONWARNINGS": "ignore"}
+    told, served = [], replayed.summary["served"]
+    for month in served:
+        command = ["mlops", "history", "flight_delay", "--at", month["at"], "--json"]
+        done = subprocess.run(
+            [sys.executable, "-m", "airflow", *command], env=env, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        told.append(json.loads(done.stdout)["live"])
+    assert told == [month["version"] for month in served] == [None, None, 1, 2]
 
 
 def test_the_page_leads_to_every_report(replayed: Replayed) -> None:

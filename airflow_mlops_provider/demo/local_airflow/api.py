@@ -1,4 +1,4 @@
-"""Airflow's REST API, as an administrator of a local stack sees it."""
+"""Airflow's REST API, as the administrator of a local stack sees it, or another of its users."""
 
 from __future__ import annotations
 
@@ -18,14 +18,18 @@ Row = dict[str, Any]
 
 
 class AirflowApi:
-    """Authenticated calls to ``/api/v2`` of an API server, ``http://127.0.0.1:8080``; its home holds the password."""
+    """Authenticated calls to ``/api/v2`` of an API server, ``http://127.0.0.1:8080``; its home holds the passwords."""
 
-    def __init__(self, url: str, home: Path) -> None:
+    def __init__(self, url: str, home: Path, user: str = USER) -> None:
         self.url = url
-        self._home = home
+        self._home, self._user = home, user
         # Local by definition: a proxy from the environment must not see it.
         self._http = httpx.Client(base_url=url, timeout=120, trust_env=False)
         self._token: str | None = None
+
+    def of(self, user: str) -> AirflowApi:
+        """Return the same as another user sees it."""
+        return AirflowApi(self.url, self._home, user)
 
     def call(self, method: str, path: str, *, params: Any = None, body: Any = None) -> Any:
         """Return the JSON answer, None where there is none. :raises BackendError: quoting the server, if it refuses."""
@@ -102,9 +106,11 @@ class AirflowApi:
 
     def _send(self, method: str, path: str, params: Any, body: Any) -> httpx.Response:
         if self._token is None:
-            login = self._http.post("/auth/token", json={"username": USER, "password": password(self._home)})
+            login = self._http.post(
+                "/auth/token", json={"username": self._user, "password": password(self._home, self._user)}
+            )
             if login.is_error:
-                raise BackendError(f"Airflow at {self.url} refused the login of {USER!r}: {login.text[:500]}")
+                raise BackendError(f"Airflow at {self.url} refused the login of {self._user!r}: {login.text[:500]}")
             self._token = str(login.json()["access_token"])
         headers = {"Authorization": f"Bearer {self._token}"}
         return self._http.request(method, f"/api/v2/{path.lstrip('/')}", params=params, json=body, headers=headers)

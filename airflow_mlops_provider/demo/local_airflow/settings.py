@@ -97,9 +97,9 @@ def write(home: Path, dags: Path, port: int, env: Mapping[str, str]) -> None:
             json.dump({USER: secrets.token_urlsafe(12)}, stream)
 
 
-def password(home: Path) -> str:
-    """Return the administrator's password."""
-    return str(json.loads((home / PASSWORDS).read_text())[USER])
+def password(home: Path, user: str = USER) -> str:
+    """Return a user's password; Airflow makes those of other users than the administrator when it starts."""
+    return str(json.loads((home / PASSWORDS).read_text())[user])
 
 
 def environment(home: Path, extra: Mapping[str, str]) -> dict[str, str]:

@@ -16,8 +16,9 @@ from airflow_mlops_provider.lifecycle.figures import Figure, Figures
 from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.lifecycle.references import Dataset, Model, ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.declared import MEASURED, Gates
-from airflow_mlops_provider.lifecycle.release.evaluation import Compared, Cost, Evaluation, Gap, LeftOut
+from airflow_mlops_provider.lifecycle.release.evaluation import Compared, Cost, Evaluation, Gap, LeftOut, Worth
 from airflow_mlops_provider.lifecycle.release.gates import GateResult, judge, short_of_baseline
+from airflow_mlops_provider.lifecycle.sections import Value
 from airflow_mlops_provider.lifecycle.shape import Scoring, Target
 from airflow_mlops_provider.lifecycle.source import Column
 from airflow_mlops_provider.lifecycle.stages import Stage
@@ -55,6 +56,7 @@ class Settings(JobSettings):
     baseline: Annotated[Column | None, ProductField("evaluation.baseline")] = None
     slices: Annotated[tuple[Column, ...], ProductField("evaluation.slices")] = ()
     gates: Annotated[Gates, ProductField("evaluation.gates")] = Gates()
+    value: Annotated[Value | None, ProductField("business.value")] = None
 
 
 Context = JobContext[Inputs, Settings, JobParams]
@@ -144,11 +146,25 @@ def compare(
         **statistics.bootstrap(problem, metric, truth, scored, seed),
         champion_version=champion.version if champion else None,
         gain=statistics.gain(problem, metric, truth, score, scored["champion"], seed) if champion else None,
+        worth=worth(settings, window, scored),
         slices=slices,
         gaps=gaps,
         calibration=problem.calibration(truth, score) if problem.calibrates else None,
         left_out=(*unjudged(settings, window), *left_out),
     )
+
+
+def worth(settings: Settings, window: pd.DataFrame, scored: dict[str, np.ndarray]) -> Worth | None:
+    """Return what each contender would have brought on the window; None where no value is declared of it."""
+    if (value := settings.value) is None:
+        return None
+    problem, label = problems.find(settings.scoring.problem), str(truths(settings.scoring, window).name)
+    realised = {
+        name: problem.realised_value(value, window.assign(**problem.columns(score)), label)
+        for name, score in scored.items()
+    }
+    amounts = {name: float(figures["amount"]) for name, figures in realised.items() if figures}
+    return Worth(currency=value.currency, amounts=amounts) if amounts else None
 
 
 def sliced(
@@ -202,12 +218,13 @@ def evaluation_page(
 ) -> Html:
     """Return the page of one evaluation."""
     gain = muted(f"Gain over champion v{evaluation.champion_version}: {evaluation.gain}") if evaluation.gain else None
+    brought = f"On these examples they would have brought: {evaluation.worth}." if evaluation.worth else None
     parts = [(name, int(part["rows"]), part["value"]) for name, part in evaluation.slices.items()]
     slices = table(("slice", "#rows", f"#{evaluation.metric}"), parts)
     return report(
         f"{product}: evaluation",
         f"{evaluation.metric} on {evaluation.rows:,} examples of {evaluation.window}, with 95 % bootstrap intervals",
-        card("Compared", estimates(evaluation.contenders), gain),
+        card("Compared", estimates(evaluation.contenders), gain, brought and muted(brought)),
         card("Gates", gates([result for result in results if result.name not in MEASURED]), muted(_GATES))
         if results
         else None,

@@ -8,7 +8,7 @@ from airflow_mlops_provider.exceptions import ConfigurationError, TransitionErro
 from airflow_mlops_provider.jobs.registry.standing import CheckedLedger, one_at_a_time
 from airflow_mlops_provider.lifecycle.owners import Owners
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
-from airflow_mlops_provider.lifecycle.release.approval import BY_ITSELF, missing, refusal
+from airflow_mlops_provider.lifecycle.release.approval import BY_ITSELF, low_risk, missing, refusal
 from airflow_mlops_provider.lifecycle.release.deployment import Approval
 from airflow_mlops_provider.lifecycle.release.evaluation import Evaluation
 from airflow_mlops_provider.lifecycle.release.registry import READY, LedgerEntry, Status, last_entries, status_of
@@ -77,7 +77,7 @@ def _enter(context: Context, ledger: CheckedLedger, entries: list[LedgerEntry], 
     if params.by is not None:
         evidence["roles"] = _roles(context, entries, version.version)
     elif params.agreed:
-        evidence[BY_ITSELF], reason = True, _low_risk(context, gates)
+        evidence[BY_ITSELF], reason = True, _low_risk(context, entries, gates)
     if not params.agreed:
         return ledger.move(version, Status.REJECTED, reason=reason or "no reason given", by=by, evidence=evidence)
     ledger.announce_approval(version.version, by)
@@ -97,15 +97,15 @@ def _roles(context: Context, entries: list[LedgerEntry], number: int) -> list[st
     return [*approval.people_of(owners)[params.by]]
 
 
-def _low_risk(context: Context, gates: dict[str, Any]) -> str:
+def _low_risk(context: Context, entries: list[LedgerEntry], gates: dict[str, Any]) -> str:
     """Return why a version needs nobody. :raises TransitionError: if it does."""
     record = context.records.manifest_of(Report(uri=gates["report"], hash=gates["hash"], passed=True))
     evaluation = Evaluation.model_validate(record.result.facts["evaluation"] if record.result else None)
-    approval, gain = context.settings.approval, evaluation.gain
+    approval = context.settings.approval
     assert approval
-    if approval.by_itself is None or gain is None or not gain.low >= approval.by_itself:
-        raise TransitionError(
-            f"gain {gain or 'unknown'} over the champion: the product lets a version go live by itself only from "
-            f"{approval.by_itself} on"
-        )
-    return f"low risk: gain {gain} over champion v{evaluation.champion_version} is at least {approval.by_itself}"
+    if why := low_risk(entries, evaluation, approval):
+        return why
+    raise TransitionError(
+        f"gain {evaluation.gain or 'unknown'} over the champion: the product lets a version go live by itself only "
+        f"from {approval.by_itself} on"
+    )

@@ -9,17 +9,19 @@ from typing import Annotated
 from airflow_mlops_provider.exceptions import TransitionError
 from airflow_mlops_provider.jobs.registry import evidence
 from airflow_mlops_provider.jobs.registry.standing import CheckedLedger
+from airflow_mlops_provider.lifecycle.owners import Owners
 from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.lifecycle.references import ModelVersion, Report
-from airflow_mlops_provider.lifecycle.release.declared import CARD, Gates
+from airflow_mlops_provider.lifecycle.release.declared import Gates
 from airflow_mlops_provider.lifecycle.release.evaluation import Evaluation
-from airflow_mlops_provider.lifecycle.release.gates import Decision, judge, judge_data
+from airflow_mlops_provider.lifecycle.release.gates import Decision, judge, judge_card, judge_data
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status, last_entries, live_version, status_of
 from airflow_mlops_provider.lifecycle.release.waivers import Waiver, evidence_of, waived, waivers_of
 from airflow_mlops_provider.lifecycle.stages import Stage
 from airflow_mlops_provider.runtime.arguments import JobInputs, JobSettings, ProductField
 from airflow_mlops_provider.runtime.context import JobContext, JobResult
 from airflow_mlops_provider.runtime.definition import job
+from airflow_mlops_provider.storage.description import card_of
 
 
 class Inputs(JobInputs):
@@ -29,8 +31,11 @@ class Inputs(JobInputs):
 
 
 class Settings(JobSettings):
+    """:param owners: where the product names some, a version's model card must be whole."""
+
     metric: Annotated[Metric, ProductField("metric")]
     gates: Annotated[Gates, ProductField("evaluation.gates")]
+    owners: Annotated[Owners | None, ProductField("business.owners")] = None
 
 
 Context = JobContext[Inputs, Settings, evidence.Params]
@@ -94,7 +99,9 @@ def decide(
 
 def judge_model(context: Context, version: ModelVersion, evaluation: Evaluation) -> Decision:
     """Return what the gates say of a model, with what its retuning came to, if there was one."""
-    decision = judge(evaluation, context.settings.gates, context.settings.metric, version.facts.get(CARD))
+    settings, card = context.settings, card_of(context.records, context.product, version.version)
+    of_card = judge_card(card.unfilled if card else None, asked=settings.owners is not None)
+    decision = judge(evaluation, settings.gates, settings.metric, of_card)
     retuning = version.facts.get("retuning")
     said = (*decision.reasons, retuning["summary"]) if retuning else decision.reasons
     return decision.model_copy(update={"reasons": said})

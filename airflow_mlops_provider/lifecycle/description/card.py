@@ -108,6 +108,7 @@ def evaluation(facts: VersionFacts) -> Section:
         return Section(title="Evaluation", missing=(f"how good it is; recorded by {JUDGE}",))
     over = f"{judged.gain} over champion version {judged.champion_version}" if judged.gain else None
     said = {"metric": judged.metric, "window": judged.window, "rows": f"{judged.rows:,}", "gain": over}
+    said["would have brought"] = str(judged.worth) if judged.worth else None
     rows = ((name, *map(number, (each.value, each.low, each.high))) for name, each in judged.contenders.items())
     table = Table(head=("contender", f"#{judged.metric}", "#95 % from", "#to"), rows=tuple(rows))
     return Section(title="Evaluation", facts=known(said), tables=(table,))

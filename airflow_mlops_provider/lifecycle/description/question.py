@@ -52,8 +52,13 @@ def _aims(product: MLProduct | None) -> Iterator[Section]:
 
 def _judged(evaluation: Evaluation | None) -> Iterator[Section]:
     if evaluation:
-        rows = tuple((name, str(estimate)) for name, estimate in evaluation.contenders.items())
+        worth = evaluation.worth.amounts if evaluation.worth else {}
+        brought = (f"#would have brought, {evaluation.worth.currency}",) if evaluation.worth else ()
+        rows = tuple(
+            (name, str(estimate), *(f"{worth[name]:,.0f}" for _ in brought))
+            for name, estimate in evaluation.contenders.items()
+        )
         gain = evaluation.gain and (f"Gain over version {evaluation.champion_version}: {evaluation.gain}.",)
         said = (f"Judged on {evaluation.rows:,} examples of {evaluation.window}.", *(gain or ()))
-        table = Table(head=("model", f"{evaluation.metric}, 95 % interval"), rows=rows)
+        table = Table(head=("model", f"{evaluation.metric}, 95 % interval", *brought), rows=rows)
         yield Section(title="How good it is", texts=said, tables=(table,))

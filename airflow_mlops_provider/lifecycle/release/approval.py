@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from airflow_mlops_provider.exceptions import TransitionError
 from airflow_mlops_provider.lifecycle.owners import Owners
 from airflow_mlops_provider.lifecycle.release.deployment import Approval
+from airflow_mlops_provider.lifecycle.release.evaluation import Evaluation
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status
 
 #: In an approval's evidence: that the product's own rule for low risks made it.
@@ -34,6 +35,16 @@ def missing(entries: Sequence[LedgerEntry], version: int, approval: Approval) ->
     if any(entry.evidence.get(BY_ITSELF) for entry in given):
         return 0
     return max(0, approval.people - len({entry.by for entry in given}))
+
+
+def low_risk(entries: Sequence[LedgerEntry], evaluation: Evaluation | None, approval: Approval) -> str | None:
+    """Say why a version needs nobody, by the product's own rule for low risks; None if people must agree."""
+    if approval.first_by_itself and not any(entry.status is Status.LIVE for entry in entries):
+        return "low risk: no version was ever live, in whose place it would come"
+    least, gain = approval.by_itself, evaluation.gain if evaluation else None
+    if evaluation is None or least is None or gain is None or gain.low < least:
+        return None
+    return f"low risk: gain {gain} over champion v{evaluation.champion_version} is at least {least}"
 
 
 def check_approved(entries: Sequence[LedgerEntry], version: int, approval: Approval | None) -> None:

@@ -31,6 +31,7 @@ class Approval(Frozen):
     :param escalate: roles whose people may decide, too, and hear of it with the reminder.
     :param by_itself: the gain over the champion from which a version needs nobody, if its whole interval is above: a
         low risk. None: each version needs people.
+    :param first_by_itself: whether the first version, in whose place nothing has ever served, needs nobody either.
     """
 
     roles: Roles = Field(default=("ml_engineer",), min_length=1)
@@ -40,6 +41,7 @@ class Approval(Frozen):
     remind: timedelta | None = Field(default=None, gt=timedelta(0))
     escalate: Roles = ()
     by_itself: float | None = None
+    first_by_itself: bool = False
 
     def people_of(self, owners: Owners, *, escalated: bool = True) -> dict[str, tuple[str, ...]]:
         """Return who may decide, with the roles that let them. :param escalated: with the people of ``escalate``."""

@@ -88,11 +88,22 @@ class Cost(Frozen):
         return None if None in known.values() else cls.model_validate(known)
 
 
+class Worth(Frozen):
+    """What the predictions of each contender would have brought on the window, by what the product declares of it."""
+
+    currency: str
+    amounts: dict[str, float]
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {amount:,.0f} {self.currency}" for name, amount in self.amounts.items())
+
+
 class Evaluation(Frozen):
     """A challenger, the champion and a naive baseline on the same later window.
 
     :param rows: examples in it whose truth is known.
     :param gain: by how much the challenger is better than the champion, paired on the same resamples; None without one.
+    :param worth: None where no value is declared, or none of such predictions.
     :param slices: for each slice, such as ``origin=JFK``, its rows and the challenger's metric.
     :param left_out: the slices that have no metric, by column and reason.
     :param gaps: for each column by which it is sliced, how far its slices lie apart.
@@ -112,6 +123,7 @@ class Evaluation(Frozen):
     champion: Estimate | None = None
     champion_version: int | None = None
     gain: Estimate | None = None
+    worth: Worth | None = None
     slices: dict[str, dict[str, Measured]] = {}
     left_out: tuple[LeftOut, ...] = ()
     gaps: dict[str, Gap] = {}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Self
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.problem import Metric
@@ -17,7 +17,7 @@ from airflow_mlops_provider.lifecycle.release.evaluation import Compared, Evalua
 class GateResult(Frozen):
     """What a gate said of a version.
 
-    :param name: one of ``declared.NAMES``. :param outcome: ``passed``, ``failed`` or ``waived``.
+    :param name: one of ``declared.NAMES``. :param outcome: ``passed``, ``failed``, ``waived`` or ``not asked for``.
     :param figure, limit: what was measured and what is allowed; None where that is no one number.
     :param reason: both in a sentence, or who waived it, until when and why.
     """
@@ -64,16 +64,31 @@ def judge_data(validation: Report) -> Decision:
     return Decision(passed=passed, reasons=(met,) if passed else validation.broken, results=(result,))
 
 
-def judge(evaluation: Evaluation, gates: Gates, metric: Metric, card: Mapping[str, Any] | None = None) -> Decision:
+def judge_card(unfilled: Sequence[str] | None, *, asked: bool) -> GateResult:
+    """Judge a model card by the sections that say nothing.
+
+    :param unfilled: their titles; None: there is no card that can be read.
+    :param asked: whether the product says what it is for and who answers for it, without which no card is whole.
+    """
+    if not asked:
+        return GateResult(name=declared.CARD, outcome="not asked for", reason="the product has no business section")
+    missed = ["no model card can be read"] if unfilled is None else []
+    missed += [f"the model card says nothing under {', '.join(unfilled)}"] if unfilled else []
+    return GateResult.of(
+        declared.CARD, missed, "each section of the model card is filled", float(len(unfilled or ())), 0.0
+    )
+
+
+def judge(evaluation: Evaluation, gates: Gates, metric: Metric, card: GateResult | None = None) -> Decision:
     """Decide whether a challenger may go to production: the reasons are the gates that failed, or what carried it.
 
-    :param card: what is recorded of its model card; ``missing`` names the sections that it lacks.
+    :param card: what was said of its model card; before it is registered there is none.
     """
     # What is no value of the metric passes no gate: of NaN every comparison is false, so it is looked for first.
     if impossible := [*_impossible(evaluation, metric)]:
         result = GateResult.of(declared.EVIDENCE, impossible, "")
         return Decision(passed=False, reasons=tuple(impossible), results=(result,))
-    results = (*_by_metric(evaluation, gates, metric), *_by_model(evaluation, gates), *_card(card))
+    results = (*_by_metric(evaluation, gates, metric), *_by_model(evaluation, gates), *((card,) if card else ()))
     decision = Decision(passed=True, reasons=(carried(evaluation, metric),), results=results)
     failed = tuple(result.reason for result in decision.failed)
     return Decision(passed=False, reasons=failed, results=results) if failed else decision
@@ -197,14 +212,6 @@ def _the_same(name: str, compared: Compared, when: str) -> GateResult:
     met = f"{compared.rows} rows get the same predictions {when}, to the bit"
     missed = [other] if compared.differing else lacking
     return GateResult.of(name, missed, met, float(compared.differing), 0.0)
-
-
-def _card(card: Mapping[str, Any] | None) -> Iterator[GateResult]:
-    """Judge a model card where there is one."""
-    if card is not None:
-        missing = [str(section) for section in card.get("missing", ())]
-        lacking = [f"the model card lacks {', '.join(missing)}"] if missing else []
-        yield GateResult.of(declared.CARD, lacking, "the model card has all its sections", float(len(missing)), 0.0)
 
 
 def _impossible(evaluation: Evaluation, metric: Metric) -> Iterator[str]:

@@ -17,7 +17,7 @@ from airflow_mlops_provider.lifecycle.owners import Owners
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import AnyReference, ModelVersion, Report
-from airflow_mlops_provider.lifecycle.release.approval import missing, refusal
+from airflow_mlops_provider.lifecycle.release.approval import low_risk, missing, refusal
 from airflow_mlops_provider.lifecycle.release.deployment import Approval
 from airflow_mlops_provider.lifecycle.release.evaluation import Evaluation
 from airflow_mlops_provider.lifecycle.release.registry import READY, LedgerEntry, Status, status_of
@@ -75,7 +75,7 @@ class ModelApproveVersionOperator(JobOperator):
         if not self._waits(entries, version):
             return version.to_json()
         self._state = {"version": version.version, "begun": datetime.now(UTC).isoformat(), "reminded": False}
-        if self._low_risk(entries, version):
+        if low_risk(entries, self._evaluation(entries, version), self._approval):
             return self._enter(context, agreed=True)
         return self._ask(context)
 
@@ -166,10 +166,6 @@ class ModelApproveVersionOperator(JobOperator):
         """Say whether people must still agree; one that was retired comes back as it was approved."""
         ready_now = status_of(entries, version.version) in READY
         return ready_now and bool(missing(entries, version.version, self._approval))
-
-    def _low_risk(self, entries: list[LedgerEntry], version: ModelVersion) -> bool:
-        least, evaluation = self._approval.by_itself, self._evaluation(entries, version)
-        return bool(least is not None and evaluation and evaluation.gain and evaluation.gain.low >= least)
 
     def _evaluation(self, entries: list[LedgerEntry], version: ModelVersion) -> Evaluation | None:
         """Return what the gates judged, for people to read; the job opens it itself."""

@@ -198,6 +198,8 @@ def test_a_kind_through_every_job(world: World, free_port: Callable[[], int]) ->
     metric, naive = world.product.metric, evaluation.facts["evaluation"]["baseline"]["value"]
     assert metric.better(performance.facts["metric"]["value"], naive)
     assert performance.facts["value"]["amount"] > 0
+    worth = evaluation.facts["evaluation"]["worth"]
+    assert worth["amounts"]["challenger"] > worth["amounts"]["baseline"], worth
     for report in (evaluation, performance):
         shown = json.loads((Path(report.uri.removeprefix("file://")) / "figures.json").read_text())["figures"]
         page = (Path(report.uri.removeprefix("file://")) / report.page).read_text()

@@ -89,7 +89,7 @@ def command(shop: Shop, home: Path, *arguments: str) -> subprocess.CompletedProc
 def test_a_version_goes_on_by_a_persons_word(shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Refused, waived, promoted, and refused again once the waiver has ended; each step is an entry."""
     results = results_of(shop.ledger.entries(), shop.version.version)
-    judged = {"data", "metric", "baseline", "calibration", "memory", "loads", "skew"}
+    judged = {"data", "metric", "baseline", "calibration", "memory", "loads", "skew", "card"}
     assert {name for name, result in results.items() if result.outcome == "passed"} == judged - {"metric"}
     assert 0 < (results["memory"].figure or 0) < 4000
 

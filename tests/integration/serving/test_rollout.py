@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import time
@@ -27,6 +28,7 @@ from tests.factories.serving import NAME, make_rows
 SEED = 7
 KILLS, SWAPS = int(os.environ.get("MLOPS_TEST_KILLS", "5")), int(os.environ.get("MLOPS_TEST_SWAPS", "9"))
 ALL = "MLOPS_TEST_ROLLOUTS"
+SHARE, CUSTOMERS = 0.2, 400
 pytestmark = pytest.mark.timeout(900)
 whole = pytest.mark.skipif(not os.environ.get(ALL), reason=f"one rollout is run each time, all of them with {ALL}=1")
 
@@ -130,6 +132,29 @@ def test_a_regression_is_taken_back(world: RolloutWorld, what: str) -> None:
     assert {call.status for call in calls} == {200}
     shares = {call.row["customer"] for call in calls if call.version == version.version}
     assert len(shares) < 0.8 * 60
+
+
+@whole
+@pytest.mark.parametrize("what", FLAWS)
+def test_what_no_shadow_showed_touches_the_canarys_share_alone(world: RolloutWorld, what: str) -> None:
+    """Without a phase in shadow the canary answers first: those of its share at most, and no call fails."""
+    make, reason = FLAWS[what]
+    world.plan = {**PLAN, "shadow": "PT0S", "canary": SHARE}
+    before, version = world.truth(), world.ready(200 + [*FLAWS].index(what), make=make)
+    with world.called(customers=CUSTOMERS) as calls:
+        begun = time.monotonic()
+        assert world.roll_out(version) == "rejected", world.last(version)
+        took = time.monotonic() - begun
+    entry, own = world.last(version), [call for call in calls if call.version == version.version]
+    touched = {call.row["customer"] for call in own}
+    print(what, f"{took:.1f} s", entry.reason, f"{len(own)} of {len(calls)} calls, {len(touched)} of {CUSTOMERS}")
+    assert (entry.reason.startswith(reason), entry.evidence["phase"]) == (True, "canary"), entry
+    assert took < 60
+    assert world.truth() == before
+    assert {call.status for call in calls} == {200}
+    # Customers are drawn by a hash: four standard deviations more than their share are none of it.
+    assert len(touched) <= SHARE * CUSTOMERS + 4 * math.sqrt(CUSTOMERS * SHARE * (1 - SHARE))
+    assert len(own) <= 2 * SHARE * len(calls)
 
 
 @whole

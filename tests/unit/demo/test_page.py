@@ -65,7 +65,11 @@ def month(number: int, home: Path, predicted_by: int | None = None, share: float
 def summary(tmp_path: Path) -> dict[str, Any]:
     """Return five months: a first version, drift in May, and a challenger that is rejected."""
     event = {"interval": {"start": "2013-05-01T00:00:00Z"}, "crossed": ["66% drifted <limit>"], "started": ["run-2"]}
-    why = [("registered", "trained because: the first 3 are there"), ("live", "http://127.0.0.1:8900 answers")]
+    why = [
+        ("registered", "trained because: the first 3 are there"),
+        ("approved", "low risk: it is <the first>"),
+        ("live", "http://127.0.0.1:8900 answers"),
+    ]
     rejected = [("registered", "trained because: 66% drifted <limit>"), ("rejected", "gain is below 0.1")]
     told = {"cause": None, "train": False, "triggered_by": ["flight_delay.features"]}
     return {
@@ -78,6 +82,7 @@ def summary(tmp_path: Path) -> dict[str, Any]:
             month(4, tmp_path, predicted_by=1),
             month(5, tmp_path, predicted_by=1, share=0.66),
         ],
+        "calls": [{"candidate": 2, "answered": {"v1": 1200, "v2": 240}}],
         "versions": [version(1, MONTHS[:3], why, tmp_path), version(2, MONTHS[2:5], rejected, tmp_path)],
         "decisions": [
             {**told, "interval": MONTHS[3], "reason": "1 new, due after 6"},
@@ -162,6 +167,25 @@ def test_the_experiment_is_told(summary: dict[str, Any], tmp_path: Path, capsys:
     assert "Experiment" not in page(summary, tmp_path)
     report.show(terminal.console(), summary, tmp_path)
     assert "Experiment" not in capsys.readouterr().out
+
+
+def test_a_release_is_told(summary: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Page and terminal say who let a version go on, what a candidate did, and who answered the calls meanwhile."""
+    by, seen = "ml.operations@airline.example", {"calls": 412, "errors": 0, "p99_ms": 8.2, "live_p99_ms": 9.1}
+    summary["versions"][1]["moves"][1:] = [
+        {"status": "approved", "reason": "the month was <good>", "by": by},
+        {"status": "canary", "reason": "412 calls as shadow, and no limit is broken", "by": "one", "observed": seen},
+    ]
+    html = page(summary, tmp_path)
+    report.show(terminal.console(), summary, tmp_path)
+    told = capsys.readouterr().out
+    assert f"v2 approved: the month was <good>; by {by}" in told
+    assert "v2 canary: 412 calls as shadow, and no limit is broken (calls 412, errors 0, p99_ms 8.2" in told
+    assert by in html and "the month was &lt;good&gt;" in html and ">412<" in html
+    for text in (html, told):
+        assert "of 1,440 calls while v2 was a candidate none failed; answered by v1 1,200, v2 240" in text
+    summary["calls"][0]["answered"]["failed"] = 3
+    assert "was a candidate 3 failed; answered by v1 1,200, v2 240" in page(summary, tmp_path)
 
 
 def test_texts_do_not_become_markup(summary: dict[str, Any], tmp_path: Path) -> None:

@@ -56,6 +56,7 @@ SHAPES = {
     registry.promote:
     """,
     "deployment": """
+    deployment.approve: deployment.deploy
     deployment.deploy:
     """,
     "batch_inference": """
@@ -187,7 +188,7 @@ def test_schedules_and_forms(bag: DagBag) -> None:
         "training": {"trainer", "place", "window"},
         "batch_inference": set(),
         "monitoring": set(),
-        "deployment": {"version", "rollback", "reason"},
+        "deployment": {"version", "rollback", "reason", "share"},
     }
     assert "trials" in forms["experimentation"]
     assert {name for name, dag in dags.items() if dag.catchup} == {"feature_engineering"}
@@ -435,7 +436,7 @@ def test_what_a_task_group_brings_along(own: DAG) -> None:
     group = MLOpsTaskGroup(product, "deployment", default_args={"retry_delay": timedelta(seconds=7)})
     deploy = group["deploy"]
     assert (deploy.owner, deploy.retries, deploy.retry_delay) == ("me", 2, timedelta(seconds=7))
-    assert dict(deploy.params) == {"version": None, "rollback": False, "reason": "", "force": True}
+    assert dict(deploy.params) == {"version": None, "rollback": False, "reason": "", "share": None, "force": True}
     assert {*own.params} == {"force"}
 
 
@@ -462,9 +463,11 @@ def test_a_pipeline_of_one_s_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 
 def test_a_rollout_adds_a_share_to_the_form_and_nothing_else() -> None:
-    """With a rollout the deployment has the same task, whose canary's share the form may set; without, the same DAG."""
-    declared = product.model_copy(update={"deployment": Deployment(rollout=Rollout())})
-    plain, stepwise = MLOpsDag(product, "deployment"), MLOpsDag(declared, "deployment")
-    assert shape(plain) == shape(stepwise) == expected("deployment")
+    """With a rollout the deployment has the same task, whose canary's share the form may set; nobody is asked by it."""
+    plain, stepwise = (
+        MLOpsDag(product.model_copy(update={"deployment": deployment}), "deployment")
+        for deployment in (Deployment(), Deployment(rollout=Rollout()))
+    )
+    assert shape(plain) == shape(stepwise) == {"deployment.deploy": set()}
     assert "share" not in plain.params and stepwise["deploy"].share == "{{ params.share }}"
     assert {*stepwise.params} - {*plain.params} == {"share"}

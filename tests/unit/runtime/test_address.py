@@ -209,12 +209,12 @@ def test_the_trainers_own_requirements_count(world: TinyWorld, monkeypatch: pyte
 OWNERS = dict.fromkeys(load_product("flight_delay").business.owners.model_dump(), "x")
 CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "goal": ({"goal": "Another question?"}, set()),
-    "owners": ({"business.owners": OWNERS}, {"export_settings", "approve"}),
+    "owners": ({"business.owners": OWNERS}, {"export_settings", "approve", "promote"}),
     "schedule": ({"schedule": {"cron": "0 0 1 * *", "start": DAY.start}}, set()),
     "retraining": ({"training.retraining": {"after_intervals": 9}}, set()),
     "windows": ({"training.windows": {"train": 7}}, set()),
     "lookback": ({"features.lookback": 0}, set()),
-    "value": ({"business.value": {"per_hit": 5}}, {"performance"}),
+    "value": ({"business.value": {"per_hit": 5}}, {"evaluate", "performance"}),
     "metric": (
         {"evaluation.metric": "average_precision"},
         {"evaluate", "performance", "retune", "conclude", "register", "promote", "deploy", "reconcile", *SEARCHING},

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from airflow_mlops_provider.lifecycle.description.question import question
 from airflow_mlops_provider.lifecycle.references import ModelVersion
-from airflow_mlops_provider.lifecycle.release.evaluation import Estimate, Evaluation
+from airflow_mlops_provider.lifecycle.release.evaluation import Estimate, Evaluation, Worth
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status
 from airflow_mlops_provider.render.documents import markdown
 from flight_delay.product import product
@@ -23,13 +23,18 @@ def entry(number: int, status: Status, reason: str) -> LedgerEntry:
 
 def test_all_that_decides_is_shown() -> None:
     """Aim, figures, the way here, links and people; nothing that somebody wrote as a reason is markup or a new line."""
-    evaluation = Evaluation(metric="roc_auc", window="June", rows=900, challenger=ONE, baseline=ONE)
+    worth = Worth(currency="USD", amounts={"challenger": 1234567.8, "champion": 1.2e6, "baseline": -50.0})
+    evaluation = Evaluation(
+        metric="roc_auc", window="June", rows=900, challenger=ONE, champion=ONE, baseline=ONE, worth=worth
+    )
     forged = "fine\n\n# Approved by everybody\n![x](http://evil.example/pixel)<img src=x>"
     entries = [entry(1, Status.LIVE, "it serves"), entry(2, Status.PRODUCTION_READY, forged)]
     people, links = {"anna": ("ml_engineer",), "ben": ("devops_engineer",)}, {"/page?a=1": "Evaluation"}
     text = markdown(question(entries[1].version, entries, evaluation, product, people, 2, links))
     assert "May version 2 of flight\\_delay go live?" in text and "in place of version 1" in text
-    assert "| challenger | 0.8000 \\[0.7900, 0.8100\\] |" in text and "Judged on 900 examples of June" in text
+    assert "| model | roc\\_auc, 95 % interval | would have brought, USD |" in text
+    assert "| challenger | 0.8000 \\[0.7900, 0.8100\\] | 1,234,568 |" in text and "| baseline |" in text
+    assert "Judged on 900 examples of June" in text
     assert "[Evaluation](</page?a=1>)" in text
     assert "2 of anna (ml\\_engineer), ben (devops\\_engineer) must agree; silence is a no" in text
     assert "fine \\# Approved by everybody !\\[x\\](http://evil.example/pixel)\\<img src=x\\>" in text

@@ -9,8 +9,9 @@ import pytest
 
 from airflow_mlops_provider.exceptions import TransitionError
 from airflow_mlops_provider.lifecycle.references import ModelVersion
-from airflow_mlops_provider.lifecycle.release.approval import check_approved, missing, refusal
+from airflow_mlops_provider.lifecycle.release.approval import check_approved, low_risk, missing, refusal
 from airflow_mlops_provider.lifecycle.release.deployment import Approval
+from airflow_mlops_provider.lifecycle.release.evaluation import Estimate, Evaluation
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status
 from airflow_mlops_provider.lifecycle.sections import Owners
 
@@ -69,6 +70,28 @@ def test_as_many_people_as_declared(moves: tuple[Any, ...], left: int) -> None:
     else:
         check_approved(entries, 1, TWO)
     check_approved(entries, 1, None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "moves", "low", "why"),
+    [
+        ({}, (), 0.5, None),
+        ({"first_by_itself": True}, (), None, "low risk: no version was ever live"),
+        ({"first_by_itself": True}, ((Status.LIVE, {}), (Status.RETIRED, {})), None, None),
+        ({"by_itself": 0.01}, (), None, None),
+        ({"by_itself": 0.01}, (), 0.009, None),
+        ({"by_itself": 0.01}, (), 0.01, "low risk: gain 0.0200 [0.0100, 0.0300] over champion v1 is at least 0.01"),
+    ],
+)
+def test_a_low_risk_needs_nobody(fields: dict[str, Any], moves: tuple[Any, ...], low: float | None, why: Any) -> None:
+    """By the product's own rule alone: the first of all, or a gain whose whole interval is large enough."""
+    one = Estimate(value=0.8, low=0.8, high=0.8)
+    gain = {} if low is None else {"champion": one, "gain": Estimate(value=0.02, low=low, high=0.03)}
+    evaluation = Evaluation(
+        metric="roc_auc", window="June", rows=9, challenger=one, baseline=one, champion_version=1, **gain
+    )
+    said = low_risk(ledger(*GATES, *moves), evaluation, Approval(**fields))
+    assert said == why or (why and said and said.startswith(why))
 
 
 def test_who_may_decide() -> None:

@@ -13,7 +13,7 @@ from airflow_mlops_provider.lifecycle.problem import metric_of
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.references import Report
 from airflow_mlops_provider.lifecycle.release.evaluation import Compared, Cost, Estimate, Evaluation, Gap
-from airflow_mlops_provider.lifecycle.release.gates import judge, judge_data
+from airflow_mlops_provider.lifecycle.release.gates import judge, judge_card, judge_data
 from airflow_mlops_provider.lifecycle.search.declaration import Criteria, FloatRange
 from airflow_mlops_provider.lifecycle.sections import Gates, Monitoring, Value
 from flight_delay.product import product
@@ -286,15 +286,22 @@ def test_fairness_is_of_the_columns_that_are_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("card", "outcome"),
-    [(None, None), ({"missing": []}, "passed"), ({"missing": ["limits", "training data"]}, "failed")],
+    ("unfilled", "asked", "outcome", "reason"),
+    [
+        ((), True, "passed", "each section of the model card is filled"),
+        (("Owners", "Slices"), True, "failed", "the model card says nothing under Owners, Slices"),
+        (None, True, "failed", "no model card can be read"),
+        (None, False, "not asked for", "the product has no business section"),
+        (("Owners",), False, "not asked for", "the product has no business section"),
+    ],
 )
-def test_a_model_card_is_judged_where_there_is_one(card: dict[str, Any] | None, outcome: str | None) -> None:
-    """By the sections that it lacks; no card is no gate."""
-    decision = judge(Evaluation(**GOOD), GATES, ROC_AUC, card)
-    assert {result.name: result.outcome for result in decision.results}.get("card") == outcome
-    if outcome == "failed":
-        assert decision.reasons == ("the model card lacks limits, training data",)
+def test_a_model_card_is_to_be_whole(unfilled: tuple[str, ...] | None, asked: bool, outcome: str, reason: str) -> None:
+    """Where the product says whom it is for; what is unfilled is named, and what is not asked for stops nothing."""
+    decision = judge(Evaluation(**GOOD), GATES, ROC_AUC, judge_card(unfilled, asked=asked))
+    result = {result.name: result for result in decision.results}["card"]
+    assert (result.outcome, result.reason) == (outcome, reason)
+    assert decision.passed == (outcome != "failed")
+    assert decision.passed or decision.reasons == (reason,)
 
 
 def test_a_search_is_for_what_it_can_better() -> None:
