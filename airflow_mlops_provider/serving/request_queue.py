@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from fastapi import HTTPException, Request
 
@@ -15,7 +15,7 @@ MAX_BODY = 16 * 1024 * 1024
 MAX_WAITING = 256 * 1024 * 1024
 BODY_SECONDS = 30.0
 MAX_BATCH = 256 * 1024
-Answer = dict[str, Any]
+Answer = bytes  # a JSON object
 
 
 class Call(NamedTuple):

@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 from fastapi.testclient import TestClient
 
+from airflow_mlops_provider.backends.models.columns import Columns
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.scoring.predictor import Predictor
 from airflow_mlops_provider.serving import prediction_log
@@ -247,8 +248,8 @@ def test_calls_that_wait_are_answered_together(
     alone = [call(rows) for rows in given]
     sizes, gate, score = [], threading.Event(), Predictor.score
 
-    def slow(self: Predictor, inputs: pd.DataFrame) -> Any:
-        sizes.append(len(inputs))
+    def slow(self: Predictor, inputs: Columns) -> Any:
+        sizes.append(inputs.rows)
         assert gate.wait(20)
         return score(self, inputs)
 
@@ -313,7 +314,7 @@ def test_values_that_overflow_together_are_the_callers(
     until(lambda: client.get("/ready").status_code == 200)
     ends = pd.Series([pd.Timestamp.max]), pd.Series([pd.Timestamp.min])
     for far in (lambda *_: ends[0] - ends[1], lambda *_: ends[0] + pd.Timedelta(days=1)):
-        monkeypatch.setattr(Predictor, "inputs", far)
+        monkeypatch.setattr(Predictor, "column_inputs", far)
         answer = client.post("/predict", json={"rows": make_rows(1)})
         assert answer.status_code == 422
         assert "too far apart or too large" in answer.json()["detail"]
