@@ -61,12 +61,12 @@ class Answers:
         self, predictor: Predictor, version: int, calls: Calls, scores: Predictions, *, shadow: bool = False
     ) -> None:
         """Record what calls were answered. :param shadow: they weren't: it is kept to compare two versions."""
-        now, whole, batches = datetime.now(UTC), len(calls.calls) == 1, []
+        now, inputs, batches = datetime.now(UTC), calls.inputs.plain(), []
         if not shadow:
             self._metrics.predicted(predictor.problem.headline(scores))
         for call, part in zip(calls.calls, calls.parts, strict=True):
             said = (scores[part].tolist(), version, call.request_id, now, len(call.body), call.caller, shadow)
-            batches.append(Batch(calls.rows[part], calls.inputs if whole else calls.inputs.at(part), *said))
+            batches.append(Batch(calls.rows[part], inputs[part], *said))
         self._log.append(*batches)
 
     def settle(self) -> None:

@@ -19,7 +19,6 @@ from typing import IO, Any, NamedTuple
 
 import msgspec
 
-from airflow_mlops_provider.backends.models.columns import Columns
 from airflow_mlops_provider.serving.log_files import is_there, locked
 
 log = logging.getLogger(__name__)
@@ -36,7 +35,7 @@ class Batch(NamedTuple):
     """
 
     rows: Sequence[Any]
-    inputs: Columns
+    inputs: Sequence[Record]
     predictions: list[float]
     version: int
     request_id: str
@@ -48,7 +47,7 @@ class Batch(NamedTuple):
     @property
     def size(self) -> int:
         """The bytes that it takes while it waits."""
-        return self.body + _BYTES * len(self.inputs) * len(self.rows)
+        return self.body + _BYTES * sum(map(len, self.inputs))
 
 
 def row_ids(request_id: str, count: int) -> list[str]:
@@ -192,7 +191,7 @@ def _records(batch: Batch) -> list[Record]:
     return [
         {"id": own, "row": row, "inputs": inputs, "prediction": prediction, **call}
         for own, row, inputs, prediction in zip(
-            ids, batch.rows, batch.inputs.plain(), batch.predictions, strict=True
+            ids, batch.rows, batch.inputs, batch.predictions, strict=True
         )
     ]
 

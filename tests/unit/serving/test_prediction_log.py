@@ -27,7 +27,7 @@ def _some(shape: Scoring, count: int) -> Batch:
     inputs = frame[["price", "pieces"]].assign(
         known=frame["customer"].notna(), kind=frame["customer"].astype("category")
     )
-    return Batch(rows, Columns.of(inputs), [number / 7 for number in range(count)], 3, "abc", datetime.now(UTC))
+    return Batch(rows, Columns.of(inputs).plain(), [number / 7 for number in range(count)], 3, "abc", datetime.now(UTC))
 
 
 def test_log_gives_back_what_it_took(shape: Scoring, tmp_path: Path) -> None:
