@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import re
+import secrets
 import time
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ _SEND_TOKEN = (
     f"send the header 'Authorization: Bearer …' with your own token or the one in the server's {TOKEN_VARIABLE}"
 )
 _PREDICT = "/predict"
+# A call's own id: no two servers share the first part, no two of a server's calls the second.
+_PROCESS, _COUNT = secrets.token_hex(10), count()
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:/+=-]{1,100}")
 _LINKS = {name: name for name in ("version", "ready", "health", "metrics")} | {"openapi.json": "API description"}
 _SCHEME = HTTPBearer(auto_error=False, description=f"The caller's token, or the one in the server's {TOKEN_VARIABLE}.")
@@ -70,7 +73,7 @@ def create_app(
     :param waiting, body_seconds: see :class:`~.request_queue.RequestQueue`.
     """
     callers = Callers(os.environ.get(TOKEN_VARIABLE, "") if token is None else token, callers_file)
-    queue = RequestQueue(server.answer, waiting, body_seconds)
+    queue = RequestQueue(server.predictions.answer, server.prediction_log.after, waiting, body_seconds)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -179,7 +182,8 @@ def _index_page(server: ModelServer) -> Html:
 # Where the body was not read to its end, the connection can't carry another call.
 _CLOSE = {"connection": "close"}
 _HEADERS = {
-    401: {"www-authenticate": "Bearer", **_CLOSE}, 403: _CLOSE, 408: _CLOSE, 413: _CLOSE, 503: {"retry-after": "1"},
+    401: {"www-authenticate": "Bearer", **_CLOSE}, 403: _CLOSE, 408: _CLOSE, 413: _CLOSE,
+    429: {"retry-after": "1"}, 503: {"retry-after": "1"},
 }  # fmt: skip
 
 
@@ -207,7 +211,7 @@ def _refusal(why: str) -> Answer:
 
 def _request_id(request: Request) -> str:
     given = request.headers.get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    return given if _REQUEST_ID.fullmatch(given) else f"{_PROCESS}{next(_COUNT):012x}"
 
 
 def _caller(request: Request, callers: Callers) -> Caller | None:

@@ -100,6 +100,14 @@ class PredictionLog:
         self._bytes += batch.size
         return True
 
+    def after(self, done: Callable[[], None]) -> None:
+        """Call a function, in the log's own thread, once all that was taken is with the operating system, or dropped."""
+        with self._lock:
+            if not self._closed:
+                self._writer.submit(done)
+                return
+        done()
+
     def settle(self) -> None:
         """Wait until all that was taken is with the operating system, or counted as dropped.
 

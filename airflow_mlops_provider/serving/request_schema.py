@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import msgspec
@@ -21,9 +21,8 @@ from airflow_mlops_provider.lifecycle.source import EVENT_TIME, DataType
 MAX_ROWS = 10_000
 MAX_MESSAGES = 5
 _MAX_DETAIL = 2_000
-# What pandas' nanoseconds reach: September 1677 to April 2262.
-_MAX_MICROSECONDS = (2**63 - 1) // 1000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MISSING = -(2**63)  # NaT; nanoseconds reach from there, September 1677, as far beyond 1970, to April 2262
 # What a caller's values must be, as msgspec takes them; see `COLUMN_TYPES` for pydantic.
 _TIME = Annotated[datetime, msgspec.Meta(tz=True)]
 _FAST: Mapping[DataType, Any] = {
@@ -153,12 +152,15 @@ def _column(name: str, kind: DataType, values: Sequence[Any]) -> np.ndarray:
 
 
 def _times(name: str, values: Sequence[datetime | None]) -> np.ndarray:
-    moments = np.array([None if value is None else value - _EPOCH for value in values], dtype="timedelta64[us]")
-    whole, missing = moments.astype("int64"), np.isnat(moments)
-    if (beyond := (np.abs(whole) > _MAX_MICROSECONDS) & ~missing).any():
-        row = int(np.argmax(beyond))
-        raise RequestError(f"row {row}: column {name!r}: a time must lie in 1678 to 2261, not {values[row]}")
-    return np.where(missing, moments, whole * 1000).view("datetime64[ns]")
+    moments = [_MISSING if value is None else _nanoseconds(value - _EPOCH) for value in values]
+    for row, moment in enumerate(moments):
+        if not _MISSING <= moment <= -_MISSING:
+            raise RequestError(f"row {row}: column {name!r}: a time must lie in 1678 to 2261, not {values[row]}")
+    return np.array(moments, dtype="int64").view("datetime64[ns]")
+
+
+def _nanoseconds(span: timedelta) -> int:
+    return (span.days * 86_400_000_000 + span.seconds * 1_000_000 + span.microseconds) * 1000
 
 
 def _short(value: object) -> str:

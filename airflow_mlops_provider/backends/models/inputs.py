@@ -43,11 +43,12 @@ def matrix(inputs: Sequence[Mapping[str, Any]], given: pd.DataFrame | Columns) -
     import numpy as np
 
     columns = take(inputs, given)
-    table = np.empty((rows_of(given), len(inputs)))
-    for place, entry in enumerate(inputs):
-        values = columns[entry["name"]]
-        table[:, place] = values if entry["categories"] is None else np.where(values < 0, np.nan, values)
-    return table
+    table = np.empty((len(inputs), rows_of(given)))
+    for place, (entry, values) in enumerate(zip(inputs, columns.values(), strict=True)):
+        table[place] = values
+        if entry["categories"] is not None:
+            table[place][values < 0] = np.nan
+    return table.T.copy()
 
 
 def typed(inputs: Sequence[Mapping[str, Any]], given: pd.DataFrame | Columns) -> pd.DataFrame:

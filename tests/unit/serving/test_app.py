@@ -229,7 +229,7 @@ def test_callers_wait_within_a_bound(server: ModelServer) -> None:
     with TestClient(create_app(server, token="", waiting=100)) as client:
         for _ in range(3):
             answer = client.post("/predict", content=b" " * 101)
-            assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+            assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
             assert "too many calls wait" in answer.json()["detail"]
         assert client.post("/predict", content=b" " * 100).status_code == 422
 
@@ -260,7 +260,7 @@ def test_calls_that_wait_are_answered_together(
         answers = [pool.submit(call, given[0])]
         until(lambda: sizes == [1])
         answers += [pool.submit(call, rows) for rows in given[1:]]
-        until(lambda: len(client.app.state.queue._calls) == 3)  # type: ignore[attr-defined]
+        until(lambda: client.app.state.queue.waiting == 3)  # type: ignore[attr-defined]
         gate.set()
         assert [one.result() for one in answers] == alone
     assert sizes == [1, 10]
@@ -351,7 +351,7 @@ def test_the_description_tells_each_refusal(client: TestClient) -> None:
     """A generated client knows answers and refusals, and where the token goes."""
     told = client.get("/openapi.json").json()
     predict = told["paths"]["/predict"]["post"]
-    assert set(predict["responses"]) == {"200", "401", "403", "408", "413", "422", "500", "503"}
+    assert set(predict["responses"]) == {"200", "401", "403", "408", "413", "422", "429", "500", "503"}
     for status, response in predict["responses"].items():
         (content,) = response["content"].values()
         assert content["schema"]["$ref"].endswith("/Predictions" if status == "200" else "/Refusal")
