@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from airflow_mlops_provider.backends.models.columns import Category, by_columns
     from airflow_mlops_provider.datasets import read_dataset, write_dataset
     from airflow_mlops_provider.hooks.tables import Files, Sql
     from airflow_mlops_provider.lifecycle.interval import Interval
@@ -80,6 +81,7 @@ __all__ = [
     "Approval",
     "BinaryClassification",
     "Business",
+    "Category",
     "Choice",
     "Csv",
     "Data",
@@ -143,12 +145,14 @@ __all__ = [
     "View",
     "Volume",
     "Windows",
+    "by_columns",
     "described",
     "job",
     "read_dataset",
     "write_dataset",
 ]
 _HOMES = (
+    "backends.models.columns",
     *("lifecycle.product", "lifecycle.sections", "lifecycle.search.declaration", "lifecycle.settings"),
     *("lifecycle.interval", "lifecycle.monitoring.limits", "lifecycle.references", "lifecycle.stages"),
     *("lifecycle.shape", "lifecycle.source", "lifecycle.release.deployment"),

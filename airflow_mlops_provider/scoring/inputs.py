@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from airflow_mlops_provider.backends.models.columns import Columns, assembled_columns, is_by_columns
 from airflow_mlops_provider.backends.models.inputs import assembled
 from airflow_mlops_provider.backends.tables.column_types import COLUMN_TYPES
 from airflow_mlops_provider.exceptions import SourceDataError
@@ -33,10 +35,40 @@ def model_inputs(scoring: Scoring | Target, rows: pd.DataFrame) -> pd.DataFrame:
     """
     if isinstance(scoring, Target):
         return _as_they_are(scoring, rows)
-    # Any stored feature may be missing, so whole numbers and booleans among them are float64.
-    features = {name: _NULLABLE.get(kind, kind) for name, kind in scoring.feature_types.items()}
-    frame = conform(rows, {**scoring.row_columns, **features})
-    return assembled(load(scoring.assemble)(frame), rows.index, scoring.assemble)
+    frame, assemble = conform(rows, {**scoring.row_columns, **stored_types(scoring)}), load(scoring.assemble)
+    if is_by_columns(assemble):
+        return assembled_columns(assemble, Columns.of(frame), scoring.assemble).frame(rows.index)
+    return assembled(assemble(frame), rows.index, scoring.assemble)
+
+
+def column_inputs(scoring: Scoring, columns: Columns) -> Columns:
+    """Return the same inputs of rows that come as columns of their types: for a server, whose rows are few.
+
+    :param columns: request columns, time and features, in the order in which :func:`model_inputs` has them.
+    """
+    assemble = load(scoring.assemble)
+    if is_by_columns(assemble):
+        return assembled_columns(assemble, columns, scoring.assemble)
+    frame = columns.frame()
+    return Columns.of(assembled(assemble(frame), frame.index, scoring.assemble))
+
+
+def stored_types(scoring: Scoring) -> dict[str, DataType]:
+    """Return the types of stored features: any may be missing, so whole numbers and booleans are float64."""
+    return {name: _NULLABLE.get(kind, kind) for name, kind in scoring.feature_types.items()}
+
+
+def conform_columns(columns: Mapping[str, np.ndarray], types: Mapping[str, DataType]) -> Columns:
+    """Return what :func:`conform` does of arrays; those that have their type already are left alone."""
+    if missing := sorted(set(types) - set(columns)):
+        raise SourceDataError(f"no column {', '.join(map(repr, missing))}; there are: {', '.join(columns)}")
+    return Columns({name: _conformed(name, columns[name], kind) for name, kind in types.items()})
+
+
+def _conformed(name: str, values: np.ndarray, kind: DataType) -> np.ndarray:
+    if values.dtype == ("datetime64[ns]" if kind == "timestamp" else COLUMN_TYPES[kind].frame) and kind != "string":
+        return values
+    return Columns.of(_column(pd.Series(values, name=name), kind).to_frame(name))[name]  # type: ignore[no-any-return]
 
 
 def truths(scoring: Scoring | Target, rows: pd.DataFrame) -> pd.Series:

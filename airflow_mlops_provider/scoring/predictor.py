@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,12 +12,13 @@ import pandas as pd
 from airflow_mlops_provider import problems
 from airflow_mlops_provider.backends import signing
 from airflow_mlops_provider.backends.models import base as models
+from airflow_mlops_provider.backends.models.columns import Columns
 from airflow_mlops_provider.exceptions import IntegrityError, JobError, SourceDataError
 from airflow_mlops_provider.lifecycle.references import Model, ModelVersion
 from airflow_mlops_provider.lifecycle.release.evaluation import Compared
 from airflow_mlops_provider.lifecycle.shape import Scoring
 from airflow_mlops_provider.lifecycle.source import DataType
-from airflow_mlops_provider.scoring.inputs import model_inputs
+from airflow_mlops_provider.scoring.inputs import column_inputs, conform_columns, model_inputs, stored_types
 from airflow_mlops_provider.storage.artifacts import content_hash
 
 Predictions = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
@@ -29,6 +31,7 @@ class Predictor:
 
     def __init__(self, shape: Scoring, model: models.LoadedModel) -> None:
         self.shape, self.model, self.problem = shape, model, problems.find(shape.problem)
+        self._columns, self._stored = [*shape.row_columns], stored_types(shape)
 
     @classmethod
     def load(cls, shape: Scoring, folder: Path, version: ModelVersion) -> Predictor:
@@ -62,7 +65,16 @@ class Predictor:
         request = rows.drop(columns=both) if both else rows
         return model_inputs(self.shape, pd.concat([_numbered(request), _numbered(features)], axis=1))
 
-    def score(self, inputs: pd.DataFrame) -> Predictions:
+    def column_inputs(self, rows: Columns, features: Mapping[str, np.ndarray]) -> Columns:
+        """Return the same by column, and in a fraction of the time for a few rows.
+
+        :param rows: request columns and ``event_time``, of their types.
+        :param features: see ``FeatureStoreBackend.online_columns``.
+        """
+        request = {name: rows[name] for name in self._columns}
+        return column_inputs(self.shape, Columns({**request, **conform_columns(features, self._stored)}))
+
+    def score(self, inputs: pd.DataFrame | Columns) -> Predictions:
         """Return the prediction for each row of model inputs. Shape and errors as for ``predict``."""
         return self.problem.checked(self.model.predict(inputs))
 

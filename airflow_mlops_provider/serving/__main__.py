@@ -24,6 +24,8 @@ from airflow_mlops_provider.serving.prediction_service import FeatureStore
 from airflow_mlops_provider.serving.server import ModelServer
 
 TAKEOVER_SECONDS = 100.0
+#: How long a thread may keep the interpreter while the one that reads and sends waits for it; Python's own is ten times.
+SWITCH_SECONDS = 0.0005
 CALLERS_VARIABLE = "MLOPS_SERVING_CALLERS"
 log = logging.getLogger(__name__)
 
@@ -97,6 +99,7 @@ def main(arguments: list[str] | None = None) -> None:
     disable_telemetry()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     app = create_app(build(options), open_metrics=options.open_metrics, callers_file=options.callers)
+    sys.setswitchinterval(SWITCH_SECONDS)
     server = Server(uvicorn_config(app, options.host, options.port, options.tls_certificate, options.tls_key))
     log.info("%s is served at %s:%d", options.product, options.host, options.port)
     with own_folder():

@@ -7,12 +7,16 @@ from datetime import UTC, datetime
 from itertools import accumulate
 from typing import NamedTuple
 
-import pandas as pd
+import msgspec
 
+from airflow_mlops_provider.backends.models.columns import Columns
 from airflow_mlops_provider.scoring.predictor import Predictions, Predictor
 from airflow_mlops_provider.serving.metrics import Metrics
 from airflow_mlops_provider.serving.prediction_log import Batch, PredictionLog, row_ids
 from airflow_mlops_provider.serving.request_queue import Answer, Call
+from airflow_mlops_provider.serving.request_schema import Row
+
+_ENCODE = msgspec.json.Encoder().encode
 
 
 class Calls(NamedTuple):
@@ -20,8 +24,8 @@ class Calls(NamedTuple):
 
     calls: Sequence[Call]
     sizes: Sequence[int]
-    rows: pd.DataFrame
-    inputs: pd.DataFrame
+    rows: Sequence[Row]
+    inputs: Columns
 
     @property
     def parts(self) -> list[slice]:
@@ -34,7 +38,7 @@ class Calls(NamedTuple):
             return self
         every = self.parts
         places = [place for number in chosen for place in range(every[number].start, every[number].stop)]
-        rows, inputs = (frame.iloc[places].reset_index(drop=True) for frame in (self.rows, self.inputs))
+        rows, inputs = [self.rows[place] for place in places], self.inputs.at(places)
         return Calls([self.calls[number] for number in chosen], [self.sizes[number] for number in chosen], rows, inputs)
 
 
@@ -50,20 +54,20 @@ class Answers:
         for call, part in zip(calls.calls, calls.parts, strict=True):
             own = scores[part]
             named = zip(row_ids(call.request_id, len(own)), predictor.problem.answers(own), strict=True)
-            answers.append({**head, "predictions": [{"id": row, **said} for row, said in named]})
+            answers.append(_ENCODE({**head, "predictions": [{"id": row, **said} for row, said in named]}))
         return answers
 
     def keep(
         self, predictor: Predictor, version: int, calls: Calls, scores: Predictions, *, shadow: bool = False
     ) -> None:
         """Record what calls were answered. :param shadow: they weren't: it is kept to compare two versions."""
-        now = datetime.now(UTC)
+        now, inputs, batches = datetime.now(UTC), calls.inputs.plain(), []
+        if not shadow:
+            self._metrics.predicted(predictor.problem.headline(scores))
         for call, part in zip(calls.calls, calls.parts, strict=True):
-            own = scores[part]
-            if not shadow:
-                self._metrics.predicted(predictor.problem.headline(own))
-            said = (own.tolist(), version, call.request_id, now, len(call.body), call.caller, shadow)
-            self._log.append(Batch(calls.rows[part], calls.inputs[part], *said))
+            said = (scores[part].tolist(), version, call.request_id, now, len(call.body), call.caller, shadow)
+            batches.append(Batch(calls.rows[part], inputs[part], *said))
+        self._log.append(*batches)
 
     def settle(self) -> None:
         """Wait until what is kept outlives this process: an answer leaves only then."""

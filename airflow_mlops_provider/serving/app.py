@@ -5,18 +5,21 @@ from __future__ import annotations
 import logging
 import os
 import re
+import secrets
 import time
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from fastapi.security import HTTPBearer
 from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
 
 from airflow_mlops_provider.backends.model_server.client import TOKEN_VARIABLE
 from airflow_mlops_provider.backends.model_server.state import ServerState
@@ -34,9 +37,24 @@ audit = logging.getLogger("mlops.audit")
 _SEND_TOKEN = (
     f"send the header 'Authorization: Bearer …' with your own token or the one in the server's {TOKEN_VARIABLE}"
 )
+_PREDICT = "/predict"
+# A call's own id: no two servers share the first part, no two of a server's calls the second.
+_PROCESS, _COUNT = secrets.token_hex(10), count()
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:/+=-]{1,100}")
 _LINKS = {name: name for name in ("version", "ready", "health", "metrics")} | {"openapi.json": "API description"}
 _SCHEME = HTTPBearer(auto_error=False, description=f"The caller's token, or the one in the server's {TOKEN_VARIABLE}.")
+
+
+class Api(FastAPI):
+    """FastAPI's application, which answers ``/predict`` itself: what routes do before is most of a small call's time."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a call."""
+        if scope["type"] == "http" and scope["path"] == _PREDICT and scope["method"] == "POST":
+            request = Request(scope, receive)
+            await (await self.state.predict(request))(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
 
 def create_app(
@@ -56,7 +74,7 @@ def create_app(
     :param waiting, body_seconds: see :class:`~.request_queue.RequestQueue`.
     """
     callers = Callers(os.environ.get(TOKEN_VARIABLE, "") if token is None else token, callers_file)
-    queue = RequestQueue(server.answer, waiting, body_seconds)
+    queue = RequestQueue(server.predictions.answer, server.prediction_log.after, waiting, body_seconds)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -67,7 +85,7 @@ def create_app(
 
     # The interactive documentation would load its scripts from elsewhere; the schema itself is served.
     title, goal = f"{server.product.name} predictions", server.product.goal
-    app = FastAPI(title=title, description=goal, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app = Api(title=title, description=goal, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.queue = queue
     _add_predict(app, server, callers, queue)
     _add_probes(app, server, callers)
@@ -75,20 +93,23 @@ def create_app(
     return app
 
 
-def _add_predict(app: FastAPI, server: ModelServer, callers: Callers, queue: RequestQueue) -> None:
+def _add_predict(app: Api, server: ModelServer, callers: Callers, queue: RequestQueue) -> None:
     body = {"required": True, "content": {"application/json": {"schema": server.schema.json_schema()}}}
     responses: dict[int | str, dict[str, Any]] = {
         200: {"model": predictions_model(server.problem.answer_fields)},
         **REFUSALS,
     }
 
-    @app.post("/predict", openapi_extra={"requestBody": body}, responses=responses, dependencies=[Depends(_SCHEME)])
+    @app.post(_PREDICT, openapi_extra={"requestBody": body}, responses=responses, dependencies=[Depends(_SCHEME)])
     async def predict(request: Request) -> Response:
         """Predict each row: request columns and ``event_time``; features come from the online store."""
         begun, request_id = time.perf_counter(), _request_id(request)
         status, answer = await _answer(request, request_id, callers, queue)
         server.metrics.request(status, time.perf_counter() - begun)
-        return JSONResponse(answer, status, headers={"x-request-id": request_id, **_HEADERS.get(status, {})})
+        headers = {"x-request-id": request_id, **_HEADERS.get(status, {})}
+        return Response(answer, status, headers, "application/json")
+
+    app.state.predict = predict
 
 
 def _add_probes(app: FastAPI, server: ModelServer, callers: Callers) -> None:
@@ -162,7 +183,8 @@ def _index_page(server: ModelServer) -> Html:
 # Where the body was not read to its end, the connection can't carry another call.
 _CLOSE = {"connection": "close"}
 _HEADERS = {
-    401: {"www-authenticate": "Bearer", **_CLOSE}, 403: _CLOSE, 408: _CLOSE, 413: _CLOSE, 503: {"retry-after": "1"},
+    401: {"www-authenticate": "Bearer", **_CLOSE}, 403: _CLOSE, 408: _CLOSE, 413: _CLOSE,
+    429: {"retry-after": "1"}, 503: {"retry-after": "1"},
 }  # fmt: skip
 
 
@@ -172,21 +194,25 @@ async def _answer(request: Request, request_id: str, callers: Callers, queue: Re
         async with queue.body(request) as body:
             return 200, await queue.answer(Call(body, request_id, caller.name))
     except HTTPException as error:
-        return error.status_code, {"detail": error.detail}
+        return error.status_code, _refusal(error.detail)
     except ClientDisconnect:
-        return 499, {"detail": "the caller went away"}
+        return 499, _refusal("the caller went away")
     except RequestError as error:
-        return 422, {"detail": str(error)}
+        return 422, _refusal(str(error))
     except BackendError as error:
-        return 503, {"detail": str(error)}
+        return 503, _refusal(str(error))
     except Exception:
         log.exception("request %s failed", request_id)
-        return 500, {"detail": f"the prediction failed; the server's log has the reason under request id {request_id}"}
+        return 500, _refusal(f"the prediction failed; the server's log has the reason under request id {request_id}")
+
+
+def _refusal(why: str) -> Answer:
+    return msgspec.json.encode({"detail": why})
 
 
 def _request_id(request: Request) -> str:
     given = request.headers.get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    return given if _REQUEST_ID.fullmatch(given) else f"{_PROCESS}{next(_COUNT):012x}"
 
 
 def _caller(request: Request, callers: Callers) -> Caller | None:

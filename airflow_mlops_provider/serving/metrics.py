@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import partial
+from itertools import accumulate
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, generate_latest
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.utils import floatToGoString
 from prometheus_client.registry import Collector
 
 from airflow_mlops_provider.backends.model_server.releases import Release
@@ -36,6 +40,31 @@ class _ModelInfo(Collector):
         yield family
 
 
+class Histogram(Collector):
+    """A histogram that takes many values at once: by itself, prometheus_client looks at the bounds for each."""
+
+    def __init__(self, name: str, about: str, product: str, bounds: Sequence[float], registry: CollectorRegistry) -> None:
+        self._said, self._product, self._bounds = (name, about), product, sorted(bounds)
+        self._names = [floatToGoString(bound) for bound in (*bounds, float("inf"))]
+        self._counts, self._sum, self._lock = [0] * len(self._names), 0.0, threading.Lock()
+        registry.register(self)
+
+    def observe(self, values: Sequence[float]) -> None:
+        """Count some values."""
+        places = [bisect_left(self._bounds, value) for value in values]
+        with self._lock:
+            self._sum += sum(values)
+            for place in places:
+                self._counts[place] += 1
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        family = HistogramMetricFamily(*self._said, labels=("product",))
+        with self._lock:
+            upto = [*accumulate(self._counts)]
+            family.add_metric([self._product], [*zip(self._names, upto, strict=True)], self._sum)
+        yield family
+
+
 class Metrics:
     """One server's counters, gauges and histograms, in a registry of their own."""
 
@@ -44,13 +73,13 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         counter = partial(Counter, registry=self.registry)
         gauge = partial(Gauge, registry=self.registry)
-        histogram = partial(Histogram, registry=self.registry)
         label = ("product",)
+        self._by_status: dict[int, Counter] = {}
         self._requests = counter("mlops_serving_requests", "Calls of /predict", ("product", "status"))
-        self._seconds = histogram(
-            "mlops_serving_request_seconds", "Time of a call of /predict", label, buckets=_SECONDS
+        self._seconds = Histogram(
+            "mlops_serving_request_seconds", "Time of a call of /predict", product, _SECONDS, self.registry
         )
-        self._predictions = histogram("mlops_serving_prediction", "Predictions", label, buckets=buckets)
+        self._predictions = Histogram("mlops_serving_prediction", "Predictions", product, buckets, self.registry)
         self._model = _ModelInfo(product)
         self.registry.register(self._model)
         self._watermark = gauge(
@@ -74,15 +103,15 @@ class Metrics:
         ]
 
     def request(self, status: int, seconds: float) -> None:
-        self._requests.labels(self.product, str(status)).inc()
-        self._seconds.labels(self.product).observe(seconds)
+        if status not in self._by_status:
+            self._by_status[status] = self._requests.labels(self.product, str(status))
+        self._by_status[status].inc()
+        self._seconds.observe([seconds])
 
     def predicted(self, headline: Predictions) -> None:
         """Count some predictions. :param headline: the number of each that a histogram counts."""
         self._rows.inc(len(headline))
-        histogram = self._predictions.labels(self.product)
-        for value in headline.tolist():
-            histogram.observe(value)
+        self._predictions.observe(headline.tolist())
 
     def live(self, release: Release) -> None:
         """Set which release serves from now on."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
-import pandas as pd
+import numpy as np
 
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.lifecycle.problem import AnyProblem
@@ -45,9 +46,9 @@ class ModelAlone(Frozen):
 class NoFeatures:
     """The feature store of a model that needs none: up to date at any time."""
 
-    def online(self, keys: pd.DataFrame) -> pd.DataFrame:
-        """Return no column for each row."""
-        return pd.DataFrame(index=pd.RangeIndex(len(keys)))
+    def online_columns(self, keys: Mapping[str, Sequence[Any]]) -> dict[str, np.ndarray]:  # noqa: ARG002
+        """Return no column."""
+        return {}
 
     def require_online(self) -> None:
         """Do nothing: nothing can be missing."""

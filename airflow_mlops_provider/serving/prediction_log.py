@@ -10,14 +10,14 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-import pandas as pd
-from pydantic_core import to_json
+import msgspec
 
 from airflow_mlops_provider.serving.log_files import is_there, locked
 
@@ -34,8 +34,8 @@ class Batch(NamedTuple):
     ``shadow``: nobody was answered so; it was predicted to compare two versions.
     """
 
-    rows: pd.DataFrame
-    inputs: pd.DataFrame
+    rows: Sequence[Any]
+    inputs: Sequence[Record]
     predictions: list[float]
     version: int
     request_id: str
@@ -47,7 +47,7 @@ class Batch(NamedTuple):
     @property
     def size(self) -> int:
         """The bytes that it takes while it waits."""
-        return self.body + _BYTES * int(self.inputs.size)
+        return self.body + _BYTES * sum(map(len, self.inputs))
 
 
 def row_ids(request_id: str, count: int) -> list[str]:
@@ -77,21 +77,36 @@ class PredictionLog:
         self._closed = self._failing = False
         self._lock = threading.Lock()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="prediction-log")
-        self._file: IO[str] | None = None
+        self._file: IO[bytes] | None = None
         self._day = ""
-        self._settled = self._writer.submit(lambda: None)
+        self._last: Future[None] | None = None
+        self._overdue: Future[None] | None = None
 
-    def append(self, batch: Batch) -> bool:
-        """Take predictions for writing; return at once, False if they were dropped for lack of room."""
-        count = len(batch.rows)
+    def append(self, *batches: Batch) -> bool:
+        """Take predictions for writing; return at once, False if some were dropped for lack of room."""
         with self._lock:
-            if not self._closed and self._count + count <= self.limit and self._bytes + batch.size <= MAX_WAITING:
-                self._count += count
-                self._bytes += batch.size
-                self._writer.submit(self._record, batch)
-                return True
-        self._on_drop(count)
-        return False
+            taken = [batch for batch in batches if self._takes(batch)]
+            if taken:
+                self._last = self._writer.submit(self._record, taken)
+        if dropped := sum(len(batch.rows) for batch in batches) - sum(len(batch.rows) for batch in taken):
+            self._on_drop(dropped)
+        return not dropped
+
+    def _takes(self, batch: Batch) -> bool:
+        count = len(batch.rows)
+        if self._closed or self._count + count > self.limit or self._bytes + batch.size > MAX_WAITING:
+            return False
+        self._count += count
+        self._bytes += batch.size
+        return True
+
+    def after(self, done: Callable[[], None]) -> None:
+        """Call a function, in the log's own thread, once all that was taken is with the operating system, or dropped."""
+        with self._lock:
+            if not self._closed:
+                self._writer.submit(done)
+                return
+        done()
 
     def settle(self) -> None:
         """Wait until all that was taken is with the operating system, or counted as dropped.
@@ -99,10 +114,13 @@ class PredictionLog:
         Not for long, and not again before it is there: a disk that hangs must not end the predictions as well.
         """
         with self._lock:
-            if self._closed or not self._settled.done():
-                return
-            self._settled = self._writer.submit(lambda: None)
-        wait([self._settled], SETTLE_SECONDS)
+            last, overdue = self._last, self._overdue
+        if last is None or (overdue is not None and not overdue.done()):
+            return
+        with suppress(TimeoutError):
+            last.result(SETTLE_SECONDS)
+            return
+        self._overdue = last
 
     def close(self) -> None:
         """Write what waits, then end."""
@@ -111,24 +129,34 @@ class PredictionLog:
         self._writer.shutdown()
         self._end_part()
 
-    def _record(self, batch: Batch) -> None:
+    def _record(self, batches: Sequence[Batch]) -> None:
+        lines: list[bytes] = []
+        written: list[Batch] = []
+        for batch in batches:
+            try:
+                lines.append(_ENCODER.encode_lines(_records(batch)))
+                written.append(batch)
+            except Exception as error:  # noqa: BLE001 - an odd value spoils no other call's
+                self._fail([batch], error)
         try:
-            self._write(batch)
-            self._failing = False
-        except Exception as error:  # noqa: BLE001 - a full disk or an odd value must not end the recording
-            if not self._failing:  # a line for the first of a row of failures; the metric counts them all
-                log.error("predictions can't be recorded in %s: %s", self.folder, error)  # noqa: TRY400
-            self._failing = True
-            self._on_drop(len(batch.rows))
-            self._end_part()
+            self._write(b"".join(lines), batches[0].predicted_at)
+            self._failing = len(written) < len(batches)
+        except Exception as error:  # noqa: BLE001 - a full disk must not end the recording
+            self._fail(written, error)
         with self._lock:
-            self._count -= len(batch.rows)
-            self._bytes -= batch.size
+            self._count -= sum(len(batch.rows) for batch in batches)
+            self._bytes -= sum(batch.size for batch in batches)
 
-    def _write(self, batch: Batch) -> None:
-        text = "".join(to_json(record).decode() + "\n" for record in _records(batch))
-        while True:
-            file = self._open(batch.predicted_at)
+    def _fail(self, batches: Sequence[Batch], error: Exception) -> None:
+        if not self._failing:  # a line for the first of a row of failures; the metric counts them all
+            log.error("predictions can't be recorded in %s: %s", self.folder, error)
+        self._failing = True
+        self._on_drop(sum(len(batch.rows) for batch in batches))
+        self._end_part()
+
+    def _write(self, text: bytes, moment: datetime) -> None:
+        while text:
+            file = self._open(moment)
             with locked(file):
                 if is_there(file):
                     file.write(text)
@@ -137,7 +165,7 @@ class PredictionLog:
                     return
             self._end_part()  # it was moved away, or replaced by one without the rows of whom is to be forgotten
 
-    def _open(self, moment: datetime) -> IO[str]:
+    def _open(self, moment: datetime) -> IO[bytes]:
         day = f"{moment:%Y-%m-%d}"
         if self._file is None or day != self._day or self._written >= self._part_size:
             self._end_part()
@@ -146,7 +174,7 @@ class PredictionLog:
             self._written, self._day, self._part = 0, day, self._part + 1
             # A name never used before: only then can a broken line be nowhere but at a file's end.
             name = f"{day}.{socket.gethostname()}-{os.getpid()}-{moment.timestamp():.3f}-{self._part}.jsonl"
-            self._file = (self.folder / name).open("x", encoding="utf-8")
+            self._file = (self.folder / name).open("xb")
         return self._file
 
     def _check_size(self) -> None:
@@ -164,24 +192,24 @@ class PredictionLog:
 
 
 def _records(batch: Batch) -> list[Record]:
-    call: Record = {"version": batch.version, "request_id": batch.request_id}
-    call |= {"predicted_at": batch.predicted_at.isoformat(), **({"caller": batch.caller} if batch.caller else {})}
+    call: Record = {"version": batch.version, "request_id": batch.request_id, "predicted_at": batch.predicted_at}
+    call |= {"caller": batch.caller} if batch.caller else {}
     call |= {"shadow": True} if batch.shadow else {}
     ids = row_ids(batch.request_id, len(batch.rows))
-    parts = zip(ids, _rows(batch.rows), _rows(batch.inputs), batch.predictions, strict=True)
     return [
         {"id": own, "row": row, "inputs": inputs, "prediction": prediction, **call}
-        for own, row, inputs, prediction in parts
+        for own, row, inputs, prediction in zip(
+            ids, batch.rows, batch.inputs, batch.predictions, strict=True
+        )
     ]
 
 
-def _rows(frame: pd.DataFrame) -> list[Record]:
-    columns = [_values(frame[name]) for name in frame]
-    return [dict(zip(frame.columns, values, strict=True)) for values in zip(*columns, strict=True)]
+def _plain(value: Any) -> Any:
+    """Return what the encoder does not know, as a product's own ``assemble`` may give it."""
+    import pandas as pd
+
+    return None if pd.isna(value) else value.item() if hasattr(value, "item") else str(value)
 
 
-def _values(column: pd.Series) -> list[Any]:
-    """Return a column as JSON has it: times in ISO 8601, and None for what is missing."""
-    if isinstance(column.dtype, pd.DatetimeTZDtype):
-        return [None if moment is pd.NaT else moment.isoformat() for moment in pd.DatetimeIndex(column).to_pydatetime()]
-    return [None if missing else value for value, missing in zip(column.tolist(), column.isna(), strict=True)]
+# Of numbers, what is missing or infinite becomes null.
+_ENCODER = msgspec.json.Encoder(enc_hook=_plain)

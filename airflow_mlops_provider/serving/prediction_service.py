@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from itertools import chain
 from operator import itemgetter
-from typing import Protocol
+from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
 
+from airflow_mlops_provider.backends.models.columns import Columns
 from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 from airflow_mlops_provider.scoring.predictor import Predictor
@@ -29,7 +31,7 @@ log = logging.getLogger(__name__)
 class FeatureStore(Protocol):
     """The part of a feature store that serving needs: see ``FeatureStoreBackend``."""
 
-    def online(self, keys: pd.DataFrame) -> pd.DataFrame: ...
+    def online_columns(self, keys: Mapping[str, Sequence[Any]]) -> dict[str, np.ndarray]: ...
     def require_online(self) -> None: ...
     def watermark(self) -> datetime | None: ...
 
@@ -66,7 +68,7 @@ class OnlineFeatures:
             log.log(logging.WARNING if problem else logging.INFO, "feature store: %s", problem or "it answers")
         self.error = problem
 
-    def look_up(self, rows: pd.DataFrame) -> pd.DataFrame:
+    def look_up(self, rows: Columns) -> Mapping[str, np.ndarray]:
         """Return the features of some rows, in their order.
 
         :raises RequestError: for a row that is older than what the store has.
@@ -74,7 +76,7 @@ class OnlineFeatures:
         """
         assert self._store is not None  # no problem
         try:
-            features = self._store.online(rows[self._keys])
+            features = self._store.online_columns({name: rows[name].tolist() for name in self._keys})
             watermark = self._store.watermark()  # after the look-up: what it returned is no newer than this
         except Exception as error:
             raise BackendError(f"the feature store does not answer: {error_text(error)}") from error
@@ -114,14 +116,15 @@ class PredictionService:
 
     def _together(self, given: Sequence[Call]) -> Sequence[Answer | Later]:
         parsed = [self._schema.rows(call.body) for call in given]
-        rows = self._schema.frame([*chain.from_iterable(parsed)])
+        rows = [*chain.from_iterable(parsed)]
+        columns = self._schema.columns(rows)
         reason, live = self.not_ready(), self._follower.live
         if reason or live is None:
             raise BackendError(f"{self._follower.product} cannot be predicted now: {reason}")
-        inputs = _inputs(live.predictor, rows, self._features.look_up(rows))
+        inputs = _inputs(live.predictor, columns, self._features.look_up(columns))
         calls = Calls(given, [*map(len, parsed)], rows, inputs)
         beside = self._follower.candidates.now
-        chosen = [number for number, own in enumerate(parsed) if beside.takes(own[0])] if beside else []
+        chosen = [number for number, own in enumerate(parsed) if beside.takes(self._schema.named(own[0]))] if beside else []
         if beside is None or not chosen:
             return self._by_live(_predicted(live, calls))
         rest = [number for number in range(len(given)) if number not in set(chosen)]
@@ -142,9 +145,9 @@ def _predicted(live: Live, calls: Calls) -> Predicted:
     return Predicted(live.predictor, live.release.version, calls, scores, time.perf_counter() - begun)
 
 
-def _inputs(predictor: Predictor, rows: pd.DataFrame, features: pd.DataFrame) -> pd.DataFrame:
+def _inputs(predictor: Predictor, rows: Columns, features: Mapping[str, np.ndarray]) -> Columns:
     try:
-        return predictor.inputs(rows, features)
+        return predictor.column_inputs(rows, features)
     except (OverflowError, pd.errors.OutOfBoundsDatetime, pd.errors.OutOfBoundsTimedelta) as error:
         # Each value was fit; what the product's code makes of two of them together may not be.
         raise RequestError(f"the rows' values are too far apart or too large: {error_text(error)}") from error

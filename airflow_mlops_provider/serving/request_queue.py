@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, suppress
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import NamedTuple
 
 from fastapi import HTTPException, Request
+
+from airflow_mlops_provider.serving import prediction_log
 
 MAX_BODY = 16 * 1024 * 1024
 MAX_WAITING = 256 * 1024 * 1024
 BODY_SECONDS = 30.0
-MAX_BATCH = 256 * 1024
-Answer = dict[str, Any]
+MAX_BATCH = 64 * 1024
+MAX_CALLS = 1_000
+_TOO_MANY = "too many calls wait for an answer; call again in a moment"
+Answer = bytes  # a JSON object
 
 
 class Call(NamedTuple):
@@ -24,6 +31,9 @@ class Call(NamedTuple):
     body: bytes
     request_id: str
     caller: str = ""
+
+
+_Waiting = tuple[Call, "asyncio.Future[Answer]"]
 
 
 class Later(NamedTuple):
@@ -35,51 +45,94 @@ class Later(NamedTuple):
 
 
 Work = Callable[[Sequence[Call]], Sequence[Answer | Later | Exception]]
+Settled = Callable[[Callable[[], None]], None]
 
 
 class RequestQueue:
     """Reads bodies, and has them answered by one thread: two would only wait for each other's interpreter.
 
     Calls that arrive while that thread works are answered together when it is done; a lone call never waits for others.
+    While the log of some is written, the next are answered already.
 
     :param work: answers some calls, in their order, each with a JSON object or an exception.
+    :param settled: calls a function once what was said until then is recorded: an answer leaves only then, or after
+        :data:`~.prediction_log.SETTLE_SECONDS`: a disk that hangs must not end the predictions as well.
     :param waiting: bytes that all callers' bodies may have together.
     :param seconds: how long one body may take to arrive.
+    :param most: how many calls may wait; one more is told to come again.
     """
 
-    def __init__(self, work: Work, waiting: int = MAX_WAITING, seconds: float = BODY_SECONDS) -> None:
-        self._work, self._free, self._seconds = work, waiting, seconds
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="predict")
-        self._calls: deque[tuple[Call, asyncio.Future[Answer]]] = deque()
-        self._answering: asyncio.Task[None] | None = None
-        self._awaited: set[asyncio.Task[None]] = set()
+    def __init__(
+        self,
+        work: Work,
+        settled: Settled,
+        waiting: int = MAX_WAITING,
+        seconds: float = BODY_SECONDS,
+        most: int = MAX_CALLS,
+    ) -> None:
+        self._work, self._settled, self._free, self._seconds, self._most = work, settled, waiting, seconds, most
+        self._calls: deque[_Waiting] = deque()
+        self._wake: SimpleQueue[bool] = SimpleQueue()  # True for calls that wait, False for the end
+        self._woken = False
+        self._settling: deque[_Answered] = deque()
+        self._overdue: _Answered | None = None
+        self._worker = Thread(target=self._answer_all, name="predict", daemon=True)
+        self._worker.start()
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for the thread."""
+        return len(self._calls)
 
     async def answer(self, call: Call) -> Answer:
-        """Return the answer to a call, or raise what the work returned instead."""
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        """Return the answer to a call, or raise what the work returned instead.
+
+        :raises HTTPException: if too many calls wait already (429).
+        """
+        if self.waiting >= self._most:
+            raise HTTPException(429, _TOO_MANY)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = loop.create_future()
         self._calls.append((call, future))
-        if self._answering is None or self._answering.done():
-            self._answering = asyncio.create_task(self._answer_all())
+        if not self._woken:  # once all calls are here that came with this one
+            self._woken = True
+            loop.call_soon(self._wake_worker)
         return await future
 
-    async def _answer_all(self) -> None:
-        while self._calls:
-            batch = self._next_batch()
-            calls = [call for call, _ in batch]
-            try:
-                answers = await asyncio.get_running_loop().run_in_executor(self._worker, self._work, calls)
-            except Exception as error:  # noqa: BLE001 - it is raised for each caller
-                answers = [error] * len(batch)
-            for (_, future), answer in zip(batch, answers, strict=True):
-                if isinstance(answer, Later):
-                    self._awaited.add(task := asyncio.create_task(_await(answer, future)))
-                    task.add_done_callback(self._awaited.discard)
-                elif future.done():  # its caller went away
-                    continue
-                else:
-                    future.set_exception(answer) if isinstance(answer, Exception) else future.set_result(answer)
+    def _wake_worker(self) -> None:
+        self._woken = False
+        self._wake.put(True)
 
-    def _next_batch(self) -> list[tuple[Call, asyncio.Future[Answer]]]:
+    def _answer_all(self) -> None:
+        goes_on = True
+        while goes_on or self._calls:
+            with suppress(Empty):
+                goes_on = self._wake.get(timeout=self._settling[0].wait() if self._settling else None)
+            while self._calls:
+                batch = self._next_batch()
+                calls = [call for call, _ in batch]
+                try:
+                    answers = self._work(calls)
+                except Exception as error:  # noqa: BLE001 - it is raised for each caller
+                    answers = [error] * len(batch)
+                self._settle(_Answered([future for _, future in batch], answers))
+            self._wait_no_longer()
+
+    def _settle(self, answered: _Answered) -> None:
+        if self._overdue is not None and not self._overdue.settled:
+            answered.leave()
+            return
+        self._settling.append(answered)
+        self._settled(answered.settle)
+
+    def _wait_no_longer(self) -> None:
+        while self._settling and (self._settling[0].settled or self._settling[0].wait() <= 0):
+            answered = self._settling.popleft()
+            if not answered.settled:
+                self._overdue = answered
+                answered.leave()
+
+    def _next_batch(self) -> list[_Waiting]:
         """Take the calls that are answered next: the first, and those behind it that are small enough together."""
         batch = [self._calls.popleft()]
         size = len(batch[0][0].body)
@@ -92,7 +145,7 @@ class RequestQueue:
     async def body(self, request: Request) -> AsyncIterator[bytes]:
         """Give a request's body; its bytes count as waiting until this is left.
 
-        :raises HTTPException: if it is too large (413) or too slow (408), or others wait with too much (503).
+        :raises HTTPException: if it is too large (413) or too slow (408), or others wait with too much (429).
         """
         parts: list[bytes] = []
         try:
@@ -115,13 +168,53 @@ class RequestQueue:
                 parts.append(part)
                 self._free -= len(part)
                 if self._free < 0:
-                    raise HTTPException(503, "too many calls wait for an answer; call again in a moment")
+                    raise HTTPException(429, _TOO_MANY)
         if size > MAX_BODY:
             raise HTTPException(413, f"a body may have {MAX_BODY:,} bytes; send the rows in several calls")
 
     def close(self) -> None:
         """End the thread once it has answered what waits."""
-        self._worker.shutdown()
+        self._wake.put(False)
+        self._worker.join()
+
+
+class _Answered:
+    """What some calls are answered, until it leaves: once, whoever lets it."""
+
+    def __init__(self, futures: Sequence[asyncio.Future[Answer]], answers: Sequence[Answer | Later | Exception]) -> None:
+        self._loop, self._until = futures[0].get_loop(), time.monotonic() + prediction_log.SETTLE_SECONDS
+        self._pairs = [[*zip(futures, answers, strict=True)]]
+        self.settled = False
+
+    def wait(self) -> float:
+        """Return how many seconds are left for the log."""
+        return max(0.0, self._until - time.monotonic())
+
+    def settle(self) -> None:
+        """Let them leave, now that the log has them."""
+        self.settled = True
+        self.leave()
+
+    def leave(self) -> None:
+        """Give them to their callers."""
+        with suppress(IndexError, RuntimeError):  # they left already; the server has ended
+            self._loop.call_soon_threadsafe(_give, self._pairs.pop())
+
+
+_AWAITED: set[asyncio.Task[None]] = set()
+
+
+def _give(pairs: Sequence[tuple[asyncio.Future[Answer], Answer | Later | Exception]]) -> None:
+    for future, answer in pairs:
+        if isinstance(answer, Later):
+            _AWAITED.add(task := asyncio.create_task(_await(answer, future)))
+            task.add_done_callback(_AWAITED.discard)
+        elif future.done():  # its caller went away
+            continue
+        elif isinstance(answer, Exception):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)
 
 
 async def _await(later: Later, future: asyncio.Future[Answer]) -> None:

@@ -38,7 +38,8 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
         413: "The body is too large",
         422: "A row cannot be predicted: which, and why",
         500: "The server failed; its log says why",
-        503: "No model or no features at the moment, or too many calls wait",
+        429: "Too many calls wait: come again in a moment",
+        503: "No model or no features at the moment",
     }.items()
 }
 

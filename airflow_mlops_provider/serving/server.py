@@ -6,7 +6,7 @@ import gc
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,7 +19,6 @@ from airflow_mlops_provider.serving.model_alone import Served
 from airflow_mlops_provider.serving.prediction_log import PredictionLog
 from airflow_mlops_provider.serving.prediction_service import FeatureStore, OnlineFeatures, PredictionService
 from airflow_mlops_provider.serving.release_follower import ReleaseFollower
-from airflow_mlops_provider.serving.request_queue import Answer, Call, Later
 from airflow_mlops_provider.serving.request_schema import RequestSchema
 
 
@@ -65,12 +64,6 @@ class ModelServer:
             thread.start()
         if self.ready_within is not None:
             self._wait_until_ready(time.monotonic() + self.ready_within)
-
-    def answer(self, calls: Sequence[Call]) -> list[Answer | Later | Exception]:
-        """Answer some calls. What was predicted is recorded by then: what a caller knows outlives the process."""
-        answers = self.predictions.answer(calls)
-        self.prediction_log.settle()
-        return answers
 
     def close(self) -> None:
         """End the threads; write what the prediction log still holds."""

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import numpy as np
 import pandas as pd
 
+from airflow_mlops_provider import Category, by_columns
 from airflow_mlops_provider.lifecycle.interval import Interval
 
+NEW_YORK = ZoneInfo("America/New_York")
+_NONE = np.timedelta64(0, "ns")
 ASKED_BEFORE = pd.Timedelta(hours=2)
 UNKNOWN_TAIL = "UNKNOWN"
 REQUEST = ["origin", "dest", "carrier", "tailnum", "flight", "distance", "hour", "sched_dep", "sched_arr"]
@@ -59,30 +67,43 @@ def examples(tables: dict[str, pd.DataFrame], interval: Interval) -> pd.DataFram
     return rows.reset_index(drop=True)
 
 
-def assemble(rows: pd.DataFrame) -> pd.DataFrame:
+@by_columns
+def assemble(rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray | Category]:
     """Return the model's inputs, each computed from its own row alone.
 
     :param rows: request columns, ``event_time`` and stored features, each of its declared type; null where the store
         knows nothing.
     """
-    leaves = rows["sched_dep"]
-    block = _minutes(rows["sched_arr"] - leaves)
-    ground = _minutes(leaves - pd.Timestamp(0, tz="UTC")) - rows["aircraft_landed_minute"]
-    inputs = {
-        "origin": pd.Categorical(rows["origin"], categories=ORIGINS),
-        "carrier": pd.Categorical(rows["carrier"], categories=CARRIERS),
+    leaves, distance = rows["sched_dep"], rows["distance"]
+    block = _minutes(rows["sched_arr"], leaves)
+    ground = _minutes(leaves, np.datetime64(0, "ns")) - rows["aircraft_landed_minute"]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        speed = distance / block
+    return {
+        "origin": Category.of(rows["origin"], ORIGINS),
+        "carrier": Category.of(rows["carrier"], CARRIERS),
         "hour": rows["hour"].astype("float64"),
-        "weekday": leaves.dt.tz_convert("America/New_York").dt.dayofweek.astype("float64"),
-        "distance": rows["distance"],
+        "weekday": _weekday(leaves),
+        "distance": distance,
         "block_minutes": block,
-        "miles_per_minute": rows["distance"] / block,
+        "miles_per_minute": speed,
         **{feature: rows[feature] for feature in STORED},
-        "ground_minutes": ground.clip(upper=LONG_AGO),
+        "ground_minutes": np.minimum(ground, LONG_AGO),
         # Most aircraft fly out and straight back; below zero, this one cannot be back in time.
-        "slack_minutes": (ground - rows["aircraft_air_time"]).clip(upper=LONG_AGO),
+        "slack_minutes": np.minimum(ground - rows["aircraft_air_time"], LONG_AGO),
     }
-    return pd.DataFrame(inputs, index=rows.index)
 
 
-def _minutes(spans: pd.Series) -> pd.Series:
-    return spans / pd.Timedelta(minutes=1)
+def _minutes(until: np.ndarray, since: np.ndarray | np.datetime64) -> np.ndarray:
+    """Return minutes between moments. :raises OverflowError: if nanoseconds can't say how many: they would wrap."""
+    between = until - since
+    if ((between > _NONE) != (until > since)).any():
+        raise OverflowError("moments that lie centuries apart")
+    return np.asarray(between / np.timedelta64(1, "m"))
+
+
+def _weekday(moments: np.ndarray) -> np.ndarray:
+    """Return the day of the week in New York, 0 for Monday; NaN of no moment."""
+    seconds, missing = moments.astype("datetime64[s]").astype("int64"), np.isnat(moments)
+    days = [datetime.fromtimestamp(at, NEW_YORK).weekday() for at in np.where(missing, 0, seconds).tolist()]
+    return np.where(missing, np.nan, np.array(days, dtype="float64"))

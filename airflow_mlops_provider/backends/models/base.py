@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_mlops_provider.backends import environment
+from airflow_mlops_provider.backends.models.columns import Columns, rows_of
 from airflow_mlops_provider.backends.models.inputs import described, name_flavor
 from airflow_mlops_provider.backends.models.returned import is_any, misfit
 from airflow_mlops_provider.exceptions import ConfigurationError, MissingExtraError, UnknownNameError
@@ -28,6 +29,8 @@ class Flavor(ABC):
     :cvar to_train, to_predict: the distributions that training and predicting need.
     :cvar mistakes: what its library raises about wrong settings and data, the same each time; named as in ``takes``.
     :cvar extra: the extra of this package that installs all of it.
+    :cvar by_columns: that ``predict`` also takes :class:`~.columns.Columns` in place of a frame, for which most of a
+        call's time would go.
     """
 
     takes: ClassVar[tuple[str, ...]]
@@ -36,6 +39,7 @@ class Flavor(ABC):
     to_predict: ClassVar[tuple[str, ...]] = ()
     mistakes: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[str] = ""
+    by_columns: ClassVar[bool] = False
 
     @abstractmethod
     def save(self, model: Any, folder: Path, features: pd.DataFrame | None = None) -> None:
@@ -50,7 +54,7 @@ class Flavor(ABC):
         """Return the model that a folder holds. :raises IntegrityError: if a file is missing, cut short or damaged."""
 
     @abstractmethod
-    def predict(self, model: Any, frame: pd.DataFrame) -> np.ndarray:
+    def predict(self, model: Any, frame: Any) -> np.ndarray:
         """Return predictions as :meth:`LoadedModel.predict` describes them; :func:`~.inputs.take` gives the columns."""
 
     def fits(self, model: Any) -> bool:
@@ -80,23 +84,25 @@ class LoadedModel:
     applied_by: Flavor
     takes: tuple[str, ...] = ()
 
-    def predict(self, frame: pd.DataFrame) -> np.ndarray:
-        """Return a prediction for each row, float64, in the frame's order; a row's is the same alone or among others.
+    def predict(self, given: pd.DataFrame | Columns) -> np.ndarray:
+        """Return a prediction for each row, float64, in their order; a row's is the same alone or among others.
 
         That is of shape (rows,), the probability of 1 where there are two classes; or (rows, outputs): the probability
         of each of more classes, in the order of their codes, or a value for each quantile.
 
-        :param frame: the model's inputs, taken by name; a category that training never saw counts as missing.
+        :param given: the model's inputs, taken by name; a category that training never saw counts as missing.
         :raises SourceDataError: if an input is missing or of a type that the model cannot take.
         :raises ConfigurationError: if the model gives anything but numbers, as many for each row.
         """
-        given = self.applied_by.predict(self.model, frame)
-        if given.ndim not in {1, 2} or given.shape[0] != len(frame) or given.dtype != "float64":
+        if isinstance(given, Columns) and not self.applied_by.by_columns:
+            given = given.frame()
+        said, rows = self.applied_by.predict(self.model, given), rows_of(given)
+        if said.ndim not in {1, 2} or said.shape[0] != rows or said.dtype != "float64":
             raise ConfigurationError(
-                f"the model gives an array of shape {given.shape} and type {given.dtype} for {len(frame)} rows; it "
+                f"the model gives an array of shape {said.shape} and type {said.dtype} for {rows} rows; it "
                 "must give a float64, or as many of them, for each row"
             )
-        return given[:, 0] if given.ndim == 2 and given.shape[1] == 1 else given
+        return said[:, 0] if said.ndim == 2 and said.shape[1] == 1 else said
 
 
 def flavor_of(name: str) -> Flavor:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops_provider.backends.models.base import Flavor
+from airflow_mlops_provider.backends.models.columns import Columns
 from airflow_mlops_provider.backends.models.inputs import (
     INPUTS_FILE,
     damaged,
@@ -59,6 +60,7 @@ class CatBoost(Flavor):
     to_train = to_predict = ("catboost",)
     mistakes = ("_catboost.CatBoostError",)
     extra = "catboost"
+    by_columns = True
 
     def prepared(self, features: pd.DataFrame) -> pd.DataFrame:
         """Return inputs as CatBoost takes them: categories as text, without a gap."""
@@ -96,7 +98,7 @@ class CatBoost(Flavor):
         loss = str(model.get_all_params().get("loss_function", "")).partition(":")[0]
         return Trees(model, inputs, classes, "Probability" if classes else _GIVEN.get(loss, "RawFormulaVal"))
 
-    def predict(self, model: Trees, frame: pd.DataFrame) -> np.ndarray:
+    def predict(self, model: Trees, frame: pd.DataFrame | Columns) -> np.ndarray:
         """Return predictions, as :meth:`~.base.LoadedModel.predict` describes them.
 
         A row's prediction is the same to the bit alone or among others: one thread, and each row's trees are summed in
@@ -120,7 +122,7 @@ def _check_categories(model: catboost.CatBoost, inputs: Sequence[dict[str, Any]]
             )
 
 
-def _table(inputs: Sequence[dict[str, Any]], frame: pd.DataFrame) -> Any:
+def _table(inputs: Sequence[dict[str, Any]], frame: pd.DataFrame | Columns) -> Any:
     """Return what CatBoost is given: bare numbers, if there is no category."""
     import pandas as pd
 

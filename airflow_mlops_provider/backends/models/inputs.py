@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_mlops_provider.backends.models.columns import Category, Column, Columns, rows_of
 from airflow_mlops_provider.exceptions import ConfigurationError, IntegrityError, SourceDataError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -20,38 +21,41 @@ INPUTS_FILE = "model.json"
 EXACT = 2**53  # the last whole number up to which float64 holds every one
 
 
-def take(inputs: Sequence[Mapping[str, Any]], frame: pd.DataFrame) -> dict[str, np.ndarray]:
+def take(inputs: Sequence[Mapping[str, Any]], given: pd.DataFrame | Columns) -> dict[str, np.ndarray]:
     """Return a model's inputs: float64, or a category's place among those that training saw, -1 for any other.
 
     :param inputs: ``name`` and ``categories`` (None for a number) of each, in the model's order.
     :raises SourceDataError: if an input is missing or of a type that the model cannot take.
     """
-    missing = [entry["name"] for entry in inputs if entry["name"] not in frame.columns]
+    missing = [entry["name"] for entry in inputs if entry["name"] not in given]
     if missing:
         raise SourceDataError(f"the model needs columns that are not there: {', '.join(missing)}")
-    return {entry["name"]: _column(frame[entry["name"]], entry["categories"]) for entry in inputs}
+    if isinstance(given, Columns):
+        return {entry["name"]: _array(entry["name"], given[entry["name"]], entry["categories"]) for entry in inputs}
+    return {entry["name"]: _column(given[entry["name"]], entry["categories"]) for entry in inputs}
 
 
-def matrix(inputs: Sequence[Mapping[str, Any]], frame: pd.DataFrame) -> np.ndarray:
+def matrix(inputs: Sequence[Mapping[str, Any]], given: pd.DataFrame | Columns) -> np.ndarray:
     """Return a model's inputs as float64 of shape (rows, inputs): NaN for what is missing, categories by their place.
 
     It is what libraries of trees make of a frame themselves, in a twentieth of the time for a single row.
     """
     import numpy as np
 
-    columns = take(inputs, frame)
-    table = np.empty((len(frame), len(inputs)))
-    for place, entry in enumerate(inputs):
-        values = columns[entry["name"]]
-        table[:, place] = values if entry["categories"] is None else np.where(values < 0, np.nan, values)
-    return table
+    columns = take(inputs, given)
+    table = np.empty((len(inputs), rows_of(given)))
+    for place, (entry, values) in enumerate(zip(inputs, columns.values(), strict=True)):
+        table[place] = values
+        if entry["categories"] is not None:
+            table[place][values < 0] = np.nan
+    return table.T.copy()
 
 
-def typed(inputs: Sequence[Mapping[str, Any]], frame: pd.DataFrame) -> pd.DataFrame:
+def typed(inputs: Sequence[Mapping[str, Any]], given: pd.DataFrame | Columns) -> pd.DataFrame:
     """Return a model's inputs as a frame: float64, or the categories that training saw; missing for any other."""
     import pandas as pd
 
-    columns = take(inputs, frame)
+    columns = take(inputs, given)
     known = {entry["name"]: entry["categories"] for entry in inputs}
     return pd.DataFrame(
         {
@@ -246,6 +250,18 @@ def _kind(values: Any) -> str | None:
 
     kinds = dict.fromkeys(("integer", "boolean", "floating", "mixed-integer-float", "decimal"), "number")
     return {**kinds, "string": "text", "empty": ""}.get(infer_dtype(values, skipna=True))
+
+
+def _array(name: str, values: Column, categories: Sequence[Any] | None) -> np.ndarray:
+    """Return what :func:`_column` does of a series, the usual ones without making one."""
+    if isinstance(values, Category):
+        if categories is not None and list(values.categories) == list(categories):
+            return values.codes
+    elif categories is None and values.dtype.kind in "biuf":
+        return values if values.dtype == "float64" else values.astype("float64")  # type: ignore[no-any-return]
+    elif categories and {type(value) for value in (*categories, *values)} <= {str, type(None)}:
+        return Category.of(values, categories).codes
+    return _column(Columns({name: values}).frame()[name], categories)
 
 
 def _column(values: pd.Series, categories: Sequence[Any] | None) -> np.ndarray:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops_provider.backends.models.base import Flavor
+from airflow_mlops_provider.backends.models.columns import Columns, rows_of
 from airflow_mlops_provider.backends.models.inputs import (
     INPUTS_FILE,
     damaged,
@@ -52,6 +53,7 @@ class LightGBM(Flavor):
     to_train = to_predict = ("lightgbm",)
     mistakes = ("lightgbm.basic.LightGBMError",)
     extra = "lightgbm"
+    by_columns = True
 
     def prepared(self, features: pd.DataFrame) -> pd.DataFrame:
         """Return inputs as a trainer can hand them to LightGBM: columns whose names it refuses have others.
@@ -88,7 +90,7 @@ class LightGBM(Flavor):
             raise damaged(folder, f"{MODEL_FILE} and {INPUTS_FILE} name different inputs")
         return Trees(booster, inputs, described(folder).get("classes"))
 
-    def predict(self, model: Trees, frame: pd.DataFrame) -> np.ndarray:
+    def predict(self, model: Trees, frame: pd.DataFrame | Columns) -> np.ndarray:
         """Return predictions, as :meth:`~.base.LoadedModel.predict` describes them.
 
         Of more than two classes, each has a probability, in the order of their codes. A row's prediction is
@@ -98,7 +100,7 @@ class LightGBM(Flavor):
         import numpy as np
 
         outputs = model.booster.num_model_per_iteration()
-        if frame.empty:
+        if not rows_of(frame):
             return per_class(np.empty((0, outputs) if outputs > 1 else 0), model.classes)
         table = matrix(model.inputs, frame)
         return per_class(np.asarray(model.booster.predict(table, num_threads=1), dtype=np.float64), model.classes)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops_provider.backends.models.base import Flavor, installed_as
+from airflow_mlops_provider.backends.models.columns import Columns, rows_of
 from airflow_mlops_provider.backends.models.inputs import (
     INPUTS_FILE,
     damaged,
@@ -64,6 +65,7 @@ class Onnx(Flavor):
     to_predict = (installed_as("onnxruntime", "onnxruntime-gpu"),)
     to_train = ("onnx", *to_predict)
     extra = "onnx"
+    by_columns = True
 
     def save(self, model: onnx.ModelProto, folder: Path, features: pd.DataFrame | None = None) -> None:
         """Write a graph as ``model.onnx`` and ``model.json`` (its SHA-256; the inputs' names and types).
@@ -85,7 +87,7 @@ class Onnx(Flavor):
     def load(self, folder: Path) -> OnnxModel:
         return load(folder)
 
-    def predict(self, model: OnnxModel, frame: pd.DataFrame) -> np.ndarray:
+    def predict(self, model: OnnxModel, frame: pd.DataFrame | Columns) -> np.ndarray:
         return predict(model, frame)
 
 
@@ -110,7 +112,7 @@ def load(folder: Path) -> OnnxModel:
     return OnnxModel(session, inputs, _output(session), described(folder).get("classes"))
 
 
-def predict(model: OnnxModel, frame: pd.DataFrame) -> np.ndarray:
+def predict(model: OnnxModel, frame: pd.DataFrame | Columns) -> np.ndarray:
     """Return predictions, as :meth:`~.base.LoadedModel.predict` describes them.
 
     A row's prediction is the same to the bit alone or among others, as each is computed alone, in one thread: which
@@ -120,24 +122,25 @@ def predict(model: OnnxModel, frame: pd.DataFrame) -> np.ndarray:
     import pandas as pd
 
     # Of a graph without rows, nobody knows how many outputs it has.
-    rows = frame if len(frame) else pd.DataFrame([dict.fromkeys(entry["name"] for entry in model.inputs)])
-    columns = _arrays(model, rows)
+    rows = rows_of(frame)
+    empty = dict.fromkeys(entry["name"] for entry in model.inputs)
+    columns = _arrays(model, frame if rows else pd.DataFrame([empty]))
     run = model.session.run
     given = (
         run([model.output], {name: values[row : row + 1] for name, values in columns.items()})[0]
-        for row in range(len(rows))
+        for row in range(max(1, rows))
     )
-    return per_class(np.concatenate(list(given)).astype(np.float64)[: len(frame)], model.classes)
+    return per_class(np.concatenate(list(given)).astype(np.float64)[:rows], model.classes)
 
 
-def arrays(inputs: Sequence[Mapping[str, Any]], frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+def arrays(inputs: Sequence[Mapping[str, Any]], frame: pd.DataFrame | Columns) -> tuple[np.ndarray, np.ndarray]:
     """Return the numbers, float32 of shape (rows, numbers), and the codes, int64 of shape (rows, categories)."""
     import numpy as np
 
     table = take(inputs, frame)
     numbers = [table[entry["name"]] for entry in inputs if entry["categories"] is None]
     codes = [table[entry["name"]] for entry in inputs if entry["categories"] is not None]
-    rows = len(frame)
+    rows = rows_of(frame)
     with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, in training as here
         return (
             np.array(numbers, dtype="float32").reshape(len(numbers), rows).T.copy(),
@@ -145,7 +148,7 @@ def arrays(inputs: Sequence[Mapping[str, Any]], frame: pd.DataFrame) -> tuple[np
         )
 
 
-def _arrays(model: OnnxModel, frame: pd.DataFrame) -> dict[str, np.ndarray]:
+def _arrays(model: OnnxModel, frame: pd.DataFrame | Columns) -> dict[str, np.ndarray]:
     """Return what a graph's inputs are given."""
     import numpy as np
 

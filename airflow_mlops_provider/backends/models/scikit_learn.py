@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops_provider.backends.models.base import Flavor, installed_as
+from airflow_mlops_provider.backends.models.columns import Columns, rows_of
 from airflow_mlops_provider.backends.models.inputs import (
     described,
     inputs_of,
@@ -78,6 +79,7 @@ class ScikitLearn(Flavor):
     to_train = to_predict = ("scikit-learn", "skops")
     mistakes = ("sklearn.exceptions.NotFittedError", "sklearn.utils._param_validation.InvalidParameterError")
     extra = "sklearn"
+    by_columns = True
 
     def prepared(self, features: pd.DataFrame) -> pd.DataFrame:
         """Return inputs as predicting gives them: an encoder learns whole numbers as what they will be, float64."""
@@ -115,7 +117,7 @@ class ScikitLearn(Flavor):
         first, rest = (estimator[:split], estimator[split:]) if split else (None, estimator)
         return Estimator(first, rest, at_once, inputs, described(folder).get("classes"))
 
-    def predict(self, model: Estimator, frame: pd.DataFrame) -> np.ndarray:
+    def predict(self, model: Estimator, frame: pd.DataFrame | Columns) -> np.ndarray:
         """Return predictions, as :meth:`~.base.LoadedModel.predict` describes them.
 
         They are probabilities of a classifier, values of a regressor, and of what looks for outliers how odd a row is:
@@ -135,11 +137,11 @@ class ScikitLearn(Flavor):
                 f"the {type(model.rest).__name__} can't predict such rows: {str(error)[:300]}; let it impute what is "
                 "missing, and take categories that it does not know, as OneHotEncoder(handle_unknown='ignore') does"
             ) from error
-        given = given[: len(frame)]
+        given = given[: rows_of(frame)]
         return per_class(-given if model.apply.__name__ == "score_samples" else given, model.classes)
 
 
-def _rows(model: Estimator, frame: pd.DataFrame) -> pd.DataFrame:
+def _rows(model: Estimator, frame: pd.DataFrame | Columns) -> pd.DataFrame | Columns:
     """Return rows to predict: a plain one where there is none, as that has as many outputs as any."""
     import pandas as pd
 
@@ -147,7 +149,7 @@ def _rows(model: Estimator, frame: pd.DataFrame) -> pd.DataFrame:
         entry["name"]: [0.0 if entry["categories"] is None else (entry["categories"] or [None])[0]]
         for entry in model.inputs
     }
-    return frame if len(frame) else pd.DataFrame(plain)
+    return frame if rows_of(frame) else pd.DataFrame(plain)
 
 
 def _given(model: Estimator, table: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mlops_provider.backends.models import onnx
 from airflow_mlops_provider.backends.models.base import Flavor
+from airflow_mlops_provider.backends.models.columns import Columns
 from airflow_mlops_provider.exceptions import ConfigurationError, JobError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Torch(Flavor):
     to_train = ("torch", "onnx", "onnxscript", "onnxruntime")
     to_predict = ("onnxruntime",)
     extra = "torch"
+    by_columns = True
 
     def save(self, model: torch.nn.Module, folder: Path, features: pd.DataFrame | None = None) -> None:
         """Write a network as ONNX, bytes the same for the same weights.
@@ -61,7 +63,7 @@ class Torch(Flavor):
     def load(self, folder: Path) -> onnx.OnnxModel:
         return onnx.load(folder)
 
-    def predict(self, model: onnx.OnnxModel, frame: pd.DataFrame) -> np.ndarray:
+    def predict(self, model: onnx.OnnxModel, frame: pd.DataFrame | Columns) -> np.ndarray:
         return onnx.predict(model, frame)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops_provider.backends.models.base import Flavor, installed_as
+from airflow_mlops_provider.backends.models.columns import Columns, rows_of
 from airflow_mlops_provider.backends.models.inputs import (
     INPUTS_FILE,
     damaged,
@@ -56,6 +57,7 @@ class XGBoost(Flavor):
     to_train = to_predict = (installed_as("xgboost-cpu", "xgboost"),)
     mistakes = ("xgboost.core.XGBoostError",)
     extra = "xgboost"
+    by_columns = True
 
     def prepared(self, features: pd.DataFrame) -> pd.DataFrame:
         """Return inputs as a trainer can hand them to XGBoost: columns whose names it refuses have others."""
@@ -93,7 +95,7 @@ class XGBoost(Flavor):
         plain = learner["gradient_booster"]["name"] == "gbtree"
         return Trees(booster, inputs, described(folder).get("classes"), plain)
 
-    def predict(self, model: Trees, frame: pd.DataFrame) -> np.ndarray:
+    def predict(self, model: Trees, frame: pd.DataFrame | Columns) -> np.ndarray:
         """Return predictions, as :meth:`~.base.LoadedModel.predict` describes them.
 
         A row's prediction is the same to the bit alone or among others: each row's trees are summed in the same order.
@@ -101,8 +103,9 @@ class XGBoost(Flavor):
         import numpy as np
 
         # XGBoost forgets how many outputs there are where there is no row.
-        table = matrix(model.inputs, frame) if len(frame) else np.zeros((1, len(model.inputs)))
-        given = _applied(model, table)[: len(frame)]
+        rows = rows_of(frame)
+        table = matrix(model.inputs, frame) if rows else np.zeros((1, len(model.inputs)))
+        given = _applied(model, table)[:rows]
         return per_class(given.astype(np.float64), model.classes)
 
 

@@ -44,7 +44,7 @@ class Line(BaseModel):
     """A line of a log."""
 
     id: str
-    row: dict[str, Any]
+    row: Any  # as the schema reads it
     inputs: dict[str, Any]
     prediction: float | list[float]
     version: int
@@ -108,7 +108,7 @@ class Log:
                     self.unreadable[key] += 1
                 elif record.predicted_at not in self.interval or (record.shadow and not shadow):
                     continue
-                elif self._to_forget.by({**record.inputs, **record.row}, record.predicted_at):
+                elif self._to_forget.by({**record.inputs, **schema.named(record.row)}, record.predicted_at):
                     self.forgotten += 1
                 else:
                     yield record

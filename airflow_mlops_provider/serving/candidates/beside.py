@@ -107,7 +107,7 @@ class Beside:
     def _compare(self, work: _Work) -> None:
         live, self._begun = work.live, (begun := time.perf_counter())
         try:
-            scores = self.predictor.score(live.calls.inputs.copy())
+            scores = self.predictor.score(live.calls.inputs.copied())
             seconds = time.perf_counter() - begun
             answers = self._answers.of(self.predictor, self.wanted.version, live.calls, scores)
             self._count(live, scores, seconds)

@@ -7,9 +7,9 @@ from collections import Counter
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import psutil
 
+from airflow_mlops_provider.backends.models.columns import Columns
 from airflow_mlops_provider.lifecycle.release.rollout import Observed, bucket
 from airflow_mlops_provider.scoring.predictor import Predictions, Predictor
 
@@ -83,14 +83,9 @@ def memory() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-def lacks(candidate: Predictor, live: Predictor, inputs: pd.DataFrame) -> int:
+def lacks(candidate: Predictor, live: Predictor, inputs: Columns) -> int:
     """Return by how many percent more of a candidate's inputs are missing than of the live version's."""
-    return round(100 * (_missing(candidate, inputs) - _missing(live, inputs)))
-
-
-def _missing(predictor: Predictor, inputs: pd.DataFrame) -> float:
-    known = [name for name in predictor.model.takes if name in inputs.columns]
-    return float(inputs[known].isna().to_numpy().mean()) if known else 0.0
+    return round(100 * (inputs.missing(candidate.model.takes) - inputs.missing(live.model.takes)))
 
 
 def _counted(values: Predictions, bounds: Predictions) -> npt.NDArray[np.int_]:

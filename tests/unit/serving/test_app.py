@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 from fastapi.testclient import TestClient
 
+from airflow_mlops_provider.backends.models.columns import Columns
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.scoring.predictor import Predictor
 from airflow_mlops_provider.serving import prediction_log
@@ -228,7 +229,7 @@ def test_callers_wait_within_a_bound(server: ModelServer) -> None:
     with TestClient(create_app(server, token="", waiting=100)) as client:
         for _ in range(3):
             answer = client.post("/predict", content=b" " * 101)
-            assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+            assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
             assert "too many calls wait" in answer.json()["detail"]
         assert client.post("/predict", content=b" " * 100).status_code == 422
 
@@ -247,8 +248,8 @@ def test_calls_that_wait_are_answered_together(
     alone = [call(rows) for rows in given]
     sizes, gate, score = [], threading.Event(), Predictor.score
 
-    def slow(self: Predictor, inputs: pd.DataFrame) -> Any:
-        sizes.append(len(inputs))
+    def slow(self: Predictor, inputs: Columns) -> Any:
+        sizes.append(inputs.rows)
         assert gate.wait(20)
         return score(self, inputs)
 
@@ -259,7 +260,7 @@ def test_calls_that_wait_are_answered_together(
         answers = [pool.submit(call, given[0])]
         until(lambda: sizes == [1])
         answers += [pool.submit(call, rows) for rows in given[1:]]
-        until(lambda: len(client.app.state.queue._calls) == 3)  # type: ignore[attr-defined]
+        until(lambda: client.app.state.queue.waiting == 3)  # type: ignore[attr-defined]
         gate.set()
         assert [one.result() for one in answers] == alone
     assert sizes == [1, 10]
@@ -313,7 +314,7 @@ def test_values_that_overflow_together_are_the_callers(
     until(lambda: client.get("/ready").status_code == 200)
     ends = pd.Series([pd.Timestamp.max]), pd.Series([pd.Timestamp.min])
     for far in (lambda *_: ends[0] - ends[1], lambda *_: ends[0] + pd.Timedelta(days=1)):
-        monkeypatch.setattr(Predictor, "inputs", far)
+        monkeypatch.setattr(Predictor, "column_inputs", far)
         answer = client.post("/predict", json={"rows": make_rows(1)})
         assert answer.status_code == 422
         assert "too far apart or too large" in answer.json()["detail"]
@@ -350,7 +351,7 @@ def test_the_description_tells_each_refusal(client: TestClient) -> None:
     """A generated client knows answers and refusals, and where the token goes."""
     told = client.get("/openapi.json").json()
     predict = told["paths"]["/predict"]["post"]
-    assert set(predict["responses"]) == {"200", "401", "403", "408", "413", "422", "500", "503"}
+    assert set(predict["responses"]) == {"200", "401", "403", "408", "413", "422", "429", "500", "503"}
     for status, response in predict["responses"].items():
         (content,) = response["content"].values()
         assert content["schema"]["$ref"].endswith("/Predictions" if status == "200" else "/Refusal")

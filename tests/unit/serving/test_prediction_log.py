@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from airflow_mlops_provider.backends.models.columns import Columns
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.shape import Scoring
 from airflow_mlops_provider.serving.log_files import may_hold, take_out
@@ -21,11 +22,12 @@ from tests.factories.serving import make_rows, read_log
 
 def _some(shape: Scoring, count: int) -> Batch:
     schema = RequestSchema(shape.row_columns)
-    frame = schema.frame(schema.rows(json.dumps({"rows": make_rows(count)}).encode()))
+    rows = schema.rows(json.dumps({"rows": make_rows(count)}).encode())
+    frame = schema.frame(rows)
     inputs = frame[["price", "pieces"]].assign(
         known=frame["customer"].notna(), kind=frame["customer"].astype("category")
     )
-    return Batch(frame, inputs, [number / 7 for number in range(count)], 3, "abc", datetime.now(UTC))
+    return Batch(rows, Columns.of(inputs).plain(), [number / 7 for number in range(count)], 3, "abc", datetime.now(UTC))
 
 
 def test_log_gives_back_what_it_took(shape: Scoring, tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_what_it_raises_no_caller_sees(
     propose(client, tmp_path, mode, 1.0)
     score = Predictor.score
     monkeypatch.setattr(Predictor, "score", lambda own, rows: fail() if own is not live else score(own, rows))
-    live = client.app.state.queue._work.__self__.follower.live.predictor  # type: ignore[attr-defined]
+    live = client.app.state.queue._work.__self__._follower.live.predictor  # type: ignore[attr-defined]
     assert set(versions(client)) == {1}
     until(lambda: state(client)["observed"]["errors"] == len(ROWS))
 
@@ -108,7 +108,7 @@ def test_one_that_hangs_delays_its_share_for_a_moment(
     released = threading.Event()
     monkeypatch.setattr(beside, "SECONDS", 0.1)
     propose(client, tmp_path, Status.CANARY, 1.0)
-    live = client.app.state.queue._work.__self__.follower.live.predictor  # type: ignore[attr-defined]
+    live = client.app.state.queue._work.__self__._follower.live.predictor  # type: ignore[attr-defined]
     score = Predictor.score
     monkeypatch.setattr(Predictor, "score", lambda own, rows: score(own, rows) if own is live else hang(released))
     try:
