@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Callable
 from pathlib import Path
+from typing import Generic, TypeVar
+
+Value = TypeVar("Value")
 
 #: How the names of unfinished files begin; a killed writer leaves one behind.
 TEMPORARY = ".tmp-"
@@ -41,3 +45,27 @@ def _temporary(path: Path, data: bytes) -> Path:
         temporary.unlink(missing_ok=True)
         raise
     return temporary
+
+
+class Remembered(Generic[Value]):
+    """What such a file holds, as of now; it is read where it is another one, which its state tells in microseconds.
+
+    :param read: makes the value of what the file holds.
+    """
+
+    def __init__(self, file: Path, read: Callable[[str], Value]) -> None:
+        self._file, self._read = file, read
+        self._kept: tuple[tuple[int, int, int], Value] | None = None
+
+    def value(self) -> Value | None:
+        """Return it; None without the file."""
+        try:
+            seen = os.stat(self._file)  # noqa: PTH116  # a Path would take twice as long
+            state = seen.st_ino, seen.st_mtime_ns, seen.st_size
+            kept = self._kept
+            if kept is None or kept[0] != state:
+                # Of a file that is replaced meanwhile the old state is kept with the new content, and read again.
+                self._kept = kept = state, self._read(self._file.read_text("utf-8"))
+        except FileNotFoundError:
+            return None
+        return kept[1]

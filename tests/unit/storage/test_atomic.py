@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_mlops_provider.storage.atomic import atomic_create, atomic_write
+from airflow_mlops_provider.storage.atomic import Remembered, atomic_create, atomic_write
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
@@ -42,3 +42,16 @@ def test_what_exists_is_not_created(tmp_path: Path) -> None:
         atomic_create(file, b"second")
     assert file.read_bytes() == b"first"
     assert [*tmp_path.iterdir()] == [file]
+
+
+def test_a_file_is_read_when_it_changed_and_not_otherwise(tmp_path: Path) -> None:
+    """A value is as of now: of a file that comes, is replaced and goes; without a change nothing is read."""
+    file, read = tmp_path / "one.txt", list[str]()
+    remembered = Remembered(file, lambda text: read.append(text) or text.upper())
+    assert remembered.value() is None
+    for text in ("one", "two", "six"):  # of one size each
+        atomic_write(file, text.encode())
+        assert [remembered.value() for _ in range(3)] == [text.upper()] * 3
+    assert read == ["one", "two", "six"]
+    file.unlink()
+    assert remembered.value() is None

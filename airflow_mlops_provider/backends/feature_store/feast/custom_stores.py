@@ -1,10 +1,13 @@
-"""Our stores for Feast, which finds these classes by their names: the offline rows on DuckDB, the registry in a file.
+"""Our parts of Feast, which finds these classes by their names: the offline rows on DuckDB, the registry in a file,
+and what brings rows online.
 
 Feast's own DuckDB join pairs every row with the entity's whole history before it picks the latest, which grows with the
 product of the two. The ASOF join walks both in time order and keeps one match a row.
 
 Feast's own registry file is emptied before it is written, and a kill there loses every definition. Others read it at
 the same time, too: training, predictions and the model server while features are loaded.
+
+Feast's own materialization makes an object of each value and a statement or command of each row.
 """
 
 from __future__ import annotations
@@ -15,6 +18,9 @@ from typing import Any
 
 import ibis
 from feast.feature_view import FeatureView
+from feast.infra.common.materialization_job import MaterializationJobStatus
+from feast.infra.compute_engines.local.compute import LocalComputeEngine, LocalComputeEngineConfig
+from feast.infra.compute_engines.local.job import LocalMaterializationJob
 from feast.infra.offline_stores.duckdb import DuckDBOfflineStore, DuckDBOfflineStoreConfig, _write_data_source
 from feast.infra.offline_stores.ibis import IbisRetrievalJob, pull_all_from_table_or_query_ibis
 from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMetadata
@@ -24,9 +30,11 @@ from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.utils import _utc_now
 from pydantic import StrictStr
 
+from airflow_mlops_provider.backends.feature_store.feast import bulk
 from airflow_mlops_provider.storage.atomic import atomic_write
 
 OFFLINE_STORE = f"{__name__}.PointInTimeDuckDBOfflineStore"
+BATCH_ENGINE = f"{__name__}.BulkEngine"
 REGISTRY_STORE = f"{__name__}.WholeFileRegistryStore"
 
 
@@ -37,6 +45,27 @@ class WholeFileRegistryStore(FileRegistryStore):  # type: ignore[misc]
         registry_proto.version_id = os.urandom(16).hex()
         registry_proto.last_updated.FromDatetime(_utc_now())
         atomic_write(self._filepath, registry_proto.SerializeToString())
+
+
+class BulkEngineConfig(LocalComputeEngineConfig):  # type: ignore[misc]
+    """Settings of the engine below."""
+
+    type: StrictStr = BATCH_ENGINE
+
+
+class BulkEngine(LocalComputeEngine):  # type: ignore[misc]
+    """Feast's local engine, which brings rows online in bulk where it can."""
+
+    def _materialize_one(self, registry: Any, task: Any, **given: Any) -> Any:
+        if not bulk.fits(self.repo_config.online_store):
+            return super()._materialize_one(registry, task, **given)
+        name, error = f"{task.feature_view.name}-{task.start_time}-{task.end_time}", None
+        try:
+            bulk.materialize(self.repo_config, self.online_store, task.feature_view, task.start_time, task.end_time)
+        except Exception as raised:  # noqa: BLE001 - Feast raises it
+            error = raised
+        state = MaterializationJobStatus.ERROR if error else MaterializationJobStatus.SUCCEEDED
+        return LocalMaterializationJob(name, state, error=error)
 
 
 class PointInTimeDuckDBOfflineStoreConfig(DuckDBOfflineStoreConfig):  # type: ignore[misc]

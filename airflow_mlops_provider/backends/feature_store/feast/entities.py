@@ -12,10 +12,10 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
+from airflow_mlops_provider.backends.feature_store.feast.layout import Key, hash_field, table
 from airflow_mlops_provider.backends.tables.column_types import COLUMN_TYPES
 from airflow_mlops_provider.lifecycle.shape import Shape, View
 
-Key = tuple[Any, ...]
 _AT_ONCE = 500
 #: The online stores whose entities can be listed and taken out.
 LISTED = ("sqlite", "redis")
@@ -76,11 +76,8 @@ def take_out(store: Any, shape: Shape, view: View, keys: Sequence[Key], moment: 
 
 
 def _sqlite(store: Any, view: View) -> tuple[Any, str]:
-    from feast.infra.online_stores.sqlite import _quote_id, _table_id
-
-    versioned = store.config.registry.enable_online_feature_view_versioning
-    table = _table_id(store.config.project, store.get_feature_view(view.name), versioned)
-    return store.provider.online_store._get_conn(store.config), _quote_id(table)  # noqa: SLF001  # the layout is Feast's
+    where = table(store.config, store.get_feature_view(view.name))
+    return store.provider.online_store._get_conn(store.config), where  # noqa: SLF001  # the layout is Feast's
 
 
 def _in_sqlite(store: Any, view: View) -> Iterator[Key]:
@@ -117,10 +114,10 @@ def _in_redis(store: Any, view: View, wanted: Callable[[Key], bool]) -> list[Key
 
 
 def _out_of_redis(store: Any, view: View, entities: Sequence[Any]) -> None:
-    from feast.infra.online_stores.helpers import _mmh3, _redis_key
+    from feast.infra.online_stores.helpers import _redis_key
 
     client = _redis(store)
-    fields = [*(_mmh3(f"{view.name}:{name}") for name in view.features), f"_ts:{view.name}".encode()]
+    fields = [*(hash_field(view.name, name) for name in view.features), f"_ts:{view.name}".encode()]
     for at in range(0, len(entities), _AT_ONCE):
         with client.pipeline(transaction=False) as pipeline:
             for entity in entities[at : at + _AT_ONCE]:

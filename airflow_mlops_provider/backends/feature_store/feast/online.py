@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from airflow_mlops_provider.backends.feature_store.feast.entities import Key, entity_keys, plain
+from airflow_mlops_provider.backends.feature_store.feast.entities import entity_keys
+from airflow_mlops_provider.backends.feature_store.feast.layout import Entities, Key, Row
+from airflow_mlops_provider.backends.feature_store.feast.stored import Stored, stored
 from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.lifecycle.shape import Shape, View
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 
-# SQLite takes 32,766 values in one statement, and Feast asks for all keys in one.
-_KEYS_AT_ONCE = 10_000
 _WITNESSES = 20
-_MOST_KNOWN = 100_000  # entities that are remembered; then all are forgotten
 
 
 class OnlineReader:
@@ -32,30 +31,30 @@ class OnlineReader:
 
     def __init__(self, shape: Shape, open_store: Callable[[], Any], file: Path | None) -> None:
         self._shape, self._open, self._file = shape, open_store, file
+        self._entities, self._order = _by_keys(shape), [*shape.feature_types]
         self._lock = threading.Lock()
         self._opened_for: Any = None
         self._store: Any = None
-        self._views: dict[str, Any] = {}
-        self._known: dict[str, dict[Key, tuple[Any, ...]]] = {}
-        self._watch: sqlite3.Connection | None = None
-        self._version: Any = None
+        self._stored: Stored | None = None
         self._witnesses: dict[str, list[Key]] = {}
         self._witnessed: datetime | None = None
 
-    def read(self, keys: pd.DataFrame, definitions: Any) -> dict[str, list[Any]]:
-        """Return each feature's plain values, in the keys' order; None where a key is missing or unknown.
+    def read(self, keys: Mapping[str, Sequence[Any]], definitions: Any) -> dict[str, np.ndarray]:
+        """Return each feature's values, in the keys' order; nothing where a key is missing or unknown.
 
         :param definitions: what identifies the registered definitions; another value, and they are read again.
         :raises BackendError: if the store's file is gone.
         """
-        wanted = {name: _plain_column(keys[name]) for name in keys}
-        features: dict[str, list[Any]] = {}
-        with self._lock:
-            self._reopen((definitions, self._identity()))
-            self._forget_what_changed()
-            for view in self._shape.views:
-                features |= self._features(view, wanted)
-        return features
+        known = {name: _plain(keys[name]) for name in self._shape.entity_columns}
+        rows = [[*zip(*(known[name] for name in entities.keys), strict=True)] for entities in self._entities]
+        unique = [[key for key in dict.fromkeys(keys) if None not in key] for keys in rows]
+        found = self._opened(definitions).rows([*zip(self._entities, unique, strict=True)])
+        columns: dict[str, np.ndarray] = {}
+        for entities, keys_of, read, values in zip(self._entities, rows, unique, found, strict=True):
+            by_key: dict[Key, Row] = dict(zip(read, values, strict=True))
+            nothing = (None,) * len(entities.features)
+            columns |= entities.columns([by_key.get(key, nothing) for key in keys_of])
+        return {name: columns[name] for name in self._order}
 
     def require(self, definitions: Any, mark: datetime | None, files: Callable[[str], list[Path]]) -> None:
         """Make sure that the store has what was brought there: one that was emptied would answer as if nobody had any.
@@ -64,11 +63,11 @@ class OnlineReader:
         :param files: gives a view's offline files, oldest first.
         :raises BackendError: if a view's entities are gone.
         """
+        self._opened(definitions)
         with self._lock:
             if mark is not None and mark != self._witnessed:
                 self._witnesses = {view.name: _witnesses(view, mark, files(view.name)) for view in self._shape.views}
                 self._witnessed = mark
-            self._reopen((definitions, self._identity()))
             for view in self._shape.views:
                 seen = self._witnesses.get(view.name)
                 # Of a row that is not there, Feast's Redis says that it is from 1970, and SQLite nothing.
@@ -87,41 +86,35 @@ class OnlineReader:
             raise BackendError(f"the online store {self._file} is gone; materialize features again") from None
         return state.st_dev, state.st_ino
 
-    def _reopen(self, wanted: Any) -> None:
-        if wanted != self._opened_for:
-            self._store = self._open()
-            self._views = {view.name: self._store.get_feature_view(view.name) for view in self._shape.views}
-            self._known, self._opened_for = {}, wanted
-            if self._file is not None:
-                read_only = f"{self._file.absolute().as_uri()}?mode=ro"
-                self._watch = sqlite3.connect(read_only, uri=True, check_same_thread=False)
+    def _opened(self, definitions: Any) -> Stored:
+        wanted = definitions, self._identity()
+        with self._lock:
+            if self._stored is None or wanted != self._opened_for:
+                self._store = self._open()
+                self._stored, self._opened_for = stored(self._store, self._shape, self._file), wanted
+            return self._stored
 
-    def _forget_what_changed(self) -> None:
-        """Keep what was read as long as nobody has written to SQLite, which tells that for next to nothing."""
-        version = self._watch.execute("PRAGMA data_version").fetchone() if self._watch else None
-        if version is None or version != self._version or sum(map(len, self._known.values())) > _MOST_KNOWN:
-            self._known, self._version = {}, version
-
-    def _features(self, view: View, keys: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
-        wanted: list[Key] = list(zip(*(keys[name] for name in view.keys), strict=True))
-        known, nothing = self._known.setdefault(view.name, {}), (None,) * len(view.features)
-        unread = [key for key in dict.fromkeys(wanted) if key not in known and None not in key]
-        if unread:
-            for key, (_, row) in zip(unread, self._rows(view, unread), strict=True):
-                known[key] = tuple(plain(row.get(name)) for name in view.features) if row else nothing
-        rows = [known.get(key, nothing) for key in wanted]
-        return {name: [row[place] for row in rows] for place, name in enumerate(view.features)}
-
-    def _rows(self, view: View, known: list[Key]) -> Iterable[tuple[datetime | None, dict[str, Any] | None]]:
-        entities = entity_keys(self._shape, view, known)
-        provider, config, features = self._store.provider, self._store.config, list(view.features)
-        for at in range(0, len(entities), _KEYS_AT_ONCE):
-            part = entities[at : at + _KEYS_AT_ONCE]
-            yield from provider.online_read(config, self._views[view.name], part, features)
+    def _rows(self, view: View, known: list[Key]) -> Iterable[tuple[datetime | None, Any]]:
+        store, features = self._store, [*view.features]
+        asked = entity_keys(self._shape, view, known)
+        yield from store.provider.online_read(store.config, store.get_feature_view(view.name), asked, features)
 
 
-def _plain_column(values: pd.Series) -> list[Any]:
-    return [None if gone else value for value, gone in zip(values.tolist(), values.isna(), strict=True)]
+def _by_keys(shape: Shape) -> list[Entities]:
+    """Return the views together whose entities have the same names: they are read together."""
+    groups: dict[tuple[str, ...], dict[str, Any]] = {}
+    for view in shape.views:
+        groups.setdefault(view.keys, {})[view.name] = dict(view.features)
+    return [Entities({key: shape.request[key] for key in keys}, views) for keys, views in groups.items()]
+
+
+def _plain(values: Sequence[Any]) -> list[Any]:
+    """Return values that may be looked up; None for one that is missing."""
+    if not isinstance(values, list | tuple):
+        series = pd.Series(values)
+        values, missing = series.tolist(), series.isna()
+        return [None if gone else value for value, gone in zip(values, missing, strict=True)]
+    return [None if value is None or value is pd.NA or value != value else value for value in values]  # noqa: PLR0124
 
 
 def _witnesses(view: View, mark: datetime, files: list[Path]) -> list[Key]:

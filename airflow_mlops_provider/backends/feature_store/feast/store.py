@@ -6,6 +6,7 @@ import io
 import json
 import os
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from datetime import UTC, datetime, timedelta
@@ -18,15 +19,16 @@ import numpy as np
 import pandas as pd
 
 from airflow_mlops_provider.backends.feature_store.feast.definitions import definitions, fingerprint, typed
-from airflow_mlops_provider.backends.feature_store.feast.entities import Key, online_keys, take_out
+from airflow_mlops_provider.backends.feature_store.feast.entities import online_keys, take_out
 from airflow_mlops_provider.backends.feature_store.feast.files import OfflineFiles
+from airflow_mlops_provider.backends.feature_store.feast.layout import Key
 from airflow_mlops_provider.backends.feature_store.feast.online import OnlineReader
 from airflow_mlops_provider.backends.telemetry import disable_telemetry, without_typeguard
 from airflow_mlops_provider.exceptions import BackendError, MissingExtraError, SourceDataError, SourceError
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.shape import Shape
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME
-from airflow_mlops_provider.storage.atomic import atomic_write
+from airflow_mlops_provider.storage.atomic import Remembered, atomic_write
 from airflow_mlops_provider.storage.locks import file_lock
 
 _SQLITE: Mapping[str, Any] = {"type": "sqlite"}
@@ -48,6 +50,11 @@ class FeatureStoreBackend:
         self.folder = Path(folder).absolute()
         self.online_store = dict(online_store)
         self._marker, self._lock = self.folder / "registry.sha256", self.folder / ".lock"
+        self._registry, self._mark = self.folder / "registry.db", self.folder / "watermark.json"
+        self._registration: Remembered[str] = Remembered(self._marker, str)
+        self._watermark: Remembered[datetime] = Remembered(
+            self._mark, lambda text: datetime.fromisoformat(json.loads(text)["watermark"])
+        )
         self.offline = OfflineFiles(shape, self.folder / "offline")
         self._online = OnlineReader(shape, lambda: self._open_store(_TIMEOUT), self._online_file)
 
@@ -95,7 +102,7 @@ class FeatureStoreBackend:
             for view in self.shape.views:
                 take_out(self._store, self.shape, view, self.offline.gone(view.name, interval, end), until)
                 self.offline.settle_gone(view.name, interval)
-            atomic_write(self.folder / "watermark.json", json.dumps({"watermark": end.isoformat()}).encode())
+            atomic_write(self._mark, json.dumps({"watermark": end.isoformat()}).encode())
 
     def forget(
         self, forgotten: Mapping[str, Callable[[Key], bool]], offline: Mapping[str, list[Key]]
@@ -121,8 +128,7 @@ class FeatureStoreBackend:
 
     def watermark(self) -> datetime | None:
         """Return the moment before which everything loaded is online; None before the first time."""
-        file = self.folder / "watermark.json"
-        return datetime.fromisoformat(json.loads(file.read_text())["watermark"]) if file.exists() else None
+        return self._watermark.value()
 
     def historical(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return the rows, as they are, with every feature as it was known at each row's moment.
@@ -158,16 +164,25 @@ class FeatureStoreBackend:
         """
         columns = list(self.shape.entity_columns)
         _require_columns(keys, columns)
+        known = self.online_columns({name: keys[name] for name in columns})
+        moments = {name for name, kind in self.shape.feature_types.items() if kind == "timestamp"}
+        zoned = {name: pd.DatetimeIndex(known[name], tz="UTC") if name in moments else known[name] for name in known}
+        return pd.DataFrame(zoned, index=keys.index)
+
+    def online_columns(self, keys: Mapping[str, Sequence[Any]]) -> dict[str, np.ndarray]:
+        """Return what :meth:`online` returns, as arrays by name, timestamps as ``datetime64[ns]`` in UTC.
+
+        Beside the read itself a call looks at four files' states; what they hold is read when they are others.
+
+        :param keys: of the entity columns one value a row each; None, NaN and NaT are a missing one.
+        :raises SourceError: if nothing was brought online yet.
+        :raises BackendError: if the online store does not answer.
+        """
         definitions = self._require_registry()
         if self.watermark() is None:
             raise SourceError(f"no features of {self.shape.name!r} are online yet; run its feature engineering first")
         with self._answering():
-            return self._frame(self._online.read(keys[columns], definitions), keys.index)
-
-    def online_columns(self, keys: Mapping[str, Sequence[Any]]) -> dict[str, np.ndarray]:
-        """Return what :meth:`online` returns, as arrays by name. Keys, errors and order as there."""
-        frame = self.online(pd.DataFrame(keys))
-        return {name: frame[name].to_numpy() for name in frame}
+            return self._online.read(keys, definitions)
 
     def require_online(self) -> None:
         """Make sure that the online store answers, and has not lost what was brought there: it may have been emptied.
@@ -206,19 +221,19 @@ class FeatureStoreBackend:
             project=self.shape.name,
             provider="local",
             registry=RegistryConfig(
-                path=str(self.folder / "registry.db"),
+                path=str(self._registry),
                 registry_store_type=custom_stores.REGISTRY_STORE,
                 cache_ttl_seconds=0,
             ),
             offline_store={"type": custom_stores.OFFLINE_STORE},
             online_store=online,
+            batch_engine={"type": custom_stores.BATCH_ENGINE},
             entity_key_serialization_version=3,
         )
         return FeatureStore(config=config)
 
     def _registered(self) -> str | None:
-        there = self._marker.exists() and (self.folder / "registry.db").exists()
-        return self._marker.read_text() if there else None
+        return self._registration.value() if os.path.exists(self._registry) else None  # noqa: PTH110  # at each look-up
 
     def _require_registry(self) -> str:
         registered = self._registered()
@@ -232,16 +247,8 @@ class FeatureStoreBackend:
         return Path(self.online_store.get("path") or self.folder / "online.db") if is_file else None
 
     def _frame(self, values: Any, index: pd.Index) -> pd.DataFrame:
-        kinds = {name: kind for view in self.shape.views for name, kind in view.features.items()}
-        # Of plain values, all floats are made at once: column by column, pandas takes longer than the store.
-        floats = [name for name, kind in kinds.items() if kind == "float64"] if isinstance(values, dict) else []
-        others = {name: typed(values[name], kind, index) for name, kind in kinds.items() if name not in floats}
-        frame = pd.DataFrame(others, index=index)
-        if not floats:
-            return frame
-        block = np.array([values[name] for name in floats], "float64").reshape(len(floats), len(index))
-        whole = pd.DataFrame(block.T, index=index, columns=floats)
-        return pd.concat([whole, frame], axis=1)[list(kinds)] if others else whole
+        kinds = self.shape.feature_types
+        return pd.DataFrame({name: typed(values[name], kind, index) for name, kind in kinds.items()}, index=index)
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
@@ -252,7 +259,7 @@ class FeatureStoreBackend:
             except sqlite3.Error as error:
                 raise BackendError(f"the online store {self._online_file} did not answer: {error}") from error
             return
-        if find_spec("redis") is None:
+        if "redis" not in sys.modules and find_spec("redis") is None:
             raise MissingExtraError("the Redis online store needs: pip install 'airflow-mlops-provider[redis]'")
         from redis.exceptions import RedisError
 

@@ -1,0 +1,162 @@
+"""Where the last features of entities are read: from SQLite and Redis in Feast's own layout, else by Feast itself."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, Protocol
+
+from airflow_mlops_provider.backends.feature_store.feast.entities import entity_keys
+from airflow_mlops_provider.backends.feature_store.feast.layout import Entities, Key, Row, hash_field, parts, table
+from airflow_mlops_provider.lifecycle.shape import Shape
+
+Wanted = Sequence[tuple[Entities, Sequence[Key]]]
+# SQLite takes 32,766 values in one statement.
+_KEYS_AT_ONCE = 10_000
+# Commands that are sent before any answer is read, which Redis keeps meanwhile.
+_COMMANDS_AT_ONCE = 2_000
+_MOST_KNOWN = 100_000  # entities that are remembered; then all are forgotten
+
+
+class Stored(Protocol):
+    """An online store."""
+
+    def rows(self, wanted: Wanted) -> list[Sequence[Row]]:
+        """Return the kept values of some entities, in their order. An entity is wanted once, and has all its keys."""
+        ...
+
+
+def stored(feast_store: Any, shape: Shape, file: Path | None) -> Stored:
+    """Return where a product's features are read.
+
+    :param feast_store: Feast's own store.
+    :param file: the online store's file; None for a store that is no file.
+    """
+    settings = feast_store.config.online_store
+    if file is not None:
+        return SqliteRows(feast_store, file)
+    # A cluster knows where each key is, and Feast's own reader asks it.
+    if settings.type == "redis" and settings.redis_type != "redis_cluster" and settings.client == "redis":
+        return RedisRows(feast_store)
+    return FeastRows(feast_store, shape)
+
+
+class SqliteRows:
+    """Feast's tables in SQLite. What was read is kept as long as nobody has written to the file."""
+
+    def __init__(self, feast_store: Any, file: Path) -> None:
+        self._tables = {view.name: table(feast_store.config, view) for view in feast_store.list_feature_views()}
+        self._connection = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+        self._lock = threading.Lock()
+        self._known: dict[tuple[str, ...], dict[Key, Row]] = {}
+        self._version: Any = None
+
+    def rows(self, wanted: Wanted) -> list[Sequence[Row]]:
+        """Return the kept values of some entities; see :class:`Stored`."""
+        with self._lock:
+            self._forget_what_changed()
+            return [self._of(entities, keys) for entities, keys in wanted]
+
+    def _forget_what_changed(self) -> None:
+        """Keep what was read as long as nobody has written to SQLite, which tells that for next to nothing."""
+        version = self._connection.execute("PRAGMA data_version").fetchone()
+        if version != self._version or sum(map(len, self._known.values())) > _MOST_KNOWN:
+            self._known, self._version = {}, version
+
+    def _of(self, entities: Entities, keys: Sequence[Key]) -> Sequence[Row]:
+        known = self._known.setdefault(tuple(entities.keys), {})
+        unread = [key for key in keys if key not in known]
+        for part in parts(unread, _KEYS_AT_ONCE):
+            known |= zip(part, self._read(entities, entities.names(part)), strict=True)
+        return [known[key] for key in keys]
+
+    def _read(self, entities: Entities, names: list[bytes]) -> Sequence[Row]:
+        places = {feature: place for place, feature in enumerate(entities.features)}
+        rows: dict[bytes, list[bytes | None]] = {name: [None] * len(places) for name in names}
+        # The next power of two of them, so that SQLite prepares few statements: the last comes again.
+        asked = names + names[-1:] * ((1 << (len(names) - 1).bit_length()) - len(names))
+        marks = ",".join("?" * len(asked))
+        for view in entities.views:
+            where = f"FROM {self._tables[view]} WHERE entity_key IN ({marks})"
+            found = self._connection.execute(
+                f"SELECT entity_key, feature_name, value {where}", asked
+            )  # quoted by Feast
+            for name, feature, value in found:
+                if feature in places:  # one that is no longer declared stays in the table
+                    rows[name][places[feature]] = value
+        return [*rows.values()]
+
+
+class RedisRows:
+    """Feast's hashes in Redis, one an entity: all that is asked for is sent before the first answer is read."""
+
+    def __init__(self, feast_store: Any) -> None:
+        config = feast_store.config
+        client = feast_store.provider.online_store._get_client(config.online_store)  # noqa: SLF001  # the layout is Feast's
+        self._pool, self._project = client.connection_pool, config.project.encode()
+        self._fields: dict[tuple[str, ...], tuple[bytes, bytes]] = {}
+
+    def rows(self, wanted: Wanted) -> list[Sequence[Row]]:
+        """Return the kept values of some entities; see :class:`Stored`."""
+        commands = [command for entities, keys in wanted for command in self._commands(entities, keys)]
+        answered = iter(answers(self._pool, commands))
+        return [[next(answered) for _ in keys] for _, keys in wanted]
+
+    def _commands(self, entities: Entities, keys: Sequence[Key]) -> list[bytes]:
+        """Return ``HMGET <entity> <field> ...`` for each entity, in Redis' protocol."""
+        given = tuple(entities.keys)
+        if given not in self._fields:
+            fields = [hash_field(view, name) for view, features in entities.views.items() for name in features]
+            head = b"*%d\r\n$5\r\nHMGET\r\n$" % (len(fields) + 2)
+            self._fields[given] = head, b"".join(b"\r\n$%d\r\n%b" % (len(field), field) for field in fields) + b"\r\n"
+        (head, tail), project = self._fields[given], self._project
+        size = len(project)
+        return [b"%b%d\r\n%b%b%b" % (head, len(name) + size, name, project, tail) for name in entities.names(keys)]
+
+
+def answers(pool: Any, commands: Sequence[bytes]) -> list[Any]:
+    """Return what Redis answers to commands in its protocol, many of which are sent before any answer is read.
+
+    :param pool: its client's connections.
+    """
+    connection, answered = pool.get_connection(), list[Any]()
+    try:
+        for part in parts(commands, _COMMANDS_AT_ONCE):
+            connection.send_packed_command([b"".join(part)])
+            answered += [connection.read_response(disable_decoding=True) for _ in part]
+    except BaseException:
+        connection.disconnect()  # the next one would read what is left of these answers
+        raise
+    finally:
+        pool.release(connection)
+    return answered
+
+
+class FeastRows:
+    """Any other store of Feast's, through its own reader."""
+
+    def __init__(self, feast_store: Any, shape: Shape) -> None:
+        self._store, self._shape = feast_store, shape
+        self._views = {view.name: feast_store.get_feature_view(view.name) for view in shape.views}
+
+    def rows(self, wanted: Wanted) -> list[Sequence[Row]]:
+        """Return the kept values of some entities; see :class:`Stored`."""
+        return [[*self._of(entities, keys)] for entities, keys in wanted]
+
+    def _of(self, entities: Entities, keys: Sequence[Key]) -> Iterator[Row]:
+        views = {view.name: view for view in self._shape.views}
+        for part in parts(keys, _KEYS_AT_ONCE):
+            columns: list[list[Row]] = []
+            for name, features in entities.views.items():
+                asked = entity_keys(self._shape, views[name], part)
+                provider = self._store.provider
+                answer = provider.online_read(self._store.config, self._views[name], asked, [*features])
+                columns.append([_kept(values or {}, features) for _, values in answer])
+            yield from ([*chain.from_iterable(row)] for row in zip(*columns, strict=True))
+
+
+def _kept(values: Mapping[str, Any], features: Iterable[str]) -> Row:
+    return [values[name].SerializeToString() if name in values else None for name in features]

@@ -1,0 +1,256 @@
+"""What is looked up and brought online in Feast's own layout, against what Feast itself reads and writes."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from airflow_mlops_provider.backends.feature_store.feast import bulk, stored
+from airflow_mlops_provider.backends.feature_store.feast.layout import Entities
+from airflow_mlops_provider.backends.feature_store.feast.store import FeatureStoreBackend
+from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, SourceDataError
+from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.lifecycle.shape import LabelColumns, Shape, View
+from tests.factories import redis
+
+YEAR = Interval(start=datetime(2013, 1, 1, tzinfo=UTC), end=datetime(2014, 1, 1, tzinfo=UTC))
+EVERY_TYPE = {"wind": "float64", "reports": "int64", "late": "bool", "note": "string", "seen": "timestamp"}
+SHAPE = Shape(
+    name="trips",
+    problem="regression",
+    label=LabelColumns(column="minutes", known_at="landed"),
+    views=(
+        View(name="leg", keys=("number", "carrier"), features=EVERY_TYPE),
+        View(name="record", keys=("number", "carrier"), features={"share": "float64", "count": "float64"}),
+        View(name="town", keys=("town",), features={"humid": "float64"}),
+        View(name="hour", keys=("hour",), features={"traffic": "int64", "mean": "float64"}),
+    ),
+    request={"number": "int64", "carrier": "string", "town": "string", "hour": "timestamp"},
+)
+#: Numbers of either sign and of all sizes, which are kept with their lowest byte first; names of several alphabets.
+NUMBERS = [0, 1, 255, 256, -1, -256, 2**40, -(2**62), 2**63 - 1]
+TOWNS = ["Oslo", "", "São Paulo", "東京", 'it\'s 100 % "quoted"', "Oslo\n"]
+
+
+def computed(folder: Path, rows: int = 300, begin: datetime = YEAR.start) -> dict[str, Path]:
+    """Write rows of every view, several an entity, with gaps, whole numbers as floats, and nothing at all."""
+    draw = np.random.default_rng(rows)
+    at = pd.Timestamp(begin) + pd.to_timedelta(draw.choice(3 * 10**9, rows, replace=False), unit="ms")
+    legs = pd.DataFrame({"number": draw.choice(NUMBERS, rows), "carrier": draw.choice(["AA", "ÜA"], rows)})
+    legs = legs.assign(event_time=at, wind=draw.normal(size=rows) * 10.0 ** draw.integers(-30, 30, rows))
+    legs["reports"] = pd.array(draw.integers(-(2**52), 2**52, rows), "Int64")
+    legs["late"] = pd.array(draw.random(rows) < 0.5, "boolean")
+    legs["note"] = draw.choice([*TOWNS], rows).astype(object)
+    legs["seen"] = at.floor("s") - pd.Timedelta(days=30_000)  # long before 1970
+    for place, name in enumerate(EVERY_TYPE):
+        legs.loc[draw.random(rows) < 0.1 * (place + 1), name] = None
+    hours = pd.DataFrame({"hour": at.floor("D"), "event_time": at, "traffic": pd.array([pd.NA] * rows, "Int64")})
+    frames = {
+        "leg": legs,
+        "record": legs[["number", "carrier", "event_time"]].assign(share=0.0, count=range(rows)).head(rows // 20),
+        "town": pd.DataFrame({"town": draw.choice(TOWNS, rows), "event_time": at, "humid": draw.normal(size=rows)}),
+        "hour": hours.assign(mean=np.where(draw.random(rows) < 0.5, np.nan, -0.0)),
+    }
+    folder.mkdir(parents=True)
+    for name, frame in frames.items():
+        frame.to_parquet(folder / f"{name}.parquet", index=False)
+    return {name: folder / f"{name}.parquet" for name in frames}
+
+
+def asked(files: dict[str, Path], rows: int = 200) -> dict[str, list[Any]]:
+    """Return keys to look up: known, unknown and missing ones, some again."""
+    draw = np.random.default_rng(5)
+    known = {key: pd.read_parquet(files[view.name])[key] for view in SHAPE.views for key in view.keys}
+    keys = {name: draw.choice(values.to_numpy(object), rows).tolist() for name, values in known.items()}
+    for name, unknown in {"number": 77, "carrier": "??", "town": "Atlantis", "hour": pd.Timestamp(YEAR.end)}.items():
+        keys[name][:3] = [unknown, None, unknown]
+    return keys
+
+
+def by_feast(store: FeatureStoreBackend, keys: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Return what Feast's own call for online features says of keys, none of them missing."""
+    references = [f"{view.name}:{name}" for view in SHAPE.views for name in view.features]
+    rows = [dict(zip(keys, values, strict=True)) for values in zip(*keys.values(), strict=True)]
+    return dict(store._store.get_online_features(references, entity_rows=rows).to_dict())
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """A Redis with a password."""
+    with redis.server(tmp_path_factory.mktemp("redis")) as listening:
+        yield listening
+
+
+def opened(folder: Path, online: dict[str, Any]) -> FeatureStoreBackend:
+    """Return a feature store with the rows offline, whose definitions are applied."""
+    store = FeatureStoreBackend(SHAPE, folder / "store", online)
+    store.apply()
+    store.offline.load(YEAR, computed(folder / "computed"))
+    return store
+
+
+def settings(kind: str, folder: Path, port: int, database: int = 0) -> dict[str, Any]:
+    """Return the settings of an online store."""
+    if kind == "redis":
+        return {"type": "redis", "connection_string": f"127.0.0.1:{port},db={database},password={redis.PASSWORD}"}
+    return {"type": kind, **({"path": str(folder / "other.db")} if kind != "sqlite" else {})}
+
+
+DTYPES = {"number": "Int64"}  # pandas would make floats of whole numbers with gaps
+KINDS = ("sqlite", "redis", "feast.infra.online_stores.sqlite.SqliteOnlineStore")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_look_up_says_what_feast_says(kind: str, tmp_path: Path, port: int) -> None:
+    """Every type, key of one column and of several, unknown and missing ones, from each kind of store: as Feast has it,
+    as the frame has it, and as history has it.
+    """
+    store = opened(tmp_path, settings(kind, tmp_path, port))
+    store.materialize(YEAR)
+    keys = asked({view.name: tmp_path / "computed" / f"{view.name}.parquet" for view in SHAPE.views})
+    rows = pd.DataFrame({name: pd.Series(values, dtype=DTYPES.get(name)) for name, values in keys.items()})
+    columns, frame = store.online_columns(keys), store.online(rows)
+    assert [*columns] == [*frame] == [*SHAPE.feature_types]
+    for name, type_of in SHAPE.feature_types.items():
+        wanted = {"string": "object", "timestamp": "datetime64[ns]"}.get(type_of, "float64")
+        assert columns[name].dtype == wanted
+        values = frame[name].dt.tz_localize(None).to_numpy() if type_of == "timestamp" else frame[name].to_numpy()
+        np.testing.assert_array_equal(columns[name], values)
+    whole = {name: values[3:] for name, values in keys.items()}  # Feast refuses a key that is missing
+    theirs = by_feast(store, whole)
+    for name, type_of in SHAPE.feature_types.items():
+        values = [*map(pd.Timestamp, theirs[name])] if type_of == "timestamp" else theirs[name]
+        ours = frame[name].iloc[3:].tolist()
+        assert [None if pd.isna(value) else value for value in ours] == [
+            None if pd.isna(value) else value for value in values
+        ]
+        assert frame[name].iloc[1] is None or pd.isna(frame[name].iloc[1])
+        assert frame[name].notna().any() == (name != "traffic")
+    for name, column in store.online_columns({name: rows[name].astype(object).to_numpy() for name in rows}).items():
+        np.testing.assert_array_equal(column, columns[name])
+    moved = rows.assign(event_time=YEAR.end - pd.Timedelta(microseconds=1))
+    pd.testing.assert_frame_equal(store.historical(moved)[[*frame]], frame)
+    assert all(len(column) == 0 for column in store.online_columns({name: [] for name in keys}).values())
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_bulk_leaves_what_feast_leaves(kind: str, tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Byte for byte, in many batches: of an interval, a later one, and one again, for which all history counts."""
+    monkeypatch.setattr(bulk, "_ROWS_AT_ONCE", 7)
+    later = Interval(start=YEAR.end, end=datetime(2015, 1, 1, tzinfo=UTC))
+    stores = [opened(tmp_path / name, settings(kind, tmp_path, port, 2 + at)) for at, name in enumerate("ab")]
+    for interval in (YEAR, later, YEAR):
+        for store in stores:
+            if interval is later and not store.offline.holds(later):
+                store.offline.load(later, computed(store.folder.parent / "later", 200, begin=later.start))
+            with monkeypatch.context() as patch:
+                if store is stores[1]:
+                    patch.setattr(bulk, "fits", lambda _: False)
+                    patch.setattr(bulk, "materialize", None)
+                store.materialize(interval)
+        ours, theirs = (kept(store, port, 2 + at) for at, store in enumerate(stores))
+        assert len(ours) > 20
+        assert ours == theirs
+
+
+def kept(store: FeatureStoreBackend, port: int, database: int) -> list[Any]:
+    """Return everything that an online store holds."""
+    if store.online_store["type"] == "sqlite":
+        with sqlite3.connect(store.folder / "online.db") as connection:
+            names = [name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")]
+            return sorted(row for name in names for row in connection.execute(f'select "{name}", * from "{name}"'))
+    from redis import Redis
+
+    client = Redis(port=port, db=database, password=redis.PASSWORD)
+    return sorted((name, sorted(client.hgetall(name).items())) for name in client.scan_iter())
+
+
+def test_settings_beyond_the_plain_layout_are_left_to_feast(tmp_path: Path, port: int) -> None:
+    """A cluster, a comparison with what is there, vectors: Feast's own writer and reader know how."""
+    plain = settings("redis", tmp_path, port)
+    lasting = {**plain, "key_ttl_seconds": 1000}
+    for number, online in enumerate([plain, lasting, {"type": "sqlite"}]):
+        assert bulk.fits(FeatureStoreBackend(SHAPE, tmp_path / f"{number}", online)._store.config.online_store)
+    others = [
+        {**plain, "redis_type": "redis_cluster"},
+        {**plain, "skip_dedup": False},
+        {"type": "sqlite", "vector_enabled": True},
+    ]
+    for number, online in enumerate(others):
+        store = FeatureStoreBackend(SHAPE, tmp_path / f"other{number}", online)._store
+        assert not bulk.fits(store.config.online_store)
+    cluster = FeatureStoreBackend(SHAPE, tmp_path / "other0", others[0])
+    cluster.apply()
+    assert isinstance(stored.stored(cluster._store, SHAPE, None), stored.FeastRows)
+
+
+def test_keys_in_redis_may_expire(tmp_path: Path, port: int) -> None:
+    """Feast's setting for it holds for what is written in bulk."""
+    from redis import Redis
+
+    store = opened(tmp_path, {**settings("redis", tmp_path, port, 5), "key_ttl_seconds": 1000})
+    store.materialize(YEAR)
+    client = Redis(port=port, db=5, password=redis.PASSWORD)
+    assert all(900 < client.ttl(name) <= 1000 for name in client.scan_iter())
+    assert client.dbsize() > 20
+
+
+def test_sqlite_is_read_anew_once_somebody_wrote(tmp_path: Path, port: int) -> None:
+    """What was looked up is kept, and not beyond the next write, whoever's it is."""
+    store = opened(tmp_path, settings("sqlite", tmp_path, port))
+    store.materialize(YEAR)
+    keys = {"number": [0], "carrier": ["AA"], "town": ["Oslo"], "hour": [pd.Timestamp(YEAR.start)]}
+    assert [store.online_columns(keys)["humid"][0] for _ in range(2)] != [5.0, 5.0]
+    with sqlite3.connect(store.folder / "online.db") as connection:
+        connection.execute("update trips_town set value = (select value from trips_record limit 1)")
+    connection.close()
+    assert store.online_columns(keys)["humid"][0] in (0.0, *range(300))
+
+
+def test_an_interrupted_write_is_finished_by_the_next(
+    tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watermark stays where it was, so that the retry brings the whole interval online."""
+    store = opened(tmp_path, settings("sqlite", tmp_path, port))
+    real = bulk._to_sqlite
+    monkeypatch.setattr(bulk, "_ROWS_AT_ONCE", 3)
+
+    def dies(config: Any, online: Any, view: Any, entities: Any, batches: Iterator[Any]) -> None:
+        real(config, online, view, entities, iter([next(batches)]))
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bulk, "_to_sqlite", dies)
+        with pytest.raises(BackendError, match=r"online\.db did not answer: disk I/O error"):
+            store.materialize(YEAR)
+    assert store.watermark() is None
+    store.materialize(YEAR)
+    assert store.watermark() == YEAR.end
+    rows = pd.DataFrame({"number": [0], "carrier": ["AA"], "town": ["Oslo"], "hour": [pd.Timestamp(YEAR.start)]})
+    moved = rows.assign(event_time=YEAR.end - pd.Timedelta(microseconds=1))
+    pd.testing.assert_frame_equal(store.historical(moved)[[*SHAPE.feature_types]], store.online(rows))
+
+
+def test_values_of_another_type_are_named() -> None:
+    """Numbers kept under an older declaration are read as such; text is no number, and the message says what to do."""
+    from feast.protos.feast.types.Value_pb2 import Value
+
+    entities = Entities({"town": "string"}, {"town": {"humid": "float64", "wind": "float64"}})
+    whole, real = Value(int64_val=7).SerializeToString(), Value(double_val=0.5).SerializeToString()
+    columns = entities.columns([(whole, real), (real, b""), (None, whole)])
+    np.testing.assert_array_equal(columns["humid"], [7, 0.5, np.nan])
+    np.testing.assert_array_equal(columns["wind"], [0.5, np.nan, 7])
+    with pytest.raises(BackendError, match="of another type than float64; materialize it again"):
+        entities.columns([(Value(string_val="seven").SerializeToString(), real)])
+    with pytest.raises(ConfigurationError, match=r"by string, int64, timestamp alone.*'rate': 'float64'"):
+        Entities({"rate": "float64"}, {}).names([(1.5,)])
+    for key in (2**63, "seven", None):
+        with pytest.raises(SourceDataError, match=r"a key is not \{'number': 'int64'\}"):
+            Entities({"number": "int64"}, {}).names([(key,)])
