@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from airflow_mlops_provider.backends.signing import PUBLIC_VARIABLE
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.frozen import digest
-from airflow_mlops_provider.lifecycle.serving import KubernetesDeployment
+from airflow_mlops_provider.lifecycle.serving.target import KubernetesDeployment
 
 CONTAINER = "server"
 INSTANCE = "app.kubernetes.io/instance"

@@ -9,7 +9,8 @@ from airflow_mlops_provider.backends.model_server.releases import Release
 from airflow_mlops_provider.backends.model_server.state import LiveRelease, ServerState
 from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.lifecycle.release.registry import Status
-from airflow_mlops_provider.lifecycle.release.rollout import Candidate, Observed, added, together
+from airflow_mlops_provider.lifecycle.release.replicas import added, together
+from airflow_mlops_provider.lifecycle.release.rollout import Candidate, Observed
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -11,8 +11,8 @@ from airflow_mlops_provider.backends.model_server.kubernetes import manifests as
 from airflow_mlops_provider.backends.model_server.kubernetes.progress import hindered, in_vain, rolled_out
 from airflow_mlops_provider.backends.signing import PUBLIC_VARIABLE
 from airflow_mlops_provider.exceptions import ConfigurationError
-from airflow_mlops_provider.lifecycle.pods import SecretKey, Toleration, Volume
-from airflow_mlops_provider.lifecycle.serving import KubernetesDeployment
+from airflow_mlops_provider.lifecycle.serving.pods import SecretKey, Toleration, Volume
+from airflow_mlops_provider.lifecycle.serving.target import KubernetesDeployment
 from airflow_mlops_provider.serving.__main__ import parser
 
 kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="needs the dev extra: pip install -e '.[dev]'")

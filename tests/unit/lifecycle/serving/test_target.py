@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from airflow_mlops_provider.lifecycle.pods import SecretKey
-from airflow_mlops_provider.lifecycle.serving import KubernetesDeployment, Serving
+from airflow_mlops_provider.lifecycle.serving.pods import SecretKey
+from airflow_mlops_provider.lifecycle.serving.target import KubernetesDeployment, Serving
 
 IMAGE = f"registry.example/shop@sha256:{'a' * 64}"
 TOKEN = {"MLOPS_SERVING_TOKEN": SecretKey(name="serving", key="token")}

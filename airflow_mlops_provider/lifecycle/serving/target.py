@@ -10,7 +10,7 @@ from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag, fiel
 from airflow_mlops_provider.extensions import MODEL_SERVERS
 from airflow_mlops_provider.lifecycle.frozen import Params, Strict
 from airflow_mlops_provider.lifecycle.placed import Placed
-from airflow_mlops_provider.lifecycle.pods import (
+from airflow_mlops_provider.lifecycle.serving.pods import (
     Cpu,
     Dns,
     Key,
