@@ -49,7 +49,7 @@ if TYPE_CHECKING:
         Value,
         Windows,
     )
-    from airflow_mlops_provider.lifecycle.serving import KubernetesDeployment
+    from airflow_mlops_provider.lifecycle.serving.target import KubernetesDeployment
     from airflow_mlops_provider.lifecycle.settings import TrainerSettings
     from airflow_mlops_provider.lifecycle.shape import LabelColumns, Scoring, Shape, View
     from airflow_mlops_provider.lifecycle.source import Csv

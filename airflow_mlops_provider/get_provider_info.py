@@ -125,11 +125,7 @@ def _connection_types() -> list[dict[str, Any]]:
             "mlops_model_server",
             "model_server.ModelServerHook",
             "MLOps model server",
-            {
-                "kubeconfig": _field(
-                    "Kubeconfig", "The way to the cluster where deployments apply it; empty inside of that cluster."
-                ),
-            },
+            {"kubeconfig": _field("Kubeconfig", "The way to the cluster where deployments apply it.")},
             hidden_fields=["login", "extra"],
             relabeling={"schema": "Scheme", "password": "Token"},
             placeholders={"host": "localhost", "port": "8900", "schema": "http"},

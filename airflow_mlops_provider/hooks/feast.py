@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mlops_provider.backends import probes
 from airflow_mlops_provider.hooks.base import ServiceHook
-from airflow_mlops_provider.lifecycle.pods import CREDENTIAL
+from airflow_mlops_provider.lifecycle.serving.pods import CREDENTIAL
 
 if TYPE_CHECKING:
     from airflow_mlops_provider.backends.feature_store.feast.repository import FeastRepository

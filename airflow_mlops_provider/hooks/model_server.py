@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from airflow_mlops_provider.backends import probes
 from airflow_mlops_provider.backends.http import client
 from airflow_mlops_provider.hooks.base import ServiceHook
-from airflow_mlops_provider.lifecycle.serving import KUBECONFIG_VARIABLE, TOKEN_VARIABLE
+from airflow_mlops_provider.lifecycle.serving.target import KUBECONFIG_VARIABLE, TOKEN_VARIABLE
 
 if TYPE_CHECKING:
     import httpx

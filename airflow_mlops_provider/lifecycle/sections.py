@@ -13,7 +13,7 @@ from airflow_mlops_provider.lifecycle.owners import Owners as Owners  # noqa: PL
 from airflow_mlops_provider.lifecycle.placed import Placed
 from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.lifecycle.release.declared import Gates as Gates  # noqa: PLC0414  # declared with a product
-from airflow_mlops_provider.lifecycle.serving import Serving as Serving  # noqa: PLC0414  # declared with a product
+from airflow_mlops_provider.lifecycle.serving.target import Serving as Serving  # noqa: PLC0414  # declared with a product
 from airflow_mlops_provider.lifecycle.shape import Columns, LabelColumns, View
 from airflow_mlops_provider.lifecycle.source import Column
 from airflow_mlops_provider.lifecycle.source import DataType as DataType  # noqa: PLC0414  # declared with a product

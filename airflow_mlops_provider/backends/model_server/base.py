@@ -14,8 +14,8 @@ from typing import Any, ClassVar, NamedTuple
 
 from airflow_mlops_provider.backends.model_server.releases import Release, Wanted
 from airflow_mlops_provider.backends.model_server.state import ServerState
-from airflow_mlops_provider.lifecycle.release.rollout import together
-from airflow_mlops_provider.lifecycle.serving import Serving
+from airflow_mlops_provider.lifecycle.release.replicas import together
+from airflow_mlops_provider.lifecycle.serving.target import Serving
 from airflow_mlops_provider.storage.artifacts import ArtifactStore
 
 

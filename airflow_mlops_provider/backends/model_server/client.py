@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from airflow_mlops_provider.backends.model_server.state import ServerState
 from airflow_mlops_provider.exceptions import DeploymentError
-from airflow_mlops_provider.lifecycle.serving import TOKEN_VARIABLE as TOKEN_VARIABLE  # noqa: PLC0414
+from airflow_mlops_provider.lifecycle.serving.target import TOKEN_VARIABLE as TOKEN_VARIABLE  # noqa: PLC0414
 
 TIMEOUT = 5.0
 

@@ -7,10 +7,10 @@ from typing import Any, Literal, Self
 from pydantic import ByteSize, Field, TypeAdapter, model_validator
 
 from airflow_mlops_provider.lifecycle.frozen import Strict
-from airflow_mlops_provider.lifecycle.pods import Cpu, Dns, Key, Memory, Variable, check_environment
-from airflow_mlops_provider.lifecycle.pods import SecretKey as SecretKey  # noqa: PLC0414  # given with a place
-from airflow_mlops_provider.lifecycle.pods import Toleration as Toleration  # noqa: PLC0414  # given with a place
-from airflow_mlops_provider.lifecycle.pods import Volume as Volume  # noqa: PLC0414  # given with a place
+from airflow_mlops_provider.lifecycle.serving.pods import Cpu, Dns, Key, Memory, Variable, check_environment
+from airflow_mlops_provider.lifecycle.serving.pods import SecretKey as SecretKey  # noqa: PLC0414  # given with a place
+from airflow_mlops_provider.lifecycle.serving.pods import Toleration as Toleration  # noqa: PLC0414  # given with a place
+from airflow_mlops_provider.lifecycle.serving.pods import Volume as Volume  # noqa: PLC0414  # given with a place
 from airflow_mlops_provider.places.kubernetes.decisions.ends import Timeouts
 from airflow_mlops_provider.places.kubernetes.watch import Keep, LogBounds, Watch
 

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from airflow_mlops_provider.exceptions import ConfigurationError
-from airflow_mlops_provider.lifecycle.pods import CREDENTIAL
+from airflow_mlops_provider.lifecycle.serving.pods import CREDENTIAL
 from airflow_mlops_provider.places.kubernetes.decisions.facts import CONTAINER
 
 #: The field by which Kubernetes distinguishes the entries of a list; a list of any other name is one value.

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, TextIO
 from urllib.parse import quote
 
-from airflow_mlops_provider.lifecycle.pods import CREDENTIAL
+from airflow_mlops_provider.lifecycle.serving.pods import CREDENTIAL
 
 SHORTEST = 6  # what is shorter may be any word
 STARS = "***"

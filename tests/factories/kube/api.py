@@ -196,7 +196,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 def log_of(life: Life, query: dict[str, str], stopped: Callable[[], bool]) -> Iterable[bytes]:
     """Return a container's log in chunks, as the query's parameters cut it."""
-    if life.state_of(query.get("container")) == "waiting":
+    if life.state_of(query.get("container")) == "waiting" and query.get("previous") not in {"true", "True"}:
         where = f'container "{query.get("container")}" in pod "{life.name}"'
         raise Refusal(400, "BadRequest", f"{where} is waiting to start: ContainerCreating")
     return (

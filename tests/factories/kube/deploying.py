@@ -9,10 +9,10 @@ from typing import Any
 import yaml
 
 from airflow_mlops_provider.backends.model_server.client import server_state, url_of
-from airflow_mlops_provider.lifecycle.pods import SecretKey, Volume
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
 from airflow_mlops_provider.lifecycle.sections import Serving
-from airflow_mlops_provider.lifecycle.serving import KUBECONFIG_VARIABLE, TOKEN_VARIABLE, KubernetesDeployment
+from airflow_mlops_provider.lifecycle.serving.pods import SecretKey, Volume
+from airflow_mlops_provider.lifecycle.serving.target import KUBECONFIG_VARIABLE, TOKEN_VARIABLE, KubernetesDeployment
 from tests.factories.deploy import REPOSITORY, DeployWorld
 from tests.factories.kube.world import KubeWorld
 

@@ -46,12 +46,10 @@ def serve(*further: str, instead: Sequence[str] = ()) -> Step:
             life.condition("Ready", "False")
             ended = {"exitCode": status, "reason": "Error", "finishedAt": stamp()}
             waiting = {"reason": "CrashLoopBackOff", "message": "back-off restarting failed container"}
-            life.container(waiting=waiting)
+            last = {"lastState": {"terminated": ended}, "restartCount": restarts}
             with life.world.changed:
-                life.pod["status"]["containerStatuses"][0] |= {
-                    "lastState": {"terminated": ended},
-                    "restartCount": restarts,
-                }
+                life.container(waiting=waiting)
+                life.pod["status"]["containerStatuses"][0] |= last
             life.rest(1)
 
     return step

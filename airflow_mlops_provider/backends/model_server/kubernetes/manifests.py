@@ -11,14 +11,12 @@ from urllib.parse import unquote, urlsplit
 from airflow_mlops_provider.backends.signing import PUBLIC_VARIABLE
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.lifecycle.frozen import digest
-from airflow_mlops_provider.lifecycle.serving import KubernetesDeployment
+from airflow_mlops_provider.lifecycle.serving.target import KubernetesDeployment
 
 CONTAINER = "server"
 INSTANCE = "app.kubernetes.io/instance"
 #: On the Deployment: what was applied, as JSON, by which it is brought back. On its pods: by which template they run.
 APPLIED, TEMPLATE = "mlops/applied", "mlops/template"
-#: What is handed on of the job's own environment: no credential.
-HANDED_ON = (PUBLIC_VARIABLE, "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL_S3")
 #: As in the image, and in the Helm chart.
 USER = 50000
 
@@ -93,7 +91,8 @@ def _arguments(target: KubernetesDeployment, product: str, root: str, port: int,
 def _pod(
     target: KubernetesDeployment, arguments: list[str], port: int, environment: Mapping[str, str]
 ) -> dict[str, Any]:
-    handed = {name: environment[name] for name in HANDED_ON if environment.get(name)}
+    # By which key models are verified is no secret, and a server that was not told would load unsigned ones.
+    handed = {PUBLIC_VARIABLE: environment[PUBLIC_VARIABLE]} if environment.get(PUBLIC_VARIABLE) else {}
     plain = {"HOME": "/tmp", "XDG_CACHE_HOME": "/tmp/cache", **handed, **target.env}  # noqa: S108 - a volume of its own
     by_reference = [
         {"name": name, "valueFrom": {"secretKeyRef": key.to_json()}} for name, key in target.secrets.items()

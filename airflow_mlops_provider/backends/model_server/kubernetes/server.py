@@ -31,7 +31,7 @@ from airflow_mlops_provider.backends.model_server.kubernetes.progress import (
 )
 from airflow_mlops_provider.backends.model_server.releases import Release
 from airflow_mlops_provider.exceptions import ConfigurationError, DeploymentError, MLOpsError
-from airflow_mlops_provider.lifecycle.serving import KubernetesDeployment
+from airflow_mlops_provider.lifecycle.serving.target import KubernetesDeployment
 
 log = logging.getLogger(__name__)
 #: Seconds between two looks; and for the pods of a server that is ended.
@@ -98,8 +98,8 @@ class KubernetesServer(FollowingServer):
 
     def observe(self) -> list[Replica]:
         """Ask every pod at its own address."""
-        asked = ((pod, self._address(pod)) for pod in self._pods())
-        return [Replica(f"pod {_name(pod)}", client.server_state(url) if url else None) for pod, url in asked]
+        pods = ((pod, self._address(pod)) for pod in self._pods())
+        return [Replica(f"pod {_name(pod)}", client.server_state(url) if url else None) for pod, url in pods]
 
     def stop(self) -> bool:
         """Scale it to nothing, and wait until its pods are gone; the next deployment brings them back."""
@@ -137,9 +137,9 @@ class KubernetesServer(FollowingServer):
 
     def _not_in_time(self, release: Release, behind: list[tuple[dict[str, Any], str]]) -> str:
         lines = [f"pod {_name(pod)}: {serves}; {hindered(pod)}{self._said(pod)}" for pod, serves in behind]
-        asked = f"{self.name} does not serve version {release.version} within {READY_SECONDS} s"
+        what = f"{self.name} does not serve version {release.version} within {READY_SECONDS} s"
         reach = "pods are asked at their own addresses, so the job must run where these can be reached"
-        return f"{asked}: {'; '.join(lines) or 'it has no pods'}; {reach}"
+        return f"{what}: {'; '.join(lines) or 'it has no pods'}; {reach}"
 
     def _said(self, pod: Mapping[str, Any]) -> str:
         lines = self.cluster.log(_name(pod), previous=has_died(pod))

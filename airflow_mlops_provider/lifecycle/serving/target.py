@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from airflow_mlops_provider.extensions import MODEL_SERVERS
 from airflow_mlops_provider.lifecycle.frozen import Params, Strict
 from airflow_mlops_provider.lifecycle.placed import Placed
-from airflow_mlops_provider.lifecycle.pods import (
+from airflow_mlops_provider.lifecycle.serving.pods import (
     Cpu,
     Dns,
     Key,
@@ -125,6 +125,9 @@ class Serving(Placed):
         import path. By default ``"url"`` where that connection names a host, else ``"local"``.
     :param options: what another's kind takes.
     """
+
+    # What is wrong with a cluster's settings is said here, and may be a credential.
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     host: str = "127.0.0.1"
     port: int = Field(default=8900, ge=1, le=65535)

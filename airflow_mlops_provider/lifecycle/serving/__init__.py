@@ -1,0 +1,1 @@
+"""Where a product's model server runs, and what a container is given on a cluster."""
