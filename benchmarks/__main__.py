@@ -15,7 +15,11 @@ import benchmarks
 
 def main() -> int:
     """Run the benchmarks; return the exit status."""
-    known = sorted(module.name for module in pkgutil.iter_modules(benchmarks.__path__) if module.name != "__main__")
+    known = sorted(
+        module.name
+        for module in pkgutil.iter_modules(benchmarks.__path__)
+        if module.name != "__main__" and not module.ispkg
+    )
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=benchmarks.__doc__)
     parser.add_argument("name", nargs="*", help=f"which to run: {', '.join(known)} (default: all)")
     names = parser.parse_args().name or known

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
+from airflow_mlops_provider.backends.models.columns import Column, by_columns
 from airflow_mlops_provider.backends.models.inputs import described, is_text
 from airflow_mlops_provider.lifecycle.problem import AnyProblem
 from airflow_mlops_provider.lifecycle.shape import LabelColumns, Scoring
@@ -30,6 +30,7 @@ def scoring_of(name: str, problem: AnyProblem, folder: Path) -> Scoring:
     return Scoring(name=name, problem=problem, views=(), request=request, label=label, assemble=ASSEMBLE)
 
 
-def assemble(rows: pd.DataFrame) -> pd.DataFrame:
+@by_columns
+def assemble(rows: Mapping[str, Column]) -> dict[str, Column]:
     """Return rows without their time, which such a model knows nothing of."""
-    return rows.drop(columns=EVENT_TIME)
+    return {name: values for name, values in rows.items() if name != EVENT_TIME}

@@ -24,7 +24,7 @@ from airflow_mlops_provider.serving.prediction_service import FeatureStore
 from airflow_mlops_provider.serving.server import ModelServer
 
 TAKEOVER_SECONDS = 100.0
-#: How long a thread may keep the interpreter while the one that reads and sends waits for it; Python's own is ten times.
+#: How long a thread may keep the interpreter while the one that reads and sends waits for it: a tenth of Python's.
 SWITCH_SECONDS = 0.0005
 CALLERS_VARIABLE = "MLOPS_SERVING_CALLERS"
 log = logging.getLogger(__name__)

@@ -46,7 +46,7 @@ _SCHEME = HTTPBearer(auto_error=False, description=f"The caller's token, or the 
 
 
 class Api(FastAPI):
-    """FastAPI's application, which answers ``/predict`` itself: what routes do before is most of a small call's time."""
+    """FastAPI's application, which answers ``/predict`` itself: what routes do first is most of a small call's time."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a call."""

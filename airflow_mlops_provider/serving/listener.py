@@ -148,7 +148,8 @@ def uvicorn_config(
     :param certificate, key: files in PEM, for TLS; a certificate's file may hold the key as well.
     """
     return uvicorn.Config(
-        app, host=host, port=port, http=HeaderTimeoutProtocol, ws="none", proxy_headers=False, access_log=False, log_level="error",
+        app, host=host, port=port, http=HeaderTimeoutProtocol, ws="none", proxy_headers=False,
+        access_log=False, log_level="error",
         timeout_graceful_shutdown=10, ssl_certfile=certificate, ssl_keyfile=key,
     )  # fmt: skip
 

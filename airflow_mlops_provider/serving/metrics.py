@@ -12,8 +12,8 @@ from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
-from prometheus_client.utils import floatToGoString
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from airflow_mlops_provider.backends.model_server.releases import Release
 from airflow_mlops_provider.lifecycle.release.rollout import Candidate
@@ -43,9 +43,11 @@ class _ModelInfo(Collector):
 class Histogram(Collector):
     """A histogram that takes many values at once: by itself, prometheus_client looks at the bounds for each."""
 
-    def __init__(self, name: str, about: str, product: str, bounds: Sequence[float], registry: CollectorRegistry) -> None:
+    def __init__(
+        self, name: str, about: str, product: str, bounds: Sequence[float], registry: CollectorRegistry
+    ) -> None:
         self._said, self._product, self._bounds = (name, about), product, sorted(bounds)
-        self._names = [floatToGoString(bound) for bound in (*bounds, float("inf"))]
+        self._names = [str(floatToGoString(bound)) for bound in (*bounds, float("inf"))]  # type: ignore[no-untyped-call]
         self._counts, self._sum, self._lock = [0] * len(self._names), 0.0, threading.Lock()
         registry.register(self)
 
@@ -62,6 +64,8 @@ class Histogram(Collector):
         with self._lock:
             upto = [*accumulate(self._counts)]
             family.add_metric([self._product], [*zip(self._names, upto, strict=True)], self._sum)
+        if self._bounds[0] < 0:  # of negative values there is no sum, and the family leaves out the count as well
+            family.add_sample(f"{self._said[0]}_count", {"product": self._product}, upto[-1])
         yield family
 
 

@@ -101,7 +101,7 @@ class PredictionLog:
         return True
 
     def after(self, done: Callable[[], None]) -> None:
-        """Call a function, in the log's own thread, once all that was taken is with the operating system, or dropped."""
+        """Call a function, in the log's own thread, once all that was taken is with the operating system or dropped."""
         with self._lock:
             if not self._closed:
                 self._writer.submit(done)
@@ -198,9 +198,7 @@ def _records(batch: Batch) -> list[Record]:
     ids = row_ids(batch.request_id, len(batch.rows))
     return [
         {"id": own, "row": row, "inputs": inputs, "prediction": prediction, **call}
-        for own, row, inputs, prediction in zip(
-            ids, batch.rows, batch.inputs, batch.predictions, strict=True
-        )
+        for own, row, inputs, prediction in zip(ids, batch.rows, batch.inputs, batch.predictions, strict=True)
     ]
 
 

@@ -124,7 +124,9 @@ class PredictionService:
         inputs = _inputs(live.predictor, columns, self._features.look_up(columns))
         calls = Calls(given, [*map(len, parsed)], rows, inputs)
         beside = self._follower.candidates.now
-        chosen = [number for number, own in enumerate(parsed) if beside.takes(self._schema.named(own[0]))] if beside else []
+        chosen = (
+            [number for number, own in enumerate(parsed) if beside.takes(self._schema.named(own[0]))] if beside else []
+        )
         if beside is None or not chosen:
             return self._by_live(_predicted(live, calls))
         rest = [number for number in range(len(given)) if number not in set(chosen)]

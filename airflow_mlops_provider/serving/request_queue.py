@@ -181,7 +181,9 @@ class RequestQueue:
 class _Answered:
     """What some calls are answered, until it leaves: once, whoever lets it."""
 
-    def __init__(self, futures: Sequence[asyncio.Future[Answer]], answers: Sequence[Answer | Later | Exception]) -> None:
+    def __init__(
+        self, futures: Sequence[asyncio.Future[Answer]], answers: Sequence[Answer | Later | Exception]
+    ) -> None:
         self._loop, self._until = futures[0].get_loop(), time.monotonic() + prediction_log.SETTLE_SECONDS
         self._pairs = [[*zip(futures, answers, strict=True)]]
         self.settled = False

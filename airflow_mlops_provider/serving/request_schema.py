@@ -76,7 +76,7 @@ class RequestSchema:
             gc=False,
         )
         some = Annotated[list[self._row], msgspec.Meta(min_length=1, max_length=max_rows)]  # type: ignore[name-defined]
-        self._decoder = msgspec.json.Decoder(
+        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
             msgspec.defstruct("Request", [("rows", some)], forbid_unknown_fields=True)
         )
 
@@ -89,7 +89,7 @@ class RequestSchema:
     def rows(self, body: bytes) -> list[Row]:
         """Return the rows of a JSON body. :raises RequestError: naming row, column, value and what is allowed."""
         try:
-            rows = self._decoder.decode(body).rows
+            rows: list[Row] = self._decoder.decode(body).rows
         except (msgspec.DecodeError, RecursionError, ValueError):
             try:
                 given = self._adapter.validate_json(body)["rows"]
@@ -98,7 +98,7 @@ class RequestSchema:
             rows = [self._row(**{self._fields[name]: value for name, value in row.items()}) for row in given]
         if not self.timed:
             self._set_time(rows)
-        return rows  # type: ignore[no-any-return]
+        return rows
 
     def named(self, row: Row) -> dict[str, Any]:
         """Return a row's values by column."""

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from airflow_mlops_provider.backends.models import base as models
+from airflow_mlops_provider.backends.models.columns import Columns
 from airflow_mlops_provider.backends.models.inputs import described, is_text
 from airflow_mlops_provider.backends.tracking.mlflow.packing import pack_model
 from airflow_mlops_provider.exceptions import ConfigurationError, IntegrityError, SourceDataError
@@ -159,6 +160,7 @@ class FlavorContract:
         for row in range(len(features)):
             np.testing.assert_array_equal(loaded.predict(features.iloc[[row]])[0], whole[row])
         assert loaded.predict(features.iloc[:0]).shape == (0, *whole.shape[1:])
+        np.testing.assert_array_equal(loaded.predict(Columns.of(shuffled)), whole[::-1])
 
     def test_mlflow_applies_it_the_same(self, saved: Path, features: pd.DataFrame, tmp_path: Path) -> None:
         """MLflow's own loader gives the same bits; without this package, but for a flavor that a distribution has."""

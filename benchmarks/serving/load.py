@@ -1,7 +1,7 @@
 """``python -m benchmarks.serving.load``: a client of its own process, over kept connections, on one epoll.
 
 Reads from standard input, as JSON: ``port``, ``path``, ``bodies`` (texts), ``clients`` and ``seconds``. Writes how many
-calls a second there were, and the quantiles of their seconds. Each connection sends its next call when it has its answer.
+calls a second there were, and quantiles of their seconds. A connection sends its next call when it has its answer.
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ def main() -> None:
 
 
 def _call(path: str, body: bytes) -> bytes:
-    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    )
     return head.encode() + b"\r\n" + body
 
 

@@ -13,7 +13,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 def programs() -> dict[str, str]:
     """Return the source of each program, by its module."""
-    modules = {file.stem: ast.parse(file.read_text()) for file in BENCHMARKS.glob("*.py")}
+    modules = {file.stem: ast.parse(file.read_text()) for file in BENCHMARKS.rglob("*.py")}
     return {
         f"{module}:{node.lineno}": node.value
         for module, tree in modules.items()

@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import prometheus_client
 import pytest
+
+from airflow_mlops_provider.serving.metrics import Histogram
 
 CODE = """
 from datetime import UTC, datetime
@@ -30,3 +33,15 @@ def test_series_do_not_grow_with_versions(several: bool, tmp_path: Path) -> None
     env = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)} if several else {}
     done = subprocess.run([sys.executable, "-c", CODE], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_histogram_reads_as_the_clients_own() -> None:
+    """Bounds, values on them, beyond them and the sum; all but the time at which the client's was made."""
+    bounds, values = (-1.0, 0.0, 0.5, 1e6), [-2.0, -1.0, 0.0, 0.25, 0.5, 3.0, 1e7]
+    ours, theirs = prometheus_client.CollectorRegistry(), prometheus_client.CollectorRegistry()
+    Histogram("seconds", "How long", "shop", bounds, ours).observe(values)
+    known = prometheus_client.Histogram("seconds", "How long", ("product",), buckets=bounds, registry=theirs)
+    for value in values:
+        known.labels("shop").observe(value)
+    wanted, given = (prometheus_client.generate_latest(registry).decode().splitlines() for registry in (theirs, ours))
+    assert [line for line in wanted if "_created" not in line] == given

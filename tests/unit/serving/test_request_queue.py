@@ -1,0 +1,97 @@
+"""Calls that wait: answered together, refused beyond a bound, and held back by the log only so long."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+from fastapi import HTTPException
+
+from airflow_mlops_provider.serving import prediction_log
+from airflow_mlops_provider.serving.request_queue import Answer, Call, RequestQueue
+
+CALLS = [Call(b"x", str(number)) for number in range(8)]
+
+
+class Served:
+    """A queue whose work and log a test holds up."""
+
+    def __init__(self, most: int = 100) -> None:
+        self.batches: list[int] = []
+        self.works, self.logs = threading.Event(), True
+        self.waiting: list[Callable[[], None]] = []
+        self.works.set()
+        self.queue = RequestQueue(self.work, self.settled, most=most)
+
+    def work(self, calls: Sequence[Call]) -> list[Answer]:
+        """Answer each call by its id."""
+        self.batches.append(len(calls))
+        assert self.works.wait(20)
+        return [call.request_id.encode() for call in calls]
+
+    def settled(self, done: Callable[[], None]) -> None:
+        """Say that all is written, or keep whoever waits for it."""
+        done() if self.logs else self.waiting.append(done)
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    served = Served(most=4)
+    yield served
+    served.queue.close()
+
+
+def test_calls_that_come_together_are_answered_together(served: Served) -> None:
+    """Without waiting for a first one to be answered."""
+
+    async def ask() -> list[Answer]:
+        return await asyncio.gather(*map(served.queue.answer, CALLS[:4]))
+
+    assert asyncio.run(ask()) == [b"0", b"1", b"2", b"3"]
+    assert served.batches == [4]
+
+
+def test_one_call_too_many_is_told_to_come_again(served: Served) -> None:
+    """Those that wait are answered; later there is room again."""
+
+    async def ask() -> list[Answer | BaseException]:
+        served.works.clear()
+        tasks = [asyncio.create_task(served.queue.answer(CALLS[0]))]
+        while not served.batches:  # noqa: ASYNC110 - another thread adds to it
+            await asyncio.sleep(0.01)
+        tasks += [asyncio.create_task(served.queue.answer(call)) for call in CALLS[1:7]]
+        await asyncio.sleep(0.05)
+        served.works.set()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert await served.queue.answer(CALLS[7]) == b"7"
+        return answers
+
+    answers = asyncio.run(ask())
+    assert answers[:5] == [b"0", b"1", b"2", b"3", b"4"]
+    assert [error.status_code for error in answers[5:] if isinstance(error, HTTPException)] == [429, 429]
+
+
+def test_a_log_that_hangs_holds_one_answer_back_for_a_while(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first leaves after a second, the next at once, until it writes again; each is answered once."""
+    monkeypatch.setattr(prediction_log, "SETTLE_SECONDS", 0.3)
+
+    async def took(call: Call) -> float:
+        began = time.monotonic()
+        await served.queue.answer(call)
+        return time.monotonic() - began
+
+    async def ask() -> list[float]:
+        served.logs = False
+        first = [await took(CALLS[0]), await took(CALLS[1])]
+        for done in served.waiting:
+            done()
+        served.waiting.clear()
+        return [*first, await took(CALLS[2])]
+
+    first, second, third = asyncio.run(ask())
+    assert first >= 0.3
+    assert second < 0.2
+    assert third >= 0.3
