@@ -96,8 +96,8 @@ class OnlineReader:
 
     def _rows(self, view: View, known: list[Key]) -> Iterable[tuple[datetime | None, Any]]:
         store, features = self._store, [*view.features]
-        asked = entity_keys(self._shape, view, known)
-        yield from store.provider.online_read(store.config, store.get_feature_view(view.name), asked, features)
+        requested = entity_keys(self._shape, view, known)
+        yield from store.provider.online_read(store.config, store.get_feature_view(view.name), requested, features)
 
 
 def _by_keys(shape: Shape) -> list[Entities]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -77,12 +77,12 @@ class SqliteRows:
         places = {feature: place for place, feature in enumerate(entities.features)}
         rows: dict[bytes, list[bytes | None]] = {name: [None] * len(places) for name in names}
         # The next power of two of them, so that SQLite prepares few statements: the last comes again.
-        asked = names + names[-1:] * ((1 << (len(names) - 1).bit_length()) - len(names))
-        marks = ",".join("?" * len(asked))
+        requested = names + names[-1:] * ((1 << (len(names) - 1).bit_length()) - len(names))
+        marks = ",".join("?" * len(requested))
         for view in entities.views:
             where = f"FROM {self._tables[view]} WHERE entity_key IN ({marks})"
             found = self._connection.execute(
-                f"SELECT entity_key, feature_name, value {where}", asked
+                f"SELECT entity_key, feature_name, value {where}", requested
             )  # quoted by Feast
             for name, feature, value in found:
                 if feature in places:  # one that is no longer declared stays in the table
@@ -101,8 +101,7 @@ class RedisRows:
 
     def rows(self, wanted: Wanted) -> list[Sequence[Row]]:
         """Return the kept values of some entities; see :class:`Stored`."""
-        commands = [command for entities, keys in wanted for command in self._commands(entities, keys)]
-        answered = iter(answers(self._pool, commands))
+        answered = iter([*answers(self._pool, chain.from_iterable(self._commands(*each) for each in wanted))])
         return [[next(answered) for _ in keys] for _, keys in wanted]
 
     def _commands(self, entities: Entities, keys: Sequence[Key]) -> list[bytes]:
@@ -112,27 +111,32 @@ class RedisRows:
             fields = [hash_field(view, name) for view, features in entities.views.items() for name in features]
             head = b"*%d\r\n$5\r\nHMGET\r\n$" % (len(fields) + 2)
             self._fields[given] = head, b"".join(b"\r\n$%d\r\n%b" % (len(field), field) for field in fields) + b"\r\n"
-        (head, tail), project = self._fields[given], self._project
+        (head, end), project = self._fields[given], self._project
         size = len(project)
-        return [b"%b%d\r\n%b%b%b" % (head, len(name) + size, name, project, tail) for name in entities.names(keys)]
+        return [b"%b%d\r\n%b%b%b" % (head, len(name) + size, name, project, end) for name in entities.names(keys)]
 
 
-def answers(pool: Any, commands: Sequence[bytes]) -> list[Any]:
-    """Return what Redis answers to commands in its protocol, many of which are sent before any answer is read.
+def answers(pool: Any, commands: Iterable[bytes]) -> Iterator[Any]:
+    """Yield what Redis answers to commands in its protocol.
+
+    Many are sent before the first answer is read, and the next are made while it works on those.
 
     :param pool: its client's connections.
     """
-    connection, answered = pool.get_connection(), list[Any]()
+    connection, left, commands = pool.get_connection(), 0, iter(commands)
     try:
-        for part in parts(commands, _COMMANDS_AT_ONCE):
+        while part := [*islice(commands, _COMMANDS_AT_ONCE)]:
             connection.send_packed_command([b"".join(part)])
-            answered += [connection.read_response(disable_decoding=True) for _ in part]
+            for _ in range(left):
+                yield connection.read_response(disable_decoding=True)
+            left = len(part)
+        for _ in range(left):
+            yield connection.read_response(disable_decoding=True)
     except BaseException:
         connection.disconnect()  # the next one would read what is left of these answers
         raise
     finally:
         pool.release(connection)
-    return answered
 
 
 class FeastRows:
@@ -151,9 +155,9 @@ class FeastRows:
         for part in parts(keys, _KEYS_AT_ONCE):
             columns: list[list[Row]] = []
             for name, features in entities.views.items():
-                asked = entity_keys(self._shape, views[name], part)
+                requested = entity_keys(self._shape, views[name], part)
                 provider = self._store.provider
-                answer = provider.online_read(self._store.config, self._views[name], asked, [*features])
+                answer = provider.online_read(self._store.config, self._views[name], requested, [*features])
                 columns.append([_kept(values or {}, features) for _, values in answer])
             yield from ([*chain.from_iterable(row)] for row in zip(*columns, strict=True))
 
