@@ -24,6 +24,7 @@ CALLS = {1: 300, 100: 60}  # keys a call: calls in a turn
 #: How many times as long Feast's own server must take at least, by keys a call.
 LEAST = {1: 8.0, 100: 30.0}
 Pair = tuple[float, float]
+_LASTING = ("--max-requests", "1000000")  # after which its worker would break connections off
 
 # A month of real flights to SQLite by the jobs themselves, the same offline rows to Redis, a repository of each for
 # Feast's own server, and keys of the month to ask for.
@@ -148,7 +149,9 @@ def measure() -> Result:
         python(_PREPARE, str(DAGS), str(folder), str(port or 0), "6000")
         requested = json.loads((folder / "requested.json").read_text())
         served = [*_over_http(folder, requested)]
-        lines = python(_IN_PROCESS, str(DAGS), str(folder / "requested.json"), str(TURNS), json.dumps(CALLS)).splitlines()
+        lines = python(
+            _IN_PROCESS, str(DAGS), str(folder / "requested.json"), str(TURNS), json.dumps(CALLS)
+        ).splitlines()
     rows, violations = [], []
     for store, size, *medians in served:
         for how, (ours, feasts) in zip(("over HTTP", "over HTTP, processor time"), medians, strict=True):
@@ -180,7 +183,7 @@ def _over_http(folder: Path, requested: dict[str, Any]) -> Iterator[tuple[str, i
             feast = [str(Path(sys.executable).with_name("feast")), "-c", str(folder / name), "serve"]
             servers = [
                 start(running, [sys.executable, "-c", _SERVE, str(DAGS), at, json.dumps(online), str(port)], port),
-                start(running, [*feast, "--port", str(feasts), "--no-access-log"], feasts),
+                start(running, [*feast, "--port", str(feasts), "--no-access-log", *_LASTING], feasts),
             ]
             for size, count in CALLS.items():
                 parts = [

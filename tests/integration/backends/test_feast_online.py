@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -188,7 +189,7 @@ def test_settings_beyond_the_plain_layout_are_left_to_feast(tmp_path: Path, port
         assert not bulk.fits(store.config.online_store)
     cluster = FeatureStoreBackend(SHAPE, tmp_path / "other0", others[0])
     cluster.apply()
-    assert isinstance(stored.stored(cluster._store, SHAPE, None), stored.FeastRows)
+    assert isinstance(stored.stored(cluster._store, SHAPE, {}, None, threading.Lock()), stored.FeastRows)
 
 
 def test_keys_in_redis_may_expire(tmp_path: Path, port: int) -> None:

@@ -29,26 +29,28 @@ class Stored(Protocol):
         ...
 
 
-def stored(feast_store: Any, shape: Shape, file: Path | None) -> Stored:
+def stored(feast_store: Any, shape: Shape, views: Mapping[str, Any], file: Path | None, lock: threading.Lock) -> Stored:
     """Return where a product's features are read.
 
     :param feast_store: Feast's own store.
+    :param views: as Feast's registry has them, by name.
     :param file: the online store's file; None for a store that is no file.
+    :param lock: held while Feast's own store reads, which may be made for one thread.
     """
     settings = feast_store.config.online_store
     if file is not None:
-        return SqliteRows(feast_store, file)
+        return SqliteRows(feast_store.config, views, file)
     # A cluster knows where each key is, and Feast's own reader asks it.
     if settings.type == "redis" and settings.redis_type != "redis_cluster" and settings.client == "redis":
         return RedisRows(feast_store)
-    return FeastRows(feast_store, shape)
+    return FeastRows(feast_store, shape, views, lock)
 
 
 class SqliteRows:
     """Feast's tables in SQLite. What was read is kept as long as nobody has written to the file."""
 
-    def __init__(self, feast_store: Any, file: Path) -> None:
-        self._tables = {view.name: table(feast_store.config, view) for view in feast_store.list_feature_views()}
+    def __init__(self, config: Any, views: Mapping[str, Any], file: Path) -> None:
+        self._tables = {name: table(config, view) for name, view in views.items()}
         self._connection = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
         self._lock = threading.Lock()
         self._known: dict[tuple[str, ...], dict[Key, Row]] = {}
@@ -80,14 +82,11 @@ class SqliteRows:
         requested = names + names[-1:] * ((1 << (len(names) - 1).bit_length()) - len(names))
         marks = ",".join("?" * len(requested))
         for view in entities.views:
-            where = f"FROM {self._tables[view]} WHERE entity_key IN ({marks})"
-            found = self._connection.execute(
-                f"SELECT entity_key, feature_name, value {where}", requested
-            )  # quoted by Feast
-            for name, feature, value in found:
+            text = f"SELECT entity_key, feature_name, value FROM {self._tables[view]} WHERE entity_key IN ({marks})"  # noqa: S608
+            for name, feature, value in self._connection.execute(text, requested):
                 if feature in places:  # one that is no longer declared stays in the table
                     rows[name][places[feature]] = value
-        return [*rows.values()]
+        return [rows[name] for name in names]
 
 
 class RedisRows:
@@ -142,13 +141,13 @@ def answers(pool: Any, commands: Iterable[bytes]) -> Iterator[Any]:
 class FeastRows:
     """Any other store of Feast's, through its own reader."""
 
-    def __init__(self, feast_store: Any, shape: Shape) -> None:
-        self._store, self._shape = feast_store, shape
-        self._views = {view.name: feast_store.get_feature_view(view.name) for view in shape.views}
+    def __init__(self, feast_store: Any, shape: Shape, views: Mapping[str, Any], lock: threading.Lock) -> None:
+        self._store, self._shape, self._views, self._lock = feast_store, shape, views, lock
 
     def rows(self, wanted: Wanted) -> list[Sequence[Row]]:
         """Return the kept values of some entities; see :class:`Stored`."""
-        return [[*self._of(entities, keys)] for entities, keys in wanted]
+        with self._lock:
+            return [[*self._of(entities, keys)] for entities, keys in wanted]
 
     def _of(self, entities: Entities, keys: Sequence[Key]) -> Iterator[Row]:
         views = {view.name: view for view in self._shape.views}
