@@ -18,19 +18,23 @@ def main() -> int:
     known = sorted(
         module.name
         for module in pkgutil.iter_modules(benchmarks.__path__)
-        if module.name != "__main__" and not module.ispkg
+        if module.name[0] != "_" and not module.ispkg
     )
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=benchmarks.__doc__)
     parser.add_argument("name", nargs="*", help=f"which to run: {', '.join(known)} (default: all)")
-    names = parser.parse_args().name or known
+    parser.add_argument("--record", action="store_true", help=f"put what was measured into {benchmarks.RESULTS.name}")
+    arguments = parser.parse_args()
+    names = arguments.name or known
     unknown = sorted(set(names) - set(known))
     if unknown:
         parser.error(f"unknown benchmark {', '.join(unknown)}; known: {', '.join(known)}")
-    return max(_run(name) for name in names)
+    return max(_run(name, record=arguments.record) for name in names)
 
 
-def _run(name: str) -> int:
+def _run(name: str, *, record: bool) -> int:
     result = importlib.import_module(f"benchmarks.{name}").measure()
+    if record:
+        benchmarks.record(name, result)
     table = Table(*result.columns, title=result.title, title_justify="left")
     for row in result.rows:
         table.add_row(*row)

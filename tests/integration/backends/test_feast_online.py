@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -188,7 +189,7 @@ def test_settings_beyond_the_plain_layout_are_left_to_feast(tmp_path: Path, port
         assert not bulk.fits(store.config.online_store)
     cluster = FeatureStoreBackend(SHAPE, tmp_path / "other0", others[0])
     cluster.apply()
-    assert isinstance(stored.stored(cluster._store, SHAPE, None), stored.FeastRows)
+    assert isinstance(stored.stored(cluster._store, SHAPE, {}, None, threading.Lock()), stored.FeastRows)
 
 
 def test_keys_in_redis_may_expire(tmp_path: Path, port: int) -> None:
@@ -200,6 +201,35 @@ def test_keys_in_redis_may_expire(tmp_path: Path, port: int) -> None:
     client = Redis(port=port, db=5, password=redis.PASSWORD)
     assert all(900 < client.ttl(name) <= 1000 for name in client.scan_iter())
     assert client.dbsize() > 20
+
+
+def test_an_error_among_answers_spoils_no_later_look_up(tmp_path: Path, port: int) -> None:
+    """What Redis says after an error is not taken for the answer to the next call."""
+    from redis import Redis
+
+    store = opened(tmp_path, settings("redis", tmp_path, port, 6))
+    store.materialize(YEAR)
+    keys = asked({view.name: tmp_path / "computed" / f"{view.name}.parquet" for view in SHAPE.views})
+    before, client = store.online_columns(keys), Redis(port=port, db=6, password=redis.PASSWORD)
+    name = next(name for name in client.scan_iter() if b"town" in name and b"Oslo" in name)
+    kept_there = client.dump(name)
+    client.set(name, "no hash")
+    with pytest.raises(BackendError, match="did not answer: ResponseError"):
+        store.online_columns(keys)
+    client.restore(name, 0, kept_there, replace=True)
+    for feature, column in store.online_columns(keys).items():
+        np.testing.assert_array_equal(column, before[feature])
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_one_entity_may_be_named_in_two_ways(kind: str, tmp_path: Path, port: int) -> None:
+    """A number, a float that is the same, and text of it are one entity, in one call."""
+    store = opened(tmp_path, settings(kind, tmp_path, port))
+    store.materialize(YEAR)
+    keys = {"number": [255, 255.0, "255"], "carrier": ["AA"] * 3, "town": ["Oslo"] * 3, "hour": [None] * 3}
+    for column in store.online_columns(keys).values():
+        np.testing.assert_array_equal(column[:1], column[1:2])
+        np.testing.assert_array_equal(column[:1], column[2:])
 
 
 def test_sqlite_is_read_anew_once_somebody_wrote(tmp_path: Path, port: int) -> None:

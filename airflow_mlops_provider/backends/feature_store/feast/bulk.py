@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import chain
 from operator import itemgetter
 from tempfile import gettempdir
 from typing import Any, NamedTuple
@@ -69,6 +70,7 @@ def _last(view: Any, entities: Entities, begin: datetime, end: datetime, order: 
     kinds, keys = {**entities.keys, **entities.features}, ", ".join(map(_quoted, entities.keys))
     columns = ", ".join(f"{_plain(name, kind)} AS {_quoted(name)}" for name, kind in kinds.items())
     with duckdb.connect(config={"memory_limit": _MEMORY, "temp_directory": gettempdir()}) as connection:
+        connection.execute("SET enable_progress_bar = false")  # it would go to the job's output
         source = connection.read_parquet(view.batch_source.path, union_by_name=True)
         rows = source.filter(f"{EVENT_TIME} BETWEEN '{begin.isoformat()}' AND '{end.isoformat()}'")
         last = rows.query(
@@ -122,28 +124,32 @@ def _to_sqlite(config: Any, online_store: Any, view: Any, entities: Entities, ba
 
 
 def _to_redis(config: Any, online_store: Any, view: Any, entities: Entities, batches: Iterator[_Batch]) -> None:
-    """Write a hash an entity, by commands of our own making: ``HSET <entity> <field> <value> ...``."""
+    """Write a hash an entity, by commands made here."""
+    client = online_store._get_client(config.online_store)  # noqa: SLF001  # the layout is Feast's
+    seconds = config.online_store.key_ttl_seconds
+    made = (_commands(config.project.encode(), view.name, entities, batch, seconds) for batch in batches)
+    for _ in answers(client.connection_pool, chain.from_iterable(made)):
+        pass
+
+
+def _commands(project: bytes, view: str, entities: Entities, batch: _Batch, seconds: int | None) -> Iterator[bytes]:
+    """Yield ``HSET <entity> <field> <value> ...`` for each entity, and ``EXPIRE <entity> <seconds>``."""
     from google.protobuf.timestamp_pb2 import Timestamp  # type: ignore[import-untyped]
 
     def since(known: int) -> bytes:
-        seconds, left = divmod(known, 1_000_000)
-        return bytes(Timestamp(seconds=seconds, nanos=1000 * left).SerializeToString())
+        return bytes(Timestamp(seconds=known // 1_000_000, nanos=known % 1_000_000 * 1000).SerializeToString())
 
-    client, project = online_store._get_client(config.online_store), config.project.encode()  # noqa: SLF001
     kinds = [*entities.features.items()]
-    fields = [f"_ts:{view.name}".encode(), *(hash_field(view.name, name) for name, _ in kinds)]
-    head, seconds = b"*%d\r\n$4\r\nHSET\r\n" % (2 + 2 * len(fields)), config.online_store.key_ttl_seconds
-    for batch in batches:
-        names = [_piece(name + project) for name in batch.names]
-        kept = [_each(batch.moments, since), *(encoded(kind, batch.values[name]) for name, kind in kinds)]
-        columns = [
-            [_piece(field) + _piece(value) for value in values] for field, values in zip(fields, kept, strict=True)
-        ]
-        commands = [head + b"".join(pieces) for pieces in zip(names, *columns, strict=True)]
-        if seconds:
-            lasting = _piece(b"%d" % seconds)
-            commands += [b"*3\r\n$6\r\nEXPIRE\r\n" + name + lasting for name in names]
-        answers(client.connection_pool, commands)
+    fields = [f"_ts:{view}".encode(), *(hash_field(view, name) for name, _ in kinds)]
+    kept = [_each(batch.moments, since), *(encoded(kind, batch.values[name]) for name, kind in kinds)]
+    columns = [[_piece(field) + _piece(value) for value in values] for field, values in zip(fields, kept, strict=True)]
+    names = [_piece(name + project) for name in batch.names]
+    head = b"*%d\r\n$4\r\nHSET\r\n" % (2 + 2 * len(fields))
+    for pieces in zip(names, *columns, strict=True):
+        yield head + b"".join(pieces)
+    if seconds:
+        lasting = _piece(b"%d" % seconds)
+        yield from (b"*3\r\n$6\r\nEXPIRE\r\n" + name + lasting for name in names)
 
 
 def _piece(value: bytes) -> bytes:

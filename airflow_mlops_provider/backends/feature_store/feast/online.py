@@ -35,6 +35,7 @@ class OnlineReader:
         self._lock = threading.Lock()
         self._opened_for: Any = None
         self._store: Any = None
+        self._views: dict[str, Any] = {}
         self._stored: Stored | None = None
         self._witnesses: dict[str, list[Key]] = {}
         self._witnessed: datetime | None = None
@@ -91,13 +92,14 @@ class OnlineReader:
         with self._lock:
             if self._stored is None or wanted != self._opened_for:
                 self._store = self._open()
-                self._stored, self._opened_for = stored(self._store, self._shape, self._file), wanted
+                self._views = {view.name: self._store.get_feature_view(view.name) for view in self._shape.views}
+                self._stored = stored(self._store, self._shape, self._views, self._file, self._lock)
+                self._opened_for = wanted
             return self._stored
 
     def _rows(self, view: View, known: list[Key]) -> Iterable[tuple[datetime | None, Any]]:
-        store, features = self._store, [*view.features]
-        asked = entity_keys(self._shape, view, known)
-        yield from store.provider.online_read(store.config, store.get_feature_view(view.name), asked, features)
+        entities, features = entity_keys(self._shape, view, known), [*view.features]
+        yield from self._store.provider.online_read(self._store.config, self._views[view.name], entities, features)
 
 
 def _by_keys(shape: Shape) -> list[Entities]:

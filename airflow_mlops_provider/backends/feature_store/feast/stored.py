@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,26 +29,28 @@ class Stored(Protocol):
         ...
 
 
-def stored(feast_store: Any, shape: Shape, file: Path | None) -> Stored:
+def stored(feast_store: Any, shape: Shape, views: Mapping[str, Any], file: Path | None, lock: threading.Lock) -> Stored:
     """Return where a product's features are read.
 
     :param feast_store: Feast's own store.
+    :param views: as Feast's registry has them, by name.
     :param file: the online store's file; None for a store that is no file.
+    :param lock: held while Feast's own store reads, which may be made for one thread.
     """
     settings = feast_store.config.online_store
     if file is not None:
-        return SqliteRows(feast_store, file)
+        return SqliteRows(feast_store.config, views, file)
     # A cluster knows where each key is, and Feast's own reader asks it.
     if settings.type == "redis" and settings.redis_type != "redis_cluster" and settings.client == "redis":
         return RedisRows(feast_store)
-    return FeastRows(feast_store, shape)
+    return FeastRows(feast_store, shape, views, lock)
 
 
 class SqliteRows:
     """Feast's tables in SQLite. What was read is kept as long as nobody has written to the file."""
 
-    def __init__(self, feast_store: Any, file: Path) -> None:
-        self._tables = {view.name: table(feast_store.config, view) for view in feast_store.list_feature_views()}
+    def __init__(self, config: Any, views: Mapping[str, Any], file: Path) -> None:
+        self._tables = {name: table(config, view) for name, view in views.items()}
         self._connection = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
         self._lock = threading.Lock()
         self._known: dict[tuple[str, ...], dict[Key, Row]] = {}
@@ -77,17 +79,14 @@ class SqliteRows:
         places = {feature: place for place, feature in enumerate(entities.features)}
         rows: dict[bytes, list[bytes | None]] = {name: [None] * len(places) for name in names}
         # The next power of two of them, so that SQLite prepares few statements: the last comes again.
-        asked = names + names[-1:] * ((1 << (len(names) - 1).bit_length()) - len(names))
-        marks = ",".join("?" * len(asked))
+        requested = names + names[-1:] * ((1 << (len(names) - 1).bit_length()) - len(names))
+        marks = ",".join("?" * len(requested))
         for view in entities.views:
-            where = f"FROM {self._tables[view]} WHERE entity_key IN ({marks})"
-            found = self._connection.execute(
-                f"SELECT entity_key, feature_name, value {where}", asked
-            )  # quoted by Feast
-            for name, feature, value in found:
+            text = f"SELECT entity_key, feature_name, value FROM {self._tables[view]} WHERE entity_key IN ({marks})"  # noqa: S608
+            for name, feature, value in self._connection.execute(text, requested):
                 if feature in places:  # one that is no longer declared stays in the table
                     rows[name][places[feature]] = value
-        return [*rows.values()]
+        return [rows[name] for name in names]
 
 
 class RedisRows:
@@ -101,8 +100,7 @@ class RedisRows:
 
     def rows(self, wanted: Wanted) -> list[Sequence[Row]]:
         """Return the kept values of some entities; see :class:`Stored`."""
-        commands = [command for entities, keys in wanted for command in self._commands(entities, keys)]
-        answered = iter(answers(self._pool, commands))
+        answered = iter([*answers(self._pool, chain.from_iterable(self._commands(*each) for each in wanted))])
         return [[next(answered) for _ in keys] for _, keys in wanted]
 
     def _commands(self, entities: Entities, keys: Sequence[Key]) -> list[bytes]:
@@ -112,48 +110,53 @@ class RedisRows:
             fields = [hash_field(view, name) for view, features in entities.views.items() for name in features]
             head = b"*%d\r\n$5\r\nHMGET\r\n$" % (len(fields) + 2)
             self._fields[given] = head, b"".join(b"\r\n$%d\r\n%b" % (len(field), field) for field in fields) + b"\r\n"
-        (head, tail), project = self._fields[given], self._project
+        (head, end), project = self._fields[given], self._project
         size = len(project)
-        return [b"%b%d\r\n%b%b%b" % (head, len(name) + size, name, project, tail) for name in entities.names(keys)]
+        return [b"%b%d\r\n%b%b%b" % (head, len(name) + size, name, project, end) for name in entities.names(keys)]
 
 
-def answers(pool: Any, commands: Sequence[bytes]) -> list[Any]:
-    """Return what Redis answers to commands in its protocol, many of which are sent before any answer is read.
+def answers(pool: Any, commands: Iterable[bytes]) -> Iterator[Any]:
+    """Yield what Redis answers to commands in its protocol.
+
+    Many are sent before the first answer is read, and the next are made while it works on those.
 
     :param pool: its client's connections.
     """
-    connection, answered = pool.get_connection(), list[Any]()
+    connection, left, commands = pool.get_connection(), 0, iter(commands)
     try:
-        for part in parts(commands, _COMMANDS_AT_ONCE):
+        while part := [*islice(commands, _COMMANDS_AT_ONCE)]:
             connection.send_packed_command([b"".join(part)])
-            answered += [connection.read_response(disable_decoding=True) for _ in part]
+            for _ in range(left):
+                yield connection.read_response(disable_decoding=True)
+            left = len(part)
+        for _ in range(left):
+            yield connection.read_response(disable_decoding=True)
     except BaseException:
         connection.disconnect()  # the next one would read what is left of these answers
         raise
     finally:
         pool.release(connection)
-    return answered
 
 
 class FeastRows:
     """Any other store of Feast's, through its own reader."""
 
-    def __init__(self, feast_store: Any, shape: Shape) -> None:
-        self._store, self._shape = feast_store, shape
-        self._views = {view.name: feast_store.get_feature_view(view.name) for view in shape.views}
+    def __init__(self, feast_store: Any, shape: Shape, views: Mapping[str, Any], lock: threading.Lock) -> None:
+        self._store, self._shape, self._views, self._lock = feast_store, shape, views, lock
 
     def rows(self, wanted: Wanted) -> list[Sequence[Row]]:
         """Return the kept values of some entities; see :class:`Stored`."""
-        return [[*self._of(entities, keys)] for entities, keys in wanted]
+        with self._lock:
+            return [[*self._of(entities, keys)] for entities, keys in wanted]
 
     def _of(self, entities: Entities, keys: Sequence[Key]) -> Iterator[Row]:
         views = {view.name: view for view in self._shape.views}
         for part in parts(keys, _KEYS_AT_ONCE):
             columns: list[list[Row]] = []
             for name, features in entities.views.items():
-                asked = entity_keys(self._shape, views[name], part)
+                requested = entity_keys(self._shape, views[name], part)
                 provider = self._store.provider
-                answer = provider.online_read(self._store.config, self._views[name], asked, [*features])
+                answer = provider.online_read(self._store.config, self._views[name], requested, [*features])
                 columns.append([_kept(values or {}, features) for _, values in answer])
             yield from ([*chain.from_iterable(row)] for row in zip(*columns, strict=True))
 
