@@ -84,7 +84,7 @@ class Release:
             self._progress(f"  {person} answers: {APPROVE['chosen_options'][0]}")
 
     def _rows(self) -> list[dict[str, Any]]:
-        """Return some of the newest examples, asked as of their interval's end: the online store knows nothing earlier."""
+        """Return some of the newest examples, asked at their interval's end: the store knows nothing earlier."""
         import pandas as pd
 
         newest = current(self._store, self._product.name, FEATURES)[-1]
