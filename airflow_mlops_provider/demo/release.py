@@ -84,12 +84,14 @@ class Release:
             self._progress(f"  {person} answers: {APPROVE['chosen_options'][0]}")
 
     def _rows(self) -> list[dict[str, Any]]:
-        """Return some of the newest examples, as callers know them."""
+        """Return some of the newest examples, asked at their interval's end: the store knows nothing earlier."""
         import pandas as pd
 
         newest = current(self._store, self._product.name, FEATURES)[-1]
         file = self._store.path(f"{key_below(self._store, newest.uri)}/examples.parquet")
         given = pd.read_parquet(file, columns=[*self._product.scoring.row_columns]).sample(ROWS, random_state=13)
+        assert newest.interval is not None
+        given = given.assign(event_time=pd.Timestamp(newest.interval.end))
         return json.loads(given.to_json(orient="records", date_format="iso", date_unit="us"))  # type: ignore[no-any-return]
 
 
@@ -125,10 +127,10 @@ class Callers:
 
 
 def line(entry: LedgerEntry) -> str:
-    """Return a move of a version in a line, with what was observed of it."""
+    """Return a move of a version in a line, with what was observed of it, and the person or the task that made it."""
     seen = entry.evidence.get("observed") or {}
     figures = f" ({', '.join(f'{name} {value}' for name, value in seen.items())})" if seen else ""
-    return f"  v{entry.version.version} {entry.became}: {entry.reason}{figures}, by {entry.by}"
+    return f"  v{entry.version.version} {entry.became}: {entry.reason}{figures}, by {entry.by.rpartition('/')[2]}"
 
 
 def _answered(http: httpx.Client, url: str, row: dict[str, Any]) -> str:

@@ -296,7 +296,7 @@ product = MLProduct(
             shadow=timedelta(seconds=8),
             canary=0.2,
             bake=timedelta(seconds=12),
-            calls=100,
+            calls=60,
             limits=RolloutLimits(shift=0.5, latency=5.0),
         ),
     ),

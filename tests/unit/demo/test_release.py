@@ -74,7 +74,10 @@ def test_a_move_is_told_in_a_line() -> None:
         was=Status.SHADOW,
         reason="120 calls as shadow, and no limit is broken",
         evidence={"observed": {"calls": 120, "p99_ms": 7.5}},
-        by="run",
+        by="shop_deployment/run/deployment.deploy",
         at=datetime(2026, 1, 1, tzinfo=UTC),
     )
-    assert line(entry) == "  v2 canary: 120 calls as shadow, and no limit is broken (calls 120, p99_ms 7.5), by run"
+    assert (
+        line(entry)
+        == "  v2 canary: 120 calls as shadow, and no limit is broken (calls 120, p99_ms 7.5), by deployment.deploy"
+    )
