@@ -21,6 +21,7 @@ from typing import Any
 
 from rich.console import Console
 
+from airflow_mlops_provider.backends.model_server.client import server_state
 from airflow_mlops_provider.demo import home as demo_home
 from airflow_mlops_provider.demo.local_airflow.stack import Stack
 from airflow_mlops_provider.demo.page import write_page
@@ -32,7 +33,6 @@ from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.render import terminal
 from airflow_mlops_provider.runtime.code import load, load_product
-from airflow_mlops_provider.serving.process.client import server_state
 
 PRODUCT = "flight_delay"
 MONTHS = 7
