@@ -172,7 +172,7 @@ def measure() -> Result:
 
 def _row(how: str, store: str, size: int, ours: float, feasts: float) -> tuple[str, ...]:
     keys = "1 key" if size == 1 else f"{size} keys"
-    return f"{store}, {keys}, {how}", f"{ours:.2f}", f"{feasts:.2f}", f"{feasts / ours:.1f}"
+    return f"{store}, {keys}, {how}", f"{ours:.2f}", f"{feasts:.2f}", f"{feasts / ours:.1f}" if ours else ""
 
 
 def _over_http(folder: Path, requested: dict[str, Any]) -> Iterator[tuple[str, int, Pair, Pair]]:

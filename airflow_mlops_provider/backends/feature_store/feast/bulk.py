@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from itertools import chain
-from operator import itemgetter
+from itertools import chain, islice
 from tempfile import gettempdir
 from typing import Any, NamedTuple
 
@@ -25,6 +24,7 @@ from airflow_mlops_provider.backends.feature_store.feast.stored import answers
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 
 _ROWS_AT_ONCE = 10_000
+_BATCHES_AT_ONCE = 5  # in a transaction of SQLite, for whose end readers wait
 _MEMORY = "1GB"  # beyond which DuckDB uses the disk
 Columns = dict[str, list[Any]]
 
@@ -113,14 +113,19 @@ def _to_sqlite(config: Any, online_store: Any, view: Any, entities: Entities, ba
         f"INSERT INTO {table(config, view)} (entity_key, feature_name, {', '.join(kept)}) VALUES {rows} "  # noqa: S608
         f"ON CONFLICT(entity_key, feature_name) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in kept)}"
     )
-    for batch in batches:
-        # As Feast's own adapter of moments, which takes them for local time; its converter does so, too.
-        columns: list[Iterable[Any]] = [batch.names, _each(batch.moments, lambda known: int(moment(known).timestamp()))]
-        for name, kind in entities.features.items():
-            columns += encoded(kind, batch.values[name]), texts(kind, batch.values[name])
+    for first in batches:
         with connection:
-            # In the order in which they lie there: fewer pages are written.
-            connection.executemany(statement, sorted(zip(*columns, strict=True), key=itemgetter(0)))
+            for batch in chain((first,), islice(batches, _BATCHES_AT_ONCE - 1)):
+                connection.executemany(statement, _rows(entities, batch))
+
+
+def _rows(entities: Entities, batch: _Batch) -> Iterator[tuple[Any, ...]]:
+    """Return for each entity its name, since when its values are known, and each of them with its text."""
+    # As Feast's own adapter of moments, which takes them for local time; its converter does so, too.
+    columns: list[Iterable[Any]] = [batch.names, _each(batch.moments, lambda known: int(moment(known).timestamp()))]
+    for name, kind in entities.features.items():
+        columns += encoded(kind, batch.values[name]), texts(kind, batch.values[name])
+    return zip(*columns, strict=True)
 
 
 def _to_redis(config: Any, online_store: Any, view: Any, entities: Entities, batches: Iterator[_Batch]) -> None:
