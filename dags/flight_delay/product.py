@@ -293,7 +293,7 @@ product = MLProduct(
     deployment=Deployment(
         approval=Approval(first_by_itself=True),
         rollout=Rollout(
-            shadow=timedelta(seconds=8),
+            shadow=timedelta(seconds=12),
             canary=0.2,
             bake=timedelta(seconds=12),
             calls=60,

@@ -80,7 +80,10 @@ JOBS: dict[type[JobOperator], tuple[dict[str, Any], dict[str, Any], dict[str, An
 }
 LISTS = (ModelFindLiveVersionOperator, FeaturesListNewOperator, PredictionsListNewOperator)
 #: Settings that are a product's alone.
-LEFT = {LabelsJudgePredictionsOperator: {"seed"}, ModelServerReconcileOperator: {"scoring", "metric"}}
+LEFT = {
+    LabelsJudgePredictionsOperator: {"seed"},
+    ModelServerReconcileOperator: {"scoring", "metric", "approval", "rollout"},
+}
 
 
 def parts(operator: JobOperator, store: FolderStore) -> dict[str, Any]:
