@@ -245,14 +245,15 @@ def _slow(latency: float, seen: Observed) -> Iterator[str]:
 
 
 def _figures(seen: Observed) -> dict[str, Any]:
+    rows = sum(seen.answers)
     return {
         "calls": seen.calls,
         "errors": seen.errors,
         "dropped": seen.dropped,
         "p99_ms": round(1000 * percentile(seen.seconds), 2),
         "live_p99_ms": round(1000 * percentile(seen.live_seconds), 2),
-        "shift": round(distance(seen.live_answers, seen.answers)[0], 4),
-        "rows": sum(seen.answers),
+        "shift": round(distance(seen.live_answers, seen.answers)[0], 4) if rows else None,  # not judged yet
+        "rows": rows,
         "memory_mib": round(seen.memory, 1),
     }
 

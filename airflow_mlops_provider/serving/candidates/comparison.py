@@ -14,7 +14,7 @@ from airflow_mlops_provider.lifecycle.release.rollout import Observed, bucket
 from airflow_mlops_provider.scoring.predictor import Predictions, Predictor
 
 #: Rows of the live version's, by whose quantiles predictions are counted from then on; and how many quantiles.
-FIRST, QUANTILES = 256, 32
+FIRST, QUANTILES = 64, 32
 
 
 class Comparison:

@@ -139,7 +139,7 @@ def test_a_regression_is_taken_back(world: RolloutWorld, what: str) -> None:
 def test_what_no_shadow_showed_touches_the_canarys_share_alone(world: RolloutWorld, what: str) -> None:
     """Without a phase in shadow the canary answers first: those of its share at most, and no call fails.
 
-    How long it takes depends on the share: a shift is judged from 256 rows of it on.
+    How long it takes depends on the share: a shift is judged from 64 rows of it on.
     """
     make, reason = FLAWS[what]
     world.plan = {**PLAN, "shadow": "PT0S", "canary": SHARE}
