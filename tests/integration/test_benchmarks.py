@@ -11,10 +11,9 @@ LEAST = {
     "dag_parsing": {"RUNS": 1},
     "model_server": {"TURNS": 1, "CALLS": {1: 2, 100: 1}, "ALL": 800},
     "unchanged_rerun": {"RUNS": 1},
+    "feature_store": {"TURNS": 1, "CALLS": {1: 3, 100: 2}},
+    "materialization": {"RUNS": 1, "ROWS": 500},
 }
-ALL = "MLOPS_TEST_BENCHMARKS"
-if os.environ.get(ALL) == "1":  # beside these, Feast's own server and materialization are what takes long
-    LEAST |= {"feature_store": {"TURNS": 1, "CALLS": {1: 3, 100: 2}}, "materialization": {"RUNS": 1, "ROWS": 500}}
 
 
 @pytest.mark.skipif("MLOPS_TEST_BENCHMARKS" not in os.environ, reason="MLOPS_TEST_BENCHMARKS=1 has each benchmark run")
