@@ -153,7 +153,7 @@ FLAVORS = ExtensionPoint(
     f"{_OURS}.backends.models",
     "FLAVOR",
     "airflow_mlops.flavors",
-    ("base", "inputs", "outputs", "returned", "skops_archive"),
+    ("base", "columns", "inputs", "outputs", "returned", "skops_archive"),
     f"{_OURS}.backends.models.base:Flavor",
 )
 #: What a product's ``data.validator`` names.

@@ -59,8 +59,8 @@ class Server:
         """Let so many clients call for a while, in a process of their own."""
         given = {"port": self.port, "path": self.path, "bodies": self.bodies(rows), "clients": clients}
         command = [sys.executable, "-m", "benchmarks.serving.load"]
-        asked = json.dumps({**given, "seconds": SECONDS})
-        done = subprocess.run(command, input=asked, capture_output=True, text=True, check=False, env=_environment())
+        call = json.dumps({**given, "seconds": SECONDS})
+        done = subprocess.run(command, input=call, capture_output=True, text=True, check=False, env=_environment())
         if done.returncode:
             raise RuntimeError(f"{self.name}: {done.stderr[-1000:]}")
         said = json.loads(done.stdout)
