@@ -1,7 +1,7 @@
 """This model server with everything on, against other servers of the same booster and the least that answers, by turns.
 
 With Redis where ``redis-server`` is on the path, with BentoML where ``BENCHMARK_BENTOML`` names an interpreter that has
-it. What came out is written into ``RESULTS.md``.
+it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from typing import Any
 
 from benchmarks import Result
 from benchmarks.serving.preparation import PREPARE, TO_REDIS
-from benchmarks.serving.results import write_section
 
 DAGS = Path(__file__).parent.parent / "dags"
 SHAPES = ((1, 8), (1, 32), (100, 8))  # rows a call, clients
@@ -104,16 +103,14 @@ def measure() -> Result:
         table.append((str(rows), str(clients), *cells))
         short = {name: ratio[name] for name, limit in LIMITS[rows].items() if ratio.get(name, limit) < limit}
         violations += [f"{rows} rows, {clients} clients: {share:.2f} of {name}" for name, share in short.items()]
-    result = Result(
-        title="Calls a second (median ms of a call, 99th percentile; the first column as a share of this one)",
+    return Result(
+        title="The model server: calls a second (median ms, 99th percentile; the first column as a share)",
         columns=("rows", "clients", *names),
         rows=tuple(table),
         violations=tuple(violations),
         note=f"Medians of {TURNS} turns of {SECONDS:g} s each, one process a server; flight_delay's booster; this "
         "server with schema, prediction log and metrics, the others with the finished inputs and nothing else",
     )
-    write_section("Model server", result)
-    return result
 
 
 def _shown(turns: list[Turn], ratio: float | None) -> str:
