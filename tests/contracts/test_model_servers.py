@@ -26,7 +26,8 @@ pytestmark = pytest.mark.timeout(600)
 def make_broken(folder: Path, _: int) -> None:
     """Keep the files of a model that nothing loads."""
     make_model(folder, 9)
-    (folder / "model.txt").write_text("no model")
+    for file in folder.iterdir():
+        file.write_text("no model")
 
 
 class TestModelServers(ModelServerContract):

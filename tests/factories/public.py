@@ -18,6 +18,7 @@ FILES = (
         "backends.source.ci.gitlab",
         "backends.source.forges.base",
     ),
+    *("backends.model_server.base", "backends.model_server.releases", "backends.model_server.state"),
     "backends.streams.base",
     *("backends.validation.base", "problems.base", "lifecycle.problem", "storage.stores.base"),
     *("lifecycle.records.spec", "runtime.runner", "storage.artifacts", "testing"),
