@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tests.factories.image import podman
-from tests.factories.kube.node import CONTAINER, Life
+from tests.factories.kube.node import BASE, Life
 
 KILLED = 137
 
@@ -36,7 +36,7 @@ def played(life: Life) -> None:
 def _attend(life: Life) -> int:
     """Start the job's container and return the status it ends with, once all it printed is in the pod's log."""
     life.begin()
-    command = ["podman", "start", "--attach", f"{life.name}-{CONTAINER}"]
+    command = ["podman", "start", "--attach", f"{life.name}-{BASE}"]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     reader = threading.Thread(target=life._read, args=(child,), daemon=True)
     reader.start()
