@@ -150,6 +150,7 @@ __all__ = [
 ]
 _HOMES = (
     *("lifecycle.product", "lifecycle.sections", "lifecycle.search.declaration", "lifecycle.settings"),
+    "lifecycle.serving.target",
     *("lifecycle.interval", "lifecycle.monitoring.limits", "lifecycle.references", "lifecycle.stages"),
     *("lifecycle.shape", "lifecycle.source", "lifecycle.release.deployment"),
     *("runtime.arguments", "runtime.context", "runtime.definition", "runtime.functions"),
