@@ -154,6 +154,7 @@ __all__ = [
 _HOMES = (
     "backends.models.columns",
     *("lifecycle.product", "lifecycle.sections", "lifecycle.search.declaration", "lifecycle.settings"),
+    "lifecycle.serving.target",
     *("lifecycle.interval", "lifecycle.monitoring.limits", "lifecycle.references", "lifecycle.stages"),
     *("lifecycle.shape", "lifecycle.source", "lifecycle.release.deployment"),
     *("runtime.arguments", "runtime.context", "runtime.definition", "runtime.functions"),
