@@ -76,7 +76,7 @@ class OnlineFeatures:
         """
         assert self._store is not None  # no problem
         try:
-            features = self._store.online_columns({name: rows[name].tolist() for name in self._keys})
+            features = self._store.online_columns({name: rows.values_of(name) for name in self._keys})
             watermark = self._store.watermark()  # after the look-up: what it returned is no newer than this
         except Exception as error:
             raise BackendError(f"the feature store does not answer: {error_text(error)}") from error

@@ -86,6 +86,10 @@ class Columns(dict[str, Column]):
             pd.RangeIndex(self.rows) if index is None else index
         )
 
+    def values_of(self, name: str) -> list[Any]:
+        """Return a column as plain values; moments say that they are in UTC."""
+        return _plain(self[name])
+
     def missing(self, names: Iterable[str]) -> float:
         """Return the share of values that are missing in some columns."""
         import numpy as np

@@ -46,6 +46,16 @@ def test_rows_are_plain_values() -> None:
     assert [rows[1][name] for name in ("text", "kind", "at")] == [None, None, None]
 
 
+def test_a_key_is_looked_up_as_what_it_is() -> None:
+    """A moment is one, not a number of nanoseconds, which a feature store would take for seconds."""
+    assert Columns.of(FRAME).values_of("at") == [
+        datetime(2013, 7, 1, 12, tzinfo=UTC),
+        None,
+        datetime(1900, 1, 1, tzinfo=UTC),
+    ]
+    assert Columns.of(FRAME).values_of("whole") == [1, 2, 3]
+
+
 def test_whoever_changes_a_copy_changes_nothing_else() -> None:
     """A candidate's code gets inputs of its own."""
     columns = Columns.of(FRAME[["number", "kind"]])
