@@ -33,7 +33,7 @@ from airflow_mlops_provider.runtime.code import load_product
 from airflow_mlops_provider.storage.artifacts import FolderStore
 from airflow_mlops_provider.storage.ledger import Ledger
 from flight_delay import replay
-from flight_delay.product import product
+from flight_delay.product import product as declared
 from tests.factories.declared import changed, specify
 from tests.factories.record import leave
 from tests.factories.tiny import TinyWorld
@@ -41,6 +41,8 @@ from tests.factories.tiny import TinyWorld
 JANUARY = Interval(start=datetime(2013, 1, 1, tzinfo=UTC), end=datetime(2013, 2, 1, tzinfo=UTC))
 DAYS = Interval(start=JANUARY.start, end=JANUARY.start + timedelta(days=3))
 FLIGHTS = "flights/2013-01.csv"
+#: Its versions go live at once: who must have agreed is no matter here.
+product = changed(declared, {"deployment": {}})
 LOG = logging.getLogger("tests.bad_input")
 
 
