@@ -48,11 +48,9 @@ def deliver(landing: Path, interval: Interval) -> None:
 def answer(root: str) -> None:
     """Write into the model servers' log what the first version answered in March 2014."""
     at = datetime(2014, 3, 1, 8, tzinfo=UTC)
-    rows = pd.DataFrame({"station": ["Seattle"] * 60, "month": [3] * 60, "event_time": pd.Series([at] * 60)})
+    rows = [{"station": "Seattle", "month": 3, "event_time": at}] * 60
     names = product().shape.feature_types
-    inputs = pd.DataFrame(
-        {name: [(number * step) % 60 / 60 for number in range(60)] for step, name in enumerate(names, 1)}
-    )
+    inputs = [{name: (number * step) % 60 / 60 for step, name in enumerate(names, 1)} for number in range(60)]
     log = PredictionLog(log_folder(root, NAME))
     log.append(Batch(rows, inputs, [number / 60 for number in range(60)], 1, "march", at))
     log.close()

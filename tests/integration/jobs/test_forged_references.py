@@ -472,7 +472,7 @@ def test_figures_changed_in_transit_change_nothing(shop: Shop) -> None:
         (shop.reports[0].uri, shop.reports[0].hash),
     ]
     said = [{result["name"]: result["outcome"] for result in one.evidence["gates"]} for one in moves[1:]]
-    assert said == [{"data": "passed"}, {"metric": "passed", "baseline": "passed", "skew": "passed"}]
+    assert said == [{"data": "passed"}, {"metric": "passed", "baseline": "passed", "skew": "passed", "card": "passed"}]
     spec = shop.spec("promote", interval=None, inputs={"version": version, "evaluation": shop.reports[0]})
     ledger = CheckedLedger(JobContext(spec, shop.root, find_job("promote").read(spec), Inputs(FolderStore(shop.root))))
     assert [*ledger.flaws(ledger.trusted())] == []  # what is made by the rules is found to be so
