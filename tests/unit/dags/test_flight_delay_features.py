@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from airflow_mlops_provider.lifecycle.interval import Interval
+from airflow_mlops_provider.scoring.inputs import model_inputs
 from flight_delay import examples as asked
 from flight_delay import features, rules, trainer
 from flight_delay.product import product
@@ -135,23 +136,23 @@ def test_examples_are_the_flights_that_arrived(tables: Tables) -> None:
 
 def test_a_row_alone_gives_what_it_gives_among_a_thousand(rows: pd.DataFrame) -> None:
     """Model inputs depend on their own row only, categories included."""
-    many = asked.assemble(rows.head(1000))
+    many = model_inputs(product.scoring, rows.head(1000))
     for place in (0, 500, 999):
-        pd.testing.assert_frame_equal(asked.assemble(rows.iloc[[place]]), many.iloc[[place]])
+        pd.testing.assert_frame_equal(model_inputs(product.scoring, rows.iloc[[place]]), many.iloc[[place]])
 
 
 def test_a_stranger_is_answered(rows: pd.DataFrame) -> None:
     """An unknown carrier, and an aircraft and airport of which the store knows nothing, give a row all the same."""
     stranger = rows.head(1).assign(carrier="ZZ", tailnum="UNKNOWN")
     stranger[list(product.shape.feature_types)] = None
-    inputs = asked.assemble(stranger)
+    inputs = model_inputs(product.scoring, stranger)
     assert inputs["carrier"].isna().all() and inputs["ground_minutes"].isna().all()
     assert inputs["distance"].notna().all()
 
 
 def test_training_twice_gives_the_same_model_and_it_learned(rows: pd.DataFrame) -> None:
     """The same rows and seed give the same trees; they tell late from punctual better than chance on later days."""
-    inputs, label = asked.assemble(rows), rows["late"]
+    inputs, label = model_inputs(product.scoring, rows), rows["late"]
     half = len(rows) // 2
     settings = {**product.training.trainer.settings, "rounds": 20}
     first = trainer.train(inputs.head(half), label.head(half), settings, 13)

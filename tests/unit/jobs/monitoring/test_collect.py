@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from airflow_mlops_provider.backends.model_server.launcher import log_folder
+from airflow_mlops_provider.backends.models.columns import Columns
 from airflow_mlops_provider.jobs.tables import INPUTS, PREDICTIONS, REFERENCE
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion
@@ -51,7 +52,8 @@ class Served(ShopWorld):
         inputs["mean_amount"] += shift
         rows = pd.DataFrame({"shop": ["north"] * ROWS, "event_time": pd.Series([at] * ROWS)})
         predictions = np.linspace(0, 1, ROWS).tolist()
-        assert log.append(Batch(rows, inputs, predictions, version, call, at))
+        kept = [Columns.of(frame).plain() for frame in (rows, inputs)]
+        assert log.append(Batch(*kept, predictions, version, call, at))
         for own, amount, prediction in zip(row_ids(call, ROWS), amounts(inputs), predictions, strict=True):
             self.said[own] = at, amount, prediction, version
 
