@@ -61,13 +61,13 @@ def environment(home: Path, products: Sequence[MLProduct], serving_port: int | N
 
 def people(products: Sequence[MLProduct]) -> list[str]:
     """Return who is asked whether a product's versions may go live, if Airflow can have a user of that name."""
-    asked = dict.fromkeys(
+    deciding = dict.fromkeys(
         person
         for product in products
         if product.deployment.approval and product.business
         for person in product.deployment.approval.people_of(product.business.owners)
     )
-    return [person for person in asked if not set(person) & set(",: ")]
+    return [person for person in deciding if not set(person) & set(",: ")]
 
 
 def own_repository(home: Path, product: MLProduct) -> dict[str, str]:

@@ -176,7 +176,7 @@ def _releases(summary: dict[str, Any]) -> Html:
         (tag("b", version), parts.badge(became, became), reason, by, *(figures.get(name) for name in OBSERVED))
         for version, became, reason, by, figures in releases(summary)
     )
-    return parts.card("On the way to production", parts.table(head, rows), *(tag("p", told) for told in calls(summary)))
+    return parts.card("On the way to production", parts.table(head, rows), *(tag("p", line) for line in calls(summary)))
 
 
 def _compared(summary: dict[str, Any]) -> Iterator[Html]:

@@ -45,14 +45,14 @@ class Release:
         self._store = FolderStore(root)
         self._ledger = Ledger(self._store, product.name)
         self._callers = Callers(f"{url}/predict")
-        self._told = len(self._ledger.entries())
+        self._shown = len(self._ledger.entries())
 
     def look(self) -> None:
         """Do what there is to do now: tell, answer, and begin or end to call."""
         entries = self._ledger.entries()
-        for entry in entries[self._told :]:
+        for entry in entries[self._shown :]:
             self._progress(line(entry))
-        self._told = len(entries)
+        self._shown = len(entries)
         if newest_ready(entries):
             self._answer()
         going = candidate(entries)
@@ -72,8 +72,8 @@ class Release:
         if approval is None or business is None:
             return
         where = f"dags/{self._product.name}_deployment/dagRuns/~/hitlDetails"
-        asked = self._api.rows(where, "hitl_details", state="awaiting_input", response_received=False)
-        for question in asked:
+        waiting = self._api.rows(where, "hitl_details", state="awaiting_input", response_received=False)
+        for question in waiting:
             if datetime.now(UTC) - datetime.fromisoformat(question["created_at"]) < READS:
                 continue
             task, person = question["task_instance"], next(iter(approval.people_of(business.owners)))

@@ -30,8 +30,8 @@ def show(console: Console, summary: dict[str, Any], home: Path) -> None:
     for version, became, reason, by, figures in releases(summary):
         seen = ", ".join(f"{name} {value}" for name, value in figures.items())
         console.print(f"  {version} {became}: {reason}{f' ({seen})' if seen else ''}; by {by}", markup=False)
-    for told in calls(summary):
-        console.print(f"  {told}", markup=False)
+    for line in calls(summary):
+        console.print(f"  {line}", markup=False)
     search = summary["experiment"]
     if search:
         console.print(f"\n[bold]Experiment: {search['stopped']}[/]")
@@ -98,11 +98,11 @@ def releases(summary: dict[str, Any]) -> Iterator[tuple[str, str, str, str, dict
 
 def calls(summary: dict[str, Any]) -> Iterator[str]:
     """Yield who answered the calls that came while a version was a candidate."""
-    for told in summary["calls"]:
-        answered = dict(told["answered"])
+    for counted in summary["calls"]:
+        answered = dict(counted["answered"])
         failed, by = answered.pop("failed", 0), ", ".join(f"{version} {count:,}" for version, count in answered.items())
-        whole = sum(told["answered"].values())
-        of = f"of {whole:,} calls while v{told['candidate']} was a candidate"
+        whole = sum(counted["answered"].values())
+        of = f"of {whole:,} calls while v{counted['candidate']} was a candidate"
         yield f"{of} {failed or 'none'} failed; answered by {by}"
 
 

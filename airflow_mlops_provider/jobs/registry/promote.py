@@ -100,7 +100,7 @@ def decide(
 def judge_model(context: Context, version: ModelVersion, evaluation: Evaluation) -> Decision:
     """Return what the gates say of a model, with what its retuning came to, if there was one."""
     settings, card = context.settings, card_of(context.records, context.product, version.version)
-    of_card = judge_card(card.unfilled if card else None, asked=settings.owners is not None)
+    of_card = judge_card(card.unfilled if card else None, required=settings.owners is not None)
     decision = judge(evaluation, settings.gates, settings.metric, of_card)
     retuning = version.facts.get("retuning")
     said = (*decision.reasons, retuning["summary"]) if retuning else decision.reasons

@@ -64,13 +64,13 @@ def judge_data(validation: Report) -> Decision:
     return Decision(passed=passed, reasons=(met,) if passed else validation.broken, results=(result,))
 
 
-def judge_card(unfilled: Sequence[str] | None, *, asked: bool) -> GateResult:
+def judge_card(unfilled: Sequence[str] | None, *, required: bool) -> GateResult:
     """Judge a model card by the sections that say nothing.
 
     :param unfilled: their titles; None: there is no card that can be read.
-    :param asked: whether the product says what it is for and who answers for it, without which no card is whole.
+    :param required: whether the product says what it is for and who answers for it, without which no card is whole.
     """
-    if not asked:
+    if not required:
         return GateResult(name=declared.CARD, outcome="not asked for", reason="the product has no business section")
     missed = ["no model card can be read"] if unfilled is None else []
     missed += [f"the model card says nothing under {', '.join(unfilled)}"] if unfilled else []

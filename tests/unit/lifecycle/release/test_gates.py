@@ -297,7 +297,7 @@ def test_fairness_is_of_the_columns_that_are_named() -> None:
 )
 def test_a_model_card_is_to_be_whole(unfilled: tuple[str, ...] | None, asked: bool, outcome: str, reason: str) -> None:
     """Where the product says whom it is for; what is unfilled is named, and what is not asked for stops nothing."""
-    decision = judge(Evaluation(**GOOD), GATES, ROC_AUC, judge_card(unfilled, asked=asked))
+    decision = judge(Evaluation(**GOOD), GATES, ROC_AUC, judge_card(unfilled, required=asked))
     result = {result.name: result for result in decision.results}["card"]
     assert (result.outcome, result.reason) == (outcome, reason)
     assert decision.passed == (outcome != "failed")
