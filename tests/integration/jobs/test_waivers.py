@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,6 @@ from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.ledger import Ledger
 from tests.factories.shop import DAYS, ShopWorld
 
-TODAY = datetime.now(UTC).date()
 SILENT = "def expectations(name):\n    return []\n"
 
 
@@ -52,7 +51,7 @@ class Shop(ShopWorld):
 
     def waive(self, gate: str = "metric", days: int = 0, by: str = "ada") -> Manifest:
         """Waive a gate for some days more than today."""
-        params = {"gate": gate, "reason": "a fair is on", "until": f"{TODAY + timedelta(days=days)}", "by": by}
+        params = {"gate": gate, "reason": "a fair is on", "until": f"{today() + timedelta(days=days)}", "by": by}
         return run(self.spec("waive", params=params, inputs={"version": self.version}))
 
     def ask(self, job: str, **inputs: Any) -> Manifest:
@@ -106,7 +105,7 @@ def test_a_version_goes_on_by_a_persons_word(shop: Shop, monkeypatch: pytest.Mon
     refuse_what_only_a_file_says(shop)
 
     name = f"{shop.name}@{shop.version.version}"
-    waived = command(shop, tmp_path, "waive", name, "metric", "--reason", "a fair is on", "--until", f"{TODAY}")
+    waived = command(shop, tmp_path, "waive", name, "metric", "--reason", "a fair is on", "--until", f"{today()}")
     assert waived.returncode == 0 and "It is still rejected: clear the task that promotes it" in waived.stdout, waived
     entry, who = shop.ledger.entries()[-1], getpass.getuser()
     assert (entry.by, entry.reason, entry.evidence["waiver"]["gate"]) == (who, "a fair is on", "metric")
@@ -131,9 +130,14 @@ def test_a_version_goes_on_by_a_persons_word(shop: Shop, monkeypatch: pytest.Mon
     shop_ledger.check_gates(known, shop.version)  # waived again, it may go live
 
 
+def today() -> date:
+    """Return the day on which this is asked: a run of the tests may go on past midnight."""
+    return datetime.now(UTC).date()
+
+
 def refuse_what_only_a_file_says(shop: Shop) -> None:
     """An entry that whoever can write files made is not believed, and names its file; MLflow knows of none."""
-    evidence = {"waiver": {"gate": "metric", "reason": "me", "until": f"{TODAY}", "by": "mallory"}}
+    evidence = {"waiver": {"gate": "metric", "reason": "me", "until": f"{today()}", "by": "mallory"}}
     forged = shop.ledger.note(shop.version, reason="me", by="mallory", evidence=evidence)
     refused = said(shop.ask("promote", **shop.given))
     assert "nobody told MLflow that a gate was waived" in refused and shop.ledger.file(forged.sequence) in refused
