@@ -60,7 +60,8 @@ class Missing:
 
 if Model.load(sys.argv[1]).flavors[FLAVOR_NAME].get("code"):
     sys.meta_path.insert(0, Missing)
-print(mlflow.pyfunc.load_model(sys.argv[1]).predict(pd.read_parquet(sys.argv[2])).tobytes().hex())
+print(mlflow.pyfunc.load_model(sys.argv[1]).predict(pd.read_parquet(sys.argv[2])).tobytes().hex(), flush=True)
+os._exit(0)  # threads of native libraries may abort a process that ends by itself
 """
 
 

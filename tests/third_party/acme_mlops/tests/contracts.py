@@ -15,10 +15,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from acme_mlops.flavor import Line
+from acme_mlops.model_server import FileEndpoint
 from acme_mlops.place import Here
 from acme_mlops.stream import TABLE, TableStreams
 from acme_mlops.validator import Rule
 
+from airflow_mlops_provider import ModelVersion, Serving
+from airflow_mlops_provider.backends.model_server.base import ModelServer, Served, ServerCode
+from airflow_mlops_provider.backends.model_server.releases import Release
 from airflow_mlops_provider.backends.streams.base import Address
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, Services
 from airflow_mlops_provider.lifecycle.references import Dataset
@@ -30,6 +34,7 @@ from airflow_mlops_provider.testing import (
     DriftMethodContract,
     FlavorContract,
     JobContract,
+    ModelServerContract,
     PlaceContract,
     ProblemContract,
     StreamServerContract,
@@ -155,6 +160,28 @@ class TestHere(PlaceContract):
     @pytest.fixture
     def failing(self, tmp_path: Path) -> JobSpec:
         return splitting(tmp_path).model_copy(update={"params": {"share": "much"}})
+
+
+class TestFileEndpoint(ModelServerContract):
+    @pytest.fixture
+    def server(self, tmp_path: Path) -> ModelServer:
+        store, log = open_store(str(tmp_path)), tmp_path / "log"
+        serving = Serving(target="acme_file", options={"folder": str(tmp_path)})
+        made = {"product": "shop", "root": str(tmp_path), "store": store, "serving": serving, "log": log}
+        return FileEndpoint(Served(**made, connected=None, port=None, code_of=lambda _: ServerCode("", ())))
+
+    def release(self, folder: Path, number: int) -> Release:
+        return Release.of(ModelVersion(name="shop", version=number, uri=(folder / str(number)).as_uri(), hash="0" * 64))
+
+    @pytest.fixture
+    def releases(self, tmp_path: Path) -> tuple[Release, Release]:
+        for number in (1, 2):
+            (tmp_path / str(number)).mkdir()
+        return self.release(tmp_path, 1), self.release(tmp_path, 2)
+
+    @pytest.fixture
+    def broken(self, tmp_path: Path) -> Release:
+        return self.release(tmp_path, 3)
 
 
 def test_what_runs_is_what_was_installed() -> None:
