@@ -8,7 +8,7 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import kubernetes_validate
@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from airflow_mlops_provider.backends.model_server.kubernetes import cluster, server
+from airflow_mlops_provider.backends.model_server.kubernetes.manifests import APPLIED
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.runtime import runner
 from tests.factories.kube.deploying import ROLE, SERVER, PodsWorld, image
@@ -148,6 +149,20 @@ def test_a_secret_that_is_not_there_is_named(world: PodsWorld) -> None:
     assert told.failure is not None and 'secret "forgotten" not found' in told.failure.message
     world.kube.until(lambda: set(world.served()) == pods, 60)
     assert world.truth() == truth
+
+
+@pytest.mark.parametrize("theirs", [lambda text, root: text.replace(root, "s3://another/root"), lambda *_: ""])
+def test_what_others_applied_stays_theirs(world: PodsWorld, theirs: Callable[[str, str], str]) -> None:
+    """Another team's server, or anything else of that name, is neither replaced nor ended, but named."""
+    truth, pods, count = world.truth(), set(world.served()), len(world.kube.objects.applied)
+    notes = world.kube.objects.find("Deployment", SERVER)["metadata"]["annotations"]
+    ours, notes[APPLIED] = notes[APPLIED], theirs(notes[APPLIED], str(world.root))
+    told = world.deploy(world.ready(1))
+    notes[APPLIED] = ours
+    assert told.failure is not None and (told.failure.error, told.failure.retryable) == ("ConfigurationError", False)
+    assert f"deployment {SERVER} of namespace" in told.failure.message and "is others'" in told.failure.message
+    assert len(world.kube.objects.applied) == count
+    assert set(world.served()) == pods and world.truth() == truth
 
 
 def test_the_api_goes_down_in_the_middle(world: PodsWorld, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,6 +72,12 @@ def applied(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return json.loads(text) if text else None
 
 
+def serves(manifest: Mapping[str, Any], product: str, root: str) -> bool:
+    """Say whether a Deployment serves a product of an artifact root: another team's may have the same name."""
+    (container,) = manifest["spec"]["template"]["spec"]["containers"]
+    return {*_escaped([f"--product={product}", f"--root={root}"])} <= {*container["args"]}
+
+
 def template_of(manifest: Mapping[str, Any]) -> str | None:
     """Return by which template a pod runs, or a Deployment makes its pods."""
     meta = manifest["spec"]["template"]["metadata"] if "template" in manifest["spec"] else manifest["metadata"]
@@ -84,8 +90,12 @@ def _arguments(target: KubernetesDeployment, product: str, root: str, port: int,
     state = target.state
     kept = [f"--feature-store={state}/feast", f"--prediction-log={state}/predictions/rest"] if state else []
     line = ["python", "-m", "airflow_mlops_provider.serving", *own, *kept, *options]
-    # Kubernetes would put a variable's value in the place of $(NAME).
-    return [word.replace("$(", "$$(") for word in (*line, *(["--no-token"] if target.no_token else []))]
+    return _escaped([*line, *(["--no-token"] if target.no_token else [])])
+
+
+def _escaped(line: Sequence[str]) -> list[str]:
+    """Return a command line that stays as it is: Kubernetes would put a variable's value in the place of $(NAME)."""
+    return [word.replace("$(", "$$(") for word in line]
 
 
 def _pod(

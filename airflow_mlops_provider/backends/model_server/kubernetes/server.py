@@ -21,6 +21,7 @@ from airflow_mlops_provider.backends.model_server.kubernetes.manifests import (
     applied,
     manifests,
     noted,
+    serves,
     template_of,
 )
 from airflow_mlops_provider.backends.model_server.kubernetes.progress import (
@@ -60,7 +61,7 @@ class KubernetesServer(FollowingServer):
         service, deployment = manifests(
             self.target, served.product, served.root, served.serving.port, options, os.environ
         )
-        former = applied(self.cluster.deployment(self.name))
+        former = self._applied()
         self._former = former if former and former != deployment else None
         try:
             self.cluster.apply(service)
@@ -69,6 +70,11 @@ class KubernetesServer(FollowingServer):
         except BaseException:
             self._bring_back()
             raise
+
+    def deploy(self, release: Release) -> None:
+        """Have every pod answer with a version; what others applied is refused before anything is told."""
+        self._applied()
+        super().deploy(release)
 
     def roll_back(self, before: Release | None) -> None:
         """Write the pointer back, then apply what was applied before."""
@@ -103,7 +109,7 @@ class KubernetesServer(FollowingServer):
 
     def stop(self) -> bool:
         """Scale it to nothing, and wait until its pods are gone; the next deployment brings them back."""
-        former = applied(self.cluster.deployment(self.name))
+        former = self._applied()
         if former is None or former["spec"].get("replicas") == 0:
             return False
         self.cluster.apply(noted({**former, "spec": {**former["spec"], "replicas": 0}}))
@@ -111,6 +117,20 @@ class KubernetesServer(FollowingServer):
         while self._pods() and time.monotonic() < end:
             time.sleep(PAUSE)
         return True
+
+    def _applied(self) -> dict[str, Any] | None:
+        """Return what was applied before this; None if there is nothing of that name.
+
+        :raises ConfigurationError: if that is others': applied by force, it would be theirs no more.
+        """
+        there = self.cluster.deployment(self.name)
+        former = applied(there)
+        if there and not (former and serves(former, self.served.product, self.served.root)):
+            raise ConfigurationError(
+                f"deployment {self.name} of namespace {self.cluster.namespace} does not serve {self.served.product} "
+                f"from {self.served.root}, so it is others': say KubernetesDeployment(name=…), or delete it"
+            )
+        return former
 
     def _await(self, template: str | None) -> None:
         """Wait until all pods are new and ready. :raises DeploymentError: if one can't start, or it takes too long."""
