@@ -34,7 +34,7 @@ def start(running: ExitStack, command: list[str], port: int) -> int:
         command,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        env=_environment(),
+        env=environment(),
         start_new_session=True,
         text=True,
     )
@@ -58,13 +58,15 @@ def free_port() -> int:
 
 def python(program: str, *arguments: str) -> str:
     command = [sys.executable, "-c", program, *arguments]
-    done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
     return done.stdout
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """Return what a program is given: the checkout's modules, its own interpreter's programs, and nothing to report."""
     modules = os.pathsep.join([str(DAGS.parent), str(DAGS)])
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     quiet = {"PYTHONWARNINGS": "ignore", "FEAST_USAGE": "False", "FEAST_TELEMETRY": "False", "IS_TEST": "True"}
-    return {**os.environ, "PYTHONPATH": modules, **quiet}
+    return {**os.environ, "PYTHONPATH": modules, "PATH": path, "MLFLOW_DISABLE_TELEMETRY": "true", **quiet}

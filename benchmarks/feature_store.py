@@ -22,7 +22,7 @@ from benchmarks._processes import DAGS, free_port, python, redis, start
 TURNS = 5
 CALLS = {1: 300, 100: 60}  # keys a call: calls in a turn
 #: How many times as long Feast's own server must take at least, by keys a call.
-LEAST = {1: 8.0, 100: 30.0}
+LEAST = {1: 3.0, 100: 12.0}
 Pair = tuple[float, float]
 _LASTING = ("--max-requests", "1000000")  # after which its worker would break connections off
 

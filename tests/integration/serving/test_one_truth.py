@@ -36,22 +36,14 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployWorld]:
     """A product whose first version is live."""
     from tests.factories.ports import free_port
 
-    one = DeployWorld(tmp_path_factory.mktemp("truth"), free_port())
-    try:
-        told = one.deploy(one.ready())
-        assert told.state == "success", told.failure
-        yield one
-    finally:
-        one.close()
+    with DeployWorld(tmp_path_factory.mktemp("truth"), free_port()).live() as world:
+        yield world
 
 
 @pytest.fixture
 def world(deployed: DeployWorld) -> DeployWorld:
     """The same, whatever the test before has left: reconciled, and of one truth."""
-    report = deployed.reconcile()
-    assert report.passed, report.broken
-    assert deployed.truth()
-    return deployed
+    return deployed.settled()
 
 
 def state_of(world: DeployWorld) -> ServerState:

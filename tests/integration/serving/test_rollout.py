@@ -38,23 +38,16 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RolloutWorld]
     """A product whose first version is live."""
     from tests.factories.ports import free_port
 
-    world = RolloutWorld(tmp_path_factory.mktemp("rollouts"), free_port())
-    try:
-        told = world.deploy(world.ready())
-        assert told.state == "success", told.failure
+    with RolloutWorld(tmp_path_factory.mktemp("rollouts"), free_port()).live() as world:
         yield world
-    finally:
-        world.close()
 
 
 @pytest.fixture
 def world(deployed: RolloutWorld) -> RolloutWorld:
     """The same, whatever the test before has left: reconciled, and of one truth."""
-    report = deployed.reconcile()
-    assert report.passed, report.broken
-    assert deployed.truth()
-    deployed.plan = PLAN
-    return deployed
+    world = deployed.settled()
+    world.plan = PLAN
+    return world
 
 
 def test_an_equal_version_goes_live_step_by_step(world: RolloutWorld) -> None:

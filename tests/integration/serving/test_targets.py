@@ -39,22 +39,15 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PodsWorld]:
     with pytest.MonkeyPatch.context() as patched:
         for name, value in world.environment.items():
             patched.setenv(name, value)
-        try:
-            told = world.deploy(world.ready())
-            assert told.state == "success", told.failure
+        with world.live():
             yield world
-        finally:
-            world.close()
 
 
 @pytest.fixture
 def world(deployed: PodsWorld) -> PodsWorld:
     """The same, whatever the test before has left: reconciled, and of one truth."""
     deployed.target = deployed.target.model_copy(update={"image": image(), "replicas": 2})
-    report = deployed.reconcile()
-    assert report.passed, report.broken
-    assert deployed.truth()
-    return deployed
+    return deployed.settled()
 
 
 def in_process(world: PodsWorld, **params: Any) -> Manifest:
