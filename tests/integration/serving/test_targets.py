@@ -46,8 +46,9 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PodsWorld]:
 @pytest.fixture
 def world(deployed: PodsWorld) -> PodsWorld:
     """The same, whatever the test before has left: reconciled, and of one truth."""
-    deployed.target = deployed.target.model_copy(update={"image": image(), "replicas": 2})
-    return deployed.settled()
+    (running,) = deployed.settled().images()
+    deployed.target = deployed.target.model_copy(update={"image": running, "replicas": 2})
+    return deployed
 
 
 def in_process(world: PodsWorld, **params: Any) -> Manifest:
@@ -72,7 +73,7 @@ def test_what_is_applied_is_closed_and_owned_by_nobody(world: PodsWorld) -> None
     kubernetes_validate.validate(manifest, "1.25", strict=True)
     pod = manifest["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    assert container["image"] == image()
+    assert container["image"] == world.target.image
     assert pod["automountServiceAccountToken"] is False and pod["securityContext"]["runAsNonRoot"] is True
     assert container["securityContext"] == {
         "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
@@ -98,16 +99,16 @@ def test_a_new_image_rolls_and_the_old_pod_goes_last(world: PodsWorld) -> None:
 
 def test_an_image_that_crashes_is_taken_back(world: PodsWorld) -> None:
     """The error names pod, status and last log lines; the former image is applied again, its pods never went."""
-    truth, pods = world.truth(), set(world.served())
+    truth, pods, former = world.truth(), set(world.served()), world.target.image
     world.kube.objects.lives = [serve(instead=BOOM)]
     world.target = world.target.model_copy(update={"image": image("c")})
     told = world.deploy(world.ready(1))
     assert told.failure is not None and told.failure.error == "DeploymentError" and told.failure.retryable
     for words in (f"pod {SERVER}-", "CrashLoopBackOff", "status 3", "no such library: libboom.so"):
         assert words in told.failure.message, told.failure.message
-    world.kube.until(lambda: set(world.served()) == pods, 60)
+    world.kube.until(lambda: world.served() == dict.fromkeys(pods, truth), 60)
     assert world.truth() == truth
-    assert world.kube.objects.applied[-1]["spec"]["template"]["spec"]["containers"][0]["image"] == image()
+    assert world.kube.objects.applied[-1]["spec"]["template"]["spec"]["containers"][0]["image"] == former
 
 
 def test_a_pod_that_lags_is_named(world: PodsWorld, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +141,7 @@ def test_a_secret_that_is_not_there_is_named(world: PodsWorld) -> None:
     told = world.deploy(world.ready(1))
     world.target = right
     assert told.failure is not None and 'secret "forgotten" not found' in told.failure.message
-    world.kube.until(lambda: set(world.served()) == pods, 60)
+    world.kube.until(lambda: world.served() == dict.fromkeys(pods, truth), 60)
     assert world.truth() == truth
 
 
