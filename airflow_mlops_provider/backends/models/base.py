@@ -30,7 +30,7 @@ class Flavor(ABC):
     :cvar mistakes: what its library raises about wrong settings and data, the same each time; named as in ``takes``.
     :cvar extra: the extra of this package that installs all of it.
     :cvar by_columns: that ``predict`` also takes :class:`~.columns.Columns` in place of a frame, for which most of a
-        call's time would go.
+        call's time would go. A class that has a ``predict`` of its own says so anew.
     """
 
     takes: ClassVar[tuple[str, ...]]
@@ -40,6 +40,11 @@ class Flavor(ABC):
     mistakes: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[str] = ""
     by_columns: ClassVar[bool] = False
+
+    def __init_subclass__(cls) -> None:
+        # What is built on a flavor of ours was written for frames, whatever that flavor has learned since.
+        if "predict" in vars(cls) and "by_columns" not in vars(cls):
+            cls.by_columns = False
 
     @abstractmethod
     def save(self, model: Any, folder: Path, features: pd.DataFrame | None = None) -> None:

@@ -15,6 +15,7 @@ import pytest
 from airflow_mlops_provider.backends import environment
 from airflow_mlops_provider.backends.models import base as models
 from airflow_mlops_provider.backends.models import lightgbm, torch
+from airflow_mlops_provider.backends.models.columns import Columns
 from airflow_mlops_provider.exceptions import ConfigurationError, IntegrityError, MissingExtraError, UnknownNameError
 from airflow_mlops_provider.extensions import FLAVORS
 from airflow_mlops_provider.lifecycle.records.spec import Services
@@ -243,3 +244,23 @@ def test_a_network_that_does_not_say_what_it_takes_is_named(tmp_path: Path, inpu
     network.inputs = inputs  # type: ignore[attr-defined]
     with pytest.raises(ConfigurationError, match="does not say what it takes: give it `inputs`, a dict"):
         torch.FLAVOR.save(network, tmp_path)  # type: ignore[arg-type]
+
+
+def test_what_is_built_on_a_flavor_is_given_frames(tmp_path: Path, booster: lgb.Booster, frame: pd.DataFrame) -> None:
+    """A predict of a user's own was written for frames; one that takes columns says so itself."""
+
+    class Halved(lightgbm.LightGBM):
+        def predict(self, model: Any, frame: pd.DataFrame) -> np.ndarray:
+            said = super().predict(model, frame)
+            return said * frame["wind"].lt(0).map({True: 0.5, False: 1.0}).to_numpy()
+
+    class Renamed(lightgbm.LightGBM):
+        words = "models of ours"
+
+    class Quick(Halved):
+        by_columns = True
+
+    loaded = models.save(booster, tmp_path / "model", "lightgbm", frame)
+    halved = models.LoadedModel("halved", loaded.model, Halved(), loaded.takes)
+    np.testing.assert_array_equal(halved.predict(Columns.of(frame)), halved.predict(frame))
+    assert (Halved.by_columns, Renamed.by_columns, Quick.by_columns) == (False, True, True)
