@@ -9,13 +9,14 @@ import socket
 import sqlite3
 import ssl
 import tempfile
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from airflow_mlops_provider.backends.http import client
-from airflow_mlops_provider.exceptions import BackendError
+from airflow_mlops_provider.exceptions import BackendError, MissingExtraError
 from airflow_mlops_provider.storage.artifacts import ArtifactStore
 
 SECONDS = 5
@@ -117,6 +118,20 @@ def redis(host: str, port: int, login: str | None, password: str | None, tls: bo
                 expect(answer.startswith("+"), f"Redis at {host}:{port} refuses: {answer.lstrip('-')[:100]}")
     except OSError as error:
         raise BackendError(f"Redis at {host}:{port} does not answer: {error}") from None
+
+
+def postgres(settings: Mapping[str, Any], password: str | None) -> None:
+    """Log in to a PostgreSQL server, as Feast does. :param settings: Feast's of an online store."""
+    try:
+        import psycopg
+    except ImportError:
+        raise MissingExtraError("PostgreSQL needs: pip install 'airflow-mlops-provider[postgres]'") from None
+    where = {"host": settings["host"], "port": settings["port"], "dbname": settings["database"]}
+    tls = settings.get("sslmode", "require")
+    try:
+        psycopg.connect(**where, user=settings["user"], password=password, sslmode=tls, connect_timeout=SECONDS).close()
+    except psycopg.Error as error:
+        raise BackendError(f"PostgreSQL at {where['host']}:{where['port']} refuses: {str(error)[:300]}") from None
 
 
 def _resp(words: list[Any]) -> bytes:

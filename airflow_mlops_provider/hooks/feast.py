@@ -27,8 +27,9 @@ class FeastHook(ServiceHook):
     The other fields are for products, whose feature stores we make; without a connection theirs is an SQLite file
     beside the product's features.
 
-    ``online_store`` says which kind. For Redis, host and port (or ``connection_string``, as Feast writes it) say where;
-    the password goes into its own field. ``options`` takes further settings of that store as JSON.
+    ``online_store`` says which kind. For Redis, host and port (or ``connection_string``, as Feast writes it) say where,
+    for PostgreSQL host, port, login and schema, which is the database; the password goes into its own field.
+    ``options`` takes further settings of that store as JSON, such as PostgreSQL's ``db_schema`` and ``sslmode``.
     """
 
     default_conn_name = "mlops_feast"
@@ -56,13 +57,10 @@ class FeastHook(ServiceHook):
     def settings(self) -> dict[str, Any]:
         """Return Feast's online store settings; a password is in them by its variable's name."""
         kind = self.extra.get("online_store") or ("redis" if self.connection.host else "sqlite")
-        if kind not in ("redis", "sqlite"):
-            raise self.error(f"unknown online store {kind!r}; known: redis, sqlite")
-        return {
-            "type": kind,
-            **self._object("options"),
-            **({"connection_string": self._redis()} if kind == "redis" else {}),
-        }
+        known = {"postgres": self._postgres, "redis": self._redis, "sqlite": dict[str, Any]}
+        if kind not in known:
+            raise self.error(f"unknown online store {kind!r}; known: {', '.join(known)}")
+        return {"type": kind, **self._object("options"), **known[kind]()}
 
     def secrets(self) -> dict[str, str]:
         """Return the online store's password, and what the repository's configuration names further.
@@ -70,7 +68,8 @@ class FeastHook(ServiceHook):
         :raises ConfigurationError: for a name that does not say that it is a secret: it would be printed, and a
             variable such as ``PATH`` changes more than Feast.
         """
-        if "," in (self.connection.password or "") and not self.extra.get("repository"):
+        kind = self.extra.get("online_store")
+        if "," in (self.connection.password or "") and not self.extra.get("repository") and kind != "postgres":
             raise self.error("Feast cannot take a password with a comma in it")
         further = self._object("secrets")
         for name, value in further.items():
@@ -90,13 +89,24 @@ class FeastHook(ServiceHook):
         settings = self.settings()
         if settings["type"] == "sqlite":
             return "Feast's SQLite store needs no server"
+        if settings["type"] == "postgres":
+            probes.postgres(settings, self.connection.password)
+            return f"PostgreSQL answers at {settings['host']}:{settings['port']}/{settings['database']}"
         nodes, _, options = settings["connection_string"].partition(",")
         host, _, port = nodes.partition(":")
         conn, tls = self.connection, "ssl=true" in options.lower()
         probes.redis(host, int(port or 6379), conn.login, conn.password, tls=tls)
         return f"Redis answers at {nodes}"
 
-    def _redis(self) -> str:
+    def _postgres(self) -> dict[str, Any]:
+        conn = self.connection
+        missing = [field for field in ("host", "login", "password", "schema") if not getattr(conn, field)]
+        if missing:
+            raise self.error(f"a PostgreSQL online store needs {', '.join(missing)}; schema is the database")
+        where = {"host": conn.host, "port": conn.port or 5432, "database": conn.schema, "user": conn.login}
+        return {**where, "password": f"${{{PASSWORD_VARIABLE}}}"}
+
+    def _redis(self) -> dict[str, str]:
         conn = self.connection
         host = f"{conn.host}:{conn.port or 6379}" if conn.host else None
         given = self.extra.get("connection_string") or host
@@ -107,7 +117,7 @@ class FeastHook(ServiceHook):
         parts = [given, *([f"username={conn.login}"] if conn.login else [])]
         # Only the variable's name travels: settings are shown in manifests, the value reaches the job alone.
         parts += [f"password=${{{PASSWORD_VARIABLE}}}"] if conn.password else []
-        return ",".join(parts)
+        return {"connection_string": ",".join(parts)}
 
     def _object(self, field: str) -> dict[str, Any]:
         given = self.extra.get(field) or {}

@@ -57,14 +57,14 @@ with DAG("moves", schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC"
 
 
 class Shop:
-    """A product with a version live since day 2, in an Airflow that works on days 3 to 8."""
+    """A product with a version live since day 2, in an Airflow that works on days 3 to 7."""
 
     def __init__(self, folder: Path) -> None:
         self.world = ShopWorld(folder)
         self.world.write("assemble.py", SLOW)
         self.world.write("expectations.py", EXPECTATIONS)
         text = (self.world.package / "product.py").read_text()
-        schedule = "start=datetime(2024, 1, 3, tzinfo=UTC), end=datetime(2024, 1, 9, tzinfo=UTC))"
+        schedule = "start=datetime(2024, 1, 3, tzinfo=UTC), end=datetime(2024, 1, 8, tzinfo=UTC))"
         text = text.replace("start=datetime(2024, 1, 1, tzinfo=UTC))", schedule)
         self.world.write("product.py", text)
         self.name, self.store = self.world.name, open_store(str(self.world.root))
@@ -141,7 +141,7 @@ def task(airflow: Stack, shop: Shop, day: int, step: str) -> dict[str, Any]:
     return next(one for one in found if one["task_id"].endswith(step))
 
 
-def test_four_days_at_once_are_all_predicted_and_judged(airflow: Stack, shop: Shop) -> None:
+def test_three_days_at_once_are_all_predicted_and_judged(airflow: Stack, shop: Shop) -> None:
     """Days whose events arrive while one run predicts and another waits are predicted and judged, each once."""
     inference = f"{shop.name}_batch_inference"
     shop.deliver(3)
@@ -153,28 +153,28 @@ def test_four_days_at_once_are_all_predicted_and_judged(airflow: Stack, shop: Sh
             if (t["task_id"], t["state"]) == ("serving.predict", "running")
         ],
     )
-    shop.deliver(4, 5, 6)
-    until("all are there", lambda: shop.days("loaded") == [1, 2, 3, 4, 5, 6])
+    shop.deliver(4, 5)
+    until("all are there", lambda: shop.days("loaded") == [1, 2, 3, 4, 5])
     shop.gate.touch()
-    until("all are predicted", lambda: shop.days("predictions") == [3, 4, 5, 6])
-    until("all are judged", lambda: len(judgements(shop.store, shop.name)) == 4)
+    until("all are predicted", lambda: shop.days("predictions") == [3, 4, 5])
+    until("all are judged", lambda: len(judgements(shop.store, shop.name)) == 3)
     for pipeline in ("batch_inference", "monitoring"):
         until("all is done", lambda one=pipeline: set(states(airflow, f"{shop.name}_{one}")) == {"success"})
     for job in ("predict", "drift", "performance"):
-        assert [one.state for one in manifests(shop.world, job)] == ["success"] * 4
+        assert [one.state for one in manifests(shop.world, job)] == ["success"] * 3
         assert not list((shop.world.root / shop.name / job).glob("*/reused"))
 
 
 def test_a_cleared_day_runs_beside_those_that_wait(airflow: Stack, shop: Shop) -> None:
-    """Days 7 and 8 wait for their deliveries; day 4, cleared, is done again meanwhile. No run begins at the end."""
-    run = until("day 8 waits", lambda: engineering(airflow, shop, 8).get("state") == "running") and engineering(
+    """Days 6 and 7 wait for their deliveries; day 4, cleared, is done again meanwhile. No run begins at the end."""
+    run = until("day 7 waits", lambda: engineering(airflow, shop, 7).get("state") == "running") and engineering(
         airflow, shop, 4
     )
     dag_id = run["dag_id"]
     airflow.api.post(f"dags/{dag_id}/dagRuns/{run['dag_run_id']}/clear", {"dry_run": False})
     until("it is done again", lambda: engineering(airflow, shop, 4)["state"] == "success" and tried(airflow, shop) == 2)
-    assert [engineering(airflow, shop, day)["state"] for day in (7, 8)] == ["running", "running"]
-    assert engineering(airflow, shop, 9) == {}
+    assert [engineering(airflow, shop, day)["state"] for day in (6, 7)] == ["running", "running"]
+    assert engineering(airflow, shop, 8) == {}
 
 
 def tried(airflow: Stack, shop: Shop) -> int:
@@ -183,17 +183,17 @@ def tried(airflow: Stack, shop: Shop) -> int:
 
 
 def test_days_that_arrive_out_of_order_go_through_in_order(airflow: Stack, shop: Shop) -> None:
-    """Day 8, delivered before day 7, waits for it."""
-    shop.deliver(8)
+    """Day 7, delivered before day 6, waits for it."""
+    shop.deliver(7)
 
     def trigger() -> str:
-        waiting = task(airflow, shop, 8, "wait_for_delivery")["trigger"] or {}
+        waiting = task(airflow, shop, 7, "wait_for_delivery")["trigger"] or {}
         return str(waiting.get("classpath"))
 
-    until("day 8 waits for day 7's run", lambda: trigger().endswith("RunEndsTrigger"))
-    shop.deliver(7)
-    until("both are through", lambda: {engineering(airflow, shop, day)["state"] for day in (7, 8)} == {"success"})
-    before, after = task(airflow, shop, 7, "load"), task(airflow, shop, 8, "extract")
+    until("day 7 waits for day 6's run", lambda: trigger().endswith("RunEndsTrigger"))
+    shop.deliver(6)
+    until("both are through", lambda: {engineering(airflow, shop, day)["state"] for day in (6, 7)} == {"success"})
+    before, after = task(airflow, shop, 6, "load"), task(airflow, shop, 7, "extract")
     assert datetime.fromisoformat(before["end_date"]) <= datetime.fromisoformat(after["start_date"])
 
 
@@ -206,7 +206,7 @@ def test_an_event_by_hand_brings_nothing_that_is_not_on_record(airflow: Stack, s
     """A forged event wakes the consumers, who find nothing to do and say so."""
     for kind, consumer in (("features", "batch_inference"), ("predictions", "monitoring")):
         dag_id = f"{shop.name}_{consumer}"
-        until("all is predicted", lambda: len(judgements(shop.store, shop.name)) == 6)
+        until("all is predicted", lambda: len(judgements(shop.store, shop.name)) == 5)
         until("all is quiet", lambda one=dag_id: set(states(airflow, one)) == {"success"})
         known, made = woken(airflow, dag_id), len(manifests(shop.world, "predict"))
         (asset,) = [one for one in airflow.api.get("assets")["assets"] if one["name"] == f"{shop.name}.{kind}"]

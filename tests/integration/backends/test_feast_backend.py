@@ -506,7 +506,7 @@ def test_a_flushed_redis_is_noticed(tmp_path: Path, redis: str) -> None:
 @pytest.mark.skipif(find_spec("redis") is None, reason="needs the redis package (feast[redis])")
 def test_a_mute_redis_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A look-up at an address that takes connections and never answers ends, and names it."""
-    monkeypatch.setattr(feast, "_TIMEOUT", 1)
+    monkeypatch.setattr(feast, "SECONDS", 1)
     with socket.socket() as mute:
         mute.bind(("127.0.0.1", 0))
         mute.listen(20)

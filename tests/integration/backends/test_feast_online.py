@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,7 @@ from airflow_mlops_provider.backends.feature_store.feast.store import FeatureSto
 from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, SourceDataError
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.shape import LabelColumns, Shape, View
-from tests.factories import redis
+from tests.factories import postgres, redis
 
 YEAR = Interval(start=datetime(2013, 1, 1, tzinfo=UTC), end=datetime(2014, 1, 1, tzinfo=UTC))
 EVERY_TYPE = {"wind": "float64", "reports": "int64", "late": "bool", "note": "string", "seen": "timestamp"}
@@ -82,11 +85,34 @@ def by_feast(store: FeatureStoreBackend, keys: dict[str, list[Any]]) -> dict[str
     return dict(store._store.get_online_features(references, entity_rows=rows).to_dict())
 
 
+@dataclass
+class Servers:
+    """A Redis and a PostgreSQL with passwords. ``redis`` is the port of the one; the other starts when it is needed."""
+
+    redis: int
+    start_postgres: Callable[[], int]
+
+    @cached_property
+    def postgres(self) -> int:
+        """The port."""
+        return self.start_postgres()
+
+    def database(self, number: int) -> Any:
+        """Return a connection to a database of that number, which is made if it is not there."""
+        psycopg = pytest.importorskip("psycopg")
+        where = {"host": "127.0.0.1", "port": self.postgres, "user": "feast", "password": "sesame", "autocommit": True}
+        with psycopg.connect(**where, dbname="postgres") as connection:
+            if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [f"n{number}"]).fetchall():
+                connection.execute(f"CREATE DATABASE n{number}")
+        return psycopg.connect(**where, dbname=f"n{number}")
+
+
 @pytest.fixture(scope="module")
-def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """A Redis with a password."""
-    with redis.server(tmp_path_factory.mktemp("redis")) as listening:
-        yield listening
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Both, with passwords."""
+    with ExitStack() as stack:
+        listening = stack.enter_context(redis.server(tmp_path_factory.mktemp("redis")))
+        yield Servers(listening, lambda: stack.enter_context(postgres.server("feast", "sesame")))
 
 
 def opened(folder: Path, online: dict[str, Any]) -> FeatureStoreBackend:
@@ -97,23 +123,31 @@ def opened(folder: Path, online: dict[str, Any]) -> FeatureStoreBackend:
     return store
 
 
-def settings(kind: str, folder: Path, port: int, database: int = 0) -> dict[str, Any]:
+def settings(kind: str, folder: Path, servers: Servers, database: int = 0) -> dict[str, Any]:
     """Return the settings of an online store."""
     if kind == "redis":
-        return {"type": "redis", "connection_string": f"127.0.0.1:{port},db={database},password={redis.PASSWORD}"}
+        where = f"127.0.0.1:{servers.redis},db={database},password={redis.PASSWORD}"
+        return {"type": "redis", "connection_string": where}
+    if kind == "postgres":
+        servers.database(database).close()
+        where = {"host": "127.0.0.1", "port": servers.postgres, "database": f"n{database}", "user": "feast"}
+        return {"type": "postgres", **where, "password": "sesame", "sslmode": "disable"}
     return {"type": kind, **({"path": str(folder / "other.db")} if kind != "sqlite" else {})}
 
 
 DTYPES = {"number": "Int64"}  # pandas would make floats of whole numbers with gaps
-KINDS = ("sqlite", "redis", "feast.infra.online_stores.sqlite.SqliteOnlineStore")
+POSTGRES_PLAIN = {"type": "postgres", "host": "db", "database": "n0", "user": "feast", "password": "sesame"}
+POSTGRES = pytest.param("postgres", marks=postgres.NEEDED)
+LAID_OUT = ("sqlite", "redis", POSTGRES)
+KINDS = (*LAID_OUT, "feast.infra.online_stores.sqlite.SqliteOnlineStore")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_look_up_says_what_feast_says(kind: str, tmp_path: Path, port: int) -> None:
+def test_a_look_up_says_what_feast_says(kind: str, tmp_path: Path, servers: Servers) -> None:
     """Every type, key of one column and of several, unknown and missing ones, from each kind of store: as Feast has it,
     as the frame has it, and as history has it.
     """
-    store = opened(tmp_path, settings(kind, tmp_path, port))
+    store = opened(tmp_path, settings(kind, tmp_path, servers))
     store.materialize(YEAR)
     keys = asked({view.name: tmp_path / "computed" / f"{view.name}.parquet" for view in SHAPE.views})
     rows = pd.DataFrame({name: pd.Series(values, dtype=DTYPES.get(name)) for name, values in keys.items()})
@@ -141,12 +175,14 @@ def test_a_look_up_says_what_feast_says(kind: str, tmp_path: Path, port: int) ->
     assert all(len(column) == 0 for column in store.online_columns({name: [] for name in keys}).values())
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "redis"])
-def test_bulk_leaves_what_feast_leaves(kind: str, tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", LAID_OUT)
+def test_bulk_leaves_what_feast_leaves(
+    kind: str, tmp_path: Path, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Byte for byte, in many batches: of an interval, a later one, and one again, for which all history counts."""
     monkeypatch.setattr(bulk, "_ROWS_AT_ONCE", 7)
     later = Interval(start=YEAR.end, end=datetime(2015, 1, 1, tzinfo=UTC))
-    stores = [opened(tmp_path / name, settings(kind, tmp_path, port, 2 + at)) for at, name in enumerate("ab")]
+    stores = [opened(tmp_path / name, settings(kind, tmp_path, servers, 2 + at)) for at, name in enumerate("ab")]
     for interval in (YEAR, later, YEAR):
         for store in stores:
             if interval is later and not store.offline.holds(later):
@@ -156,33 +192,41 @@ def test_bulk_leaves_what_feast_leaves(kind: str, tmp_path: Path, port: int, mon
                     patch.setattr(bulk, "fits", lambda _: False)
                     patch.setattr(bulk, "materialize", None)
                 store.materialize(interval)
-        ours, theirs = (kept(store, port, 2 + at) for at, store in enumerate(stores))
+        ours, theirs = (kept(store, servers, 2 + at) for at, store in enumerate(stores))
         assert len(ours) > 20
         assert ours == theirs
 
 
-def kept(store: FeatureStoreBackend, port: int, database: int) -> list[Any]:
+def kept(store: FeatureStoreBackend, servers: Servers, database: int) -> list[Any]:
     """Return everything that an online store holds."""
     if store.online_store["type"] == "sqlite":
         with sqlite3.connect(store.folder / "online.db") as connection:
             names = [name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")]
             return sorted(row for name in names for row in connection.execute(f'select "{name}", * from "{name}"'))
+    if store.online_store["type"] == "postgres":
+        with servers.database(database) as connection:
+            named = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
+            names = [name for (name,) in connection.execute(named)]
+            return sorted(
+                ((name, *row) for name in names for row in connection.execute(f'select * from "{name}"')), key=str
+            )
     from redis import Redis
 
-    client = Redis(port=port, db=database, password=redis.PASSWORD)
+    client = Redis(port=servers.redis, db=database, password=redis.PASSWORD)
     return sorted((name, sorted(client.hgetall(name).items())) for name in client.scan_iter())
 
 
-def test_settings_beyond_the_plain_layout_are_left_to_feast(tmp_path: Path, port: int) -> None:
+def test_settings_beyond_the_plain_layout_are_left_to_feast(tmp_path: Path, servers: Servers) -> None:
     """A cluster, a comparison with what is there, vectors: Feast's own writer and reader know how."""
-    plain = settings("redis", tmp_path, port)
+    plain = settings("redis", tmp_path, servers)
     lasting = {**plain, "key_ttl_seconds": 1000}
-    for number, online in enumerate([plain, lasting, {"type": "sqlite"}]):
+    for number, online in enumerate([plain, lasting, {"type": "sqlite"}, POSTGRES_PLAIN]):
         assert bulk.fits(FeatureStoreBackend(SHAPE, tmp_path / f"{number}", online)._store.config.online_store)
     others = [
         {**plain, "redis_type": "redis_cluster"},
         {**plain, "skip_dedup": False},
         {"type": "sqlite", "vector_enabled": True},
+        {**POSTGRES_PLAIN, "vector_enabled": True},
     ]
     for number, online in enumerate(others):
         store = FeatureStoreBackend(SHAPE, tmp_path / f"other{number}", online)._store
@@ -192,25 +236,25 @@ def test_settings_beyond_the_plain_layout_are_left_to_feast(tmp_path: Path, port
     assert isinstance(stored.stored(cluster._store, SHAPE, {}, None, threading.Lock()), stored.FeastRows)
 
 
-def test_keys_in_redis_may_expire(tmp_path: Path, port: int) -> None:
+def test_keys_in_redis_may_expire(tmp_path: Path, servers: Servers) -> None:
     """Feast's setting for it holds for what is written in bulk."""
     from redis import Redis
 
-    store = opened(tmp_path, {**settings("redis", tmp_path, port, 5), "key_ttl_seconds": 1000})
+    store = opened(tmp_path, {**settings("redis", tmp_path, servers, 5), "key_ttl_seconds": 1000})
     store.materialize(YEAR)
-    client = Redis(port=port, db=5, password=redis.PASSWORD)
+    client = Redis(port=servers.redis, db=5, password=redis.PASSWORD)
     assert all(900 < client.ttl(name) <= 1000 for name in client.scan_iter())
     assert client.dbsize() > 20
 
 
-def test_an_error_among_answers_spoils_no_later_look_up(tmp_path: Path, port: int) -> None:
+def test_an_error_among_answers_spoils_no_later_look_up(tmp_path: Path, servers: Servers) -> None:
     """What Redis says after an error is not taken for the answer to the next call."""
     from redis import Redis
 
-    store = opened(tmp_path, settings("redis", tmp_path, port, 6))
+    store = opened(tmp_path, settings("redis", tmp_path, servers, 6))
     store.materialize(YEAR)
     keys = asked({view.name: tmp_path / "computed" / f"{view.name}.parquet" for view in SHAPE.views})
-    before, client = store.online_columns(keys), Redis(port=port, db=6, password=redis.PASSWORD)
+    before, client = store.online_columns(keys), Redis(port=servers.redis, db=6, password=redis.PASSWORD)
     name = next(name for name in client.scan_iter() if b"town" in name and b"Oslo" in name)
     kept_there = client.dump(name)
     client.set(name, "no hash")
@@ -221,10 +265,10 @@ def test_an_error_among_answers_spoils_no_later_look_up(tmp_path: Path, port: in
         np.testing.assert_array_equal(column, before[feature])
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "redis"])
-def test_one_entity_may_be_named_in_two_ways(kind: str, tmp_path: Path, port: int) -> None:
+@pytest.mark.parametrize("kind", LAID_OUT)
+def test_one_entity_may_be_named_in_two_ways(kind: str, tmp_path: Path, servers: Servers) -> None:
     """A number, a float that is the same, and text of it are one entity, in one call."""
-    store = opened(tmp_path, settings(kind, tmp_path, port))
+    store = opened(tmp_path, settings(kind, tmp_path, servers))
     store.materialize(YEAR)
     keys = {"number": [255, 255.0, "255"], "carrier": ["AA"] * 3, "town": ["Oslo"] * 3, "hour": [None] * 3}
     for column in store.online_columns(keys).values():
@@ -232,9 +276,56 @@ def test_one_entity_may_be_named_in_two_ways(kind: str, tmp_path: Path, port: in
         np.testing.assert_array_equal(column[:1], column[2:])
 
 
-def test_sqlite_is_read_anew_once_somebody_wrote(tmp_path: Path, port: int) -> None:
+@pytest.mark.parametrize("kind", [POSTGRES])
+def test_entities_are_taken_out_of_postgres(kind: str, tmp_path: Path, servers: Servers) -> None:
+    """Those that are wanted, of every view, and nobody else; and they are listed no more."""
+    store = opened(tmp_path, settings(kind, tmp_path, servers, 7))
+    store.materialize(YEAR)
+    keys = {"number": [255, 256], "carrier": ["AA"] * 2, "town": ["Oslo", ""], "hour": [None] * 2}
+    before = store.online_columns(keys)
+    wanted = {view.name: lambda key: key[0] in (255, "Oslo") for view in SHAPE.views}
+    taken = store.forget(wanted, {view.name: [] for view in SHAPE.views})
+    assert taken["town"] == [("Oslo",)]
+    assert {key[0] for key in taken["leg"]} == {255}
+    assert not any(store.forget(wanted, {view.name: [] for view in SHAPE.views}).values())
+    after = store.online_columns(keys)
+    assert not np.isnan(before["wind"]).any()
+    np.testing.assert_array_equal(after["wind"], [np.nan, before["wind"][1]])
+    np.testing.assert_array_equal(after["humid"], [np.nan, before["humid"][1]])
+
+
+@pytest.mark.parametrize("kind", [POSTGRES])
+def test_a_lost_connection_is_made_anew(kind: str, tmp_path: Path, servers: Servers) -> None:
+    """The server ended it: the next look-up answers; what the server refuses, or is gone, is named without a secret."""
+    store = opened(tmp_path, settings(kind, tmp_path, servers, 8))
+    store.materialize(YEAR)
+    keys = asked({view.name: tmp_path / "computed" / f"{view.name}.parquet" for view in SHAPE.views})
+    before = store.online_columns(keys)
+    for _ in range(2):
+        store.require_online()
+        with servers.database(8) as connection:
+            others = "pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = 'n8'"
+            assert connection.execute(f"SELECT pg_terminate_backend(pid) FROM {others}").fetchall()
+        for feature, column in store.online_columns(keys).items():
+            np.testing.assert_array_equal(column, before[feature])
+    with servers.database(8) as connection:
+        connection.execute("ALTER TABLE trips_town RENAME TO elsewhere")
+        with pytest.raises(
+            BackendError, match=r"PostgreSQL at 127\.0\.0\.1:\d+/n8 did not answer: UndefinedTable"
+        ) as caught:
+            store.online_columns(keys)
+        connection.execute("ALTER TABLE elsewhere RENAME TO trips_town")
+    assert "sesame" not in str(caught.value)
+    np.testing.assert_array_equal(store.online_columns(keys)["humid"], before["humid"])
+    with servers.database(8) as connection:
+        connection.execute("TRUNCATE trips_town")
+    with pytest.raises(BackendError, match="has lost the features of view 'town'"):
+        FeatureStoreBackend(SHAPE, store.folder, store.online_store).require_online()
+
+
+def test_sqlite_is_read_anew_once_somebody_wrote(tmp_path: Path, servers: Servers) -> None:
     """What was looked up is kept, and not beyond the next write, whoever's it is."""
-    store = opened(tmp_path, settings("sqlite", tmp_path, port))
+    store = opened(tmp_path, settings("sqlite", tmp_path, servers))
     store.materialize(YEAR)
     keys = {"number": [0], "carrier": ["AA"], "town": ["Oslo"], "hour": [pd.Timestamp(YEAR.start)]}
     assert [store.online_columns(keys)["humid"][0] for _ in range(2)] != [5.0, 5.0]
@@ -245,10 +336,10 @@ def test_sqlite_is_read_anew_once_somebody_wrote(tmp_path: Path, port: int) -> N
 
 
 def test_an_interrupted_write_is_finished_by_the_next(
-    tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The watermark stays where it was, so that the retry brings the whole interval online."""
-    store = opened(tmp_path, settings("sqlite", tmp_path, port))
+    store = opened(tmp_path, settings("sqlite", tmp_path, servers))
     real = bulk._to_sqlite
     monkeypatch.setattr(bulk, "_ROWS_AT_ONCE", 3)
 

@@ -28,6 +28,7 @@ from airflow_mlops_provider.hooks.model_server import ModelServerHook
 from airflow_mlops_provider.hooks.prometheus import PrometheusHook
 from airflow_mlops_provider.hooks.services import services
 from airflow_mlops_provider.lifecycle.product import MLProduct
+from tests.factories import postgres
 from tests.factories.ports import free_port
 
 ALL = [ArtifactStoreHook, FeastHook, MlflowHook, ModelServerHook, PrometheusHook]
@@ -200,6 +201,7 @@ def test_constructors_are_free(hook: type[ServiceHook], monkeypatch: pytest.Monk
         ("mlops_feast", {"extra": {"online_store": "redis", "connection_string": "r:6379,password=sesame"}}),
         ("mlops_feast", {"host": "r", "password": "sesame,x"}),
         ("mlops_feast", {"extra": {"online_store": "cassandra"}}),
+        ("mlops_feast", {"host": "db", "password": "sesame", "extra": {"online_store": "postgres"}}),
         ("mlops_feast", {"extra": {"options": "{"}}),
         ("mlops_feast", {"extra": {"secrets": "sesame"}}),
         ("mlops_feast", {"extra": {"secrets": {"PATH": "sesame"}}}),
@@ -332,6 +334,33 @@ def test_mlflow_file_is_tried(home: Path) -> None:
     (home / "mlops" / "mlflow.db").unlink()
     sqlite3.connect(home / "mlops" / "mlflow.db").executescript("CREATE TABLE other (x);")
     assert "not MLflow's" in MlflowHook().test_connection()[1]
+
+
+@pytest.mark.skipif(postgres.program("initdb") is None, reason="PostgreSQL is not installed")
+@pytest.mark.skipif(shutil.which("runuser") is None, reason="runuser is not installed")
+def test_postgres_is_tried(define: Any) -> None:
+    """The test button logs in to a real PostgreSQL; settings name the password's variable alone."""
+    given = {"conn_type": "feast", "host": "127.0.0.1", "login": "feast", "schema": "postgres"}
+    extra = {"online_store": "postgres", "options": {"sslmode": "disable", "db_schema": "features"}}
+    with postgres.server("feast", "se,same") as port:
+        define("mlops_feast", **given, port=port, password="se,same", extra=extra)
+        assert FeastHook().test_connection() == (True, f"PostgreSQL answers at 127.0.0.1:{port}/postgres")
+        assert FeastHook().settings() == {
+            "type": "postgres",
+            "sslmode": "disable",
+            "db_schema": "features",
+            "host": "127.0.0.1",
+            "port": port,
+            "database": "postgres",
+            "user": "feast",
+            "password": "${MLOPS_ONLINE_STORE_PASSWORD}",
+        }
+        assert FeastHook().secrets() == {"MLOPS_ONLINE_STORE_PASSWORD": "se,same"}
+        define("mlops_feast", **given, port=port, password="wrong", extra=extra)
+        works, message = FeastHook().test_connection()
+        assert not works
+        assert "refuses" in message
+        assert "wrong" not in message
 
 
 @pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")

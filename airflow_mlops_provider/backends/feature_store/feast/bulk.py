@@ -1,13 +1,13 @@
 """The last row of each entity brought online in bulk: picked by DuckDB, encoded a column at a time, written as a batch.
 
-What is left in SQLite and Redis is what Feast's own materialization leaves there. Memory holds a batch.
+What is left in SQLite, Redis and PostgreSQL is what Feast's own materialization leaves there. Memory holds a batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from tempfile import gettempdir
 from typing import Any, NamedTuple
 
@@ -45,6 +45,8 @@ def fits(settings: Any) -> bool:
     """
     if settings.type == "sqlite":
         return not (settings.vector_enabled or settings.enable_openai_compatible_store)
+    if settings.type == "postgres":
+        return not (settings.vector_enabled or settings.enable_openai_compatible_store)
     return settings.type == "redis" and settings.redis_type != "redis_cluster" and bool(settings.skip_dedup)
 
 
@@ -59,7 +61,9 @@ def materialize(config: Any, online_store: Any, view: Any, begin: datetime, end:
         {column.name: kind_of(column.dtype) for column in view.entity_columns},
         {view.name: {field.name: kind_of(field.dtype) for field in view.features}},
     )
-    write, order = (_to_sqlite, _as_named(entities)) if config.online_store.type == "sqlite" else (_to_redis, [])
+    kind = config.online_store.type
+    order = _as_named(entities) if kind == "sqlite" else []
+    write = {"sqlite": _to_sqlite, "redis": _to_redis, "postgres": _to_postgres}[kind]
     write(config, online_store, view, entities, _last(view, entities, begin, end, order))
 
 
@@ -126,6 +130,33 @@ def _rows(entities: Entities, batch: _Batch) -> Iterator[tuple[Any, ...]]:
     for name, kind in entities.features.items():
         columns += encoded(kind, batch.values[name]), texts(kind, batch.values[name])
     return zip(*columns, strict=True)
+
+
+def _to_postgres(config: Any, online_store: Any, view: Any, entities: Entities, batches: Iterator[_Batch]) -> None:
+    """Write a row a feature, as Feast's table has it: copied to a table of this session, and from there to Feast's."""
+    kept = ("value", "value_text", "event_ts")
+    columns = ", ".join(("entity_key", "feature_name", *kept))
+    statement = (
+        f"INSERT INTO {table(config, view)} ({columns}) SELECT * FROM brought "  # noqa: S608  # quoted
+        f"ON CONFLICT (entity_key, feature_name) DO UPDATE SET vector_value = NULL, created_ts = NULL, "
+        f"{', '.join(f'{name} = excluded.{name}' for name in kept)}"
+    )
+    temporary = (
+        "CREATE TEMPORARY TABLE IF NOT EXISTS brought (entity_key BYTEA, feature_name TEXT, value BYTEA, "
+        "value_text TEXT, event_ts TIMESTAMP) ON COMMIT DELETE ROWS"
+    )
+    with online_store._get_conn(config) as connection, connection.cursor() as cursor:  # noqa: SLF001
+        cursor.execute(temporary)
+        for batch in batches:
+            moments = _each(batch.moments, moment)
+            with cursor.copy(f"COPY brought ({columns}) FROM STDIN (FORMAT BINARY)") as copy:
+                copy.set_types(("bytea", "text", "bytea", "text", "timestamp"))
+                for name, kind in entities.features.items():
+                    values, said = encoded(kind, batch.values[name]), texts(kind, batch.values[name])
+                    for row in zip(batch.names, repeat(name), values, said, moments):
+                        copy.write_row(row)
+            cursor.execute(statement)
+            connection.commit()
 
 
 def _to_redis(config: Any, online_store: Any, view: Any, entities: Entities, batches: Iterator[_Batch]) -> None:

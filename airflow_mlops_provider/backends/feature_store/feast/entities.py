@@ -1,14 +1,14 @@
 """The entities of the online store by themselves: as Feast's stores name them, listed, and taken out.
 
-Feast itself has no way to take one out. What lies in SQLite and Redis is removed in Feast's own layout; in any other
-store an entity's features are overwritten with none, and its name remains.
+Feast itself has no way to take one out. What lies in SQLite, Redis and PostgreSQL is removed in Feast's own layout; in
+any other store an entity's features are overwritten with none, and its name remains.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ from airflow_mlops_provider.lifecycle.shape import Shape, View
 
 _AT_ONCE = 500
 #: The online stores whose entities can be listed and taken out.
-LISTED = ("sqlite", "redis")
+LISTED = ("sqlite", "redis", "postgres")
 
 
 def entity_keys(shape: Shape, view: View, known: Sequence[Key]) -> list[Any]:
@@ -48,8 +48,8 @@ def online_keys(store: Any, view: View, wanted: Callable[[Key], bool]) -> list[K
     :param store: Feast's own.
     """
     kind = store.config.online_store.type
-    if kind == "sqlite":
-        return [key for key in _in_sqlite(store, view) if wanted(key)]
+    if kind in ("sqlite", "postgres"):
+        return [key for key in _in_table(store, view) if wanted(key)]
     return _in_redis(store, view, wanted) if kind == "redis" else None
 
 
@@ -63,8 +63,8 @@ def take_out(store: Any, shape: Shape, view: View, keys: Sequence[Key], moment: 
     if not entities:
         return
     kind, config = store.config.online_store.type, store.config
-    if kind == "sqlite":
-        _out_of_sqlite(store, view, entities)
+    if kind in ("sqlite", "postgres"):
+        _out_of_table(store, view, entities)
     elif kind == "redis":
         _out_of_redis(store, view, entities)
     else:
@@ -75,27 +75,36 @@ def take_out(store: Any, shape: Shape, view: View, keys: Sequence[Key], moment: 
         store.provider.online_write_batch(config, store.get_feature_view(view.name), rows, None)
 
 
-def _sqlite(store: Any, view: View) -> tuple[Any, str]:
-    where = table(store.config, store.get_feature_view(view.name))
-    return store.provider.online_store._get_conn(store.config), where  # noqa: SLF001  # the layout is Feast's
-
-
-def _in_sqlite(store: Any, view: View) -> Iterator[Key]:
-    from feast.infra.key_encoding_utils import deserialize_entity_key
-
-    connection, table = _sqlite(store, view)
-    for (stored,) in connection.execute(f"SELECT DISTINCT entity_key FROM {table}"):  # noqa: S608  # quoted by Feast
-        yield _values(deserialize_entity_key(stored, 3), view)
-
-
-def _out_of_sqlite(store: Any, view: View, entities: Sequence[Any]) -> None:
-    from feast.infra.key_encoding_utils import serialize_entity_key
-
-    connection, table = _sqlite(store, view)
+@contextmanager
+def _table(store: Any, view: View) -> Iterator[tuple[Any, str]]:
+    """Give a cursor of the database that has a view's table, and the table's name; commit at the end."""
+    where, opened = table(store.config, store.get_feature_view(view.name)), store.provider.online_store._get_conn  # noqa: SLF001  # the layout is Feast's
+    if store.config.online_store.type == "postgres":
+        with opened(store.config) as connection, connection.cursor() as cursor:
+            yield cursor, where
+            connection.commit()
+        return
+    connection = opened(store.config)
     connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten, too
     with connection:
-        gone = ((serialize_entity_key(entity, 3),) for entity in entities)
-        connection.executemany(f"DELETE FROM {table} WHERE entity_key = ?", gone)  # noqa: S608  # quoted by Feast
+        yield connection.cursor(), where
+
+
+def _in_table(store: Any, view: View) -> Iterator[Key]:
+    from feast.infra.key_encoding_utils import deserialize_entity_key
+
+    with _table(store, view) as (cursor, where):
+        for (stored,) in cursor.execute(f"SELECT DISTINCT entity_key FROM {where}"):  # noqa: S608  # quoted by Feast
+            yield _values(deserialize_entity_key(stored, 3), view)
+
+
+def _out_of_table(store: Any, view: View, entities: Sequence[Any]) -> None:
+    from feast.infra.key_encoding_utils import serialize_entity_key
+
+    gone = ((serialize_entity_key(entity, 3),) for entity in entities)
+    with _table(store, view) as (cursor, where):
+        mark = "?" if store.config.online_store.type == "sqlite" else "%s"
+        cursor.executemany(f"DELETE FROM {where} WHERE entity_key = {mark}", gone)  # noqa: S608  # quoted by Feast
 
 
 def _in_redis(store: Any, view: View, wanted: Callable[[Key], bool]) -> list[Key]:

@@ -168,7 +168,7 @@ def moment(microseconds: int) -> datetime:
 
 
 def table(config: Any, view: Any) -> str:
-    """Return the table of a view in SQLite, quoted.
+    """Return the table of a view in SQLite or PostgreSQL, quoted.
 
     :param config: of Feast's own store.
     :param view: Feast's own.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from airflow_mlops_provider.backends.feature_store.feast.entities import entity_keys
 from airflow_mlops_provider.backends.feature_store.feast.layout import Entities, Key, Row
 from airflow_mlops_provider.backends.feature_store.feast.stored import Stored, stored
 from airflow_mlops_provider.exceptions import BackendError
@@ -34,8 +34,6 @@ class OnlineReader:
         self._entities, self._order = _by_keys(shape), [*shape.feature_types]
         self._lock = threading.Lock()
         self._opened_for: Any = None
-        self._store: Any = None
-        self._views: dict[str, Any] = {}
         self._stored: Stored | None = None
         self._witnesses: dict[str, list[Key]] = {}
         self._witnessed: datetime | None = None
@@ -64,17 +62,20 @@ class OnlineReader:
         :param files: gives a view's offline files, oldest first.
         :raises BackendError: if a view's entities are gone.
         """
-        self._opened(definitions)
+        kept = self._opened(definitions)
         with self._lock:
             if mark is not None and mark != self._witnessed:
                 self._witnesses = {view.name: _witnesses(view, mark, files(view.name)) for view in self._shape.views}
                 self._witnessed = mark
-            for view in self._shape.views:
-                seen = self._witnesses.get(view.name)
-                # Of a row that is not there, Feast's Redis says that it is from 1970, and SQLite nothing.
-                if seen and not any(at and at.timestamp() for at, _ in self._rows(view, seen)):
+            witnesses = self._witnesses
+        for entities in self._entities:
+            for view, features in entities.views.items():
+                (rows,) = kept.rows([(entities, witnesses.get(view, []))])
+                known = [name in features for name in entities.features]
+                # A value that is missing is kept as such; of an entity that is not there nothing is.
+                if rows and not any(value is not None for row in rows for value in compress(row, known)):
                     raise BackendError(
-                        f"the online store has lost the features of view {view.name!r}; materialize them again"
+                        f"the online store has lost the features of view {view!r}; materialize them again"
                     )
 
     def _identity(self) -> Any:
@@ -91,15 +92,11 @@ class OnlineReader:
         wanted = definitions, self._identity()
         with self._lock:
             if self._stored is None or wanted != self._opened_for:
-                self._store = self._open()
-                self._views = {view.name: self._store.get_feature_view(view.name) for view in self._shape.views}
-                self._stored = stored(self._store, self._shape, self._views, self._file, self._lock)
+                store = self._open()
+                views = {view.name: store.get_feature_view(view.name) for view in self._shape.views}
+                self._stored = stored(store, self._shape, views, self._file, self._lock)
                 self._opened_for = wanted
             return self._stored
-
-    def _rows(self, view: View, known: list[Key]) -> Iterable[tuple[datetime | None, Any]]:
-        entities, features = entity_keys(self._shape, view, known), [*view.features]
-        yield from self._store.provider.online_read(self._store.config, self._views[view.name], entities, features)
 
 
 def _by_keys(shape: Shape) -> list[Entities]:

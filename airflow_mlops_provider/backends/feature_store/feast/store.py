@@ -1,4 +1,4 @@
-"""The feature store: Feast, with files and DuckDB offline, and SQLite, Redis or any other of its stores online."""
+"""The feature store: Feast, with files and DuckDB offline, and SQLite, Redis, PostgreSQL or any other store online."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from airflow_mlops_provider.backends.feature_store.feast.entities import online_
 from airflow_mlops_provider.backends.feature_store.feast.files import OfflineFiles
 from airflow_mlops_provider.backends.feature_store.feast.layout import Key
 from airflow_mlops_provider.backends.feature_store.feast.online import OnlineReader
+from airflow_mlops_provider.backends.feature_store.feast.stored import SECONDS
 from airflow_mlops_provider.backends.telemetry import disable_telemetry, without_typeguard
 from airflow_mlops_provider.exceptions import BackendError, MissingExtraError, SourceDataError, SourceError
 from airflow_mlops_provider.lifecycle.interval import Interval
@@ -32,8 +34,7 @@ from airflow_mlops_provider.storage.atomic import Remembered, atomic_write
 from airflow_mlops_provider.storage.locks import file_lock
 
 _SQLITE: Mapping[str, Any] = {"type": "sqlite"}
-# Seconds that a look-up waits for Redis, which would by itself wait for ever.
-_TIMEOUT = 5
+_CLIENTS = {"redis": ("redis", "RedisError"), "postgres": ("psycopg", "Error")}
 _DAWN = datetime(1900, 1, 1, tzinfo=UTC)
 
 
@@ -56,7 +57,7 @@ class FeatureStoreBackend:
             self._mark, lambda text: datetime.fromisoformat(json.loads(text)["watermark"])
         )
         self.offline = OfflineFiles(shape, self.folder / "offline")
-        self._online = OnlineReader(shape, lambda: self._open_store(_TIMEOUT), self._online_file)
+        self._online = OnlineReader(shape, lambda: self._open_store(SECONDS), self._online_file)
 
     def apply(self) -> bool:
         """Register the product's definitions if they changed; True if they did. Without a change Feast isn't imported.
@@ -217,6 +218,8 @@ class FeatureStoreBackend:
             if timeout and "socket_timeout=" not in online["connection_string"]:
                 waits = f"socket_timeout={timeout},socket_connect_timeout={timeout}"
                 online["connection_string"] = f"{online['connection_string']},{waits}"
+        if online["type"] == "postgres":
+            online["password"] = os.path.expandvars(online["password"])
         config = RepoConfig(
             project=self.shape.name,
             provider="local",
@@ -253,22 +256,32 @@ class FeatureStoreBackend:
     @contextmanager
     def _answering(self) -> Iterator[None]:
         """Say which online store did not answer; its settings may hold a password, so only hosts are named."""
-        if self.online_store["type"] != "redis":
-            try:
-                yield
-            except sqlite3.Error as error:
-                raise BackendError(f"the online store {self._online_file} did not answer: {error}") from error
-            return
-        if "redis" not in sys.modules and find_spec("redis") is None:
-            raise MissingExtraError("the Redis online store needs: pip install 'airflow-mlops-provider[redis]'")
-        from redis.exceptions import RedisError
-
         try:
             yield
-        except RedisError as error:
-            parts = str(self.online_store.get("connection_string", "localhost:6379")).split(",")
+        except _errors(self.online_store["type"]) as error:
+            raise BackendError(self._unanswered(error)) from error
+
+    def _unanswered(self, error: Exception) -> str:
+        online = self.online_store
+        if online["type"] == "redis":
+            parts = str(online.get("connection_string", "localhost:6379")).split(",")
             hosts = ", ".join(part for part in parts if "=" not in part)
-            raise BackendError(f"Redis at {hosts} did not answer: {type(error).__name__}") from error
+            return f"Redis at {hosts} did not answer: {type(error).__name__}"
+        if online["type"] == "postgres":
+            where = f"{online['host']}:{online.get('port', 5432)}/{online['database']}"
+            return f"PostgreSQL at {where} did not answer: {type(error).__name__}: {error}"
+        return f"the online store {self._online_file} did not answer: {error}"
+
+
+def _errors(kind: str) -> type[Exception]:
+    """Return what an online store's client raises. :raises MissingExtraError: if it is not installed."""
+    if kind not in _CLIENTS:
+        return sqlite3.Error
+    module, name = _CLIENTS[kind]
+    if module not in sys.modules and find_spec(module) is None:
+        raise MissingExtraError(f"the {kind} online store needs: pip install 'airflow-mlops-provider[{kind}]'")
+    error: type[Exception] = getattr(import_module(module), name)
+    return error
 
 
 def _require_columns(frame: pd.DataFrame, columns: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Where the last features of entities are read: from SQLite and Redis in Feast's own layout, else by Feast itself."""
+"""Where the last features of entities are read: SQLite, Redis and PostgreSQL in Feast's own layout, else by Feast."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ Wanted = Sequence[tuple[Entities, Sequence[Key]]]
 _KEYS_AT_ONCE = 10_000
 # Commands that are sent before any answer is read, which Redis keeps meanwhile.
 _COMMANDS_AT_ONCE = 2_000
+#: Seconds that a look-up waits for a server, which would by itself wait for ever.
+SECONDS = 5
 _MOST_KNOWN = 100_000  # entities that are remembered; then all are forgotten
 
 
@@ -43,6 +45,8 @@ def stored(feast_store: Any, shape: Shape, views: Mapping[str, Any], file: Path 
     # A cluster knows where each key is, and Feast's own reader asks it.
     if settings.type == "redis" and settings.redis_type != "redis_cluster" and settings.client == "redis":
         return RedisRows(feast_store)
+    if settings.type == "postgres":
+        return PostgresRows(feast_store.config, views)
     return FeastRows(feast_store, shape, views, lock)
 
 
@@ -76,17 +80,78 @@ class SqliteRows:
         return [known[key] for key in keys]
 
     def _read(self, entities: Entities, names: list[bytes]) -> Sequence[Row]:
-        places = {feature: place for place, feature in enumerate(entities.features)}
-        rows: dict[bytes, list[bytes | None]] = {name: [None] * len(places) for name in names}
+        rows = Rows(entities, names)
         # The next power of two of them, so that SQLite prepares few statements: the last comes again.
         requested = names + names[-1:] * ((1 << (len(names) - 1).bit_length()) - len(names))
         marks = ",".join("?" * len(requested))
         for view in entities.views:
             text = f"SELECT entity_key, feature_name, value FROM {self._tables[view]} WHERE entity_key IN ({marks})"  # noqa: S608
-            for name, feature, value in self._connection.execute(text, requested):
-                if feature in places:  # one that is no longer declared stays in the table
-                    rows[name][places[feature]] = value
-        return [rows[name] for name in names]
+            rows.fill(self._connection.execute(text, requested))
+        return rows.in_order()
+
+
+class PostgresRows:
+    """Feast's tables in PostgreSQL: one statement for all views of all entities."""
+
+    def __init__(self, config: Any, views: Mapping[str, Any]) -> None:
+        self._settings, self._tables = config.online_store, {name: table(config, view) for name, view in views.items()}
+        self._lock = threading.Lock()
+        self._connection: Any = None
+
+    def rows(self, wanted: Wanted) -> list[Sequence[Row]]:
+        """Return the kept values of some entities; see :class:`Stored`."""
+        from psycopg import OperationalError
+
+        with self._lock:
+            try:
+                return self._read(wanted)
+            except OperationalError:
+                if self._connection is None or not self._connection.closed:
+                    raise
+                self._connection = None  # the server was restarted, or has ended an idle connection
+                return self._read(wanted)
+
+    def _read(self, wanted: Wanted) -> list[Sequence[Row]]:
+        requested = [(at, view) for at, (entities, _) in enumerate(wanted) for view in entities.views]
+        names = [entities.names(keys) for entities, keys in wanted]
+        rows = [Rows(entities, named) for (entities, _), named in zip(wanted, names, strict=True)]
+        text = " UNION ALL ".join(
+            f"SELECT {at}, entity_key, feature_name, value FROM {self._tables[view]} WHERE entity_key = ANY(%b)"  # noqa: S608
+            for at, view in requested
+        )
+        with self._connected().cursor(binary=True) as cursor:
+            for at, *kept in cursor.execute(text, [names[at] for at, _ in requested]):
+                rows[at].fill((kept,))
+        return [each.in_order() for each in rows]
+
+    def _connected(self) -> Any:
+        if self._connection is None:
+            import psycopg
+            from feast.infra.utils.postgres.connection_utils import _get_conn_kwargs, _get_conninfo
+
+            given = {**_get_conn_kwargs(self._settings), "connect_timeout": SECONDS, "autocommit": True}
+            given["options"] += f" -c statement_timeout={SECONDS}s"
+            self._connection = psycopg.connect(_get_conninfo(self._settings), **given)
+        return self._connection
+
+
+class Rows:
+    """The kept values of some entities, filled from a table that has a row a feature."""
+
+    def __init__(self, entities: Entities, names: list[bytes]) -> None:
+        self._places = {feature: place for place, feature in enumerate(entities.features)}
+        self._names = names
+        self._rows: dict[bytes, list[bytes | None]] = {name: [None] * len(self._places) for name in names}
+
+    def fill(self, kept: Iterable[Sequence[Any]]) -> None:
+        """Add values: an entity's name, a feature and its value."""
+        for name, feature, value in kept:
+            if feature in self._places:  # one that is no longer declared stays in the table
+                self._rows[name][self._places[feature]] = value
+
+    def in_order(self) -> list[Row]:
+        """Return the values of each entity, in the order of the names."""
+        return [self._rows[name] for name in self._names]
 
 
 class RedisRows:
