@@ -72,9 +72,7 @@ def measure() -> Result:
             stores["Redis"] = {"type": "redis", "connection_string": f"127.0.0.1:{port}"}
         for store, online in stores.items():
             medians = {who: [median(run) for run in zip(*runs, strict=True)] for who, runs in _measured(online).items()}
-            for place, (what, number) in enumerate(
-                {"s": ".1f", "s of processor time": ".1f", "MB on top": ".0f"}.items()
-            ):
+            for place, (what, number) in enumerate(MEASURED.items()):
                 ours, feasts = medians["ours"][place], medians["Feast"][place]
                 rows.append((f"{store}, {what}", f"{ours:{number}}", f"{feasts:{number}}", f"{feasts / ours:.1f}"))
             ratio = medians["Feast"][0] / medians["ours"][0]

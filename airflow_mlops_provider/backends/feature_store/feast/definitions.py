@@ -8,7 +8,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -71,21 +71,23 @@ def _view(shape: Shape, view: View, entities: Mapping[str, Any], types: Mapping[
     )
 
 
-def typed(values: Any, kind: DataType, index: pd.Index) -> pd.Series:
-    """Return one feature as a column whose dtype depends on its declared type alone, nulls or not.
+def dtype_of(kind: DataType) -> str:
+    """Return the NumPy type of a feature's values, which depends on its declared type alone, nulls or not."""
+    return {"string": "object", "timestamp": "datetime64[ns]"}.get(kind, "float64")
 
-    :param values: an Arrow array, or a list of plain values and None.
-    :param kind: ``string`` gives objects with None; ``timestamp`` UTC nanoseconds with NaT; numbers and booleans
-        float64 with NaN.
+
+def plain(values: Any, kind: DataType) -> np.ndarray:
+    """Return a feature's values: text with None, moments in UTC with NaT, numbers and truth with NaN.
+
+    :param values: an Arrow array.
     """
-    if isinstance(values, list):
-        values = pa.array(values, type=_STORED[kind], from_pandas=True)
-    array = values.cast(_STORED[kind])
+    stored = values.cast(_STORED[kind])
     if kind == "string":
-        return pd.Series(array.to_pylist(), index=index, dtype=object)
-    if kind == "timestamp":
-        return array.cast(COLUMN_TYPES[kind].arrow).to_pandas().set_axis(index)
-    return pd.Series(array.cast(pa.float64()).to_numpy(zero_copy_only=False), index=index, dtype="float64")
+        column = np.empty(len(stored), object)
+        column[:] = stored.to_pylist()
+        return column
+    wanted = COLUMN_TYPES[kind].arrow if kind == "timestamp" else pa.float64()
+    return np.asarray(stored.cast(wanted).to_numpy(zero_copy_only=False), dtype_of(kind))
 
 
 def conform(table: pa.Table, wanted: pa.Schema) -> pa.Table:

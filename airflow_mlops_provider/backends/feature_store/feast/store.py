@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from airflow_mlops_provider.backends.feature_store.feast.definitions import definitions, fingerprint, typed
+from airflow_mlops_provider.backends.feature_store.feast.definitions import definitions, dtype_of, fingerprint, plain
 from airflow_mlops_provider.backends.feature_store.feast.entities import online_keys, take_out
 from airflow_mlops_provider.backends.feature_store.feast.files import OfflineFiles
 from airflow_mlops_provider.backends.feature_store.feast.layout import Key
@@ -35,6 +35,7 @@ from airflow_mlops_provider.storage.locks import file_lock
 
 _SQLITE: Mapping[str, Any] = {"type": "sqlite"}
 _CLIENTS = {"redis": ("redis", "RedisError"), "postgres": ("psycopg", "Error")}
+_ROWS_AT_ONCE = 1_000_000  # that are joined to features; what DuckDB sorts for it is held in memory
 _DAWN = datetime(1900, 1, 1, tzinfo=UTC)
 
 
@@ -147,14 +148,18 @@ class FeatureStoreBackend:
             raise SourceDataError(f"rows already have columns named like features: {', '.join(clash)}")
         self._require_registry()
         self.offline.require_any()
-        wanted = rows[keys].reset_index(drop=True)
-        wanted["event_timestamp"] = pd.to_datetime(rows[EVENT_TIME], utc=True).reset_index(drop=True)
-        wanted["__row"] = range(len(wanted))
-        if wanted.empty:
-            return pd.concat([rows, self._frame({key: [] for key in self.shape.feature_types}, rows.index)], axis=1)
+        columns = {name: np.empty(len(rows), dtype_of(kind)) for name, kind in self.shape.feature_types.items()}
         service = self._store.get_feature_service(self.shape.name)
-        known = self._store.get_historical_features(wanted, service).to_arrow().sort_by("__row")
-        return pd.concat([rows, self._frame(known, rows.index)], axis=1)
+        for at in range(0, len(rows), _ROWS_AT_ONCE):
+            part = rows.iloc[at : at + _ROWS_AT_ONCE]
+            wanted = part[keys].reset_index(drop=True)
+            wanted["event_timestamp"] = pd.to_datetime(part[EVENT_TIME], utc=True).reset_index(drop=True)
+            wanted["__row"] = range(at, at + len(part))
+            known = self._store.get_historical_features(wanted, service).to_arrow()
+            places = known.column("__row").to_numpy()
+            for name, kind in self.shape.feature_types.items():
+                columns[name][places] = plain(known.column(name), kind)
+        return pd.concat([rows.copy(), self._frame(columns, rows.index)], axis=1, copy=False)
 
     def online(self, keys: pd.DataFrame) -> pd.DataFrame:
         """Return the features known last before the watermark, a row for each row of keys, typed as in ``historical``.
@@ -165,10 +170,7 @@ class FeatureStoreBackend:
         """
         columns = list(self.shape.entity_columns)
         _require_columns(keys, columns)
-        known = self.online_columns({name: keys[name] for name in columns})
-        moments = {name for name, kind in self.shape.feature_types.items() if kind == "timestamp"}
-        zoned = {name: pd.DatetimeIndex(known[name], tz="UTC") if name in moments else known[name] for name in known}
-        return pd.DataFrame(zoned, index=keys.index)
+        return self._frame(self.online_columns({name: keys[name] for name in columns}), keys.index)
 
     def online_columns(self, keys: Mapping[str, Sequence[Any]]) -> dict[str, np.ndarray]:
         """Return what :meth:`online` returns, as arrays by name, timestamps as ``datetime64[ns]`` in UTC.
@@ -249,9 +251,12 @@ class FeatureStoreBackend:
         is_file = self.online_store["type"] == "sqlite"
         return Path(self.online_store.get("path") or self.folder / "online.db") if is_file else None
 
-    def _frame(self, values: Any, index: pd.Index) -> pd.DataFrame:
-        kinds = self.shape.feature_types
-        return pd.DataFrame({name: typed(values[name], kind, index) for name, kind in kinds.items()}, index=index)
+    def _frame(self, columns: Mapping[str, np.ndarray], index: pd.Index) -> pd.DataFrame:
+        moments = {name for name, kind in self.shape.feature_types.items() if kind == "timestamp"}
+        zoned = {
+            name: pd.DatetimeIndex(columns[name], tz="UTC") if name in moments else columns[name] for name in columns
+        }
+        return pd.DataFrame(zoned, index=index, copy=False)
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
