@@ -12,6 +12,7 @@ from airflow_mlops_provider.backends.model_server import releases
 from airflow_mlops_provider.backends.model_server.state import ServerState
 from airflow_mlops_provider.exceptions import IntegrityError
 from airflow_mlops_provider.jobs.deployment import rollout
+from airflow_mlops_provider.jobs.deployment.image import IMAGE
 from airflow_mlops_provider.jobs.deployment.labelled import worse
 from airflow_mlops_provider.jobs.registry.standing import CheckedLedger
 from airflow_mlops_provider.lifecycle.references import ModelVersion
@@ -35,6 +36,7 @@ def begin(
         "url": server.address,
         "beside": live.version,
         "plan": plan.to_json(),
+        **rollout.image_of(context),
         "began": datetime.now(UTC).isoformat(),
     }
     reason = f"its rollout beside version {live.version} begins"
@@ -78,8 +80,9 @@ def take_back(
     if live:
         point(context, None, live)
         server = rollout.model_server(context)
-        if server.managed and server.state() is None:
-            rollout.roll(context, live, live)  # it may have been the candidate that ended it
+        other_image = rollout.image_of(context).get(IMAGE) != entry.evidence.get(IMAGE)
+        if server.managed and (other_image or server.state() is None):
+            rollout.roll(context, live, live)  # the candidate may have ended it, or have brought an image of its own
         _wait_until_gone(context, entry.version)
     return made
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.jobs.deployment import candidate, rollout
 from airflow_mlops_provider.jobs.registry.standing import CheckedLedger, one_at_a_time
-from airflow_mlops_provider.lifecycle.references import ModelVersion
+from airflow_mlops_provider.lifecycle.references import BuiltImage, ModelVersion
 from airflow_mlops_provider.lifecycle.release import registry
 from airflow_mlops_provider.lifecycle.release.approval import check_approved
 from airflow_mlops_provider.lifecycle.release.deployment import Rollout
@@ -29,7 +29,10 @@ from airflow_mlops_provider.runtime.definition import job
 
 
 class Inputs(JobInputs):
+    """:param image: what the CI has built, for servers on a cluster to run from now on."""
+
     version: ModelVersion
+    image: BuiltImage | None = None
 
 
 class Params(rollout.Params):

@@ -18,6 +18,9 @@ import yaml
 from airflow_mlops_provider.backends.model_server.kubernetes import cluster, server
 from airflow_mlops_provider.backends.model_server.kubernetes.manifests import APPLIED
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
+from airflow_mlops_provider.lifecycle.references import BuiltImage
+from airflow_mlops_provider.lifecycle.release.build import Build
+from airflow_mlops_provider.operators.deployment import keep
 from airflow_mlops_provider.runtime import runner
 from tests.factories.kube.deploying import ROLE, SERVER, PodsWorld, image
 from tests.factories.kube.objects import rights
@@ -95,6 +98,19 @@ def test_a_new_image_rolls_and_the_old_pod_goes_last(world: PodsWorld) -> None:
     assert world.images() == {image("b")} and not before & set(world.served())
     assert world.kube.objects.fewest[SERVER] == 2
     assert world.truth() == version.version
+
+
+def test_the_image_that_the_ci_has_built_runs(world: PodsWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its record and without another declaration; reconciliation keeps it, and the ledger names it."""
+    monkeypatch.setenv("AIRFLOW__MLOPS__ARTIFACT_ROOT", str(world.root))
+    built = BuiltImage.model_validate(keep(Build(image=image("f"), run="https://ci.example/7"), b"{}"))
+    spec = world.spec("deploy", version=world.ready(1))
+    told = runner.run(spec.model_copy(update={"inputs": {**spec.inputs, "image": built}}))
+    assert told.state == "success", told.failure
+    assert world.images() == {image("f")}
+    assert world.settled().images() == {image("f")}
+    names = [entry.evidence["image"]["name"] for entry in world.ledger.entries() if "image" in entry.evidence]
+    assert names[-1] == image("f")
 
 
 def test_an_image_that_crashes_is_taken_back(world: PodsWorld) -> None:
