@@ -21,7 +21,7 @@ export AIRFLOW_HOME := $(CURDIR)/var/cli
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: others help setup lock demo up down test lowest cover lint format docs dist bench clean
+.PHONY: others help setup lock base demo up down test lowest cover lint format docs dist bench clean
 
 help: ## this list
 	@echo "airflow-mlops-provider: the whole MLOps loop, in Airflow"
@@ -54,6 +54,12 @@ $(READY): pyproject.toml $(CONSTRAINTS) $(LOCK) $(OTHERS)
 lock: ## write the lock anew: hashes for the versions that constraints/ pins (edit those first)
 	@echo torch | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --excludes /dev/stdin \
 		--generate-hashes --no-header --annotation-style line --constraints $(CONSTRAINTS) -o $(LOCK) pyproject.toml
+
+BASE ?= docker.io/library/python:3.11-slim-bookworm
+base: ## print the image on which images are built, by its digest of today
+	@digest="$$(skopeo inspect --format '{{.Digest}}' docker://$(BASE) 2>/dev/null \
+		|| docker buildx imagetools inspect --format '{{.Manifest.Digest}}' $(BASE))" \
+		&& echo "$(firstword $(subst :, ,$(BASE)))@$$digest"
 
 demo: $(READY) ## the loop on real flights, in a real Airflow, from data to a served and monitored model
 	@$(BIN)/airflow mlops demo

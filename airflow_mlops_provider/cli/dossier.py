@@ -30,7 +30,7 @@ from airflow_mlops_provider.storage.artifacts import (
     open_store,
 )
 from airflow_mlops_provider.storage.description import papers_key, version_facts
-from airflow_mlops_provider.storage.layout import key_below
+from airflow_mlops_provider.storage.layout import build_key, key_below
 from airflow_mlops_provider.storage.records import Records
 from airflow_mlops_provider.ui.lineage import drawing
 
@@ -101,7 +101,7 @@ def write(records: Records, product: str, number: int, own: Mapping[Path, str], 
         _report(records.store, manifest, folder / name)
     _kept(records.store, f"{key_below(records.store, version.graph.version.uri)}/{SIGNATURE}", folder / SIGNATURE)
     if build := _built(version.graph.moves):
-        _copied(records.store, build, folder / "image")
+        _copied(records.store, build_key(build.hash), build, folder / "image")
     if registered:
         _kept(records.store, f"{papers_key(registered)}/{ENVELOPE}", folder / ENVELOPE)
     page = dossier(facts, _links(folder), _own_documents(own, folder))
@@ -168,7 +168,7 @@ def _manifests(made: Mapping[str, Manifest | None], folder: Path) -> None:
 def _report(store: ArtifactStore, made: Manifest | None, target: Path) -> None:
     """Copy a report's files, if they are still there. :raises IntegrityError: if they are not what was recorded."""
     if made is not None and made.result is not None:
-        _copied(store, made.result, target)
+        _copied(store, key_below(store, made.result.uri), made.result, target)
 
 
 def _built(moves: Iterable[LedgerEntry]) -> Reference | None:
@@ -178,11 +178,11 @@ def _built(moves: Iterable[LedgerEntry]) -> Reference | None:
     return parse_reference(built) if built else None
 
 
-def _copied(store: ArtifactStore, result: Reference, target: Path) -> None:
+def _copied(store: ArtifactStore, key: str, result: Reference, target: Path) -> None:
     """Copy a folder's files, if they are still there. :raises IntegrityError: if they are not what was recorded."""
     with tempfile.TemporaryDirectory(prefix="mlops-dossier-") as scratch:
         try:
-            folder = store.download(key_below(store, result.uri), Path(scratch))
+            folder = store.download(key, Path(scratch))
         except FileNotFoundError:
             return
         if content_hash(folder) != result.hash:

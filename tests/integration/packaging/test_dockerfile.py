@@ -70,6 +70,25 @@ def test_all_stands_on_one_base_that_the_builder_names() -> None:
     assert list(stages())[-1] == "image"
 
 
+@pytest.mark.parametrize(
+    ("base", "status"),
+    [
+        (f"python@sha256:{64 * 'a'}", 0),
+        (f"python:3.11@sha256:{64 * 'a'}", 0),
+        ("python:3.11-slim-bookworm", 1),
+        ("", 1),
+    ],
+)
+def test_a_base_without_a_digest_is_refused(base: str, status: int) -> None:
+    """Before anything is installed, with the command that finds the digest."""
+    _, (declared, first, *_) = stages()["system"]
+    assert declared == "ARG BASE"
+    done = subprocess.run(
+        ["sh", "-c", first.removeprefix("RUN ")], env={"BASE": base}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "$(make --silent base)" in done.stderr) == (status, bool(status))
+
+
 @pytest.mark.parametrize("target", ["trainer", "image"])
 def test_images_have_a_user_without_rights_and_a_first_process(target: str) -> None:
     """Each image ends as the user 50000 of group 0, starts under an init, and tells the commit it was made of."""
