@@ -197,6 +197,7 @@ class ModelServerDeployVersionOperator(JobOperator):
             number, labels = int(reference["version"]), phase["plan"]["limits"]["metric"] is not None
             wake = (datetime.now(UTC) + LABELS).isoformat() if labels else None
             where = {"product": self.kept_under(context), "conn_id": self.conn_id, "address": facts["url"]}
+            where["replicas"] = facts.get("replicas", {})
             trigger = RolloutTrigger(**where, version=number, status=facts["status"], wake=wake, **phase)
             self.defer(trigger=trigger, method_name="look_again")
         if facts.get("status") == Status.REJECTED:
