@@ -3,6 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := constraints/constraints-3.11.txt
+# The same versions, with the hashes of all their files: nothing else is installed.
+LOCK := constraints/lock-3.11.txt
+LOCKED = $(BIN)/python docker/requirements.py --locked $(LOCK)
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --compile --no-build-isolation
 # `make setup EXTRAS=demo,dev,torch` adds PyTorch, and with it the tests of the neural trainer: hundreds of megabytes.
 EXTRAS ?= demo,dev
 READY := $(VENV)/.ready
@@ -17,7 +21,7 @@ export AIRFLOW_HOME := $(CURDIR)/var/cli
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: others help setup demo up down test lowest cover lint format docs dist bench clean
+.PHONY: others help setup lock base demo up down test lowest cover lint format docs dist bench clean
 
 help: ## this list
 	@echo "airflow-mlops-provider: the whole MLOps loop, in Airflow"
@@ -30,7 +34,7 @@ help: ## this list
 setup: $(READY) ## install everything into .venv, nothing else
 
 # The stamp is written last: an installation that was interrupted is begun anew, not taken for finished.
-$(READY): pyproject.toml $(CONSTRAINTS) $(OTHERS)
+$(READY): pyproject.toml $(CONSTRAINTS) $(LOCK) $(OTHERS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "Python 3.11 or later is needed; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || echo missing)." >&2; \
 		echo "Name another one: make PYTHON=/path/to/python3.11 …" >&2; exit 1; }
@@ -41,8 +45,21 @@ $(READY): pyproject.toml $(CONSTRAINTS) $(OTHERS)
 	@rm -f $@
 	@echo "Installing into $(VENV): a few minutes, once."
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --compile -e '.[$(EXTRAS)]' -c $(CONSTRAINTS)
+	@$(LOCKED) more "" "hatchling editables setuptools" > $(VENV)/locked.txt && $(INSTALL) --require-hashes --no-deps -r $(VENV)/locked.txt
+	@$(LOCKED) all '$(EXTRAS)' > $(VENV)/locked.txt && $(INSTALL) --require-hashes --no-deps --use-pep517 -r $(VENV)/locked.txt
+# PyTorch is not in the lock: which files of it are wanted, with CUDA or without, is the index's to say.
+	@$(INSTALL) $(if $(findstring torch,$(EXTRAS)),-c $(CONSTRAINTS),--no-deps) -e '.[$(EXTRAS)]'
 	@echo '$(EXTRAS)' > $@
+
+lock: ## write the lock anew: hashes for the versions that constraints/ pins (edit those first)
+	@echo torch | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --excludes /dev/stdin \
+		--generate-hashes --no-header --annotation-style line --constraints $(CONSTRAINTS) -o $(LOCK) pyproject.toml
+
+BASE ?= docker.io/library/python:3.11-slim-bookworm
+base: ## print the image on which images are built, by its digest of today
+	@digest="$$(skopeo inspect --format '{{.Digest}}' docker://$(BASE) 2>/dev/null \
+		|| docker buildx imagetools inspect --format '{{.Manifest.Digest}}' $(BASE))" \
+		&& echo "$(firstword $(subst :, ,$(BASE)))@$$digest"
 
 demo: $(READY) ## the loop on real flights, in a real Airflow, from data to a served and monitored model
 	@$(BIN)/airflow mlops demo
@@ -87,7 +104,7 @@ docs: $(VENV)/.docs ## build the documentation site into build/docs; a warning i
 
 # Beside what is there, so that nobody else has to wait for it.
 $(VENV)/.docs: $(READY)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --compile -e '.[docs]' -c $(CONSTRAINTS)
+	@$(LOCKED) more docs > $@.txt && $(INSTALL) --require-hashes --no-deps -r $@.txt
 	@touch $@
 
 dist: $(READY) ## build wheel and source archive into dist/

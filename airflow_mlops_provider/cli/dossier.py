@@ -7,7 +7,7 @@ import re
 import shutil
 import tempfile
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from airflow_mlops_provider.cli.lineage import parse_version
@@ -18,7 +18,8 @@ from airflow_mlops_provider.lifecycle.description.bom import bill_of_materials
 from airflow_mlops_provider.lifecycle.description.card import model_card
 from airflow_mlops_provider.lifecycle.description.provenance import provenance
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
-from airflow_mlops_provider.lifecycle.references import Report
+from airflow_mlops_provider.lifecycle.references import Reference, Report, parse_reference
+from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry
 from airflow_mlops_provider.render.documents import html, markdown
 from airflow_mlops_provider.storage.artifacts import (
     SIGNATURE,
@@ -29,7 +30,7 @@ from airflow_mlops_provider.storage.artifacts import (
     open_store,
 )
 from airflow_mlops_provider.storage.description import papers_key, version_facts
-from airflow_mlops_provider.storage.layout import key_below
+from airflow_mlops_provider.storage.layout import build_key, key_below
 from airflow_mlops_provider.storage.records import Records
 from airflow_mlops_provider.ui.lineage import drawing
 
@@ -45,6 +46,7 @@ WHERE = {
     "lineage.svg": ("2c", "2d"),
     "ledger.json": ("2e", "6"),
     "manifests": ("2a",),
+    "image": ("1c", "2a"),
     "evaluation": ("2g", "4"),
     "validation": ("2d", "2g"),
     "product.json": ("1a", "2f", "9"),
@@ -98,6 +100,8 @@ def write(records: Records, product: str, number: int, own: Mapping[Path, str], 
     for name, manifest in (("evaluation", version.evaluated), ("validation", version.validated)):
         _report(records.store, manifest, folder / name)
     _kept(records.store, f"{key_below(records.store, version.graph.version.uri)}/{SIGNATURE}", folder / SIGNATURE)
+    if build := _built(version.graph.moves):
+        _copied(records.store, build_key(build.hash), build, folder / "image")
     if registered:
         _kept(records.store, f"{papers_key(registered)}/{ENVELOPE}", folder / ENVELOPE)
     page = dossier(facts, _links(folder), _own_documents(own, folder))
@@ -163,15 +167,26 @@ def _manifests(made: Mapping[str, Manifest | None], folder: Path) -> None:
 
 def _report(store: ArtifactStore, made: Manifest | None, target: Path) -> None:
     """Copy a report's files, if they are still there. :raises IntegrityError: if they are not what was recorded."""
-    if made is None or made.result is None:
-        return
+    if made is not None and made.result is not None:
+        _copied(store, key_below(store, made.result.uri), made.result, target)
+
+
+def _built(moves: Iterable[LedgerEntry]) -> Reference | None:
+    """Return the record of the image that a version was last served from, if the team's CI has built it."""
+    images = [move.evidence["image"] for move in moves if isinstance(move.evidence.get("image"), dict)]
+    built = images[-1].get("built") if images else None
+    return parse_reference(built) if built else None
+
+
+def _copied(store: ArtifactStore, key: str, result: Reference, target: Path) -> None:
+    """Copy a folder's files, if they are still there. :raises IntegrityError: if they are not what was recorded."""
     with tempfile.TemporaryDirectory(prefix="mlops-dossier-") as scratch:
         try:
-            folder = store.download(key_below(store, made.result.uri), Path(scratch))
+            folder = store.download(key, Path(scratch))
         except FileNotFoundError:
             return
-        if content_hash(folder) != made.result.hash:
-            raise IntegrityError(f"{made.result.uri} is not what was recorded; no dossier is made of it")
+        if content_hash(folder) != result.hash:
+            raise IntegrityError(f"{result.uri} is not what was recorded; no dossier is made of it")
         for file in files_of(folder):
             copy = target / file.relative_to(folder)
             copy.parent.mkdir(parents=True, exist_ok=True)

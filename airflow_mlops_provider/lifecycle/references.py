@@ -55,6 +55,12 @@ class ModelVersion(Reference):
     version: int
 
 
+class BuiltImage(Reference):
+    """An image that the team's CI has built and pushed; what it is, the record at ``uri`` says."""
+
+    kind: Literal["image"] = "image"
+
+
 #: What our reports are about, and so what "passed" means: expectations met; the naive baseline cleared; drift, or the
 #: metric, within its limit; the trial not failed; a winner, or a retuned model, worth having; exported; all agrees;
 #: nothing left of whom is to be forgotten; labels there, and no column that gives them away.
@@ -95,7 +101,9 @@ class Report(Reference):
         return self.passed
 
 
-AnyReference = Annotated[Dataset | DatasetList | Model | ModelVersion | Report, Field(discriminator="kind")]
+AnyReference = Annotated[
+    Dataset | DatasetList | Model | ModelVersion | BuiltImage | Report, Field(discriminator="kind")
+]
 _ADAPTER: TypeAdapter[AnyReference] = TypeAdapter(AnyReference)
 
 

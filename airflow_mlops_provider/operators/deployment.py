@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Context, conf
@@ -11,12 +13,14 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_mlops_provider import assets
 from airflow_mlops_provider.exceptions import CIRunError
+from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
 from airflow_mlops_provider.hooks.defaults import option
 from airflow_mlops_provider.lifecycle.frozen import digest
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
-from airflow_mlops_provider.lifecycle.references import AnyReference, ModelVersion, parse_reference
+from airflow_mlops_provider.lifecycle.references import AnyReference, BuiltImage, ModelVersion, parse_reference
+from airflow_mlops_provider.lifecycle.release.build import BILL_FILE, BUILD_FILE, Build
 from airflow_mlops_provider.lifecycle.release.deployment import Approval, Rollout
 from airflow_mlops_provider.lifecycle.release.registry import Status, candidate, newest_ready, registered
 from airflow_mlops_provider.lifecycle.sections import Serving
@@ -25,8 +29,8 @@ from airflow_mlops_provider.operators.lineage import event_extra
 from airflow_mlops_provider.operators.links import ServedModelLink
 from airflow_mlops_provider.places.retry_policy import final_failures
 from airflow_mlops_provider.sensors.base import StateSensor
-from airflow_mlops_provider.storage.artifacts import ArtifactStore
-from airflow_mlops_provider.storage.layout import key_below
+from airflow_mlops_provider.storage.artifacts import ArtifactStore, content_hash
+from airflow_mlops_provider.storage.layout import build_key, key_below
 from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.triggers.base import NOTHING, StateTrigger
 from airflow_mlops_provider.triggers.ci import CIRunTrigger
@@ -105,7 +109,9 @@ class CIRunOperator(StateSensor):
         system = self.system
         run = system.look(run_id, self.key(context))
         if run.state == "green":
-            result = {"run": run.id, "url": run.url, "commit": run.commit, "image": system.image(run)}
+            image = system.image(run)
+            built = keep(Build(image=image, run=run.url, commit=run.commit), system.bill(run)) if image else None
+            result = {"run": run.id, "url": run.url, "commit": run.commit, "image": image, "built": built}
             self.log.info("%s is green: %s", run.url, result)
             return result
         store = context.get("task_state_store")
@@ -133,13 +139,15 @@ class ModelServerDeployVersionOperator(JobOperator):
     :param rollback: that version may be one which was retired.
     :param reason: why it comes back, for the ledger.
     :param share: of calls that a canary answers, in place of what the rollout says; 1 for all at once.
+    :param image: what a :class:`CIRunOperator` hands on as ``built``: pods of a ``KubernetesDeployment`` run that image
+        from now on, in place of the declared one, until another one is declared.
     :param serving, rollout, approval: where the local model server listens, how a version comes to answer all calls,
         and who must have agreed, in place of what the product says.
     """
 
     job = "deploy"
     service = "model_server"
-    template_fields: Sequence[str] = ("version", "rollback", "reason", "share", *JobOperator.template_fields)
+    template_fields: Sequence[str] = ("version", "rollback", "reason", "share", "image", *JobOperator.template_fields)
     roles = ("version",)
     operator_extra_links = (ServedModelLink(), *JobOperator.operator_extra_links)
 
@@ -151,6 +159,7 @@ class ModelServerDeployVersionOperator(JobOperator):
         rollback: Any = False,
         reason: str = "",
         share: Any = None,
+        image: Any = None,
         serving: Serving | None = None,
         rollout: Rollout | None = None,
         approval: Approval | None = None,
@@ -161,13 +170,15 @@ class ModelServerDeployVersionOperator(JobOperator):
         self.rollback = rollback
         self.reason = reason
         self.share = share
+        self.image = image
         self.take(serving=serving, rollout=rollout, approval=approval)
         self._going: int | None = None
 
     def inputs(self, context: Context) -> dict[str, AnyReference | tuple[AnyReference, ...]]:
         store, name = self.artifacts(), self.kept_under(context)
         number = self._going or self.version
-        return {"version": chosen(store, name, number) if given(number) else ready(store, name)}
+        image = {"image": parse_reference(self.image)} if given(self.image) else {}
+        return {"version": chosen(store, name, number) if given(number) else ready(store, name), **image}
 
     def params_of(self, context: Context) -> dict[str, Any]:
         back = {"rollback": True, **({"reason": self.reason} if self.reason else {})} if given(self.rollback) else {}
@@ -186,12 +197,26 @@ class ModelServerDeployVersionOperator(JobOperator):
             number, labels = int(reference["version"]), phase["plan"]["limits"]["metric"] is not None
             wake = (datetime.now(UTC) + LABELS).isoformat() if labels else None
             where = {"product": self.kept_under(context), "conn_id": self.conn_id, "address": facts["url"]}
+            where["replicas"] = facts.get("replicas", {})
             trigger = RolloutTrigger(**where, version=number, status=facts["status"], wake=wake, **phase)
             self.defer(trigger=trigger, method_name="look_again")
         if facts.get("status") == Status.REJECTED:
             raise AirflowFailException(f"version {reference['version']} was taken back: {facts['reason']}")
         context["outlet_events"][assets.live(self.kept_under(context))].extra = event_extra(manifest, reference)
         return reference
+
+
+def keep(build: Build, bill: bytes | None) -> dict[str, Any]:
+    """Keep in the artifact root what a run has built, and return the reference to it: the same for the same."""
+    store = ArtifactStoreHook().store()
+    with tempfile.TemporaryDirectory(prefix="mlops-build-") as scratch:
+        folder = Path(scratch)
+        (folder / BUILD_FILE).write_bytes(build.to_file())
+        if bill is not None:
+            (folder / BILL_FILE).write_bytes(bill)
+        content = content_hash(folder)
+        store.upload(folder, build_key(content))
+    return BuiltImage(uri=f"{store.uri}/{build_key(content)}", hash=content).to_json()
 
 
 def port() -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 A job's files are in ``<product>/<job>/<32 digits of its address>``: its manifest, below that a folder named by its
 content with the result, and one for each run that found the work finished. Beside the jobs' folders a product has those
-of ``Folder``, and all products' declarations lie in one.
+of ``Folder``; all products' declarations lie in one, and so do the images that were built.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from airflow_mlops_provider.storage.artifacts import MANIFEST, ArtifactStore, ch
 
 #: A product's name, and a job's.
 NAME = "[a-z][a-z0-9_]{0,62}"
-DECLARATIONS = "_products"  # no product's name begins with an underscore
+DECLARATIONS, BUILDS = "_products", "_builds"  # no product's name begins with an underscore
 Folder = Literal[
     "current", "external", "feedback", "forgotten", "images", "judged", "ledger", "lists", "pods", "repairs",
     "searches", "serving"
@@ -72,6 +72,11 @@ def product_key(product: str, folder: Folder, *names: str) -> str:
 def declaration_key(product: str) -> str:
     """Return where a product's declaration lies."""
     return f"{DECLARATIONS}/{product}.json"
+
+
+def build_key(content: str) -> str:
+    """Return the folder of what is known of an image that was built, by the hash of its files."""
+    return f"{BUILDS}/{content[:32]}"
 
 
 def image_key(spec: JobSpec, image: str) -> str:

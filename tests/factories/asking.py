@@ -17,14 +17,15 @@ def tell(context):
 (product,) = products(__file__)
 owners = product.business.owners.model_copy(update={"ml_engineer": "anna", "devops_engineer": "ben"})
 business = product.business.model_copy(update={"owners": owners})
-for name, within in (("asks", timedelta(hours=1)), ("asks_briefly", timedelta(seconds=16))):
-    approval = Approval(
-        roles=("ml_engineer",), escalate=("devops_engineer",), four_eyes=True, within=within, remind=within / 2
-    )
+for name, within, further in (
+    ("asks", timedelta(hours=1), {"airflow_roles": ("op",)}),
+    ("asks_briefly", timedelta(seconds=16), {"escalate": ("devops_engineer",)}),
+):
+    approval = Approval(roles=("ml_engineer",), four_eyes=True, within=within, remind=within / 2, **further)
     changes = {"business": business, "deployment": Deployment(approval=approval)}
     settings = {"schedule": None, "is_paused_upon_creation": False, "default_args": RETRIES}
     globals()[name] = MLOpsDag(product.model_copy(update=changes), "deployment", dag_id=name, **settings)
     globals()[name]["approve"].notifiers = [tell]
 """
-#: Beside the administrator; they may all answer what Airflow asks.
-PEOPLE = ("anna", "ben", "carl")
+#: Beside the administrator, with their roles in Airflow; they may all answer what Airflow asks.
+PEOPLE = {"anna": "user", "ben": "op", "carl": "user"}

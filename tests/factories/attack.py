@@ -121,7 +121,7 @@ class AttackWorld:
         settings = {
             "CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
             "SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "1",
-            "CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join([f"{USER}:admin", *(f"{person}:user" for person in PEOPLE)]),
+            "CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join([f"{USER}:admin", *map(":".join, PEOPLE.items())]),
             "MLOPS__PRODUCTS_FOLDERS": str(PRODUCTS),
             "MLOPS__ARTIFACT_ROOT": str(self.root),
             "MLOPS__LANDING_ROOT": self.services.landing,

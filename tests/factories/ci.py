@@ -19,6 +19,8 @@ from tests.factories.http_host import HttpHost
 PROJECT, USER, TOKEN = "team/models", "ann", "sesame"
 IMAGE = f"registry.example/team/models@sha256:{'a1' * 32}"
 UNBUILT = "cancelled in the queue"
+#: What a run leaves beside its image.
+BILL = b'{"bomFormat": "CycloneDX", "specVersion": "1.6"}'
 COMMIT = "c0ffee" * 6 + "c0ff"
 
 
@@ -31,6 +33,7 @@ class Run:
     inputs: dict[str, str]
     end: str = ""
     image: str = ""
+    bill: bytes | None = BILL
     queued: bool = False
     unseen: int = 0
 
@@ -111,7 +114,7 @@ def github(world: CIWorld, handler: BaseHTTPRequestHandler, path: str, query: di
     """Answer as GitHub does; a run's name is what the workflow's run-name makes of the input."""
     if path == "/blob":
         assert "Authorization" not in handler.headers  # that host is not GitHub's
-        return 200, _zipped(world.run_of(query["run"]).image), {}
+        return 200, _zipped(world.run_of(query["run"])), {}
     if handler.headers.get("Authorization") != f"Bearer {TOKEN}":
         raise RefusedError(401, "Bad credentials")
     below = path.removeprefix(f"/api/v3/repos/{PROJECT}")
@@ -173,10 +176,17 @@ def _github(world: CIWorld, run: Run) -> dict[str, Any]:
     return {**shown, "status": status, "conclusion": conclusion}
 
 
-def _zipped(text: str) -> bytes:
+def _files(run: Run) -> dict[str, bytes]:
+    """Return what a run has left with its image."""
+    bill = {} if run.bill is None else {"sbom.cdx.json": run.bill}
+    return {"image.txt": f"{run.image}\n".encode(), **bill} if run.image else {}
+
+
+def _zipped(run: Run) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as files:
-        files.writestr("image.txt", f"{text}\n")
+        for name, data in _files(run).items():
+            files.writestr(name, data)
     return packed.getvalue()
 
 
@@ -197,11 +207,11 @@ def gitlab(world: CIWorld, handler: BaseHTTPRequestHandler, path: str, query: di
         assert query["source"] == "api"
         part, headers = world.page([*reversed(world.runs)], query)
         return 200, [_gitlab(world, run) for run in part], headers
-    if found := re.fullmatch(r"/jobs/(\d+)/artifacts/image\.txt", below):
-        run = world.run_of(str(int(found[1]) - 9000))
-        if int(found[1]) - 9000 != run.id or not run.image:
+    if found := re.fullmatch(r"/jobs/(\d+)/artifacts/([\w.]+)", below):
+        kept = _files(world.run_of(str(int(found[1]) - 9000))).get(found[2])
+        if kept is None:
             raise RefusedError(404, "404 Not Found")
-        return 200, f"{run.image}\n".encode(), {}
+        return 200, kept, {}
     return _gitlab_pipeline(world, below, query)
 
 
@@ -285,8 +295,9 @@ def _jenkins_job(world: CIWorld, path: str, body: bytes) -> Answer:
     if rest == "wfapi/describe":
         stages = [{"name": "data", "status": "SUCCESS"}, {"name": "model", "status": "FAILED"}]
         return 200, {"stages": stages, "status": "FAILED"}, {}
-    if rest == "artifact/image.txt":
-        return (200, f"{run.image}\n".encode(), {}) if run.image else (404, {}, {})
+    if rest.startswith("artifact/"):
+        kept = _files(run).get(rest.removeprefix("artifact/"))
+        return (404, {}, {}) if kept is None else (200, kept, {})
     return 200, _build(world, run), {}
 
 

@@ -60,13 +60,13 @@ def podman(*arguments: str, timeout: float = 120, stdin: str | None = None) -> s
 
 
 def base_image(given: str) -> str:
-    """Return the name of the base image; an archive is imported first, once."""
+    """Return the base image by its digest; an archive is imported first, once."""
     if not Path(given).is_file():
         return given
     name = f"localhost/mlops-test-base:{file_hash(Path(given))[:12]}"
     if subprocess.run(["podman", "image", "exists", name], check=False).returncode:
         podman("import", "--change", "ENV PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", given, name)
-    return name
+    return f"{name.partition(':')[0]}@{podman('image', 'inspect', '--format={{.Digest}}', name)}"
 
 
 def commit() -> str:

@@ -239,12 +239,12 @@ def test_nobody_is_asked_twice_by_a_forged_success(loop: AttackWorld) -> None:
     until(lambda: loop.stack.api.get(task)["state"] == "awaiting_input")
     loop.stack.api.call("PATCH", task, body={"new_state": "success"})
     assert loop.ended("asks", run_id) == {"deployment.approve": "success", "deployment.deploy": "failed"}
-    assert "before 1 more of ml_engineer agreed to it (so far nobody did)" in loop.log("asks", "deployment.deploy")
+    assert "before 1 more of ml_engineer, op agreed to it (so far nobody did)" in loop.log("asks", "deployment.deploy")
     assert (loop.live(), status_of(loop.ledger.entries(), version.version)) == (live, Status.PRODUCTION_READY)
 
 
 def test_people_agree(loop: AttackWorld) -> None:
-    """Airflow refuses who has no role; who started the deployment can't agree to it; another person lets it go live."""
+    """Airflow refuses who has no role; who started it can't agree to it; who has Airflow's role lets it go live."""
     version, task = loop.versions[-1], "dags/asks/dagRuns/annas/taskInstances/deployment.approve"
     assert loop.as_person("anna", "POST", "dags/asks/dagRuns", {"dag_run_id": "annas", "logical_date": None}) == 200
     until(lambda: loop.stack.api.get(task)["state"] == "awaiting_input")
@@ -259,4 +259,4 @@ def test_people_agree(loop: AttackWorld) -> None:
     same = (version.version, version.hash)
     assert loop.live() == {"server": same, "pointer": same, "ledger": same, "alias": version.version}
     (said,) = [entry for entry in loop.ledger.entries() if entry.status is Status.APPROVED]
-    assert (said.by, said.reason, said.evidence["roles"]) == ("ben", "ben says so", ["devops_engineer"])
+    assert (said.by, said.reason, said.evidence["roles"]) == ("ben", "ben says so", ["op"])

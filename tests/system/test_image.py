@@ -4,7 +4,7 @@ Needs podman, an image or a base to build one from, and the artifact root of a f
 leaves one:
 
     MLOPS_TEST_IMAGE, MLOPS_TEST_TRAINER_IMAGE    images that were built before; or
-    MLOPS_TEST_BASE_IMAGE     the base to build on: its name, or the archive of a root file system
+    MLOPS_TEST_BASE_IMAGE     the base to build on: its name, by digest, or the archive of a root file system
     MLOPS_TEST_BUILD_OPTIONS  further options of ``podman build``, such as a secret with pip's configuration
     MLOPS_TEST_EXTRAS         the package's extras that the trainer is built with, such as ``torch``
     MLOPS_TEST_ROOT           the artifact root (var/demo/mlops)
@@ -27,6 +27,8 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec
@@ -136,6 +138,16 @@ def test_a_job_makes_the_same_inside_as_outside(image: str, root: Root, tmp_path
     assert (inside.code.commit, inside.code.dirty) == (revision[:40], revision.endswith("-dirty"))
     pinned = (CHECKOUT / "constraints" / "constraints-3.11.txt").read_text("utf-8").split()
     assert f"pandas=={inside.packages['pandas']}" in pinned
+
+
+def test_an_image_says_what_is_installed_in_it(image: str) -> None:
+    """A valid bill of materials, of Python's distributions by the lock's versions, and of Debian's packages."""
+    printed = podman("run", "--rm", "--network=none", image, "python", "-m", "airflow_mlops_provider.runtime.installed")
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(printed) is None
+    urls = {part.get("purl", "") for part in json.loads(printed)["components"]}
+    pinned = (CHECKOUT / "constraints" / "constraints-3.11.txt").read_text("utf-8").split()
+    assert {f"pkg:pypi/{line.replace('==', '@')}" for line in pinned if line.startswith("mlflow==")} <= urls
+    assert any(url.startswith("pkg:deb/debian/git@") for url in urls)
 
 
 @pytest.fixture

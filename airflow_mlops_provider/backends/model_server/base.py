@@ -56,10 +56,15 @@ class Served:
 
 
 class Replica(NamedTuple):
-    """One of the processes that answer for a product. :param state: what it says of itself; None if it is silent."""
+    """One of the processes that answer for a product.
+
+    :param state: what it says of itself; None if it is silent.
+    :param address: its own, where it has one beside the server's.
+    """
 
     name: str
     state: ServerState | None
+    address: str | None = None
 
 
 class ModelServer(ABC):

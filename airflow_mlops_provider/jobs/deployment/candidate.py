@@ -9,9 +9,11 @@ import time
 from datetime import UTC, datetime
 
 from airflow_mlops_provider.backends.model_server import releases
+from airflow_mlops_provider.backends.model_server.base import combined
 from airflow_mlops_provider.backends.model_server.state import ServerState
 from airflow_mlops_provider.exceptions import IntegrityError
 from airflow_mlops_provider.jobs.deployment import rollout
+from airflow_mlops_provider.jobs.deployment.image import IMAGE
 from airflow_mlops_provider.jobs.deployment.labelled import worse
 from airflow_mlops_provider.jobs.registry.standing import CheckedLedger
 from airflow_mlops_provider.lifecycle.references import ModelVersion
@@ -19,8 +21,9 @@ from airflow_mlops_provider.lifecycle.release.deployment import Rollout
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status, candidate
 from airflow_mlops_provider.lifecycle.release.rollout import Action, Phase, Verdict, first_phase, judge, next_phase
 
-#: Seconds for which a server may be silent; and those that it has to follow a pointer before it is judged.
-SILENT, FOLLOWS = 20.0, 10.0
+#: Seconds for which a server may be silent; one of several, such as a pod that begins anew; and those that it has to
+#: follow a pointer before it is judged.
+SILENT, ONE_SILENT, FOLLOWS = 20.0, 60.0, 10.0
 
 
 def begin(
@@ -35,6 +38,7 @@ def begin(
         "url": server.address,
         "beside": live.version,
         "plan": plan.to_json(),
+        **rollout.image_of(context),
         "began": datetime.now(UTC).isoformat(),
     }
     reason = f"its rollout beside version {live.version} begins"
@@ -78,8 +82,9 @@ def take_back(
     if live:
         point(context, None, live)
         server = rollout.model_server(context)
-        if server.managed and server.state() is None:
-            rollout.roll(context, live, live)  # it may have been the candidate that ended it
+        other_image = rollout.image_of(context).get(IMAGE) != entry.evidence.get(IMAGE)
+        if server.managed and (other_image or server.state() is None):
+            rollout.roll(context, live, live)  # the candidate may have ended it, or have brought an image of its own
         _wait_until_gone(context, entry.version)
     return made
 
@@ -110,9 +115,9 @@ def plan_of(entry: LedgerEntry) -> Rollout:
 
 
 def _verdict(context: rollout.Context, entry: LedgerEntry, live: ModelVersion, plan: Rollout) -> Verdict:
-    state = _state(context, entry, live)
+    state, silent = _state(context, entry, live)
     if state is None:
-        return Verdict(Action.TAKE_BACK, f"the model server does not answer for {SILENT:.0f} s")
+        return Verdict(Action.TAKE_BACK, silent)
     if state.version != live.version:
         return Verdict(Action.WAIT, f"the server does not serve version {live.version} yet: {state.not_ready}")
     first = datetime.fromisoformat(entry.evidence.get("began", entry.at.isoformat()))
@@ -121,16 +126,21 @@ def _verdict(context: rollout.Context, entry: LedgerEntry, live: ModelVersion, p
     return judge(plan, phase, datetime.now(UTC), seen, worse(context, entry, live, plan))
 
 
-def _state(context: rollout.Context, entry: LedgerEntry, live: ModelVersion) -> ServerState | None:
-    """Return what the server says, once it has had the time to follow the pointer; None if it is silent."""
-    server, begun, state = rollout.model_server(context), time.monotonic(), None
-    while (waited := time.monotonic() - begun) < SILENT:
-        state = server.state()
+def _state(context: rollout.Context, entry: LedgerEntry, live: ModelVersion) -> tuple[ServerState | None, str]:
+    """Return what all replicas say, once they have had the time to follow the pointer; else None, and who is silent."""
+    server, begun = rollout.model_server(context), time.monotonic()
+    while True:
+        replicas, waited = server.observe(), time.monotonic() - begun
+        state = combined(replicas)
         follows = state and state.version == live.version and is_seen(state, entry.version, entry.at)
         if follows or (state and waited > FOLLOWS):
-            break
+            return state, ""
+        silent = [one.name for one in replicas if one.state is None]
+        limit = ONE_SILENT if len(silent) < len(replicas) else SILENT
+        if waited > limit and not state:
+            who = ", ".join(silent) or "the model server"
+            return None, f"{who} {'do' if len(silent) > 1 else 'does'} not answer for {limit:.0f} s"
         time.sleep(0.2)
-    return state
 
 
 def _wait_until_gone(context: rollout.Context, version: ModelVersion) -> None:

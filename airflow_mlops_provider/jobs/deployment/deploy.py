@@ -10,7 +10,7 @@ from pydantic import Field
 from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.jobs.deployment import candidate, rollout
 from airflow_mlops_provider.jobs.registry.standing import CheckedLedger, one_at_a_time
-from airflow_mlops_provider.lifecycle.references import ModelVersion
+from airflow_mlops_provider.lifecycle.references import BuiltImage, ModelVersion
 from airflow_mlops_provider.lifecycle.release import registry
 from airflow_mlops_provider.lifecycle.release.approval import check_approved
 from airflow_mlops_provider.lifecycle.release.deployment import Rollout
@@ -29,7 +29,10 @@ from airflow_mlops_provider.runtime.definition import job
 
 
 class Inputs(JobInputs):
+    """:param image: what the CI has built, for servers on a cluster to run from now on."""
+
     version: ModelVersion
+    image: BuiltImage | None = None
 
 
 class Params(rollout.Params):
@@ -130,13 +133,14 @@ def _show(context: Context, ledger: CheckedLedger) -> dict[str, str]:
     return {}
 
 
-def _going(context: Context, entry: LedgerEntry, **further: str) -> JobResult:
+def _going(context: Context, entry: LedgerEntry, **further: Any) -> JobResult:
     """Return a candidate with its phase: what is needed to wait for the next look."""
     phase = {"plan": entry.evidence.get("plan"), "began": entry.at.isoformat(), "first": entry.evidence.get("began")}
-    known = {"rollout": phase} if entry.status in (Status.SHADOW, Status.CANARY) else {}
-    return _result(
-        entry.version, entry.status, rollout.model_server(context).address, reason=entry.reason, **known, **further
-    )
+    server = rollout.model_server(context)
+    if entry.status in (Status.SHADOW, Status.CANARY):
+        own = {replica.name: replica.address for replica in server.observe() if replica.address}
+        further |= {"rollout": phase, "replicas": own}
+    return _result(entry.version, entry.status, server.address, reason=entry.reason, **further)
 
 
 def _result(version: ModelVersion, status: Status, url: str, **further: Any) -> JobResult:

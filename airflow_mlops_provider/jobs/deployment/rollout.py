@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from airflow_mlops_provider.backends.model_server import releases
 from airflow_mlops_provider.backends.model_server.base import ModelServer, Served, ServerCode
 from airflow_mlops_provider.extensions import MODEL_SERVERS
+from airflow_mlops_provider.jobs.deployment import image
 from airflow_mlops_provider.lifecycle.frozen import digest
 from airflow_mlops_provider.lifecycle.problem import Metric
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, Services
@@ -49,6 +50,7 @@ Context = JobContext[Any, Settings, Any]
 def model_server(context: Context) -> ModelServer:
     """Return the product's model server: wherever it runs, deployments know it by this contract alone."""
     serving, services = context.settings.serving, context.spec.services
+    serving = image.running(serving, image.in_force(context, serving))
     served = Served(
         product=context.product,
         root=context.spec.root,
@@ -85,12 +87,20 @@ def enter(
 
     :param figures: what a rollout observed.
     """
-    evidence = {"url": url, **({"observed": figures} if figures else {})}
-    entry = ledger.move(version, Status.LIVE, reason=f"{url} answers with it", by=context.by, evidence=evidence)
+    evidence = {"url": url, **image_of(context), **({"observed": figures} if figures else {})}
+    said: dict[str, Any] = {"reason": f"{url} answers with it", "by": context.by, "evidence": evidence}
+    entry = ledger.move(version, Status.LIVE, **said)
+    if entry.evidence.get(image.IMAGE) != evidence.get(image.IMAGE):  # it was live, from another image
+        entry = ledger.note(version, **said)
     retire_others(context, ledger, version)
     if other := candidate(ledger.entries()):  # it was compared with another version
         ledger.move(other.version, Status.REJECTED, reason=f"version {version.version} went live", by=context.by)
     return entry
+
+
+def image_of(context: Context) -> dict[str, Any]:
+    """Return which image the servers run, as evidence; empty where that is not said."""
+    return image.in_force(context, context.settings.serving)
 
 
 def retire_others(context: Context, ledger: Ledger, version: ModelVersion) -> list[ModelVersion]:

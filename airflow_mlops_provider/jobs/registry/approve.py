@@ -31,12 +31,14 @@ class Params(JobParams):
     """:param by: the person who decided; None: the time ran out, or the product's own rule for low risks.
 
     :param started_by: who started this deployment by hand, if anybody did.
+    :param holders: who has which of the approval's roles of Airflow, as the auth manager said when the answer came.
     """
 
     agreed: bool
     by: str | None = None
     reason: str = ""
     started_by: str | None = None
+    holders: dict[str, tuple[str, ...]] = {}
 
 
 Context = JobContext[Inputs, Settings, Params]
@@ -90,11 +92,11 @@ def _roles(context: Context, entries: list[LedgerEntry], number: int) -> list[st
     assert approval
     assert owners
     assert params.by
-    person, agrees = params.by, params.agreed
-    why = refusal(entries, number, approval, owners, person=person, started_by=params.started_by, agrees=agrees)
-    if why:
+    holders = params.holders
+    who: dict[str, Any] = {"person": params.by, "started_by": params.started_by, "agrees": params.agreed}
+    if why := refusal(entries, number, approval, owners, **who, holders=holders):
         raise TransitionError(why)
-    return [*approval.people_of(owners)[params.by]]
+    return [*approval.people_of(owners, holders)[params.by]]
 
 
 def _low_risk(context: Context, entries: list[LedgerEntry], gates: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from airflow_mlops_provider.exceptions import TransitionError
 from airflow_mlops_provider.lifecycle.owners import Owners
@@ -52,8 +52,9 @@ def check_approved(entries: Sequence[LedgerEntry], version: int, approval: Appro
     if approval is not None and (more := missing(entries, version, approval)):
         given = ", ".join(entry.by for entry in approvals(entries, version)) or "nobody"
         raise TransitionError(
-            f"version {version} may not go live before {more} more of {', '.join(approval.roles)} agreed to it (so far "
-            f"{given} did): answer the task 'approve' of the product's deployment, in Airflow under Required Actions"
+            f"version {version} may not go live before {more} more of {', '.join(approval.all_roles)} agreed to it "
+            f"(so far {given} did): answer the task 'approve' of the product's deployment, in Airflow under Required "
+            "Actions"
         )
 
 
@@ -66,13 +67,15 @@ def refusal(
     person: str,
     started_by: str | None,
     agrees: bool,
+    holders: Mapping[str, Sequence[str]] | None = None,
 ) -> str | None:
     """Say why a person's answer does not count; None if it does.
 
     :param started_by: who started this deployment by hand; the ledger says who started the training.
     :param agrees: who started something may still say no to it.
+    :param holders: who has which of Airflow's roles now.
     """
-    people = approval.people_of(owners)
+    people = approval.people_of(owners, holders)
     if person not in people:
         known = ", ".join(f"{name} ({', '.join(roles)})" for name, roles in people.items())
         return f"{person or 'nobody'} may not decide; may: {known}"

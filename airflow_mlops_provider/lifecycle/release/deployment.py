@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Annotated, Self
 
@@ -24,6 +25,7 @@ class Approval(Frozen):
     """Who must agree before a version goes live. Silence is a no.
 
     :param roles: of ``business.owners``, whose people decide.
+    :param airflow_roles: roles of Airflow's auth manager, whose users may decide as well, as long as they have them.
     :param people: how many must agree, each another person.
     :param four_eyes: nobody agrees to what they started by hand: the training, or this deployment.
     :param within: how long they have; after that the version is rejected.
@@ -34,7 +36,8 @@ class Approval(Frozen):
     :param first_by_itself: whether the first version, in whose place nothing has ever served, needs nobody either.
     """
 
-    roles: Roles = Field(default=("ml_engineer",), min_length=1)
+    roles: Roles = ("ml_engineer",)
+    airflow_roles: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     people: int = Field(default=1, ge=1, le=5)
     four_eyes: bool = False
     within: timedelta = Field(default=timedelta(days=3), gt=timedelta(0))
@@ -43,19 +46,38 @@ class Approval(Frozen):
     by_itself: float | None = None
     first_by_itself: bool = False
 
-    def people_of(self, owners: Owners, *, escalated: bool = True) -> dict[str, tuple[str, ...]]:
-        """Return who may decide, with the roles that let them. :param escalated: with the people of ``escalate``."""
+    @model_validator(mode="after")
+    def _somebody(self) -> Self:
+        if not self.all_roles:
+            raise ValueError("deployment.approval names no roles: give roles, of business.owners, or airflow_roles")
+        return self
+
+    @property
+    def all_roles(self) -> tuple[str, ...]:
+        """The roles whose people decide: the owners' and Airflow's."""
+        return (*self.roles, *self.airflow_roles)
+
+    def people_of(
+        self, owners: Owners, holders: Mapping[str, Sequence[str]] | None = None, *, escalated: bool = True
+    ) -> dict[str, tuple[str, ...]]:
+        """Return who may decide, with the roles that let them.
+
+        :param holders: who has which of ``airflow_roles``. :param escalated: with the people of ``escalate``.
+        """
         people: dict[str, tuple[str, ...]] = {}
         for role in dict.fromkeys((*self.roles, *(self.escalate if escalated else ()))):
             person = str(getattr(owners, role))
             people[person] = (*people.get(person, ()), role)
+        for person, had in (holders or {}).items():
+            if own := tuple(role for role in had if role in self.airflow_roles):
+                people[person] = (*people.get(person, ()), *own)
         return people
 
     def check(self, owners: Owners | None) -> None:
         """Make sure that enough people can agree. :raises ValueError: if not."""
         if owners is None:
             raise ValueError("deployment.approval names roles: say in business.owners who has them")
-        if len(people := self.people_of(owners)) < self.people:
+        if len(people := self.people_of(owners)) < self.people and not self.airflow_roles:
             raise ValueError(
                 f"deployment.approval.people is {self.people}, and its roles are {', '.join(people)} alone"
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from airflow_mlops_provider.extensions import MODEL_SERVERS
 from airflow_mlops_provider.lifecycle.frozen import Params, Strict
@@ -30,6 +30,20 @@ KUBERNETES, LOCAL, URL = "kubernetes", "local", "url"
 _BY_DIGEST = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}")
 
 
+def _by_digest(image: str) -> str:
+    if not _BY_DIGEST.fullmatch(image):
+        bare = image.partition("@")[0]
+        raise ValueError(
+            f"image {image!r} must be named by its digest, as repository@sha256:…, since a tag may be moved; "
+            f"`skopeo inspect --format '{{{{.Digest}}}}' docker://{bare}` or `docker buildx imagetools inspect "
+            f"{bare}` prints it, and so does the push that made it"
+        )
+    return image
+
+
+ImageByDigest = Annotated[str, AfterValidator(_by_digest)]
+
+
 class KubernetesDeployment(Strict):
     """A model server of its own on a Kubernetes cluster: a Deployment and a Service, which deployments apply.
 
@@ -49,7 +63,7 @@ class KubernetesDeployment(Strict):
     :param rollout_seconds: how long it may take until every pod can predict, before the former image comes back.
     """
 
-    image: str
+    image: ImageByDigest
     replicas: int | None = Field(default=1, ge=1)
     name: Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$")] | None = None
     namespace: Dns | None = None
@@ -66,18 +80,6 @@ class KubernetesDeployment(Strict):
     node_selector: dict[Key, str] = {}
     tolerations: tuple[Toleration, ...] = ()
     rollout_seconds: int = Field(default=600, gt=0)
-
-    @field_validator("image")
-    @classmethod
-    def _by_digest(cls, image: str) -> str:
-        if not _BY_DIGEST.fullmatch(image):
-            bare = image.partition("@")[0]
-            raise ValueError(
-                f"image {image!r} must be named by its digest, as repository@sha256:…, since a tag may be moved; "
-                f"`skopeo inspect --format '{{{{.Digest}}}}' docker://{bare}` or `docker buildx imagetools inspect "
-                f"{bare}` prints it, and so does the push that made it"
-            )
-        return image
 
     @model_validator(mode="after")
     def _fits_together(self) -> KubernetesDeployment:

@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
 from airflow.sdk.execution_time.hitl import HITLUser, upsert_hitl_detail
 
 from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, MissingRecordError
+from airflow_mlops_provider.hooks.auth_manager import users_with
 from airflow_mlops_provider.lifecycle.description.question import question
 from airflow_mlops_provider.lifecycle.owners import Owners
 from airflow_mlops_provider.lifecycle.product import MLProduct
@@ -125,12 +126,14 @@ class ModelApproveVersionOperator(JobOperator):
         user = event.get("responded_by_user") or {}
         person, agrees = str(user.get("name") or user.get("id") or ""), event["chosen_options"] == [APPROVE]
         who = {"person": person, "started_by": started_by(context), "agrees": agrees}
-        if why := refusal(entries, version.version, self._approval, self._owners, **who):
-            self.log.warning("the answer does not count: %s", why)
-            return self._ask(context)
         try:
+            holders = self._holders()  # as of now: a role may have been taken away since the question
+            if why := refusal(entries, version.version, self._approval, self._owners, **who, holders=holders):
+                self.log.warning("the answer does not count: %s", why)
+                return self._ask(context)
             reason = str((event.get("params_input") or {}).get("reason") or "")
-            reference = self._enter(context, agreed=agrees, by=person, reason=reason)
+            by_roles = {"holders": holders} if holders else {}
+            reference = self._enter(context, agreed=agrees, by=person, reason=reason, **by_roles)
         except BackendError as error:
             self.log.warning("the answer could not be entered yet; Airflow hands it over again: %s", error)
             return self._wait(timedelta(seconds=conf.getint("mlops", "retry_seconds", fallback=30)))
@@ -157,6 +160,14 @@ class ModelApproveVersionOperator(JobOperator):
             raise ConfigurationError("give owners=, who answers for the product")
         return Owners.model_validate(owners)
 
+    def _holders(self) -> dict[str, tuple[str, ...]]:
+        """Return who has which of the approval's roles of Airflow now; see :func:`.users_with` for what it raises."""
+        roles = self._approval.airflow_roles
+        return users_with(roles) if roles else {}
+
+    def _people(self, *, escalated: bool = True) -> dict[str, tuple[str, ...]]:
+        return self._approval.people_of(self._owners, self._holders(), escalated=escalated)
+
     def _version(self, context: Context) -> tuple[ModelVersion, list[LedgerEntry]]:
         version = self.inputs(context)["version"]
         assert isinstance(version, ModelVersion)
@@ -179,7 +190,7 @@ class ModelApproveVersionOperator(JobOperator):
     def _ask(self, context: Context) -> dict[str, Any]:
         """Show people the question, and wait."""
         version, entries = self._version(context)
-        people = [*self._approval.people_of(self._owners)]
+        people = [*self._people()]
         named = conf.get("core", "auth_manager", fallback="").endswith(_NAMED)
         reason = Param(None, type=["string", "null"], title="Reason", description="For the ledger.")
         upsert_hitl_detail(
@@ -205,13 +216,13 @@ class ModelApproveVersionOperator(JobOperator):
         with suppress(MissingRecordError):
             if card := card_page(records.store.uri, records.version(version.name, number).registered):
                 links[page(*card)] = "Model card"
-        people, still = self._approval.people_of(self._owners), missing(entries, number, self._approval)
+        people, still = self._people(), missing(entries, number, self._approval)
         evaluation = self._evaluation(entries, version)
         return markdown(question(version, entries, evaluation, self.declaration, people, still, links))
 
     def _notify(self, context: Context, reminder: bool) -> None:
         """Tell the notifiers; one that fails keeps nobody from being asked."""
-        people = [*self._approval.people_of(self._owners, escalated=reminder)]
+        people = [*self._people(escalated=reminder)]
         for notifier in self.notifiers:
             try:
                 notifier({**context, "mlops_reminder": reminder, "mlops_people": people})

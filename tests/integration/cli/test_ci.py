@@ -86,6 +86,15 @@ def steps(template: str, file: Path) -> list[str]:
     return [name for name in named if name != "install"]
 
 
+def test_what_is_delivered_is_named_and_described(written: tuple[str, Path]) -> None:
+    """The image by its digest, and what is installed in it, as the image itself says; both are kept."""
+    text = written[1].read_text()
+    deliver = text[text.index("deliver") :]
+    made = deliver.index("-m airflow_mlops_provider.runtime.installed > sbom.cdx.json")
+    assert re.search(r"(push|docker push) ", deliver[:made])
+    assert re.search(r"(paths: \[|archiveArtifacts '|path: \|\n\s+)image.txt,?\s+sbom.cdx.json", deliver[made:])
+
+
 def test_nothing_is_overwritten(written: tuple[str, Path]) -> None:
     """Unless it is said; a repository that is not there is named."""
     template, file = written

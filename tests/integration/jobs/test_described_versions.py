@@ -28,7 +28,10 @@ from airflow_mlops_provider.lifecycle.description.card import model_card
 from airflow_mlops_provider.lifecycle.description.facts import VersionFacts
 from airflow_mlops_provider.lifecycle.description.provenance import provenance
 from airflow_mlops_provider.lifecycle.references import ModelVersion
+from airflow_mlops_provider.lifecycle.release.build import Build
+from airflow_mlops_provider.operators.deployment import keep
 from airflow_mlops_provider.render.documents import markdown
+from airflow_mlops_provider.runtime.installed import installed
 from airflow_mlops_provider.runtime.runner import run
 from airflow_mlops_provider.scoring.predictor import Predictor
 from airflow_mlops_provider.serving.answers import Answers
@@ -37,6 +40,7 @@ from airflow_mlops_provider.serving.prediction_log import PredictionLog
 from airflow_mlops_provider.serving.release_follower import ReleaseFollower
 from airflow_mlops_provider.storage.artifacts import SIGNATURE, FolderStore, content_hash
 from airflow_mlops_provider.storage.description import card_of, papers_key, version_facts
+from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.storage.records import Records
 from tests.factories.keys import Keys, make_keys
 from tests.factories.shop import DAYS, ShopWorld
@@ -233,6 +237,24 @@ def test_the_dossier_is_whole(shop: Shop, tmp_path: Path) -> None:
     assert {file.relative_to(again): file.read_bytes() for file in again.rglob("*") if file.is_file()} == {
         file.relative_to(folder): file.read_bytes() for file in folder.rglob("*") if file.is_file()
     }
+
+
+def test_the_image_of_the_servers_is_in_the_dossier(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the CI has built, with its bill of materials, as the ledger names it; another file in its place stops it."""
+    monkeypatch.setenv("AIRFLOW__MLOPS__ARTIFACT_ROOT", str(shop.world.root))
+    bill = json.dumps(installed())
+    built = keep(Build(image=f"registry.example/shop@sha256:{'a' * 64}", run="https://ci.example/7"), bill.encode())
+    evidence = {"image": {"name": "any", "declared": "any", "built": built}}
+    Ledger(shop.records.store, shop.world.name).note(shop.version, reason="it runs", by="tests", evidence=evidence)
+    folder = dossier(shop, tmp_path / "dossier", None)
+    assert (folder / "image" / "sbom.cdx.json").read_text() == bill
+    assert "href='image/sbom.cdx.json'" in (folder / "index.html").read_text()
+    Path(built["uri"].removeprefix("file://"), "sbom.cdx.json").write_text("{}")
+    with pytest.raises(IntegrityError, match="is not what was recorded"):
+        dossier(shop, tmp_path / "another", None)
+    shutil.rmtree(built["uri"].removeprefix("file://"))
 
 
 def test_what_no_dossier_is_made_of(shop: Shop, tmp_path: Path) -> None:

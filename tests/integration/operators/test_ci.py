@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,9 +18,11 @@ from airflow_mlops_provider.backends.source.ci import base
 from airflow_mlops_provider.exceptions import BackendError, CIRunError, ConfigurationError
 from airflow_mlops_provider.extensions import CI_SYSTEMS
 from airflow_mlops_provider.hooks.ci import CIHook
+from airflow_mlops_provider.lifecycle.release.build import Build
 from airflow_mlops_provider.operators.deployment import CIRunOperator
+from airflow_mlops_provider.storage.artifacts import FolderStore, content_hash
 from airflow_mlops_provider.triggers.ci import CIRunTrigger
-from tests.factories.ci import COMMIT, IMAGE, CIWorld
+from tests.factories.ci import BILL, COMMIT, IMAGE, CIWorld
 from tests.factories.waiting import Store, fired, waits
 
 BUSY = (429, {"message": "slow down"}, {"Retry-After": "7"})
@@ -27,8 +30,9 @@ BROKEN = (503, {"message": "Service Unavailable"}, {})
 
 
 @pytest.fixture(params=CI_SYSTEMS.builtin)
-def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[CIWorld]:
-    """A host of each kind, to which the connection ``build`` leads; nothing pauses for long."""
+def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[CIWorld]:
+    """A host of each kind, to which the connection ``build`` leads, and an artifact root; nothing pauses for long."""
+    monkeypatch.setenv("AIRFLOW__MLOPS__ARTIFACT_ROOT", str(tmp_path / "root"))
     with CIWorld(request.param) as host:
         monkeypatch.setenv("AIRFLOW_CONN_BUILD", json.dumps(host.connection()))
         monkeypatch.setattr(base, "PAUSE", 0.1)
@@ -73,6 +77,37 @@ def test_a_green_run_is_waited_for_deferred(world: CIWorld) -> None:
     result = operator(inputs={"reason": "drift"}).resume(given, event(trigger, world.end))
     assert result["url"].startswith(world.url) and str(run.id) in result["url"]
     assert (result["run"], result["commit"], result["image"]) == (str(run.id), COMMIT, IMAGE)
+
+
+def test_what_was_built_is_kept_as_a_record(world: CIWorld, tmp_path: Path) -> None:
+    """Image, commit and page, with the image's bill of materials, named by their hash; the same for a retry."""
+    world.ends = True
+    built = operator(deferrable=False).execute(context())["built"]
+    assert operator(deferrable=False).execute(context())["built"] == built
+    store = FolderStore(tmp_path / "root")
+    assert built == {
+        "kind": "image",
+        "uri": f"{store.uri}/_builds/{built['hash'][:32]}",
+        "hash": built["hash"],
+        "facts": {},
+    }
+    folder = store.root / "_builds" / built["hash"][:32]
+    assert content_hash(folder) == built["hash"]
+    build = Build.from_file((folder / "build.json").read_bytes())
+    assert (build.image, build.commit) == (IMAGE, COMMIT) and build.run.startswith(world.url)
+    assert (folder / "sbom.cdx.json").read_bytes() == BILL
+
+
+def test_a_bill_may_lack_and_must_be_one(world: CIWorld, tmp_path: Path) -> None:
+    """A workflow of before leaves none; what is no bill of materials is not taken for one."""
+    waits(operator(), context())
+    world.end().bill = None
+    assert "sbom" not in str([*Path(tmp_path, "root").rglob("*")])
+    built = operator(deferrable=False).execute(context())["built"]
+    assert [path.name for path in Path(built["uri"].removeprefix("file://")).iterdir()] == ["build.json"]
+    world.runs[-1].bill = b"<html>sign in"
+    with pytest.raises(AirflowFailException, match=r"left a sbom\.cdx\.json that is no bill"):
+        operator(deferrable=False).execute(context())
 
 
 def test_without_a_triggerer_it_waits_in_the_worker(world: CIWorld) -> None:

@@ -70,6 +70,25 @@ def test_all_stands_on_one_base_that_the_builder_names() -> None:
     assert list(stages())[-1] == "image"
 
 
+@pytest.mark.parametrize(
+    ("base", "status"),
+    [
+        (f"python@sha256:{64 * 'a'}", 0),
+        (f"python:3.11@sha256:{64 * 'a'}", 0),
+        ("python:3.11-slim-bookworm", 1),
+        ("", 1),
+    ],
+)
+def test_a_base_without_a_digest_is_refused(base: str, status: int) -> None:
+    """Before anything is installed, with the command that finds the digest."""
+    _, (declared, first, *_) = stages()["system"]
+    assert declared == "ARG BASE"
+    done = subprocess.run(
+        ["sh", "-c", first.removeprefix("RUN ")], env={"BASE": base}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "$(make --silent base)" in done.stderr) == (status, bool(status))
+
+
 @pytest.mark.parametrize("target", ["trainer", "image"])
 def test_images_have_a_user_without_rights_and_a_first_process(target: str) -> None:
     """Each image ends as the user 50000 of group 0, starts under an init, and tells the commit it was made of."""
@@ -82,11 +101,18 @@ def test_images_have_a_user_without_rights_and_a_first_process(target: str) -> N
     assert instructions[-2:-1] == ["USER 50000:0"]  # nothing is written as that user
 
 
-def test_all_that_pip_fetches_is_pinned_and_its_index_a_secret() -> None:
-    """Whatever comes from an index is held by the constraints and has the index's secret at hand; all else is local."""
+def test_all_that_pip_fetches_is_in_the_lock_and_its_index_a_secret() -> None:
+    """Whatever comes from an index comes by its hash and has the index's secret at hand; all else is local.
+
+    But for what the lock doesn't hold (``given.txt``): that is held by the constraints.
+    """
     lines = [line for name in stages() for line in stages()[name][1]]
     calls = [(call, line) for line in lines for call in re.findall(r"pip install[^&]*", line)]
     fetched = [(call, line) for call, line in calls if "--no-index" not in call]
-    assert len(fetched) == 4
-    assert all("-c constraints.txt" in call and "--mount=type=secret,id=pip_conf" in line for call, line in fetched)
+    assert len(fetched) == 6
+    assert all("--mount=type=secret,id=pip_conf" in line for _, line in fetched)
+    given = [call for call, _ in fetched if "-r given.txt" in call]
+    assert len(given) == 2
+    assert all("-c constraints.txt" in call for call in given)
+    assert all("--no-deps --require-hashes -r" in call for call, _ in fetched if call not in given)
     assert all("--no-deps" in call for call, line in calls if "--no-index" in call)

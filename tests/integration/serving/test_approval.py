@@ -11,7 +11,7 @@ from unittest.mock import Mock
 import pytest
 from airflow.sdk.exceptions import TaskAwaitingInput
 
-from airflow_mlops_provider.exceptions import BackendError
+from airflow_mlops_provider.exceptions import BackendError, UnknownNameError
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import ModelVersion
 from airflow_mlops_provider.lifecycle.release.deployment import Approval
@@ -106,6 +106,56 @@ def test_low_risk(world: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     assert world.agree(version, None) == ""
     assert "low risk: gain 0.0300" in world.ledger.entries()[-1].reason
     assert why_not(world, version) == ""
+
+
+def test_a_role_of_airflow(world: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has it may agree, beside the owners; without it nobody may, whatever else is claimed; four eyes hold."""
+    own = Approval(roles=("ml_engineer",), airflow_roles=("op",), people=2, four_eyes=True)
+    monkeypatch.setattr(world, "approval", own)
+    version, holders = world.ready(0), {"cleo": ["op"], "dora": ["viewer"]}
+    assert "cleo may not decide; may: anna (ml_engineer)" in world.agree(version, "cleo")
+    assert "dora may not decide; may: anna (ml_engineer), cleo (op)" in world.agree(version, "dora", holders=holders)
+    assert "cleo started what is" in world.agree(version, "cleo", holders=holders, started_by="cleo")
+    assert world.agree(version, "cleo", holders=holders) == ""
+    assert "before 1 more of ml_engineer, op agreed" in why_not(world, version)
+    assert world.agree(version, "anna", holders=holders) == ""
+    said = [(e.by, e.evidence["roles"]) for e in world.ledger.entries() if e.status is Status.APPROVED]
+    assert said[-2:] == [("cleo", ["op"]), ("anna", ["ml_engineer"])]
+
+
+def test_a_role_that_is_gone_by_the_answer(world: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is looked up when the question is asked and again when the answer comes: then it counts no more."""
+    version, questions = world.ready(1), list[dict[str, Any]]()
+    monkeypatch.setattr(approval, "upsert_hitl_detail", lambda **asked: questions.append(asked))
+    monkeypatch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS", "cleo:op,dora:viewer")
+    own = Approval(roles=(), airflow_roles=("op",))
+    task = ModelApproveVersionOperator(
+        task_id="approve", product=NAME, version=version.version, approval=own, owners=OWNERS
+    )
+    monkeypatch.setattr(task, "artifacts", lambda: world.store)
+    entered = Mock(side_effect=BackendError("far enough"))
+    monkeypatch.setattr(task, "run_job", entered)
+    context: Any = {"ti": SimpleNamespace(id="1"), "dag_run": SimpleNamespace(triggering_user_name=None)}
+    with pytest.raises(TaskAwaitingInput) as waiting:
+        task.execute(context)
+    assert [user["name"] for user in questions[0]["assigned_users"]] == ["cleo"] and "cleo (op)" in questions[0]["body"]
+    answer = {"chosen_options": ["Approve"], "params_input": {}, "responded_by_user": {"id": "cleo", "name": "cleo"}}
+    state = dict(waiting.value.kwargs["state"])
+    monkeypatch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS", "cleo:viewer,dora:op")
+    with pytest.raises(TaskAwaitingInput):
+        task.answered(context, answer, dict(state))
+    assert not entered.called and [user["name"] for user in questions[1]["assigned_users"]] == ["dora"]
+    monkeypatch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS", "cleo:op")
+    with pytest.raises(TaskAwaitingInput):
+        task.answered(context, answer, dict(state))
+    assert entered.called and task._state["answer"]["holders"] == {"cleo": ("op",)}
+    unknown = ModelApproveVersionOperator(
+        task_id="asks_nobody", product=NAME, version=version.version, owners=OWNERS,
+        approval=Approval(airflow_roles=("release_manager",)),
+    )  # fmt: skip
+    monkeypatch.setattr(unknown, "artifacts", lambda: world.store)
+    with pytest.raises(UnknownNameError, match="'release_manager'; known: admin, op, user, viewer"):
+        unknown.execute(context)
 
 
 def test_an_approval_written_by_hand(world: Asked) -> None:

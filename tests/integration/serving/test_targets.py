@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import kubernetes_validate
 import pytest
 import yaml
@@ -18,10 +19,17 @@ import yaml
 from airflow_mlops_provider.backends.model_server.kubernetes import cluster, server
 from airflow_mlops_provider.backends.model_server.kubernetes.manifests import APPLIED
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
+from airflow_mlops_provider.lifecycle.records.spec import JobSpec
+from airflow_mlops_provider.lifecycle.references import BuiltImage
+from airflow_mlops_provider.lifecycle.release.build import Build
+from airflow_mlops_provider.operators.deployment import keep
 from airflow_mlops_provider.runtime import runner
-from tests.factories.kube.deploying import ROLE, SERVER, PodsWorld, image
+from airflow_mlops_provider.triggers.deployment import RolloutTrigger
+from tests.factories.kube.deploying import ROLE, SERVER, TOKEN, PodsWorld, image
 from tests.factories.kube.objects import rights
 from tests.factories.kube.serving import serve
+from tests.factories.rollouts import PLAN
+from tests.factories.serving import NAME, make_rows
 
 KILLS, SEED = int(os.environ.get("MLOPS_TEST_KILLS", "3")), 5
 ALL = "MLOPS_TEST_TARGETS"
@@ -95,6 +103,19 @@ def test_a_new_image_rolls_and_the_old_pod_goes_last(world: PodsWorld) -> None:
     assert world.images() == {image("b")} and not before & set(world.served())
     assert world.kube.objects.fewest[SERVER] == 2
     assert world.truth() == version.version
+
+
+def test_the_image_that_the_ci_has_built_runs(world: PodsWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its record and without another declaration; reconciliation keeps it, and the ledger names it."""
+    monkeypatch.setenv("AIRFLOW__MLOPS__ARTIFACT_ROOT", str(world.root))
+    built = BuiltImage.model_validate(keep(Build(image=image("f"), run="https://ci.example/7"), b"{}"))
+    spec = world.spec("deploy", version=world.ready(1))
+    told = runner.run(spec.model_copy(update={"inputs": {**spec.inputs, "image": built}}))
+    assert told.state == "success", told.failure
+    assert world.images() == {image("f")}
+    assert world.settled().images() == {image("f")}
+    names = [entry.evidence["image"]["name"] for entry in world.ledger.entries() if "image" in entry.evidence]
+    assert names[-1] == image("f")
 
 
 def test_an_image_that_crashes_is_taken_back(world: PodsWorld) -> None:
@@ -227,22 +248,55 @@ def test_no_more_rights_than_needed(world: PodsWorld) -> None:
     assert "helm/deployer.yaml" in told.failure.message and "cannot get resource" in told.failure.message
 
 
+def test_a_canary_is_the_same_in_every_pod(world: PodsWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entity is answered by one version whichever pod it meets; a pod that dies is named, and may come back."""
+    truth, version = world.truth(), world.ready(1)
+    plan = {**PLAN, "shadow": "PT0S", "canary": 0.5, "calls": 10_000, "within": "PT300S"}
+    spec = world.spec("deploy", version=version)
+    spec = spec.model_copy(update={"settings": {**spec.settings, "rollout": plan}})
+    facts = _look(spec)
+    assert facts["status"] == "canary" and len(facts["replicas"]) == 2
+    addresses = [*facts["replicas"].values()]
+    rows = [{**make_rows(1)[0], "customer": f"c{number}"} for number in range(24)]
+    both = {truth, version.version}
+    world.kube.until(lambda: all({_predict(url, row) for row in rows} == both for url in addresses), 30)
+    answered = [[_predict(url, row) for row in rows] for url in addresses]
+    assert answered[0] == answered[1] and {*answered[0]} == both
+    connection = {"conn_type": "mlops_model_server", "password": TOKEN}
+    monkeypatch.setenv("AIRFLOW_CONN_MLOPS_MODEL_SERVER", json.dumps(connection))
+    phase = {name: facts["rollout"][name] for name in ("plan", "began", "first")}
+    where = {"product": NAME, "address": "http://127.0.0.1:9", "replicas": facts["replicas"]}
+    waiting = RolloutTrigger(**where, version=version.version, status="canary", **phase)
+    assert waiting.look().text.startswith(f"version {version.version} in canary")
+    gone = world.kube.objects.pods(SERVER)[0]
+    gone.end(grace=0)
+    assert waiting.look().text == f"pod {gone.name}: no word of version {version.version}"
+    world.kube.until(lambda: list(world.served().values()) == [truth, truth], 90)
+    assert _look(spec)["status"] == "canary"
+    assert world.settled().truth() == truth
+
+
+def _look(spec: JobSpec) -> dict[str, Any]:
+    told = runner.run(spec)
+    assert told.state == "success" and told.result is not None, told.failure
+    return dict(told.result.facts)
+
+
+def _predict(url: str, row: dict[str, object]) -> int:
+    """Return which version answers a call."""
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    answer = httpx.post(f"{url}/predict", json={"rows": [row]}, timeout=30, trust_env=False, headers=headers)
+    return int(answer.json()["version"])
+
+
 def test_a_rollout_is_judged_by_all_pods(world: PodsWorld) -> None:
     """A candidate needs forty calls, and neither of two pods has as many: their counts are added."""
-    import httpx
-
-    from tests.factories.kube.deploying import TOKEN
-    from tests.factories.rollouts import PLAN
-    from tests.factories.serving import make_rows
-
     truth, version = world.truth(), world.ready(1)
     plan = {**PLAN, "shadow": "PT1S", "canary": 0, "calls": 40, "within": "PT150S"}
 
-    def look() -> Any:
+    def look() -> dict[str, Any]:
         spec = world.spec("deploy", version=version)
-        told = runner.run(spec.model_copy(update={"settings": {**spec.settings, "rollout": plan}}))
-        assert told.state == "success" and told.result is not None, told.failure
-        return told.result.facts
+        return _look(spec.model_copy(update={"settings": {**spec.settings, "rollout": plan}}))
 
     assert look()["status"] == "shadow"
     addresses = [life.pod["status"]["podIP"] for life in world.kube.objects.pods(SERVER)]
@@ -250,10 +304,7 @@ def test_a_rollout_is_judged_by_all_pods(world: PodsWorld) -> None:
     while (facts := look())["status"] in {"shadow", "canary"} and time.monotonic() < ends:
         for ip in addresses:
             for _ in range(2):
-                httpx.post(
-                    f"http://{ip}:8900/predict", json={"rows": make_rows(1)}, timeout=30, trust_env=False,
-                    headers={"authorization": f"Bearer {TOKEN}"},
-                )  # fmt: skip
+                _predict(f"http://{ip}:8900", make_rows(1)[0])
     assert facts["status"] == "live", facts
     observed = [entry for entry in world.ledger.entries() if entry.version.version == version.version][-1].evidence
     assert 40 <= observed["observed"]["calls"] < 60

@@ -105,7 +105,7 @@ class KubernetesServer(FollowingServer):
     def observe(self) -> list[Replica]:
         """Ask every pod at its own address."""
         pods = ((pod, self._address(pod)) for pod in self._pods())
-        return [Replica(f"pod {_name(pod)}", client.server_state(url) if url else None) for pod, url in pods]
+        return [Replica(f"pod {_name(pod)}", client.server_state(url) if url else None, url) for pod, url in pods]
 
     def stop(self) -> bool:
         """Scale it to nothing, and wait until its pods are gone; the next deployment brings them back."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from abc import ABC, abstractmethod
@@ -15,11 +16,15 @@ import httpx
 from airflow_mlops_provider.backends.source.access import Credentials
 from airflow_mlops_provider.backends.source.web_api import SECONDS, WebApi, read_json
 from airflow_mlops_provider.exceptions import BackendError, ConfigurationError
+from airflow_mlops_provider.lifecycle.release.build import BILL_FILE
 
 #: How long a run that was begun may take to be seen.
 SEEN_SECONDS, PAUSE = 60.0, 2.0
-#: The file in which a run says the image that it has pushed, ``name@sha256:…``, and the artifact that holds it.
+#: The file in which a run says the image that it has pushed, ``name@sha256:…``, and the artifact that holds it, beside
+#: the image's bill of materials.
 IMAGE_FILE, IMAGE_ARTIFACT = "image.txt", "image"
+#: A file that is larger is none of these.
+LARGEST = 32 * 2**20
 _IMAGE = re.compile(r"[\w./:-]{1,300}@sha256:[0-9a-f]{64}")
 _PAGES = 20
 
@@ -96,8 +101,8 @@ class CISystem(WebApi, ABC):
         """Return which job and step of a red run failed, and where that is seen; empty if the system doesn't say."""
 
     @abstractmethod
-    def image_file(self, run: CIRun) -> str | None:
-        """Return the text of a run's :data:`IMAGE_FILE`; None if it has none."""
+    def file(self, run: CIRun, name: str) -> bytes | None:
+        """Return a file that a run has left with its image, up to :data:`LARGEST`; None if there is none."""
 
     @abstractmethod
     def stop(self, run: CIRun) -> None:
@@ -133,8 +138,24 @@ class CISystem(WebApi, ABC):
 
     def image(self, run: CIRun) -> str | None:
         """Return the image that a run says it has pushed, by its digest; None if it says none."""
-        text = (self.image_file(run) or "").strip()
+        text = (self.file(run, IMAGE_FILE) or b"")[:1000].decode(errors="replace").strip()
         return text if _IMAGE.fullmatch(text) else None
+
+    def bill(self, run: CIRun) -> bytes | None:
+        """Return the bill of materials of the image that a run has pushed; None if it has left none.
+
+        :raises ConfigurationError: if what it left is no bill of CycloneDX's.
+        """
+        data = self.file(run, BILL_FILE)
+        if data is None:
+            return None
+        try:
+            found = json.loads(data)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict) or found.get("bomFormat") != "CycloneDX":
+            raise ConfigurationError(f"{run.url} left a {BILL_FILE} that is no bill of materials of CycloneDX's")
+        return data
 
     def probe(self) -> str:
         """Ask for the repository once, and say that it is there."""

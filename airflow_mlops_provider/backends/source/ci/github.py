@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_mlops_provider.backends.source.access import Credentials
-from airflow_mlops_provider.backends.source.ci.base import IMAGE_ARTIFACT, IMAGE_FILE, CIRun, CISystem, State
+from airflow_mlops_provider.backends.source.ci.base import IMAGE_ARTIFACT, LARGEST, CIRun, CISystem, State
 from airflow_mlops_provider.backends.source.forges.github import GitHub
 from airflow_mlops_provider.exceptions import ConflictError
 from airflow_mlops_provider.lifecycle.records.spec import Repository
@@ -63,14 +63,15 @@ class GitHubActions(CISystem):
                     return f"job {job['name']}, step {next(steps, 'unknown')} ({job['html_url']})"
         return ""
 
-    def image_file(self, run: CIRun) -> str | None:
+    def file(self, run: CIRun, name: str) -> bytes | None:
         for page in self.pages(f"{self.home}/actions/runs/{run.id}/artifacts", name=IMAGE_ARTIFACT):
             for artifact in page["artifacts"]:
                 kept = self.text(f"{self.home}/actions/artifacts/{artifact['id']}/zip")
                 if kept is None:
                     continue
                 with zipfile.ZipFile(io.BytesIO(kept.content)) as files:
-                    return files.read(IMAGE_FILE)[:1000].decode() if IMAGE_FILE in files.namelist() else None
+                    if name in files.namelist() and files.getinfo(name).file_size <= LARGEST:
+                        return files.read(name)
         return None
 
     def stop(self, run: CIRun) -> None:

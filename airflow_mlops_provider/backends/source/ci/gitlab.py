@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from airflow_mlops_provider.backends.source.access import Credentials
-from airflow_mlops_provider.backends.source.ci.base import IMAGE_FILE, CIRun, CISystem, State
+from airflow_mlops_provider.backends.source.ci.base import LARGEST, CIRun, CISystem, State
 from airflow_mlops_provider.backends.source.forges.gitlab import GitLab
 from airflow_mlops_provider.lifecycle.records.spec import Repository
 
@@ -64,13 +64,13 @@ class GitLabCI(CISystem):
                     return f"job {job['name']} ({job['web_url']})"
         return ""
 
-    def image_file(self, run: CIRun) -> str | None:
+    def file(self, run: CIRun, name: str) -> bytes | None:
         for page in self.pages(f"{self.home}/pipelines/{run.id}/jobs", **{"scope[]": "success"}):
             for job in page:
                 if job.get("artifacts_file"):
-                    kept = self.text(f"{self.home}/jobs/{job['id']}/artifacts/{IMAGE_FILE}")
-                    if kept is not None:
-                        return kept.text
+                    kept = self.text(f"{self.home}/jobs/{job['id']}/artifacts/{name}")
+                    if kept is not None and len(kept.content) <= LARGEST:
+                        return kept.content
         return None
 
     def stop(self, run: CIRun) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from airflow_mlops_provider.backends.source.ci.base import IMAGE_FILE, CIRun, CISystem, State
+from airflow_mlops_provider.backends.source.ci.base import LARGEST, CIRun, CISystem, State
 from airflow_mlops_provider.exceptions import BackendError, ConfigurationError
 
 _STATES = {None: State.RUNNING, "SUCCESS": State.GREEN, "ABORTED": State.CANCELLED}
@@ -77,9 +77,9 @@ class Jenkins(CISystem):
                 return f"stage {stage['name']} ({run.url}console)"
         return f"see {run.url}console"
 
-    def image_file(self, run: CIRun) -> str | None:
-        kept = self.text(f"{self.home}/{run.id}/artifact/{IMAGE_FILE}")
-        return kept.text if kept else None
+    def file(self, run: CIRun, name: str) -> bytes | None:
+        kept = self.text(f"{self.home}/{run.id}/artifact/{name}")
+        return kept.content if kept and len(kept.content) <= LARGEST else None
 
     def stop(self, run: CIRun) -> None:
         if run.id.startswith(_QUEUED):
