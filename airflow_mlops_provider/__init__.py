@@ -151,28 +151,53 @@ __all__ = [
     "read_dataset",
     "write_dataset",
 ]
-_HOMES = (
-    "backends.models.columns",
-    *("lifecycle.product", "lifecycle.sections", "lifecycle.search.declaration", "lifecycle.settings"),
-    "lifecycle.serving.target",
-    *("lifecycle.interval", "lifecycle.monitoring.limits", "lifecycle.references", "lifecycle.stages"),
-    *("lifecycle.shape", "lifecycle.source", "lifecycle.release.deployment"),
-    *("runtime.arguments", "runtime.context", "runtime.definition", "runtime.functions"),
-    *("problems.regression", "problems.forecasting", "problems.ranking"),
-    *("problems.base", "places.deferral", "places.base"),
-    *("problems.anomaly_detection", "problems.binary_classification"),
-    *("problems.multiclass_classification", "problems.multilabel_classification"),
-    *("places.local_process", "places.kubernetes.settings", "places.kubernetes.place"),
-    *("datasets", "hooks.tables", "pipelines.dag"),
-)
+#: Where each name is: only the module that has it is loaded.
+_HOMES = {
+    "backends.models.columns": "Category by_columns",
+    "datasets": "read_dataset write_dataset",
+    "hooks.tables": "Files Sql",
+    "lifecycle.interval": "Interval",
+    "lifecycle.monitoring.limits": "DriftLimits",
+    "lifecycle.product": "MLProduct",
+    "lifecycle.references": "Dataset Model ModelVersion Report",
+    "lifecycle.release.deployment": "Approval Deployment Rollout RolloutLimits",
+    "lifecycle.search.declaration": "Algorithm Choice FloatRange IntRange Pruning Search",
+    "lifecycle.sections": (
+        "Business Data EvaluationSettings Features Gates Kpi Label Monitoring Owners Retraining Retuning "
+        "Schedule Serving Source Trainer Training Value Windows"
+    ),
+    "lifecycle.serving.target": "KubernetesDeployment",
+    "lifecycle.settings": "TrainerSettings",
+    "lifecycle.shape": "LabelColumns Scoring Shape View",
+    "lifecycle.source": "Csv",
+    "lifecycle.stages": "Stage",
+    "pipelines.dag": "MLOpsDag MLOpsTaskGroup",
+    "places.base": "Place",
+    "places.deferral": "Deferred",
+    "places.kubernetes.place": "KubernetesPod",
+    "places.kubernetes.settings": "SecretKey Toleration Volume",
+    "places.local_process": "LocalProcess",
+    "problems.anomaly_detection": "AnomalyDetection",
+    "problems.base": "Problem",
+    "problems.binary_classification": "BinaryClassification",
+    "problems.forecasting": "Forecasting",
+    "problems.multiclass_classification": "MulticlassClassification",
+    "problems.multilabel_classification": "MultilabelClassification",
+    "problems.ranking": "Ranking",
+    "problems.regression": "Regression",
+    "runtime.arguments": "JobInputs JobParams JobSettings ProductField",
+    "runtime.context": "JobContext JobResult",
+    "runtime.definition": "job",
+    "runtime.functions": "described",
+}
 
 if not TYPE_CHECKING:  # or every misspelled name would pass
 
     def __getattr__(name: str) -> object:
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        homes = (import_module(f"{__name__}.{home}") for home in _HOMES)
-        return next(getattr(home, name) for home in homes if hasattr(home, name))
+        home = next(home for home, names in _HOMES.items() if name in names.split())
+        return getattr(import_module(f"{__name__}.{home}"), name)
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *__all__})

@@ -45,16 +45,8 @@ def get_provider_info() -> dict[str, Any]:
                 "MLOps",
                 "triggers",
                 (
-                    "ci",
-                    "deliveries",
-                    "deployment",
-                    "features",
-                    "registry",
-                    "serving",
-                    "monitoring",
-                    "source",
-                    "streams",
-                    "pods",
+                    *("ci", "deliveries", "deployment", "features", "registry", "serving", "monitoring"),
+                    *("source", "streams", "pods"),
                 ),
             )
         ],
@@ -262,6 +254,12 @@ def _options() -> dict[str, Any]:
         ),
         "poke_seconds": _option(
             "How long the delivery sensor waits between two checks, in seconds.", "300", "30", "float"
+        ),
+        "preload": _option(
+            "What components that fork (the scheduler with LocalExecutor, the DAG processor) load once for all that "
+            "they fork: operators; jobs, too, for tasks that run on the scheduler's machine (100 MB); or nothing.",
+            "jobs",
+            "operators",
         ),
         "products_folders": _option(
             "Further folders in which products are found, each a package with a product.py, beside the "

@@ -1,4 +1,4 @@
-"""The MLOps pages in Airflow's UI, under ``/mlops/`` and as an entry in its navigation.
+"""The MLOps pages in Airflow's UI, under ``/mlops/`` and as an entry in its navigation; and what is loaded early.
 
 The installed package registers this by its ``airflow.plugins`` entry point; no plugins folder need name it.
 """
@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from airflow.configuration import conf
 from airflow.plugins_manager import AirflowPlugin
+
+from airflow_mlops_provider.preload import Preload
 
 PREFIX = "/mlops"
 
@@ -24,7 +26,7 @@ class LazyApp:
 
 
 class MLOpsPages(AirflowPlugin):
-    """Mounts the pages and shows them in the navigation."""
+    """Mounts the pages, shows them in the navigation, and has components load operators before they fork."""
 
     name = "mlops_pages"
     fastapi_apps = [{"app": LazyApp(), "url_prefix": PREFIX, "name": "MLOps pages"}]
@@ -36,3 +38,4 @@ class MLOpsPages(AirflowPlugin):
             "url_route": "mlops",
         }
     ]
+    listeners = [Preload()]

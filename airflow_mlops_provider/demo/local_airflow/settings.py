@@ -71,6 +71,8 @@ def sections(home: Path, dags: Path, port: int) -> Sections:
             "print_stats_interval": "0",
         },
         "usage_data_collection": {"enabled": "False"},
+        # Tasks are forked from the scheduler: what each would load first is loaded there, once.
+        "mlops": {"preload": "jobs"},
     }
 
 
@@ -84,7 +86,7 @@ def write(home: Path, dags: Path, port: int, env: Mapping[str, str]) -> None:
     if (home / CONFIG).exists() and not (home / PASSWORDS).exists():
         (home / CONFIG).replace(home / f"{CONFIG}.before")  # somebody else's, or what Airflow's command line wrote
     config = sections(home, dags, port)
-    config["mlops"] = {name.removeprefix(OURS).lower(): value for name, value in env.items() if name.startswith(OURS)}
+    config["mlops"] |= {name.removeprefix(OURS).lower(): value for name, value in env.items() if name.startswith(OURS)}
     for section, options in _keys(home / CONFIG).items():
         config.setdefault(section, {}).update(options)
     parser = configparser.RawConfigParser()
