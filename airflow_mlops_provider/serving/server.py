@@ -53,7 +53,7 @@ class ModelServer:
         self.follower = ReleaseFollower(product.name, shape, root, self.metrics, answers, retry)
         self.features = OnlineFeatures(open_features, shape.entity_columns)
         self.predictions = PredictionService(self.schema, self.follower, self.features, answers)
-        self._ending = threading.Event()
+        self._ending, self._frozen = threading.Event(), False
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -105,6 +105,7 @@ class ModelServer:
             self.metrics.beside(self.follower.candidates.state())
             ready = self.predictions.not_ready() is None
             self.metrics.ready.set(ready)
-            if ready and not gc.get_freeze_count():
+            if ready and not self._frozen:
+                self._frozen = True
                 gc.freeze()  # a million objects of libraries that stay: no request should wait while they are counted
             self._ending.wait(self.poll)
