@@ -27,7 +27,7 @@ from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.render.markup import Html, join, tag
 from airflow_mlops_provider.render.parts import card, link, links, report, table
 from airflow_mlops_provider.serving.access.callers import Caller, Callers, Right
-from airflow_mlops_provider.serving.request_queue import BODY_SECONDS, MAX_WAITING, Answer, Call, RequestQueue
+from airflow_mlops_provider.serving.request_queue import BODY_SECONDS, MAX_WAITING, Answer, Call, RequestQueue, deadline
 from airflow_mlops_provider.serving.request_schema import RequestError
 from airflow_mlops_provider.serving.responses import REFUSALS, predictions_model
 from airflow_mlops_provider.serving.server import ModelServer
@@ -74,7 +74,13 @@ def create_app(
     :param waiting, body_seconds: see :class:`~.request_queue.RequestQueue`.
     """
     callers = Callers(os.environ.get(TOKEN_VARIABLE, "") if token is None else token, callers_file)
-    queue = RequestQueue(server.predictions.answer, server.prediction_log.after, waiting, body_seconds)
+    queue = RequestQueue(
+        server.predictions.answer,
+        server.prediction_log.after,
+        waiting,
+        body_seconds,
+        timed=server.metrics.phases.observe,
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -190,9 +196,9 @@ _HEADERS = {
 
 async def _answer(request: Request, request_id: str, callers: Callers, queue: RequestQueue) -> tuple[int, Answer]:
     try:
-        caller = _allowed(request, callers, Right.PREDICT)
+        caller, until = _allowed(request, callers, Right.PREDICT), deadline(request.headers)
         async with queue.body(request) as body:
-            return 200, await queue.answer(Call(body, request_id, caller.name))
+            return 200, await queue.answer(Call(body, request_id, caller.name, until))
     except HTTPException as error:
         return error.status_code, _refusal(error.detail)
     except ClientDisconnect:

@@ -29,7 +29,8 @@ SETTLE_SECONDS = 1.0
 class Batch(NamedTuple):
     """A request's rows with their ``event_time``, what the model saw and said of each, and its caller.
 
-    Rows and inputs are dicts, or msgspec's objects. ``size``: the bytes that it takes while it waits. ``shadow``: nobody was answered so; it was predicted to compare two versions.
+    Rows and inputs are dicts, or msgspec's objects. ``size``: the bytes that it takes while it waits.
+    ``shadow``: nobody was answered so; it was predicted to compare two versions.
     """
 
     rows: Sequence[Any]
@@ -197,9 +198,9 @@ class PredictionLog:
 
 
 def _lines(batch: Batch) -> list[_Line]:
-    call = (batch.version, batch.request_id, batch.predicted_at, batch.caller, batch.shadow)
-    ids = row_ids(batch.request_id, len(batch.rows))
-    return [_Line(*own, *call) for own in zip(ids, batch.rows, batch.inputs, batch.predictions, strict=True)]
+    _, _, _, version, request_id, at, _, caller, shadow = batch
+    named = zip(row_ids(request_id, len(batch.rows)), batch.rows, batch.inputs, batch.predictions, strict=True)
+    return [_Line(own, row, inputs, said, version, request_id, at, caller, shadow) for own, row, inputs, said in named]
 
 
 def _plain(value: Any) -> Any:

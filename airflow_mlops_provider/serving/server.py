@@ -52,7 +52,9 @@ class ModelServer:
         answers = Answers(product.name, self.prediction_log, self.metrics)
         self.follower = ReleaseFollower(product.name, shape, root, self.metrics, answers, retry)
         self.features = OnlineFeatures(open_features, shape.entity_columns)
-        self.predictions = PredictionService(self.schema, self.follower, self.features, answers)
+        self.predictions = PredictionService(
+            self.schema, self.follower, self.features, answers, self.metrics.phases.took
+        )
         self._ending, self._frozen = threading.Event(), False
         self._threads: list[threading.Thread] = []
 
