@@ -24,6 +24,10 @@ MAX_WAITING = 256 * 1024 * 1024
 BODY_SECONDS = 30.0
 MAX_BATCH = 64 * 1024
 MAX_CALLS = 1_000
+#: More calls than this wait only as long as that keeps none of them waiting for longer: at 80 % of what the server can,
+#: what an overload leaves is answered in five times as long.
+FEW_CALLS, WAIT_SECONDS = 64, 0.5
+_NEWEST = 0.1  # what the last calls weigh in what one is expected to take
 _TOO_MANY = "too many calls wait for an answer; call again in a moment"
 Answer = bytes  # a JSON object
 
@@ -91,7 +95,7 @@ class RequestQueue:
         :data:`~.prediction_log.SETTLE_SECONDS`: a disk that hangs must not end the predictions as well.
     :param waiting: bytes that all callers' bodies may have together.
     :param seconds: how long one body may take to arrive.
-    :param most: how many calls may wait; one more is told to come again.
+    :param most: how many calls may wait; one more is told to come again, beyond :data:`FEW_CALLS` earlier.
     :param timed: is told the seconds that calls waited for the thread (``wait``), and for the log (``log``).
     """
 
@@ -105,7 +109,7 @@ class RequestQueue:
         timed: Timed = lambda _seconds, _phase: None,
     ) -> None:
         self._work, self._settled, self._free, self._seconds, self._most = work, settled, waiting, seconds, most
-        self._timed = timed
+        self._timed, self._each = timed, 0.0
         self._calls: deque[_Waiting] = deque()
         self._wake: SimpleQueue[bool] = SimpleQueue()  # True for calls that wait, False for the end
         self._woken = False
@@ -122,9 +126,9 @@ class RequestQueue:
     async def answer(self, call: Call) -> Answer:
         """Return the answer to a call, or raise what the work returned instead.
 
-        :raises HTTPException: if too many calls wait already (429), or its deadline passes while it waits (504).
+        :raises HTTPException: if too many calls wait already, or for too long (429); if its deadline is past (504).
         """
-        if self.waiting >= self._most:
+        if self.waiting >= self._most or (self.waiting >= FEW_CALLS and self.waiting * self._each > WAIT_SECONDS):
             raise HTTPException(429, _TOO_MANY)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
@@ -147,10 +151,12 @@ class RequestQueue:
                 calls, futures = self._next_calls()
                 if not calls:
                     continue
+                begun = time.monotonic()
                 try:
                     answers = self._work(calls)
                 except Exception as error:  # noqa: BLE001 - it is raised for each caller
                     answers = [error] * len(calls)
+                self._each += _NEWEST * ((time.monotonic() - begun) / len(calls) - self._each)
                 self._settle(_Answered(futures, answers, self._timed))
             self._wait_no_longer()
 

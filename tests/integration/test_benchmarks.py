@@ -13,6 +13,7 @@ LEAST = {
     "unchanged_rerun": {"RUNS": 1},
     "feature_store": {"TURNS": 1, "CALLS": {1: 3, 100: 2}},
     "materialization": {"RUNS": 1, "ROWS": 500},
+    "soak": {"MINUTES": 0.5},
 }
 
 

@@ -12,7 +12,7 @@ import pytest
 from fastapi import HTTPException
 
 from airflow_mlops_provider.serving import prediction_log
-from airflow_mlops_provider.serving.request_queue import Answer, Call, RequestQueue, deadline
+from airflow_mlops_provider.serving.request_queue import FEW_CALLS, MAX_BATCH, Answer, Call, RequestQueue, deadline
 from airflow_mlops_provider.serving.request_schema import RequestError
 
 PHASES = ("wait", "log")
@@ -77,6 +77,27 @@ def test_one_call_too_many_is_told_to_come_again(served: Served) -> None:
     answers = asyncio.run(ask())
     assert answers[:5] == [b"0", b"1", b"2", b"3", b"4"]
     assert [error.status_code for error in answers[5:] if isinstance(error, HTTPException)] == [429, 429]
+
+
+def test_calls_that_would_wait_for_long_are_told_to_come_again() -> None:
+    """Long before there are too many of them: what waits is what the server answers within half a second."""
+    taking = 0.02
+
+    def work(calls: Sequence[Call]) -> list[Answer]:
+        time.sleep(taking)
+        return [call.request_id.encode() for call in calls]
+
+    queue = RequestQueue(work, lambda done: done())
+    large = Call(b"x" * (MAX_BATCH + 1), "large")  # each is answered alone
+
+    async def ask(count: int) -> list[Answer | BaseException]:
+        return await asyncio.gather(*[queue.answer(large) for _ in range(count)], return_exceptions=True)
+
+    assert asyncio.run(ask(30)) == [b"large"] * 30  # it has seen none before
+    answers = asyncio.run(ask(100))
+    refused = [error.status_code for error in answers if isinstance(error, HTTPException)]
+    assert refused == [429] * (100 - FEW_CALLS)
+    queue.close()
 
 
 def test_a_call_for_which_nobody_waits_costs_no_prediction(served: Served) -> None:
