@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import pkgutil
 import sys
 
@@ -23,7 +24,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=benchmarks.__doc__)
     parser.add_argument("name", nargs="*", help=f"which to run: {', '.join(known)} (default: all)")
     parser.add_argument("--record", action="store_true", help=f"put what was measured into {benchmarks.RESULTS.name}")
+    parser.add_argument("--minutes", help="for how long soak loads the server")
     arguments = parser.parse_args()
+    if arguments.minutes:
+        os.environ["BENCHMARK_MINUTES"] = arguments.minutes
     names = arguments.name or known
     unknown = sorted(set(names) - set(known))
     if unknown:

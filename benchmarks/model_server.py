@@ -85,7 +85,7 @@ def measure() -> Result:
     """Return calls a second of each, in turns, and this server's as a share of the others'."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as home, ExitStack() as stack:
         folder = Path(os.environ.get("BENCHMARK_FOLDER", home))
-        requests = _prepared(folder)
+        requests = prepared(folder)
         servers = [stack.enter_context(server) for server in _servers(folder, requests)]
         for server in servers:
             server.check(requests["answers"])
@@ -117,7 +117,8 @@ def _shown(turns: list[Turn], ratio: float | None) -> str:
     return f"{rate:,.0f} ({half:.1f}, {late:.1f}{'' if ratio is None else f'; {ratio:.2f}'})"
 
 
-def _prepared(folder: Path) -> dict[str, Any]:
+def prepared(folder: Path) -> dict[str, Any]:
+    """Return what servers are asked, made once in a folder."""
     ready = folder / "requests.json"
     if not ready.exists():
         python(PREPARE, str(DAGS), str(folder), str(ROWS))
@@ -127,10 +128,10 @@ def _prepared(folder: Path) -> dict[str, Any]:
 def _servers(folder: Path, requests: dict[str, Any]) -> Iterator[Any]:
     """Yield all servers, this one first."""
     model = folder / "mlflow_model"
-    yield _ours("this server, SQLite", folder, requests)
+    yield ours("this server, SQLite", folder, requests)
     if shutil.which("redis-server"):
         yield _with_redis(folder, requests)
-    yield _ours("without features", folder, {**requests, "rows": requests["named"]}, "--scoring", requests["scoring"])
+    yield ours("without features", folder, {**requests, "rows": requests["named"]}, "--scoring", requests["scoring"])
     yield _other("bare", folder, ["-m", "benchmarks.serving.bare", str(model / "model.lgb"), "PORT"], requests)
     command = ["-m", "mlflow", "models", "serve", "--model-uri", str(model), "--env-manager", "local"]
     yield _other("mlflow", folder, [*command, "--host", "127.0.0.1", "--port", "PORT"], requests)
@@ -141,7 +142,8 @@ def _servers(folder: Path, requests: dict[str, Any]) -> Iterator[Any]:
 
 
 @contextmanager
-def _ours(name: str, folder: Path, requests: dict[str, Any], *more: str) -> Iterator[Server]:
+def ours(name: str, folder: Path, requests: dict[str, Any], *more: str) -> Iterator[Server]:
+    """Run this server. :param more: of its command line."""
     port = free_port()
     command = [sys.executable, "-m", "airflow_mlops_provider.serving", "--product", "flight_delay"]
     with _running(
@@ -160,7 +162,7 @@ def _with_redis(folder: Path, requests: dict[str, Any]) -> Iterator[Server]:
     with redis() as port:
         python(TO_REDIS, str(DAGS), str(other), f"localhost:{port}")
         store = json.dumps({"type": "redis", "connection_string": f"localhost:{port}"})
-        with _ours("Redis", folder, requests, "--feature-store", str(other), "--online-store", store) as server:
+        with ours("Redis", folder, requests, "--feature-store", str(other), "--online-store", store) as server:
             yield server
 
 

@@ -7,6 +7,7 @@ import ipaddress
 import json
 import logging
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from airflow_mlops_provider.serving.listener import Server, bind_socket, uvicorn
 from airflow_mlops_provider.serving.model_alone import ModelAlone, NoFeatures, Served
 from airflow_mlops_provider.serving.prediction_service import FeatureStore
 from airflow_mlops_provider.serving.server import ModelServer
+from airflow_mlops_provider.serving.workers.place import Place
+from airflow_mlops_provider.serving.workers.supervisor import STARTUP_FAILED, Supervisor
 
 TAKEOVER_SECONDS = 100.0
 #: How long a thread may keep the interpreter while the one that reads and sends waits for it: a tenth of Python's.
@@ -64,6 +67,8 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     command.add_argument("--tls-certificate", type=Path, metavar="PEM", help="speak HTTPS with this certificate")
     command.add_argument("--tls-key", type=Path, metavar="PEM", help="its key, where that lies apart")
+    command.add_argument("--workers", type=_count, default=1, metavar="N", help="processes that answer (%(default)s)")
+    command.add_argument("--worker", type=Place.read, help=argparse.SUPPRESS)
     command.add_argument("--open-metrics", action="store_true", help="let /metrics be read without the token")
     return command
 
@@ -98,14 +103,26 @@ def main(arguments: list[str] | None = None) -> None:
         )
     disable_telemetry()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    app = create_app(build(options), open_metrics=options.open_metrics, callers_file=options.callers)
+    with own_folder() as folder:
+        if options.workers > 1 and not options.worker:
+            log.info(
+                "%s is served at %s:%d, by %d workers", options.product, options.host, options.port, options.workers
+            )
+            bound, line = bind_socket(options.host, options.port), sys.argv[1:] if arguments is None else arguments
+            sys.exit(Supervisor(line, options.workers, bound, folder).run())
+        if not _serve(options):
+            sys.exit(STARTUP_FAILED)
+
+
+def _serve(options: argparse.Namespace) -> bool:
+    """Serve in this process until a signal ends it; False if it could not start."""
+    place: Place | None = options.worker
+    app = create_app(build(options), open_metrics=options.open_metrics, callers_file=options.callers, place=place)
     sys.setswitchinterval(SWITCH_SECONDS)
     server = Server(uvicorn_config(app, options.host, options.port, options.tls_certificate, options.tls_key))
     log.info("%s is served at %s:%d", options.product, options.host, options.port)
-    with own_folder():
-        server.run(sockets=[bind_socket(options.host, options.port)])
-    if not server.started:
-        sys.exit(3)
+    server.run(sockets=[socket.socket(fileno=place.listening) if place else bind_socket(options.host, options.port)])
+    return server.started
 
 
 def _is_this_machine(host: str) -> bool:
@@ -113,6 +130,12 @@ def _is_this_machine(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
+    return int(text)
 
 
 def _settings(text: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from airflow_mlops_provider.serving.request_queue import Answer, Call
 from airflow_mlops_provider.serving.request_schema import Row
 
 _ENCODE = msgspec.json.Encoder().encode
+_BYTES = 8  # of a model input that waits to be written
 
 
 class Calls(NamedTuple):
@@ -65,7 +66,8 @@ class Answers:
         if not shadow:
             self._metrics.predicted(predictor.problem.headline(scores))
         for call, part in zip(calls.calls, calls.parts, strict=True):
-            said = (scores[part].tolist(), version, call.request_id, now, len(call.body), call.caller, shadow)
+            own, size = scores[part].tolist(), len(call.body) + _BYTES * (part.stop - part.start) * len(calls.inputs)
+            said = (own, version, call.request_id, now, size, call.caller, shadow)
             batches.append(Batch(calls.rows[part], inputs[part], *said))
         self._log.append(*batches)
 

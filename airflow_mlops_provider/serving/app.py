@@ -27,10 +27,12 @@ from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.render.markup import Html, join, tag
 from airflow_mlops_provider.render.parts import card, link, links, report, table
 from airflow_mlops_provider.serving.access.callers import Caller, Callers, Right
-from airflow_mlops_provider.serving.request_queue import BODY_SECONDS, MAX_WAITING, Answer, Call, RequestQueue
+from airflow_mlops_provider.serving.request_queue import BODY_SECONDS, MAX_WAITING, Answer, Call, RequestQueue, deadline
 from airflow_mlops_provider.serving.request_schema import RequestError
 from airflow_mlops_provider.serving.responses import REFUSALS, predictions_model
 from airflow_mlops_provider.serving.server import ModelServer
+from airflow_mlops_provider.serving.workers.peers import Peers
+from airflow_mlops_provider.serving.workers.place import Place
 
 log = logging.getLogger(__name__)
 audit = logging.getLogger("mlops.audit")
@@ -64,6 +66,7 @@ def create_app(
     waiting: int = MAX_WAITING,
     body_seconds: float = BODY_SECONDS,
     callers_file: Path | None = None,
+    place: Place | None = None,
 ) -> FastAPI:
     """Return the API; the server starts and ends with it.
 
@@ -72,14 +75,24 @@ def create_app(
     :param callers_file: see :mod:`~.access.callers`.
     :param open_metrics: let /metrics be read without it.
     :param waiting, body_seconds: see :class:`~.request_queue.RequestQueue`.
+    :param place: which of several workers this is.
     """
     callers = Callers(os.environ.get(TOKEN_VARIABLE, "") if token is None else token, callers_file)
-    queue = RequestQueue(server.predictions.answer, server.prediction_log.after, waiting, body_seconds)
+    queue = RequestQueue(
+        server.predictions.answer,
+        server.prediction_log.after,
+        waiting,
+        body_seconds,
+        timed=server.metrics.phases.observe,
+    )
+
+    peers = Peers(server, place)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(server.start)
-        yield
+        async with peers.joined():
+            yield
         queue.close()
         await run_in_threadpool(server.close)
 
@@ -88,8 +101,8 @@ def create_app(
     app = Api(title=title, description=goal, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.queue = queue
     _add_predict(app, server, callers, queue)
-    _add_probes(app, server, callers)
-    _add_state(app, server, callers, open_metrics)
+    _add_probes(app, server, callers, peers)
+    _add_state(app, server, callers, peers, open_metrics)
     return app
 
 
@@ -112,7 +125,7 @@ def _add_predict(app: Api, server: ModelServer, callers: Callers, queue: Request
     app.state.predict = predict
 
 
-def _add_probes(app: FastAPI, server: ModelServer, callers: Callers) -> None:
+def _add_probes(app: FastAPI, server: ModelServer, callers: Callers, peers: Peers) -> None:
     @app.get("/health")
     async def health() -> dict[str, str]:
         """Say that the process is up."""
@@ -121,12 +134,12 @@ def _add_probes(app: FastAPI, server: ModelServer, callers: Callers) -> None:
     @app.get("/ready", responses={503: {"description": "Nothing can be predicted now"}})
     async def ready(request: Request) -> JSONResponse:
         """Say whether model and features answer: 200, or 503; with the reason for callers who may read."""
-        reason, caller = server.predictions.not_ready(), _caller(request, callers)
+        reason, caller = await peers.not_ready(), _caller(request, callers)
         details = {"reason": reason} if caller and caller.may(Right.READ, Right.OPERATE) else {}
         return JSONResponse({"ready": reason is None, **details}, 503 if reason else 200)
 
 
-def _add_state(app: FastAPI, server: ModelServer, callers: Callers, open_metrics: bool) -> None:
+def _add_state(app: FastAPI, server: ModelServer, callers: Callers, peers: Peers, open_metrics: bool) -> None:
     def closed(*rights: Right) -> dict[str, Any]:
         async def check(request: Request) -> None:
             _allowed(request, callers, *rights)
@@ -151,12 +164,12 @@ def _add_state(app: FastAPI, server: ModelServer, callers: Callers, open_metrics
     @app.get("/version", **closed(Right.READ, Right.OPERATE))
     async def version() -> ServerState:
         """Say which version is live since when, which is wanted, and why they differ if they do."""
-        return server.state()
+        return await peers.state()
 
     @app.get("/metrics", response_class=PlainTextResponse, **({} if open_metrics else closed(Right.OPERATE)))
     async def metrics() -> Response:
         """Return the metrics for Prometheus."""
-        return PlainTextResponse(server.metrics.text(), media_type=text)
+        return PlainTextResponse(await peers.metrics(), media_type=text)
 
 
 def _index_page(server: ModelServer) -> Html:
@@ -190,9 +203,9 @@ _HEADERS = {
 
 async def _answer(request: Request, request_id: str, callers: Callers, queue: RequestQueue) -> tuple[int, Answer]:
     try:
-        caller = _allowed(request, callers, Right.PREDICT)
+        caller, until = _allowed(request, callers, Right.PREDICT), deadline(request.headers)
         async with queue.body(request) as body:
-            return 200, await queue.answer(Call(body, request_id, caller.name))
+            return 200, await queue.answer(Call(body, request_id, caller.name, until))
     except HTTPException as error:
         return error.status_code, _refusal(error.detail)
     except ClientDisconnect:

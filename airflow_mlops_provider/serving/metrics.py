@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import accumulate
@@ -19,6 +19,10 @@ from airflow_mlops_provider.backends.model_server.releases import Release
 from airflow_mlops_provider.lifecycle.release.rollout import Candidate
 from airflow_mlops_provider.scoring.predictor import Predictions
 
+#: What a call goes through: it waits for its turn, is read, gets features and model inputs, is predicted; answer and
+#: records are made, and the log is waited for. Calls that come together go through all but the first together.
+PHASES = ("wait", "parse", "features", "inputs", "predict", "encode", "log")
+_PHASE_SECONDS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0)
 _SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
@@ -40,32 +44,58 @@ class _ModelInfo(Collector):
         yield family
 
 
+class _Series:
+    def __init__(self, places: int) -> None:
+        self.counts, self.sum = [0] * places, 0.0
+
+
 class Histogram(Collector):
-    """A histogram that takes many values at once: by itself, prometheus_client looks at the bounds for each."""
+    """A histogram that takes many values at once: by itself, prometheus_client looks at the bounds for each.
+
+    :param phases: a series for each, by a label ``phase``; by default one without.
+    """
 
     def __init__(
-        self, name: str, about: str, product: str, bounds: Sequence[float], registry: CollectorRegistry
+        self,
+        name: str,
+        about: str,
+        product: str,
+        bounds: Sequence[float],
+        registry: CollectorRegistry,
+        phases: Sequence[str] = (),
     ) -> None:
         self._said, self._product, self._bounds = (name, about), product, sorted(bounds)
         self._names = [str(floatToGoString(bound)) for bound in (*bounds, float("inf"))]  # type: ignore[no-untyped-call]
-        self._counts, self._sum, self._lock = [0] * len(self._names), 0.0, threading.Lock()
+        self._labels = ("product", "phase") if phases else ("product",)
+        self._series = {phase: _Series(len(self._names)) for phase in phases or ("",)}
+        self._lock = threading.Lock()
         registry.register(self)
 
-    def observe(self, values: Sequence[float]) -> None:
+    def observe(self, values: Sequence[float], phase: str = "") -> None:
         """Count some values."""
-        places = [bisect_left(self._bounds, value) for value in values]
+        places, series = [bisect_left(self._bounds, value) for value in values], self._series[phase]
         with self._lock:
-            self._sum += sum(values)
+            series.sum += sum(values)
             for place in places:
-                self._counts[place] += 1
+                series.counts[place] += 1
+
+    def took(self, seconds: Mapping[str, float], calls: int) -> None:
+        """Count how long phases took that some calls went through together."""
+        with self._lock:
+            for phase, value in seconds.items():
+                series = self._series[phase]
+                series.sum += calls * value
+                series.counts[bisect_left(self._bounds, value)] += calls
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
-        family = HistogramMetricFamily(*self._said, labels=("product",))
-        with self._lock:
-            upto = [*accumulate(self._counts)]
-            family.add_metric([self._product], [*zip(self._names, upto, strict=True)], self._sum)
-        if self._bounds[0] < 0:  # of negative values there is no sum, and the family leaves out the count as well
-            family.add_sample(f"{self._said[0]}_count", {"product": self._product}, upto[-1])
+        family = HistogramMetricFamily(*self._said, labels=self._labels)
+        for phase, series in self._series.items():
+            labels = [self._product, phase][: len(self._labels)]
+            with self._lock:
+                upto = [*accumulate(series.counts)]
+                family.add_metric(labels, [*zip(self._names, upto, strict=True)], series.sum)
+            if self._bounds[0] < 0:  # of negative values there is no sum, and the family leaves out the count as well
+                family.add_sample(f"{self._said[0]}_count", dict(zip(self._labels, labels, strict=True)), upto[-1])
         yield family
 
 
@@ -82,6 +112,9 @@ class Metrics:
         self._requests = counter("mlops_serving_requests", "Calls of /predict", ("product", "status"))
         self._seconds = Histogram(
             "mlops_serving_request_seconds", "Time of a call of /predict", product, _SECONDS, self.registry
+        )
+        self.phases = Histogram(
+            "mlops_serving_phase_seconds", "Time of a call's phases", product, _PHASE_SECONDS, self.registry, PHASES
         )
         self._predictions = Histogram("mlops_serving_prediction", "Predictions", product, buckets, self.registry)
         self._model = _ModelInfo(product)

@@ -22,32 +22,38 @@ import msgspec
 from airflow_mlops_provider.serving.log_files import is_there, locked
 
 log = logging.getLogger(__name__)
-Record = dict[str, Any]
 MAX_WAITING = 128 * 1024 * 1024
 SETTLE_SECONDS = 1.0
-_BYTES = 8  # of a model input that waits to be written
 
 
 class Batch(NamedTuple):
-    """A request's rows with their ``event_time``, what the model saw and said of each, its bytes and its caller.
+    """A request's rows with their ``event_time``, what the model saw and said of each, and its caller.
 
+    Rows and inputs are dicts, or msgspec's objects. ``size``: the bytes that it takes while it waits.
     ``shadow``: nobody was answered so; it was predicted to compare two versions.
     """
 
     rows: Sequence[Any]
-    inputs: Sequence[Record]
+    inputs: Sequence[Any]
     predictions: list[float]
     version: int
     request_id: str
     predicted_at: datetime
-    body: int = 0
+    size: int = 0
     caller: str = ""
     shadow: bool = False
 
-    @property
-    def size(self) -> int:
-        """The bytes that it takes while it waits."""
-        return self.body + _BYTES * sum(map(len, self.inputs))
+
+class _Line(msgspec.Struct, omit_defaults=True, gc=False):
+    id: str
+    row: Any
+    inputs: Any
+    prediction: float | list[float]
+    version: int
+    request_id: str
+    predicted_at: datetime
+    caller: str = ""
+    shadow: bool = False
 
 
 def row_ids(request_id: str, count: int) -> list[str]:
@@ -134,7 +140,7 @@ class PredictionLog:
         written: list[Batch] = []
         for batch in batches:
             try:
-                lines.append(_ENCODER.encode_lines(_records(batch)))
+                lines.append(_ENCODER.encode_lines(_lines(batch)))
                 written.append(batch)
             except Exception as error:  # noqa: BLE001 - an odd value spoils no other call's
                 self._fail([batch], error)
@@ -191,15 +197,10 @@ class PredictionLog:
             log.exception("the prediction log %s did not close cleanly", file)
 
 
-def _records(batch: Batch) -> list[Record]:
-    call: Record = {"version": batch.version, "request_id": batch.request_id, "predicted_at": batch.predicted_at}
-    call |= {"caller": batch.caller} if batch.caller else {}
-    call |= {"shadow": True} if batch.shadow else {}
-    ids = row_ids(batch.request_id, len(batch.rows))
-    return [
-        {"id": own, "row": row, "inputs": inputs, "prediction": prediction, **call}
-        for own, row, inputs, prediction in zip(ids, batch.rows, batch.inputs, batch.predictions, strict=True)
-    ]
+def _lines(batch: Batch) -> list[_Line]:
+    _, _, _, version, request_id, at, _, caller, shadow = batch
+    named = zip(row_ids(request_id, len(batch.rows)), batch.rows, batch.inputs, batch.predictions, strict=True)
+    return [_Line(own, row, inputs, said, version, request_id, at, caller, shadow) for own, row, inputs, said in named]
 
 
 def _plain(value: Any) -> Any:

@@ -87,12 +87,21 @@ class OnlineFeatures:
 
 
 class PredictionService:
-    """Predicts the rows of calls with the live version, and with the candidate those that are to be compared."""
+    """Predicts the rows of calls with the live version, and with the candidate those that are to be compared.
+
+    :param took: is told how many seconds each phase took, and of how many calls.
+    """
 
     def __init__(
-        self, schema: RequestSchema, follower: ReleaseFollower, features: OnlineFeatures, answers: Answers
+        self,
+        schema: RequestSchema,
+        follower: ReleaseFollower,
+        features: OnlineFeatures,
+        answers: Answers,
+        took: Callable[[Mapping[str, float], int], None],
     ) -> None:
         self._schema, self._follower, self._features, self._answers = schema, follower, features, answers
+        self._took = took
 
     def answer(self, calls: Sequence[Call]) -> list[Answer | Later | Exception]:
         """Answer some calls at once, or return for each why not: together they cost little more than one alone.
@@ -115,30 +124,55 @@ class PredictionService:
             return error
 
     def _together(self, given: Sequence[Call]) -> Sequence[Answer | Later]:
+        laps = _Laps()
         parsed = [self._schema.rows(call.body) for call in given]
         rows = [*chain.from_iterable(parsed)]
         columns = self._schema.columns(rows)
+        laps.end("parse")
         reason, live = self.not_ready(), self._follower.live
         if reason or live is None:
             raise BackendError(f"{self._follower.product} cannot be predicted now: {reason}")
-        inputs = _inputs(live.predictor, columns, self._features.look_up(columns))
+        features = self._features.look_up(columns)
+        laps.end("features")
+        inputs = _inputs(live.predictor, columns, features)
+        laps.end("inputs")
         calls = Calls(given, [*map(len, parsed)], rows, inputs)
         beside = self._follower.candidates.now
         chosen = (
             [number for number, own in enumerate(parsed) if beside.takes(self._schema.named(own[0]))] if beside else []
         )
         if beside is None or not chosen:
-            return self._by_live(_predicted(live, calls))
+            predicted = _predicted(live, calls)
+            laps.end("predict")
+            alone = self._by_live(predicted)
+            laps.end("encode")
+            self._took(laps.seconds, len(given))
+            return alone
         rest = [number for number in range(len(given)) if number not in set(chosen)]
         # First all that may be refused: what is answered is recorded once.
         others, compared = [_predicted(live, calls.only(part)) if part else None for part in (rest, chosen)]
         assert compared is not None
+        laps.end("predict")
         answers = (*(self._by_live(others) if others else ()), *beside.predict(compared))
+        laps.end("encode")
+        self._took(laps.seconds, len(given))
         return [answer for _, answer in sorted(zip((*rest, *chosen), answers, strict=True), key=itemgetter(0))]
 
     def _by_live(self, predicted: Predicted) -> list[Answer]:
         self._answers.keep(*predicted[:4])
         return self._answers.of(*predicted[:4])
+
+
+class _Laps:
+    """How long each phase took, from the end of the one before."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._at = time.perf_counter()
+
+    def end(self, phase: str) -> None:
+        now = time.perf_counter()
+        self.seconds[phase], self._at = now - self._at, now
 
 
 def _predicted(live: Live, calls: Calls) -> Predicted:

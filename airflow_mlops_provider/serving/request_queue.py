@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import re
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
 from queue import Empty, SimpleQueue
@@ -15,25 +17,58 @@ from typing import NamedTuple
 from fastapi import HTTPException, Request
 
 from airflow_mlops_provider.serving import prediction_log
+from airflow_mlops_provider.serving.request_schema import RequestError
 
 MAX_BODY = 16 * 1024 * 1024
 MAX_WAITING = 256 * 1024 * 1024
 BODY_SECONDS = 30.0
 MAX_BATCH = 64 * 1024
 MAX_CALLS = 1_000
+#: More calls than this wait only as long as that keeps none of them waiting for longer: at 80 % of what the server can,
+#: what an overload leaves is answered in five times as long.
+FEW_CALLS, WAIT_SECONDS = 64, 0.5
+_NEWEST = 0.1  # what the last calls weigh in what one is expected to take
 _TOO_MANY = "too many calls wait for an answer; call again in a moment"
 Answer = bytes  # a JSON object
 
 
 class Call(NamedTuple):
-    """A request's body, its id, and who sent it; nobody by name where everybody may."""
+    """A request's body, its id, and who sent it; nobody by name where everybody may.
+
+    :param deadline: by ``time.monotonic``, when its caller waits no longer.
+    """
 
     body: bytes
     request_id: str
     caller: str = ""
+    deadline: float = math.inf
 
 
-_Waiting = tuple[Call, "asyncio.Future[Answer]"]
+#: How long a caller waits, as Envoy tells the servers behind it, and as gRPC does; and what the units of gRPC are.
+TIMEOUTS = {
+    "x-envoy-expected-rq-timeout-ms": re.compile(r"(\d{1,9})()"),
+    "grpc-timeout": re.compile(r"(\d{1,8})([HMSmun])"),
+}
+_UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "": 1e-3, "u": 1e-6, "n": 1e-9}
+
+
+def deadline(headers: Mapping[str, str]) -> float:
+    """Return until when the caller waits, by ``time.monotonic``; for ever if no header says it.
+
+    :raises RequestError: if one of them is no such time.
+    """
+    until = math.inf
+    for name, form in TIMEOUTS.items():
+        if (given := headers.get(name)) is not None:
+            said = form.fullmatch(given)
+            if said is None:
+                such = "500" if "envoy" in name else "500m"
+                raise RequestError(f"the header {name} must be a time such as {such}, not {given[:80]!r}")
+            until = min(until, time.monotonic() + int(said[1]) * _UNITS[said[2]])
+    return until
+
+
+_Waiting = tuple[Call, "asyncio.Future[Answer]", float]  # and since when, by time.monotonic
 
 
 class Later(NamedTuple):
@@ -46,6 +81,7 @@ class Later(NamedTuple):
 
 Work = Callable[[Sequence[Call]], Sequence[Answer | Later | Exception]]
 Settled = Callable[[Callable[[], None]], None]
+Timed = Callable[[Sequence[float], str], None]
 
 
 class RequestQueue:
@@ -59,7 +95,8 @@ class RequestQueue:
         :data:`~.prediction_log.SETTLE_SECONDS`: a disk that hangs must not end the predictions as well.
     :param waiting: bytes that all callers' bodies may have together.
     :param seconds: how long one body may take to arrive.
-    :param most: how many calls may wait; one more is told to come again.
+    :param most: how many calls may wait; one more is told to come again, beyond :data:`FEW_CALLS` earlier.
+    :param timed: is told the seconds that calls waited for the thread (``wait``), and for the log (``log``).
     """
 
     def __init__(
@@ -69,8 +106,10 @@ class RequestQueue:
         waiting: int = MAX_WAITING,
         seconds: float = BODY_SECONDS,
         most: int = MAX_CALLS,
+        timed: Timed = lambda _seconds, _phase: None,
     ) -> None:
         self._work, self._settled, self._free, self._seconds, self._most = work, settled, waiting, seconds, most
+        self._timed, self._each = timed, 0.0
         self._calls: deque[_Waiting] = deque()
         self._wake: SimpleQueue[bool] = SimpleQueue()  # True for calls that wait, False for the end
         self._woken = False
@@ -87,13 +126,13 @@ class RequestQueue:
     async def answer(self, call: Call) -> Answer:
         """Return the answer to a call, or raise what the work returned instead.
 
-        :raises HTTPException: if too many calls wait already (429).
+        :raises HTTPException: if too many calls wait already, or for too long (429); if its deadline is past (504).
         """
-        if self.waiting >= self._most:
+        if self.waiting >= self._most or (self.waiting >= FEW_CALLS and self.waiting * self._each > WAIT_SECONDS):
             raise HTTPException(429, _TOO_MANY)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
-        self._calls.append((call, future))
+        self._calls.append((call, future, time.monotonic()))
         if not self._woken:  # once all calls are here that came with this one
             self._woken = True
             loop.call_soon(self._wake_worker)
@@ -109,13 +148,16 @@ class RequestQueue:
             with suppress(Empty):
                 goes_on = self._wake.get(timeout=self._settling[0].wait() if self._settling else None)
             while self._calls:
-                batch = self._next_batch()
-                calls = [call for call, _ in batch]
+                calls, futures = self._next_calls()
+                if not calls:
+                    continue
+                begun = time.monotonic()
                 try:
                     answers = self._work(calls)
                 except Exception as error:  # noqa: BLE001 - it is raised for each caller
-                    answers = [error] * len(batch)
-                self._settle(_Answered([future for _, future in batch], answers))
+                    answers = [error] * len(calls)
+                self._each += _NEWEST * ((time.monotonic() - begun) / len(calls) - self._each)
+                self._settle(_Answered(futures, answers, self._timed))
             self._wait_no_longer()
 
     def _settle(self, answered: _Answered) -> None:
@@ -131,6 +173,17 @@ class RequestQueue:
             if not answered.settled:
                 self._overdue = answered
                 answered.leave()
+
+    def _next_calls(self) -> tuple[list[Call], list[asyncio.Future[Answer]]]:
+        """Take the calls that are answered next, and refuse those of them for which nobody waits any more."""
+        batch, now = self._next_batch(), time.monotonic()
+        late = [waiting for waiting in batch if waiting[0].deadline < now]
+        if late:
+            batch = [waiting for waiting in batch if waiting[0].deadline >= now]
+            refused = HTTPException(504, "the deadline that the call was sent with is past; it waited too long")
+            _Answered([future for _, future, _ in late], [refused] * len(late), self._timed).leave()
+        self._timed([now - since for _, _, since in batch], "wait")
+        return [call for call, _, _ in batch], [future for _, future, _ in batch]
 
     def _next_batch(self) -> list[_Waiting]:
         """Take the calls that are answered next: the first, and those behind it that are small enough together."""
@@ -182,20 +235,24 @@ class _Answered:
     """What some calls are answered, until it leaves: once, whoever lets it."""
 
     def __init__(
-        self, futures: Sequence[asyncio.Future[Answer]], answers: Sequence[Answer | Later | Exception]
+        self,
+        futures: Sequence[asyncio.Future[Answer]],
+        answers: Sequence[Answer | Later | Exception],
+        timed: Timed,
     ) -> None:
-        self._loop, self._until = futures[0].get_loop(), time.monotonic() + prediction_log.SETTLE_SECONDS
-        self._pairs = [[*zip(futures, answers, strict=True)]]
+        self._loop, self._timed, self._made = futures[0].get_loop(), timed, time.monotonic()
+        self._pairs, self._calls = [[*zip(futures, answers, strict=True)]], len(futures)
         self.settled = False
 
     def wait(self) -> float:
         """Return how many seconds are left for the log."""
-        return max(0.0, self._until - time.monotonic())
+        return max(0.0, self._made + prediction_log.SETTLE_SECONDS - time.monotonic())
 
     def settle(self) -> None:
         """Let them leave, now that the log has them."""
         self.settled = True
         self.leave()
+        self._timed([time.monotonic() - self._made] * self._calls, "log")
 
     def leave(self) -> None:
         """Give them to their callers."""

@@ -21,7 +21,7 @@ from airflow_mlops_provider.lifecycle.source import EVENT_TIME, DataType
 MAX_ROWS = 10_000
 MAX_MESSAGES = 5
 _MAX_DETAIL = 2_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 _MISSING = -(2**63)  # NaT; nanoseconds reach from there, September 1677, as far beyond 1970, to April 2262
 # What a caller's values must be, as msgspec takes them; see `COLUMN_TYPES` for pydantic.
 _TIME = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -152,15 +152,11 @@ def _column(name: str, kind: DataType, values: Sequence[Any]) -> np.ndarray:
 
 
 def _times(name: str, values: Sequence[datetime | None]) -> np.ndarray:
-    moments = [_MISSING if value is None else _nanoseconds(value - _EPOCH) for value in values]
-    for row, moment in enumerate(moments):
-        if not _MISSING <= moment <= -_MISSING:
-            raise RequestError(f"row {row}: column {name!r}: a time must lie in 1678 to 2261, not {values[row]}")
+    moments = [_MISSING if value is None else (value - _EPOCH) // _MICROSECOND * 1000 for value in values]
+    if moments and not _MISSING <= min(moments) <= max(moments) <= -_MISSING:
+        row = next(row for row, moment in enumerate(moments) if not _MISSING <= moment <= -_MISSING)
+        raise RequestError(f"row {row}: column {name!r}: a time must lie in 1678 to 2261, not {values[row]}")
     return np.array(moments, dtype="int64").view("datetime64[ns]")
-
-
-def _nanoseconds(span: timedelta) -> int:
-    return (span.days * 86_400_000_000 + span.seconds * 1_000_000 + span.microseconds) * 1000
 
 
 def _short(value: object) -> str:

@@ -40,6 +40,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
         500: "The server failed; its log says why",
         429: "Too many calls wait: come again in a moment",
         503: "No model or no features at the moment",
+        504: "The caller's deadline passed while the call waited",
     }.items()
 }
 

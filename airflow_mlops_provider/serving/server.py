@@ -28,6 +28,7 @@ class ModelServer:
     :param open_features: makes the feature store; called in the background, again after a failure.
     :param poll: seconds between two looks at the pointer.
     :param retry: seconds until a version that could not be loaded is tried again.
+    :ivar pid: the process as others know it.
     :param ready_within: seconds within which it must be able to predict what is wanted, or its start fails; None if
         it may start without.
     """
@@ -44,7 +45,7 @@ class ModelServer:
     ) -> None:
         shape = product.scoring
         self.product, self.poll, self.ready_within = product, poll, ready_within
-        self.started = datetime.now(UTC)
+        self.started, self.pid = datetime.now(UTC), os.getpid()
         self.problem = problems.find(product.problem)
         self.schema = RequestSchema(shape.row_columns, timed=bool(shape.views))
         self.metrics = Metrics(product.name, self.problem.buckets)
@@ -52,8 +53,10 @@ class ModelServer:
         answers = Answers(product.name, self.prediction_log, self.metrics)
         self.follower = ReleaseFollower(product.name, shape, root, self.metrics, answers, retry)
         self.features = OnlineFeatures(open_features, shape.entity_columns)
-        self.predictions = PredictionService(self.schema, self.follower, self.features, answers)
-        self._ending = threading.Event()
+        self.predictions = PredictionService(
+            self.schema, self.follower, self.features, answers, self.metrics.phases.took
+        )
+        self._ending, self._frozen = threading.Event(), False
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -79,7 +82,7 @@ class ModelServer:
         return ServerState(
             product=self.product.name,
             root=self.follower.root,
-            pid=os.getpid(),
+            pid=self.pid,
             started=self.started,
             live=LiveRelease(**dict(live.release), since=live.since) if live else None,
             desired=self.follower.desired,
@@ -105,6 +108,7 @@ class ModelServer:
             self.metrics.beside(self.follower.candidates.state())
             ready = self.predictions.not_ready() is None
             self.metrics.ready.set(ready)
-            if ready and not gc.get_freeze_count():
+            if ready and not self._frozen:
+                self._frozen = True
                 gc.freeze()  # a million objects of libraries that stay: no request should wait while they are counted
             self._ending.wait(self.poll)

@@ -24,18 +24,23 @@ class Connection:
         self.socket = socket.create_connection(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._calls, self._at, self._held = calls, at, b""
-        self.began = 0.0
+        self.began, self.status = 0.0, 0
 
     def send(self) -> None:
         """Send the next call."""
         self._at, self._held, self.began = self._at + 1, b"", time.perf_counter()
         self.socket.sendall(self._calls[self._at % len(self._calls)])
 
+    @property
+    def unanswered(self) -> bool:
+        """Whether nothing has come of an answer."""
+        return not self._held
+
     def receive(self) -> bool:
         """Take in what has come. :return: whether that is the answer's end."""
         got = self.socket.recv(1 << 18)
         if not got:
-            raise SystemExit("the server closed a connection")
+            raise ConnectionError("the server closed a connection")
         self._held += got
         head = self._held.find(b"\r\n\r\n")
         if head < 0:
@@ -45,15 +50,14 @@ class Connection:
             raise SystemExit("an answer without content-length")
         if len(self._held) < head + 4 + int(length[1]):
             return False
-        if self._held[9:12] != b"200":
-            raise SystemExit(f"the server answered {self._held[:400]!r}")
+        self.status = int(self._held[9:12])
         return True
 
 
 def main() -> None:
     """Call for a while, and say how that went."""
     given = json.load(sys.stdin)
-    calls = [_call(given["path"], body.encode()) for body in given["bodies"]]
+    calls = calls_of(given["path"], given["bodies"])
     made = [Connection(given["port"], calls, 37 * number) for number in range(given["clients"])]
     poll, by_file = select.epoll(), {connection.socket.fileno(): connection for connection in made}
     for file in by_file:
@@ -66,6 +70,8 @@ def main() -> None:
         for file, _ in poll.poll(1):
             connection = by_file[file]
             if connection.receive():
+                if connection.status != 200:
+                    raise SystemExit(f"the server answered {connection.status}")
                 done = time.perf_counter()
                 if done >= begin:
                     taken.append(done - connection.began)
@@ -75,11 +81,10 @@ def main() -> None:
     json.dump(said, sys.stdout)
 
 
-def _call(path: str, body: bytes) -> bytes:
-    head = (
-        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-    )
-    return head.encode() + b"\r\n" + body
+def calls_of(path: str, bodies: list[str]) -> list[bytes]:
+    """Return calls with some bodies, as they are sent."""
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: "
+    return [head.encode() + b"%d\r\n\r\n" % len(body) + body for body in map(str.encode, bodies)]
 
 
 if __name__ == "__main__":

@@ -95,3 +95,20 @@ store.apply()
 for interval in map(replay.month, ("2013-01", "2013-02")):
     store.materialize(interval)
 """
+# Another version of the same model goes live.
+SWAP = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from airflow_mlops_provider.backends.model_server import releases
+from airflow_mlops_provider.lifecycle.release.registry import Status
+from airflow_mlops_provider.storage.artifacts import open_store
+from airflow_mlops_provider.storage.ledger import Ledger
+
+store = open_store(sys.argv[2])
+ledger = Ledger(store, "flight_delay")
+number = max(entry.version.version for entry in ledger.entries()) + 1
+version = ledger.live().model_copy(update={"version": number})
+for status in (Status.REGISTERED, Status.STAGING, Status.PRODUCTION_READY):
+    ledger.move(version, status, reason="to be swapped", by="benchmark")
+releases.request(store, "flight_delay", releases.Release.of(version))
+"""

@@ -14,6 +14,7 @@ LEAST = {
     "feature_store": {"TURNS": 1, "CALLS": {1: 3, 100: 2}},
     "materialization": {"RUNS": 1, "ROWS": 500},
     "training_set": {"RUNS": 1, "ROWS": 5000},
+    "soak": {"MINUTES": 0.5},
 }
 
 

@@ -131,8 +131,9 @@ def combined(replicas: Sequence[Replica]) -> ServerState | None:
     if not states or None in states:
         return None
     known = [state for state in states if state]
-    behind = min(known, key=lambda state: bool(state.desired and state.desired.same_model(state.live)))
     newest = max(known, key=lambda state: state.desired.requested_at.timestamp() if state.desired else 0.0)
+    wanted = newest.desired  # one that has not read of it yet serves what it believes is wanted
+    behind = min(known, key=lambda state: (bool(wanted and wanted.same_model(state.live)), not state.not_ready))
     return behind.model_copy(
         update={
             "desired": newest.desired,

@@ -117,6 +117,8 @@ def _code(context: Context, wanted: releases.Wanted) -> ServerCode:
     code, options = serving_code(scoring), ["--online-store", json.dumps(context.spec.services.online_store)]
     if declared is None:
         code, options = digest([code, scoring.to_json()]), [*options, "--scoring", scoring.model_dump_json()]
+    if (workers := context.settings.serving.workers) > 1:  # part of the code: a server with another number is replaced
+        code, options = f"{code}-{workers}", [*options, "--workers", str(workers)]
     return ServerCode(code, options)
 
 

@@ -122,6 +122,7 @@ class Serving(Placed):
     """The product's model server.
 
     :param host, port: where it listens on this machine; on a cluster the port of its pods.
+    :param workers: how many processes answer there, on this machine or in each pod; each holds the model.
     :param target: where it runs: ``"local"``, on this machine; ``"url"``, where the Airflow connection
         ``mlops_model_server`` says, kept by others; a :class:`KubernetesDeployment`; another's kind by its name or
         import path. By default ``"url"`` where that connection names a host, else ``"local"``.
@@ -133,6 +134,7 @@ class Serving(Placed):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8900, ge=1, le=65535)
+    workers: int = Field(default=1, ge=1, le=64)
     target: Target | None = None
     options: Params = {}
 

@@ -351,7 +351,7 @@ def test_the_description_tells_each_refusal(client: TestClient) -> None:
     """A generated client knows answers and refusals, and where the token goes."""
     told = client.get("/openapi.json").json()
     predict = told["paths"]["/predict"]["post"]
-    assert set(predict["responses"]) == {"200", "401", "403", "408", "413", "422", "429", "500", "503"}
+    assert set(predict["responses"]) == {"200", "401", "403", "408", "413", "422", "429", "500", "503", "504"}
     for status, response in predict["responses"].items():
         (content,) = response["content"].values()
         assert content["schema"]["$ref"].endswith("/Predictions" if status == "200" else "/Refusal")

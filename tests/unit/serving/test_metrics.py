@@ -45,3 +45,17 @@ def test_a_histogram_reads_as_the_clients_own() -> None:
         known.labels("shop").observe(value)
     wanted, given = (prometheus_client.generate_latest(registry).decode().splitlines() for registry in (theirs, ours))
     assert [line for line in wanted if "_created" not in line] == given
+
+
+def test_phases_have_a_series_each() -> None:
+    """Calls that went through one together count each."""
+    registry = prometheus_client.CollectorRegistry()
+    phases = Histogram("phase_seconds", "Phases", "shop", (0.1, 1.0), registry, ("parse", "predict"))
+    phases.took({"parse": 0.1, "predict": 0.5}, 3)
+    phases.observe([2.0], "predict")
+    text = prometheus_client.generate_latest(registry).decode()
+    assert 'phase_seconds_bucket{le="0.1",phase="parse",product="shop"} 3.0' in text
+    assert 'phase_seconds_bucket{le="0.1",phase="predict",product="shop"} 0.0' in text
+    assert 'phase_seconds_bucket{le="1.0",phase="predict",product="shop"} 3.0' in text
+    assert 'phase_seconds_count{phase="predict",product="shop"} 4.0' in text
+    assert 'phase_seconds_sum{phase="predict",product="shop"} 3.5' in text

@@ -7,7 +7,11 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import msgspec
+import numpy as np
+import pandas as pd
 import pytest
 
 from airflow_mlops_provider.backends.models.columns import Columns
@@ -49,6 +53,35 @@ def test_log_gives_back_what_it_took(shape: Scoring, tmp_path: Path) -> None:
     first, tenth = frame["inputs"][0], frame["inputs"][9]
     assert first == {"price": frame["price"][0], "pieces": frame["pieces"][0], "known": True, "kind": "c0"}
     assert (tenth["known"], tenth["kind"]) == (False, None)
+
+
+@pytest.mark.parametrize("caller", ["", "shop"])
+@pytest.mark.parametrize("predictions", [[0.5, 1.0], [[0.25, 0.75], [1e-9, 1e16]]])
+def test_a_line_is_the_json_of_plain_values(predictions: list[Any], caller: str, tmp_path: Path) -> None:
+    """Byte for byte, whatever inputs are named and hold: readers know it so."""
+    at, values = datetime(2024, 1, 2, 3, 4, 5, 67, tzinfo=UTC), [[463.0, float("nan")], [float("inf"), -0.0]]
+    rows = [{"customer": "é\n", "event_time": at}, {"customer": None, "event_time": at}]
+    for names in (["price", "größe"], ['a"b', "c\\d"]):
+        frame = pd.DataFrame(dict(zip(names, values, strict=True)))
+        frame["kind"], frame["text"] = pd.Categorical(["b", None]), np.array(["x", None], dtype=object)
+        frame["at"], frame["count"], frame["known"] = pd.to_datetime([at, None], utc=True), [1, 2], [True, False]
+        inputs = [
+            {**{name: frame[name][row] for name in names}, "kind": ("b", None)[row], "text": ("x", None)[row],
+             "at": (at, None)[row], "count": row + 1, "known": not row}
+            for row in (0, 1)
+        ]  # fmt: skip
+        said = (3, "abc", at, 10, caller, bool(caller))
+        log = PredictionLog(tmp_path / names[0])
+        log.append(Batch(rows, Columns.of(frame).plain(), predictions, *said))
+        log.close()
+        (file,) = (tmp_path / names[0]).iterdir()
+        call = {"version": 3, "request_id": "abc", "predicted_at": at}
+        call |= {"caller": caller, "shadow": True} if caller else {}
+        lines = [
+            {"id": f"abc-{row}", "row": rows[row], "inputs": inputs[row], "prediction": predictions[row], **call}
+            for row in (0, 1)
+        ]
+        assert file.read_bytes() == msgspec.json.Encoder(enc_hook=lambda value: value.item()).encode_lines(lines)
 
 
 def test_a_file_says_by_its_name_what_it_may_hold(shape: Scoring, tmp_path: Path) -> None:
@@ -111,8 +144,8 @@ def test_large_requests_wait_within_bytes(shape: Scoring, tmp_path: Path) -> Non
     """A few large requests fill the room before their rows would."""
     dropped: list[int] = []
     log = PredictionLog(tmp_path, on_drop=dropped.append)
-    assert not log.append(_some(shape, 3)._replace(body=129 * 1024 * 1024))
-    assert log.append(_some(shape, 4)._replace(body=127 * 1024 * 1024))
+    assert not log.append(_some(shape, 3)._replace(size=129 * 1024 * 1024))
+    assert log.append(_some(shape, 4)._replace(size=127 * 1024 * 1024))
     log.close()
     assert dropped == [3]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,8 +12,10 @@ import pytest
 from fastapi import HTTPException
 
 from airflow_mlops_provider.serving import prediction_log
-from airflow_mlops_provider.serving.request_queue import Answer, Call, RequestQueue
+from airflow_mlops_provider.serving.request_queue import FEW_CALLS, MAX_BATCH, Answer, Call, RequestQueue, deadline
+from airflow_mlops_provider.serving.request_schema import RequestError
 
+PHASES = ("wait", "log")
 CALLS = [Call(b"x", str(number)) for number in range(8)]
 
 
@@ -24,7 +27,9 @@ class Served:
         self.works, self.logs = threading.Event(), True
         self.waiting: list[Callable[[], None]] = []
         self.works.set()
-        self.queue = RequestQueue(self.work, self.settled, most=most)
+        self.timed: list[tuple[str, Sequence[float]]] = []
+        timed = lambda seconds, phase: self.timed.append((phase, seconds))  # noqa: E731
+        self.queue = RequestQueue(self.work, self.settled, most=most, timed=timed)
 
     def work(self, calls: Sequence[Call]) -> list[Answer]:
         """Answer each call by its id."""
@@ -72,6 +77,74 @@ def test_one_call_too_many_is_told_to_come_again(served: Served) -> None:
     answers = asyncio.run(ask())
     assert answers[:5] == [b"0", b"1", b"2", b"3", b"4"]
     assert [error.status_code for error in answers[5:] if isinstance(error, HTTPException)] == [429, 429]
+
+
+def test_calls_that_would_wait_for_long_are_told_to_come_again() -> None:
+    """Long before there are too many of them: what waits is what the server answers within half a second."""
+    taking = 0.02
+
+    def work(calls: Sequence[Call]) -> list[Answer]:
+        time.sleep(taking)
+        return [call.request_id.encode() for call in calls]
+
+    queue = RequestQueue(work, lambda done: done())
+    large = Call(b"x" * (MAX_BATCH + 1), "large")  # each is answered alone
+
+    async def ask(count: int) -> list[Answer | BaseException]:
+        return await asyncio.gather(*[queue.answer(large) for _ in range(count)], return_exceptions=True)
+
+    assert asyncio.run(ask(30)) == [b"large"] * 30  # it has seen none before
+    answers = asyncio.run(ask(100))
+    refused = [error.status_code for error in answers if isinstance(error, HTTPException)]
+    assert refused == [429] * (100 - FEW_CALLS)
+    queue.close()
+
+
+def test_a_call_for_which_nobody_waits_costs_no_prediction(served: Served) -> None:
+    """Its deadline passed while others were answered: it is refused, and those beside it are answered."""
+
+    async def ask() -> list[Answer | BaseException]:
+        served.works.clear()
+        tasks = [asyncio.create_task(served.queue.answer(CALLS[0]))]
+        while not served.batches:  # noqa: ASYNC110 - another thread adds to it
+            await asyncio.sleep(0.01)
+        late, early = time.monotonic() + 0.02, time.monotonic() + 60
+        calls = [CALLS[1]._replace(deadline=late), CALLS[2]._replace(deadline=early), CALLS[3]]
+        tasks += [asyncio.create_task(served.queue.answer(call)) for call in calls]
+        await asyncio.sleep(0.05)
+        served.works.set()
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    first, refused, *others = asyncio.run(ask())
+    assert [first, *others] == [b"0", b"2", b"3"]
+    assert isinstance(refused, HTTPException)
+    assert refused.status_code == 504
+    assert served.batches == [1, 2]
+    waited, logged = ([seconds for said, own in served.timed if said == phase for seconds in own] for phase in PHASES)
+    assert len(waited) == len(logged) == 3
+    assert max(waited) >= 0.05
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, math.inf),
+        ({"x-envoy-expected-rq-timeout-ms": "1500"}, 1.5),
+        ({"grpc-timeout": "2S"}, 2),
+        ({"grpc-timeout": "3M", "x-envoy-expected-rq-timeout-ms": "250"}, 0.25),
+        ({"grpc-timeout": "100u"}, 0.0001),
+    ],
+)
+def test_a_deadline_is_what_the_headers_say(headers: dict[str, str], seconds: float) -> None:
+    """Envoy's or gRPC's, the shorter of both; none without."""
+    assert deadline(headers) == pytest.approx(time.monotonic() + seconds, abs=0.05)
+
+
+@pytest.mark.parametrize("said", ["", "-1", "1.5", "soon", "9" * 30, "2S"])
+def test_a_timeout_that_is_none_is_refused(said: str) -> None:
+    """By name, with what fits."""
+    with pytest.raises(RequestError, match="x-envoy-expected-rq-timeout-ms must be a time such as 500"):
+        deadline({"x-envoy-expected-rq-timeout-ms": said})
 
 
 def test_a_log_that_hangs_holds_one_answer_back_for_a_while(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:

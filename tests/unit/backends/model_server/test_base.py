@@ -51,6 +51,18 @@ def test_one_that_is_silent_or_behind_speaks_for_all() -> None:
     assert whole is not None and (whole.version, whole.started) == (2, later)
 
 
+def test_one_that_has_not_read_of_a_release_is_behind() -> None:
+    """It serves what it believes is wanted, in whichever order they are asked."""
+    fresh, stale = state(2, 2), state(1, 1)
+    assert fresh.desired
+    wanted = fresh.desired.model_copy(update={"requested_at": fresh.desired.requested_at + timedelta(seconds=1)})
+    replicas = [Replica("a", fresh.model_copy(update={"desired": wanted})), Replica("b", stale)]
+    for order in (replicas, replicas[::-1]):
+        together_ = combined(order)
+        assert together_ is not None and together_.version == 1
+        assert together_.desired == wanted
+
+
 def test_a_candidate_is_known_when_all_know_it() -> None:
     """Its counts are the sum; it is loaded since the last one loaded it; a failure of one is its failure."""
     later = NOW + timedelta(minutes=1)

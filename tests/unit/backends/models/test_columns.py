@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -39,7 +40,7 @@ def test_a_frame_comes_back_as_it_was() -> None:
 
 def test_rows_are_plain_values() -> None:
     """As the prediction log writes them."""
-    rows = Columns.of(FRAME).plain()
+    rows = msgspec.to_builtins(Columns.of(FRAME).plain(), builtin_types=(datetime,))
     assert rows[0] == {
         "number": 1.5, "whole": 1, "truth": True, "text": "a", "kind": "b", "at": datetime(2013, 7, 1, 12, tzinfo=UTC),
     }  # fmt: skip

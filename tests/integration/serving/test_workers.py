@@ -1,0 +1,179 @@
+"""Several workers behind one port: as one server they roll, are replaced, count and record."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from airflow_mlops_provider.backends.model_server import client, launcher
+from airflow_mlops_provider.backends.model_server.state import ServerState
+from tests.factories.serving import NAME, make_release, make_rows, read_log, request_release
+from tests.integration.serving.test_model_server import World
+
+WORKERS = 2
+
+
+class Crew(World):
+    """A world whose server has several workers."""
+
+    def start(self, code: str = "", *more: str) -> str:
+        """Start the server, or find it running."""
+        log, options = self.root.parent / "server.log", ("--workers", str(WORKERS), *more)
+        self.url = launcher.ensure_running(
+            NAME, str(self.root), "127.0.0.1", self.port, log, self.env, options=options, code=code
+        )
+        return self.url
+
+    @property
+    def server(self) -> psutil.Process:
+        """The process that starts the workers."""
+        (server,) = launcher.running(str(self.root), NAME)
+        return psutil.Process(server.pid)
+
+    def workers(self) -> list[psutil.Process]:
+        """The processes that answer."""
+        return [child for child in self.server.children() if "--worker" in child.cmdline()]
+
+    def whole(self, version: int) -> ServerState:
+        """Wait until all workers serve a version."""
+        return client.wait_for_version(self.url, version, 60)
+
+    def counted(self, name: str = 'mlops_serving_requests_total{product="tiny_shop",status="200"}') -> float:
+        """Return one of the figures that /metrics has."""
+        text = httpx.get(f"{self.url}/metrics", trust_env=False).text
+        found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
+        return float(found[1]) if found else 0.0
+
+    @contextmanager
+    def called(self, callers: int = 4) -> Iterator[list[tuple[str, int, int]]]:
+        """Have it called all the time, each call over a connection of its own: id, status and version of each."""
+        said: list[tuple[str, int, int]] = []
+        ending = threading.Event()
+
+        def call(caller: int) -> None:
+            number = 0
+            while not ending.is_set():
+                number += 1
+                own = f"caller-{caller}-{number}"
+                try:
+                    answer = httpx.post(
+                        f"{self.url}/predict", json={"rows": make_rows(3)}, headers={"x-request-id": own},
+                        timeout=30, trust_env=False,
+                    )  # fmt: skip
+                    said.append((own, answer.status_code, answer.json().get("version", 0)))
+                except httpx.HTTPError:
+                    said.append((own, 0, 0))
+
+        threads = [threading.Thread(target=call, args=(caller,)) for caller in range(callers)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield said
+        finally:
+            ending.set()
+            for thread in threads:
+                thread.join()
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crew]:
+    world = Crew(tmp_path_factory.mktemp("workers"))
+    world.fill()
+    request_release(world.root, make_release(world.root, 1))
+    world.start()
+    world.whole(1)
+    yield world
+    launcher.stop(NAME, str(world.root))
+
+
+def test_a_swap_under_load_loses_no_call_and_is_complete_when_all_serve_it(world: Crew) -> None:
+    """Once /version says so, nobody is answered by the version before; each answered row is in the one log."""
+    first, second = (process.pid for process in world.workers())
+    with world.called() as said:
+        time.sleep(0.5)
+        for version in (2, 3):
+            requested: datetime = request_release(world.root, make_release(world.root, version)).requested_at
+            client.wait_for_version(world.url, version, 60, requested)
+            begun = len(said)
+            for _ in range(20):
+                assert world.predict(make_rows(1)).json()["version"] == version
+            del said[begun : begun + 8]  # on their way when it was asked
+            time.sleep(0.3)
+            assert {answered for _, _, answered in said[begun:]} == {version}
+    assert {status for _, status, _ in said} == {200}
+    assert [process.pid for process in world.workers()] == [first, second]
+    logged = set(read_log(world.log)["request_id"])
+    assert {own for own, _, _ in said} <= logged
+    writers = {int(file.name.rsplit("-", 3)[1]) for file in world.log.glob("*.jsonl")}
+    assert writers >= {first, second}
+
+
+def test_one_says_what_all_do(world: Crew) -> None:
+    """By /version the server is known as the process that started them; the figures of both are added up."""
+    assert world.whole(3).pid == world.server.pid
+    before = world.counted()
+    for _ in range(30):
+        assert world.predict(make_rows(2)).status_code == 200
+    assert [world.counted() for _ in range(6)] == [before + 30] * 6
+    assert world.counted('mlops_serving_phase_seconds_count{phase="log",product="tiny_shop"}') >= before + 30
+    assert world.counted('mlops_serving_model_version{product="tiny_shop"}') == 3
+
+
+def test_a_worker_that_is_killed_is_replaced(world: Crew) -> None:
+    """Others answer until it is back; nobody says meanwhile that all serve; nothing that was counted is forgotten."""
+    counted = world.counted()
+    killed, other = world.workers()
+    killed.kill()
+    silent = client.server_state(world.url)
+    assert silent is not None
+    assert silent.live is None
+    assert silent.not_ready is not None and "does not answer" in silent.not_ready
+    assert httpx.get(f"{world.url}/ready", trust_env=False).status_code == 200
+    assert world.predict(make_rows(2)).status_code == 200
+    assert world.counted() >= counted + 1
+    world.whole(3)
+    assert other in world.workers()
+    assert killed not in world.workers()
+    assert len(world.workers()) == WORKERS
+    assert [world.counted() for _ in range(4)] == [counted + 1] * 4
+
+
+def test_new_code_takes_over_from_all_workers(world: Crew) -> None:
+    """Without a call that is lost: the new server listens once each of its workers can predict."""
+    before = world.workers()
+    with world.called(2) as said:
+        world.start("another")
+        world.whole(3)
+        time.sleep(0.3)
+    assert {status for _, status, _ in said} == {200}
+    assert not [process for process in before if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_workers_end_with_the_server_even_when_it_is_killed(world: Crew) -> None:
+    """Its port is free again, and another server starts there."""
+    workers = world.workers()
+    os.kill(world.server.pid, signal.SIGKILL)
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert not alive
+    world.start("again")
+    world.whole(3)
+    assert world.predict(make_rows(2)).status_code == 200
+
+
+def test_workers_that_cannot_start_end_the_server(world: Crew, tmp_path: Path) -> None:
+    """With the reason in its log, not a server that starts them for ever."""
+    launcher.stop(NAME, str(world.root))
+    with pytest.raises(launcher.DeploymentError, match="ended while starting"):
+        world.start("", "--tls-certificate", str(tmp_path / "none.pem"))
+    assert launcher.running(str(world.root), NAME) == []
