@@ -9,11 +9,11 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
@@ -27,9 +27,10 @@ from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.render.markup import Html, join, tag
 from airflow_mlops_provider.render.parts import card, link, links, report, table
 from airflow_mlops_provider.serving.access.callers import Caller, Callers, Right
+from airflow_mlops_provider.serving.protocols.routes import Respond, add_protocols
 from airflow_mlops_provider.serving.request_queue import BODY_SECONDS, MAX_WAITING, Answer, Call, RequestQueue
 from airflow_mlops_provider.serving.request_schema import RequestError
-from airflow_mlops_provider.serving.responses import REFUSALS, predictions_model
+from airflow_mlops_provider.serving.responses import AS_JSON, JSON, REFUSALS, Form, predictions_model
 from airflow_mlops_provider.serving.server import ModelServer
 
 log = logging.getLogger(__name__)
@@ -87,29 +88,34 @@ def create_app(
     title, goal = f"{server.product.name} predictions", server.product.goal
     app = Api(title=title, description=goal, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.queue = queue
-    _add_predict(app, server, callers, queue)
+    respond = _add_predict(app, server, callers, queue)
+    add_protocols(app, server, respond, _closed(callers, *Right))
     _add_probes(app, server, callers)
     _add_state(app, server, callers, open_metrics)
     return app
 
 
-def _add_predict(app: Api, server: ModelServer, callers: Callers, queue: RequestQueue) -> None:
+def _add_predict(app: Api, server: ModelServer, callers: Callers, queue: RequestQueue) -> Respond:
     body = {"required": True, "content": {"application/json": {"schema": server.schema.json_schema()}}}
     responses: dict[int | str, dict[str, Any]] = {
         200: {"model": predictions_model(server.problem.answer_fields)},
         **REFUSALS,
     }
 
+    async def respond(request: Request, form: Form) -> Response:
+        begun, request_id = time.perf_counter(), _request_id(request)
+        status, answer = await _answer(request, request_id, form, callers, queue)
+        server.metrics.request(status, time.perf_counter() - begun)
+        own = form.headers(answer) if status == 200 else {"content-type": JSON}
+        return Response(answer, status, {"x-request-id": request_id, **own, **_HEADERS.get(status, {})})
+
     @app.post(_PREDICT, openapi_extra={"requestBody": body}, responses=responses, dependencies=[Depends(_SCHEME)])
     async def predict(request: Request) -> Response:
         """Predict each row: request columns and ``event_time``; features come from the online store."""
-        begun, request_id = time.perf_counter(), _request_id(request)
-        status, answer = await _answer(request, request_id, callers, queue)
-        server.metrics.request(status, time.perf_counter() - begun)
-        headers = {"x-request-id": request_id, **_HEADERS.get(status, {})}
-        return Response(answer, status, headers, "application/json")
+        return await respond(request, AS_JSON)
 
     app.state.predict = predict
+    return respond
 
 
 def _add_probes(app: FastAPI, server: ModelServer, callers: Callers) -> None:
@@ -127,15 +133,7 @@ def _add_probes(app: FastAPI, server: ModelServer, callers: Callers) -> None:
 
 
 def _add_state(app: FastAPI, server: ModelServer, callers: Callers, open_metrics: bool) -> None:
-    def closed(*rights: Right) -> dict[str, Any]:
-        async def check(request: Request) -> None:
-            _allowed(request, callers, *rights)
-
-        # As JSON, whatever the route itself answers with; the schema is the one of /predict.
-        content = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
-        responses = {why: {"description": REFUSALS[why]["description"], "content": content} for why in (401, 403)}
-        return {"dependencies": [Depends(_SCHEME), Depends(check)], "responses": responses}
-
+    closed = partial(_closed, callers)
     text = "text/plain; version=0.0.4; charset=utf-8"
 
     @app.get("/", response_class=HTMLResponse, **closed(Right.READ, Right.OPERATE))
@@ -157,6 +155,18 @@ def _add_state(app: FastAPI, server: ModelServer, callers: Callers, open_metrics
     async def metrics() -> Response:
         """Return the metrics for Prometheus."""
         return PlainTextResponse(server.metrics.text(), media_type=text)
+
+
+def _closed(callers: Callers, *rights: Right) -> dict[str, Any]:
+    """Return what a route has that is for callers with one of some rights."""
+
+    async def check(request: Request) -> None:
+        _allowed(request, callers, *rights)
+
+    # As JSON, whatever the route itself answers with; the schema is the one of /predict.
+    content = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
+    responses = {why: {"description": REFUSALS[why]["description"], "content": content} for why in (401, 403)}
+    return {"dependencies": [Depends(_SCHEME), Depends(check)], "responses": responses}
 
 
 def _index_page(server: ModelServer) -> Html:
@@ -188,26 +198,25 @@ _HEADERS = {
 }  # fmt: skip
 
 
-async def _answer(request: Request, request_id: str, callers: Callers, queue: RequestQueue) -> tuple[int, Answer]:
+async def _answer(
+    request: Request, request_id: str, form: Form, callers: Callers, queue: RequestQueue
+) -> tuple[int, Answer]:
     try:
         caller = _allowed(request, callers, Right.PREDICT)
         async with queue.body(request) as body:
-            return 200, await queue.answer(Call(body, request_id, caller.name))
+            return 200, await queue.answer(Call(body, request_id, caller.name, form))
     except HTTPException as error:
-        return error.status_code, _refusal(error.detail)
+        return error.status_code, form.refusal(error.detail)
     except ClientDisconnect:
-        return 499, _refusal("the caller went away")
+        return 499, form.refusal("the caller went away")
     except RequestError as error:
-        return 422, _refusal(str(error))
+        return form.unfit, form.refusal(str(error))
     except BackendError as error:
-        return 503, _refusal(str(error))
+        return 503, form.refusal(str(error))
     except Exception:
         log.exception("request %s failed", request_id)
-        return 500, _refusal(f"the prediction failed; the server's log has the reason under request id {request_id}")
-
-
-def _refusal(why: str) -> Answer:
-    return msgspec.json.encode({"detail": why})
+        why = f"the prediction failed; the server's log has the reason under request id {request_id}"
+        return 500, form.refusal(why)
 
 
 def _request_id(request: Request) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
+from fastapi import HTTPException
 
 from airflow_mlops_provider.backends.models.columns import Columns
 from airflow_mlops_provider.exceptions import BackendError
@@ -115,17 +116,24 @@ class PredictionService:
             return error
 
     def _together(self, given: Sequence[Call]) -> Sequence[Answer | Later]:
-        parsed = [self._schema.rows(call.body) for call in given]
+        read = [call.form.rows(self._schema, call.body) for call in given]
+        parsed = [own.rows for own in read]
         rows = [*chain.from_iterable(parsed)]
-        columns = self._schema.columns(rows)
+        alone = read[0].columns if len(read) == 1 else None
+        columns = self._schema.columns(rows) if alone is None else alone
         reason, live = self.not_ready(), self._follower.live
         if reason or live is None:
             raise BackendError(f"{self._follower.product} cannot be predicted now: {reason}")
+        pinned = {number for number, call in enumerate(given) if call.form.version is not None}
+        if any(given[number].form.version != live.release.version for number in pinned):
+            raise HTTPException(404, f"version {live.release.version} answers, and no other; leave the version out")
         inputs = _inputs(live.predictor, columns, self._features.look_up(columns))
         calls = Calls(given, [*map(len, parsed)], rows, inputs)
         beside = self._follower.candidates.now
         chosen = (
-            [number for number, own in enumerate(parsed) if beside.takes(self._schema.named(own[0]))] if beside else []
+            [n for n, own in enumerate(parsed) if n not in pinned and beside.takes(self._schema.named(own[0]))]
+            if beside
+            else []
         )
         if beside is None or not chosen:
             return self._by_live(_predicted(live, calls))

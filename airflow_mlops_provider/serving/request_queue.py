@@ -15,6 +15,7 @@ from typing import NamedTuple
 from fastapi import HTTPException, Request
 
 from airflow_mlops_provider.serving import prediction_log
+from airflow_mlops_provider.serving.responses import AS_JSON, Form
 
 MAX_BODY = 16 * 1024 * 1024
 MAX_WAITING = 256 * 1024 * 1024
@@ -22,15 +23,16 @@ BODY_SECONDS = 30.0
 MAX_BATCH = 64 * 1024
 MAX_CALLS = 1_000
 _TOO_MANY = "too many calls wait for an answer; call again in a moment"
-Answer = bytes  # a JSON object
+Answer = bytes  # in its call's form
 
 
 class Call(NamedTuple):
-    """A request's body, its id, and who sent it; nobody by name where everybody may."""
+    """A request's body, its id, and who sent it; nobody by name where everybody may. And how it is written."""
 
     body: bytes
     request_id: str
     caller: str = ""
+    form: Form = AS_JSON
 
 
 _Waiting = tuple[Call, "asyncio.Future[Answer]"]
@@ -54,7 +56,7 @@ class RequestQueue:
     Calls that arrive while that thread works are answered together when it is done; a lone call never waits for others.
     While the log of some is written, the next are answered already.
 
-    :param work: answers some calls, in their order, each with a JSON object or an exception.
+    :param work: answers some calls, in their order, each with a body or an exception.
     :param settled: calls a function once what was said until then is recorded: an answer leaves only then, or after
         :data:`~.prediction_log.SETTLE_SECONDS`: a disk that hangs must not end the predictions as well.
     :param waiting: bytes that all callers' bodies may have together.
