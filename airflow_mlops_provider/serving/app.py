@@ -27,10 +27,11 @@ from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.render.markup import Html, join, tag
 from airflow_mlops_provider.render.parts import card, link, links, report, table
 from airflow_mlops_provider.serving.access.callers import Caller, Callers, Right
+from airflow_mlops_provider.serving.protocols.arrow import ARROW, form_of
 from airflow_mlops_provider.serving.protocols.routes import Respond, add_protocols
 from airflow_mlops_provider.serving.request_queue import BODY_SECONDS, MAX_WAITING, Answer, Call, RequestQueue
 from airflow_mlops_provider.serving.request_schema import RequestError
-from airflow_mlops_provider.serving.responses import AS_JSON, JSON, REFUSALS, Form, predictions_model
+from airflow_mlops_provider.serving.responses import JSON, REFUSALS, Form, predictions_model
 from airflow_mlops_provider.serving.server import ModelServer
 
 log = logging.getLogger(__name__)
@@ -96,9 +97,10 @@ def create_app(
 
 
 def _add_predict(app: Api, server: ModelServer, callers: Callers, queue: RequestQueue) -> Respond:
-    body = {"required": True, "content": {"application/json": {"schema": server.schema.json_schema()}}}
+    stream = {"schema": {"type": "string", "format": "binary"}}
+    body = {"required": True, "content": {JSON: {"schema": server.schema.json_schema()}, ARROW: stream}}
     responses: dict[int | str, dict[str, Any]] = {
-        200: {"model": predictions_model(server.problem.answer_fields)},
+        200: {"model": predictions_model(server.problem.answer_fields), "content": {ARROW: stream}},
         **REFUSALS,
     }
 
@@ -112,7 +114,9 @@ def _add_predict(app: Api, server: ModelServer, callers: Callers, queue: Request
     @app.post(_PREDICT, openapi_extra={"requestBody": body}, responses=responses, dependencies=[Depends(_SCHEME)])
     async def predict(request: Request) -> Response:
         """Predict each row: request columns and ``event_time``; features come from the online store."""
-        return await respond(request, AS_JSON)
+        return await respond(
+            request, form_of(request.headers.get("content-type", ""), request.headers.get("accept", ""))
+        )
 
     app.state.predict = predict
     return respond
@@ -206,17 +210,17 @@ async def _answer(
         async with queue.body(request) as body:
             return 200, await queue.answer(Call(body, request_id, caller.name, form))
     except HTTPException as error:
-        return error.status_code, form.refusal(error.detail)
+        return error.status_code, form.refusal(error.status_code, error.detail)
     except ClientDisconnect:
-        return 499, form.refusal("the caller went away")
+        return 499, form.refusal(499, "the caller went away")
     except RequestError as error:
-        return form.unfit, form.refusal(str(error))
+        return form.unfit, form.refusal(form.unfit, str(error))
     except BackendError as error:
-        return 503, form.refusal(str(error))
+        return 503, form.refusal(503, str(error))
     except Exception:
         log.exception("request %s failed", request_id)
         why = f"the prediction failed; the server's log has the reason under request id {request_id}"
-        return 500, form.refusal(why)
+        return 500, form.refusal(500, why)
 
 
 def _request_id(request: Request) -> str:

@@ -44,7 +44,7 @@ class Form:
         rows = [{"id": row, **fields} for row, fields in named]
         return msgspec.json.encode({"product": said.product, "version": said.version, "predictions": rows})
 
-    def refusal(self, why: str) -> bytes:
+    def refusal(self, status: int, why: str) -> bytes:  # noqa: ARG002  # some say it in the body, too
         """Return, as JSON, why there is no answer."""
         return msgspec.json.encode({"detail": why})
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import struct
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import httpx
 import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pyarrow import ipc
+
+from airflow_mlops_provider.serving.protocols.arrow import ARROW
 
 Row = Mapping[str, Any]
 #: Asks a server at a base URL (of a client that knows it) for the predictions of some rows of a model.
@@ -87,5 +94,68 @@ def ask_infer_binary(client: httpx.Client, model: str, rows: Sequence[Row]) -> l
     return of_binary(_checked(client.post(f"/v2/models/{model}/infer", content=body, headers=headers)))
 
 
+def ask_arrow(client: httpx.Client, model: str, rows: Sequence[Row]) -> list[float]:
+    """Ask in Arrow, and be answered so."""
+    headers = {"content-type": ARROW, "accept": ARROW}
+    answer = _checked(client.post("/predict", content=arrow_bytes(arrow_table(rows)), headers=headers))
+    assert answer.headers["content-type"] == ARROW
+    return [float(value) for value in read_arrow(answer.content).column(1).to_pylist()]
+
+
+def arrow_table(rows: Sequence[Row]) -> pa.Table:
+    """Return rows as Arrow; moments as such."""
+    columns: dict[str, Any] = by_column(rows)
+    moments = [value and datetime.fromisoformat(value) for value in columns["event_time"]]
+    return pa.table({**columns, "event_time": pa.array(moments, pa.timestamp("us", "Europe/Vienna"))})
+
+
+def arrow_bytes(table: pa.Table, **options: Any) -> bytes:
+    """Return a table as a stream."""
+    sink = io.BytesIO()
+    with ipc.new_stream(sink, table.schema, options=ipc.IpcWriteOptions(**options)) as writer:
+        writer.write_table(table, 700)
+    return sink.getvalue()
+
+
+def read_arrow(body: bytes) -> pa.Table:
+    """Return the table of a stream."""
+    with ipc.open_stream(body) as reader:
+        return reader.read_all()
+
+
+def _values(client: httpx.Client, path: str, body: Any, key: str) -> list[float]:
+    values: list[float] = _checked(client.post(path, json=body)).json()[key]
+    return values
+
+
+def ask_split(client: httpx.Client, model: str, rows: Sequence[Row]) -> list[float]:
+    """Ask as MLflow's client does of a frame."""
+    split = {"columns": [*rows[0]], "data": [[*row.values()] for row in rows]}
+    return _values(client, "/invocations", {"dataframe_split": split}, "predictions")
+
+
+def ask_csv(client: httpx.Client, model: str, rows: Sequence[Row]) -> list[float]:
+    """Ask with CSV."""
+    text = pd.DataFrame(rows).to_csv(index=False)
+    answer = _checked(client.post("/invocations", content=text, headers={"content-type": "text/csv; charset=utf-8"}))
+    values: list[float] = answer.json()["predictions"]
+    return values
+
+
 #: Each way over HTTP.
-WAYS: dict[str, Ask] = {"json": ask_json, "infer": ask_infer, "infer_binary": ask_infer_binary}
+WAYS: dict[str, Ask] = {
+    "json": ask_json,
+    "infer": ask_infer,
+    "infer_binary": ask_infer_binary,
+    "arrow": ask_arrow,
+    "split": ask_split,
+    "csv": ask_csv,
+    "records": lambda client, _, rows: _values(client, "/invocations", {"dataframe_records": rows}, "predictions"),
+    "inputs": lambda client, _, rows: _values(client, "/invocations", {"inputs": by_column(rows)}, "predictions"),
+    "tf_rows": lambda client, model, rows: _values(
+        client, f"/v1/models/{model}:predict", {"instances": rows}, "predictions"
+    ),
+    "tf_columns": lambda client, model, rows: _values(
+        client, f"/v1/models/{model}/versions/1:predict", {"inputs": by_column(rows)}, "outputs"
+    ),
+}

@@ -62,23 +62,6 @@ def missing_at(values: Values, gaps: npt.NDArray[np.bool_]) -> Values:
     return made
 
 
-def json_rows(schema: RequestSchema, columns: Mapping[str, Sequence[Any]]) -> Rows:
-    """Return rows of lists of plain values by column."""
-    check_names(schema, [*columns])
-    return Rows(schema.rows_of(zipped(columns)))
-
-
-def zipped(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return columns as rows. :raises RequestError: if they are no lists of one length."""
-    if odd := [name for name, values in columns.items() if not isinstance(values, list)]:
-        raise RequestError(f"column {odd[0]!r} must be a list of values")
-    lengths = {name: len(values) for name, values in columns.items()}
-    if len({*lengths.values()}) > 1:
-        raise RequestError(f"the columns differ in length: {lengths}")
-    check_count(max(lengths.values(), default=0))
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-
-
 def flat(answers: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """Return answers by field; a field of several numbers is one for each, ``FIELD.NAME``."""
     columns: dict[str, list[Any]] = {}

@@ -126,7 +126,7 @@ class OpenInference(Form):
         framed.json_bytes = len(text)
         return framed
 
-    def refusal(self, why: str) -> bytes:
+    def refusal(self, status: int, why: str) -> bytes:  # noqa: ARG002  # as for every form
         return error_json(why)
 
     def headers(self, answer: bytes) -> dict[str, str]:

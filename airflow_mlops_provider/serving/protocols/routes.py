@@ -12,19 +12,27 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from airflow_mlops_provider import __version__
-from airflow_mlops_provider.serving.protocols import open_inference
+from airflow_mlops_provider.serving.protocols import open_inference, tensorflow
+from airflow_mlops_provider.serving.protocols.invocations import CSV, Invocations
 from airflow_mlops_provider.serving.protocols.open_inference import HEADER, OpenInference, error_json
 from airflow_mlops_provider.serving.responses import REFUSALS, Form
 from airflow_mlops_provider.serving.server import ModelServer
 
 Respond = Callable[[Request, Form], Awaitable[Response]]
-_OPEN_INFERENCE, _ANY = "/v2/models/{name}", {"type": "object"}
+_OPEN_INFERENCE, _TENSORFLOW, _ANY = "/v2/models/{name}", "/v1/models/{name}", {"type": "object"}
 
 
 class Refused(BaseModel):
     """Why there is no answer."""
 
     error: str
+
+
+class InvocationError(BaseModel):
+    """Why there is no answer, as MLflow has it."""
+
+    error_code: str
+    message: str
 
 
 def described(answer: dict[str, Any], request: dict[str, Any], refusal: type[BaseModel] = Refused) -> dict[str, Any]:
@@ -52,6 +60,8 @@ def add_protocols(app: FastAPI, server: ModelServer, respond: Respond, closed: d
         return Response(error_json(str(error.detail)), error.status_code, error.headers, "application/json")
 
     _add_open_inference(app, server, respond, closed)
+    _add_tensorflow(app, server, respond, closed)
+    _add_mlflow(app, server, respond, closed)
 
 
 def _add_open_inference(app: FastAPI, server: ModelServer, respond: Respond, closed: dict[str, Any]) -> None:
@@ -95,6 +105,41 @@ def _add_open_inference(app: FastAPI, server: ModelServer, respond: Respond, clo
     async def infer(request: Request, name: str, version: str = "") -> Response:
         """Predict the rows of which there is a tensor for each column (Open Inference Protocol)."""
         return await respond(request, OpenInference(model, name, version, request.headers.get(HEADER)))
+
+
+def _add_tensorflow(app: FastAPI, server: ModelServer, respond: Respond, closed: dict[str, Any]) -> None:
+    name_, about = server.product.name, described({"application/json": _ANY}, {"application/json": _ANY})
+
+    @app.get(f"{_TENSORFLOW}/versions/{{version}}", **_models(closed))
+    @app.get(_TENSORFLOW, **_models(closed))
+    async def status(name: str, version: str = "") -> dict[str, Any]:
+        """Say which version is live (TensorFlow Serving)."""
+        check_version(server, name, version)
+        if not (known := versions(server)):
+            raise HTTPException(503, "no version is live")
+        return tensorflow.status_of(known[0])
+
+    @app.post(f"{_TENSORFLOW}/versions/{{version}}:predict", **about, dependencies=closed["dependencies"][:1])
+    @app.post(f"{_TENSORFLOW}:predict", **about, dependencies=closed["dependencies"][:1])
+    async def predict(request: Request, name: str, version: str = "") -> Response:
+        """Predict instances, rows by name, or inputs, columns by name (TensorFlow Serving)."""
+        return await respond(request, tensorflow.TensorflowServing(name_, name, version))
+
+
+def _add_mlflow(app: FastAPI, server: ModelServer, respond: Respond, closed: dict[str, Any]) -> None:
+    kinds = {"application/json": _ANY, CSV: {"type": "string"}}
+    about = described({"application/json": _ANY}, kinds, InvocationError)
+    about["responses"][415] = {"model": InvocationError, "description": "The body is neither JSON nor CSV"}
+
+    @app.get("/ping", responses={503: {"description": "Nothing can be predicted now"}})
+    async def ping() -> JSONResponse:
+        """Say whether model and features answer: 200 or 503 (MLflow)."""
+        return _readiness(server)
+
+    @app.post("/invocations", **about, dependencies=closed["dependencies"][:1])
+    async def invocations(request: Request) -> Response:
+        """Predict dataframe_split, dataframe_records, instances or inputs, or CSV (MLflow's scoring server)."""
+        return await respond(request, Invocations(request.headers.get("content-type", "")))
 
 
 def versions(server: ModelServer) -> list[str]:
