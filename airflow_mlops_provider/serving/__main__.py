@@ -8,9 +8,11 @@ import json
 import logging
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from airflow_mlops_provider.backends.extras import install_line
 from airflow_mlops_provider.backends.model_server.client import TOKEN_VARIABLE
 from airflow_mlops_provider.backends.model_server.launcher import log_folder, product_folder
 from airflow_mlops_provider.backends.telemetry import disable_telemetry
@@ -64,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     command.add_argument("--tls-certificate", type=Path, metavar="PEM", help="speak HTTPS with this certificate")
     command.add_argument("--tls-key", type=Path, metavar="PEM", help="its key, where that lies apart")
+    command.add_argument("--grpc-port", type=int, help="also speak the Open Inference Protocol over gRPC, at this port")
     command.add_argument("--open-metrics", action="store_true", help="let /metrics be read without the token")
     return command
 
@@ -96,11 +99,15 @@ def main(arguments: list[str] | None = None) -> None:
             f"at {options.host} others can reach the server: set {TOKEN_VARIABLE} to a token that callers must send, "
             "name a file of callers with --callers, or give --no-token"
         )
+    if options.grpc_port and find_spec("grpc") is None:
+        command.error(f"grpcio is not installed; run: {install_line('grpcio')}")
     disable_telemetry()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    app = create_app(build(options), open_metrics=options.open_metrics, callers_file=options.callers)
+    tls = options.tls_certificate, options.tls_key
+    grpc = (options.host, options.grpc_port, *tls) if options.grpc_port else None
+    app = create_app(build(options), open_metrics=options.open_metrics, callers_file=options.callers, grpc=grpc)
     sys.setswitchinterval(SWITCH_SECONDS)
-    server = Server(uvicorn_config(app, options.host, options.port, options.tls_certificate, options.tls_key))
+    server = Server(uvicorn_config(app, options.host, options.port, *tls))
     log.info("%s is served at %s:%d", options.product, options.host, options.port)
     with own_folder():
         server.run(sockets=[bind_socket(options.host, options.port)])

@@ -40,6 +40,7 @@ _SEND_TOKEN = (
     f"send the header 'Authorization: Bearer …' with your own token or the one in the server's {TOKEN_VARIABLE}"
 )
 _PREDICT = "/predict"
+GRACE_SECONDS = 10.0  # for gRPC's calls when the server ends
 # A call's own id: no two servers share the first part, no two of a server's calls the second.
 _PROCESS, _COUNT = secrets.token_hex(10), count()
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:/+=-]{1,100}")
@@ -66,6 +67,7 @@ def create_app(
     waiting: int = MAX_WAITING,
     body_seconds: float = BODY_SECONDS,
     callers_file: Path | None = None,
+    grpc: tuple[str, int, Path | None, Path | None] | None = None,
 ) -> FastAPI:
     """Return the API; the server starts and ends with it.
 
@@ -74,6 +76,7 @@ def create_app(
     :param callers_file: see :mod:`~.access.callers`.
     :param open_metrics: let /metrics be read without it.
     :param waiting, body_seconds: see :class:`~.request_queue.RequestQueue`.
+    :param grpc: host, port, certificate and key of :class:`~.protocols.grpc.server.Address`; None for no gRPC.
     """
     callers = Callers(os.environ.get(TOKEN_VARIABLE, "") if token is None else token, callers_file)
     queue = RequestQueue(server.predictions.answer, server.prediction_log.after, waiting, body_seconds)
@@ -81,7 +84,10 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(server.start)
+        rpc = await _serve_grpc(server, respond, callers, grpc) if grpc else None
         yield
+        if rpc:
+            await rpc.stop(GRACE_SECONDS)
         queue.close()
         await run_in_threadpool(server.close)
 
@@ -94,6 +100,15 @@ def create_app(
     _add_probes(app, server, callers)
     _add_state(app, server, callers, open_metrics)
     return app
+
+
+async def _serve_grpc(server: ModelServer, respond: Respond, callers: Callers, address: tuple[Any, ...]) -> Any:
+    from airflow_mlops_provider.serving.protocols.grpc.server import Address, Service, serve
+
+    def allow(request: Request, *rights: Right) -> None:
+        _allowed(request, callers, *rights)
+
+    return await serve(Service(server, respond, allow), Address(*address))
 
 
 def _add_predict(app: Api, server: ModelServer, callers: Callers, queue: RequestQueue) -> Respond:

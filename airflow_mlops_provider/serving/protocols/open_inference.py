@@ -140,6 +140,11 @@ def error_json(why: str) -> bytes:
     return msgspec.json.encode({"error": why})
 
 
+def error_of(refusal: bytes) -> str:
+    """Return what such an error says."""
+    return str(msgspec.json.decode(refusal)["error"])
+
+
 def check_model(model: str, name: str) -> None:
     """Refuse another model's name."""
     if name != model:
