@@ -205,6 +205,8 @@ def _parsed(name: str, body: bytes) -> Message:
 def _request(name: str, context: Any, body: bytes = b"") -> Request:
     """Return a call as the HTTP request that it is underneath: one way for rights, limits, log and metrics."""
     given = [(key.encode("latin-1"), _latin(value)) for key, value in context.invocation_metadata() or ()]
+    if (left := context.time_remaining()) is not None:
+        given.append((b"grpc-timeout", b"%dm" % min(max(1, int(left * 1000)), 99_999_999)))
     scope = {"type": "http", "method": "POST", "path": f"/{SERVICE}/{name}", "query_string": b"", "headers": given}
 
     async def receive() -> dict[str, Any]:

@@ -1,14 +1,10 @@
-"""The Open Inference Protocol over gRPC, with the messages of this package and, where it is there, Triton's client."""
+"""The Open Inference Protocol over gRPC, with the messages of this package."""
 
 from __future__ import annotations
 
-import json
 import socket
 import subprocess
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,36 +12,12 @@ import numpy as np
 import pytest
 
 from airflow_mlops_provider.lifecycle.product import MLProduct
-from airflow_mlops_provider.serving import listener
-from airflow_mlops_provider.serving.app import create_app
 from airflow_mlops_provider.serving.server import ModelServer
-from tests.factories.ports import free_port
-from tests.factories.protocols import by_column, infer_binary, text_bytes
+from tests.factories.protocols import text_bytes
+from tests.factories.rpc import ask, listening, raw, tensors
 from tests.factories.serving import StandInFeatures, make_release, make_rows, read_log, request_release
 
 grpc = pytest.importorskip("grpc", reason="needs an extra: pip install 'airflow-mlops-provider[grpc]'")
-SERVICE = "/inference.GRPCInferenceService/"
-TOKEN = (("authorization", "Bearer sesame"), ("x-request-id", "mine"))
-
-
-@contextmanager
-def listening(product: MLProduct, folder: Path, tls: tuple[Path, Path] | None = None) -> Iterator[int]:
-    """Run a server as in production; give gRPC's port."""
-    request_release(folder, make_release(folder, 1))
-    served = ModelServer(product, str(folder), StandInFeatures, folder / "log", poll=0.02, ready_within=60)
-    port = free_port()
-    app = create_app(served, token="sesame", grpc=("127.0.0.1", port, *(tls or (None, None))))
-    with listener.bind_socket("127.0.0.1", 0) as bound:
-        running = listener.Server(listener.uvicorn_config(app, "127.0.0.1", 0))
-        thread = threading.Thread(target=running.run, kwargs={"sockets": [bound]}, daemon=True)
-        thread.start()
-        end = time.monotonic() + 60
-        while not running.started:
-            assert time.monotonic() < end and thread.is_alive()
-            time.sleep(0.02)
-        yield port
-        running.should_exit = True
-        thread.join(30)
 
 
 @pytest.fixture(scope="module")
@@ -55,55 +27,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def channel(product: MLProduct, folder: Path) -> Iterator[Any]:
-    with listening(product, folder) as port, grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+    with listening(made(product, folder)) as ports, grpc.insecure_channel(f"127.0.0.1:{ports.grpc}") as channel:
         yield channel
 
 
-def ask(channel: Any, name: str, /, metadata: Any = TOKEN, timeout: float = 30, **fields: Any) -> Any:
-    """Call a method."""
-    from airflow_mlops_provider.serving.protocols.grpc.messages import message
-
-    method = channel.unary_unary(
-        f"{SERVICE}{name}",
-        request_serializer=lambda fields: (
-            fields if isinstance(fields, bytes) else message(f"{name}Request")(**fields).SerializeToString()
-        ),
-        response_deserializer=message(f"{name}Response").FromString,
-    )
-    return method(fields.get("body", fields), metadata=metadata, timeout=timeout)
-
-
-def tensors(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return rows as tensors with contents."""
-    fields = {"customer": "bytes", "price": "fp64", "pieces": "int64", "event_time": "bytes"}
-    kinds = {"bytes": "BYTES", "fp64": "FP64", "int64": "INT64", "bool": "BOOL"}
-    inputs = []
-    for name, values in by_column(rows).items():
-        field, gaps = fields[name], [value is None for value in values]
-        filled = [
-            {"bytes": lambda v: (v or "").encode(), "fp64": lambda v: np.nan if v is None else v}.get(field, int)(value)
-            for value in values
-        ]
-        own = [(name, field, filled)]
-        own += [(f"{name}.missing", "bool", gaps)] if field == "bytes" and any(gaps) else []
-        inputs += [
-            {"name": key, "datatype": kinds[of], "shape": [len(rows)], "contents": {f"{of}_contents": data}}
-            for key, of, data in own
-        ]
-    return {"model_name": "tiny_shop", "inputs": inputs}
-
-
-def raw(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return rows as tensors with raw contents."""
-    content, headers = infer_binary(rows)
-    at = int(headers["inference-header-content-length"])
-    inputs, contents = [], []
-    for tensor in json.loads(content[:at])["inputs"]:
-        size = tensor.pop("parameters")["binary_data_size"]
-        contents.append(content[at : at + size])
-        inputs.append(tensor)
-        at += size
-    return {"model_name": "tiny_shop", "inputs": inputs, "raw_input_contents": contents}
+def made(product: MLProduct, folder: Path) -> ModelServer:
+    request_release(folder, make_release(folder, 1))
+    return ModelServer(product, str(folder), StandInFeatures, folder / "log", poll=0.02, ready_within=60)
 
 
 def test_both_kinds_of_contents_give_the_same_bits(channel: Any, folder: Path) -> None:
@@ -183,7 +113,7 @@ def test_the_certificate_is_that_of_http(product: MLProduct, tmp_path: Path) -> 
          "-keyout", key, "-out", certificate, "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"],
         check=True, capture_output=True,
     )  # fmt: skip
-    with listening(product, tmp_path, (certificate, key)) as port:
+    with listening(made(product, tmp_path), (certificate, key)) as (_, port):
         trusted = grpc.ssl_channel_credentials(certificate.read_bytes())
         with grpc.secure_channel(f"127.0.0.1:{port}", trusted) as channel:
             assert ask(channel, "ModelInfer", **raw(make_rows(3))).outputs

@@ -41,7 +41,7 @@ def test_the_same_bits_as_json_and_as_bytes(client: TestClient) -> None:
     assert (output["name"], output["datatype"], output["shape"]) == ("probability", "FP64", [62])
     assert output["data"] == [said["probability"] for said in plain]
     content, headers = infer_binary(rows)
-    assert of_binary(client.post(INFER, content=content, headers=headers)) == output["data"]
+    assert of_binary(client.post(INFER, content=content, headers=headers)) == [output["data"]]
     assert answer.headers["x-request-id"] == "as-tensors"
 
 
