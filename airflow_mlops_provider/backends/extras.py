@@ -21,6 +21,8 @@ OURS = "airflow-mlops-provider"
 DISTRIBUTIONS = {
     "airflow.providers.cncf": "apache-airflow-providers-cncf-kubernetes",
     "airflow.providers.openlineage": "apache-airflow-providers-openlineage",
+    "google.protobuf": "protobuf",
+    "grpc": "grpcio",
     "ibis": "ibis-framework",
     "kubernetes": "apache-airflow-providers-cncf-kubernetes",
     "openlineage": "apache-airflow-providers-openlineage",

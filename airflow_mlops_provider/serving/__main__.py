@@ -9,9 +9,11 @@ import logging
 import os
 import socket
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from airflow_mlops_provider.backends.extras import install_line
 from airflow_mlops_provider.backends.model_server.client import TOKEN_VARIABLE
 from airflow_mlops_provider.backends.model_server.launcher import log_folder, product_folder
 from airflow_mlops_provider.backends.telemetry import disable_telemetry
@@ -69,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--tls-key", type=Path, metavar="PEM", help="its key, where that lies apart")
     command.add_argument("--workers", type=_count, default=1, metavar="N", help="processes that answer (%(default)s)")
     command.add_argument("--worker", type=Place.read, help=argparse.SUPPRESS)
+    command.add_argument("--grpc-port", type=int, help="also speak the Open Inference Protocol over gRPC, at this port")
     command.add_argument("--open-metrics", action="store_true", help="let /metrics be read without the token")
     return command
 
@@ -101,6 +104,8 @@ def main(arguments: list[str] | None = None) -> None:
             f"at {options.host} others can reach the server: set {TOKEN_VARIABLE} to a token that callers must send, "
             "name a file of callers with --callers, or give --no-token"
         )
+    if options.grpc_port and find_spec("grpc") is None:
+        command.error(f"grpcio is not installed; run: {install_line('grpcio')}")
     disable_telemetry()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     with own_folder() as folder:
@@ -117,9 +122,12 @@ def main(arguments: list[str] | None = None) -> None:
 def _serve(options: argparse.Namespace) -> bool:
     """Serve in this process until a signal ends it; False if it could not start."""
     place: Place | None = options.worker
-    app = create_app(build(options), open_metrics=options.open_metrics, callers_file=options.callers, place=place)
+    tls = options.tls_certificate, options.tls_key
+    grpc = (options.host, options.grpc_port, *tls) if options.grpc_port else None
+    given = {"open_metrics": options.open_metrics, "callers_file": options.callers, "place": place, "grpc": grpc}
+    app = create_app(build(options), **given)
     sys.setswitchinterval(SWITCH_SECONDS)
-    server = Server(uvicorn_config(app, options.host, options.port, options.tls_certificate, options.tls_key))
+    server = Server(uvicorn_config(app, options.host, options.port, *tls))
     log.info("%s is served at %s:%d", options.product, options.host, options.port)
     server.run(sockets=[socket.socket(fileno=place.listening) if place else bind_socket(options.host, options.port)])
     return server.started

@@ -7,16 +7,14 @@ from datetime import UTC, datetime
 from itertools import accumulate
 from typing import NamedTuple
 
-import msgspec
-
 from airflow_mlops_provider.backends.models.columns import Columns
 from airflow_mlops_provider.scoring.predictor import Predictions, Predictor
 from airflow_mlops_provider.serving.metrics import Metrics
-from airflow_mlops_provider.serving.prediction_log import Batch, PredictionLog, row_ids
+from airflow_mlops_provider.serving.prediction_log import Batch, PredictionLog
 from airflow_mlops_provider.serving.request_queue import Answer, Call
 from airflow_mlops_provider.serving.request_schema import Row
+from airflow_mlops_provider.serving.responses import Said
 
-_ENCODE = msgspec.json.Encoder().encode
 _BYTES = 8  # of a model input that waits to be written
 
 
@@ -51,12 +49,11 @@ class Answers:
 
     def of(self, predictor: Predictor, version: int, calls: Calls, scores: Predictions) -> list[Answer]:
         """Return what each call is answered."""
-        head, answers = {"product": self._product, "version": version}, []
-        for call, part in zip(calls.calls, calls.parts, strict=True):
-            own = scores[part]
-            named = zip(row_ids(call.request_id, len(own)), predictor.problem.answers(own), strict=True)
-            answers.append(_ENCODE({**head, "predictions": [{"id": row, **said} for row, said in named]}))
-        return answers
+        answers = predictor.problem.answers
+        return [
+            call.form.answer(Said(self._product, version, call.request_id, answers(scores[part])))
+            for call, part in zip(calls.calls, calls.parts, strict=True)
+        ]
 
     def keep(
         self, predictor: Predictor, version: int, calls: Calls, scores: Predictions, *, shadow: bool = False

@@ -9,11 +9,11 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
@@ -27,9 +27,11 @@ from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.render.markup import Html, join, tag
 from airflow_mlops_provider.render.parts import card, link, links, report, table
 from airflow_mlops_provider.serving.access.callers import Caller, Callers, Right
+from airflow_mlops_provider.serving.protocols.arrow import ARROW, form_of
+from airflow_mlops_provider.serving.protocols.routes import Respond, add_protocols
 from airflow_mlops_provider.serving.request_queue import BODY_SECONDS, MAX_WAITING, Answer, Call, RequestQueue, deadline
 from airflow_mlops_provider.serving.request_schema import RequestError
-from airflow_mlops_provider.serving.responses import REFUSALS, predictions_model
+from airflow_mlops_provider.serving.responses import JSON, REFUSALS, Form, predictions_model
 from airflow_mlops_provider.serving.server import ModelServer
 from airflow_mlops_provider.serving.workers.peers import Peers
 from airflow_mlops_provider.serving.workers.place import Place
@@ -40,6 +42,7 @@ _SEND_TOKEN = (
     f"send the header 'Authorization: Bearer …' with your own token or the one in the server's {TOKEN_VARIABLE}"
 )
 _PREDICT = "/predict"
+GRACE_SECONDS = 10.0  # for gRPC's calls when the server ends
 # A call's own id: no two servers share the first part, no two of a server's calls the second.
 _PROCESS, _COUNT = secrets.token_hex(10), count()
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:/+=-]{1,100}")
@@ -67,6 +70,7 @@ def create_app(
     body_seconds: float = BODY_SECONDS,
     callers_file: Path | None = None,
     place: Place | None = None,
+    grpc: tuple[str, int, Path | None, Path | None] | None = None,
 ) -> FastAPI:
     """Return the API; the server starts and ends with it.
 
@@ -76,6 +80,7 @@ def create_app(
     :param open_metrics: let /metrics be read without it.
     :param waiting, body_seconds: see :class:`~.request_queue.RequestQueue`.
     :param place: which of several workers this is.
+    :param grpc: host, port, certificate and key of :class:`~.protocols.grpc.server.Address`; None for no gRPC.
     """
     callers = Callers(os.environ.get(TOKEN_VARIABLE, "") if token is None else token, callers_file)
     queue = RequestQueue(
@@ -92,7 +97,10 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(server.start)
         async with peers.joined():
+            rpc = await _serve_grpc(server, respond, callers, grpc) if grpc else None
             yield
+            if rpc:
+                await rpc.stop(GRACE_SECONDS)
         queue.close()
         await run_in_threadpool(server.close)
 
@@ -100,29 +108,46 @@ def create_app(
     title, goal = f"{server.product.name} predictions", server.product.goal
     app = Api(title=title, description=goal, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.queue = queue
-    _add_predict(app, server, callers, queue)
+    respond = _add_predict(app, server, callers, queue)
+    add_protocols(app, server, respond, _closed(callers, *Right))
     _add_probes(app, server, callers, peers)
     _add_state(app, server, callers, peers, open_metrics)
     return app
 
 
-def _add_predict(app: Api, server: ModelServer, callers: Callers, queue: RequestQueue) -> None:
-    body = {"required": True, "content": {"application/json": {"schema": server.schema.json_schema()}}}
+async def _serve_grpc(server: ModelServer, respond: Respond, callers: Callers, address: tuple[Any, ...]) -> Any:
+    from airflow_mlops_provider.serving.protocols.grpc.server import Address, Service, serve
+
+    def allow(request: Request, *rights: Right) -> None:
+        _allowed(request, callers, *rights)
+
+    return await serve(Service(server, respond, allow), Address(*address))
+
+
+def _add_predict(app: Api, server: ModelServer, callers: Callers, queue: RequestQueue) -> Respond:
+    stream = {"schema": {"type": "string", "format": "binary"}}
+    body = {"required": True, "content": {JSON: {"schema": server.schema.json_schema()}, ARROW: stream}}
     responses: dict[int | str, dict[str, Any]] = {
-        200: {"model": predictions_model(server.problem.answer_fields)},
+        200: {"model": predictions_model(server.problem.answer_fields), "content": {ARROW: stream}},
         **REFUSALS,
     }
+
+    async def respond(request: Request, form: Form) -> Response:
+        begun, request_id = time.perf_counter(), _request_id(request)
+        status, answer = await _answer(request, request_id, form, callers, queue)
+        server.metrics.request(status, time.perf_counter() - begun)
+        own = form.headers(answer) if status == 200 else {"content-type": JSON}
+        return Response(answer, status, {"x-request-id": request_id, **own, **_HEADERS.get(status, {})})
 
     @app.post(_PREDICT, openapi_extra={"requestBody": body}, responses=responses, dependencies=[Depends(_SCHEME)])
     async def predict(request: Request) -> Response:
         """Predict each row: request columns and ``event_time``; features come from the online store."""
-        begun, request_id = time.perf_counter(), _request_id(request)
-        status, answer = await _answer(request, request_id, callers, queue)
-        server.metrics.request(status, time.perf_counter() - begun)
-        headers = {"x-request-id": request_id, **_HEADERS.get(status, {})}
-        return Response(answer, status, headers, "application/json")
+        return await respond(
+            request, form_of(request.headers.get("content-type", ""), request.headers.get("accept", ""))
+        )
 
     app.state.predict = predict
+    return respond
 
 
 def _add_probes(app: FastAPI, server: ModelServer, callers: Callers, peers: Peers) -> None:
@@ -140,15 +165,7 @@ def _add_probes(app: FastAPI, server: ModelServer, callers: Callers, peers: Peer
 
 
 def _add_state(app: FastAPI, server: ModelServer, callers: Callers, peers: Peers, open_metrics: bool) -> None:
-    def closed(*rights: Right) -> dict[str, Any]:
-        async def check(request: Request) -> None:
-            _allowed(request, callers, *rights)
-
-        # As JSON, whatever the route itself answers with; the schema is the one of /predict.
-        content = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
-        responses = {why: {"description": REFUSALS[why]["description"], "content": content} for why in (401, 403)}
-        return {"dependencies": [Depends(_SCHEME), Depends(check)], "responses": responses}
-
+    closed = partial(_closed, callers)
     text = "text/plain; version=0.0.4; charset=utf-8"
 
     @app.get("/", response_class=HTMLResponse, **closed(Right.READ, Right.OPERATE))
@@ -170,6 +187,18 @@ def _add_state(app: FastAPI, server: ModelServer, callers: Callers, peers: Peers
     async def metrics() -> Response:
         """Return the metrics for Prometheus."""
         return PlainTextResponse(await peers.metrics(), media_type=text)
+
+
+def _closed(callers: Callers, *rights: Right) -> dict[str, Any]:
+    """Return what a route has that is for callers with one of some rights."""
+
+    async def check(request: Request) -> None:
+        _allowed(request, callers, *rights)
+
+    # As JSON, whatever the route itself answers with; the schema is the one of /predict.
+    content = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
+    responses = {why: {"description": REFUSALS[why]["description"], "content": content} for why in (401, 403)}
+    return {"dependencies": [Depends(_SCHEME), Depends(check)], "responses": responses}
 
 
 def _index_page(server: ModelServer) -> Html:
@@ -201,26 +230,25 @@ _HEADERS = {
 }  # fmt: skip
 
 
-async def _answer(request: Request, request_id: str, callers: Callers, queue: RequestQueue) -> tuple[int, Answer]:
+async def _answer(
+    request: Request, request_id: str, form: Form, callers: Callers, queue: RequestQueue
+) -> tuple[int, Answer]:
     try:
         caller, until = _allowed(request, callers, Right.PREDICT), deadline(request.headers)
         async with queue.body(request) as body:
-            return 200, await queue.answer(Call(body, request_id, caller.name, until))
+            return 200, await queue.answer(Call(body, request_id, caller.name, form, until))
     except HTTPException as error:
-        return error.status_code, _refusal(error.detail)
+        return error.status_code, form.refusal(error.status_code, error.detail)
     except ClientDisconnect:
-        return 499, _refusal("the caller went away")
+        return 499, form.refusal(499, "the caller went away")
     except RequestError as error:
-        return 422, _refusal(str(error))
+        return form.unfit, form.refusal(form.unfit, str(error))
     except BackendError as error:
-        return 503, _refusal(str(error))
+        return 503, form.refusal(503, str(error))
     except Exception:
         log.exception("request %s failed", request_id)
-        return 500, _refusal(f"the prediction failed; the server's log has the reason under request id {request_id}")
-
-
-def _refusal(why: str) -> Answer:
-    return msgspec.json.encode({"detail": why})
+        why = f"the prediction failed; the server's log has the reason under request id {request_id}"
+        return 500, form.refusal(500, why)
 
 
 def _request_id(request: Request) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
+from fastapi import HTTPException
 
 from airflow_mlops_provider.backends.models.columns import Columns
 from airflow_mlops_provider.exceptions import BackendError
@@ -125,13 +126,18 @@ class PredictionService:
 
     def _together(self, given: Sequence[Call]) -> Sequence[Answer | Later]:
         laps = _Laps()
-        parsed = [self._schema.rows(call.body) for call in given]
+        read = [call.form.rows(self._schema, call.body) for call in given]
+        parsed = [own.rows for own in read]
         rows = [*chain.from_iterable(parsed)]
-        columns = self._schema.columns(rows)
+        alone = read[0].columns if len(read) == 1 else None
+        columns = self._schema.columns(rows) if alone is None else alone
         laps.end("parse")
         reason, live = self.not_ready(), self._follower.live
         if reason or live is None:
             raise BackendError(f"{self._follower.product} cannot be predicted now: {reason}")
+        pinned = {number for number, call in enumerate(given) if call.form.version is not None}
+        if any(given[number].form.version != live.release.version for number in pinned):
+            raise HTTPException(404, f"version {live.release.version} answers, and no other; leave the version out")
         features = self._features.look_up(columns)
         laps.end("features")
         inputs = _inputs(live.predictor, columns, features)
@@ -139,15 +145,17 @@ class PredictionService:
         calls = Calls(given, [*map(len, parsed)], rows, inputs)
         beside = self._follower.candidates.now
         chosen = (
-            [number for number, own in enumerate(parsed) if beside.takes(self._schema.named(own[0]))] if beside else []
+            [n for n, own in enumerate(parsed) if n not in pinned and beside.takes(self._schema.named(own[0]))]
+            if beside
+            else []
         )
         if beside is None or not chosen:
             predicted = _predicted(live, calls)
             laps.end("predict")
-            alone = self._by_live(predicted)
+            answered = self._by_live(predicted)
             laps.end("encode")
             self._took(laps.seconds, len(given))
-            return alone
+            return answered
         rest = [number for number in range(len(given)) if number not in set(chosen)]
         # First all that may be refused: what is answered is recorded once.
         others, compared = [_predicted(live, calls.only(part)) if part else None for part in (rest, chosen)]

@@ -18,6 +18,7 @@ from fastapi import HTTPException, Request
 
 from airflow_mlops_provider.serving import prediction_log
 from airflow_mlops_provider.serving.request_schema import RequestError
+from airflow_mlops_provider.serving.responses import AS_JSON, Form
 
 MAX_BODY = 16 * 1024 * 1024
 MAX_WAITING = 256 * 1024 * 1024
@@ -29,18 +30,20 @@ MAX_CALLS = 1_000
 FEW_CALLS, WAIT_SECONDS = 64, 0.5
 _NEWEST = 0.1  # what the last calls weigh in what one is expected to take
 _TOO_MANY = "too many calls wait for an answer; call again in a moment"
-Answer = bytes  # a JSON object
+Answer = bytes  # in its call's form
 
 
 class Call(NamedTuple):
     """A request's body, its id, and who sent it; nobody by name where everybody may.
 
+    :param form: how it is written, and is to be answered.
     :param deadline: by ``time.monotonic``, when its caller waits no longer.
     """
 
     body: bytes
     request_id: str
     caller: str = ""
+    form: Form = AS_JSON
     deadline: float = math.inf
 
 
@@ -90,7 +93,7 @@ class RequestQueue:
     Calls that arrive while that thread works are answered together when it is done; a lone call never waits for others.
     While the log of some is written, the next are answered already.
 
-    :param work: answers some calls, in their order, each with a JSON object or an exception.
+    :param work: answers some calls, in their order, each with a body or an exception.
     :param settled: calls a function once what was said until then is recorded: an answer leaves only then, or after
         :data:`~.prediction_log.SETTLE_SECONDS`: a disk that hangs must not end the predictions as well.
     :param waiting: bytes that all callers' bodies may have together.

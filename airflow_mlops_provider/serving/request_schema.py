@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -33,6 +34,13 @@ _FAST: Mapping[DataType, Any] = {
     "timestamp": _TIME | None,
 }
 Row = Any  # a msgspec struct of a schema's columns, made at run time
+
+
+class Rows(NamedTuple):
+    """A call's rows; and the same by column, where they came so."""
+
+    rows: Sequence[Row]
+    columns: Columns | None = None
 
 
 class RequestError(MLOpsError):
@@ -76,9 +84,8 @@ class RequestSchema:
             gc=False,
         )
         some = Annotated[list[self._row], msgspec.Meta(min_length=1, max_length=max_rows)]  # type: ignore[name-defined]
-        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
-            msgspec.defstruct("Request", [("rows", some)], forbid_unknown_fields=True)
-        )
+        self._request: Any = msgspec.defstruct("Request", [("rows", some)], forbid_unknown_fields=True)
+        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(self._request)
 
     def json_schema(self) -> dict[str, Any]:
         """Return the request as JSON schema without ``$defs``, which an OpenAPI description could not refer to."""
@@ -96,6 +103,20 @@ class RequestSchema:
             except ValidationError as error:
                 raise RequestError(self._explain(error)) from None
             rows = [self._row(**{self._fields[name]: value for name, value in row.items()}) for row in given]
+        if not self.timed:
+            self._set_time(rows)
+        return rows
+
+    def rows_of(self, given: Sequence[Any]) -> list[Row]:
+        """Return rows of plain values by name, of moments or text for times, as of a JSON body. Errors as there."""
+        try:
+            rows: list[Row] = msgspec.convert({"rows": given}, self._request).rows
+        except (msgspec.ValidationError, RecursionError, ValueError):
+            try:
+                body = json.dumps({"rows": given}, default=datetime.isoformat).encode()
+            except (RecursionError, ValueError):
+                raise RequestError("the rows are nested too deeply, or hold a number of thousands of digits") from None
+            return self.rows(body)
         if not self.timed:
             self._set_time(rows)
         return rows
@@ -138,12 +159,12 @@ class RequestSchema:
             return f'{where}: {message}; send {{"rows": [{{{", ".join(self.known)}}}, …]}}'
         where, column = f"row {path[1]}", path[2]
         if kind == "extra_forbidden":
-            return f"{where}: unknown column {_short(column)}; known: {', '.join(self.known)}"
+            return f"{where}: unknown column {shortened(column)}; known: {', '.join(self.known)}"
         if kind == "missing":
             return f"{where}: column {column!r} is missing; known: {', '.join(self.known)}"
         if kind == "timezone_aware":
             message += ", such as 2013-07-01T12:00:00Z"
-        return f"{where}: column {column!r}: {message}, not {_short(error['input'])}"
+        return f"{where}: column {column!r}: {message}, not {shortened(error['input'])}"
 
 
 def _column(name: str, kind: DataType, values: Sequence[Any]) -> np.ndarray:
@@ -159,7 +180,7 @@ def _times(name: str, values: Sequence[datetime | None]) -> np.ndarray:
     return np.array(moments, dtype="int64").view("datetime64[ns]")
 
 
-def _short(value: object) -> str:
+def shortened(value: object) -> str:
     """Return a value's first 80 characters, whatever its size; Python refuses to print a very long whole number."""
     if isinstance(value, int) and value.bit_length() > 1000:
         return f"a whole number of {value.bit_length()} bits"

@@ -1,13 +1,59 @@
-"""What the API answers: models for its description."""
+"""What the API answers: the form of a call and of its answer, and models for the API's description."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
+import msgspec
 from pydantic import BaseModel, Field, create_model
 
 from airflow_mlops_provider.exceptions import MLOpsError
+from airflow_mlops_provider.serving.prediction_log import row_ids
+from airflow_mlops_provider.serving.request_schema import RequestSchema, Rows
+
+JSON = "application/json"
+
+
+class Said(NamedTuple):
+    """What a call is answered. :param answers: of each row, the fields that its kind of problem has."""
+
+    product: str
+    version: int
+    request_id: str
+    answers: Sequence[Mapping[str, Any]]
+
+
+class Form:
+    """How a call is written and answered: as JSON, or as another protocol has it.
+
+    :cvar unfit: the status for rows that can't be predicted.
+    """
+
+    unfit = 422
+    #: The only version that may answer.
+    version: int | None = None
+
+    def rows(self, schema: RequestSchema, body: bytes) -> Rows:
+        """Return a body's rows. :raises RequestError: naming what is wrong."""
+        return Rows(schema.rows(body))
+
+    def answer(self, said: Said) -> bytes:
+        """Return the body of the answer."""
+        named = zip(row_ids(said.request_id, len(said.answers)), said.answers, strict=True)
+        rows = [{"id": row, **fields} for row, fields in named]
+        return msgspec.json.encode({"product": said.product, "version": said.version, "predictions": rows})
+
+    def refusal(self, status: int, why: str) -> bytes:  # noqa: ARG002  # some say it in the body, too
+        """Return, as JSON, why there is no answer."""
+        return msgspec.json.encode({"detail": why})
+
+    def headers(self, answer: bytes) -> dict[str, str]:  # noqa: ARG002  # some say there where it has its parts
+        """Return the headers of an answer."""
+        return {"content-type": JSON}
+
+
+AS_JSON = Form()
 
 
 def predictions_model(answer: Mapping[str, Any]) -> type[BaseModel]:

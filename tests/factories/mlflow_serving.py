@@ -26,6 +26,7 @@ from airflow_mlops_provider.backends.tracking.mlflow.client import MlflowBackend
 from airflow_mlops_provider.exceptions import SourceDataError
 from airflow_mlops_provider.lifecycle.references import Dataset, Model
 from airflow_mlops_provider.testing.models import plain
+from tests.factories.equality import check_protocols
 from tests.factories.ports import free_port
 
 #: The one that is served in every run of the tests; the variable has all of them served.
@@ -74,6 +75,14 @@ class FlavorContract(testing.FlavorContract):
             check_gaps(url, rows, loaded)
             check_refusals(url, rows)
         check_image(version, tmp_path / "image")
+
+    @pytest.mark.timeout(600)
+    def test_every_protocol_gives_the_same_bits(self, saved: Path, features: pd.DataFrame, tmp_path: Path) -> None:
+        """Of all rows together, of some, and of one, sixteen callers at a time: what batch scoring gives."""
+        name, every = type(self).__name__, os.environ.get("MLOPS_TEST_PROTOCOLS")
+        if name != "TestLightGBM" and not every:
+            pytest.skip("MLOPS_TEST_PROTOCOLS=1 has every flavor asked in every protocol")
+        check_protocols(saved, plain(features, saved), tmp_path, 10_000 if every else 200)
 
 
 def check_gaps(url: str, rows: pd.DataFrame, loaded: models.LoadedModel) -> None:

@@ -22,13 +22,14 @@ class LocalServer(FollowingServer):
                 "name it in the Airflow connection mlops_model_server"
             )
         served, (code, options) = self.served, self.served.code_of(release)
+        port = served.serving.grpc_port
         launcher.ensure_running(
             served.product,
             served.root,
             served.serving.host,
             served.port or served.serving.port,
             served.log,
-            options=options,
+            options=[*options, *(["--grpc-port", str(port)] if port else [])],
             code=code,
         )
 

@@ -123,6 +123,7 @@ class Serving(Placed):
 
     :param host, port: where it listens on this machine; on a cluster the port of its pods.
     :param workers: how many processes answer there, on this machine or in each pod; each holds the model.
+    :param grpc_port: where a server that is started on this machine also speaks gRPC; by default nowhere.
     :param target: where it runs: ``"local"``, on this machine; ``"url"``, where the Airflow connection
         ``mlops_model_server`` says, kept by others; a :class:`KubernetesDeployment`; another's kind by its name or
         import path. By default ``"url"`` where that connection names a host, else ``"local"``.
@@ -135,6 +136,7 @@ class Serving(Placed):
     host: str = "127.0.0.1"
     port: int = Field(default=8900, ge=1, le=65535)
     workers: int = Field(default=1, ge=1, le=64)
+    grpc_port: int | None = Field(default=None, ge=1, le=65535)
     target: Target | None = None
     options: Params = {}
 
@@ -142,6 +144,8 @@ class Serving(Placed):
     def _is_complete(self) -> Serving:
         if self.options and (self.target is None or self.kind(None) in MODEL_SERVERS.builtin):
             raise ValueError(f"options are for another's kind of model server; {self.kind(None)!r} takes none")
+        if self.grpc_port and self.target is not None and self.target != LOCAL:
+            raise ValueError("grpc_port is for a server that is started on this machine: target None or 'local'")
         return self
 
     def kind(self, connected: str | None) -> str:
