@@ -85,7 +85,10 @@ class Worker:
             log.error("worker %d ended with status %d; another is started", self._place.number, status)
         elif now >= self._again:
             self._again = 0.0
-            self.start(*options)
+            try:
+                self.start(*options)
+            except OSError:  # no memory for it, or no file: it is tried again
+                log.exception("worker %d can't be started", self._place.number)
 
 
 class Supervisor:
