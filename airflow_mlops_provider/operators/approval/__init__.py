@@ -12,7 +12,6 @@ from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
 from airflow.sdk.execution_time.hitl import HITLUser, upsert_hitl_detail
 
 from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, MissingRecordError
-from airflow_mlops_provider.hooks.auth_manager import users_with
 from airflow_mlops_provider.lifecycle.description.question import question
 from airflow_mlops_provider.lifecycle.owners import Owners
 from airflow_mlops_provider.lifecycle.product import MLProduct
@@ -22,6 +21,7 @@ from airflow_mlops_provider.lifecycle.release.approval import low_risk, missing,
 from airflow_mlops_provider.lifecycle.release.deployment import Approval
 from airflow_mlops_provider.lifecycle.release.evaluation import Evaluation
 from airflow_mlops_provider.lifecycle.release.registry import READY, LedgerEntry, Status, status_of
+from airflow_mlops_provider.operators.approval.auth_manager import users_with
 from airflow_mlops_provider.operators.base import JobOperator, given
 from airflow_mlops_provider.operators.deployment import chosen, ready
 from airflow_mlops_provider.operators.links import page

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, UnknownNameError
-from airflow_mlops_provider.hooks.auth_manager import users_with
+from airflow_mlops_provider.operators.approval.auth_manager import users_with
 from tests.factories.http_host import HttpHost
 
 SIMPLE = "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
