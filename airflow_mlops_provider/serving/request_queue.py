@@ -282,6 +282,7 @@ def _give(pairs: Sequence[tuple[asyncio.Future[Answer], Answer | Later | Excepti
 async def _await(later: Later, future: asyncio.Future[Answer]) -> None:
     done, _ = await asyncio.wait([asyncio.wrap_future(later.future)], timeout=later.seconds)
     # Whichever comes first: once it is cancelled, the other thread can't answer any more.
-    answer = later.instead() if not done and later.future.cancel() else later.future.result()
+    too_late = not done and later.future.cancel()
+    answer = await asyncio.to_thread(later.instead) if too_late else later.future.result()  # it waits for the log
     if not future.done():
         future.set_result(answer)

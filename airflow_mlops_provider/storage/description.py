@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from contextlib import suppress
 
+from airflow_mlops_provider.exceptions import IntegrityError
 from airflow_mlops_provider.lifecycle.description.document import Document
 from airflow_mlops_provider.lifecycle.description.facts import VersionFacts
 from airflow_mlops_provider.lifecycle.description.signature import signer_in
@@ -17,7 +19,7 @@ from airflow_mlops_provider.lifecycle.release.evaluation import Evaluation
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry
 from airflow_mlops_provider.storage.artifacts import SIGNATURE, ArtifactStore
 from airflow_mlops_provider.storage.layout import content_key, declaration_key, key_below, result_key
-from airflow_mlops_provider.storage.record_files import read_kept
+from airflow_mlops_provider.storage.record_files import parse_record, read_kept
 from airflow_mlops_provider.storage.records import Records
 
 CARD, CARD_PAGE, FIGURES = "model_card.json", "model_card.html", "figures.json"
@@ -49,11 +51,22 @@ def card_of(records: Records, product: str, number: int) -> Document | None:
     """Return the model card that a version was registered with; None if there is none that can be read.
 
     :raises UnknownNameError: if there is no such version.
+    :raises IntegrityError: if it is not the one that the registration wrote.
     """
     made = records.version(product, number).registered
-    if made is None:
+    wrote = next((output.sha256 for output in made.outputs if output.name == CARD), None) if made else None
+    if made is None or wrote is None:
         return None
-    return read_kept(records.store, f"{papers_key(made)}/{CARD}", Document)
+    key = f"{papers_key(made)}/{CARD}"
+    try:
+        data = records.store.read(key)
+    except FileNotFoundError:
+        return None
+    if hashlib.sha256(data).hexdigest() != wrote:
+        raise IntegrityError(
+            f"{records.store.uri}/{key} is not the model card that version {number} was registered with"
+        )
+    return parse_record(f"{records.store.uri}/{key}", data, Document)
 
 
 def card_page(root: str, registered: Manifest | None) -> tuple[str, str] | None:

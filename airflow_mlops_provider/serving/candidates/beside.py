@@ -157,7 +157,9 @@ class Beside:
         future.set_result(answer)
 
     def _too_late(self, live: Predicted, number: int, answer: Answer) -> Answer:
-        self.comparison.failed(1)
+        """Return the live version's answer, once the log has it, as it has any other that leaves."""
         own, scores = live.calls.only([number]), live.scores[live.calls.parts[number]]
         self._answers.keep(live.predictor, live.version, own, scores)
+        self._answers.settle()
+        self.comparison.failed(1)
         return answer

@@ -97,6 +97,19 @@ def test_the_registration_left_its_papers(shop: Shop) -> None:
     assert markdown(card).encode() == (shop.world.root / papers_key(made) / "model_card.md").read_bytes()
 
 
+def test_another_card_is_not_taken_for_the_registered_one(shop: Shop) -> None:
+    """A card that was changed, however well it reads, is refused by name: gates look at it."""
+    made = shop.records.version(shop.world.name, 1).registered
+    assert made
+    file = shop.world.root / papers_key(made) / "model_card.json"
+    right = file.read_bytes()
+    file.write_bytes(right + b"\n")
+    with pytest.raises(IntegrityError, match=r"model_card\.json is not the model card that version 1"):
+        card_of(shop.records, shop.world.name, 1)
+    file.write_bytes(right)
+    assert card_of(shop.records, shop.world.name, 1)
+
+
 def test_the_card_says_what_the_records_say(shop: Shop) -> None:
     """Purpose, owners, data, training, evaluation, caveats, decisions, key: of records, the same each time."""
     card = model_card(shop.facts)

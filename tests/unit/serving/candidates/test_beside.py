@@ -6,7 +6,9 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock, call
 
 import pytest
 from fastapi.testclient import TestClient
@@ -17,6 +19,7 @@ from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.scoring.predictor import Predictor
 from airflow_mlops_provider.serving.app import create_app
 from airflow_mlops_provider.serving.candidates import beside
+from airflow_mlops_provider.serving.candidates.beside import Beside
 from airflow_mlops_provider.serving.server import ModelServer
 from tests.factories.serving import StandInFeatures, enter, make_release, make_rows, read_log, request_release, until
 
@@ -147,3 +150,15 @@ def test_it_goes_live_as_it_is(client: TestClient, tmp_path: Path) -> None:
     until(lambda: client.get("/version").json()["live"]["version"] == 2)
     assert set(versions(client)) == {2}
     assert state(client) is None
+
+
+def test_a_late_answer_is_in_the_log_before_it_leaves_and_counts() -> None:
+    """Kept, with the operating system, then counted; only then it is given back."""
+    steps = Mock()
+    beside: Any = SimpleNamespace(comparison=steps, _answers=steps)
+    live: Any = SimpleNamespace(
+        predictor="p", version=1, scores=[0.5], calls=SimpleNamespace(only=lambda numbers: "own", parts=[0])
+    )
+    answer: Any = {"answer": 1}
+    assert Beside._too_late(beside, live, 0, answer) is answer
+    assert steps.mock_calls == [call.keep("p", 1, "own", 0.5), call.settle(), call.failed(1)]
