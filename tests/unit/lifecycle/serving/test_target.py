@@ -17,6 +17,11 @@ TOKEN = {"MLOPS_SERVING_TOKEN": SecretKey(name="serving", key="token")}
     ("fields", "said"),
     [
         ({"target": "sagemaker"}, "unknown kind of model server 'sagemaker'; known: kubernetes, local, url"),
+        ({"target": "url", "grpc_port": 8901}, "grpc_port is for a server that is started on this machine"),
+        (
+            {"target": {"image": IMAGE, "no_token": True}, "grpc_port": 8901},
+            "grpc_port is for a server that is started",
+        ),
         ({"target": "kubernetes"}, "needs an image: target=KubernetesDeployment"),
         ({"target": {"image": "shop:1.0", "no_token": True}}, "imagetools inspect shop:1.0` prints it"),
         ({"target": {"image": f"shop@sha256:{'a' * 63}", "no_token": True}}, "must be named by its digest"),
