@@ -109,7 +109,7 @@ def create_app(
     app = Api(title=title, description=goal, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.queue = queue
     respond = _add_predict(app, server, callers, queue)
-    add_protocols(app, server, respond, _closed(callers, *Right))
+    add_protocols(app, server, respond, peers.not_ready, _closed(callers, *Right))
     _add_probes(app, server, callers, peers)
     _add_state(app, server, callers, peers, open_metrics)
     return app

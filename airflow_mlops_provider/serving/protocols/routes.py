@@ -19,6 +19,8 @@ from airflow_mlops_provider.serving.responses import REFUSALS, Form
 from airflow_mlops_provider.serving.server import ModelServer
 
 Respond = Callable[[Request, Form], Awaitable[Response]]
+NotReady = Callable[[], Awaitable[str | None]]
+Readiness = Callable[[], Awaitable[JSONResponse]]
 _OPEN_INFERENCE, _TENSORFLOW, _ANY = "/v2/models/{name}", "/v1/models/{name}", {"type": "object"}
 
 
@@ -50,8 +52,15 @@ def described(answer: dict[str, Any], request: dict[str, Any], refusal: type[Bas
     }
 
 
-def add_protocols(app: FastAPI, server: ModelServer, respond: Respond, closed: dict[str, Any]) -> None:
-    """Add all of them. :param respond: answers a call in a form. :param closed: what routes for callers have."""
+def add_protocols(
+    app: FastAPI, server: ModelServer, respond: Respond, not_ready: NotReady, closed: dict[str, Any]
+) -> None:
+    """Add all of them.
+
+    :param respond: answers a call in a form.
+    :param not_ready: says why nothing can be predicted; None if it can.
+    :param closed: what routes for callers have.
+    """
 
     @app.exception_handler(StarletteHTTPException)
     async def refuse(request: Request, error: StarletteHTTPException) -> Response:
@@ -59,12 +68,18 @@ def add_protocols(app: FastAPI, server: ModelServer, respond: Respond, closed: d
             return await http_exception_handler(request, error)
         return Response(error_json(str(error.detail)), error.status_code, error.headers, "application/json")
 
-    _add_open_inference(app, server, respond, closed)
+    async def readiness() -> JSONResponse:
+        ready = await not_ready() is None
+        return JSONResponse({"ready": ready}, 200 if ready else 503)
+
+    _add_open_inference(app, server, respond, readiness, closed)
     _add_tensorflow(app, server, respond, closed)
-    _add_mlflow(app, server, respond, closed)
+    _add_mlflow(app, server, respond, readiness, closed)
 
 
-def _add_open_inference(app: FastAPI, server: ModelServer, respond: Respond, closed: dict[str, Any]) -> None:
+def _add_open_inference(
+    app: FastAPI, server: ModelServer, respond: Respond, readiness: Readiness, closed: dict[str, Any]
+) -> None:
     model = open_inference.model_of(server.product.name, server.problem)
 
     @app.get("/v2/health/live")
@@ -75,7 +90,7 @@ def _add_open_inference(app: FastAPI, server: ModelServer, respond: Respond, clo
     @app.get("/v2/health/ready", responses={503: {"description": "Nothing can be predicted now"}})
     async def ready() -> JSONResponse:
         """Say whether model and features answer: 200 or 503 (Open Inference Protocol)."""
-        return _readiness(server)
+        return await readiness()
 
     @app.get("/v2", **_models(closed))
     async def about() -> dict[str, Any]:
@@ -94,7 +109,7 @@ def _add_open_inference(app: FastAPI, server: ModelServer, respond: Respond, clo
     async def model_ready(name: str, version: str = "") -> JSONResponse:
         """Say whether the model answers: 200 or 503 (Open Inference Protocol)."""
         check_version(server, name, version)
-        return _readiness(server)
+        return await readiness()
 
     binary = {"type": "string", "format": "binary"}
     kinds = {"application/json": _ANY, "application/octet-stream": binary}
@@ -126,7 +141,9 @@ def _add_tensorflow(app: FastAPI, server: ModelServer, respond: Respond, closed:
         return await respond(request, tensorflow.TensorflowServing(name_, name, version))
 
 
-def _add_mlflow(app: FastAPI, server: ModelServer, respond: Respond, closed: dict[str, Any]) -> None:
+def _add_mlflow(
+    app: FastAPI, server: ModelServer, respond: Respond, readiness: Readiness, closed: dict[str, Any]
+) -> None:
     kinds = {"application/json": _ANY, CSV: {"type": "string"}}
     about = described({"application/json": _ANY}, kinds, InvocationError)
     about["responses"][415] = {"model": InvocationError, "description": "The body is neither JSON nor CSV"}
@@ -134,7 +151,7 @@ def _add_mlflow(app: FastAPI, server: ModelServer, respond: Respond, closed: dic
     @app.get("/ping", responses={503: {"description": "Nothing can be predicted now"}})
     async def ping() -> JSONResponse:
         """Say whether model and features answer: 200 or 503 (MLflow)."""
-        return _readiness(server)
+        return await readiness()
 
     @app.post("/invocations", **about, dependencies=closed["dependencies"][:1])
     async def invocations(request: Request) -> Response:
@@ -158,11 +175,6 @@ def check_version(server: ModelServer, name: str, version: str) -> None:
     open_inference.check_model(server.product.name, name)
     if version and version not in (known := versions(server)):
         raise HTTPException(404, f"unknown version {version[:20]!r}; live is {', '.join(known) or 'none'}")
-
-
-def _readiness(server: ModelServer) -> JSONResponse:
-    ready = server.predictions.not_ready() is None
-    return JSONResponse({"ready": ready}, 200 if ready else 503)
 
 
 def _models(closed: dict[str, Any]) -> dict[str, Any]:

@@ -83,7 +83,9 @@ def test_a_reference_survives_json(reference: Dataset) -> None:
 
 def test_an_unknown_kind_names_the_known_ones() -> None:
     """A JSON value of an unknown kind is refused by a message that lists the kinds there are."""
-    with pytest.raises(ValidationError, match=r"'dataset', 'dataset_list', 'model', 'model_version', 'report'"):
+    with pytest.raises(
+        ValidationError, match=r"'dataset', 'dataset_list', 'model', 'model_version', 'image', 'report'"
+    ):
         parse_reference({**WHERE, "kind": "table"})
 
 

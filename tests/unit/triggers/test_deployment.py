@@ -34,7 +34,11 @@ def state(calls: int = 10, errors: int = 0, version: int = 2, began: datetime = 
     observed = Observed(calls=calls, errors=errors)
     said: dict[str, Any] = {"mode": Status.CANARY, "share": 0.1, "requested_at": began, "since": began}
     return ServerState.model_construct(
-        started=BEGAN, desired=None, candidate=Candidate(version=version, observed=observed, **said)
+        started=BEGAN,
+        live=None,
+        desired=None,
+        not_ready=None,
+        candidate=Candidate(version=version, observed=observed, **said),
     )
 
 
