@@ -74,7 +74,7 @@ def add_protocols(
 
     _add_open_inference(app, server, respond, readiness, closed)
     _add_tensorflow(app, server, respond, closed)
-    _add_mlflow(app, server, respond, readiness, closed)
+    _add_mlflow(app, respond, readiness, closed)
 
 
 def _add_open_inference(
@@ -141,9 +141,7 @@ def _add_tensorflow(app: FastAPI, server: ModelServer, respond: Respond, closed:
         return await respond(request, tensorflow.TensorflowServing(name_, name, version))
 
 
-def _add_mlflow(
-    app: FastAPI, server: ModelServer, respond: Respond, readiness: Readiness, closed: dict[str, Any]
-) -> None:
+def _add_mlflow(app: FastAPI, respond: Respond, readiness: Readiness, closed: dict[str, Any]) -> None:
     kinds = {"application/json": _ANY, CSV: {"type": "string"}}
     about = described({"application/json": _ANY}, kinds, InvocationError)
     about["responses"][415] = {"model": InvocationError, "description": "The body is neither JSON nor CSV"}
