@@ -18,6 +18,9 @@ endif
 endif
 # The airflow command writes into its home as soon as it is called; not into the user's.
 export AIRFLOW_HOME := $(CURDIR)/var/cli
+# Every job, task and server of a test is a process. Where Python is told to keep no compiled files, as in many images,
+# each would compile the whole package anew.
+COMPILED := $(BIN)/python -m compileall -q airflow_mlops_provider dags
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -62,6 +65,7 @@ base: ## print the image on which images are built, by its digest of today
 		&& echo "$(firstword $(subst :, ,$(BASE)))@$$digest"
 
 demo: $(READY) ## the loop on real flights, in a real Airflow, from data to a served and monitored model
+	@$(COMPILED)
 	@$(BIN)/airflow mlops demo
 
 up: $(READY) ## start Airflow with the reference DAGs and leave it running
@@ -71,6 +75,7 @@ down: $(READY) ## stop it, and everything its tasks started
 	@$(BIN)/airflow mlops down
 
 test: $(READY) ## every test: unit, integration, and those that start a real Airflow
+	@$(COMPILED)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # `make lowest LOWEST=tests/unit/backends` runs those alone.

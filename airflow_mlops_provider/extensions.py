@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -120,16 +120,21 @@ def _ours(point: ExtensionPoint) -> MappingProxyType[str, str]:
     return MappingProxyType(paths)
 
 
-@cache  # it reads the metadata of all that is installed
+@cache
 def _elsewhere(group: str) -> dict[str, str]:
     parts: dict[str, str] = {}
-    for entry in entry_points(group=group):
+    for entry in _entries().select(group=group):
         if parts.setdefault(entry.name, entry.value) != entry.value:
             raise ConfigurationError(
                 f"{parts[entry.name]} and {entry.value} are both called {entry.name!r} in {group}; "
                 "uninstall a distribution, or name the part by its import path"
             )
     return parts
+
+
+@cache  # it reads the metadata of all that is installed
+def _entries() -> EntryPoints:
+    return entry_points()
 
 
 #: By what this module is called: a model that carries the code which applies it has it in a package of its own.

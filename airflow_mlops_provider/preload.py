@@ -34,12 +34,16 @@ class Preload:
 
 def load(*, jobs: bool = False) -> None:
     """Import what the pipelines' DAG files import, and with ``jobs`` what their tasks look jobs up with."""
-    from airflow_mlops_provider.extensions import PIPELINES
+    from airflow_mlops_provider.extensions import PIPELINES, PROBLEMS
 
-    import_module("airflow_mlops_provider.pipelines.dag")
-    for name in PIPELINES.builtin:  # others' code is loaded where it is used
-        PIPELINES.find(name)
+    for module in ("lifecycle.settings", "pipelines.dag"):
+        import_module(f"{__package__}.{module}")
+    for point in (PIPELINES, PROBLEMS):
+        for name in point.builtin:  # others' code is loaded where it is used
+            point.find(name)
     if jobs:
+        from airflow_mlops_provider.runtime.code import closure
         from airflow_mlops_provider.runtime.definition import all_jobs
 
-        all_jobs()
+        for job in all_jobs().values():
+            closure(job.function.__module__)  # what it imports is remembered by file, size and time of change

@@ -1,4 +1,4 @@
-"""What parsing each reference DAG file costs beyond what every DAG file costs, in fresh interpreters."""
+"""What parsing each reference DAG file costs beyond what every DAG file costs: in a DAG processor, and without one."""
 
 from __future__ import annotations
 
@@ -12,14 +12,19 @@ from statistics import median
 from benchmarks import Result
 
 DAGS = Path(__file__).parent.parent / "dags"
-LIMIT = 100.0
+LIMIT = 50.0
 RUNS = 7
 
-# Airflow's DAG processor has loaded itself and frozen what it holds before it forks a parser, so that a full garbage
-# collection of Airflow's own objects (0.1 s) falls into no parse; the same is done here.
+# Airflow's DAG processor has loaded itself, and by the provider's listener our operators, and has frozen what it holds,
+# before it forks a parser, so that a full garbage collection of Airflow's own objects (0.1 s) falls into no parse; the
+# same is done here. Any asset has Airflow load its models, and every provider's kinds of assets.
 _PROBE = """
 import gc, runpy, sys, time
-from airflow.sdk import DAG, BaseOperator, TaskGroup, conf
+from airflow.sdk import DAG, Asset, BaseOperator, TaskGroup, conf
+Asset("file:///any")
+if sys.argv[3] == "forked":
+    from airflow_mlops_provider.preload import load
+    load()
 with DAG("any"), TaskGroup("any"):
     BaseOperator(task_id="any")
 gc.freeze()
@@ -36,27 +41,33 @@ def measure() -> Result:
     with tempfile.TemporaryDirectory(prefix="benchmark-") as home:
         _parse(files[0], home)  # compiles what is not compiled yet
         taken = {file.name: [] for file in files}
+        alone = {file.name: [] for file in files}
         for _ in range(RUNS):
             for file in files:
                 taken[file.name].append(_parse(file, home))
+                alone[file.name].append(_parse(file, home, "alone"))
     return Result(
         title="Parsing a DAG file, ms beyond Airflow's own",
-        columns=("file", "median", "worst", f"limit {LIMIT:.0f}"),
+        columns=("file", "median", "worst", f"limit {LIMIT:.0f}", "in a fresh interpreter"),
         rows=tuple(
-            (name, f"{median(ms):.0f}", f"{max(ms):.0f}", "kept" if median(ms) <= LIMIT else "exceeded")
+            (
+                *(name, f"{median(ms):.0f}", f"{max(ms):.0f}", "kept" if median(ms) <= LIMIT else "exceeded"),
+                f"{median(alone[name]):.0f}",
+            )
             for name, ms in taken.items()
         ),
         violations=tuple(f"{name}: {median(ms):.0f} ms" for name, ms in taken.items() if median(ms) > LIMIT),
-        note=f"{RUNS} fresh interpreters for each file, an empty DAG built before the clock starts",
+        note=f"{RUNS} processes for each file, as a DAG processor forks them, which has our operators loaded; and as many "
+        "that have not. An empty DAG and an asset are made before the clock starts",
     )
 
 
-def _parse(file: Path, home: str) -> float:
+def _parse(file: Path, home: str, how: str = "forked") -> float:
     # Airflow keeps compiled files; whoever runs this may not.
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     settings = {"AIRFLOW_HOME": home, "AIRFLOW__CORE__LOAD_EXAMPLES": "False", "PYTHONWARNINGS": "ignore"}
     done = subprocess.run(
-        [sys.executable, "-c", _PROBE, str(file), str(DAGS)],
+        [sys.executable, "-c", _PROBE, str(file), str(DAGS), how],
         env={**inherited, **settings},
         capture_output=True,
         text=True,

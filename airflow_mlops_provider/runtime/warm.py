@@ -2,7 +2,7 @@
 
 Most of a short job's time goes into importing pandas, MLflow, Feast or Great Expectations. This process imports what
 jobs before imported, forks for each job that a place asks for at its socket, and tells how it ended. It runs nobody's
-code: once two jobs loaded a module of :data:`LIBRARIES`, it loads that, and it has a single thread. It ends when nobody
+code: once a job loaded a module of :data:`LIBRARIES`, it loads that, and it has a single thread. It ends when nobody
 asked for a while.
 """
 
@@ -16,7 +16,6 @@ import selectors
 import socket
 import sys
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from importlib import import_module, invalidate_caches
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from airflow_mlops_provider.runtime.__main__ import begin, main
+from airflow_mlops_provider.runtime.code import OURS, closure
 
 #: What may be loaded before a fork: slow to import, and without threads or devices of its own.
 LIBRARIES = (
@@ -51,7 +51,7 @@ class WarmProcess:
         self.selector = selectors.DefaultSelector()
         self.selector.register(self.listener, selectors.EVENT_READ, self.accept)
         self.waiting: dict[int, socket.socket] = {}
-        self.seen, self.wanted = Counter[str](), dict[str, None]()
+        self.wanted = dict[str, None]()
 
     def serve(self) -> None:
         """Answer until nobody asked for a while and no job runs any more."""
@@ -145,19 +145,19 @@ class WarmProcess:
                 return
             self.selector.unregister(report)
             os.close(report)
-            for name in filter(None, text.decode(errors="replace").split("\n")):
-                self.seen[name] += 1
-                if self.seen[name] == 2 and name not in sys.modules:
-                    self.wanted[name] = None
+            names = filter(None, text.decode(errors="replace").split("\n"))
+            self.wanted |= dict.fromkeys(name for name in names if name not in sys.modules)
 
         return read
 
     def import_next(self) -> None:
-        """Import one of the modules that two jobs imported; end if it brings threads with it."""
+        """Import one of the modules that a job imported; end if it brings threads with it."""
         name = next(iter(self.wanted))
         del self.wanted[name]
         with suppress(BaseException):  # whatever is wrong with it, a job that wants it sees for itself
             import_module(name)
+            if name.startswith(f"{OURS}.jobs."):
+                closure(name)  # each job of that module looks at what it imports
         if threading.active_count() > 1:  # places look for this file, and begin each job anew
             self.path.with_suffix(".off").touch()
             self.path.unlink()

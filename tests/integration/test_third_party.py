@@ -84,8 +84,10 @@ def site(installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setenv("PYTHONPATH", str(folder))
     extensions._elsewhere.cache_clear()
+    extensions._entries.cache_clear()
     yield folder
     extensions._elsewhere.cache_clear()
+    extensions._entries.cache_clear()
     for module in [name for name in sys.modules if name.partition(".")[0] == "acme_mlops"]:
         del sys.modules[module]
 

@@ -22,7 +22,8 @@ POINTS = [value for value in vars(extensions).values() if isinstance(value, Exte
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Makes some distributions be installed, each with one entry point."""
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(extensions, "_elsewhere", extensions._elsewhere.__wrapped__)  # nothing is kept of it
+    for kept in ("_elsewhere", "_entries"):  # nothing is kept of it
+        monkeypatch.setattr(extensions, kept, getattr(extensions, kept).__wrapped__)
 
     def install(name: str, group: str, entry: str) -> None:
         folder = tmp_path / f"{name}-1.0.dist-info"
