@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -133,7 +133,7 @@ def _elsewhere(group: str) -> dict[str, str]:
 
 
 @cache  # it reads the metadata of all that is installed
-def _entries() -> EntryPoints:
+def _entries() -> Any:  # EntryPoints; before Python 3.12 groups of them, which select alike
     return entry_points()
 
 

@@ -57,8 +57,8 @@ def measure() -> Result:
             for name, ms in taken.items()
         ),
         violations=tuple(f"{name}: {median(ms):.0f} ms" for name, ms in taken.items() if median(ms) > LIMIT),
-        note=f"{RUNS} processes for each file, as a DAG processor forks them, which has our operators loaded; and as many "
-        "that have not. An empty DAG and an asset are made before the clock starts",
+        note=f"{RUNS} processes for each file, as a DAG processor forks them, with our operators loaded, and as many "
+        "without. An empty DAG and an asset are made before the clock starts",
     )
 
 
