@@ -159,8 +159,10 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     (dist / "entry_points.txt").write_text(f"[airflow_mlops.problems]\ndemand = {HERE}\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     extensions._elsewhere.cache_clear()
+    extensions._entries.cache_clear()
     yield
     extensions._elsewhere.cache_clear()
+    extensions._entries.cache_clear()
 
 
 @pytest.mark.usefixtures("installed")
