@@ -167,8 +167,9 @@ class PredictionService:
         return [answer for _, answer in sorted(zip((*rest, *chosen), answers, strict=True), key=itemgetter(0))]
 
     def _by_live(self, predicted: Predicted) -> list[Answer]:
+        answers = self._answers.of(*predicted[:4])  # first: what can't be written for one is recorded for none
         self._answers.keep(*predicted[:4])
-        return self._answers.of(*predicted[:4])
+        return answers
 
 
 class _Laps:
