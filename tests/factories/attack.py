@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import time
@@ -10,13 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from airflow_mlops_provider.backends.model_server import launcher, releases
 from airflow_mlops_provider.backends.model_server.client import server_state, url_of
 from airflow_mlops_provider.backends.model_server.state import ServerState
 from airflow_mlops_provider.backends.tracking.mlflow.mirror import Mirror
-from airflow_mlops_provider.demo.local_airflow.settings import PASSWORDS, USER
+from airflow_mlops_provider.demo.local_airflow.settings import USER
 from airflow_mlops_provider.demo.local_airflow.stack import Stack
 from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
@@ -145,11 +142,8 @@ class AttackWorld:
 
     def as_person(self, person: str, method: str, path: str, body: Any) -> int:
         """Return what Airflow answers to a call by somebody who is no administrator."""
-        passwords = json.loads((self.stack.home / PASSWORDS).read_text())
-        with httpx.Client(base_url=self.stack.api.url, timeout=60, trust_env=False) as http:
-            login = http.post("/auth/token", json={"username": person, "password": passwords[person]}).json()
-            token = {"Authorization": f"Bearer {login['access_token']}"}
-            return http.request(method, f"/api/v2/{path}", json=body, headers=token).status_code
+        status: int = self.stack.api.of(person).answer(method, path, body=body).status_code
+        return status
 
     def answers(self, person: str, run_id: str, choice: str, done: Callable[[], Any]) -> None:
         """Answer what a run of the asking deployment asks, as often as it does, until something is so."""

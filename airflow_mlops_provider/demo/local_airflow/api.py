@@ -33,6 +33,13 @@ class AirflowApi:
 
     def call(self, method: str, path: str, *, params: Any = None, body: Any = None) -> Any:
         """Return the JSON answer, None where there is none. :raises BackendError: quoting the server, if it refuses."""
+        answer = self.answer(method, path, params=params, body=body)
+        if answer.is_error:
+            raise BackendError(f"{method} {path}: Airflow answered {answer.status_code}: {answer.text[:500]}")
+        return answer.json() if answer.content else None
+
+    def answer(self, method: str, path: str, *, params: Any = None, body: Any = None) -> httpx.Response:
+        """Return what the server answers, a refusal too. :raises BackendError: if nothing answers."""
         try:
             answer = self._send(method, path, params, body)
             if answer.status_code == httpx.codes.UNAUTHORIZED:
@@ -46,9 +53,7 @@ class AirflowApi:
                 answer = self._send(method, path, params, body)
         except httpx.TransportError as error:
             raise BackendError(f"{method} {path}: Airflow at {self.url} does not answer: {error!r}") from error
-        if answer.is_error:
-            raise BackendError(f"{method} {path}: Airflow answered {answer.status_code}: {answer.text[:500]}")
-        return answer.json() if answer.content else None
+        return answer
 
     def get(self, path: str, **params: Any) -> Any:
         return self.call("GET", path, params=params)
