@@ -23,7 +23,7 @@ from airflow_mlops_provider.serving.responses import AS_JSON, Form
 MAX_BODY = 16 * 1024 * 1024
 MAX_WAITING = 256 * 1024 * 1024
 BODY_SECONDS = 30.0
-MAX_BATCH = 64 * 1024
+MAX_BATCH = 256 * 1024  # bytes of calls that are answered together: some thousand rows
 MAX_CALLS = 1_000
 #: More calls than this wait only as long as that keeps none of them waiting for longer: at 80 % of what the server can,
 #: what an overload leaves is answered in five times as long.
