@@ -127,7 +127,7 @@ def _serve(options: argparse.Namespace) -> bool:
     given = {"open_metrics": options.open_metrics, "callers_file": options.callers, "place": place, "grpc": grpc}
     app = create_app(build(options), **given)
     sys.setswitchinterval(SWITCH_SECONDS)
-    server = Server(uvicorn_config(app, options.host, options.port, *tls))
+    server = Server(uvicorn_config(app, options.host, options.port, *tls), shared=place is not None)
     log.info("%s is served at %s:%d", options.product, options.host, options.port)
     server.run(sockets=[socket.socket(fileno=place.listening) if place else bind_socket(options.host, options.port)])
     return server.started

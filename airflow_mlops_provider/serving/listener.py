@@ -14,6 +14,8 @@ import socket
 import ssl
 import struct
 from asyncio import TimerHandle
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,9 @@ MAX_HEADERS = 64 * 1024
 LAST_SECONDS = 0.5
 #: Tenths of a second between two looks at the certificate.
 RENEWAL_TICKS = 100
+#: How many connections may wait to be taken in, and how long one who has some leaves the next to others: for each of
+#: them, and at most.
+BACKLOG, EACH_SECONDS, MOST_SECONDS = 2048, 0.0003, 0.001
 _ATTACH_REUSEPORT_CBPF = 51  # of Linux's asm-generic/socket.h; Python has no name for it
 _RETURN_CONSTANT = 0x06  # BPF_RET | BPF_K
 log = logging.getLogger(__name__)
@@ -87,10 +92,60 @@ class HeaderTimeoutProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
             self.transport.close()
 
 
+class Accepting:
+    """Takes in connections at a socket that others listen at, too: who has many leaves them the next for a moment.
+
+    Whoever is first to see that some wait would take them all, and callers keep theirs.
+
+    :param connect: makes a connection of an accepted socket.
+    :param held: returns how many connections there are.
+    """
+
+    def __init__(
+        self, listening: socket.socket, connect: Callable[[socket.socket], Awaitable[Any]], held: Callable[[], int]
+    ) -> None:
+        self._listening, self._connect, self._held = listening, connect, held
+        self._connecting: set[asyncio.Task[None]] = set()
+        listening.setblocking(False)
+        listening.listen(BACKLOG)
+        self._task = asyncio.create_task(self._accept())
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                accepted, _ = await loop.sock_accept(self._listening)
+            except OSError as error:  # no file is left for it, or its caller has gone
+                log.warning("a connection can't be taken in: %s", error)
+                await asyncio.sleep(1)
+                continue
+            self._connecting.add(task := asyncio.create_task(self._connected(accepted)))
+            task.add_done_callback(self._connecting.discard)
+            await asyncio.sleep(min(self._held() * EACH_SECONDS, MOST_SECONDS))
+
+    async def _connected(self, accepted: socket.socket) -> None:
+        try:
+            await self._connect(accepted)
+        except OSError as error:  # it spoke no TLS, or has gone
+            log.debug("a connection was not made: %s", error)
+
+    async def end(self) -> None:
+        """Take in no more."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+
 class Server(uvicorn.Server):
-    """Uvicorn's server, which takes over an address from another, and leaves it to the next, without losing a call."""
+    """Uvicorn's server, which takes over an address from another, and leaves it to the next, without losing a call.
+
+    :param shared: other workers listen at the same socket.
+    """
 
     _certificate = 0.0
+
+    def __init__(self, config: uvicorn.Config, *, shared: bool = False) -> None:
+        super().__init__(config)
+        self._shared, self._accepting = shared, list[Accepting]()
 
     async def on_tick(self, counter: int) -> bool:
         """Do what Uvicorn does ten times a second; now and then take a renewed certificate, for new connections."""
@@ -111,14 +166,24 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen; where another server does so at the same address, have all further connections come here."""
-        await super().startup(sockets)
+        await super().startup([] if self._shared else sockets)
+        if self._shared:
+            held = self.server_state.connections.__len__
+            self._accepting = [Accepting(listening, self._connect, held) for listening in sockets or ()]
         for listening in sockets or ():
             lead_here(listening)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take in the connections that wait at the socket, which would be reset with it; then end."""
         await asyncio.sleep(LAST_SECONDS)
+        for accepting in self._accepting:
+            await accepting.end()
         await super().shutdown(sockets)
+
+    async def _connect(self, accepted: socket.socket) -> None:
+        protocol: Any = self.config.http_protocol_class
+        made = partial(protocol, config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+        await asyncio.get_running_loop().connect_accepted_socket(made, accepted, ssl=self.config.ssl)
 
 
 def lead_here(listening: socket.socket) -> None:

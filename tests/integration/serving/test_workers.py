@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -95,6 +96,21 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crew]:
     world.whole(1)
     yield world
     launcher.stop(NAME, str(world.root))
+
+
+def test_connections_that_come_together_are_shared_out(world: Crew) -> None:
+    """No worker has them all: callers keep their connections, so the others would have nothing to do."""
+    address = "127.0.0.1", world.port
+    with ExitStack() as stack:
+        for _ in range(16):
+            stack.enter_context(socket.create_connection(address))
+        time.sleep(0.5)
+        held = [
+            sum(known.laddr == address and known.status == psutil.CONN_ESTABLISHED for known in own.net_connections())
+            for own in world.workers()
+        ]
+    assert sum(held) >= 16
+    assert min(held) >= 4
 
 
 def test_a_swap_under_load_loses_no_call_and_is_complete_when_all_serve_it(world: Crew) -> None:
