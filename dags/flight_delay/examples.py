@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -104,6 +105,11 @@ def _minutes(until: np.ndarray, since: np.ndarray | np.datetime64) -> np.ndarray
 
 def _weekday(moments: np.ndarray) -> np.ndarray:
     """Return the day of the week in New York, 0 for Monday; NaN of no moment."""
-    seconds, missing = moments.astype("datetime64[s]").astype("int64"), np.isnat(moments)
-    days = [datetime.fromtimestamp(at, NEW_YORK).weekday() for at in np.where(missing, 0, seconds).tolist()]
+    hours, missing = moments.astype("datetime64[h]").astype("int64"), np.isnat(moments)
+    days = [_weekday_in(hour) for hour in np.where(missing, 0, hours).tolist()]
     return np.where(missing, np.nan, np.array(days, dtype="float64"))
+
+
+@lru_cache(maxsize=10_000)
+def _weekday_in(hour: int) -> int:
+    return datetime.fromtimestamp(3600 * hour, NEW_YORK).weekday()

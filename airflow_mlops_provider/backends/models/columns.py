@@ -119,7 +119,7 @@ def assembled_columns(function: Callable[..., Any], rows: Columns, code: str) ->
     """
     import numpy as np
 
-    made = function(Columns(rows))
+    made, count = function(Columns(rows)), rows.rows
     if not isinstance(made, Mapping):
         raise ConfigurationError(f"{code} returned {type(made).__name__}; it must return arrays by name")
     for name, values in made.items():
@@ -127,9 +127,9 @@ def assembled_columns(function: Callable[..., Any], rows: Columns, code: str) ->
             raise ConfigurationError(f"{code} returned a column named {name!r}; names must be text")
         if not isinstance(values, Category) and (not isinstance(values, np.ndarray) or values.ndim != 1):
             raise ConfigurationError(f"{code} returned {name!r} as {type(values).__name__}; it must be a plain array")
-        if len(values) != rows.rows:
+        if len(values) != count:
             raise ConfigurationError(
-                f"{code} returned {len(values)} values of {name!r} for {rows.rows} rows; each row needs its own"
+                f"{code} returned {len(values)} values of {name!r} for {count} rows; each row needs its own"
             )
     return Columns(made)
 
