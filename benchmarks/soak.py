@@ -34,6 +34,7 @@ ROWS, CLIENTS, CONNECTIONS = 50, 60, 1500
 SHARE, OVERLOAD = 0.8, 3.0
 #: Within how many seconds the server must be as it was, after overload and outage; and for how long the store is away.
 NORMAL_SECONDS, OUTAGE_SECONDS = 5, 3
+SLOW_SECONDS = 0.5  # a second with slower calls is named
 #: A second is as usual if its 99th percentile is at most so many times the usual one; 20 ms more never count.
 USUAL, SPARE = 3.0, 0.02
 #: Of what it can, what the server must still answer under overload; and by what its memory may grow, in MB.
@@ -139,8 +140,11 @@ def measure() -> Result:
 
 def _violations(phases: list[Phase], capacity: float) -> list[str]:
     first, swap, overload, after, outage, last = phases
-    answered = [(phase.name, dict(phase.said)) for phase in (first, swap, last)]
-    found = [f"{name}: answered {said}" for name, said in answered if {*said} != {200}]
+    found = [
+        f"{phase.name}: answered {dict(phase.said)}, in seconds {_others(phase)}"
+        for phase in (first, swap, last)
+        if {*phase.said} != {200}
+    ]
     third = len(first.seconds) // 3
     usual = max(first.p99(slice(third)) * USUAL, first.p99(slice(third)) + SPARE)
     for phase, seconds in ((first, slice(-third, None)), (last, slice(None))):
@@ -151,7 +155,7 @@ def _violations(phases: list[Phase], capacity: float) -> list[str]:
     if set(overload.said) != {200, 429} or overload.said[200] < LEAST * capacity * len(overload.seconds):
         found.append(f"{overload.name}: answered {dict(overload.said)}; {capacity:,.0f} a second were possible")
     if not _is_usual(after.seconds[NORMAL_SECONDS:], usual):
-        found.append(f"{after.name}: not as usual after {NORMAL_SECONDS} s")
+        found.append(f"{after.name}: not as usual after {NORMAL_SECONDS} s; other answers in seconds {_others(after)}")
     if not set(outage.said) <= {200, 503} or not outage.said[503]:
         found.append(f"{outage.name}: answered {dict(outage.said)}")
     away = [number for number, second in enumerate(outage.seconds) if "503" in second["said"]]
@@ -160,6 +164,15 @@ def _violations(phases: list[Phase], capacity: float) -> list[str]:
     if (grown := last.memory - first.memory) > GROWTH:
         found.append(f"the server grew by {grown:.0f} MB")
     return found
+
+
+def _others(phase: Phase) -> str:
+    """Return in which seconds of a phase calls were answered otherwise than 200, or took over half a second."""
+    return ", ".join(
+        str(number)
+        for number, second in enumerate(phase.seconds)
+        if {*second["said"]} != {"200"} or second["p99"] > SLOW_SECONDS
+    )
 
 
 def _is_usual(seconds: list[dict[str, Any]], usual: float) -> bool:
