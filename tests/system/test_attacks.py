@@ -245,7 +245,7 @@ def test_nobody_is_asked_twice_by_a_forged_success(loop: AttackWorld) -> None:
 
 def test_people_agree(loop: AttackWorld) -> None:
     """Airflow refuses who has no role; who started it can't agree to it; who has Airflow's role lets it go live."""
-    version, task = loop.versions[-1], "dags/asks/dagRuns/annas/taskInstances/deployment.approve"
+    version, task = loop.passed({"num_leaves": 8}), "dags/asks/dagRuns/annas/taskInstances/deployment.approve"
     assert loop.as_person("anna", "POST", "dags/asks/dagRuns", {"dag_run_id": "annas", "logical_date": None}) == 200
     until(lambda: loop.stack.api.get(task)["state"] == "awaiting_input")
     answer = {"chosen_options": ["Approve"], "params_input": {"reason": "let me"}}
