@@ -32,8 +32,9 @@ from airflow_mlops_provider.serving.protocols.arrow import ARROW, form_of
 from airflow_mlops_provider.serving.protocols.routes import Respond, add_protocols
 from airflow_mlops_provider.serving.request_queue import BODY_SECONDS, MAX_WAITING, Answer, Call, RequestQueue, deadline
 from airflow_mlops_provider.serving.request_schema import RequestError
-from airflow_mlops_provider.serving.responses import JSON, REFUSALS, Form, predictions_model
+from airflow_mlops_provider.serving.responses import AS_JSON, JSON, REFUSALS, Form, predictions_model
 from airflow_mlops_provider.serving.server import ModelServer
+from airflow_mlops_provider.serving.streams.answering import Streams, add_streams
 from airflow_mlops_provider.serving.workers.peers import Peers
 from airflow_mlops_provider.serving.workers.place import Place
 
@@ -111,6 +112,8 @@ def create_app(
     app.state.queue = queue
     respond = _add_predict(app, server, callers, queue)
     add_protocols(app, server, respond, peers, _closed(callers, *Right))
+    streams = Streams(queue, callers, _allowed, _refused_stream, server.metrics.request, body_seconds)
+    add_streams(app, streams, _request_id, Depends(_SCHEME))
     _add_probes(app, server, callers, peers)
     _add_state(app, server, callers, peers, open_metrics)
     return app
@@ -241,18 +244,29 @@ async def _answer(
         async with queue.body(request) as body:
             gone = partial(is_gone, request.receive)
             return 200, await queue.answer(Call(body, request_id, caller.name, form, until, gone))
-    except HTTPException as error:
+    except Exception as error:  # noqa: BLE001  # it is told the caller
+        return _refused(error, request_id, form)
+
+
+def _refused(error: Exception, request_id: str, form: Form) -> tuple[int, Answer]:
+    """Return status and body for a call that can't be answered; the log has those that are our fault."""
+    if isinstance(error, HTTPException):
         return error.status_code, form.refusal(error.status_code, error.detail)
-    except ClientDisconnect:
+    if isinstance(error, ClientDisconnect):
         return 499, form.refusal(499, "the caller went away")
-    except RequestError as error:
+    if isinstance(error, RequestError):
         return form.unfit, form.refusal(form.unfit, str(error))
-    except BackendError as error:
+    if isinstance(error, BackendError):
         return 503, form.refusal(503, str(error))
-    except Exception:
-        log.exception("request %s failed", request_id)
-        why = f"the prediction failed; the server's log has the reason under request id {request_id}"
-        return 500, form.refusal(500, why)
+    log.error("request %s failed", request_id, exc_info=error)
+    why = f"the prediction failed; the server's log has the reason under request id {request_id}"
+    return 500, form.refusal(500, why)
+
+
+def _refused_stream(error: Exception, request_id: str) -> Response:
+    status, why = _refused(error, request_id, AS_JSON)
+    headers = {"x-request-id": request_id, "content-type": JSON, **_HEADERS.get(status, {}), **_CLOSE}
+    return Response(why, status, headers)
 
 
 def _request_id(request: Request) -> str:
