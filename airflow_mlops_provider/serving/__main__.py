@@ -26,7 +26,7 @@ from airflow_mlops_provider.serving.model_alone import ModelAlone, NoFeatures, S
 from airflow_mlops_provider.serving.prediction_service import FeatureStore
 from airflow_mlops_provider.serving.server import ModelServer
 from airflow_mlops_provider.serving.workers.place import Place
-from airflow_mlops_provider.serving.workers.supervisor import STARTUP_FAILED, Supervisor
+from airflow_mlops_provider.serving.workers.supervisor import PATIENCE, STARTUP_FAILED, Supervisor
 
 TAKEOVER_SECONDS = 100.0
 #: How long a thread may keep the interpreter while the one that reads and sends waits for it: a tenth of Python's.
@@ -70,6 +70,10 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--tls-certificate", type=Path, metavar="PEM", help="speak HTTPS with this certificate")
     command.add_argument("--tls-key", type=Path, metavar="PEM", help="its key, where that lies apart")
     command.add_argument("--workers", type=_count, default=1, metavar="N", help="processes that answer (%(default)s)")
+    command.add_argument(
+        "--worker-timeout", type=_count, default=PATIENCE, metavar="SECONDS",
+        help="a worker that is silent for longer is killed, and another is started (%(default)s)",
+    )  # fmt: skip
     command.add_argument("--worker", type=Place.read, help=argparse.SUPPRESS)
     command.add_argument("--grpc-port", type=int, help="also speak the Open Inference Protocol over gRPC, at this port")
     command.add_argument("--open-metrics", action="store_true", help="let /metrics be read without the token")
@@ -114,7 +118,9 @@ def main(arguments: list[str] | None = None) -> None:
                 "%s is served at %s:%d, by %d workers", options.product, options.host, options.port, options.workers
             )
             bound, line = bind_socket(options.host, options.port), sys.argv[1:] if arguments is None else arguments
-            sys.exit(Supervisor(line, options.workers, bound, folder).run())
+            if options.grpc_port:  # each worker listens there itself: what another has is said now, and kept for them
+                bind_socket(options.host, options.grpc_port).detach()
+            sys.exit(Supervisor(line, options.workers, bound, folder, options.worker_timeout).run())
         if not _serve(options):
             sys.exit(STARTUP_FAILED)
 

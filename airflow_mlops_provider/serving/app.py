@@ -27,12 +27,14 @@ from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.render.markup import Html, join, tag
 from airflow_mlops_provider.render.parts import card, link, links, report, table
 from airflow_mlops_provider.serving.access.callers import Caller, Callers, Right
+from airflow_mlops_provider.serving.listener import is_gone
 from airflow_mlops_provider.serving.protocols.arrow import ARROW, form_of
 from airflow_mlops_provider.serving.protocols.routes import Respond, add_protocols
 from airflow_mlops_provider.serving.request_queue import BODY_SECONDS, MAX_WAITING, Answer, Call, RequestQueue, deadline
 from airflow_mlops_provider.serving.request_schema import RequestError
-from airflow_mlops_provider.serving.responses import JSON, REFUSALS, Form, predictions_model
+from airflow_mlops_provider.serving.responses import AS_JSON, JSON, REFUSALS, Form, predictions_model
 from airflow_mlops_provider.serving.server import ModelServer
+from airflow_mlops_provider.serving.streams.answering import Streams, add_streams
 from airflow_mlops_provider.serving.workers.peers import Peers
 from airflow_mlops_provider.serving.workers.place import Place
 
@@ -97,7 +99,7 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(server.start)
         async with peers.joined():
-            rpc = await _serve_grpc(server, respond, callers, grpc) if grpc else None
+            rpc = await _serve_grpc(server, respond, callers, peers, grpc) if grpc else None
             yield
             if rpc:
                 await rpc.stop(GRACE_SECONDS)
@@ -109,19 +111,23 @@ def create_app(
     app = Api(title=title, description=goal, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.queue = queue
     respond = _add_predict(app, server, callers, queue)
-    add_protocols(app, server, respond, peers.not_ready, _closed(callers, *Right))
+    add_protocols(app, server, respond, peers, _closed(callers, *Right))
+    streams = Streams(queue, callers, _allowed, _refused_stream, server.metrics.request, body_seconds)
+    add_streams(app, streams, _request_id, Depends(_SCHEME))
     _add_probes(app, server, callers, peers)
     _add_state(app, server, callers, peers, open_metrics)
     return app
 
 
-async def _serve_grpc(server: ModelServer, respond: Respond, callers: Callers, address: tuple[Any, ...]) -> Any:
+async def _serve_grpc(
+    server: ModelServer, respond: Respond, callers: Callers, peers: Peers, address: tuple[Any, ...]
+) -> Any:
     from airflow_mlops_provider.serving.protocols.grpc.server import Address, Service, serve
 
     def allow(request: Request, *rights: Right) -> None:
         _allowed(request, callers, *rights)
 
-    return await serve(Service(server, respond, allow), Address(*address))
+    return await serve(Service(server, respond, allow, peers), Address(*address))
 
 
 def _add_predict(app: Api, server: ModelServer, callers: Callers, queue: RequestQueue) -> Respond:
@@ -171,7 +177,7 @@ def _add_state(app: FastAPI, server: ModelServer, callers: Callers, peers: Peers
     @app.get("/", response_class=HTMLResponse, **closed(Right.READ, Right.OPERATE))
     async def index() -> str:
         """Say what this server serves, for a person."""
-        return _index_page(server)
+        return _index_page(server, await peers.state())
 
     @app.get("/openapi.json", include_in_schema=False, **closed(*Right))
     async def schema() -> JSONResponse:
@@ -201,12 +207,12 @@ def _closed(callers: Callers, *rights: Right) -> dict[str, Any]:
     return {"dependencies": [Depends(_SCHEME), Depends(check)], "responses": responses}
 
 
-def _index_page(server: ModelServer) -> Html:
-    live, failure, watermark = server.follower.live, server.follower.failure, server.features.watermark
+def _index_page(server: ModelServer, said: ServerState) -> Html:
+    live, failure, watermark = said.live, said.failure, said.watermark
     columns = ", ".join(f'"{name}": …' for name in server.schema.known)
     state = (
-        ("Live version", f"{live.release.version}, since {live.since:%Y-%m-%d %H:%M:%S} UTC" if live else "none"),
-        ("State", server.predictions.not_ready() or "ready"),
+        ("Live version", f"{live.version}, since {live.since:%Y-%m-%d %H:%M:%S} UTC" if live else "none"),
+        ("State", said.not_ready or "ready"),
         ("Features known up to", f"{watermark:%Y-%m-%d %H:%M:%S} UTC" if watermark else "nothing yet"),
         ("Last failure", f"version {failure.version}: {failure.error}" if failure else "none"),
     )
@@ -236,19 +242,31 @@ async def _answer(
     try:
         caller, until = _allowed(request, callers, Right.PREDICT), deadline(request.headers)
         async with queue.body(request) as body:
-            return 200, await queue.answer(Call(body, request_id, caller.name, form, until))
-    except HTTPException as error:
+            gone = partial(is_gone, request.receive)
+            return 200, await queue.answer(Call(body, request_id, caller.name, form, until, gone))
+    except Exception as error:  # noqa: BLE001  # it is told the caller
+        return _refused(error, request_id, form)
+
+
+def _refused(error: Exception, request_id: str, form: Form) -> tuple[int, Answer]:
+    """Return status and body for a call that can't be answered; the log has those that are our fault."""
+    if isinstance(error, HTTPException):
         return error.status_code, form.refusal(error.status_code, error.detail)
-    except ClientDisconnect:
+    if isinstance(error, ClientDisconnect):
         return 499, form.refusal(499, "the caller went away")
-    except RequestError as error:
+    if isinstance(error, RequestError):
         return form.unfit, form.refusal(form.unfit, str(error))
-    except BackendError as error:
+    if isinstance(error, BackendError):
         return 503, form.refusal(503, str(error))
-    except Exception:
-        log.exception("request %s failed", request_id)
-        why = f"the prediction failed; the server's log has the reason under request id {request_id}"
-        return 500, form.refusal(500, why)
+    log.error("request %s failed", request_id, exc_info=error)
+    why = f"the prediction failed; the server's log has the reason under request id {request_id}"
+    return 500, form.refusal(500, why)
+
+
+def _refused_stream(error: Exception, request_id: str) -> Response:
+    status, why = _refused(error, request_id, AS_JSON)
+    headers = {"x-request-id": request_id, "content-type": JSON, **_HEADERS.get(status, {}), **_CLOSE}
+    return Response(why, status, headers)
 
 
 def _request_id(request: Request) -> str:

@@ -135,6 +135,14 @@ class Accepting:
         await asyncio.wait([self._task])
 
 
+def is_gone(receive: Any) -> bool:
+    """Say whether the caller of a request went away, by what its body is received with.
+
+    By ASGI one would wait for a message that says so: a task for each call, where this reads one field.
+    """
+    return bool(getattr(getattr(receive, "__self__", None), "disconnected", False))
+
+
 class Server(uvicorn.Server):
     """Uvicorn's server, which takes over an address from another, and leaves it to the next, without losing a call.
 

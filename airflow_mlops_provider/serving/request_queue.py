@@ -15,6 +15,7 @@ from threading import Thread
 from typing import NamedTuple
 
 from fastapi import HTTPException, Request
+from starlette.requests import ClientDisconnect
 
 from airflow_mlops_provider.serving import prediction_log
 from airflow_mlops_provider.serving.request_schema import RequestError
@@ -38,6 +39,7 @@ class Call(NamedTuple):
 
     :param form: how it is written, and is to be answered.
     :param deadline: by ``time.monotonic``, when its caller waits no longer.
+    :param gone: says, in any thread, whether its caller went away.
     """
 
     body: bytes
@@ -45,6 +47,7 @@ class Call(NamedTuple):
     caller: str = ""
     form: Form = AS_JSON
     deadline: float = math.inf
+    gone: Callable[[], bool] = lambda: False
 
 
 #: How long a caller waits, as Envoy tells the servers behind it, and as gRPC does; and what the units of gRPC are.
@@ -130,6 +133,7 @@ class RequestQueue:
         """Return the answer to a call, or raise what the work returned instead.
 
         :raises HTTPException: if too many calls wait already, or for too long (429); if its deadline is past (504).
+        :raises ClientDisconnect: if its caller went away while it waited; then nothing is predicted, or recorded.
         """
         if self.waiting >= self._most or (self.waiting >= FEW_CALLS and self.waiting * self._each > WAIT_SECONDS):
             raise HTTPException(429, _TOO_MANY)
@@ -180,11 +184,10 @@ class RequestQueue:
     def _next_calls(self) -> tuple[list[Call], list[asyncio.Future[Answer]]]:
         """Take the calls that are answered next, and refuse those of them for which nobody waits any more."""
         batch, now = self._next_batch(), time.monotonic()
-        late = [waiting for waiting in batch if waiting[0].deadline < now]
-        if late:
-            batch = [waiting for waiting in batch if waiting[0].deadline >= now]
-            refused = HTTPException(504, "the deadline that the call was sent with is past; it waited too long")
-            _Answered([future for _, future, _ in late], [refused] * len(late), self._timed).leave()
+        if left := [waiting for waiting in batch if _nobody_waits(waiting, now)]:
+            batch = [waiting for waiting in batch if waiting not in left]
+            why = [ClientDisconnect() if call.deadline >= now else _late() for call, _, _ in left]
+            _Answered([future for _, future, _ in left], why, self._timed).leave()
         self._timed([now - since for _, _, since in batch], "wait")
         return [call for call, _, _ in batch], [future for _, future, _ in batch]
 
@@ -232,6 +235,15 @@ class RequestQueue:
         """End the thread once it has answered what waits."""
         self._wake.put(False)
         self._worker.join()
+
+
+def _nobody_waits(waiting: _Waiting, now: float) -> bool:
+    call, future, _ = waiting
+    return call.deadline < now or future.done() or call.gone()
+
+
+def _late() -> HTTPException:
+    return HTTPException(504, "the deadline that the call was sent with is past; it waited too long")
 
 
 class _Answered:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -33,7 +34,7 @@ _FAST: Mapping[DataType, Any] = {
     "bool": bool,
     "timestamp": _TIME | None,
 }
-Row = Any  # a msgspec struct of a schema's columns, made at run time
+Row = Any  # a msgspec struct of a schema's columns, made at run time; or a dict
 
 
 class Rows(NamedTuple):
@@ -75,15 +76,22 @@ class RequestSchema:
         kinds = {name: _FAST[kind] for name, kind in types.items()} | {EVENT_TIME: _TIME}
         # Any text may be a column's name, so the fields have other ones.
         self._fields = {name: f"c{number}" for number, name in enumerate(kinds)}
-        self._row = msgspec.defstruct(
-            "Row",
-            [(self._fields[name], kind, *self._default(name)) for name, kind in kinds.items()],
-            rename={field: name for name, field in self._fields.items()},
-            forbid_unknown_fields=True,
-            kw_only=True,
-            gc=False,
-        )
-        some = Annotated[list[self._row], msgspec.Meta(min_length=1, max_length=max_rows)]  # type: ignore[name-defined]
+        self._row: Any
+        self._values: Callable[[Row], Iterable[Any]] = msgspec.structs.astuple
+        try:
+            own = self._row = msgspec.defstruct(
+                "Row",
+                [(self._fields[name], kind, *self._default(name)) for name, kind in kinds.items()],
+                rename={field: name for name, field in self._fields.items()},
+                forbid_unknown_fields=True,
+                kw_only=True,
+                gc=False,
+            )
+            some: Any = Annotated[list[own], msgspec.Meta(min_length=1, max_length=max_rows)]  # type: ignore[valid-type]
+        except ValueError:  # no struct has a name with a quote, a backslash or a control character: rows are dicts
+            self._row, self._values = partial(_row, tuple(kinds)), _of_dict
+            self._fields = {name: name for name in kinds}
+            some = int  # what rows never are: pydantic reads them all
         self._request: Any = msgspec.defstruct("Request", [("rows", some)], forbid_unknown_fields=True)
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(self._request)
 
@@ -123,11 +131,11 @@ class RequestSchema:
 
     def named(self, row: Row) -> dict[str, Any]:
         """Return a row's values by column."""
-        return dict(zip(self._fields, msgspec.structs.astuple(row), strict=True))
+        return dict(zip(self._fields, self._values(row), strict=True))
 
     def columns(self, rows: Sequence[Row]) -> Columns:
         """Return rows by column. :raises RequestError: for a time that nanoseconds can't hold."""
-        values = zip(*map(msgspec.structs.astuple, rows), strict=True) if rows else ([] for _ in self.types)
+        values = zip(*map(self._values, rows), strict=True) if rows else ([] for _ in self.types)
         return Columns(
             {name: _column(name, kind, own) for (name, kind), own in zip(self.types.items(), values, strict=True)}
         )
@@ -142,7 +150,9 @@ class RequestSchema:
     def _set_time(self, rows: Sequence[Row]) -> None:
         now, field = datetime.now(UTC), self._fields[EVENT_TIME]
         for row in rows:
-            if getattr(row, field) is None:
+            if isinstance(row, dict):
+                row[field] = row[field] or now
+            elif getattr(row, field) is None:
                 setattr(row, field, now)
 
     def _explain(self, error: ValidationError) -> str:
@@ -165,6 +175,14 @@ class RequestSchema:
         if kind == "timezone_aware":
             message += ", such as 2013-07-01T12:00:00Z"
         return f"{where}: column {column!r}: {message}, not {shortened(error['input'])}"
+
+
+def _row(names: Sequence[str], /, **values: Any) -> dict[str, Any]:
+    return {name: values.get(name) for name in names}
+
+
+def _of_dict(row: dict[str, Any]) -> Iterable[Any]:
+    return row.values()
 
 
 def _column(name: str, kind: DataType, values: Sequence[Any]) -> np.ndarray:

@@ -309,6 +309,8 @@ class TestMlflow(FlavorContract):
     """What MLflow saved, in a process of its own: its start takes seconds, so all tests have one model."""
 
     flavor = "mlflow"
+    #: It predicts row by row, in another process.
+    most = 400
 
     @pytest.fixture(scope="class")
     def model(self, tmp_path_factory: pytest.TempPathFactory) -> Any:

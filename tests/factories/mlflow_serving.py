@@ -31,7 +31,7 @@ from tests.factories.ports import free_port
 
 #: The one that is served in every run of the tests; the variable has all of them served.
 ALWAYS = "TestScikitLearnClasses"
-ALL = "MLOPS_TEST_ENVIRONMENTS"
+ALL, PROTOCOLS = "MLOPS_TEST_ENVIRONMENTS", "MLOPS_TEST_PROTOCOLS"
 DATASET = Dataset(uri="file:///root/served/training_set/ab12", hash="d" * 64)
 LOCAL = "--env-manager local"
 #: Loads the model, gives it rows of the types that its signature names, and tells what of ours was loaded for it.
@@ -48,7 +48,18 @@ print(model.predict(rows).tobytes().hex())
 
 
 class FlavorContract(testing.FlavorContract):
-    """What every flavor keeps, and what only a registry and an environment of the model's own can show."""
+    """What every flavor keeps, and what only a registry and an environment of the model's own can show.
+
+    :cvar most: rows that are asked for in each protocol; fewer where a model takes long for each.
+    """
+
+    most = 10_000
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Name how many rows are asked for."""
+        if "asked" in metafunc.fixturenames:
+            asked = self.most if os.environ.get(PROTOCOLS) else min(self.most, 200)
+            metafunc.parametrize("asked", [asked], ids=[f"{asked}_rows"])
 
     @pytest.mark.timeout(600)
     def test_mlflow_serves_it_in_its_own_environment(
@@ -77,12 +88,13 @@ class FlavorContract(testing.FlavorContract):
         check_image(version, tmp_path / "image")
 
     @pytest.mark.timeout(600)
-    def test_every_protocol_gives_the_same_bits(self, saved: Path, features: pd.DataFrame, tmp_path: Path) -> None:
-        """Of all rows together, of some, and of one, sixteen callers at a time: what batch scoring gives."""
-        name, every = type(self).__name__, os.environ.get("MLOPS_TEST_PROTOCOLS")
-        if name != "TestLightGBM" and not every:
-            pytest.skip("MLOPS_TEST_PROTOCOLS=1 has every flavor asked in every protocol")
-        check_protocols(saved, plain(features, saved), tmp_path, 10_000 if every else 200)
+    def test_every_protocol_gives_the_same_bits(
+        self, saved: Path, features: pd.DataFrame, asked: int, tmp_path: Path
+    ) -> None:
+        """Of all rows in one call, of some, and of one, sixteen callers at a time: what batch scoring gives."""
+        if type(self).__name__ != "TestLightGBM" and not os.environ.get(PROTOCOLS):
+            pytest.skip(f"{PROTOCOLS}=1 has every flavor asked in every protocol")
+        check_protocols(saved, plain(features, saved), tmp_path, asked)
 
 
 def check_gaps(url: str, rows: pd.DataFrame, loaded: models.LoadedModel) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import struct
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -17,6 +18,7 @@ from pyarrow import ipc
 
 from airflow_mlops_provider.serving.protocols.arrow import ARROW
 from airflow_mlops_provider.serving.protocols.given import flat
+from airflow_mlops_provider.serving.streams.pieces import LINES
 
 Row = Mapping[str, Any]
 #: Asks the server that a client knows for the predictions of some rows of a model.
@@ -177,6 +179,32 @@ def ask_csv(client: httpx.Client, model: str, rows: Sequence[Row]) -> Answers:
     return columns_of(answer.json()["predictions"])
 
 
+def ask_lines(client: httpx.Client, model: str, rows: Sequence[Row]) -> Answers:
+    """Ask with JSON lines, of which there may be any number."""
+    text, headers = "\n".join(map(json.dumps, rows)), {"content-type": LINES}
+    answer = _streamed(client, text.encode(), headers)
+    return columns_of(_without_version([json.loads(line) for line in answer.text.splitlines()]))
+
+
+def ask_batches(client: httpx.Client, model: str, rows: Sequence[Row]) -> Answers:
+    """Ask with Arrow's record batches, of which there may be any number."""
+    body, headers = arrow_bytes(arrow_table(rows), compression="zstd"), {"content-type": ARROW}
+    answer = _streamed(client, body, headers)
+    return columns_of(_without_version(read_arrow(answer.content).to_pylist()))
+
+
+def _streamed(client: httpx.Client, body: bytes, headers: dict[str, str]) -> httpx.Response:
+    """Ask, again if as many large calls are answered as may be."""
+    while (answer := client.post("/predict/stream", content=body, headers=headers)).status_code == 429:
+        time.sleep(0.05)
+    return _checked(answer)
+
+
+def _without_version(answers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    assert {answer.pop("version") for answer in answers} == {1}
+    return [*answers]
+
+
 #: Each way over HTTP.
 WAYS: dict[str, Ask] = {
     "json": ask_json,
@@ -187,6 +215,8 @@ WAYS: dict[str, Ask] = {
     "csv": ask_csv,
     "records": lambda client, _, rows: _values(client, "/invocations", {"dataframe_records": rows}, "predictions"),
     "inputs": lambda client, _, rows: _values(client, "/invocations", {"inputs": by_column(rows)}, "predictions"),
+    "stream_lines": ask_lines,
+    "stream_arrow": ask_batches,
     "tf_rows": lambda client, model, rows: _values(
         client, f"/v1/models/{model}:predict", {"instances": rows}, "predictions"
     ),

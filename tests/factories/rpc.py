@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from airflow_mlops_provider.serving import listener
 from airflow_mlops_provider.serving.app import create_app
+from airflow_mlops_provider.serving.request_queue import RequestQueue
 from airflow_mlops_provider.serving.server import ModelServer
 from tests.factories.ports import free_port
 from tests.factories.protocols import Answers, Row, decoded, infer_binary
@@ -21,10 +22,11 @@ TOKEN = (("authorization", "Bearer sesame"), ("x-request-id", "mine"))
 
 
 class Ports(NamedTuple):
-    """Where a server listens."""
+    """Where a server listens, and its calls that wait."""
 
     http: int
     grpc: int
+    queue: RequestQueue
 
 
 @contextmanager
@@ -40,13 +42,15 @@ def listening(served: ModelServer, tls: tuple[Path, Path] | None = None, token: 
         while not running.started:
             assert time.monotonic() < end and thread.is_alive()
             time.sleep(0.02)
-        yield Ports(bound.getsockname()[1], port)
+        yield Ports(bound.getsockname()[1], port, app.state.queue)
         running.should_exit = True
         thread.join(30)
 
 
-def ask(channel: Any, name: str, /, metadata: Any = TOKEN, timeout: float = 30, **fields: Any) -> Any:
-    """Call a method."""
+def ask(
+    channel: Any, name: str, /, metadata: Any = TOKEN, timeout: float = 30, way: str = "__call__", **fields: Any
+) -> Any:
+    """Call a method. :param way: ``future`` for a call that goes on meanwhile."""
     from airflow_mlops_provider.serving.protocols.grpc.messages import message
 
     method = channel.unary_unary(
@@ -56,7 +60,7 @@ def ask(channel: Any, name: str, /, metadata: Any = TOKEN, timeout: float = 30, 
         ),
         response_deserializer=message(f"{name}Response").FromString,
     )
-    return method(fields.get("body", fields), metadata=metadata, timeout=timeout)
+    return getattr(method, way)(fields.get("body", fields), metadata=metadata, timeout=timeout)
 
 
 def raw(rows: Sequence[Row], model: str = "tiny_shop") -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -142,6 +143,19 @@ class StandInFeatures:
 
     def watermark(self) -> datetime | None:
         return self.mark
+
+
+class HeldFeatures(StandInFeatures):
+    """The same, for which whoever asks waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.answers = threading.Event(), threading.Event()
+
+    def online_columns(self, keys: Mapping[str, Sequence[object]]) -> dict[str, np.ndarray]:
+        self.asked.set()
+        assert self.answers.wait(20)
+        return super().online_columns(keys)
 
 
 def read_log(folder: Path) -> pd.DataFrame:

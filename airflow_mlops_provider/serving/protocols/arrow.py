@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,8 @@ from airflow_mlops_provider.serving.responses import AS_JSON, Form, Said
 ARROW = "application/vnd.apache.arrow.stream"
 #: Bytes that a call may have once it is not compressed any more; and rows of an answer's batches.
 MAX_DECODED, BATCH_ROWS = 4 * MAX_BODY, 1_000
+#: What is raised of bytes that are no stream.
+UNREADABLE = (pa.ArrowException, ValueError, OSError, MemoryError, KeyError, TypeError, struct.error)
 _FIT = {
     "string": "text", "int64": "whole numbers", "float64": "numbers", "bool": "truth values",
     "timestamp": "timestamps with a time zone",
@@ -48,7 +51,7 @@ class ArrowOut(Form):
 
     def answer(self, said: Said) -> bytes:
         sink = io.BytesIO()
-        table = _table(said)
+        table = answer_table(said)
         with ipc.new_stream(sink, table.schema) as writer:
             writer.write_table(table, BATCH_ROWS)
         return sink.getvalue()
@@ -73,9 +76,7 @@ def read_table(body: bytes) -> pa.Table:
     """Return what an IPC stream holds. :raises RequestError: if it is none, or holds more than a call may."""
     try:
         sizes, schema = 0, None
-        for message in _messages(body):
-            if message.type not in {"schema", "record batch", "dictionary"}:
-                raise RequestError(f"the stream holds a {message.type}; send schema, dictionaries and record batches")
+        for message in messages(body):
             sizes += decoded_bytes(message)
             if sizes > MAX_DECODED:
                 raise RequestError(f"decoded, a call may have {MAX_DECODED:,} bytes; send the rows in several calls")
@@ -90,7 +91,7 @@ def read_table(body: bytes) -> pa.Table:
                 batch.validate(full=True)
                 batches.append(batch)
         return pa.Table.from_batches(batches, schema)
-    except (pa.ArrowException, ValueError, OSError, MemoryError, KeyError, TypeError, struct.error) as error:
+    except UNREADABLE as error:
         raise RequestError(f"the body is no Arrow stream: {str(error)[:200]}") from None
 
 
@@ -114,13 +115,21 @@ def rows_of_csv(schema: RequestSchema, body: bytes) -> Rows:
     return rows_of_table(schema, table)
 
 
-def _messages(body: bytes) -> Iterator[Any]:
+def messages(body: Any) -> Iterator[Any]:
+    """Return the messages of a stream, not decoded. :raises RequestError: for one of a kind that no call has."""
     reader = ipc.MessageReader.open_stream(body)
-    while True:
-        try:
-            yield reader.read_next_message()
-        except StopIteration:
-            return
+    with suppress(StopIteration):
+        while message := reader.read_next_message():
+            if message.type not in {"schema", "record batch", "dictionary"}:
+                raise RequestError(f"the stream holds a {message.type}; send schema, dictionaries and record batches")
+            yield message
+
+
+def plain_table(batch: pa.RecordBatch) -> pa.Table:
+    """Return a batch without dictionaries. :raises RequestError: if that were much more than what came."""
+    table = pa.Table.from_batches([batch])
+    named = zip(table.column_names, table.columns, strict=True)
+    return pa.Table.from_arrays([_decoded(name, column) for name, column in named], table.column_names)
 
 
 def _values(name: str, kind: DataType, column: pa.ChunkedArray) -> Values:
@@ -183,7 +192,8 @@ def _fits(own: pa.DataType, kind: DataType) -> bool:
     return bool(fits[kind])
 
 
-def _table(said: Said) -> pa.Table:
+def answer_table(said: Said) -> pa.Table:
+    """Return what a call is answered, a row for each."""
     columns = {"id": pa.array(row_ids(said.request_id, len(said.answers)), pa.string())}
     for field, value in said.answers[0].items():
         columns[field] = pa.array([answer[field] for answer in said.answers], _type(value))

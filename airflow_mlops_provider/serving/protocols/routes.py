@@ -17,9 +17,9 @@ from airflow_mlops_provider.serving.protocols.invocations import CSV, Invocation
 from airflow_mlops_provider.serving.protocols.open_inference import HEADER, OpenInference, error_json
 from airflow_mlops_provider.serving.responses import REFUSALS, Form
 from airflow_mlops_provider.serving.server import ModelServer
+from airflow_mlops_provider.serving.workers.peers import Peers
 
 Respond = Callable[[Request, Form], Awaitable[Response]]
-NotReady = Callable[[], Awaitable[str | None]]
 Readiness = Callable[[], Awaitable[JSONResponse]]
 _OPEN_INFERENCE, _TENSORFLOW, _ANY = "/v2/models/{name}", "/v1/models/{name}", {"type": "object"}
 
@@ -52,13 +52,11 @@ def described(answer: dict[str, Any], request: dict[str, Any], refusal: type[Bas
     }
 
 
-def add_protocols(
-    app: FastAPI, server: ModelServer, respond: Respond, not_ready: NotReady, closed: dict[str, Any]
-) -> None:
+def add_protocols(app: FastAPI, server: ModelServer, respond: Respond, peers: Peers, closed: dict[str, Any]) -> None:
     """Add all of them.
 
     :param respond: answers a call in a form.
-    :param not_ready: says why nothing can be predicted; None if it can.
+    :param peers: says of all workers what serves.
     :param closed: what routes for callers have.
     """
 
@@ -69,16 +67,16 @@ def add_protocols(
         return Response(error_json(str(error.detail)), error.status_code, error.headers, "application/json")
 
     async def readiness() -> JSONResponse:
-        ready = await not_ready() is None
+        ready = await peers.not_ready() is None
         return JSONResponse({"ready": ready}, 200 if ready else 503)
 
-    _add_open_inference(app, server, respond, readiness, closed)
-    _add_tensorflow(app, server, respond, closed)
+    _add_open_inference(app, server, respond, peers, readiness, closed)
+    _add_tensorflow(app, server, respond, peers, closed)
     _add_mlflow(app, respond, readiness, closed)
 
 
 def _add_open_inference(
-    app: FastAPI, server: ModelServer, respond: Respond, readiness: Readiness, closed: dict[str, Any]
+    app: FastAPI, server: ModelServer, respond: Respond, peers: Peers, readiness: Readiness, closed: dict[str, Any]
 ) -> None:
     model = open_inference.model_of(server.product.name, server.problem)
 
@@ -101,14 +99,13 @@ def _add_open_inference(
     @app.get(_OPEN_INFERENCE, **_models(closed))
     async def metadata(name: str, version: str = "") -> dict[str, Any]:
         """Say which tensors the model takes and gives (Open Inference Protocol)."""
-        check_version(server, name, version)
-        return open_inference.metadata(model, versions(server), server.schema)
+        return open_inference.metadata(model, await versions(peers, model.name, name, version), server.schema)
 
     @app.get(f"{_OPEN_INFERENCE}/versions/{{version}}/ready", **_models(closed))
     @app.get(f"{_OPEN_INFERENCE}/ready", **_models(closed))
     async def model_ready(name: str, version: str = "") -> JSONResponse:
         """Say whether the model answers: 200 or 503 (Open Inference Protocol)."""
-        check_version(server, name, version)
+        await versions(peers, model.name, name, version)
         return await readiness()
 
     binary = {"type": "string", "format": "binary"}
@@ -122,15 +119,14 @@ def _add_open_inference(
         return await respond(request, OpenInference(model, name, version, request.headers.get(HEADER)))
 
 
-def _add_tensorflow(app: FastAPI, server: ModelServer, respond: Respond, closed: dict[str, Any]) -> None:
+def _add_tensorflow(app: FastAPI, server: ModelServer, respond: Respond, peers: Peers, closed: dict[str, Any]) -> None:
     name_, about = server.product.name, described({"application/json": _ANY}, {"application/json": _ANY})
 
     @app.get(f"{_TENSORFLOW}/versions/{{version}}", **_models(closed))
     @app.get(_TENSORFLOW, **_models(closed))
     async def status(name: str, version: str = "") -> dict[str, Any]:
         """Say which version is live (TensorFlow Serving)."""
-        check_version(server, name, version)
-        if not (known := versions(server)):
+        if not (known := await versions(peers, name_, name, version)):
             raise HTTPException(503, "no version is live")
         return tensorflow.status_of(known[0])
 
@@ -157,22 +153,18 @@ def _add_mlflow(app: FastAPI, respond: Respond, readiness: Readiness, closed: di
         return await respond(request, Invocations(request.headers.get("content-type", "")))
 
 
-def versions(server: ModelServer) -> list[str]:
-    """Return the live version, if there is one."""
-    live = server.follower.live
-    return [str(live.release.version)] if live else []
-
-
 def server_metadata(server: ModelServer) -> dict[str, Any]:
     """Return what the Open Inference Protocol says of a server."""
     return {"name": server.product.name, "version": __version__, "extensions": [*open_inference.EXTENSIONS]}
 
 
-def check_version(server: ModelServer, name: str, version: str) -> None:
-    """Refuse any but the live version of the model. :raises HTTPException: 404."""
-    open_inference.check_model(server.product.name, name)
-    if version and version not in (known := versions(server)):
+async def versions(peers: Peers, model: str, name: str, version: str) -> list[str]:
+    """Return the live version, if there is one. :raises HTTPException: if a caller names another version, or model."""
+    open_inference.check_model(model, name)
+    known = await peers.versions()
+    if version and version not in known:
         raise HTTPException(404, f"unknown version {version[:20]!r}; live is {', '.join(known) or 'none'}")
+    return known
 
 
 def _models(closed: dict[str, Any]) -> dict[str, Any]:

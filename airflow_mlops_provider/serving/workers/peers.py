@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -23,6 +24,7 @@ from airflow_mlops_provider.storage.atomic import atomic_write
 #: Seconds that another worker has to answer; one that hangs is silent.
 SECONDS = 1.0
 _STATE, _METRICS = b"state\n", b"metrics\n"
+log = logging.getLogger(__name__)
 
 
 class Peers:
@@ -52,7 +54,7 @@ class Peers:
                 await loop.sock_sendall(control, b"r")
                 if await loop.sock_recv(control, 1) != b"g":
                     raise DeploymentError("the process that started this worker has ended")
-                loop.add_reader(control, _end, control)
+                loop.add_reader(control, _answer, control)
                 yield
                 loop.remove_reader(control)
 
@@ -76,6 +78,12 @@ class Peers:
             if said and (reason := ServerState.model_validate_json(said).not_ready):
                 return reason
         return None
+
+    async def versions(self) -> list[str]:
+        """Return the version that answers, if there is one: of those workers that say so, the one that is behind."""
+        said = [ServerState.model_validate_json(text) for text in (await self._all(_STATE)).values() if text]
+        together = combined([Replica("", state) for state in (self._server.state(), *said)])
+        return [str(together.live.version)] if together and together.live else []
 
     async def metrics(self) -> bytes:
         """Return the metrics of all as if they were one's; what was read of a worker that ended goes on to count."""
@@ -128,8 +136,16 @@ class Peers:
             return None
 
 
-def _end(control: socket.socket) -> None:
-    """End this process, which answers first what it took in."""
+def _answer(control: socket.socket) -> None:
+    """Say that this process is there; end it with the one that asks: first it answers the calls that it took in."""
+    try:
+        if control.recv(64):
+            control.send(b".")
+            return
+    except BlockingIOError:
+        return
+    except OSError as error:
+        log.debug("the process that started this worker has ended: %s", error)
     asyncio.get_running_loop().remove_reader(control)
     os.kill(os.getpid(), signal.SIGTERM)
 

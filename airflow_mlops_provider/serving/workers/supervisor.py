@@ -1,4 +1,4 @@
-"""The process that starts the workers, and another where one ends; it answers no call itself."""
+"""The process that starts the workers, and another where one ends or hangs; it answers no call itself."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,10 @@ END_SECONDS = 17.0
 #: Seconds until a worker that ended is started again: the first time, and at most; and after which it was well.
 PAUSE, LONGEST_PAUSE, WELL_SECONDS = 0.2, 30.0, 60.0
 LOOK_SECONDS = 0.05
+#: Looks between two questions whether a worker is there.
+ASK_LOOKS = 20
+#: Seconds that a worker may be silent: a library that keeps the interpreter while it loads a large model takes some.
+PATIENCE = 30
 log = logging.getLogger(__name__)
 
 
@@ -34,6 +40,7 @@ class Worker:
         self.process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self.is_ready, self._pause, self._began, self._again = False, PAUSE, 0.0, 0.0
+        self._unanswered = 0
 
     def start(self, *options: str) -> None:
         """Start the process."""
@@ -47,7 +54,7 @@ class Worker:
             self.process = subprocess.Popen(
                 [*module, *self._line, *options], pass_fds=(place.listening, place.control), stdin=subprocess.DEVNULL
             )
-        self.is_ready, self._began = False, time.monotonic()
+        self.is_ready, self._began, self._unanswered = False, time.monotonic(), 0
 
     @property
     def ended(self) -> int | None:
@@ -73,6 +80,27 @@ class Worker:
         except OSError:  # it has just ended, which is seen next
             log.debug("worker %d ended", self._place.number)
 
+    def ask(self, most: int) -> None:
+        """Ask whether it is there; kill it if it has left so many questions unanswered, one after the other.
+
+        They are counted, and not the seconds: where the machine stood still, it had none to answer.
+        """
+        if not self.is_ready or self.ended is not None:
+            return
+        assert self._control
+        assert self.process
+        try:
+            with suppress(BlockingIOError):
+                if self._control.recv(64):
+                    self._unanswered = 0
+            self._control.send(b"?")
+        except OSError:  # it has just ended
+            return
+        self._unanswered += 1
+        if self._unanswered > most:
+            log.error("worker %d has not answered for %d s; it is killed", self._place.number, most)
+            self.process.kill()
+
     def revive(self, *options: str) -> None:
         """Start it again if it has ended, after a while; let it take in calls once it is ready."""
         now, status = time.monotonic(), self.ended
@@ -97,10 +125,14 @@ class Supervisor:
     :param line: the command line that each is given.
     :param bound: the socket at which all listen: nothing that waits there is lost with one of them.
     :param folder: one that nobody else may enter.
+    :param patience: seconds that a worker may be silent, until it is killed and another is started.
     """
 
-    def __init__(self, line: Sequence[str], workers: int, bound: socket.socket, folder: Path) -> None:
+    def __init__(
+        self, line: Sequence[str], workers: int, bound: socket.socket, folder: Path, patience: int = PATIENCE
+    ) -> None:
         self._bound, self._ending = bound, False
+        self._most = max(1, round(patience / (ASK_LOOKS * LOOK_SECONDS)))
         places = (Place(number, workers, os.getpid(), str(folder), 0, 0) for number in range(workers))
         self._workers = [Worker(line, place, bound) for place in places]
 
@@ -117,8 +149,13 @@ class Supervisor:
                 time.sleep(LOOK_SECONDS)
             for worker in self._workers:
                 worker.go()
-            while not self._ending:
+            for look in count():
                 time.sleep(LOOK_SECONDS)
+                if self._ending:
+                    break
+                if look % ASK_LOOKS == 0:
+                    for worker in self._workers:
+                        worker.ask(self._most)
                 self._revive()
         finally:
             self._end_all()

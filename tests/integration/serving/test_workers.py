@@ -19,10 +19,14 @@ import pytest
 
 from airflow_mlops_provider.backends.model_server import client, launcher
 from airflow_mlops_provider.backends.model_server.state import ServerState
+from tests.factories.ports import free_port
+from tests.factories.rpc import ask, raw
 from tests.factories.serving import NAME, make_release, make_rows, read_log, request_release
 from tests.integration.serving.test_model_server import World
 
 WORKERS = 2
+GRPC = free_port()
+OPTIONS = ("--workers", str(WORKERS), "--worker-timeout", "5", "--grpc-port", str(GRPC))
 
 
 class Crew(World):
@@ -30,7 +34,7 @@ class Crew(World):
 
     def start(self, code: str = "", *more: str) -> str:
         """Start the server, or find it running."""
-        log, options = self.root.parent / "server.log", ("--workers", str(WORKERS), *more)
+        log, options = self.root.parent / "server.log", (*OPTIONS, *more)
         self.url = launcher.ensure_running(
             NAME, str(self.root), "127.0.0.1", self.port, log, self.env, options=options, code=code
         )
@@ -165,6 +169,49 @@ def test_a_worker_that_is_killed_is_replaced(world: Crew) -> None:
     assert [world.counted() for _ in range(4)] == [counted + 1] * 4
 
 
+def test_a_worker_that_hangs_is_replaced(world: Crew) -> None:
+    """Its process is there and says nothing: after a while it is killed; the others answer, and say what is wrong."""
+    hung, other = world.workers()
+    hung.suspend()
+    with world.called(2) as said:
+        assert "does not answer" in httpx.get(f"{world.url}/", trust_env=False).text
+        _, alive = psutil.wait_procs([hung], timeout=30)
+    assert not alive
+    assert {status for _, status, _ in said} == {200}
+    world.whole(3)
+    assert other in world.workers()
+    assert len(world.workers()) == WORKERS
+    assert "does not answer" not in httpx.get(f"{world.url}/", trust_env=False).text
+
+
+def test_grpc_is_spoken_by_all_workers(world: Crew) -> None:
+    """Connections are spread over them; each says what all serve; when one dies the others answer."""
+    grpc = pytest.importorskip("grpc", reason="needs an extra: pip install 'airflow-mlops-provider[grpc]'")
+
+    def infer(*names: str) -> None:
+        for name in names:  # each over a connection of its own
+            address, own = f"127.0.0.1:{GRPC}", [("grpc.use_local_subchannel_pool", 1)]
+            with grpc.insecure_channel(address, own) as channel:
+                answer = ask(channel, "ModelInfer", metadata=(("x-request-id", name),), **raw(make_rows(3)))
+                assert answer.model_version == "3"
+                assert ask(channel, "ModelMetadata", metadata=(), name=NAME).versions == ["3"]
+                assert ask(channel, "ServerReady", metadata=()).ready
+
+    first, second = (process.pid for process in world.workers())
+    infer(*(f"rpc-{number}" for number in range(16)))
+    wrote = {
+        int(file.name.rsplit("-", 3)[1])
+        for file in world.log.glob("*.jsonl")
+        if '"request_id":"rpc-' in file.read_text()
+    }
+    assert wrote == {first, second}
+    killed = psutil.Process(first)
+    killed.kill()
+    psutil.wait_procs([killed], timeout=10)
+    infer("rpc-left")
+    world.whole(3)
+
+
 def test_new_code_takes_over_from_all_workers(world: Crew) -> None:
     """Without a call that is lost: the new server listens once each of its workers can predict."""
     before = world.workers()
@@ -192,4 +239,7 @@ def test_workers_that_cannot_start_end_the_server(world: Crew, tmp_path: Path) -
     launcher.stop(NAME, str(world.root))
     with pytest.raises(launcher.DeploymentError, match="ended while starting"):
         world.start("", "--tls-certificate", str(tmp_path / "none.pem"))
+    taken = pytest.raises(launcher.DeploymentError, match="Address already in use")
+    with socket.create_server(("127.0.0.1", GRPC)), taken:
+        world.start()
     assert launcher.running(str(world.root), NAME) == []

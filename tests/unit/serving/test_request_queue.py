@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 from fastapi import HTTPException
+from starlette.requests import ClientDisconnect
 
 from airflow_mlops_provider.serving import prediction_log
 from airflow_mlops_provider.serving.request_queue import FEW_CALLS, MAX_BATCH, Answer, Call, RequestQueue, deadline
@@ -123,6 +124,30 @@ def test_a_call_for_which_nobody_waits_costs_no_prediction(served: Served) -> No
     waited, logged = ([seconds for said, own in served.timed if said == phase for seconds in own] for phase in PHASES)
     assert len(waited) == len(logged) == 3
     assert max(waited) >= 0.05
+
+
+def test_a_call_whose_caller_went_away_costs_no_prediction(served: Served) -> None:
+    """While others were answered, with its connection or cancelled: only those who still wait are answered."""
+    gone = threading.Event()
+
+    async def ask() -> list[Answer | BaseException]:
+        served.works.clear()
+        tasks = [asyncio.create_task(served.queue.answer(CALLS[0]))]
+        while not served.batches:  # noqa: ASYNC110 - another thread adds to it
+            await asyncio.sleep(0.01)
+        calls = [CALLS[1]._replace(gone=gone.is_set), CALLS[2], CALLS[3]._replace(gone=lambda: False)]
+        tasks += [asyncio.create_task(served.queue.answer(call)) for call in calls]
+        await asyncio.sleep(0.05)
+        tasks[2].cancel()
+        gone.set()
+        await asyncio.sleep(0.05)
+        served.works.set()
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    first, left, cancelled, other = asyncio.run(ask())
+    assert [first, other] == [b"0", b"3"]
+    assert isinstance(left, ClientDisconnect) and isinstance(cancelled, asyncio.CancelledError)
+    assert served.batches == [1, 1]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -147,3 +149,21 @@ def test_floats_arrive_exactly(shape: Scoring) -> None:
     values = values[np.isfinite(values)]
     rows = [{**GOOD, "price": value} for value in values.tolist()]
     assert (parse(shape, json.dumps({"rows": rows}).encode())["price"].to_numpy() == values).all()
+
+
+@pytest.mark.parametrize("name", ['Temp. "C"', "back\\slash", "two\nlines", "nul\0", "names"])
+def test_columns_may_have_any_name(name: str) -> None:
+    """Rows of any names are read, refused and recorded alike; without a time they are of now."""
+    schema = RequestSchema({name: "float64", "pieces": "int64", "event_time": "timestamp"}, timed=False)
+    rows = schema.rows(json.dumps({"rows": [{"pieces": 1, name: 0.1}, {name: None, "pieces": 2}]}).encode())
+    assert [schema.named(row)[name] for row in rows] == [0.1, None]
+    assert [datetime.now(UTC) - schema.named(row)["event_time"] < timedelta(minutes=1) for row in rows] == [True, True]
+    assert json.loads(msgspec.json.encode(rows))[0][name] == 0.1
+    columns = schema.columns(schema.rows_of([{"pieces": 3, name: 0.3, "event_time": "2020-01-03T00:00:00Z"}]))
+    assert [columns[name].tolist(), columns["pieces"].tolist()] == [[0.3], [3]]
+    assert str(columns["event_time"][0]).startswith("2020-01-03")
+    for wrong, why in (({name: 1.0}, "'pieces' is missing"), ({name: "x", "pieces": 1}, "valid number")):
+        with pytest.raises(RequestError, match=why):
+            schema.rows(json.dumps({"rows": [wrong]}).encode())
+    with pytest.raises(RequestError, match="unknown column 'colour'"):
+        schema.rows(json.dumps({"rows": [{name: 1.0, "pieces": 1, "colour": "red"}]}).encode())

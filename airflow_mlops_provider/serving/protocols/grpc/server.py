@@ -28,6 +28,7 @@ from airflow_mlops_provider.serving.request_queue import MAX_BODY, MAX_CALLS
 from airflow_mlops_provider.serving.request_schema import RequestError, RequestSchema, Rows
 from airflow_mlops_provider.serving.responses import Said
 from airflow_mlops_provider.serving.server import ModelServer
+from airflow_mlops_provider.serving.workers.peers import Peers
 
 _CODES = {
     401: grpc.StatusCode.UNAUTHENTICATED, 403: grpc.StatusCode.PERMISSION_DENIED, 404: grpc.StatusCode.NOT_FOUND,
@@ -41,6 +42,7 @@ _CONTENTS = {
 }  # fmt: skip
 Allow = Callable[..., Any]
 Answer = Callable[[bytes, Any], Awaitable[bytes]]
+Fields = Awaitable[dict[str, Any]]
 log = logging.getLogger(__name__)
 
 
@@ -94,46 +96,59 @@ class GrpcInference(OpenInference):
 
 
 class Service:
-    """The six methods. :param allow: refuses a request whose caller lacks some rights. :param respond: see routes."""
+    """The six methods.
 
-    def __init__(self, server: ModelServer, respond: routes.Respond, allow: Allow) -> None:
-        self._server, self._respond, self._allow = server, respond, allow
+    :param allow: refuses a request whose caller lacks some rights.
+    :param respond, peers: see :func:`~..routes.add_protocols`.
+    """
+
+    def __init__(self, server: ModelServer, respond: routes.Respond, allow: Allow, peers: Peers) -> None:
+        self._server, self._respond, self._allow, self._peers = server, respond, allow, peers
         self._model = open_inference.model_of(server.product.name, server.problem)
 
     @property
     def methods(self) -> Mapping[str, Answer]:
         """Each method by its name; bytes in, bytes out."""
         return {
-            "ServerLive": self._open("ServerLive", lambda: {"live": True}),
+            "ServerLive": self._open("ServerLive", self._live),
             "ServerReady": self._open("ServerReady", self._ready),
-            "ServerMetadata": self._closed("ServerMetadata", lambda _: routes.server_metadata(self._server)),
+            "ServerMetadata": self._closed("ServerMetadata", self._about),
             "ModelReady": self._closed("ModelReady", self._model_ready),
             "ModelMetadata": self._closed("ModelMetadata", self._metadata),
             "ModelInfer": self._infer,
         }
 
-    def _ready(self) -> dict[str, Any]:
-        return {"ready": self._server.predictions.not_ready() is None}
+    async def _live(self) -> dict[str, Any]:
+        return {"live": True}
 
-    def _model_ready(self, given: Message) -> dict[str, Any]:
-        routes.check_version(self._server, given.name, given.version)
-        return self._ready()
+    async def _ready(self) -> dict[str, Any]:
+        return {"ready": await self._peers.not_ready() is None}
 
-    def _metadata(self, given: Message) -> dict[str, Any]:
-        routes.check_version(self._server, given.name, given.version)
-        return open_inference.metadata(self._model, routes.versions(self._server), self._server.schema)
+    async def _about(self, _given: Message) -> dict[str, Any]:
+        return routes.server_metadata(self._server)
 
-    def _open(self, name: str, say: Callable[[], dict[str, Any]]) -> Answer:
+    async def _model_ready(self, given: Message) -> dict[str, Any]:
+        await self._versions(given)
+        return await self._ready()
+
+    async def _metadata(self, given: Message) -> dict[str, Any]:
+        return open_inference.metadata(self._model, await self._versions(given), self._server.schema)
+
+    async def _versions(self, given: Message) -> list[str]:
+        return await routes.versions(self._peers, self._model.name, given.name, given.version)
+
+    def _open(self, name: str, say: Callable[[], Fields]) -> Answer:
         async def answer(_body: bytes, _context: Any) -> bytes:
-            return bytes(message(f"{name}Response")(**say()).SerializeToString())
+            return bytes(message(f"{name}Response")(**await say()).SerializeToString())
 
         return answer
 
-    def _closed(self, name: str, say: Callable[[Message], dict[str, Any]]) -> Answer:
+    def _closed(self, name: str, say: Callable[[Message], Fields]) -> Answer:
         async def answer(body: bytes, context: Any) -> bytes:
             try:
                 self._allow(_request(name, context), *Right)
-                return bytes(message(f"{name}Response")(**say(_parsed(f"{name}Request", body))).SerializeToString())
+                said = await say(_parsed(f"{name}Request", body))
+                return bytes(message(f"{name}Response")(**said).SerializeToString())
             except RequestError as error:
                 await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
             except HTTPException as error:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 
@@ -15,7 +18,15 @@ from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.serving.server import ModelServer
 from tests.factories.protocols import text_bytes
 from tests.factories.rpc import ask, listening, raw, tensors
-from tests.factories.serving import StandInFeatures, make_release, make_rows, read_log, request_release
+from tests.factories.serving import (
+    HeldFeatures,
+    StandInFeatures,
+    make_release,
+    make_rows,
+    read_log,
+    request_release,
+    until,
+)
 
 grpc = pytest.importorskip("grpc", reason="needs an extra: pip install 'airflow-mlops-provider[grpc]'")
 
@@ -46,6 +57,43 @@ def test_both_kinds_of_contents_give_the_same_bits(channel: Any, folder: Path) -
     assert (typed.id, packed.id, typed.model_version) == ("own", "mine", "1")
     logged = read_log(folder / "log").query("request_id == 'mine'")
     assert logged["prediction"].tolist() == given * 2 and set(logged["caller"]) == {"default"}
+
+
+def test_a_caller_who_went_away_costs_no_prediction(product: MLProduct, tmp_path: Path) -> None:
+    """Whose connection ends, or who cancels, while the call waits: nothing is looked up, counted or recorded of it."""
+    held, rows = HeldFeatures(), make_rows(3)
+    request_release(tmp_path, make_release(tmp_path, 1))
+    served = ModelServer(product, str(tmp_path), lambda: held, tmp_path / "log", poll=0.02, ready_within=60)
+    body = json.dumps({"rows": rows}).encode()
+    head = f"POST /predict HTTP/1.1\r\nhost: x\r\nx-request-id: left\r\ncontent-length: {len(body)}\r\n\r\n"
+    with (
+        listening(served, token="") as ports,
+        grpc.insecure_channel(f"127.0.0.1:{ports.grpc}") as channel,
+        ThreadPoolExecutor(2) as pool,
+    ):
+
+        def post(name: str) -> int:
+            url, headers = f"http://127.0.0.1:{ports.http}/predict", {"x-request-id": name}
+            return httpx.post(url, content=body, headers=headers, trust_env=False, timeout=30).status_code
+
+        first = pool.submit(post, "first")
+        assert held.asked.wait(20)
+        left = socket.create_connection(("127.0.0.1", ports.http))
+        left.sendall(head.encode() + body)
+        until(lambda: ports.queue.waiting == 1)
+        cancelled = ask(channel, "ModelInfer", **raw(rows), way="future")
+        until(lambda: ports.queue.waiting == 2)
+        stays = pool.submit(post, "stays")
+        until(lambda: ports.queue.waiting == 3)
+        left.close()
+        cancelled.cancel()
+        until(lambda: [call.gone() or future.done() for call, future, _ in ports.queue._calls] == [True, True, False])
+        held.answers.set()
+        assert (first.result(), stays.result()) == (200, 200)
+        said = httpx.get(f"http://127.0.0.1:{ports.http}/metrics", trust_env=False).text
+    assert 'mlops_serving_requests_total{product="tiny_shop",status="499"} 1.0' in said
+    assert 'mlops_serving_rows_total{product="tiny_shop"} 6.0' in said
+    assert set(read_log(tmp_path / "log")["request_id"]) == {"first", "stays"}
 
 
 def test_it_says_what_it_is(channel: Any) -> None:
@@ -113,7 +161,7 @@ def test_the_certificate_is_that_of_http(product: MLProduct, tmp_path: Path) -> 
          "-keyout", key, "-out", certificate, "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"],
         check=True, capture_output=True,
     )  # fmt: skip
-    with listening(made(product, tmp_path), (certificate, key)) as (_, port):
+    with listening(made(product, tmp_path), (certificate, key)) as (_, port, _):
         trusted = grpc.ssl_channel_credentials(certificate.read_bytes())
         with grpc.secure_channel(f"127.0.0.1:{port}", trusted) as channel:
             assert ask(channel, "ModelInfer", **raw(make_rows(3))).outputs

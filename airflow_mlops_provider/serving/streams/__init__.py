@@ -1,0 +1,1 @@
+"""Calls of any number of rows, predicted and answered piece by piece."""

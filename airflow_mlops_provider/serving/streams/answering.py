@@ -1,0 +1,193 @@
+"""Answers large calls: the body is received to a file, and its rows are predicted and answered piece by piece.
+
+Received to its end first: most clients read no answer while they send. Other callers' calls are answered between two
+pieces; memory holds one piece of a call, and of its answer what is about to leave.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import IO, Any
+
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.concurrency import iterate_in_threadpool, run_in_threadpool
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+
+from airflow_mlops_provider.exceptions import BackendError
+from airflow_mlops_provider.serving.access.callers import Caller, Callers, Right
+from airflow_mlops_provider.serving.listener import is_gone
+from airflow_mlops_provider.serving.protocols.arrow import ARROW
+from airflow_mlops_provider.serving.request_queue import MAX_BODY, Answer, Call, RequestQueue, deadline
+from airflow_mlops_provider.serving.request_schema import RequestError
+from airflow_mlops_provider.serving.responses import REFUSALS, error_text
+from airflow_mlops_provider.serving.streams.pieces import LINES, Kind, Piece
+
+#: How many large calls are answered at once, what one may have, and how long a piece lets others' calls go before.
+MAX_STREAMS, MAX_BYTES, PATIENCE = 4, 1024**3, 60.0
+_PAUSE, _CHUNK = 0.1, 1024 * 1024
+log = logging.getLogger(__name__)
+
+
+def kind_of(request: Request) -> Kind:
+    """Return how a call is written, and is to be answered, by its headers. :raises HTTPException: if by neither."""
+    given, accept = (request.headers.get(name, "").strip().lower() for name in ("content-type", "accept"))
+    own = next((kind for kind in (ARROW, LINES) if given.startswith(kind)), None)
+    if own is None:
+        raise HTTPException(415, f"send {ARROW} or {LINES}, not {given[:60]!r}")
+    return Kind(own, next((kind for kind in (ARROW, LINES) if kind in accept), own))
+
+
+class Streams:
+    """Answers large calls.
+
+    :param allowed: returns a request's caller, who has a right.
+    :param refused: returns the answer to a call that can't be predicted, by its id.
+    :param counted: is told status and seconds of each piece.
+    :param seconds: how long as much of a body may take as an ordinary call may have.
+    """
+
+    def __init__(
+        self,
+        queue: RequestQueue,
+        callers: Callers,
+        allowed: Callable[[Request, Callers, Right], Caller],
+        refused: Callable[[Exception, str], Response],
+        counted: Callable[[int, float], None],
+        seconds: float,
+    ) -> None:
+        self._queue, self._callers, self._allowed = queue, callers, allowed
+        self._refused, self._counted = refused, counted
+        self._seconds, self._free = seconds, MAX_STREAMS
+
+    def answer(self, request: Request, request_id: str) -> Response:
+        """Return the answer to a call, of which no more than its headers is read yet."""
+        return _Streamed(partial(self._send, request, request_id))
+
+    async def _send(self, request: Request, request_id: str, send: Send) -> None:
+        begun = time.perf_counter()
+        with tempfile.TemporaryFile() as file:
+            try:
+                caller = self._allowed(request, self._callers, Right.PREDICT)
+                kind, until = kind_of(request), deadline(request.headers)
+                async with self._place():
+                    call = Call(b"", request_id, caller.name, kind, until, partial(is_gone, request.receive))
+                    await self._receive(request, file)
+                    answers = self._answers(kind.pieces(file), call, kind)
+                    first = await anext(answers)
+                    await _send_all(first, answers, call, kind, send)
+            except Exception as error:  # noqa: BLE001  # it is told the caller
+                response = self._refused(error, request_id)
+                self._counted(response.status_code, time.perf_counter() - begun)
+                await response(request.scope, request.receive, send)
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        if not self._free:
+            raise HTTPException(429, f"{MAX_STREAMS} large calls are answered already; call again later")
+        self._free -= 1
+        try:
+            yield
+        finally:
+            self._free += 1
+
+    async def _receive(self, request: Request, file: IO[bytes]) -> None:
+        size, began, parts, held = 0, time.monotonic(), list[bytes](), 0
+        async for part in request.stream():
+            size, held = size + len(part), held + len(part)
+            parts.append(part)
+            if size > MAX_BYTES:
+                raise HTTPException(413, f"a body may have {MAX_BYTES:,} bytes; send the rows in several calls")
+            if time.monotonic() - began > self._seconds * (1 + size / MAX_BODY):
+                raise HTTPException(408, f"the body took longer than {self._seconds:g} s for {MAX_BODY:,} bytes")
+            if held > _CHUNK:
+                await _written(file, parts)
+                parts, held = [], 0
+        await _written(file, parts)
+
+    async def _answers(self, pieces: Iterator[Piece], call: Call, kind: Kind) -> AsyncIterator[Answer]:
+        number = 0
+        async for piece in iterate_in_threadpool(pieces):
+            form = kind if number == 0 else kind.further
+            own = call._replace(body=piece.body, request_id=f"{call.request_id}.{number}", form=form)
+            try:
+                yield await self._answered(own)
+            except RequestError as error:
+                raise RequestError(f"of rows {piece.first} to {piece.first + piece.rows - 1}: {error}") from None
+            number += 1
+
+    async def _answered(self, call: Call) -> Answer:
+        until = time.monotonic() + PATIENCE
+        while True:
+            begun = time.perf_counter()
+            try:
+                answer = await self._queue.answer(call)
+            except HTTPException as error:
+                if error.status_code != 429 or time.monotonic() > until:
+                    raise
+                await asyncio.sleep(_PAUSE)
+            else:
+                self._counted(200, time.perf_counter() - begun)
+                return answer
+
+
+def add_streams(app: FastAPI, streams: Streams, request_id: Callable[[Request], str], scheme: Any) -> None:
+    """Add their route. :param scheme: what says in the API's description how callers are known."""
+    content = {LINES: {"schema": {"type": "string"}}, ARROW: {"schema": {"type": "string", "format": "binary"}}}
+    unfit = {**REFUSALS[422], "description": f"The body is neither {LINES} nor {ARROW}"}
+
+    @app.post(
+        "/predict/stream", openapi_extra={"requestBody": {"required": True, "content": content}},
+        responses={**REFUSALS, 415: unfit, 200: {"content": content}}, dependencies=[scheme],
+    )  # fmt: skip
+    async def predict_stream(request: Request) -> Response:
+        """Predict any number of rows, JSON lines or Arrow's record batches, and answer while they are predicted."""
+        return streams.answer(request, request_id(request))
+
+
+class _Streamed(Response):
+    """A response that sends itself."""
+
+    def __init__(self, run: Callable[[Send], Awaitable[None]]) -> None:
+        super().__init__()
+        self._run = run
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # as ASGI has it
+        await self._run(send)
+
+
+async def _written(file: IO[bytes], parts: list[bytes]) -> None:
+    try:
+        await run_in_threadpool(file.write, b"".join(parts))
+        file.flush()
+    except OSError as error:
+        raise BackendError(f"the body can't be kept: {error.strerror}") from error
+
+
+async def _send_all(first: Answer, rest: AsyncIterator[Answer], call: Call, kind: Kind, send: Send) -> None:
+    """Send an answer. One that can't be sent to its end ends without what says that it is whole."""
+    headers = {"x-request-id": call.request_id, **kind.headers(first)}
+    raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": 200, "headers": raw})
+    part = partial(_part, send)
+    await part(first)
+    try:
+        async for answer in rest:
+            await part(answer)
+    except ClientDisconnect:
+        return
+    except Exception as error:  # noqa: BLE001  # it is told the caller, as far as that can be
+        log.warning("the answer to %s ends half way: %s", call.request_id, error_text(error))
+        await part(kind.broken(error_text(error)))
+        return
+    await part(kind.end, more=False)
+
+
+async def _part(send: Send, body: bytes, *, more: bool = True) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": more})
