@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import TriggerEvent
 
@@ -46,13 +46,17 @@ class DeliveryTrigger(StateTrigger):
             raise ConfigurationError("a delivery is a path, or keys below a root; give one of both")
         if self.keys is not None and not self.root:
             raise ConfigurationError(f"{', '.join(self.keys)} lie below no root; give it")
+        self._opened: tuple[Any, Landing] | None = None
 
     def look(self) -> Seen:
         from airflow_mlops_provider.backends.tables.landing import Landing, reachable, split_path
 
         keys = self.keys
         root, pattern = split_path(self._full()) if keys is None else (filled("root", self.root), "")
-        landing = Landing(root, self._environment())
+        place = root, self._environment()
+        if self._opened is None or self._opened[0] != place:  # a bucket's client keeps its connections for later looks
+            self._opened = place, Landing(*place)
+        landing = self._opened[1]
         with reachable(landing.uri):
             return self._of_path(landing, pattern) if keys is None else self._of_keys(landing, keys)
 
