@@ -79,6 +79,7 @@ def test_who_starts_it(expected: bool, starts: list[int], tmp_path: Path, monkey
     """The second job that asks in vain; the first where more are sure to come; and none while it begins to listen."""
     started: list[list[str]] = []
     monkeypatch.setattr(warm_child.subprocess, "Popen", lambda command, **_: started.append(command))
+    monkeypatch.setattr(warm_child, "_STARTED", [])
     for new in starts:
         before = len(started)
         assert warm_child.fork({"WARM_TEST": str(tmp_path)}, {}, 1, expected) is None
