@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from airflow.triggers.base import TriggerEvent
 
@@ -46,17 +47,13 @@ class DeliveryTrigger(StateTrigger):
             raise ConfigurationError("a delivery is a path, or keys below a root; give one of both")
         if self.keys is not None and not self.root:
             raise ConfigurationError(f"{', '.join(self.keys)} lie below no root; give it")
-        self._opened: tuple[Any, Landing] | None = None
 
     def look(self) -> Seen:
-        from airflow_mlops_provider.backends.tables.landing import Landing, reachable, split_path
+        from airflow_mlops_provider.backends.tables.landing import reachable, split_path
 
         keys = self.keys
         root, pattern = split_path(self._full()) if keys is None else (filled("root", self.root), "")
-        place = root, self._environment()
-        if self._opened is None or self._opened[0] != place:  # a bucket's client keeps its connections for later looks
-            self._opened = place, Landing(*place)
-        landing = self._opened[1]
+        landing = _opened(root, tuple(self._environment().items()))
         with reachable(landing.uri):
             return self._of_path(landing, pattern) if keys is None else self._of_keys(landing, keys)
 
@@ -97,6 +94,14 @@ class DeliveryTrigger(StateTrigger):
         from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
 
         return ArtifactStoreHook(self.conn_id).secrets()
+
+
+@lru_cache(maxsize=16)
+def _opened(root: str, environment: tuple[tuple[str, str], ...]) -> Landing:
+    """Return a root: all that wait there share a bucket's client, which takes long to make, and its connections."""
+    from airflow_mlops_provider.backends.tables.landing import Landing
+
+    return Landing(root, dict(environment))
 
 
 @dataclass(eq=False, repr=False)
