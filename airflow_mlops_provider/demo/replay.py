@@ -14,7 +14,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from rich.console import Console
 
 from airflow_mlops_provider.backends.model_server.client import server_state
 from airflow_mlops_provider.demo import home as demo_home
+from airflow_mlops_provider.demo.deliveries import Deliveries, Delivery
 from airflow_mlops_provider.demo.local_airflow.stack import Stack
 from airflow_mlops_provider.demo.page import write_page
 from airflow_mlops_provider.demo.release import Release
@@ -32,7 +33,7 @@ from airflow_mlops_provider.discovery import intervals
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.render import terminal
-from airflow_mlops_provider.runtime.code import load, load_product
+from airflow_mlops_provider.runtime.code import load_product
 
 PRODUCT = "flight_delay"
 MONTHS = 7
@@ -41,6 +42,7 @@ GAP, WHOLE = 4, 5
 #: Long enough for a machine that is slow, or shared.
 MONTH_SECONDS = 900
 SUMMARY = "summary.json"
+READY = "ready"  # the folder of deliveries whose turn has not come
 #: What is filled into the form of the experiment: enough to find something, and over in a minute or two.
 EXPERIMENT = {"trials": 6, "minutes": 3}
 
@@ -62,12 +64,14 @@ def replayed(
     env = {**demo_home.environment(home, [product], serving_port), **demo_home.own_repository(home, product)}
     stack = Stack(home, dags, port, env)
     threading.Thread(target=demo_home.prepare_mlflow, args=(home,), daemon=True).start()
-    with stack:
+    landing = home / demo_home.LANDING
+    ready = Deliveries(f"{product.name}.replay:deliver", plan(product, months), landing, home / READY)
+    with closing(ready) as deliveries, stack:
         stack.start(lambda line: console.print(f"[dim]{line}[/]"))
         url = f"http://{product.serving.host}:{serving_port or product.serving.port}"
         release = Release(stack.api, product, home / demo_home.ARTIFACTS, url, console.print)
         watch = Watch(stack, PRODUCT, console.print, release.look)
-        served = deliver_months(console, watch, product, home / demo_home.LANDING, months, url)
+        served = deliver_months(console, watch, product, deliveries, months, url)
         experiment(console, watch, product, months)
         summary = summarise(watch, product, home / demo_home.ARTIFACTS)
         summary |= {"calls": release.calls(), "served": served}
@@ -77,20 +81,30 @@ def replayed(
         yield stack, summary
 
 
+def plan(product: MLProduct, months: int) -> list[Delivery]:
+    """Return what is delivered, in its order."""
+    deliveries, every = list[Delivery](), intervals(product, months)
+    for number, interval in enumerate(every, start=1):
+        deliveries.append(Delivery(interval, gap=number == GAP < months))
+        if number == WHOLE:
+            deliveries.append(Delivery(every[GAP - 1]))
+    return deliveries
+
+
 def deliver_months(
-    console: Console, watch: Watch, product: MLProduct, landing: Path, months: int, url: str
+    console: Console, watch: Watch, product: MLProduct, deliveries: Deliveries, months: int, url: str
 ) -> list[dict[str, Any]]:
     """Deliver one data interval after another, each when the loop has come to rest.
 
     :return: which version the model server itself said that it serves, at the end of each.
     """
-    deliver, served = load(f"{product.name}.replay:deliver"), list[dict[str, Any]]()
+    served = list[dict[str, Any]]()
     for number, interval in enumerate(intervals(product, months), start=1):
         console.print(f"\n[bold]{interval.start:%B %Y}[/]  delivered  ({number} of {months})")
         with _until_rest(console, watch, interval.start):
-            deliver(landing, interval, gap=number == GAP < months)
+            deliveries.arrive()
         if number == WHOLE:
-            correct(console, watch, product, landing, intervals(product, months)[GAP - 1], interval)
+            correct(console, watch, product, deliveries, intervals(product, months)[GAP - 1], interval)
         state = server_state(url)
         version, now = state.version if state else None, datetime.now(UTC).isoformat()
         served.append({"interval": str(interval), "at": now, "version": version})
@@ -98,14 +112,14 @@ def deliver_months(
 
 
 def correct(
-    console: Console, watch: Watch, product: MLProduct, landing: Path, interval: Interval, newest: Interval
+    console: Console, watch: Watch, product: MLProduct, deliveries: Deliveries, interval: Interval, newest: Interval
 ) -> None:
     """Deliver an interval again, now whole, and start its run again; the later ones that stand on it follow."""
     console.print(f"\n[bold]{interval.start:%B %Y}[/]  delivered again, with the weather that was missing")
     api, dag_id = watch.stack.api, f"{product.name}_feature_engineering"
     (run,) = (run for run in watch.runs() if run["dag_id"] == dag_id and begins(run) == interval.start)
     with _until_rest(console, watch, newest.start):
-        load(f"{product.name}.replay:deliver")(landing, interval)
+        deliveries.arrive()
         api.post(f"dags/{dag_id}/dagRuns/{run['dag_run_id']}/clear", {"dry_run": False})
 
 

@@ -10,8 +10,6 @@ from airflow_mlops_provider.demo.local_airflow.api import Row
 from airflow_mlops_provider.demo.local_airflow.stack import Stack
 from airflow_mlops_provider.exceptions import BackendError
 
-#: How long nothing may run before the loop counts as at rest; an asset event starts its consumers within a second.
-REST_SECONDS = 2.5
 LOOK_SECONDS = 1.0
 ENDED = {"success", "failed", "skipped"}
 _NEVER = datetime.max.replace(tzinfo=UTC)
@@ -39,15 +37,15 @@ class Watch:
 
         :raises BackendError: if a run failed, or ``timeout`` seconds pass.
         """
-        deadline, still_since = time.monotonic() + timeout, None
+        deadline = time.monotonic() + timeout
         while True:
-            busy = self._look(interval_start)
+            # An event comes with a task's end and goes with the beginning of the run that it starts: where none waits
+            # between two looks that see nothing run, nothing follows.
+            busy = self._look(interval_start) or self._events_wait() or self._look(interval_start)
             self._attend()
-            now = time.monotonic()
-            still_since = None if busy else (still_since or now)
-            if still_since is not None and now - still_since >= REST_SECONDS:
+            if not busy:
                 return
-            if now > deadline:
+            if time.monotonic() > deadline:
                 url = self.stack.api.url
                 raise BackendError(f"the loop did not come to rest within {timeout:.0f} s; look at {url}")
             time.sleep(LOOK_SECONDS)
@@ -75,6 +73,12 @@ class Watch:
         loaded = begins(due[-1]) == interval_start and all(run["state"] == "success" for run in due) if due else False
         others = any(run["state"] in {"queued", "running"} for run in runs if run["dag_id"] != engineering)
         return others or not loaded
+
+    def _events_wait(self) -> bool:
+        """Say whether an asset event has yet to start a run."""
+        api = self.stack.api
+        paths = [f"dags/{dag['dag_id']}/assets/queuedEvents" for dag in self._own(api.rows("dags", "dags"))]
+        return any(api.get(path)["total_entries"] for path in paths)
 
     def _report(self) -> None:
         for task in self.tasks(self._seen_until):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import cached_property
 from typing import Any, ClassVar, Self
 from urllib.parse import urlsplit, urlunsplit
@@ -14,6 +16,18 @@ from airflow_mlops_provider.backends.extras import missing_extra
 from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, MLOpsError
 
 EMBEDDED = "embedded default"
+#: What :func:`connections_kept` was given.
+_KEPT: ContextVar[dict[str, Connection | None] | None] = ContextVar("_KEPT", default=None)
+
+
+@contextmanager
+def connections_kept(known: dict[str, Connection | None]) -> Iterator[None]:
+    """Take connections from what is known, by their ids, and read only others, which are known then."""
+    token = _KEPT.set(known)
+    try:
+        yield
+    finally:
+        _KEPT.reset(token)
 
 
 class ServiceHook(BaseHook):
@@ -80,14 +94,20 @@ class ServiceHook(BaseHook):
     @cached_property
     def connection(self) -> Connection:
         """The connection, with nothing filled in where the default one is not defined; any other must be."""
-        try:
-            return self.get_connection(self.conn_id)
-        except AirflowNotFoundException:
-            if self.conn_id == self.default_conn_name:
-                return Connection(conn_id=self.conn_id, conn_type=EMBEDDED)
-            raise AirflowNotFoundException(
-                f"Airflow connection {self.conn_id!r} (type {self.conn_type!r}) isn't defined; add it, or name another"
-            ) from None
+        kept = _KEPT.get()
+        known: dict[str, Connection | None] = {} if kept is None else kept
+        if self.conn_id not in known:
+            try:
+                known[self.conn_id] = self.get_connection(self.conn_id)
+            except AirflowNotFoundException:
+                known[self.conn_id] = None
+        if conn := known[self.conn_id]:
+            return conn
+        if self.conn_id == self.default_conn_name:
+            return Connection(conn_id=self.conn_id, conn_type=EMBEDDED)
+        raise AirflowNotFoundException(
+            f"Airflow connection {self.conn_id!r} (type {self.conn_type!r}) isn't defined; add it, or name another"
+        )
 
     @property
     def defined(self) -> bool:

@@ -84,7 +84,8 @@ class LocalProcess(Strict, Place):
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(AIRFLOWS_OWN)}
         environment = {**inherited, **self._environment(spec, secrets)}
         warm = conf.getboolean("mlops", "warm_jobs", fallback=True) if self.warm is None else self.warm
-        if warm and not self.env and (forked := warm_child.fork(inherited, environment, pipe.fileno())):
+        expected = conf.get("mlops", "preload", fallback=None) == "jobs"
+        if warm and not self.env and (forked := warm_child.fork(inherited, environment, pipe.fileno(), expected)):
             return forked
         return subprocess.Popen(
             [sys.executable, "-m", "airflow_mlops_provider.runtime"],

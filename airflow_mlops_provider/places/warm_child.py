@@ -24,6 +24,7 @@ import airflow_mlops_provider
 _OF_A_TASK = ("AIRFLOW_CTX_", "__AIRFLOW", "PYTEST_CURRENT_TEST", "PWD", "OLDPWD", "SHLVL", "_", "TRACEPARENT")
 _LONGEST = 100  # bytes of a socket's path
 _DAY = 86_400
+_STARTS = 10  # seconds within which it listens
 _STARTED: list[subprocess.Popen[bytes]] = []
 
 
@@ -61,29 +62,34 @@ class WarmChild:
         self._ended.set()
 
 
-def fork(surroundings: Mapping[str, str], environment: Mapping[str, str], output: int) -> WarmChild | None:
+def fork(
+    surroundings: Mapping[str, str], environment: Mapping[str, str], output: int, expected: bool = False
+) -> WarmChild | None:
     """Return a job's process, writing to a descriptor; None if there is none to be had.
 
     The second job of a worker that asks in vain starts what the next ones ask.
 
     :param surroundings: what of the worker's environment reaches every job; no job's own, nor any credential.
     :param environment: the job's whole environment.
+    :param expected: whether more jobs are sure to come, so that the first one starts it.
     """
     shared = {name: value for name, value in surroundings.items() if not name.startswith(_OF_A_TASK)}
     with suppress(OSError):  # a folder that is full, read-only or gone: the job is begun anew
         if (path := _socket(shared)) and not path.with_suffix(".off").exists():
-            return _forked(path, shared, environment, output)
+            return _forked(path, shared, environment, output, expected)
     return None
 
 
-def _forked(path: Path, shared: Mapping[str, str], environment: Mapping[str, str], output: int) -> WarmChild | None:
+def _forked(
+    path: Path, shared: Mapping[str, str], environment: Mapping[str, str], output: int, expected: bool
+) -> WarmChild | None:
     connection = socket.socket(socket.AF_UNIX)
     try:
         connection.settimeout(30)
         connection.connect(str(path))
     except OSError:
         connection.close()
-        _start(path, shared)
+        _start(path, shared, expected)
         return None
     read_end, write_end = os.pipe()
     stdin = os.fdopen(write_end, "wb", buffering=0)
@@ -131,16 +137,20 @@ def _code() -> list[tuple[str, int]]:
     return [(str(file), file.stat().st_mtime_ns) for file in (*sorted(ours), *map(Path, sys.path)) if file.exists()]
 
 
-def _start(path: Path, shared: Mapping[str, str]) -> None:
-    """Start the process that others will ask, unless this is the first that would have asked it."""
+def _start(path: Path, shared: Mapping[str, str], expected: bool) -> None:
+    """Start the process that others will ask; where none is expected, the second time that one would have asked."""
     seen = path.with_suffix(".seen")
     for old in path.parent.glob("*.seen"):
         with suppress(OSError):
             if time.time() - old.stat().st_mtime > _DAY:
                 old.unlink()
-    if not seen.exists():
+    known = seen.stat() if seen.exists() else None
+    if known and known.st_size and time.time() - known.st_mtime < _STARTS:
+        return  # another job did just now
+    if not (expected or known):
         seen.touch()
         return
+    seen.write_text("started")
     path.unlink(missing_ok=True)  # of one that was killed
     command = [sys.executable, "-u", "-m", "airflow_mlops_provider.runtime.warm", str(path)]
     null = subprocess.DEVNULL

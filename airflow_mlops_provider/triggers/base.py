@@ -7,6 +7,7 @@ A sensor uses the same trigger whether it waits in its worker or deferred: :meth
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
@@ -15,10 +16,15 @@ from typing import Any
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
 from airflow_mlops_provider.exceptions import ConfigurationError, MLOpsError
+from airflow_mlops_provider.hooks.base import connections_kept
 from airflow_mlops_provider.lifecycle.frozen import digest
 
 #: As ``since``: nothing was there before, so that whatever holds is new.
 NOTHING = ""
+#: For so many seconds a trigger's looks share what they have read of connections; a look that fails ends that, too.
+KEPT_SECONDS = 300.0
+#: By so much a look comes after the moment for which it was due.
+SLACK_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -28,11 +34,13 @@ class Seen:
     :param state: what holds now, as a short text that is another one when it has changed; None while nothing does.
     :param text: the same, or what is still missing, for a log.
     :param facts: what an event and an XCom carry of it, as plain JSON.
+    :param due: a moment to come at which it may become another; None where none is known.
     """
 
     state: str | None
     text: str
     facts: dict[str, Any] = field(default_factory=dict)
+    due: datetime | None = None
 
 
 def is_new(seen: Seen, since: str) -> bool:
@@ -70,6 +78,10 @@ class StateTrigger(FieldsTrigger, BaseEventTrigger):
     since: str | None = None
     seconds: float = 60.0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._connections, self._since = dict[str, Any](), 0.0
+
     @property
     def changes(self) -> bool:
         """Whether a sensor waits for what holds at its first look to change, rather than for something to hold."""
@@ -92,16 +104,27 @@ class StateTrigger(FieldsTrigger, BaseEventTrigger):
                 self.log.info("%s", text := seen.text)
             if seen and last is not None and is_new(seen, last):
                 yield TriggerEvent({"state": seen.state, **seen.facts})
+                if self.task_instance is not None:
+                    return
             last = (seen.state or NOTHING) if seen else last
-            await asyncio.sleep(self.seconds)
+            await asyncio.sleep(self._pause(seen))
             # Only now, since an event is stored a moment after it was sent: rather twice than never.
             if last is not None and last != kept:
                 await self._keep(kept := last)
 
+    def _pause(self, seen: Seen | None) -> float:
+        if seen is None or seen.due is None:
+            return self.seconds
+        return min(self.seconds, max(0.0, (seen.due - datetime.now(UTC)).total_seconds()) + SLACK_SECONDS)
+
     async def _look(self) -> Seen | None:
+        if time.monotonic() - self._since > KEPT_SECONDS:
+            self._connections, self._since = {}, time.monotonic()
         try:
-            return await asyncio.to_thread(self.look)
+            with connections_kept(self._connections):
+                return await asyncio.to_thread(self.look)
         except Exception as error:
+            self._connections = {}
             # What no waiting mends ends a deferral, and the worker says so; a watcher that ended would stay silent.
             if self.task_instance is not None and not (isinstance(error, MLOpsError) and error.retryable):
                 raise

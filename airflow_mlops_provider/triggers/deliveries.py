@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from airflow.triggers.base import TriggerEvent
@@ -48,11 +49,11 @@ class DeliveryTrigger(StateTrigger):
             raise ConfigurationError(f"{', '.join(self.keys)} lie below no root; give it")
 
     def look(self) -> Seen:
-        from airflow_mlops_provider.backends.tables.landing import Landing, reachable, split_path
+        from airflow_mlops_provider.backends.tables.landing import reachable, split_path
 
         keys = self.keys
         root, pattern = split_path(self._full()) if keys is None else (filled("root", self.root), "")
-        landing = Landing(root, self._environment())
+        landing = _opened(root, tuple(self._environment().items()))
         with reachable(landing.uri):
             return self._of_path(landing, pattern) if keys is None else self._of_keys(landing, keys)
 
@@ -93,6 +94,14 @@ class DeliveryTrigger(StateTrigger):
         from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
 
         return ArtifactStoreHook(self.conn_id).secrets()
+
+
+@lru_cache(maxsize=16)
+def _opened(root: str, environment: tuple[tuple[str, str], ...]) -> Landing:
+    """Return a root: all that wait there share a bucket's client, which takes long to make, and its connections."""
+    from airflow_mlops_provider.backends.tables.landing import Landing
+
+    return Landing(root, dict(environment))
 
 
 @dataclass(eq=False, repr=False)

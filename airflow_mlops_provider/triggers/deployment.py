@@ -76,7 +76,8 @@ class RolloutTrigger(StateTrigger):
         if verdict.action is not Action.WAIT:
             return Seen(verdict.action.value, f"version {self.version}: {verdict.action}: {verdict.reason}", facts)
         is_time = self.wake is not None and now >= datetime.fromisoformat(self.wake)
-        return Seen("labels" if is_time else None, f"version {self.version} in {self.status}: {verdict.reason}", facts)
+        text = f"version {self.version} in {self.status}: {verdict.reason}"
+        return Seen("labels" if is_time else None, text, facts, verdict.due)
 
     def _is_known(self, state: ServerState | None, began: datetime) -> bool:
         known = state.candidate if state else None

@@ -90,11 +90,12 @@ class Action(StrEnum):
 
 
 class Verdict(NamedTuple):
-    """What is to be done, why, and the figures that it rests on."""
+    """What is to be done, why, the figures that it rests on, and when the time is over that is waited for."""
 
     action: Action
     reason: str
     figures: dict[str, Any] = {}
+    due: datetime | None = None
 
 
 class Phase(NamedTuple):
@@ -138,7 +139,7 @@ def judge(rollout: Rollout, phase: Phase, now: datetime, seen: Candidate | None,
     due = seen.since + (rollout.shadow if phase.status is Status.SHADOW else rollout.bake)
     if seen.observed.calls < rollout.calls or now < due:
         waits_for = f"{seen.observed.calls} of {rollout.calls} calls, until {due:%H:%M:%S} UTC"
-        return Verdict(Action.WAIT, waits_for, figures)
+        return Verdict(Action.WAIT, waits_for, figures, due if now < due else None)
     return Verdict(Action.GO_ON, f"{seen.observed.calls} calls as {phase.status}, and no limit is broken", figures)
 
 

@@ -74,6 +74,18 @@ def told(world: TinyWorld, marker: Path, secrets: dict[str, str], times: int = 1
     return [json.loads(line) for line in marker.read_text().splitlines()]
 
 
+@pytest.mark.parametrize(("expected", "starts"), [(True, [1, 0, 0]), (False, [0, 1, 0])])
+def test_who_starts_it(expected: bool, starts: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second job that asks in vain; the first where more are sure to come; and none while it begins to listen."""
+    started: list[list[str]] = []
+    monkeypatch.setattr(warm_child.subprocess, "Popen", lambda command, **_: started.append(command))
+    monkeypatch.setattr(warm_child, "_STARTED", [])
+    for new in starts:
+        before = len(started)
+        assert warm_child.fork({"WARM_TEST": str(tmp_path)}, {}, 1, expected) is None
+        assert len(started) - before == new
+
+
 def test_as_if_begun_anew(make: Callable[..., TinyWorld], warm: dict[str, int], tmp_path: Path) -> None:
     """Libraries are there, and all else is a job's own: random numbers, folders, credentials, threads."""
     marker = tmp_path / "told"

@@ -6,12 +6,17 @@ import asyncio
 import json
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
+from airflow.sdk import Connection
+from airflow.sdk.exceptions import AirflowNotFoundException
 
 from airflow_mlops_provider.exceptions import BackendError, ConfigurationError
+from airflow_mlops_provider.hooks.model_server import ModelServerHook
+from airflow_mlops_provider.triggers import base
 from airflow_mlops_provider.triggers.base import NOTHING, Seen, StateTrigger, is_new, number, whole
 from tests.factories.waiting import Store, fired
 
@@ -99,6 +104,62 @@ def test_what_no_waiting_mends_ends_a_deferral_but_no_watcher() -> None:
     deferred.task_instance = SimpleNamespace(task_id="wait")  # type: ignore[assignment]  # as far as it is read
     with pytest.raises(ConfigurationError):
         asyncio.run(anext(deferred.run()))  # type: ignore[arg-type]  # an awaitable is enough
+
+
+def test_a_deferred_task_takes_one_event() -> None:
+    """Its trigger has ended then: Airflow need not cancel it, which would look like a person's doing."""
+    deferred = Thing(since=NOTHING)
+    deferred.task_instance = SimpleNamespace(task_id="wait")  # type: ignore[assignment]  # as far as it is read
+
+    async def payloads() -> list[Any]:
+        return [event.payload async for event in deferred.run()]
+
+    assert asyncio.run(payloads()) == [{"state": "a", "thing": "a"}]
+
+
+class Reads(Thing):
+    """Looks by a connection that is there, and by one that is not, as each look of a service does."""
+
+    def look(self) -> Seen:
+        hook = ModelServerHook.named(None, "shop")
+        return Seen(None, f"{hook.url} {super().look().text}")
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The connections that Airflow was asked for."""
+    asked: list[str] = []
+
+    def get_connection(conn_id: str) -> Connection:
+        asked.append(conn_id)
+        if conn_id.endswith("shop"):
+            raise AirflowNotFoundException
+        return Connection(conn_id=conn_id, conn_type="mlops_model_server", host="here")
+
+    monkeypatch.setattr(ModelServerHook, "get_connection", staticmethod(get_connection))
+    return asked
+
+
+def test_looks_share_what_they_read_of_connections(reads: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred looks ask once, for what is not there as well; after one that failed, and after a while, again."""
+    both = ["mlops_model_server_shop", "mlops_model_server"]
+    fired(Reads(), *[becomes("a")] * 100)
+    assert reads == both
+    fired(Reads(), becomes("a"))  # another trigger reads for itself
+    assert reads == both * 2
+    fired(Reads(), becomes("a"), becomes(BackendError("down")), becomes("a"), becomes("a"))
+    assert reads == both * 4
+    monkeypatch.setattr(base, "KEPT_SECONDS", -1.0)
+    fired(Reads(), becomes("a"), becomes("a"))
+    assert reads == both * 7
+
+
+def test_what_is_due_sooner_is_looked_at_then() -> None:
+    """A known moment cuts the pause short, also one that came while its look was on the way back."""
+    now, trigger = datetime.now(UTC), Thing(seconds=30)
+    waits = [trigger._pause(Seen(None, "", due=now + timedelta(seconds=left))) for left in (100, 3, -0.01)]
+    assert waits[0] == trigger._pause(None) == trigger._pause(Seen(None, "")) == 30
+    assert 2 < waits[1] < 3.1 and waits[2] < 0.1
 
 
 def test_a_slow_look_blocks_no_other_trigger() -> None:

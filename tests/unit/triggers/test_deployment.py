@@ -61,6 +61,13 @@ def test_it_fires_when_there_is_something_to_decide(
     assert seen.facts == {"version": 2}
 
 
+def test_it_looks_when_the_phase_has_had_its_time() -> None:
+    """Not up to five seconds later; once only calls are missing, every five seconds."""
+    over = BEGAN + Rollout().bake
+    looks = [trigger().seen([Replica("one", state())], now) for now in (over - timedelta(seconds=1), over)]
+    assert [look.due for look in looks] == [over, None]
+
+
 @pytest.mark.parametrize("said", [None, state(version=3), state(began=NOW)])
 def test_a_server_may_be_silent_for_a_moment(said: ServerState | None) -> None:
     """One that doesn't answer, or knows of another candidate, is looked at three times in a row."""
