@@ -10,7 +10,7 @@ import asyncio
 import logging
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
 from typing import IO, Any
@@ -113,7 +113,7 @@ class Streams:
             raise HTTPException(408, f"{MAX_BODY:,} bytes did not arrive within {self._seconds:g} s") from None
         await _written(file, parts)
 
-    async def _answers(self, pieces: Iterator[Piece], call: Call, kind: Kind) -> AsyncIterator[Answer]:
+    async def _answers(self, pieces: Iterator[Piece], call: Call, kind: Kind) -> AsyncGenerator[Answer]:
         number = 0
         async for piece in iterate_in_threadpool(pieces):
             form = kind if number == 0 else kind.further
