@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from airflow_mlops_provider.serving import listener
 from airflow_mlops_provider.serving.app import create_app
-from airflow_mlops_provider.serving.request_queue import RequestQueue
+from airflow_mlops_provider.serving.request_queue import BODY_SECONDS, RequestQueue
 from airflow_mlops_provider.serving.server import ModelServer
 from tests.factories.ports import free_port
 from tests.factories.protocols import Answers, Row, decoded, infer_binary
@@ -30,10 +30,15 @@ class Ports(NamedTuple):
 
 
 @contextmanager
-def listening(served: ModelServer, tls: tuple[Path, Path] | None = None, token: str = "sesame") -> Iterator[Ports]:
+def listening(
+    served: ModelServer,
+    tls: tuple[Path, Path] | None = None,
+    token: str = "sesame",
+    body_seconds: float = BODY_SECONDS,
+) -> Iterator[Ports]:
     """Run a server, until it is left."""
     port = free_port()
-    app = create_app(served, token=token, grpc=("127.0.0.1", port, *(tls or (None, None))))
+    app = create_app(served, token=token, body_seconds=body_seconds, grpc=("127.0.0.1", port, *(tls or (None, None))))
     with listener.bind_socket("127.0.0.1", 0) as bound:
         running = listener.Server(listener.uvicorn_config(app, "127.0.0.1", 0))
         thread = threading.Thread(target=running.run, kwargs={"sockets": [bound]}, daemon=True)

@@ -10,8 +10,8 @@ import asyncio
 import logging
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
 from typing import IO, Any
 
@@ -50,7 +50,7 @@ class Streams:
     :param allowed: returns a request's caller, who has a right.
     :param refused: returns the answer to a call that can't be predicted, by its id.
     :param counted: is told status and seconds of each piece.
-    :param seconds: how long as much of a body may take as an ordinary call may have.
+    :param seconds: how long as much of a body may take as an ordinary call may have; and a part of an answer to leave.
     """
 
     def __init__(
@@ -79,9 +79,8 @@ class Streams:
                 async with self._place():
                     call = Call(b"", request_id, caller.name, kind, until, partial(is_gone, request.receive))
                     await self._receive(request, file)
-                    answers = self._answers(kind.pieces(file), call, kind)
-                    first = await anext(answers)
-                    await _send_all(first, answers, call, kind, send)
+                    async with aclosing(self._answers(kind.pieces(file), call, kind)) as answers:
+                        await _send_all(answers, call, kind, send, self._seconds)
             except Exception as error:  # noqa: BLE001  # it is told the caller
                 response = self._refused(error, request_id)
                 self._counted(response.status_code, time.perf_counter() - begun)
@@ -98,20 +97,23 @@ class Streams:
             self._free += 1
 
     async def _receive(self, request: Request, file: IO[bytes]) -> None:
-        size, began, parts, held = 0, time.monotonic(), list[bytes](), 0
-        async for part in request.stream():
-            size, held = size + len(part), held + len(part)
-            parts.append(part)
-            if size > MAX_BYTES:
-                raise HTTPException(413, f"a body may have {MAX_BYTES:,} bytes; send the rows in several calls")
-            if time.monotonic() - began > self._seconds * (1 + size / MAX_BODY):
-                raise HTTPException(408, f"the body took longer than {self._seconds:g} s for {MAX_BODY:,} bytes")
-            if held > _CHUNK:
-                await _written(file, parts)
-                parts, held = [], 0
+        size, parts, held, began = 0, list[bytes](), 0, asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(self._seconds) as limit:
+                async for part in request.stream():
+                    size, held = size + len(part), held + len(part)
+                    parts.append(part)
+                    if size > MAX_BYTES:
+                        raise HTTPException(413, f"a body may have {MAX_BYTES:,} bytes; send the rows in several calls")
+                    limit.reschedule(began + self._seconds * (1 + size / MAX_BODY))
+                    if held > _CHUNK:
+                        await _written(file, parts)
+                        parts, held = [], 0
+        except TimeoutError:
+            raise HTTPException(408, f"{MAX_BODY:,} bytes did not arrive within {self._seconds:g} s") from None
         await _written(file, parts)
 
-    async def _answers(self, pieces: Iterator[Piece], call: Call, kind: Kind) -> AsyncIterator[Answer]:
+    async def _answers(self, pieces: Iterator[Piece], call: Call, kind: Kind) -> AsyncGenerator[Answer]:
         number = 0
         async for piece in iterate_in_threadpool(pieces):
             form = kind if number == 0 else kind.further
@@ -170,24 +172,25 @@ async def _written(file: IO[bytes], parts: list[bytes]) -> None:
         raise BackendError(f"the body can't be kept: {error.strerror}") from error
 
 
-async def _send_all(first: Answer, rest: AsyncIterator[Answer], call: Call, kind: Kind, send: Send) -> None:
-    """Send an answer. One that can't be sent to its end ends without what says that it is whole."""
+async def _send_all(answers: AsyncIterator[Answer], call: Call, kind: Kind, send: Send, seconds: float) -> None:
+    """Send an answer, each part within some seconds. A broken one ends without what says that it is whole."""
+    first = await anext(answers)
     headers = {"x-request-id": call.request_id, **kind.headers(first)}
     raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": 200, "headers": raw})
-    part = partial(_part, send)
-    await part(first)
-    try:
-        async for answer in rest:
-            await part(answer)
-    except ClientDisconnect:
-        return
-    except Exception as error:  # noqa: BLE001  # it is told the caller, as far as that can be
-        log.warning("the answer to %s ends half way: %s", call.request_id, error_text(error))
-        await part(kind.broken(error_text(error)))
-        return
-    await part(kind.end, more=False)
+    with suppress(ClientDisconnect, TimeoutError):  # nobody reads it any more
+        try:
+            await _part(send, first, seconds)
+            async for answer in answers:
+                await _part(send, answer, seconds)
+            await _part(send, kind.end, seconds, more=False)
+        except (ClientDisconnect, TimeoutError):
+            raise
+        except Exception as error:  # noqa: BLE001  # it is told the caller, as far as that can be
+            log.warning("the answer to %s ends half way: %s", call.request_id, error_text(error))
+            await _part(send, kind.broken(error_text(error)), seconds)
 
 
-async def _part(send: Send, body: bytes, *, more: bool = True) -> None:
-    await send({"type": "http.response.body", "body": body, "more_body": more})
+async def _part(send: Send, body: bytes, seconds: float, *, more: bool = True) -> None:
+    async with asyncio.timeout(seconds):  # a caller who reads nothing must not keep others' place
+        await send({"type": "http.response.body", "body": body, "more_body": more})

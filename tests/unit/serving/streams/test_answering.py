@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -254,6 +255,30 @@ def test_large_calls_are_bounded(client: httpx.Client, monkeypatch: pytest.Monke
     """By bytes."""
     monkeypatch.setattr(answering, "MAX_BYTES", 1000)
     assert stream(client, lines(make_rows(100))).status_code == 413
+
+
+def test_a_body_that_does_not_come_and_an_answer_that_nobody_reads_keep_no_place(
+    product: MLProduct, tmp_path: Path
+) -> None:
+    """Each is given up after the time that it may take, and not predicted to its end."""
+    request_release(tmp_path, make_release(tmp_path, 1))
+    features = Stepped()
+    served = ModelServer(product, str(tmp_path), lambda: features, tmp_path / "log", poll=0.02, ready_within=60)
+    head = f"POST /predict/stream HTTP/1.1\r\nhost: x\r\ncontent-type: {LINES}\r\n"
+    body = lines(make_rows(100 * PIECE_ROWS))
+    with listening(served, token="", body_seconds=0.4) as ports:
+        address = ("127.0.0.1", ports.http)
+        with socket.create_connection(address) as half:
+            half.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body[:100])
+            assert half.recv(1000).startswith(b"HTTP/1.1 408 ")
+        with socket.create_connection(address) as unread:
+            unread.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            unread.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+            until(lambda: features.looked > 0)
+            time.sleep(1.5)
+            looked = features.looked
+            time.sleep(0.5)
+            assert features.looked == looked < 100
 
 
 def test_a_decoded_batch_is_bounded(client: httpx.Client) -> None:
