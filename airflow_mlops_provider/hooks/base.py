@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import cached_property
 from typing import Any, ClassVar, Self
 from urllib.parse import urlsplit, urlunsplit
@@ -14,6 +16,18 @@ from airflow_mlops_provider.backends.extras import missing_extra
 from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, MLOpsError
 
 EMBEDDED = "embedded default"
+#: What was looked up by connection, None for one that is not defined; no dict where nothing is kept.
+_LOOKED_UP: ContextVar[dict[str, Connection | None] | None] = ContextVar("looked_up", default=None)
+
+
+@contextmanager
+def looked_up_once() -> Iterator[None]:
+    """Ask Airflow for each connection once in this block, which is a task's work: nothing is kept any longer."""
+    token = _LOOKED_UP.set({})
+    try:
+        yield
+    finally:
+        _LOOKED_UP.reset(token)
 
 
 class ServiceHook(BaseHook):
@@ -80,14 +94,20 @@ class ServiceHook(BaseHook):
     @cached_property
     def connection(self) -> Connection:
         """The connection, with nothing filled in where the default one is not defined; any other must be."""
-        try:
-            return self.get_connection(self.conn_id)
-        except AirflowNotFoundException:
-            if self.conn_id == self.default_conn_name:
-                return Connection(conn_id=self.conn_id, conn_type=EMBEDDED)
-            raise AirflowNotFoundException(
-                f"Airflow connection {self.conn_id!r} (type {self.conn_type!r}) isn't defined; add it, or name another"
-            ) from None
+        kept = _LOOKED_UP.get()
+        known = {} if kept is None else kept
+        if self.conn_id not in known:
+            try:
+                known[self.conn_id] = self.get_connection(self.conn_id)
+            except AirflowNotFoundException:
+                known[self.conn_id] = None
+        if connection := known[self.conn_id]:
+            return connection
+        if self.conn_id == self.default_conn_name:
+            return Connection(conn_id=self.conn_id, conn_type=EMBEDDED)
+        raise AirflowNotFoundException(
+            f"Airflow connection {self.conn_id!r} (type {self.conn_type!r}) isn't defined; add it, or name another"
+        )
 
     @property
     def defined(self) -> bool:
