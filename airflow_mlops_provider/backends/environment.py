@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import re
+import sys
 from collections.abc import Iterable
-from importlib.metadata import Distribution, PackageNotFoundError, distributions, version
+from contextlib import suppress
+from functools import lru_cache
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +18,29 @@ _FIELD = re.compile(r"^(Name|Version):[ \t]*(.*?)[ \t\r]*$", re.MULTILINE)
 
 def versions(names: Iterable[str]) -> dict[str, str]:
     """Return the installed versions of some distributions; ``absent`` for one that is not installed."""
-    known = {}
-    for name in sorted(set(names)):
-        try:
-            known[name] = version(name)
-        except PackageNotFoundError:
-            known[name] = "absent"
-    return known
+    known = {_same(name): number for name, number in all_versions().items()}
+    return {name: known.get(_same(name), "absent") for name in sorted(set(names))}
 
 
 def all_versions() -> dict[str, str]:
-    """Return every installed distribution and its version."""
-    return dict(sorted((name.lower().replace("_", "-"), number) for name, number in map(_named, distributions())))
+    """Return every installed distribution and its version; of several in the folders of the path, the first."""
+    known: dict[str, str] = {}
+    for folder in sys.path:
+        with suppress(OSError):
+            for name, number in _versions(folder, Path(folder).stat().st_mtime_ns):
+                known.setdefault(name.lower().replace("_", "-"), number)
+    return dict(sorted(known.items()))
+
+
+def _same(name: str) -> str:
+    """Return what all spellings of a distribution's name have in common."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@lru_cache(maxsize=64)
+def _versions(folder: str, _changed: int) -> tuple[tuple[str, str], ...]:
+    """Return what is installed in a folder, which changes when something is, or is upgraded."""
+    return tuple(_named(found) for found in distributions(path=[folder]))
 
 
 def _named(found: Distribution) -> tuple[str, str]:

@@ -16,18 +16,21 @@ from airflow_mlops_provider.backends.extras import missing_extra
 from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, MLOpsError
 
 EMBEDDED = "embedded default"
-#: What :func:`connections_kept` was given.
-_KEPT: ContextVar[dict[str, Connection | None] | None] = ContextVar("_KEPT", default=None)
+#: What was looked up by connection, None for one that is not defined; no dict where nothing is kept.
+_LOOKED_UP: ContextVar[dict[str, Connection | None] | None] = ContextVar("looked_up", default=None)
 
 
 @contextmanager
-def connections_kept(known: dict[str, Connection | None]) -> Iterator[None]:
-    """Take connections from what is known, by their ids, and read only others, which are known then."""
-    token = _KEPT.set(known)
+def looked_up_once(known: dict[str, Connection | None] | None = None) -> Iterator[None]:
+    """Ask Airflow for each connection once in this block.
+
+    :param known: connections by their ids, to which others are added; by default none is kept beyond the block.
+    """
+    token = _LOOKED_UP.set({} if known is None else known)
     try:
         yield
     finally:
-        _KEPT.reset(token)
+        _LOOKED_UP.reset(token)
 
 
 class ServiceHook(BaseHook):
@@ -94,15 +97,15 @@ class ServiceHook(BaseHook):
     @cached_property
     def connection(self) -> Connection:
         """The connection, with nothing filled in where the default one is not defined; any other must be."""
-        kept = _KEPT.get()
-        known: dict[str, Connection | None] = {} if kept is None else kept
+        kept = _LOOKED_UP.get()
+        known = {} if kept is None else kept
         if self.conn_id not in known:
             try:
                 known[self.conn_id] = self.get_connection(self.conn_id)
             except AirflowNotFoundException:
                 known[self.conn_id] = None
-        if conn := known[self.conn_id]:
-            return conn
+        if connection := known[self.conn_id]:
+            return connection
         if self.conn_id == self.default_conn_name:
             return Connection(conn_id=self.conn_id, conn_type=EMBEDDED)
         raise AirflowNotFoundException(

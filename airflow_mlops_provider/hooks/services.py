@@ -14,13 +14,17 @@ from airflow_mlops_provider.hooks.optuna import OptunaHook
 from airflow_mlops_provider.hooks.signing import SigningHook
 from airflow_mlops_provider.hooks.source import SourceHook
 from airflow_mlops_provider.lifecycle.records.spec import Services
+from airflow_mlops_provider.runtime.definition import OPEN
 
 #: The services, as an operator names the one that it is about.
 Service = Literal["artifact_store", "mlflow", "feast", "model_server", "source", "search"]
 
 
 def services(
-    product: str, guarded: Collection[str] = (), named: Mapping[Service, str] | None = None
+    product: str,
+    guarded: Collection[str] = (),
+    named: Mapping[Service, str] | None = None,
+    uses: Collection[str] = OPEN,
 ) -> tuple[Services, str, dict[str, str]]:
     """Return where a product's services are, the artifact root, and the credentials as environment variables.
 
@@ -32,25 +36,27 @@ def services(
         ``search``, the database of searches and its password, ``signing``, the key that signs models, and ``cluster``,
         the way to the one that serves. No other job is told of them.
     :param named: connections that take the place of a product's or the default ones, by the service's name.
+    :param uses: which of the others a job uses; those that it does not are not looked up.
     :raises ConfigurationError: if a connection cannot work as it is filled in.
     """
-    conn = (named or {}).get
-    store, mlflow = ArtifactStoreHook(conn("artifact_store")), MlflowHook.named(conn("mlflow"), product)
-    feast, server = FeastHook.named(conn("feast"), product), ModelServerHook.named(conn("model_server"), product)
+    conn, store = (named or {}).get, ArtifactStoreHook((named or {}).get("artifact_store"))
+    mlflow = MlflowHook.named(conn("mlflow"), product) if "mlflow" in uses else None
+    feast = FeastHook.named(conn("feast"), product) if "feast" in uses else None
+    server = ModelServerHook.named(conn("model_server"), product) if "model_server" in uses else None
     source = SourceHook.named(conn("source"), product) if "source" in guarded else None
     search = OptunaHook.named(conn("search"), product) if "search" in guarded else None
     root = store.settings()["root"]
     addresses = Services(
         landing=defaults.landing_root(root),
-        mlflow=mlflow.settings()["uri"],
-        online_store=feast.settings(),
-        model_server=server.settings()["url"],
+        mlflow=mlflow.settings()["uri"] if mlflow else "",
+        online_store=feast.settings() if feast else {},
+        model_server=server.settings()["url"] if server else None,
         source=source.repository(product) if source else None,
         search=search.settings()["url"] if search else None,
     )
     signing = SigningHook.of_product(product)
     secrets = signing.secrets() if "signing" in guarded else signing.public()
-    if "cluster" in guarded:
+    if "cluster" in guarded and server:
         secrets |= server.cluster()
     for hook in filter(None, (store, mlflow, feast, server, source, search)):
         secrets |= hook.secrets()

@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow_mlops_provider.assets import name_of
 from airflow_mlops_provider.exceptions import ConfigurationError, MLOpsError
 from airflow_mlops_provider.hooks.artifact_store import ArtifactStoreHook
+from airflow_mlops_provider.hooks.base import looked_up_once
 from airflow_mlops_provider.hooks.tables import taken
 from airflow_mlops_provider.lifecycle.interval import Interval, interval_of
 from airflow_mlops_provider.lifecycle.product import MLProduct
@@ -26,7 +27,7 @@ from airflow_mlops_provider.operators.lineage import (
     label,
     mapped_arguments,
 )
-from airflow_mlops_provider.operators.links import MANIFEST_KEY, ManifestLink, PodLogLink
+from airflow_mlops_provider.operators.links import ManifestLink, PodLogLink
 from airflow_mlops_provider.places.base import Place, record_of
 from airflow_mlops_provider.places.deferral import Deferred, Resumable
 from airflow_mlops_provider.places.named import check, chosen, rendered, team_of
@@ -166,6 +167,8 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
         self.force = force
         self._place: Place | None = None
         self._event: dict[str, Any] | None = None
+        #: The folder with the manifest of the task's own run, once it has one.
+        self.record: str | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Run the job and return the reference to its result."""
@@ -176,6 +179,7 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
         self._event = event
         return self.execute(context)
 
+    @looked_up_once()
     @final_failures()
     def run_job(self, context: Context) -> Manifest:
         """Run the job and return its manifest.
@@ -186,7 +190,7 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
         from airflow_mlops_provider.runtime.definition import find_job
 
         job, name = find_job(self.job), self.kept_under(context)
-        addresses, root, secrets = services(name, job.services, self.conn_ids)
+        addresses, root, secrets = services(name, job.services, self.conn_ids, job.uses)
         store = open_store(root, secrets)
         spec = JobSpec(
             job=self.job,
@@ -200,7 +204,7 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
             run=RunIdentity.of(context["ti"]),
             force=self.force or bool(context["params"].get("force")),
         )
-        self.spec, self.manifest = spec, None
+        self.spec, self.manifest, self.record = spec, None, None
         self._place = self.place_of(job.stage, context)
         try:
             manifest = self._place.run(spec, secrets, self.log, context, self._event)
@@ -208,11 +212,9 @@ class JobOperator(Resumable, OpenLineageMixin, ProductOperator):
             self.defer(trigger=waiting.trigger(), method_name="resume")
         except MLOpsError as error:
             self.manifest = failure_manifest(error, store)
-            if error.result:
-                context["ti"].xcom_push(key=MANIFEST_KEY, value=error.result)
+            self.record = error.result
             raise
-        self.manifest = manifest
-        context["ti"].xcom_push(key=MANIFEST_KEY, value=record_of(manifest, spec.run))
+        self.manifest, self.record = manifest, record_of(manifest, spec.run)
         if manifest.spec.run.same_task(spec.run):
             self.log.info("%s took %.1f s", self.job, manifest.seconds)
         else:

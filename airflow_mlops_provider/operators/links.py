@@ -17,21 +17,20 @@ from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.references import Report
 
 PAGES = "/mlops/report"
-MANIFEST_KEY = "mlops_manifest"
 MANIFEST_FILE = "manifest.json"
 
 
 @attrs.define()
 class ManifestLink(BaseOperatorLink):
-    """The manifest of the task's job, of a failed one too: the task leaves its folder under ``mlops_manifest``."""
+    """The manifest of the task's job, of a failed one too."""
 
     name = "Manifest"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Return the manifest's page; empty if the task has none."""
         # Not from the result: that of a registered version lies where its model was trained.
-        uri = _pulled(ti_key, MANIFEST_KEY)
-        return page(uri, MANIFEST_FILE) if isinstance(uri, str) else ""
+        uri = getattr(operator, "record", None)
+        return page(uri, MANIFEST_FILE) if uri else ""
 
 
 @attrs.define()
@@ -57,11 +56,12 @@ class MlflowRunLink(BaseOperatorLink):
         """Return the run's page; empty without a run, or where MLflow is no server."""
         from airflow_mlops_provider.hooks.mlflow import MlflowHook
 
-        facts = _facts(operator)
+        facts, spec = _facts(operator), getattr(operator, "spec", None)
         run_id = facts.get("run_id") or facts.get("mlflow_run")
-        product = getattr(getattr(operator, "spec", None), "product", None)
+        if not (spec and run_id and spec.services.mlflow.startswith("http")):
+            return ""
         conn_id = getattr(operator, "conn_ids", {}).get("mlflow")
-        return MlflowHook.named(conn_id, product).run_page(str(run_id)) if run_id else ""
+        return MlflowHook.named(conn_id, spec.product).run_page(str(run_id))
 
 
 @attrs.define()

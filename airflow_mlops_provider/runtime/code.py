@@ -138,11 +138,9 @@ def commit_of(module_name: str) -> Commit:
         return git("-C", str(folder), *arguments).decode().strip()
 
     try:
-        return Commit(
-            repository=output("rev-parse", "--show-toplevel"),
-            commit=output("rev-parse", "HEAD"),
-            dirty=bool(output("status", "--porcelain", "--untracked-files=no")),
-        )
+        repository, commit = output("rev-parse", "--show-toplevel", "HEAD").rsplit("\n", 1)
+        dirty = bool(output("status", "--porcelain", "--untracked-files=no"))
+        return Commit(repository=repository, commit=commit, dirty=dirty)
     except (OSError, subprocess.SubprocessError):
         beside = folder / COMMIT_FILE
         commit, _, rest = (beside.read_text("utf-8") if beside.exists() else "").strip().partition("-")

@@ -29,6 +29,8 @@ Work = Callable[[JobContext[InputsT, SettingsT, ParamsT]], JobResult]
 TABLES = ("pandas", "pyarrow")
 FEAST = ("feast", "duckdb", *TABLES)
 OPTUNA = ("optuna", "numpy", *TABLES)
+#: The services that every job may see.
+OPEN = ("mlflow", "feast", "model_server")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,7 @@ class JobOptions:
     :param packages: distributions whose versions its result depends on.
     :param services: the guarded services that it may see: ``source`` (the product's repository), ``search`` (the
         database of searches), ``signing`` (the key that signs models), ``cluster`` (the way to where it is served).
+    :param uses: those of the open services that it uses. It is told of no other, and nobody looks that up for it.
     :param publishes: it makes its result the interval's current dataset of that name.
     :param side_effects: it changes something outside its result folder, or reads what no input names (a delivery may be
         corrected), so that finished work is no reason to skip it.
@@ -51,6 +54,7 @@ class JobOptions:
     result: type[Reference] = Dataset
     packages: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
+    uses: tuple[str, ...] = OPEN
     publishes: str | None = None
     side_effects: bool = False
     predicts: bool = False

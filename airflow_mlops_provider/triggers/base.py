@@ -16,7 +16,7 @@ from typing import Any
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
 from airflow_mlops_provider.exceptions import ConfigurationError, MLOpsError
-from airflow_mlops_provider.hooks.base import connections_kept
+from airflow_mlops_provider.hooks.base import looked_up_once
 from airflow_mlops_provider.lifecycle.frozen import digest
 
 #: As ``since``: nothing was there before, so that whatever holds is new.
@@ -121,7 +121,7 @@ class StateTrigger(FieldsTrigger, BaseEventTrigger):
         if time.monotonic() - self._since > KEPT_SECONDS:
             self._connections, self._since = {}, time.monotonic()
         try:
-            with connections_kept(self._connections):
+            with looked_up_once(self._connections):
                 return await asyncio.to_thread(self.look)
         except Exception as error:
             self._connections = {}

@@ -62,7 +62,7 @@ class Settings(JobSettings):
 Context = JobContext[Inputs, Settings, JobParams]
 
 
-@job(stage=Stage.EVALUATION, makes="evaluation", result=Report, packages=("numpy", *TABLES), predicts=True)
+@job(stage=Stage.EVALUATION, makes="evaluation", result=Report, packages=("numpy", *TABLES), uses=(), predicts=True)
 def evaluate(context: Context) -> JobResult:
     """Write ``evaluation.json``, ``figures.json`` and a page; it passes if the challenger clears the baseline.
 

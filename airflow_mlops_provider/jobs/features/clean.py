@@ -28,7 +28,7 @@ class Settings(JobSettings):
     clean: Annotated[CodeOrFunction, ProductField("data.clean")]
 
 
-@job(stage=Stage.FEATURES, makes="clean data", packages=TABLES, publishes="clean")
+@job(stage=Stage.FEATURES, makes="clean data", packages=TABLES, publishes="clean", uses=())
 def clean(context: JobContext[Inputs, Settings, JobParams]) -> JobResult:
     """Write one clean table for each that the rules return."""
     rules, given = context.call(context.settings.clean), context.inputs.raw

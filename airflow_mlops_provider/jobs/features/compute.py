@@ -48,7 +48,7 @@ class Settings(JobSettings):
 Context = JobContext[Inputs, Settings, JobParams]
 
 
-@job(stage=Stage.FEATURES, makes="features", packages=TABLES, publishes="features")
+@job(stage=Stage.FEATURES, makes="features", packages=TABLES, publishes="features", uses=())
 def compute(context: Context) -> JobResult:
     """Write one table per view (keys, features, ``event_time``), and ``examples``, each column in its declared type.
 

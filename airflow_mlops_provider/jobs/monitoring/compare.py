@@ -55,7 +55,7 @@ class Settings(JobSettings):
 Context = JobContext[Inputs, Settings, JobParams]
 
 
-@job(stage=Stage.MONITORING, makes="drift", result=Report, packages=TABLES)
+@job(stage=Stage.MONITORING, makes="drift", result=Report, packages=TABLES, uses=())
 def compare(context: Context) -> JobResult:
     """Write the drift method's page and figures; what can't be compared is said, and is no reason to fail."""
     settings = context.settings

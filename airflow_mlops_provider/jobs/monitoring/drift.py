@@ -36,7 +36,7 @@ class Settings(JobSettings):
 Context = JobContext[Inputs, Settings, JobParams]
 
 
-@job(stage=Stage.MONITORING, makes="drift", result=Report, packages=TABLES)
+@job(stage=Stage.MONITORING, makes="drift", result=Report, packages=TABLES, uses=())
 def drift(context: Context) -> JobResult:
     """Write the drift method's page and figures; the report passes while no drift limit is crossed."""
     limits, version = context.settings.monitoring, context.inputs.version.version

@@ -55,7 +55,7 @@ class Settings(JobSettings):
 Context = JobContext[Inputs, Settings, JobParams]
 
 
-@job(stage=Stage.MONITORING, makes="performance", result=Report, packages=("numpy", *TABLES))
+@job(stage=Stage.MONITORING, makes="performance", result=Report, packages=("numpy", *TABLES), uses=())
 def performance(context: Context) -> JobResult:
     """Write ``performance.json``, ``figures.json`` and a page; rows whose truth is still out are counted, not guessed.
 

@@ -41,7 +41,14 @@ class Settings(JobSettings):
 Context = JobContext[Inputs, Settings, evidence.Params]
 
 
-@job(stage=Stage.REGISTRY, makes="model version", result=ModelVersion, packages=("mlflow",), side_effects=True)
+@job(
+    stage=Stage.REGISTRY,
+    makes="model version",
+    result=ModelVersion,
+    packages=("mlflow",),
+    uses=("mlflow",),
+    side_effects=True,
+)
 def promote(context: Context) -> JobResult:
     """Record each gate's result in the ledger; a rejected version is no challenger any more.
 

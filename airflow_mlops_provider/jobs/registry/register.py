@@ -48,6 +48,7 @@ Context = JobContext[Inputs, Settings, Params]
     result=ModelVersion,
     packages=("mlflow",),
     services=("signing",),
+    uses=("mlflow",),
     side_effects=True,
 )
 def register(context: Context) -> JobResult:

@@ -35,7 +35,7 @@ class Settings(JobSettings):
 Context = JobContext[Inputs, Settings, TrainerParams]
 
 
-@job(stage=Stage.TRAINING, makes="model", result=Model, packages=("numpy", *TABLES))
+@job(stage=Stage.TRAINING, makes="model", result=Model, packages=("numpy", *TABLES), uses=("mlflow",))
 def train(context: Context) -> JobResult:
     """Write the model and ``reference``: a sample of its training inputs and what it predicts for them."""
     training_set, trainer = context.inputs.training_set, context.settings.trainer

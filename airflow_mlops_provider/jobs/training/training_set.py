@@ -43,7 +43,7 @@ class Params(JobParams):
 Context = JobContext[Inputs, Settings, Params]
 
 
-@job(stage=Stage.FEATURES, makes="training set", packages=FEAST)
+@job(stage=Stage.FEATURES, makes="training set", packages=FEAST, uses=("feast",))
 def training_set(context: Context) -> JobResult:
     """Write ``train`` and ``evaluate``: request columns, ``event_time``, features, label, and when it became known.
 

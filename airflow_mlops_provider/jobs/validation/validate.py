@@ -58,7 +58,7 @@ class Params(JobParams):
 Context = JobContext[Inputs, Settings, Params]
 
 
-@job(stage=Stage.VALIDATION, makes="expectations", result=Report, packages=TABLES)
+@job(stage=Stage.VALIDATION, makes="expectations", result=Report, packages=TABLES, uses=())
 def validate(context: Context) -> JobResult:
     """Write a page, and what else the validator keeps, for each table that has expectations."""
     expected, check = expectations_of(context), validation(context)

@@ -43,8 +43,8 @@ class Services(Frozen):
     """Where the backends are. Addresses only: credentials reach the job through its environment.
 
     :param landing: root below which sources deliver.
-    :param mlflow: tracking and registry URI.
-    :param online_store: Feast's settings of it.
+    :param mlflow: tracking and registry URI; empty for a job that does not use it.
+    :param online_store: Feast's settings of it; empty likewise.
     :param source: the product's repository; only in what the jobs get that write to it.
     :param search: SQLAlchemy URL of the database of searches; only in what the jobs get that work on them.
     """

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from evidently.metrics import ValueDrift
+from evidently.metrics.column_statistics import ValueDriftCalculation
 from scipy.stats import wasserstein_distance
 
 from airflow_mlops_provider.backends.drift.evidently.report import Drift, Plan, drift
@@ -234,3 +236,16 @@ def test_calls_nobody_and_leaves_nothing(tmp_path: Path) -> None:
     assert shown.stdout.split() == ["0.0"]
     assert sorted(path.name for path in out.iterdir()) == ["drift.html", "drift.json"]
     assert not [path for path in home.rglob("*") if path.is_file()]
+
+
+def test_only_what_moved_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the predictions; what is measured, and told in the file, is what Evidently itself has that draws all."""
+    reference, current = _frame(), _frame(shift=1.0, seed=9)
+    (tmp_path / "whole").mkdir()
+    found = _drift(reference, current, tmp_path)
+    monkeypatch.setattr(ValueDrift, "__calculation_type__", ValueDriftCalculation)
+    assert _drift(reference, current, tmp_path / "whole") == found
+    pages = [
+        (folder / "drift.html").read_text().count("DATA DISTRIBUTION") for folder in (tmp_path, tmp_path / "whole")
+    ]
+    assert pages == [3, 5]

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -29,7 +29,7 @@ from tests.factories.tiny import TinyWorld
 DAGS = Path(__file__).parents[3] / "dags"
 # Nothing of PyTorch is there, whatever this environment holds.
 WITHOUT_TORCH = """
-import importlib.metadata, sys
+import sys
 from importlib.abc import MetaPathFinder
 absent = {"torch", "onnx", "onnxruntime", "onnxscript"}
 class Missing(MetaPathFinder):
@@ -37,12 +37,9 @@ class Missing(MetaPathFinder):
         if name.partition(".")[0] in absent:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Missing())
-real = importlib.metadata.version
-def version(name):
-    if name in absent:
-        raise importlib.metadata.PackageNotFoundError(name)
-    return real(name)
-importlib.metadata.version = version
+from airflow_mlops_provider.backends import environment
+there = {name: number for name, number in environment.all_versions().items() if name not in absent}
+environment.all_versions = lambda: there
 from airflow_mlops_provider.backends.extras import available
 from airflow_mlops_provider.runtime.address import code_hashes
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, Services
@@ -68,15 +65,11 @@ def world(tmp_path: Path) -> Iterator[TinyWorld]:
 @pytest.fixture
 def without(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Return a function that makes some distributions seem absent."""
-    real, found = version, extras.find_spec
+    real, found = environment.all_versions, extras.find_spec
 
     def hide(*names: str) -> None:
-        def seen(name: str) -> str:
-            if name in names:
-                raise PackageNotFoundError(name)
-            return real(name)
-
-        monkeypatch.setattr(environment, "version", seen)
+        there = {name: number for name, number in real().items() if name not in names}
+        monkeypatch.setattr(environment, "all_versions", lambda: there)
         for module in (extras, models):
             monkeypatch.setattr(module, "find_spec", lambda name: None if name in names else found(name))
 

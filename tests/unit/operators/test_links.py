@@ -12,11 +12,18 @@ from typing import Any
 
 import pytest
 
+from airflow_mlops_provider.hooks.mlflow import MlflowHook
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
 from airflow_mlops_provider.lifecycle.records.spec import JobSpec, Services
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, Model, ModelVersion, Report
 from airflow_mlops_provider.operators.deployment import ModelServerDeployVersionOperator
-from airflow_mlops_provider.operators.links import DataReportLink, MlflowRunLink, PodLogLink, ServedModelLink
+from airflow_mlops_provider.operators.links import (
+    DataReportLink,
+    ManifestLink,
+    MlflowRunLink,
+    PodLogLink,
+    ServedModelLink,
+)
 from airflow_mlops_provider.operators.registry import MlflowRegisterModelOperator, ModelPromoteVersionOperator
 from airflow_mlops_provider.operators.training import ModelTrainOperator
 
@@ -50,9 +57,11 @@ def mlflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     running.server_close()
 
 
-def task(result: AnyReference | None, log_file: str | None = None, **inputs: AnyReference) -> Any:
+def task(
+    result: AnyReference | None, log_file: str | None = None, mlflow: str = "http://m", **inputs: AnyReference
+) -> Any:
     """Return an operator whose job left that record."""
-    services = Services(landing="/landing", mlflow="sqlite:///x")
+    services = Services(landing="/landing", mlflow=mlflow)
     spec = JobSpec(job="any", product="eta", inputs=inputs, root="/root", services=services)
     record = Manifest(state="success", spec=spec, address="a", result=result, started=NOW, ended=NOW)
     return SimpleNamespace(spec=spec, manifest=record, log_file=log_file)
@@ -74,8 +83,16 @@ def test_the_run_in_mlflow(mlflow: str) -> None:
 
 
 def test_a_run_in_a_file_has_no_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a server there is nothing to see."""
-    assert MlflowRunLink().get_link(task(model(run_id="r1")), ti_key=KEY) == ""
+    """Without a server there is nothing to see, and no connection is looked up."""
+    monkeypatch.setattr(MlflowHook, "named", None)
+    assert MlflowRunLink().get_link(task(model(run_id="r1"), mlflow="sqlite:///x"), ti_key=KEY) == ""
+
+
+def test_the_manifest() -> None:
+    """That of the task's own run, which its operator knows; none of an operator whose job left none."""
+    left = SimpleNamespace(record="file:///r/one")
+    assert ManifestLink().get_link(left, ti_key=KEY).endswith("?uri=file%3A%2F%2F%2Fr%2Fone&file=manifest.json")  # type: ignore[arg-type]
+    assert ManifestLink().get_link(SimpleNamespace(record=None), ti_key=KEY) == ""  # type: ignore[arg-type]
 
 
 def test_the_report_on_the_data() -> None:

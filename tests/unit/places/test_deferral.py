@@ -12,8 +12,9 @@ from airflow.sdk import DAG
 from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
+from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
 from airflow_mlops_provider.operators.features import RulesCleanIntervalOperator
-from airflow_mlops_provider.places.base import Place
+from airflow_mlops_provider.places.base import Place, record_of
 from airflow_mlops_provider.places.deferral import Deferred
 from airflow_mlops_provider.runtime.runner import run
 from airflow_mlops_provider.triggers.pods import PodTrigger
@@ -74,4 +75,5 @@ def test_an_operator_goes_on_where_it_stood(
     handed = task.resume_execution(method, kwargs, context)
     assert handed == place.manifest.result.to_json()  # type: ignore[union-attr]
     assert place.events == [None, {"stay": True} if died else {"name": "pod"}]
-    assert list(pushed) == ["mlops_manifest"]
+    assert pushed == {}
+    assert task.record == record_of(place.manifest, RunIdentity.of(ti))

@@ -191,8 +191,8 @@ def test_another_package_version_moves_those_that_need_it(
     world: TinyWorld, monkeypatch: pytest.MonkeyPatch, package: str, jobs: set[str]
 ) -> None:
     """An upgraded distribution moves exactly the jobs that depend on it."""
-    before, real = addresses(world), environment.version
-    monkeypatch.setattr(environment, "version", lambda name: "99" if name == package else real(name))
+    before, real = addresses(world), environment.all_versions
+    monkeypatch.setattr(environment, "all_versions", lambda: {**real(), package: "99"})
     also = {"collect", "drift", "performance"} if package == "pandas" else set()
     assert moved(before, addresses(world)) == jobs | also
 
@@ -200,9 +200,9 @@ def test_another_package_version_moves_those_that_need_it(
 def test_the_trainers_own_requirements_count(world: TinyWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """A distribution that only the product's trainer asks for moves what trains alone."""
     trainer = {"code": f"{world.name}.trainer:train", "requires": ["moto"]}
-    product, real = searching(world, **{"training.trainer": trainer}), environment.version
+    product, real = searching(world, **{"training.trainer": trainer}), environment.all_versions
     before = addresses(world, product)
-    monkeypatch.setattr(environment, "version", lambda name: "99" if name == "moto" else real(name))
+    monkeypatch.setattr(environment, "all_versions", lambda: {**real(), "moto": "99"})
     assert moved(before, addresses(world, product)) == {"train", "retune", "search"}
 
 

@@ -90,8 +90,8 @@ def test_its_code_counts(world: TinyWorld) -> None:
 
 def test_what_it_requires_counts(world: TinyWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another version of a distribution that only the asked trainer needs is another address."""
-    before, declared, real = where(world, other(world)), where(world, {}), environment.version
-    monkeypatch.setattr(environment, "version", lambda name: "99" if name == "moto" else real(name))
+    before, declared, real = where(world, other(world)), where(world, {}), environment.all_versions
+    monkeypatch.setattr(environment, "all_versions", lambda: {**real(), "moto": "99"})
     assert where(world, other(world)) != before
     assert where(world, {}) == declared
 

@@ -117,8 +117,8 @@ def test_a_flavors_libraries_count(
     def addresses() -> dict[str, str]:
         return {job: address(specify(job, product, root=str(tmp_path), services=services)) for job in jobs_of}
 
-    before, real = addresses(), environment.version
-    monkeypatch.setattr(environment, "version", lambda name: "99" if name == package else real(name))
+    before, real = addresses(), environment.all_versions
+    monkeypatch.setattr(environment, "all_versions", lambda: {**real(), package: "99"})
     after = addresses()
     world.close()
     assert {job for job in before if before[job] != after[job]} == jobs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 from pathlib import Path
 from typing import Any
@@ -184,13 +183,7 @@ def test_files_of_two_models_are_no_model(frame: pd.DataFrame, label: pd.Series,
 )
 def test_either_distribution_will_do(there: str, named: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The one with CUDA and the one without bring the same module; where neither is, the smaller one is named."""
-
-    def version(name: str) -> str:
-        if name != there:
-            raise importlib.metadata.PackageNotFoundError(name)
-        return "3"
-
-    monkeypatch.setattr("airflow_mlops_provider.backends.environment.version", version)
+    monkeypatch.setattr("airflow_mlops_provider.backends.environment.all_versions", lambda: {there: "3"})
     assert models.installed_as("xgboost-cpu", "xgboost") == named
     monkeypatch.setattr(models, "find_spec", lambda name: None)
     if not there:
