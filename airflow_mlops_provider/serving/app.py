@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from itertools import count
@@ -28,6 +28,7 @@ from airflow_mlops_provider.render.markup import Html, join, tag
 from airflow_mlops_provider.render.parts import card, link, links, report, table
 from airflow_mlops_provider.serving.access.callers import Caller, Callers, Right
 from airflow_mlops_provider.serving.protocols.arrow import ARROW, form_of
+from airflow_mlops_provider.serving.protocols.features import FeatureLookUp, add_features
 from airflow_mlops_provider.serving.protocols.routes import Respond, add_protocols
 from airflow_mlops_provider.serving.request_queue import BODY_SECONDS, MAX_WAITING, Answer, Call, RequestQueue, deadline
 from airflow_mlops_provider.serving.request_schema import RequestError
@@ -51,13 +52,13 @@ _SCHEME = HTTPBearer(auto_error=False, description=f"The caller's token, or the 
 
 
 class Api(FastAPI):
-    """FastAPI's application, which answers ``/predict`` itself: what routes do first is most of a small call's time."""
+    """FastAPI's application, which answers some paths itself: what routes do first is most of a small call's time."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a call."""
-        if scope["type"] == "http" and scope["path"] == _PREDICT and scope["method"] == "POST":
-            request = Request(scope, receive)
-            await (await self.state.predict(request))(scope, receive, send)
+        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self.state.direct:
+            answer = await self.state.direct[scope["path"]](Request(scope, receive))
+            await answer(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 
@@ -91,6 +92,8 @@ def create_app(
         timed=server.metrics.phases.observe,
     )
 
+    look_up = FeatureLookUp(server)
+    look_ups = RequestQueue(look_up.answer, lambda settle: settle(), waiting, body_seconds)
     peers = Peers(server, place)
 
     @asynccontextmanager
@@ -102,13 +105,17 @@ def create_app(
             if rpc:
                 await rpc.stop(GRACE_SECONDS)
         queue.close()
+        look_ups.close()
         await run_in_threadpool(server.close)
 
     # The interactive documentation would load its scripts from elsewhere; the schema itself is served.
     title, goal = f"{server.product.name} predictions", server.product.goal
     app = Api(title=title, description=goal, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.queue = queue
-    respond = _add_predict(app, server, callers, queue)
+    app.state.queue, app.state.direct = queue, {}
+    respond = _responding(callers, queue, Right.PREDICT, server.metrics.request)
+    _add_predict(app, server, respond)
+    if server.product.scoring.views:
+        add_features(app, look_up, _responding(callers, look_ups, Right.READ), [Depends(_SCHEME)])
     add_protocols(app, server, respond, peers.not_ready, _closed(callers, *Right))
     _add_probes(app, server, callers, peers)
     _add_state(app, server, callers, peers, open_metrics)
@@ -124,20 +131,26 @@ async def _serve_grpc(server: ModelServer, respond: Respond, callers: Callers, a
     return await serve(Service(server, respond, allow), Address(*address))
 
 
-def _add_predict(app: Api, server: ModelServer, callers: Callers, queue: RequestQueue) -> Respond:
+def _responding(
+    callers: Callers, queue: RequestQueue, right: Right, count: Callable[[int, float], None] = lambda *_: None
+) -> Respond:
+    async def respond(request: Request, form: Form) -> Response:
+        begun, request_id = time.perf_counter(), _request_id(request)
+        status, answer = await _answer(request, request_id, form, callers, queue, right)
+        count(status, time.perf_counter() - begun)
+        own = form.headers(answer) if status == 200 else {"content-type": JSON}
+        return Response(answer, status, {"x-request-id": request_id, **own, **_HEADERS.get(status, {})})
+
+    return respond
+
+
+def _add_predict(app: Api, server: ModelServer, respond: Respond) -> None:
     stream = {"schema": {"type": "string", "format": "binary"}}
     body = {"required": True, "content": {JSON: {"schema": server.schema.json_schema()}, ARROW: stream}}
     responses: dict[int | str, dict[str, Any]] = {
         200: {"model": predictions_model(server.problem.answer_fields), "content": {ARROW: stream}},
         **REFUSALS,
     }
-
-    async def respond(request: Request, form: Form) -> Response:
-        begun, request_id = time.perf_counter(), _request_id(request)
-        status, answer = await _answer(request, request_id, form, callers, queue)
-        server.metrics.request(status, time.perf_counter() - begun)
-        own = form.headers(answer) if status == 200 else {"content-type": JSON}
-        return Response(answer, status, {"x-request-id": request_id, **own, **_HEADERS.get(status, {})})
 
     @app.post(_PREDICT, openapi_extra={"requestBody": body}, responses=responses, dependencies=[Depends(_SCHEME)])
     async def predict(request: Request) -> Response:
@@ -146,8 +159,7 @@ def _add_predict(app: Api, server: ModelServer, callers: Callers, queue: Request
             request, form_of(request.headers.get("content-type", ""), request.headers.get("accept", ""))
         )
 
-    app.state.predict = predict
-    return respond
+    app.state.direct[_PREDICT] = predict
 
 
 def _add_probes(app: FastAPI, server: ModelServer, callers: Callers, peers: Peers) -> None:
@@ -231,10 +243,10 @@ _HEADERS = {
 
 
 async def _answer(
-    request: Request, request_id: str, form: Form, callers: Callers, queue: RequestQueue
+    request: Request, request_id: str, form: Form, callers: Callers, queue: RequestQueue, right: Right
 ) -> tuple[int, Answer]:
     try:
-        caller, until = _allowed(request, callers, Right.PREDICT), deadline(request.headers)
+        caller, until = _allowed(request, callers, right), deadline(request.headers)
         async with queue.body(request) as body:
             return 200, await queue.answer(Call(body, request_id, caller.name, form, until))
     except HTTPException as error:
@@ -247,7 +259,7 @@ async def _answer(
         return 503, form.refusal(503, str(error))
     except Exception:
         log.exception("request %s failed", request_id)
-        why = f"the prediction failed; the server's log has the reason under request id {request_id}"
+        why = f"the call failed; the server's log has the reason under request id {request_id}"
         return 500, form.refusal(500, why)
 
 

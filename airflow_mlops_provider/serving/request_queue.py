@@ -87,6 +87,21 @@ Settled = Callable[[Callable[[], None]], None]
 Timed = Callable[[Sequence[float], str], None]
 
 
+def together_or_alone(work: Work, calls: Sequence[Call]) -> list[Answer | Later | Exception]:
+    """Answer some calls at once; if that fails, each by itself, or return why not: one bad call spoils no other."""
+    if len(calls) > 1:
+        with suppress(Exception):  # which of them it was, each by itself will say
+            return [*work(calls)]
+    return [_alone(work, call) for call in calls]
+
+
+def _alone(work: Work, call: Call) -> Answer | Later | Exception:
+    try:
+        return work([call])[0]
+    except Exception as error:  # noqa: BLE001 - it is returned to the caller
+        return error
+
+
 class RequestQueue:
     """Reads bodies, and has them answered by one thread: two would only wait for each other's interpreter.
 

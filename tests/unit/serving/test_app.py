@@ -184,6 +184,7 @@ def test_each_caller_may_what_its_rights_say(
     (tmp_path / "callers").write_text("".join(f"{line}\n" for _, line in made.values()))
     allowed = {
         ("POST", "/predict"): {"predict"},
+        ("POST", "/features"): {"read"},
         ("GET", "/"): {"read", "operate"},
         ("GET", "/version"): {"read", "operate"},
         ("GET", "/metrics"): {"operate"},
@@ -197,7 +198,8 @@ def test_each_caller_may_what_its_rights_say(
         for (method, path), rights in allowed.items():
             for right, token in {**{name: token for name, (token, _) in made.items()}, "all": "sesame"}.items():
                 headers = {"authorization": f"Bearer {token}", "x-request-id": right}
-                status = client.request(method, path, json={"rows": make_rows(2)}, headers=headers).status_code
+                rows = [{"customer": "c1"}] if path == "/features" else make_rows(2)
+                status = client.request(method, path, json={"rows": rows}, headers=headers).status_code
                 assert status == (200 if right in {*rights, "all"} else 403), (path, right)
                 assert ("reason" in client.get("/ready", headers=headers).json()) == (right != "predict")
             assert client.request(method, path).status_code == 401
