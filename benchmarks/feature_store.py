@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
-import socket
+import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -14,15 +14,20 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import httpx
 import psutil
 
+from airflow_mlops_provider.serving.protocols.features import PATH
 from benchmarks import Result
-from benchmarks._processes import DAGS, free_port, python, redis, start
+from benchmarks._processes import DAGS, environment, free_port, python, redis, start
+from benchmarks.serving.load import WARM
 
-TURNS = 5
-CALLS = {1: 300, 100: 60}  # keys a call: calls in a turn
-#: How many times as long Feast's own server must take at least, by keys a call.
-LEAST = {1: 3.0, 100: 12.0}
+TURNS = int(os.environ.get("BENCHMARK_TURNS", "5"))
+SECONDS = float(os.environ.get("BENCHMARK_SECONDS", "2"))
+CLIENTS = (1, 8)
+CALLS = {1: 300, 100: 60}  # keys a call: calls in a turn, in the process
+#: How many times as many calls as Feast's own server this one must answer at least, by keys a call and clients.
+LEAST = {(1, 1): 3.0, (1, 8): 8.0, (100, 1): 20.0, (100, 8): 30.0}
 Pair = tuple[float, float]
 _LASTING = ("--max-requests", "1000000")  # after which its worker would break connections off
 
@@ -80,37 +85,6 @@ features = [f"{view.name}:{name}" for view in product.shape.views for name in vi
 (folder / "requested.json").write_text(json.dumps({
     "keys": keys, "features": features, "stores": {name: [str(at), online] for name, (at, online) in stores.items()}}))
 """
-# The look-up behind as little of a web server as there is; Feast's own is uvicorn, too.
-_SERVE = """
-import json, sys
-
-sys.path.insert(0, sys.argv[1])
-import msgspec
-import uvicorn
-from airflow_mlops_provider.backends.feature_store.feast.store import FeatureStoreBackend
-from flight_delay.product import product
-from pathlib import Path
-
-store = FeatureStoreBackend(product.shape, Path(sys.argv[2]), json.loads(sys.argv[3]))
-decode, encode = msgspec.json.Decoder(dict[str, list[str]]).decode, msgspec.json.Encoder().encode
-HEADERS = [(b"content-type", b"application/json")]
-
-
-async def app(scope, receive, send):
-    body = b""
-    while (message := await receive())["type"] == "http.request":
-        body += message["body"]
-        if not message.get("more_body"):
-            break
-    columns = store.online_columns(decode(body)) if body else {}
-    answer = encode({name: values.tolist() for name, values in columns.items()})  # NaN becomes null
-    headers = [*HEADERS, (b"content-length", b"%d" % len(answer))]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": answer})
-
-
-uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[4]), access_log=False, log_level="warning", lifespan="off")
-"""
 _IN_PROCESS = """
 import json, sys, time
 
@@ -128,7 +102,7 @@ for name, (at, online) in requested["stores"].items():
     for size, count in calls.items():
         parts = [{key: values[at:at + size] for key, values in requested["keys"].items()}
                  for at in range(0, len(requested["keys"]["origin"]) - size, size)]
-        rows = [[dict(zip(part, row)) for row in zip(*part.values())] for part in parts]
+        rows = [[dict(zip(part, row, strict=True)) for row in zip(*part.values(), strict=True)] for part in parts]
         ways = {"ours": lambda at: store.online_columns(parts[at % len(parts)]),
                 "Feast": lambda at: theirs.get_online_features(requested["features"], rows[at % len(rows)])}
         taken = {way: [] for way in ways}
@@ -143,100 +117,96 @@ for name, (at, online) in requested["stores"].items():
 
 
 def measure() -> Result:
-    """Return medians of ours and Feast's own, turn and turn about, and how many times as long Feast's takes."""
+    """Return medians of ours and Feast's own, turn and turn about, and how many times as much ours is."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name, redis() as port:
         folder = Path(name)
         python(_PREPARE, str(DAGS), str(folder), str(port or 0), "6000")
         requested = json.loads((folder / "requested.json").read_text())
-        served = [*_over_http(folder, requested)]
-        lines = python(
-            _IN_PROCESS, str(DAGS), str(folder / "requested.json"), str(TURNS), json.dumps(CALLS)
-        ).splitlines()
+        served = {(store, *shape): turns for store, shape, turns in _over_http(folder, requested)}
+        lines = python(_IN_PROCESS, str(DAGS), str(folder / "requested.json"), str(TURNS), json.dumps(CALLS))
     rows, violations = [], []
-    for store, size, *medians in served:
-        for how, (ours, feasts) in zip(("over HTTP", "over HTTP, processor time"), medians, strict=True):
-            rows.append(_row(how, store, size, ours, feasts))
-        ratio = medians[0][1] / medians[0][0]
-        if ratio < LEAST[size]:
-            violations.append(f"{rows[-2][0]}: {ratio:.1f} times as fast as `feast serve`, not {LEAST[size]:.0f}")
+    for (store, size, clients), turns in served.items():
+        own, theirs = zip(*turns, strict=True)
+        (ours, ours_worked), (feasts, feasts_worked) = [map(median, zip(*who, strict=True)) for who in (own, theirs)]
+        ratio = median(this[0] / other[0] for this, other in turns)
+        what = _named(store, size, f"{clients} client{'s' * (clients > 1)}")
+        rows.append((f"{what}, calls a second", f"{ours:,.0f}", f"{feasts:,.0f}", f"{ratio:.1f}"))
+        worked = feasts_worked / ours_worked if ours_worked else 0.0
+        rows.append((f"{what}, ms of processor time", f"{ours_worked:.2f}", f"{feasts_worked:.2f}", f"{worked:.1f}"))
+        if ratio < (least := LEAST[size, clients]):
+            violations.append(f"{what}: {ratio:.1f} times as many calls as `feast serve`, not {least:.0f}")
+    for store, size, own, theirs in map(json.loads, lines.splitlines()):
+        what = _named(store, size, "in the process, ms")
+        rows.append((what, f"{own:.2f}", f"{theirs:.2f}", f"{theirs / own:.1f}"))
     return Result(
         title="A look-up of online features",
-        columns=("", "ours, ms", "Feast's own, ms", "ratio"),
-        rows=(*rows, *(_row("in the process", *json.loads(line)) for line in lines)),
+        columns=("", "ours", "Feast's own", "ratio"),
+        rows=tuple(rows),
         violations=tuple(violations),
-        note=f"Medians of {TURNS} turns, turn and turn about: one client's calls one after the other, to `feast serve` "
-        "and to the look-up behind an ASGI application, both on uvicorn with one worker; 23 features in five views of "
-        "real flights. Processor time is the server's own.",
+        note=f"Medians of {TURNS} turns of {SECONDS:g} s, turn and turn about: `POST /features` of the model server, "
+        "and `feast serve`, one process each; 23 features in five views of real flights.",
     )
 
 
-def _row(how: str, store: str, size: int, ours: float, feasts: float) -> tuple[str, ...]:
-    keys = "1 key" if size == 1 else f"{size} keys"
-    return f"{store}, {keys}, {how}", f"{ours:.2f}", f"{feasts:.2f}", f"{feasts / ours:.1f}" if ours else ""
+def _named(store: str, size: int, how: str) -> str:
+    return f"{store}, {'1 key' if size == 1 else f'{size} keys'}, {how}"
 
 
-def _over_http(folder: Path, requested: dict[str, Any]) -> Iterator[tuple[str, int, Pair, Pair]]:
-    """Yield store, keys a call, and of ours and Feast's own: milliseconds a call, and of processor time."""
+def _over_http(folder: Path, requested: dict[str, Any]) -> Iterator[tuple[str, tuple[int, int], list[list[Pair]]]]:
+    """Yield store, keys and clients, and of each turn ours and Feast's own: calls a second, and processor time."""
     for name, (at, online) in requested["stores"].items():
         with ExitStack() as running:
             port, feasts = free_port(), free_port()
+            own = [sys.executable, "-m", "airflow_mlops_provider.serving", "--product", "flight_delay", "--root"]
+            store = ["--feature-store", at, "--online-store", json.dumps(online), "--port", str(port)]
             feast = [str(Path(sys.executable).with_name("feast")), "-c", str(folder / name), "serve"]
             servers = [
-                start(running, [sys.executable, "-c", _SERVE, str(DAGS), at, json.dumps(online), str(port)], port),
+                start(running, [*own, str(folder / "artifacts"), *store], port),
                 start(running, [*feast, "--port", str(feasts), "--no-access-log", *_LASTING], feasts),
             ]
-            for size, count in CALLS.items():
-                parts = [
-                    {key: values[at : at + size] for key, values in requested["keys"].items()}
-                    for at in range(0, len(requested["keys"]["origin"]) - size, size)
-                ]
-                whole = [{"features": requested["features"], "entities": part} for part in parts]
-                ways = ((port, "/", parts), (feasts, "/get-online-features", whole))
-                taken, worked = ([], []), ([], [])
-                for turn in range(TURNS + 1):
-                    for way, server, times, works in zip(ways, servers, taken, worked, strict=True):
-                        began = _processor_time(server)
-                        measured = _times(*way, first=turn * count, count=count)
-                        if turn:  # the first one warms both up
-                            times.extend(measured)
-                            works.append(1000 * (_processor_time(server) - began) / count)
-                yield name, size, _medians(taken), _medians(worked)
+            for size in CALLS:
+                ours, theirs = [], []
+                for first in range(0, len(requested["keys"]["origin"]) - size, size):
+                    part = {key: values[first : first + size] for key, values in requested["keys"].items()}
+                    ours.append(
+                        json.dumps(
+                            {"rows": [dict(zip(part, row, strict=True)) for row in zip(*part.values(), strict=True)]}
+                        )
+                    )
+                    theirs.append(json.dumps({"features": requested["features"], "entities": part}))
+                _await_answer(port, ours[0])
+                ways = ((port, PATH, ours), (feasts, "/get-online-features", theirs))
+                for clients in CLIENTS:
+                    turns = [
+                        [_turn(*way, clients, server) for way, server in zip(ways, servers, strict=True)]
+                        for _ in range(TURNS)
+                    ]
+                    yield name, (size, clients), turns
 
 
-def _medians(values: tuple[list[float], list[float]]) -> Pair:
-    return median(values[0]), median(values[1])
+def _await_answer(port: int, body: str) -> None:
+    """Wait until the model server has opened the feature store."""
+    until = time.monotonic() + 120
+    while (answer := httpx.post(f"http://127.0.0.1:{port}{PATH}", content=body, timeout=30)).status_code != 200:
+        if time.monotonic() > until:
+            raise RuntimeError(f"{PATH}: {answer.text[:500]}")
+        time.sleep(0.2)
+
+
+def _turn(port: int, path: str, bodies: list[str], clients: int, pid: int) -> Pair:
+    """Return calls a second, and the server's milliseconds of processor time for each."""
+    given = {"port": port, "path": path, "bodies": bodies, "clients": clients, "seconds": SECONDS}
+    command, began = [sys.executable, "-m", "benchmarks.serving.load"], _processor_time(pid)
+    done = subprocess.run(
+        command, input=json.dumps(given), capture_output=True, text=True, check=False, env=environment()
+    )
+    if done.returncode:
+        raise RuntimeError(f"{path}: {done.stderr[-1000:]}")
+    rate = json.loads(done.stdout)["rate"]
+    return rate, 1000 * (_processor_time(pid) - began) / (rate * (SECONDS + WARM))
 
 
 def _processor_time(pid: int) -> float:
     server = psutil.Process(pid)
     times = [process.cpu_times() for process in (server, *server.children(recursive=True))]
     return sum(spent.user + spent.system for spent in times)
-
-
-def _times(port: int, path: str, bodies: list[Any], first: int, count: int) -> list[float]:
-    """Return the milliseconds of calls, one after the other over one connection."""
-    times = []
-    with socket.create_connection(("127.0.0.1", port)) as connection:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for at in range(first, first + count):
-            body = json.dumps(bodies[at % len(bodies)]).encode()
-            head = f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-            began = time.perf_counter()
-            connection.sendall(head.encode() + b"\r\n\r\n" + body)
-            answer = _answer(connection)
-            times.append(1000 * (time.perf_counter() - began))
-            if not answer.startswith(b"HTTP/1.1 200"):
-                raise RuntimeError(f"{path}: {answer[:500]!r}")
-    return times
-
-
-def _answer(connection: socket.socket) -> bytes:
-    answer = b""
-    while b"\r\n\r\n" not in answer:
-        answer += connection.recv(1 << 20) or b"\r\n\r\n"
-    head, _, body = answer.partition(b"\r\n\r\n")
-    length = re.search(rb"(?i)content-length: (\d+)", head)
-    left = int(length[1]) - len(body) if length else 0
-    while left > 0:
-        left -= len(connection.recv(1 << 20)) or left
-    return head

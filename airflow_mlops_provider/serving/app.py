@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from itertools import count
@@ -24,15 +24,15 @@ from starlette.types import Receive, Scope, Send
 from airflow_mlops_provider.backends.model_server.client import TOKEN_VARIABLE
 from airflow_mlops_provider.backends.model_server.state import ServerState
 from airflow_mlops_provider.exceptions import BackendError
-from airflow_mlops_provider.render.markup import Html, join, tag
-from airflow_mlops_provider.render.parts import card, link, links, report, table
 from airflow_mlops_provider.serving.access.callers import Caller, Callers, Right
 from airflow_mlops_provider.serving.listener import is_gone
 from airflow_mlops_provider.serving.protocols.arrow import ARROW, form_of
+from airflow_mlops_provider.serving.protocols.deadlines import deadline
+from airflow_mlops_provider.serving.protocols.features import FeatureLookUp, add_features
 from airflow_mlops_provider.serving.protocols.routes import Respond, add_protocols
-from airflow_mlops_provider.serving.request_queue import BODY_SECONDS, MAX_WAITING, Answer, Call, RequestQueue, deadline
+from airflow_mlops_provider.serving.request_queue import BODY_SECONDS, MAX_WAITING, Answer, Call, RequestQueue
 from airflow_mlops_provider.serving.request_schema import RequestError
-from airflow_mlops_provider.serving.responses import AS_JSON, JSON, REFUSALS, Form, predictions_model
+from airflow_mlops_provider.serving.responses import AS_JSON, JSON, REFUSALS, Form, index_page, predictions_model
 from airflow_mlops_provider.serving.server import ModelServer
 from airflow_mlops_provider.serving.streams.answering import Streams, add_streams
 from airflow_mlops_provider.serving.workers.peers import Peers
@@ -48,18 +48,17 @@ GRACE_SECONDS = 10.0  # for gRPC's calls when the server ends
 # A call's own id: no two servers share the first part, no two of a server's calls the second.
 _PROCESS, _COUNT = secrets.token_hex(10), count()
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:/+=-]{1,100}")
-_LINKS = {name: name for name in ("version", "ready", "health", "metrics")} | {"openapi.json": "API description"}
 _SCHEME = HTTPBearer(auto_error=False, description=f"The caller's token, or the one in the server's {TOKEN_VARIABLE}.")
 
 
 class Api(FastAPI):
-    """FastAPI's application, which answers ``/predict`` itself: what routes do first is most of a small call's time."""
+    """FastAPI's application, which answers some paths itself: what routes do first is most of a small call's time."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a call."""
-        if scope["type"] == "http" and scope["path"] == _PREDICT and scope["method"] == "POST":
-            request = Request(scope, receive)
-            await (await self.state.predict(request))(scope, receive, send)
+        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self.state.direct:
+            answer = await self.state.direct[scope["path"]](Request(scope, receive))
+            await answer(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 
@@ -93,6 +92,8 @@ def create_app(
         timed=server.metrics.phases.observe,
     )
 
+    look_up = FeatureLookUp(server)
+    look_ups = RequestQueue(look_up.answer, lambda settle: settle(), waiting, body_seconds)
     peers = Peers(server, place)
 
     @asynccontextmanager
@@ -104,13 +105,17 @@ def create_app(
             if rpc:
                 await rpc.stop(GRACE_SECONDS)
         queue.close()
+        look_ups.close()
         await run_in_threadpool(server.close)
 
     # The interactive documentation would load its scripts from elsewhere; the schema itself is served.
     title, goal = f"{server.product.name} predictions", server.product.goal
     app = Api(title=title, description=goal, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.queue = queue
-    respond = _add_predict(app, server, callers, queue)
+    app.state.queue, app.state.direct = queue, {}
+    respond = _responding(callers, queue, Right.PREDICT, server.metrics.request)
+    _add_predict(app, server, respond)
+    if server.product.scoring.views:
+        add_features(app, look_up, _responding(callers, look_ups, Right.READ), [Depends(_SCHEME)])
     add_protocols(app, server, respond, peers, _closed(callers, *Right))
     streams = Streams(queue, callers, _allowed, _refused_stream, server.metrics.request, body_seconds)
     add_streams(app, streams, _request_id, Depends(_SCHEME))
@@ -130,20 +135,26 @@ async def _serve_grpc(
     return await serve(Service(server, respond, allow, peers), Address(*address))
 
 
-def _add_predict(app: Api, server: ModelServer, callers: Callers, queue: RequestQueue) -> Respond:
+def _responding(
+    callers: Callers, queue: RequestQueue, right: Right, count: Callable[[int, float], None] = lambda *_: None
+) -> Respond:
+    async def respond(request: Request, form: Form) -> Response:
+        begun, request_id = time.perf_counter(), _request_id(request)
+        status, answer = await _answer(request, request_id, form, callers, queue, right)
+        count(status, time.perf_counter() - begun)
+        own = form.headers(answer) if status == 200 else {"content-type": JSON}
+        return Response(answer, status, {"x-request-id": request_id, **own, **_HEADERS.get(status, {})})
+
+    return respond
+
+
+def _add_predict(app: Api, server: ModelServer, respond: Respond) -> None:
     stream = {"schema": {"type": "string", "format": "binary"}}
     body = {"required": True, "content": {JSON: {"schema": server.schema.json_schema()}, ARROW: stream}}
     responses: dict[int | str, dict[str, Any]] = {
         200: {"model": predictions_model(server.problem.answer_fields), "content": {ARROW: stream}},
         **REFUSALS,
     }
-
-    async def respond(request: Request, form: Form) -> Response:
-        begun, request_id = time.perf_counter(), _request_id(request)
-        status, answer = await _answer(request, request_id, form, callers, queue)
-        server.metrics.request(status, time.perf_counter() - begun)
-        own = form.headers(answer) if status == 200 else {"content-type": JSON}
-        return Response(answer, status, {"x-request-id": request_id, **own, **_HEADERS.get(status, {})})
 
     @app.post(_PREDICT, openapi_extra={"requestBody": body}, responses=responses, dependencies=[Depends(_SCHEME)])
     async def predict(request: Request) -> Response:
@@ -152,8 +163,7 @@ def _add_predict(app: Api, server: ModelServer, callers: Callers, queue: Request
             request, form_of(request.headers.get("content-type", ""), request.headers.get("accept", ""))
         )
 
-    app.state.predict = predict
-    return respond
+    app.state.direct[_PREDICT] = predict
 
 
 def _add_probes(app: FastAPI, server: ModelServer, callers: Callers, peers: Peers) -> None:
@@ -177,7 +187,8 @@ def _add_state(app: FastAPI, server: ModelServer, callers: Callers, peers: Peers
     @app.get("/", response_class=HTMLResponse, **closed(Right.READ, Right.OPERATE))
     async def index() -> str:
         """Say what this server serves, for a person."""
-        return _index_page(server, await peers.state())
+        product = server.product
+        return index_page(product.name, product.goal, server.schema.known, await peers.state())
 
     @app.get("/openapi.json", include_in_schema=False, **closed(*Right))
     async def schema() -> JSONResponse:
@@ -207,27 +218,6 @@ def _closed(callers: Callers, *rights: Right) -> dict[str, Any]:
     return {"dependencies": [Depends(_SCHEME), Depends(check)], "responses": responses}
 
 
-def _index_page(server: ModelServer, said: ServerState) -> Html:
-    live, failure, watermark = said.live, said.failure, said.watermark
-    columns = ", ".join(f'"{name}": …' for name in server.schema.known)
-    state = (
-        ("Live version", f"{live.version}, since {live.since:%Y-%m-%d %H:%M:%S} UTC" if live else "none"),
-        ("State", said.not_ready or "ready"),
-        ("Features known up to", f"{watermark:%Y-%m-%d %H:%M:%S} UTC" if watermark else "nothing yet"),
-        ("Last failure", f"version {failure.version}: {failure.error}" if failure else "none"),
-    )
-    return report(
-        server.product.name,
-        server.product.goal,
-        card("Live", table(("what", "now"), state)),
-        card(
-            join(("Predict with ", tag("code", "POST predict"))),
-            tag("pre", f'{{"rows": [{{{columns}}}]}}'),
-            tag("p", links(*(link(href, words) for href, words in _LINKS.items()))),
-        ),
-    )
-
-
 # Where the body was not read to its end, the connection can't carry another call.
 _CLOSE = {"connection": "close"}
 _HEADERS = {
@@ -237,10 +227,10 @@ _HEADERS = {
 
 
 async def _answer(
-    request: Request, request_id: str, form: Form, callers: Callers, queue: RequestQueue
+    request: Request, request_id: str, form: Form, callers: Callers, queue: RequestQueue, right: Right
 ) -> tuple[int, Answer]:
     try:
-        caller, until = _allowed(request, callers, Right.PREDICT), deadline(request.headers)
+        caller, until = _allowed(request, callers, right), deadline(request.headers)
         async with queue.body(request) as body:
             gone = partial(is_gone, request.receive)
             return 200, await queue.answer(Call(body, request_id, caller.name, form, until, gone))
@@ -259,7 +249,7 @@ def _refused(error: Exception, request_id: str, form: Form) -> tuple[int, Answer
     if isinstance(error, BackendError):
         return 503, form.refusal(503, str(error))
     log.error("request %s failed", request_id, exc_info=error)
-    why = f"the prediction failed; the server's log has the reason under request id {request_id}"
+    why = f"the call failed; the server's log has the reason under request id {request_id}"
     return 500, form.refusal(500, why)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from itertools import chain
 from operator import itemgetter
@@ -22,7 +21,7 @@ from airflow_mlops_provider.scoring.predictor import Predictor
 from airflow_mlops_provider.serving.answers import Answers, Calls
 from airflow_mlops_provider.serving.candidates.beside import Predicted
 from airflow_mlops_provider.serving.release_follower import Live, ReleaseFollower
-from airflow_mlops_provider.serving.request_queue import Answer, Call, Later
+from airflow_mlops_provider.serving.request_queue import Answer, Call, Later, together_or_alone
 from airflow_mlops_provider.serving.request_schema import RequestError, RequestSchema, check_times
 from airflow_mlops_provider.serving.responses import error_text
 
@@ -109,20 +108,11 @@ class PredictionService:
 
         A row's answer does not depend on the rows beside it; a call that can't be answered spoils no other.
         """
-        if len(calls) > 1:
-            with suppress(Exception):  # which of them it was, each by itself will say
-                return [*self._together(calls)]
-        return [self._alone(call) for call in calls]
+        return together_or_alone(self._together, calls)
 
     def not_ready(self) -> str | None:
         """Return why nothing can be predicted; None if it can."""
         return self._follower.problem or self._features.problem
-
-    def _alone(self, call: Call) -> Answer | Later | Exception:
-        try:
-            return self._together([call])[0]
-        except Exception as error:  # noqa: BLE001 - it is returned to the caller
-            return error
 
     def _together(self, given: Sequence[Call]) -> Sequence[Answer | Later]:
         laps = _Laps()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-import re
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
 from queue import Empty, SimpleQueue
@@ -18,7 +17,6 @@ from fastapi import HTTPException, Request
 from starlette.requests import ClientDisconnect
 
 from airflow_mlops_provider.serving import prediction_log
-from airflow_mlops_provider.serving.request_schema import RequestError
 from airflow_mlops_provider.serving.responses import AS_JSON, Form
 
 MAX_BODY = 16 * 1024 * 1024
@@ -50,30 +48,6 @@ class Call(NamedTuple):
     gone: Callable[[], bool] = lambda: False
 
 
-#: How long a caller waits, as Envoy tells the servers behind it, and as gRPC does; and what the units of gRPC are.
-TIMEOUTS = {
-    "x-envoy-expected-rq-timeout-ms": re.compile(r"(\d{1,9})()"),
-    "grpc-timeout": re.compile(r"(\d{1,8})([HMSmun])"),
-}
-_UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "": 1e-3, "u": 1e-6, "n": 1e-9}
-
-
-def deadline(headers: Mapping[str, str]) -> float:
-    """Return until when the caller waits, by ``time.monotonic``; for ever if no header says it.
-
-    :raises RequestError: if one of them is no such time.
-    """
-    until = math.inf
-    for name, form in TIMEOUTS.items():
-        if (given := headers.get(name)) is not None:
-            said = form.fullmatch(given)
-            if said is None:
-                such = "500" if "envoy" in name else "500m"
-                raise RequestError(f"the header {name} must be a time such as {such}, not {given[:80]!r}")
-            until = min(until, time.monotonic() + int(said[1]) * _UNITS[said[2]])
-    return until
-
-
 _Waiting = tuple[Call, "asyncio.Future[Answer]", float]  # and since when, by time.monotonic
 
 
@@ -88,6 +62,21 @@ class Later(NamedTuple):
 Work = Callable[[Sequence[Call]], Sequence[Answer | Later | Exception]]
 Settled = Callable[[Callable[[], None]], None]
 Timed = Callable[[Sequence[float], str], None]
+
+
+def together_or_alone(work: Work, calls: Sequence[Call]) -> list[Answer | Later | Exception]:
+    """Answer some calls at once; if that fails, each by itself, or return why not: one bad call spoils no other."""
+    if len(calls) > 1:
+        with suppress(Exception):  # which of them it was, each by itself will say
+            return [*work(calls)]
+    return [_alone(work, call) for call in calls]
+
+
+def _alone(work: Work, call: Call) -> Answer | Later | Exception:
+    try:
+        return work([call])[0]
+    except Exception as error:  # noqa: BLE001 - it is returned to the caller
+        return error
 
 
 class RequestQueue:

@@ -8,11 +8,15 @@ from typing import Any, NamedTuple
 import msgspec
 from pydantic import BaseModel, Field, create_model
 
+from airflow_mlops_provider.backends.model_server.state import ServerState
 from airflow_mlops_provider.exceptions import MLOpsError
+from airflow_mlops_provider.render.markup import Html, join, tag
+from airflow_mlops_provider.render.parts import card, link, links, report, table
 from airflow_mlops_provider.serving.prediction_log import row_ids
 from airflow_mlops_provider.serving.request_schema import RequestSchema, Rows
 
 JSON = "application/json"
+_LINKS = {name: name for name in ("version", "ready", "health", "metrics")} | {"openapi.json": "API description"}
 
 
 class Said(NamedTuple):
@@ -89,6 +93,28 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
         504: "The caller's deadline passed while the call waited",
     }.items()
 }
+
+
+def index_page(name: str, goal: str, known: Sequence[str], said: ServerState) -> Html:
+    """Return what a server says of itself to a person. :param known: the columns that callers send."""
+    live, failure, watermark = said.live, said.failure, said.watermark
+    columns = ", ".join(f'"{name}": …' for name in known)
+    state = (
+        ("Live version", f"{live.version}, since {live.since:%Y-%m-%d %H:%M:%S} UTC" if live else "none"),
+        ("State", said.not_ready or "ready"),
+        ("Features known up to", f"{watermark:%Y-%m-%d %H:%M:%S} UTC" if watermark else "nothing yet"),
+        ("Last failure", f"version {failure.version}: {failure.error}" if failure else "none"),
+    )
+    return report(
+        name,
+        goal,
+        card("Live", table(("what", "now"), state)),
+        card(
+            join(("Predict with ", tag("code", "POST predict"))),
+            tag("pre", f'{{"rows": [{{{columns}}}]}}'),
+            tag("p", links(*(link(href, words) for href, words in _LINKS.items()))),
+        ),
+    )
 
 
 def error_text(error: Exception) -> str:

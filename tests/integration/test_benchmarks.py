@@ -11,7 +11,7 @@ LEAST = {
     "dag_parsing": {"RUNS": 1},
     "model_server": {"TURNS": 1, "SECONDS": 0.5, "ROWS": 800},
     "unchanged_rerun": {"RUNS": 1},
-    "feature_store": {"TURNS": 1, "CALLS": {1: 3, 100: 2}},
+    "feature_store": {"TURNS": 1, "SECONDS": 0.2, "CLIENTS": (8,), "CALLS": {1: 3, 100: 2}},
     "materialization": {"RUNS": 1, "ROWS": 500},
     "training_set": {"RUNS": 1, "ROWS": 5000},
     "soak": {"MINUTES": 0.5},

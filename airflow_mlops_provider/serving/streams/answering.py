@@ -24,7 +24,8 @@ from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.serving.access.callers import Caller, Callers, Right
 from airflow_mlops_provider.serving.listener import is_gone
 from airflow_mlops_provider.serving.protocols.arrow import ARROW
-from airflow_mlops_provider.serving.request_queue import MAX_BODY, Answer, Call, RequestQueue, deadline
+from airflow_mlops_provider.serving.protocols.deadlines import deadline
+from airflow_mlops_provider.serving.request_queue import MAX_BODY, Answer, Call, RequestQueue
 from airflow_mlops_provider.serving.request_schema import RequestError
 from airflow_mlops_provider.serving.responses import REFUSALS, error_text
 from airflow_mlops_provider.serving.streams.pieces import LINES, Kind, Piece

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -181,6 +181,7 @@ def test_bulk_leaves_what_feast_leaves(
 ) -> None:
     """Byte for byte, in many batches: of an interval, a later one, and one again, for which all history counts."""
     monkeypatch.setattr(bulk, "_ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(bulk, "_VALUES_AT_ONCE", 40)  # of SQLite: some entities at once, and what is left one by one
     later = Interval(start=YEAR.end, end=datetime(2015, 1, 1, tzinfo=UTC))
     stores = [opened(tmp_path / name, settings(kind, tmp_path, servers, 2 + at)) for at, name in enumerate("ab")]
     for interval in (YEAR, later, YEAR):
@@ -195,6 +196,34 @@ def test_bulk_leaves_what_feast_leaves(
         ours, theirs = (kept(store, servers, 2 + at) for at, store in enumerate(stores))
         assert len(ours) > 20
         assert ours == theirs
+
+
+def test_sqlite_is_written_in_order_and_in_large_pages(
+    tmp_path: Path, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names come as they are sorted, which SQLite appends; who has the file open already reads on, and sees it all."""
+    store, written, real = opened(tmp_path, settings("sqlite", tmp_path, servers)), list[list[bytes]](), bulk._rows
+    monkeypatch.setattr(bulk, "_rows", lambda entities, batch: written.append(batch.names) or real(entities, batch))  # type: ignore[func-returns-value]
+    with closing(sqlite3.connect(store.folder / "online.db")) as reader:
+        assert reader.execute("SELECT count(*) FROM trips_town").fetchone() == (0,)
+        store.materialize(YEAR)
+        assert len(written) == len(SHAPE.views) and all(names == sorted(names) for names in written)
+        assert len(written[0]) > 10
+        assert reader.execute("SELECT count(*) FROM trips_town").fetchone()[0] > 5
+        assert reader.execute("PRAGMA page_size").fetchone() == (bulk._PAGE_BYTES,)
+        assert reader.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def test_floats_are_written_as_python_writes_them() -> None:
+    """DuckDB's text of a float is Python's, for any bits: what Feast's own materialization leaves is compared by it."""
+    import duckdb
+
+    draw = np.random.default_rng(3)
+    values = np.concatenate([draw.integers(0, 2**64, 50_000, "uint64").view("f8"), 10.0 ** np.arange(-320, 308)])
+    values = [*values[~np.isnan(values)].tolist(), 0.0, -0.0, float("inf"), 1e16, 9999999999999998.0, 1e-4, 1e-5]
+    frame = pd.DataFrame({"value": values})
+    texts = duckdb.from_df(frame).project("CAST(value AS VARCHAR)").fetchall()
+    assert [text for (text,) in texts] == [*map(str, values)]
 
 
 def kept(store: FeatureStoreBackend, servers: Servers, database: int) -> list[Any]:

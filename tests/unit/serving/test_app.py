@@ -185,6 +185,7 @@ def test_each_caller_may_what_its_rights_say(
     allowed = {
         ("POST", "/predict"): {"predict"},
         ("POST", "/predict/stream"): {"predict"},
+        ("POST", "/features"): {"read"},
         ("GET", "/"): {"read", "operate"},
         ("GET", "/version"): {"read", "operate"},
         ("GET", "/metrics"): {"operate"},
@@ -198,7 +199,8 @@ def test_each_caller_may_what_its_rights_say(
         for (method, path), rights in allowed.items():
             for right, token in {**{name: token for name, (token, _) in made.items()}, "all": "sesame"}.items():
                 headers = {"authorization": f"Bearer {token}", "x-request-id": right}
-                status = client.request(method, path, json={"rows": make_rows(2)}, headers=headers).status_code
+                rows = [{"customer": "c1"}] if path == "/features" else make_rows(2)
+                status = client.request(method, path, json={"rows": rows}, headers=headers).status_code
                 fit = 415 if path == "/predict/stream" else 200  # which takes other bodies
                 assert status == (fit if right in {*rights, "all"} else 403), (path, right)
                 assert ("reason" in client.get("/ready", headers=headers).json()) == (right != "predict")

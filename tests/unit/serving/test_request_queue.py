@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,8 +12,7 @@ from fastapi import HTTPException
 from starlette.requests import ClientDisconnect
 
 from airflow_mlops_provider.serving import prediction_log
-from airflow_mlops_provider.serving.request_queue import FEW_CALLS, MAX_BATCH, Answer, Call, RequestQueue, deadline
-from airflow_mlops_provider.serving.request_schema import RequestError
+from airflow_mlops_provider.serving.request_queue import FEW_CALLS, MAX_BATCH, Answer, Call, RequestQueue
 
 PHASES = ("wait", "log")
 CALLS = [Call(b"x", str(number)) for number in range(8)]
@@ -148,28 +146,6 @@ def test_a_call_whose_caller_went_away_costs_no_prediction(served: Served) -> No
     assert [first, other] == [b"0", b"3"]
     assert isinstance(left, ClientDisconnect) and isinstance(cancelled, asyncio.CancelledError)
     assert served.batches == [1, 1]
-
-
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({}, math.inf),
-        ({"x-envoy-expected-rq-timeout-ms": "1500"}, 1.5),
-        ({"grpc-timeout": "2S"}, 2),
-        ({"grpc-timeout": "3M", "x-envoy-expected-rq-timeout-ms": "250"}, 0.25),
-        ({"grpc-timeout": "100u"}, 0.0001),
-    ],
-)
-def test_a_deadline_is_what_the_headers_say(headers: dict[str, str], seconds: float) -> None:
-    """Envoy's or gRPC's, the shorter of both; none without."""
-    assert deadline(headers) == pytest.approx(time.monotonic() + seconds, abs=0.05)
-
-
-@pytest.mark.parametrize("said", ["", "-1", "1.5", "soon", "9" * 30, "2S"])
-def test_a_timeout_that_is_none_is_refused(said: str) -> None:
-    """By name, with what fits."""
-    with pytest.raises(RequestError, match="x-envoy-expected-rq-timeout-ms must be a time such as 500"):
-        deadline({"x-envoy-expected-rq-timeout-ms": said})
 
 
 def test_a_log_that_hangs_holds_one_answer_back_for_a_while(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:

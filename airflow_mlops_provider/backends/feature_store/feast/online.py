@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from airflow_mlops_provider.backends.feature_store.feast.layout import Entities, Key, Row
+from airflow_mlops_provider.backends.feature_store.feast.layout import Entities, Key
 from airflow_mlops_provider.backends.feature_store.feast.stored import Stored, stored
 from airflow_mlops_provider.exceptions import BackendError
 from airflow_mlops_provider.lifecycle.shape import Shape, View
@@ -50,9 +50,14 @@ class OnlineReader:
         found = self._opened(definitions).rows([*zip(self._entities, unique, strict=True)])
         columns: dict[str, np.ndarray] = {}
         for entities, keys_of, read, values in zip(self._entities, rows, unique, found, strict=True):
-            by_key: dict[Key, Row] = dict(zip(read, values, strict=True))
-            nothing = (None,) * len(entities.features)
-            columns |= entities.columns([by_key.get(key, nothing) for key in keys_of])
+            if len(read) == len(keys_of):  # each came once, and in this order
+                columns |= entities.columns(values)
+                continue
+            # Each is decoded once; of a key that is missing, or unknown, the last row is taken, which has nothing.
+            places: dict[Key, int] = dict(zip(read, range(len(read)), strict=True))
+            at = np.array([places.get(key, -1) for key in keys_of], "intp")
+            decoded = entities.columns([*values, (None,) * len(entities.features)])
+            columns |= {name: column[at] for name, column in decoded.items()}
         return {name: columns[name] for name in self._order}
 
     def require(self, definitions: Any, mark: datetime | None, files: Callable[[str], list[Path]]) -> None:

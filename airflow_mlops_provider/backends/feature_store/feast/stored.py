@@ -191,16 +191,29 @@ def answers(pool: Any, commands: Iterable[bytes]) -> Iterator[Any]:
     try:
         while part := [*islice(commands, _COMMANDS_AT_ONCE)]:
             connection.send_packed_command([b"".join(part)])
-            for _ in range(left):
-                yield connection.read_response(disable_decoding=True)
+            yield from _read(connection, left)
             left = len(part)
-        for _ in range(left):
-            yield connection.read_response(disable_decoding=True)
+        yield from _read(connection, left)
     except BaseException:
         connection.disconnect()  # the next one would read what is left of these answers
         raise
     finally:
         pool.release(connection)
+
+
+def _read(connection: Any, count: int) -> Iterator[Any]:
+    """Yield answers, lists or numbers. Those that came already are taken from hiredis itself: redis-py, which waits for
+    the others, takes longer over each than Redis.
+    """
+    reader: Any = getattr(getattr(connection, "_parser", None), "_reader", None)
+    taken = reader.gets if type(reader).__module__ == "hiredis" else lambda _: None
+    for _ in range(count):
+        answer = taken(False)  # not decoded
+        if type(answer) not in (list, int):
+            if isinstance(answer, Exception):
+                raise answer
+            answer = connection.read_response(disable_decoding=True)
+        yield answer
 
 
 class FeastRows:
