@@ -66,17 +66,10 @@ Timed = Callable[[Sequence[float], str], None]
 
 def together_or_alone(work: Work, calls: Sequence[Call]) -> list[Answer | Later | Exception]:
     """Answer some calls at once; if that fails, each by itself, or return why not: one bad call spoils no other."""
-    if len(calls) > 1:
-        with suppress(Exception):  # which of them it was, each by itself will say
-            return [*work(calls)]
-    return [_alone(work, call) for call in calls]
-
-
-def _alone(work: Work, call: Call) -> Answer | Later | Exception:
     try:
-        return work([call])[0]
+        return [*work(calls)]
     except Exception as error:  # noqa: BLE001 - it is returned to the caller
-        return error
+        return [error] if len(calls) == 1 else [together_or_alone(work, [call])[0] for call in calls]
 
 
 class RequestQueue:

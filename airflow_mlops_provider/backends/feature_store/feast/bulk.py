@@ -19,7 +19,6 @@ from airflow_mlops_provider.backends.feature_store.feast.layout import (
     encoded,
     hash_field,
     kind_of,
-    parts,
     table,
     texts,
 )
@@ -150,13 +149,12 @@ def _to_sqlite(config: Any, online_store: Any, view: Any, entities: Entities, ba
     _set_page_size(connection)
     count = max(1, _VALUES_AT_ONCE // (2 + 2 * len(entities.features)))
     several, single = (_upsert(table(config, view), entities, size) for size in (count, 1))
-    rows = ([*_rows(entities, batch)] for batch in batches)
-    for first in rows:
+    for first in batches:
         with connection:
-            for batch in chain((first,), islice(rows, _BATCHES_AT_ONCE - 1)):
-                end = len(batch) - len(batch) % count
-                connection.executemany(several, (tuple(chain(*part)) for part in parts(batch[:end], count)))
-                connection.executemany(single, batch[end:])
+            for batch in chain((first,), islice(batches, _BATCHES_AT_ONCE - 1)):
+                rows, times = _rows(entities, batch), len(batch.names) // count
+                connection.executemany(several, (tuple(chain(*islice(rows, count))) for _ in range(times)))
+                connection.executemany(single, rows)
 
 
 def _set_page_size(connection: Any) -> None:
