@@ -318,3 +318,18 @@ def test_whatever_a_suite_holds_is_evaluated_or_broken(flights: pd.DataFrame, tm
     assert verdict.checked == 4
     (line,) = verdict.broken
     assert "could not be evaluated: No provider found" in line
+
+
+def test_one_sentence_of_many_columns(tmp_path: Path) -> None:
+    """What is expected alike of several columns is said of each; with other arguments it is another sentence."""
+    frame = pd.DataFrame({"a": [None, 1.0], "$b": [None, 1.0], "c": [None, 1.0]})
+    names = [gxe.ExpectColumnValuesToNotBeNull(column=name) for name in frame]
+    expected = [*names, gxe.ExpectColumnValuesToNotBeNull(column="a", mostly=0.9), gxe.ExpectColumnToExist(column="d")]
+    broken = validate(frame, expected, "rows", tmp_path).broken
+    assert [line.partition(";")[0] for line in broken] == [
+        "rows.a: values must never be null",
+        "rows.$b: values must never be null",
+        "rows.c: values must never be null",
+        "rows.a: values must not be null, at least 90 % of the time",
+        "rows.d: is a required field",
+    ]

@@ -104,7 +104,8 @@ def validate(
     """
     run = run or Run()
     results = _run(frame, expectations, name, run) if expectations else []
-    findings = [*_left_out(left_out or {}), *(_finding(result) for result in results)]
+    sentences: dict[str, Any] = {}
+    findings = [*_left_out(left_out or {}), *(_finding(result, sentences) for result in results)]
     lines = [(_line(name, finding), finding.critical) for finding in findings if not finding.passed]
     broken = tuple(line for line, critical in lines if critical)
     (folder / PAGE).write_text(_page(name, frame, findings), encoding="utf-8")
@@ -164,13 +165,13 @@ def _made(number: int, given: Any) -> Any:
         raise ConfigurationError(f"expectation {number} ({given.get('type')}): {_short(said)}") from None
 
 
-def _finding(result: Any) -> _Finding:
+def _finding(result: Any, sentences: dict[str, Any]) -> _Finding:
     config = result.expectation_config
     sample = (result.result or {}).get("partial_unexpected_list") or ()
     return _Finding(
         passed=bool(result.success) and not _reason(result.exception_info),
         subject=_subject(config.kwargs),
-        expected=_expected(config),
+        expected=_expected(config, sentences),
         seen=_seen(result),
         sample=tuple(dict.fromkeys(_short(value, 60) for value in sample)),
         severity=str(getattr(config.severity, "value", config.severity)),
@@ -183,17 +184,28 @@ def _subject(kwargs: Mapping[str, Any]) -> str:
     return ", ".join(str(name) for name in names if name)
 
 
-def _expected(config: Any) -> str:
-    """Return what was expected: the author's description, else Great Expectations' own sentence, filled in."""
-    expectation = config.to_domain_obj()
-    if expectation.description:
-        return _short(expectation.description)
-    expectation.render()
-    rendered = next((block.value for block in expectation.rendered_content or () if block.value.template), None)
+def _expected(config: Any, sentences: dict[str, Any]) -> str:
+    """Return what was expected: the author's description, else Great Expectations' own sentence, filled in.
+
+    :param sentences: those that were made already. One takes it 10 ms, and says the same of many columns.
+    """
+    if config.description:
+        return _short(config.description)
+    column = config.kwargs.get("column")
+    same = {name: value for name, value in config.kwargs.items() if name not in ("column", "batch_id")}
+    key = f"{config.type} {bool(column)} {same!r}"
+    if key not in sentences:
+        expectation = config.to_domain_obj()
+        expectation.render()
+        sentences[key] = next(
+            (block.value for block in expectation.rendered_content or () if block.value.template), None
+        )
+    rendered = sentences[key]
     if rendered is None:
         return str(config.type).removeprefix("expect_").replace("_", " ")
     values = {name: _short(param["value"]) for name, param in _plain(rendered.params).items()}
-    sentence = Template(rendered.template).safe_substitute(values).removeprefix(f"{config.kwargs.get('column')} ")
+    values |= {"column": _short(column)} if "column" in values else {}
+    sentence = Template(rendered.template).safe_substitute(values).removeprefix(f"{column} ")
     sentence = _RANGE.sub(r"between \1 and \2", sentence)
     return _short(sentence[:1].lower() + sentence[1:].rstrip("."))
 
