@@ -250,7 +250,7 @@ def test_a_mistake_further_on_breaks_the_answer(client: httpx.Client) -> None:
         with client.stream("POST", "/predict/stream", content=lines(rows), headers={"content-type": LINES}) as answer:
             assert answer.status_code == 200
             for line in answer.iter_lines():
-                got.append(line)  # noqa: PERF402  # also those before it breaks
+                got.append(line)  # also those before it breaks
 
     with pytest.raises(httpx.RemoteProtocolError):
         read()
