@@ -72,20 +72,46 @@ class Streams:
         return _Streamed(partial(self._send, request, request_id))
 
     async def _send(self, request: Request, request_id: str, send: Send) -> None:
-        begun = time.perf_counter()
-        with tempfile.TemporaryFile() as file:
-            try:
-                caller = self._allowed(request, self._callers, Right.PREDICT)
-                kind, until = kind_of(request), deadline(request.headers)
-                async with self._place():
-                    call = Call(b"", request_id, caller.name, kind, until, partial(is_gone, request.receive))
+        begun, started = time.perf_counter(), asyncio.Event()
+        try:
+            caller = self._allowed(request, self._callers, Right.PREDICT)
+            kind, until = kind_of(request), deadline(request.headers)
+            call = Call(b"", request_id, caller.name, kind, until, partial(is_gone, request.receive))
+            async with self._place():
+                with tempfile.TemporaryFile() as file:
                     await self._receive(request, file)
                     async with aclosing(self._answers(kind.pieces(file), call, kind)) as answers:
-                        await _send_all(answers, call, kind, send, self._seconds)
-            except Exception as error:  # noqa: BLE001  # it is told the caller
-                response = self._refused(error, request_id)
-                self._counted(response.status_code, time.perf_counter() - begun)
+                        await self._send_all(answers, call, kind, send, started)
+        except Exception as error:  # noqa: BLE001  # it is told the caller, as far as that can be
+            response = self._refused(error, request_id)
+            self._counted(response.status_code, time.perf_counter() - begun)
+            if not started.is_set():
                 await response(request.scope, request.receive, send)
+            elif not isinstance(error, ClientDisconnect):
+                log.warning("the answer to %s ends half way: %s", request_id, error_text(error))
+                with suppress(ClientDisconnect):
+                    await self._part(send, kind.broken(error_text(error)))
+
+    async def _send_all(
+        self, answers: AsyncIterator[Answer], call: Call, kind: Kind, send: Send, started: asyncio.Event
+    ) -> None:
+        """Send an answer. One that breaks ends without what says that it is whole."""
+        first = await anext(answers)
+        headers = {"x-request-id": call.request_id, **kind.headers(first)}
+        raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+        started.set()
+        await send({"type": "http.response.start", "status": 200, "headers": raw})
+        await self._part(send, first)
+        async for answer in answers:
+            await self._part(send, answer)
+        await self._part(send, kind.end, more=False)
+
+    async def _part(self, send: Send, body: bytes, *, more: bool = True) -> None:
+        try:
+            async with asyncio.timeout(self._seconds):  # a caller who reads nothing must not keep others' place
+                await send({"type": "http.response.body", "body": body, "more_body": more})
+        except TimeoutError:
+            raise ClientDisconnect from None
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:
@@ -171,27 +197,3 @@ async def _written(file: IO[bytes], parts: list[bytes]) -> None:
         file.flush()
     except OSError as error:
         raise BackendError(f"the body can't be kept: {error.strerror}") from error
-
-
-async def _send_all(answers: AsyncIterator[Answer], call: Call, kind: Kind, send: Send, seconds: float) -> None:
-    """Send an answer, each part within some seconds. A broken one ends without what says that it is whole."""
-    first = await anext(answers)
-    headers = {"x-request-id": call.request_id, **kind.headers(first)}
-    raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": 200, "headers": raw})
-    with suppress(ClientDisconnect, TimeoutError):  # nobody reads it any more
-        try:
-            await _part(send, first, seconds)
-            async for answer in answers:
-                await _part(send, answer, seconds)
-            await _part(send, kind.end, seconds, more=False)
-        except (ClientDisconnect, TimeoutError):
-            raise
-        except Exception as error:  # noqa: BLE001  # it is told the caller, as far as that can be
-            log.warning("the answer to %s ends half way: %s", call.request_id, error_text(error))
-            await _part(send, kind.broken(error_text(error)), seconds)
-
-
-async def _part(send: Send, body: bytes, seconds: float, *, more: bool = True) -> None:
-    async with asyncio.timeout(seconds):  # a caller who reads nothing must not keep others' place
-        await send({"type": "http.response.body", "body": body, "more_body": more})
