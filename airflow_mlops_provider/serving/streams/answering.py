@@ -31,7 +31,8 @@ from airflow_mlops_provider.serving.responses import REFUSALS, error_text
 from airflow_mlops_provider.serving.streams.pieces import LINES, Kind, Piece
 
 #: How many large calls are answered at once, what one may have, and how long a piece lets others' calls go before.
-MAX_STREAMS, MAX_BYTES, PATIENCE = 4, 1024**3, 60.0
+#: Together they take half of what a pod has for temporary files: one that has more is evicted.
+MAX_STREAMS, MAX_BYTES, PATIENCE = 4, 128 * 1024**2, 60.0
 _PAUSE, _CHUNK = 0.1, 1024 * 1024
 log = logging.getLogger(__name__)
 
