@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from airflow_mlops_provider.backends.environment import all_versions
-from airflow_mlops_provider.extensions import JOBS
 from airflow_mlops_provider.runtime.__main__ import begin, main
 from airflow_mlops_provider.runtime.code import OURS, closure
 
@@ -165,7 +164,8 @@ class WarmProcess:
             self.path.unlink()
             os._exit(0)  # jobs that run go on, and their places see them end
         if not self.wanted:
-            all_versions(), JOBS.known()  # each job looks at what is installed
+            with suppress(Exception):  # of metadata that can't be read, its job tells
+                all_versions()  # kept by folder: each job looks at what is installed
             gc.collect()
             gc.freeze()
 

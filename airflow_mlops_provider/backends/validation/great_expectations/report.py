@@ -184,23 +184,20 @@ def _subject(kwargs: Mapping[str, Any]) -> str:
     return ", ".join(str(name) for name in names if name)
 
 
-def _expected(config: Any, sentences: dict[str, Any]) -> str:
+def _expected(config: Any, made: dict[str, Any]) -> str:
     """Return what was expected: the author's description, else Great Expectations' own sentence, filled in.
 
-    :param sentences: those that were made already. One takes it 10 ms, and says the same of many columns.
+    :param made: sentences so far. One takes it 10 ms, and says the same of many columns.
     """
     if config.description:
         return _short(config.description)
-    column = config.kwargs.get("column")
-    same = {name: value for name, value in config.kwargs.items() if name not in ("column", "batch_id")}
+    column, same = config.kwargs.get("column"), {**config.kwargs, "column": None, "batch_id": None}
     key = f"{config.type} {bool(column)} {same!r}"
-    if key not in sentences:
+    if key not in made:
         expectation = config.to_domain_obj()
         expectation.render()
-        sentences[key] = next(
-            (block.value for block in expectation.rendered_content or () if block.value.template), None
-        )
-    rendered = sentences[key]
+        made[key] = next((block.value for block in expectation.rendered_content or () if block.value.template), None)
+    rendered = made[key]
     if rendered is None:
         return str(config.type).removeprefix("expect_").replace("_", " ")
     values = {name: _short(param["value"]) for name, param in _plain(rendered.params).items()}
