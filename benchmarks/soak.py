@@ -86,10 +86,10 @@ class Soak:
         self._server, self._process, self._bodies = server, process, server.bodies(ROWS)
 
     def capacity(self) -> float:
-        """Return how many calls a second it answers where more come: fewer than to callers who wait for their answer."""
+        """Return how many calls a second it answers where more come: fewer than to callers who wait for theirs."""
         waited_for, _, _ = self._server.turn(ROWS, CLIENTS)
         offered = self.load("to find what it can", BEYOND * waited_for, CAPACITY_SECONDS)
-        return sorted(second["said"].get("200", 0) for second in offered.seconds)[len(offered.seconds) // 2]
+        return float(sorted(second["said"].get("200", 0) for second in offered.seconds)[len(offered.seconds) // 2])
 
     def load(self, name: str, rate: float, seconds: float, beside: Callable[[], object] | None = None) -> Phase:
         """Send calls at a rate. :param beside: what happens in the middle."""

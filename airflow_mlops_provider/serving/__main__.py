@@ -29,7 +29,7 @@ from airflow_mlops_provider.serving.workers.place import Place
 from airflow_mlops_provider.serving.workers.supervisor import PATIENCE, STARTUP_FAILED, Supervisor
 
 TAKEOVER_SECONDS = 100.0
-#: How long a thread may keep the interpreter while the one that reads and sends waits for it: less than half of Python's.
+#: How long a thread may keep the interpreter while the one that reads and sends waits for it: Python's is 5 ms.
 SWITCH_SECONDS = 0.002
 CALLERS_VARIABLE = "MLOPS_SERVING_CALLERS"
 log = logging.getLogger(__name__)
