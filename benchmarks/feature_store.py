@@ -27,7 +27,7 @@ SECONDS = float(os.environ.get("BENCHMARK_SECONDS", "2"))
 CLIENTS = (1, 8)
 CALLS = {1: 300, 100: 60}  # keys a call: calls in a turn, in the process
 #: How many times as many calls as Feast's own server this one must answer at least, by keys a call and clients.
-LEAST = {(1, 1): 3.0, (1, 8): 8.0, (100, 1): 15.0, (100, 8): 30.0}
+LEAST = {(1, 1): 2.0, (1, 8): 6.0, (100, 1): 12.0, (100, 8): 25.0}
 Pair = tuple[float, float]
 _LASTING = ("--max-requests", "1000000")  # after which its worker would break connections off
 
