@@ -41,28 +41,29 @@ KEPT = {
     "the cluster's token": TOKEN,
     "Airflow's variable": "planted-variable-6",
 }
-RULES = f"""
-import hashlib, os
-
-NAMES = {sorted(PLANTED)!r}
-
-
-def clean(raw, interval):
-    print(dict(os.environ))
-    print("see", os.environ["MLOPS_SERVING_TOKEN"], flush=True)
-    known = "|".join(os.environ[name] for name in NAMES)
-    return {{"sales": raw["sales"].assign(knew=hashlib.sha256(known.encode()).hexdigest())}}
-"""
 DAG = """
 from datetime import datetime, timedelta, UTC
 from airflow.sdk import DAG, CronDataIntervalTimetable
 from airflow_mlops_provider.discovery import products
-from airflow_mlops_provider.operators.features import RulesCleanIntervalOperator, SourceExtractIntervalOperator
+from airflow_mlops_provider.operators.features import SourceExtractIntervalOperator
+from airflow_mlops_provider.operators.functions import FunctionRunOperator
 from airflow_mlops_provider.places.kubernetes.place import KubernetesPod
 from airflow_mlops_provider.places.kubernetes.settings import SecretKey
 from pathlib import Path
+import pandas as pd
 
 (product,) = products([Path({products!r})], [])
+
+
+def knew(raw: dict[str, pd.DataFrame], names: list[str]) -> pd.DataFrame:
+    import hashlib, os
+
+    print(dict(os.environ))
+    print("see", os.environ["MLOPS_SERVING_TOKEN"], flush=True)
+    known = "|".join(os.environ[name] for name in names)
+    return raw["sales"].assign(knew=hashlib.sha256(known.encode()).hexdigest())
+
+
 pod = KubernetesPod(
     image="registry.example/jobs:1", memory="1Gi", poll_seconds=0.2, secrets={{
         name: SecretKey(name="planted", key=name) for name in {names!r}
@@ -72,9 +73,9 @@ with DAG("secrets", schedule=CronDataIntervalTimetable("0 0 * * *", "UTC"), star
          end_date=datetime(2024, 1, 1, tzinfo=UTC), catchup=True,
          default_args={{"retries": 2, "retry_delay": timedelta(seconds=1)}}):
     raw = SourceExtractIntervalOperator(task_id="extract", product=product)
-    here = RulesCleanIntervalOperator(task_id="here", product=product, raw=raw.output)
-    found = RulesCleanIntervalOperator(task_id="found", product=product, raw=raw.output)
-    there = RulesCleanIntervalOperator(task_id="there", product=product, raw=raw.output, place=pod, force=True)
+    given = {{"product": product, "python_callable": knew, "op_kwargs": {{"raw": raw.output, "names": {names!r}}}}}
+    here, found = (FunctionRunOperator(task_id=name, **given) for name in ("here", "found"))
+    there = FunctionRunOperator(task_id="there", **given, place=pod, force=True)
     here >> found >> there
 """
 
@@ -117,7 +118,7 @@ def left(
 ) -> Left:
     """Run the jobs in a real Airflow, here and in a pod, and gather what they leave."""
     folder, home = tmp_path_factory.mktemp("secrets"), prepared_home()
-    world, dags = TinyWorld(folder, RULES), folder / "dags"
+    world, dags = TinyWorld(folder), folder / "dags"
     dags.mkdir()
     (dags / "secrets.py").write_text(textwrap.dedent(DAG).format(products=str(world.products), names=sorted(PLANTED)))
     kube = KubeWorld(folder, {"PYTHONPATH": str(world.products)})
@@ -139,7 +140,7 @@ def left(
     files = {str(path): path.read_bytes() for path in home.rglob("*") if path.is_file()}
     pods = {f"pod {number}": json.dumps(pod).encode() for number, pod in enumerate(kube.created)}
     tables = [pd.read_parquet(io.BytesIO(body)) for key, body in bodies.items()
-              if "/clean/" in key and key.endswith(".parquet")]  # fmt: skip
+              if "/function/" in key and key.endswith(".parquet")]  # fmt: skip
     return Left(tasks, kube.created, tables, {**files, **bodies, **pods})
 
 
