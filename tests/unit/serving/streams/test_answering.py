@@ -21,6 +21,7 @@ import pytest
 from pyarrow import ipc
 
 from airflow_mlops_provider.lifecycle.product import MLProduct
+from airflow_mlops_provider.serving import request_queue
 from airflow_mlops_provider.serving.protocols.arrow import ARROW
 from airflow_mlops_provider.serving.server import ModelServer
 from airflow_mlops_provider.serving.streams import answering
@@ -104,6 +105,12 @@ def stream(client: httpx.Client, body: Any, kind: str = LINES, name: str = "call
     """Send a large call."""
     given = {"content-type": kind, "x-request-id": name, **headers}
     return client.post("/predict/stream", content=body, headers=given)
+
+
+@pytest.fixture(autouse=True)
+def _one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no piece be taken together with what came beside it: how many wait would depend on when that was."""
+    monkeypatch.setattr(request_queue, "MAX_BATCH", 1)
 
 
 @pytest.mark.parametrize("wanted", [ARROW, LINES])
