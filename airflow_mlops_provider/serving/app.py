@@ -92,9 +92,7 @@ def create_app(
         timed=server.metrics.phases.observe,
     )
 
-    look_up = FeatureLookUp(server)
-    look_ups = RequestQueue(look_up.answer, lambda settle: settle(), waiting, body_seconds)
-    peers = Peers(server, place)
+    queues, peers = [queue], Peers(server, place)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -104,8 +102,8 @@ def create_app(
             yield
             if rpc:
                 await rpc.stop(GRACE_SECONDS)
-        queue.close()
-        look_ups.close()
+        for each in queues:
+            each.close()
         await run_in_threadpool(server.close)
 
     # The interactive documentation would load its scripts from elsewhere; the schema itself is served.
@@ -115,7 +113,9 @@ def create_app(
     respond = _responding(callers, queue, Right.PREDICT, server.metrics.request)
     _add_predict(app, server, respond)
     if server.product.scoring.views:
-        add_features(app, look_up, _responding(callers, look_ups, Right.READ), [Depends(_SCHEME)])
+        look_up = FeatureLookUp(server)
+        queues.append(RequestQueue(look_up.answer, lambda settle: settle(), waiting, body_seconds))
+        add_features(app, look_up, _responding(callers, queues[-1], Right.READ), [Depends(_SCHEME)])
     add_protocols(app, server, respond, peers, _closed(callers, *Right))
     streams = Streams(queue, callers, _allowed, _refused_stream, server.metrics.request, body_seconds)
     add_streams(app, streams, _request_id, Depends(_SCHEME))
