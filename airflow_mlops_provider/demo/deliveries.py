@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -33,7 +34,7 @@ class Deliveries:
         for number, delivery in enumerate(plan):
             below = folder / str(number) if number else landing
             self._coming.append((below, self._pool.submit(self._write, below, delivery)))
-            if not number:  # on Linux of this thread alone: the later ones are in no hurry
+            if not number and sys.platform == "linux":  # of this thread alone, there: the later ones are in no hurry
                 self._pool.submit(os.nice, 19)
 
     def arrive(self) -> None:
