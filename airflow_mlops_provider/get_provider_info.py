@@ -18,7 +18,7 @@ INTEGRATIONS = {
     "Prometheus": "https://prometheus.io/docs/",
     "Git": "https://git-scm.com/doc",
 }
-LINKS = ("Manifest", "Report", "MlflowRun", "DataReport", "ServedModel", "PodLog")
+LINKS = ("Manifest", "Report", "MlflowRun", "DataReport", "ServedModel", "PodLog", "RunAgain")
 
 
 def get_provider_info() -> dict[str, Any]:

@@ -7,7 +7,7 @@ task's job left, not from an XCom, which others may write.
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import attrs
 from airflow.sdk import BaseOperator, BaseOperatorLink, conf
@@ -103,6 +103,18 @@ class PodLogLink(BaseOperatorLink):
         return page(folder, file) if kept else ""
 
 
+@attrs.define()
+class RunAgainLink(BaseOperatorLink):
+    """The run of a stale interval that the task has started again."""
+
+    name = "Run again"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the run's page; empty if none was started."""
+        run = getattr(operator, "run_again", None)
+        return f"{_base()}/dags/{quote(run.dag_id)}/runs/{quote(run.run_id)}" if run else ""
+
+
 def page(uri: str, file: str) -> str:
     """Return the address at which Airflow shows a file of a result.
 
@@ -110,8 +122,11 @@ def page(uri: str, file: str) -> str:
     """
     if uri.startswith(("http://", "https://")):
         return f"{uri.rstrip('/')}/{file}"
-    base = conf.get("api", "base_url", fallback="") or ""
-    return f"{base.rstrip('/')}{PAGES}?{urlencode({'uri': uri, 'file': file})}"
+    return f"{_base()}{PAGES}?{urlencode({'uri': uri, 'file': file})}"
+
+
+def _base() -> str:
+    return (conf.get("api", "base_url", fallback="") or "").rstrip("/")
 
 
 def _record(operator: BaseOperator) -> Manifest | None:

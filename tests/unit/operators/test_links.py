@@ -14,7 +14,7 @@ import pytest
 
 from airflow_mlops_provider.hooks.mlflow import MlflowHook
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
-from airflow_mlops_provider.lifecycle.records.spec import JobSpec, Services
+from airflow_mlops_provider.lifecycle.records.spec import JobSpec, RunIdentity, Services
 from airflow_mlops_provider.lifecycle.references import AnyReference, Dataset, Model, ModelVersion, Report
 from airflow_mlops_provider.operators.deployment import ModelServerDeployVersionOperator
 from airflow_mlops_provider.operators.links import (
@@ -22,8 +22,10 @@ from airflow_mlops_provider.operators.links import (
     ManifestLink,
     MlflowRunLink,
     PodLogLink,
+    RunAgainLink,
     ServedModelLink,
 )
+from airflow_mlops_provider.operators.maintenance import FeaturesRemakeStaleOperator
 from airflow_mlops_provider.operators.registry import MlflowRegisterModelOperator, ModelPromoteVersionOperator
 from airflow_mlops_provider.operators.training import ModelTrainOperator
 
@@ -121,6 +123,14 @@ def test_the_pods_log() -> None:
     link = PodLogLink().get_link(task(None, "s3://root/eta/pods/train-1/log.txt"), ti_key=KEY)
     assert link.endswith("?uri=s3%3A%2F%2Froot%2Feta%2Fpods%2Ftrain-1&file=log.txt")
     assert PodLogLink().get_link(task(None), ti_key=KEY) == ""
+
+
+def test_a_run_made_again() -> None:
+    operator = FeaturesRemakeStaleOperator(task_id="remake_stale")
+    assert RunAgainLink().get_link(operator, ti_key=KEY) == ""
+    operator.run_again = RunIdentity(dag_id="eta", run_id="scheduled__2026-01-01T00:00:00+00:00")
+    link = RunAgainLink().get_link(operator, ti_key=KEY)
+    assert link.endswith("/dags/eta/runs/scheduled__2026-01-01T00%3A00%3A00%2B00%3A00")
 
 
 def test_who_has_which() -> None:
