@@ -115,7 +115,7 @@ class LocalProcess(Strict, Place):
 
     def _environment(self, spec: JobSpec, secrets: Mapping[str, str]) -> dict[str, str]:
         users = {function.partition(":")[0] for function in find_job(spec.job).code(spec).values()}
-        products = map(str, roots([spec.job.partition(":")[0], spec.product, *set().union(*map(closure, users))]))
+        products = map(str, roots([spec.job.partition(":")[0], spec.product, *closure(*users)]))
         path = [*products, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         return {**self.env, **secrets, "PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}
 

@@ -63,7 +63,7 @@ def code_hashes(spec: JobSpec, job: AnyJob) -> dict[str, str]:
     """
     users = {name.partition(":")[0] for name in job.code(spec).values()}
     begin = {job.function.__module__, *users}
-    reached = set().union(*map(code.closure, begin))
+    reached = code.closure(*begin)
     named = {(point, name) for point, name in job.parts(spec) if point.package in reached}
     named |= {(FLAVORS, name) for name in applied(spec, job)}
     return code.source_hashes(begin.union(*(point.modules(name) for point, name in named)))

@@ -82,17 +82,19 @@ def _made(function: Function) -> Callable[..., Any]:
 
 def source_hashes(module_names: Iterable[str]) -> dict[str, str]:
     """Return the SHA-256 of the source of some modules and of all that they import, by module. See :func:`closure`."""
-    return {name: file_hash(source_file(name)) for name in sorted(set().union(*map(closure, module_names)))}
+    return {name: file_hash(source_file(name)) for name in sorted(closure(*module_names))}
 
 
-def closure(module_name: str) -> set[str]:
-    """Return a module and all that it imports, directly or not, of the users' own packages, or of ours.
+def closure(*module_names: str) -> set[str]:
+    """Return modules and all that they import, directly or not, of the users' own packages, or of ours.
 
     They are found without running them. What is installed is known by its version, not by its source. A package's
     ``product`` module is not followed: a declaration is compared by value, not as a file. Nor is what of our own
     package carries jobs and decides no result of theirs (:data:`PLUMBING`).
     """
-    return imported_by(module_name, _is_ours if module_name.partition(".")[0] == OURS else _is_users_own, _decides)
+    ours = {name for name in module_names if name.partition(".")[0] == OURS}
+    users_own = imported_by({*module_names} - ours, _is_users_own, _decides)
+    return imported_by(ours, _is_ours, _decides) | users_own
 
 
 def _decides(module_name: str) -> bool:

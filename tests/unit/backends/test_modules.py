@@ -27,17 +27,17 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_it_stays_in_the_packages_that_are_named() -> None:
     """Whether the import is at the top or inside of a function, and with the packages around it."""
-    assert imported_by("near_traced", "near_traced".__eq__) == {"near_traced"}
+    assert imported_by(["near_traced"], "near_traced".__eq__) == {"near_traced"}
     far = {"far_traced", "far_traced.deep", "far_traced.beside"}
-    assert imported_by("near_traced", {"near_traced", "far_traced"}.__contains__) == {"near_traced", *far}
+    assert imported_by(["near_traced"], {"near_traced", "far_traced"}.__contains__) == {"near_traced", *far}
     ours = {"airflow_mlops_provider", "airflow_mlops_provider.exceptions"}
-    assert imported_by("near_traced", "airflow_mlops_provider".__eq__) == {"near_traced", *ours}
+    assert imported_by(["near_traced"], "airflow_mlops_provider".__eq__) == {"near_traced", *ours}
 
 
 def test_what_does_not_count_is_not_followed() -> None:
     """Nor what it would import."""
     packages = frozenset({"near_traced", "far_traced"}).__contains__
-    assert imported_by("near_traced", packages, lambda name: name != "far_traced.deep") == {"near_traced", "far_traced"}
+    assert imported_by(["near_traced"], packages, lambda name: name != "far_traced.deep") == {"near_traced", "far_traced"}
 
 
 def test_a_module_that_is_not_there_is_named() -> None:

@@ -22,7 +22,7 @@ def carry(flavor: str, folder: Path) -> str:
     """
     begin = {loader.__name__, *FLAVORS.modules(flavor)}
     tops = frozenset({OURS, *(module.partition(".")[0] for module in begin)})
-    names = sorted(set().union(*(imported_by(module, tops.__contains__) for module in begin)))
+    names = sorted(imported_by(begin, tops.__contains__))
     trees = {name: ast.parse(source_file(name).read_bytes()) for name in names}
     trees[OURS].body = trees[OURS].body[:1]  # the public names lead to modules that apply no model
     digest = hashlib.sha256("".join(name + ast.unparse(tree) for name, tree in trees.items()).encode()).hexdigest()
