@@ -116,7 +116,7 @@ def _runs(graph: Lineage) -> list[tuple[str, ...]]:
             item.made.run.task_id or item.made.job,
             str(item.made.run.try_number),
             f"{item.made.run.dag_id} {item.made.run.run_id}".strip() or "outside Airflow",
-            f"{item.made.seconds:.1f} s" + (f", found or made again by {len(item.reused)} more" if item.reused else ""),
+            f"{item.made.seconds:.1f} s" + (f", found or made again by {item.reuses} more" if item.reuses else ""),
         )
         for item in _sorted(graph)
         if item.made

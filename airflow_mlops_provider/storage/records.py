@@ -16,7 +16,6 @@ from airflow_mlops_provider.exceptions import IntegrityError, MissingRecordError
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.lineage import Lineage, Made, ingredients, key_of, lineage
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
-from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
 from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion, Reference
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry
 from airflow_mlops_provider.storage.artifacts import MANIFEST, ArtifactStore
@@ -99,7 +98,7 @@ class Records:
         if by is not None:
             return Made(reference, None, f"made by no job of ours; handed on by {by}", external=True)
         try:
-            return Made(reference, self.manifest_of(reference), reused=self.reuses(reference))
+            return Made(reference, self.manifest_of(reference), reuses=self.reuses(reference))
         except MissingRecordError as error:
             return Made(reference, None, str(error))
 
@@ -131,10 +130,13 @@ class Records:
             if made.manifest is not None:
                 waiting.extend((made.manifest, used) for _, used in ingredients(made.manifest))
 
-    def reuses(self, reference: Reference) -> tuple[RunIdentity, ...]:
-        """Return the runs that found a result's work finished, or made the very same again, the first first."""
-        manifests = _of_content(self._at(reference, "reused"), reference)
-        return tuple(manifest.spec.run for manifest in sorted(manifests, key=lambda manifest: manifest.ended))
+    def reuses(self, reference: Reference) -> int:
+        """Return how many more runs found a result's work finished, or did it again.
+
+        By the names of their manifests: each night leaves one, and a version's lineage would read them all.
+        """
+        result = find_result(reference.uri)
+        return sum(record_kind(key) == "reused" for key in self.store.list(result.work)) if result else 0
 
     def lineage(self, product: str, number: int) -> Lineage:
         """Return the graph of all that a model version was made of. :raises UnknownNameError: if there is none such."""

@@ -120,7 +120,7 @@ def tip(item: Item) -> str:
         known += [f"{name} {sha256}" for name, sha256 in item.made.code.items()]
         known += [f"{run.dag_id} / {run.run_id} / {run.task_id}, try {run.try_number}"] if run.dag_id else []
         known += [f"{item.made.started:%F %T} UTC, {item.made.seconds:.1f} s, environment {item.made.environment}"]
-    known += [f"reused or made again by {run.dag_id} / {run.run_id}" for run in item.reused] + [item.missing]
+    known += [f"found finished or made again by {item.reuses:,} more runs" if item.reuses else "", item.missing]
     return "\n".join(filter(None, known))
 
 

@@ -28,14 +28,14 @@ class Made:
     """A result, as what used it or the ledger names it, and how it was made.
 
     :param missing: why there is no record; empty if there is one.
-    :param reused: the runs that found this work finished, or did the very same again.
+    :param reuses: how many more runs found this work finished, or did it again.
     :param external: no job of ours made it.
     """
 
     reference: Reference
     manifest: Manifest | None
     missing: str = ""
-    reused: tuple[RunIdentity, ...] = ()
+    reuses: int = 0
     external: bool = False
 
 
@@ -70,7 +70,7 @@ class Item(Frozen):
     :param rows: by table or view.
     :param parts: SHA-256 of each of its files; a features dataset has one file per view.
     :param files: SHA-256 of each delivered file that it was read from, by key below the landing root.
-    :param missing, reused: as of :class:`Made`.
+    :param missing, reuses: as of :class:`Made`.
     """
 
     id: str
@@ -83,7 +83,7 @@ class Item(Frozen):
     files: dict[str, str] = {}
     made: Process | None = None
     missing: str = ""
-    reused: tuple[RunIdentity, ...] = ()
+    reuses: int = 0
 
 
 class Link(Frozen):
@@ -223,7 +223,7 @@ def _item(made: Made) -> Item:
         files=facts.get("files", {}),
         made=process(manifest) if manifest else None,
         missing=made.missing,
-        reused=made.reused,
+        reuses=made.reuses,
     )
 
 

@@ -415,7 +415,7 @@ def test_the_first_maker_stays_the_maker(make: Callable[..., TinyWorld]) -> None
     told = Records(FolderStore(world.root))
     assert first.result is not None
     assert told.manifest_of(first.result).spec.run.dag_id == "production"
-    assert [one.dag_id for one in told.reuses(first.result)] == ["mine", "other"]
+    assert told.reuses(first.result) == 2
     own = Path(record_of(again, again.spec.run).removeprefix("file://"))
     assert Manifest.from_file((own / "manifest.json").read_bytes()) == again
 
