@@ -6,9 +6,11 @@ A release reads what an older or a newer one wrote; see :meth:`~..lifecycle.froz
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from pydantic import ValidationError
 
@@ -18,6 +20,7 @@ from airflow_mlops_provider.storage.artifacts import ArtifactStore
 
 log = logging.getLogger("mlops.records")
 Kept = TypeVar("Kept", bound=Frozen)
+AT_ONCE = 16
 
 
 def parse_record(where: str, data: bytes, kind: type[Kept]) -> Kept:
@@ -67,6 +70,43 @@ def read_kept(
 def read_all(store: ArtifactStore, keys: Iterable[str], kind: type[Kept]) -> list[Kept]:
     """Return what those of some files hold that can be read, in their order."""
     return [record for key in keys if (record := read_kept(store, key, kind))]
+
+
+class Reread(Generic[Kept]):
+    """Reads the records in a folder again and again, as pages do: each file once, as long as it stays as it is.
+
+    :param kind: what the files hold. :param most: how many are kept, of all stores together.
+    :param kept: what is kept of each, if not all.
+    """
+
+    def __init__(self, kind: type[Kept], most: int, kept: Callable[[Kept], Kept] = lambda record: record) -> None:
+        self._kind, self._most, self._kept = kind, most, kept
+        self._known: dict[tuple[str, str, str], Kept] = {}
+        self._lock = threading.Lock()
+
+    def read(
+        self, store: ArtifactStore, prefix: str, wanted: Callable[[str], bool], report: Callable[[str, Exception], None]
+    ) -> dict[str, Kept]:
+        """Return what the wanted files in a folder hold, by their keys; those that can't be read are reported."""
+        marks = {(store.uri, key, mark or ""): key for key, mark in store.marks(prefix).items() if wanted(key)}
+        with self._lock:
+            known = {named: self._known[named] for named in marks if named in self._known}
+        failed: dict[str, Exception] = {}
+
+        def anew(named: tuple[str, str, str]) -> Kept | None:
+            record = read_kept(store, named[1], self._kind, failed.__setitem__)
+            return record and self._kept(record)
+
+        new = [named for named in marks if named not in known]
+        with ThreadPoolExecutor(AT_ONCE) as pool:  # a bucket takes its time for each
+            known |= {named: record for named, record in zip(new, pool.map(anew, new), strict=True) if record}
+        with self._lock:
+            self._known |= {named: known[named] for named in new if named in known and named[2]}
+            for oldest in [*self._known][: max(0, len(self._known) - self._most)]:
+                del self._known[oldest]
+        for key in sorted(failed):
+            report(key, failed[key])
+        return {key: known[named] for named, key in marks.items() if named in known}
 
 
 @lru_cache(maxsize=1024)

@@ -76,6 +76,18 @@ class ArtifactStoreContract:
         assert store.list(name) == store.list("") == [f"{name}/{name}.json"]
         assert store.read(f"{name}/{name}.json") == name.encode()
 
+    def test_a_mark_changes_with_the_bytes(self, store: ArtifactStore) -> None:
+        """What is listed has a mark each, the same until its bytes change, or none where the store can't tell."""
+        for key in ("a/one", "a/two", "b"):
+            store.write(key, b"x")
+        before = store.marks("a")
+        assert [*before] == store.list("a")
+        assert store.marks("a") == before
+        store.write("a/one", b"y")
+        after = store.marks("a")
+        assert after["a/two"] == before["a/two"]
+        assert after["a/one"] is None or after["a/one"] != before["a/one"]
+
     def test_it_is_found_by_its_uri(self, store: ArtifactStore, opened: Callable[[], ArtifactStore]) -> None:
         """The URI leads others to the same root, and has no slash at its end."""
         store.write("a/b.json", b"one")

@@ -20,9 +20,9 @@ from airflow_mlops_provider.lifecycle.release.evaluation import Estimate, Evalua
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry
 from airflow_mlops_provider.storage.artifacts import ArtifactStore
 from airflow_mlops_provider.storage.change_requests import ChangeRequests
-from airflow_mlops_provider.storage.layout import NAME, declaration_key, product_key, record_kind
+from airflow_mlops_provider.storage.layout import NAME, Record, declaration_key, product_key, record_kind
 from airflow_mlops_provider.storage.ledger import Ledger
-from airflow_mlops_provider.storage.record_files import read_kept, read_record
+from airflow_mlops_provider.storage.record_files import Reread, read_record
 from airflow_mlops_provider.storage.records import Records
 from airflow_mlops_provider.ui.record import ProductRecord, Unreadable
 
@@ -51,6 +51,9 @@ class _Evaluated(BaseModel):
 
 #: What the pages take from a report's facts; another release may write others.
 _FACTS: dict[str, type[BaseModel]] = {"drift": _Drift, "performance": _Performance, "evaluate": _Evaluated}
+SHOWN: tuple[Record, ...] = ("newest", "reused")
+#: Each night leaves some for each product. No page shows what was installed, most of what a manifest holds.
+_MANIFESTS = Reread(Manifest, 20_000, lambda manifest: manifest.model_copy(update={"packages": {}}))
 
 
 def names(store: ArtifactStore) -> list[str]:
@@ -143,12 +146,11 @@ def _ended(store: ArtifactStore, product: str, errors: list[str]) -> list[Manife
         errors.append(f"{key} is no manifest that this release reads")
 
     manifests = []
-    for key in store.list(product):
-        if record_kind(key) in {"newest", "reused"} and (manifest := read_kept(store, key, Manifest, name)):
-            try:
-                if isinstance(manifest.result, Report) and manifest.spec.name in _FACTS:
-                    _FACTS[manifest.spec.name].model_validate(manifest.result.facts)
-                manifests.append(manifest)
-            except ValidationError as error:
-                name(key, error)
+    for key, manifest in _MANIFESTS.read(store, product, lambda key: record_kind(key) in SHOWN, name).items():
+        try:
+            if isinstance(manifest.result, Report) and manifest.spec.name in _FACTS:
+                _FACTS[manifest.spec.name].model_validate(manifest.result.facts)
+            manifests.append(manifest)
+        except ValidationError as error:
+            name(key, error)
     return sorted(manifests, key=lambda manifest: manifest.ended)

@@ -59,6 +59,13 @@ class ArtifactStore(ABC):
     def list(self, prefix: str) -> list[str]:
         """Return the keys in a folder and below it, sorted; the empty prefix is the root."""
 
+    def marks(self, prefix: str) -> Mapping[str, str | None]:
+        """Return the keys of :meth:`list`, each with what changes when its bytes do; None where that is not known.
+
+        Whoever reads the same files again and again, as pages do, reads by it those alone that changed.
+        """
+        return dict.fromkeys(self.list(prefix))
+
     @abstractmethod
     def remove(self, prefix: str) -> None:
         """Take away the file of that key, or every file below it; that there is none is no error."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -92,10 +92,16 @@ class BucketStore(ArtifactStore):
 
     def states(self, prefix: str) -> dict[str, tuple[int, float]]:
         """Return size in bytes and time of writing of each object in a folder and below it, by its key."""
+        return {key: (entry["Size"], entry["LastModified"].timestamp()) for key, entry in self._entries(prefix)}
+
+    def marks(self, prefix: str) -> dict[str, str | None]:
+        return {key: entry["ETag"] for key, entry in sorted(self._entries(prefix))}
+
+    def _entries(self, prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._folder(prefix))
         cut = len(self.prefix) + 1 if self.prefix else 0
-        entries = (entry for page in pages for entry in page.get("Contents", []))
-        return {entry["Key"][cut:]: (entry["Size"], entry["LastModified"].timestamp()) for entry in entries}
+        for page in pages:
+            yield from ((entry["Key"][cut:], entry) for entry in page.get("Contents", []))
 
     def upload(self, folder: Path, prefix: str) -> None:
         client = self.client
