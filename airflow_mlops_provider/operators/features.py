@@ -57,7 +57,7 @@ class SourceExtractIntervalOperator(JobOperator):
         raw = current(store, name, "raw")
         given = {
             "queried": tuple(snapshot(query, store, name, interval) for query in queries),
-            "later": tuple(dataset for dataset, _ in late_for(interval, raw).values()),
+            "later": tuple(dataset for dataset, _ in late_for([interval], raw)[interval]),
         }
         return {role: datasets for role, datasets in given.items() if datasets}
 

@@ -7,6 +7,7 @@ an event says is not believed, and one that got lost costs nothing.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Collection
 from datetime import datetime
 from itertools import accumulate
 
@@ -65,19 +66,19 @@ def earlier(datasets: list[Dataset], first: Dataset) -> tuple[Dataset, ...]:
     return tuple(known for known in datasets if known.interval and begins and known.interval.end <= begins)
 
 
-def late_for(interval: Interval, snapshots: list[Dataset]) -> dict[str, tuple[Dataset, Json]]:
-    """Return the snapshots of later intervals with late rows that may be of an interval, and what they say of these."""
-    given = {}
+def late_for(intervals: Collection[Interval], snapshots: list[Dataset]) -> dict[Interval, list[tuple[Dataset, Json]]]:
+    """Return for each interval the snapshots of later ones whose late rows may be of it, and what they say of these."""
+    given: dict[Interval, list[tuple[Dataset, Json]]] = {interval: [] for interval in intervals}
     for dataset in snapshots:
-        late = {source: rows for source, rows in dataset.facts.get(LATE, {}).items() if _may_be_of(rows, interval)}
-        if late and dataset.interval and dataset.interval.start >= interval.end:
-            given[dataset.interval.key] = (dataset, late)
+        late: dict[Interval, Json] = {}
+        for source, rows in dataset.facts.get(LATE, {}).items() if dataset.interval else ():
+            first, last = (datetime.fromisoformat(rows[end]) for end in ("from", "to"))
+            for interval in intervals:
+                if first < interval.end <= _begins(dataset) and last >= interval.start:
+                    late.setdefault(interval, {})[source] = rows
+        for interval, of_sources in late.items():
+            given[interval].append((dataset, of_sources))
     return given
-
-
-def _may_be_of(rows: Json, interval: Interval) -> bool:
-    first, last = (datetime.fromisoformat(rows[end]) for end in ("from", "to"))
-    return first < interval.end and last >= interval.start
 
 
 def truth_since(
@@ -85,12 +86,13 @@ def truth_since(
 ) -> tuple[Dataset, ...]:
     """Return those clean tables in which the truth of an interval and of later ones arrives; none if not by itself.
 
+    :param tables: the current ones, oldest interval first.
     :param delay: in how many intervals after it; None for all that are there.
     """
     if not label.truth or first is None:
         return ()
-    arriving = [table for table in tables if table.interval and table.interval.start >= first.start]
-    return tuple(arriving if delay is None else arriving[: delay + 1])
+    begins = bisect_left(tables, first.start, key=_begins)
+    return tuple(tables[begins:] if delay is None else tables[begins : begins + delay + 1])
 
 
 def unpredicted(store: ArtifactStore, product: str) -> list[Dataset]:

@@ -69,7 +69,8 @@ def read_kept(
 
 def read_all(store: ArtifactStore, keys: Iterable[str], kind: type[Kept]) -> list[Kept]:
     """Return what those of some files hold that can be read, in their order."""
-    return [record for key in keys if (record := read_kept(store, key, kind))]
+    with ThreadPoolExecutor(AT_ONCE) as pool:  # a bucket takes its time for each
+        return [record for record in pool.map(lambda key: read_kept(store, key, kind), keys) if record]
 
 
 class Reread(Generic[Kept]):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from airflow_mlops_provider.lifecycle.frozen import Json
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.records.spec import RunIdentity
 from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion
@@ -37,29 +38,38 @@ def stale(store: ArtifactStore, product: str) -> list[Stale]:
     names = ("raw", "clean", FEATURES, "loaded")
     made = {name: {data.interval: data for data in current(store, product, name) if data.interval} for name in names}
     records, listed = Records(store), []
+    late = late_for(made["raw"], [*made["raw"].values()])
+    by_key = {at.key: table for at, table in made["clean"].items()}
     for interval, snapshot in made["raw"].items():
-        if reasons := tuple(_reasons(records, interval, snapshot, made)):
+        reasons = [*_late(late[interval], snapshot), *_reasons(records, interval, snapshot, made, by_key)]
+        if reasons:
             record = records.made(snapshot).manifest
-            listed.append(Stale(interval, reasons, record.spec.run if record else None))
+            listed.append(Stale(interval, tuple(reasons), record.spec.run if record else None))
     return listed
 
 
-def _reasons(
-    records: Records, interval: Interval, snapshot: Dataset, made: dict[str, dict[Interval, Dataset]]
-) -> Iterator[str]:
-    for key, (later, late) in late_for(interval, [*made["raw"].values()]).items():
+def _late(given: list[tuple[Dataset, Json]], snapshot: Dataset) -> Iterator[str]:
+    for later, late in given:
         for source, rows in late.items():
-            if source not in snapshot.facts.get("rows", ()):  # it is declared no more
+            if later.interval is None or source not in snapshot.facts.get("rows", ()):  # it is declared no more
                 continue
-            if snapshot.facts.get("taken", {}).get(source, {}).get(OF, {}).get(key) != rows["hash"]:
+            if snapshot.facts.get("taken", {}).get(source, {}).get(OF, {}).get(later.interval.key) != rows["hash"]:
                 yield f"late rows of {source} came with {later.interval}"
+
+
+def _reasons(
+    records: Records,
+    interval: Interval,
+    snapshot: Dataset,
+    made: dict[str, dict[Interval, Dataset]],
+    clean_tables: dict[str, Dataset],
+) -> Iterator[str]:
     clean, features, loaded = (made[name].get(interval) for name in ("clean", FEATURES, "loaded"))
     if clean and clean.facts.get(OF) not in (None, snapshot.hash):
         yield "its sources were read again since it was cleaned"
-    by_key = {known.key: table for known, table in made["clean"].items()}
     for key, content in features.facts.get(OF, {}).items() if features else ():
-        if key in by_key and by_key[key].hash != content:
-            yield f"its features were computed of an older {by_key[key].interval}"
+        if key in clean_tables and clean_tables[key].hash != content:
+            yield f"its features were computed of an older {clean_tables[key].interval}"
     if features and loaded and loaded.facts.get(FEATURES) != features.hash and _is_of_others(records, loaded, features):
         yield "its features were computed and not loaded"
 
