@@ -22,7 +22,7 @@ from airflow_mlops_provider.lifecycle.release.registry import (
 )
 from airflow_mlops_provider.storage.artifacts import ArtifactStore
 from airflow_mlops_provider.storage.layout import product_key
-from airflow_mlops_provider.storage.record_files import parse_record
+from airflow_mlops_provider.storage.record_files import at_once, parse_record
 
 TRIES = 20
 
@@ -56,11 +56,17 @@ def chained(product: str, files: Iterable[tuple[str, bytes]]) -> Chain:
     :raises IntegrityError: naming the file that was changed, or comes where another should.
     """
     chain = Chain([], [], [])
+    first, last = dict[int, ModelVersion](), dict[int, Status]()  # by a version's number
     for name, data in files:
         before = chain.digests[-1] if chain.digests else _NOTHING
         entry = parse_record(name, data, LedgerEntry)
-        if flaw := _flaw(product, chain.entries, before, entry):
+        number = entry.version.version
+        if flaw := _flaw(
+            product, chain.entries, before, entry, first.setdefault(number, entry.version), last.get(number)
+        ):
             raise IntegrityError(f"{name} {flaw}")
+        if entry.moves:
+            last[number] = entry.status
         chain.entries.append(entry)
         chain.data.append(data)
         chain.digests.append(hashlib.sha256(before.encode() + data).hexdigest())
@@ -165,17 +171,28 @@ class Ledger:
         return chained(self.product, self._files())
 
     def _files(self) -> Iterator[tuple[str, bytes]]:
-        for number, key in enumerate(self.store.list(self.prefix)):
+        keys = self.store.list(self.prefix)
+        for number, key in enumerate(keys):
             if key != self.file(number):
                 raise IntegrityError(f"{key} lies where the ledger's next entry, {self.file(number)}, should be")
-            yield key, self.store.read(key)
+        yield from zip(keys, at_once(self.store.read, keys), strict=True)
 
 
 _NOTHING = hashlib.sha256().hexdigest()
 
 
-def _flaw(product: str, before: Sequence[LedgerEntry], digest: str, entry: LedgerEntry) -> str | None:
-    """Say what is wrong with an entry that comes after some others, whose digest is given; None if nothing is."""
+def _flaw(
+    product: str,
+    before: Sequence[LedgerEntry],
+    digest: str,
+    entry: LedgerEntry,
+    known: ModelVersion,
+    was: Status | None,
+) -> str | None:
+    """Say what is wrong with an entry that comes after some others, whose digest is given; None if nothing is.
+
+    :param known, was: its version as these entered it first, or itself, and the status that they left it in.
+    """
     number, is_chained = entry.version.version, bool(before and before[-1].previous)
     if entry.sequence != len(before):
         return f"says that it is entry {entry.sequence}"
@@ -183,9 +200,8 @@ def _flaw(product: str, before: Sequence[LedgerEntry], digest: str, entry: Ledge
         return f"is of {entry.version.name!r}, not {product!r}"
     if (is_chained or entry.previous) and entry.previous != digest:
         return "does not continue the entries before it: one of them, or it, was changed"
-    if entry.previous and entry.was != status_of(before, number):
+    if entry.previous and entry.was != was:
         return f"says that version {number} was {entry.was}, which it was not"
-    known = next((other.version for other in before if other.version.version == number), entry.version)
     if (entry.version.uri, entry.version.hash) != (known.uri, known.hash):
         return f"names another model than version {number} was registered with"
     return None
