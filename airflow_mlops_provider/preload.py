@@ -34,6 +34,7 @@ class Preload:
 
 def load(*, jobs: bool = False) -> None:
     """Import what the pipelines' DAG files import, and with ``jobs`` what their tasks look jobs up with."""
+    from airflow_mlops_provider.backends.environment import all_versions
     from airflow_mlops_provider.extensions import PIPELINES, PROBLEMS
 
     for module in ("lifecycle.settings", "pipelines.dag"):
@@ -41,6 +42,7 @@ def load(*, jobs: bool = False) -> None:
     for point in (PIPELINES, PROBLEMS):
         for name in point.builtin:  # others' code is loaded where it is used
             point.find(name)
+    all_versions()  # kept by folder: a search's form says what is not installed
     if jobs:
         from airflow_mlops_provider.runtime.code import closure
         from airflow_mlops_provider.runtime.definition import all_jobs

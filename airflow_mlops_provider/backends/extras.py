@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, requires
 from importlib.util import find_spec
 
@@ -113,11 +114,12 @@ def _distribution(module: str) -> str:
     return next((DISTRIBUTIONS[name] for name in around if name in DISTRIBUTIONS), canonicalize_name(parts[0]))
 
 
-def _declared() -> list[Requirement]:
+@cache  # what is declared is this release's
+def _declared() -> tuple[Requirement, ...]:
     try:
-        return [Requirement(line) for line in requires(OURS) or []]
+        return tuple(Requirement(line) for line in requires(OURS) or [])
     except PackageNotFoundError:
-        return []
+        return ()
 
 
 def _extra(requirement: Requirement) -> str:
