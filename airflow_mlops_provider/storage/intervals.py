@@ -73,8 +73,9 @@ def late_for(intervals: Collection[Interval], snapshots: list[Dataset]) -> dict[
         late: dict[Interval, Json] = {}
         for source, rows in dataset.facts.get(LATE, {}).items() if dataset.interval else ():
             first, last = (datetime.fromisoformat(rows[end]) for end in ("from", "to"))
+            known = _begins(dataset)
             for interval in intervals:
-                if first < interval.end <= _begins(dataset) and last >= interval.start:
+                if first < interval.end <= known and last >= interval.start:
                     late.setdefault(interval, {})[source] = rows
         for interval, of_sources in late.items():
             given[interval].append((dataset, of_sources))

@@ -175,7 +175,7 @@ class Ledger:
         for number, key in enumerate(keys):
             if key != self.file(number):
                 raise IntegrityError(f"{key} lies where the ledger's next entry, {self.file(number)}, should be")
-        yield from zip(keys, at_once(self.store.read, keys), strict=True)
+        yield from zip(keys, at_once(self.store, self.store.read, keys), strict=True)
 
 
 _NOTHING = hashlib.sha256().hexdigest()

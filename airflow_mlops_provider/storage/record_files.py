@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Generic, TypeVar
@@ -22,7 +22,6 @@ log = logging.getLogger("mlops.records")
 Kept = TypeVar("Kept", bound=Frozen)
 _Named = TypeVar("_Named")
 _Content = TypeVar("_Content")
-AT_ONCE = 10  # as many connections as boto3 keeps open
 
 
 def parse_record(where: str, data: bytes, kind: type[Kept]) -> Kept:
@@ -71,16 +70,16 @@ def read_kept(
 
 def read_all(store: ArtifactStore, keys: Iterable[str], kind: type[Kept]) -> list[Kept]:
     """Return what those of some files hold that can be read, in their order."""
-    return [record for record in at_once(lambda key: read_kept(store, key, kind), keys) if record]
+    return [record for record in at_once(store, lambda key: read_kept(store, key, kind), keys) if record]
 
 
-def at_once(read: Callable[[_Named], _Content], files: Iterable[_Named]) -> list[_Content]:
-    """Return what is read of each of some files, in their order, of several at once: a bucket takes its time for each.
-
-    The error of the first that can't be read is raised, if reading raises any.
-    """
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return [*pool.map(read, files)]
+def at_once(store: ArtifactStore, read: Callable[[_Named], _Content], files: Iterable[_Named]) -> Iterator[_Content]:
+    """Yield what is read of each of some files, in their order: of several at once where each takes its time."""
+    if store.readers == 1:
+        yield from map(read, files)
+        return
+    with ThreadPoolExecutor(store.readers) as pool:
+        yield from pool.map(read, files)
 
 
 class Reread(Generic[Kept]):
@@ -109,7 +108,7 @@ class Reread(Generic[Kept]):
             return record and self._kept(record)
 
         new = [named for named in marks if named not in known]
-        known |= {named: record for named, record in zip(new, at_once(anew, new), strict=True) if record}
+        known |= {named: record for named, record in zip(new, at_once(store, anew, new), strict=True) if record}
         with self._lock:
             self._known |= {named: known[named] for named in new if named in known and named[2]}
             for oldest in [*self._known][: max(0, len(self._known) - self._most)]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
-from typing import Literal
+from operator import itemgetter
+from typing import Any, Literal
 
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.monitoring import feedback, limits
 from airflow_mlops_provider.lifecycle.product import MLProduct
 from airflow_mlops_provider.lifecycle.records.manifest import Manifest
-from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion, Reference, Report
+from airflow_mlops_provider.lifecycle.references import Dataset, ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.evaluation import Evaluation
 from airflow_mlops_provider.lifecycle.release.registry import LedgerEntry, Status
 from airflow_mlops_provider.lifecycle.stages import LOOP, Stage
@@ -129,28 +131,44 @@ class ProductRecord:
 
     def _version(self, number: int, moves: tuple[LedgerEntry, ...]) -> Version:
         last = moves[-1]
-        reports = reversed(_reports(self.manifests.get("evaluate", [])))
-        report = next((report for report in reports if report.facts.get("model") == last.version.hash), None)
+        report = self._evaluated.get(last.version.hash)
         evaluation = Evaluation.model_validate(report.facts["evaluation"]) if report else None
-        registered = self._registered(last.version)
-        cause, trained = str(last.version.facts.get("cause") or ""), self._trained(last.version)
+        registered = self._registered.get((number, last.version.hash))
+        cause, trained = str(last.version.facts.get("cause") or ""), self._trained.get(last.version.hash)
         return Version(
             number, last.status, cause, moves, evaluation, report, trained, self._validation(trained), registered
         )
 
-    def _registered(self, version: ModelVersion) -> Manifest | None:
-        manifests = reversed(self.manifests.get("register", []))
-        return next((made for made in manifests if _is_of(made.result, version)), None)
+    # Each made once: of hundreds of versions, none goes through all that others left.
 
-    def _trained(self, version: ModelVersion) -> Manifest | None:
-        manifests = chain(self.manifests.get("train", []), self.manifests.get("retune", []))
-        return next((made for made in manifests if made.result and made.result.hash == version.hash), None)
+    @cached_property
+    def _evaluated(self) -> dict[Any, Report]:
+        """The last report on each model, by the model's hash."""
+        return {report.facts.get("model"): report for report in _reports(self.manifests.get("evaluate", []))}
+
+    @cached_property
+    def _registered(self) -> dict[tuple[int, str], Manifest]:
+        """The last registration of each version, by number and hash."""
+        manifests = self.manifests.get("register", [])
+        return {(of.version, of.hash): made for made in manifests if isinstance(of := made.result, ModelVersion)}
+
+    @cached_property
+    def _trained(self) -> dict[str, Manifest]:
+        """The first training of each model, by the model's hash."""
+        manifests = [*self.manifests.get("train", []), *self.manifests.get("retune", [])]
+        return {made.result.hash: made for made in reversed(manifests) if made.result}
+
+    @cached_property
+    def _validated(self) -> dict[str, tuple[int, Report]]:
+        """The last report on each dataset, by the dataset's hash, and how many came before it."""
+        manifests = enumerate(self.manifests.get("validate", []))
+        reports = ((at, made.result, made.spec) for at, made in manifests if isinstance(made.result, Report))
+        return {used.hash: (at, report) for at, report, spec in reports for used in spec.references}
 
     def _validation(self, trained: Manifest | None) -> Report | None:
-        inputs = {used.hash for used in trained.spec.references} if trained else set()
-        validated = self.manifests.get("validate", [])
-        of_inputs = [made for made in validated if any(used.hash in inputs for used in made.spec.references)]
-        return next(reversed(_reports(of_inputs)), None)
+        inputs = trained.spec.references if trained else ()
+        reports = [self._validated[used.hash] for used in inputs if used.hash in self._validated]
+        return max(reports, key=itemgetter(0))[1] if reports else None
 
     def _by_interval(self, job: str) -> dict[Interval, Report]:
         runs = self.manifests.get(job, [])
@@ -166,10 +184,6 @@ class ProductRecord:
         observation = limits.Observation.of(interval, drift, performance)
         crossed = limits.crossed(observation, self.product.monitoring, self.product.metric)
         return Monitored(interval, drift, performance, crossed)
-
-
-def _is_of(made: Reference | None, version: ModelVersion) -> bool:
-    return isinstance(made, ModelVersion) and (made.version, made.hash) == (version.version, version.hash)
 
 
 def _of_servers(run: Manifest) -> bool:

@@ -24,11 +24,13 @@ class ArtifactStore(ABC):
     :ivar uri: the root, without a slash at its end; what lies under a key has the URI ``{uri}/{key}``.
     :cvar login_variable, password_variable: environment variables through which a job gets the connection's user name
         and password.
+    :cvar readers: how many files are read at once: by default as many as boto3 keeps connections.
     """
 
     uri: str
     login_variable: ClassVar[str | None] = None
     password_variable: ClassVar[str | None] = None
+    readers: ClassVar[int] = 10
 
     @classmethod
     @abstractmethod

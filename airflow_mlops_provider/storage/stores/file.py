@@ -20,6 +20,8 @@ from airflow_mlops_provider.storage.stores.base import ArtifactStore, checked
 class FolderStore(ArtifactStore):
     """An artifact root that is a folder."""
 
+    readers = 1  # a thread for each would take longer than the file
+
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
         self.uri = self.root.as_uri()
