@@ -34,9 +34,9 @@ class DynamoDBRows:
         settings = config.online_store
         self._tables = {name: _table(config, view) for name, view in views.items()}
         self._consistent, self._seconds = settings.consistent_reads, seconds
-        self._size = max(1, min(settings.batch_size, _MOST_READ))
-        readers = max(1, settings.max_read_workers)
-        self._client, self._pool = _client(settings, seconds / 2, 2, readers), ThreadPoolExecutor(readers)
+        self._size = min(settings.batch_size, _MOST_READ)
+        # Two attempts: a connection that was kept may have ended meanwhile.
+        self._client, self._pool = _client(settings, seconds / 2, 2), ThreadPoolExecutor(settings.max_read_workers)
         self._client.meta.events.register("before-parse.dynamodb.BatchGetItem", _as_sent)
 
     def rows(self, wanted: Wanted) -> list[Sequence[Row]]:
@@ -84,7 +84,7 @@ def write(config: Any, view: Any, batches: Iterable[tuple[list[bytes], list[str]
     :param view: Feast's own.
     :param batches: names of entities, each once; since when each's values are known; each feature's values.
     """
-    client, table = _client(config.online_store, 5, 8, _WRITERS), _table(config, view)
+    client, table = _client(config.online_store, 5, 8), _table(config, view)
 
     def put(items: Sequence[Item]) -> None:
         requested = {table: [{"PutRequest": {"Item": item}} for item in items]}
@@ -132,7 +132,7 @@ def _as_sent(response_dict: dict[str, Any], customized_response_dict: dict[str, 
         response_dict["body"] = b"{}"
 
 
-def _client(settings: Any, seconds: float, attempts: int, connections: int) -> Any:
+def _client(settings: Any, seconds: float, attempts: int) -> Any:
     """Return a client of DynamoDB's; keys are found where boto3 finds them.
 
     :param settings: Feast's of the online store: what they say of waiting and trying again goes before ours.
@@ -147,7 +147,7 @@ def _client(settings: Any, seconds: float, attempts: int, connections: int) -> A
     config = Config(
         user_agent=get_user_agent(),
         parameter_validation=False,
-        max_pool_connections=connections,
+        max_pool_connections=settings.max_pool_connections,
         connect_timeout=given.get("connect_timeout", seconds),
         read_timeout=given.get("read_timeout", seconds),
         retries={
