@@ -404,10 +404,12 @@ def test_dynamodb_is_asked_for_all_views_together(tmp_path: Path, servers: Serve
         assert all(len(named["Keys"]) == 1 and named["ConsistentRead"] for named in requested.values())
         assert not np.isnan(columns["humid"]).any()
         scarce.requests.clear()
-        store.online_columns(every)
+        apart = store.online_columns(every)
         sizes = [sum(len(named["Keys"]) for named in requested.values()) for requested in scarce.of("BatchGetItem")]
         assert len(sizes) > 5 and {*sizes} <= {*range(1, 6)} and sizes.count(5) >= len(sizes) - 1
         usual = FeatureStoreBackend(SHAPE, store.folder, {**plain, "endpoint_url": scarce.url})
+        for name, column in usual.online_columns(every).items():
+            np.testing.assert_array_equal(column, apart[name])
         scarce.requests.clear()
         usual.online_columns(keys)
         (requested,) = scarce.of("BatchGetItem")
