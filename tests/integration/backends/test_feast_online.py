@@ -484,6 +484,22 @@ def test_a_dynamodb_that_does_not_answer_is_named(
         FeatureStoreBackend(SHAPE, store.folder, nowhere).online_columns(keys)
 
 
+def test_entities_in_dynamodb_are_overwritten(tmp_path: Path, servers: Servers) -> None:
+    """It keeps hashes of names, which tell nobody's: those that the offline store has are left without features."""
+    store = opened(tmp_path, settings("dynamodb", tmp_path, servers, 4))
+    store.materialize(YEAR)
+    keys = {"number": [255] * 2, "carrier": ["AA"] * 2, "town": ["Oslo", ""], "hour": [None] * 2}
+    before = store.online_columns(keys)
+    nobody: dict[str, list[Any]] = {view.name: [] for view in SHAPE.views}
+    wanted = {name: lambda key: key == ("Oslo",) for name in nobody}
+    assert store.forget(wanted, nobody) == nobody
+    assert store.forget(wanted, nobody | {"town": [("Oslo",), ("",)]}) == nobody | {"town": [("Oslo",)]}
+    after = store.online_columns(keys)
+    assert not np.isnan(before["humid"]).any()
+    np.testing.assert_array_equal(after["humid"], [np.nan, before["humid"][1]])
+    np.testing.assert_array_equal(after["wind"], before["wind"])
+
+
 def test_dynamodb_without_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What Feast needs for it is named with its pip line."""
     gone = [name for name in sys.modules if name.partition(".")[0] == "aiobotocore" or name.endswith(".dynamodb")]

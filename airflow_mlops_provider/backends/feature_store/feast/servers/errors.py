@@ -47,11 +47,11 @@ def unanswered(online: Mapping[str, Any], error: Exception) -> str | None:
         # What AWS says beside its code may repeat the request, with the token of a session.
         said = getattr(error, "response", None) or {}
         code = said.get("Error", {}).get("Code") or type(error).__name__
-        return f"DynamoDB {place(online)} did not answer: {code}"
+        return f"DynamoDB {_place(online)} did not answer: {code}"
     return None
 
 
-def place(online: Mapping[str, Any]) -> str:
+def _place(online: Mapping[str, Any]) -> str:
     """Say where a DynamoDB is: at which host, or in which of AWS' regions."""
     address = urlsplit(online.get("endpoint_url") or "")
     host = f"{address.hostname}:{address.port}" if address.port else address.hostname
