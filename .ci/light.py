@@ -14,8 +14,8 @@ from airflow_mlops_provider.get_provider_info import get_provider_info
 
 #: What the others ask for comes with Airflow and its neighbours as well.
 EXTRAS = (
-    *("catboost", "duckdb", "lightgbm", "onnx", "openlineage", "postgres", "prophet", "redis", "search", "torch"),
-    "xgboost",
+    *("catboost", "duckdb", "dynamodb", "lightgbm", "onnx", "openlineage", "postgres", "prophet", "redis", "search"),
+    *("torch", "xgboost"),
 )
 
 

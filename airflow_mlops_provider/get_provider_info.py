@@ -92,7 +92,9 @@ def _connection_types() -> list[dict[str, Any]]:
                     "Repository", "The folder of a feature_store.yaml that a team keeps, or that file."
                 ),
                 "secrets": _field("Secrets (JSON)", "What that file names as ${NAME}, by name, beside the password."),
-                "online_store": _field("Online store", "Which kind of store.", enum=["sqlite", "redis", "postgres"]),
+                "online_store": _field(
+                    "Online store", "Which kind of store.", enum=["sqlite", "redis", "postgres", "dynamodb"]
+                ),
                 "connection_string": _field("Connection string", "Redis only, in place of host and port; no password."),
                 "options": _field("Options (JSON)", "Further settings of that store, as Feast names them."),
             },

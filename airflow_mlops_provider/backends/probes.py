@@ -21,6 +21,7 @@ from airflow_mlops_provider.storage.artifacts import ArtifactStore
 
 SECONDS = 5
 PROBE = ".mlops-probe"
+_ONCE = {"total_max_attempts": 1}
 
 
 def expect(held: bool, otherwise: str) -> None:
@@ -76,7 +77,7 @@ def bucket(uri: str, endpoint: str | None, region: str | None, keys: tuple[str, 
 
     place = urlsplit(uri)
     key = f"{place.path.strip('/')}/{PROBE}".lstrip("/")
-    limits = Config(connect_timeout=SECONDS, read_timeout=SECONDS, retries={"total_max_attempts": 1})
+    limits = Config(connect_timeout=SECONDS, read_timeout=SECONDS, retries=_ONCE)
     access, secret = keys or (None, None)
     try:
         client: Any = boto3.client(
@@ -132,6 +133,24 @@ def postgres(settings: Mapping[str, Any], password: str | None) -> None:
         psycopg.connect(**where, user=settings["user"], password=password, sslmode=tls, connect_timeout=SECONDS).close()
     except psycopg.Error as error:
         raise BackendError(f"PostgreSQL at {where['host']}:{where['port']} refuses: {str(error)[:300]}") from None
+
+
+def dynamodb(settings: Mapping[str, Any]) -> None:
+    """Ask DynamoDB something, with the keys that boto3 finds. :param settings: Feast's of an online store."""
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    region, limits = settings["region"], Config(connect_timeout=SECONDS, read_timeout=SECONDS, retries=_ONCE)
+    try:
+        where = {"region_name": region, "endpoint_url": settings.get("endpoint_url")}
+        boto3.session.Session().client("dynamodb", **where, config=limits).list_tables(Limit=1)
+    except ClientError as error:
+        # Who may read some tables need not be allowed to list them.
+        code = error.response["Error"]["Code"]
+        expect(code == "AccessDeniedException", f"DynamoDB in {region} refuses: {code}")
+    except (BotoCoreError, ValueError) as error:
+        raise BackendError(f"DynamoDB in {region} does not answer: {type(error).__name__}") from None
 
 
 def _resp(words: list[Any]) -> bytes:

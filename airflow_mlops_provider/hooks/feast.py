@@ -30,6 +30,7 @@ class FeastHook(ServiceHook):
     ``online_store`` says which kind. For Redis, host and port (or ``connection_string``, as Feast writes it) say where,
     for PostgreSQL host, port, login and schema, which is the database; the password goes into its own field.
     ``options`` takes further settings of that store as JSON, such as PostgreSQL's ``db_schema`` and ``sslmode``.
+    DynamoDB has those alone, ``region`` among them: boto3 finds its keys where it always does.
     """
 
     default_conn_name = "mlops_feast"
@@ -57,7 +58,7 @@ class FeastHook(ServiceHook):
     def settings(self) -> dict[str, Any]:
         """Return Feast's online store settings; a password is in them by its variable's name."""
         kind = self.extra.get("online_store") or ("redis" if self.connection.host else "sqlite")
-        known = {"postgres": self._postgres, "redis": self._redis, "sqlite": dict[str, Any]}
+        known = {"dynamodb": self._dynamodb, "postgres": self._postgres, "redis": self._redis, "sqlite": dict[str, Any]}
         if kind not in known:
             raise self.error(f"unknown online store {kind!r}; known: {', '.join(known)}")
         return {"type": kind, **self._object("options"), **known[kind]()}
@@ -92,11 +93,24 @@ class FeastHook(ServiceHook):
         if settings["type"] == "postgres":
             probes.postgres(settings, self.connection.password)
             return f"PostgreSQL answers at {settings['host']}:{settings['port']}/{settings['database']}"
+        if settings["type"] == "dynamodb":
+            probes.dynamodb(settings)
+            return f"DynamoDB answers in {settings['region']}"
         nodes, _, options = settings["connection_string"].partition(",")
         host, _, port = nodes.partition(":")
         conn, tls = self.connection, "ssl=true" in options.lower()
         probes.redis(host, int(port or 6379), conn.login, conn.password, tls=tls)
         return f"Redis answers at {nodes}"
+
+    def _dynamodb(self) -> dict[str, Any]:
+        given = [field for field in ("host", "port", "schema", "login", "password") if getattr(self.connection, field)]
+        if given:
+            raise self.error(
+                f"a DynamoDB online store takes no {', '.join(given)}: options say where, boto3 finds keys"
+            )
+        if not self._object("options").get("region"):
+            raise self.error("a DynamoDB online store needs a region in its options")
+        return {}
 
     def _postgres(self) -> dict[str, Any]:
         conn = self.connection

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -12,17 +14,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import boto3
 import numpy as np
 import pandas as pd
 import pytest
 
 from airflow_mlops_provider.backends.feature_store.feast import bulk, stored
 from airflow_mlops_provider.backends.feature_store.feast.layout import Entities
+from airflow_mlops_provider.backends.feature_store.feast.servers import dynamodb
 from airflow_mlops_provider.backends.feature_store.feast.store import FeatureStoreBackend
-from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, SourceDataError
+from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, MissingExtraError, SourceDataError
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.shape import LabelColumns, Shape, View
-from tests.factories import postgres, redis
+from tests.factories import bucket, postgres, redis
+from tests.factories.dynamodb import ScarceDynamoDB
+from tests.factories.ports import free_port
 
 YEAR = Interval(start=datetime(2013, 1, 1, tzinfo=UTC), end=datetime(2014, 1, 1, tzinfo=UTC))
 EVERY_TYPE = {"wind": "float64", "reports": "int64", "late": "bool", "note": "string", "seen": "timestamp"}
@@ -87,15 +93,29 @@ def by_feast(store: FeatureStoreBackend, keys: dict[str, list[Any]]) -> dict[str
 
 @dataclass
 class Servers:
-    """A Redis and a PostgreSQL with passwords. ``redis`` is the port of the one; the other starts when it is needed."""
+    """A Redis and a PostgreSQL with passwords, and a DynamoDB. ``redis`` is the port of the first; the others start
+    when they are needed.
+    """
 
     redis: int
     start_postgres: Callable[[], int]
+    start_aws: Callable[[], dict[str, str]]
 
     @cached_property
     def postgres(self) -> int:
         """The port."""
         return self.start_postgres()
+
+    @cached_property
+    def aws(self) -> dict[str, str]:
+        """The environment that leads to it, and what makes boto3 find its keys."""
+        return self.start_aws()
+
+    def dynamodb(self) -> Any:
+        """Return a client of it."""
+        keys = {name.lower(): self.aws[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+        where = {"region_name": self.aws["AWS_DEFAULT_REGION"], "endpoint_url": self.aws["AWS_ENDPOINT_URL"]}
+        return boto3.session.Session().client("dynamodb", **where, **keys)
 
     def database(self, number: int) -> Any:
         """Return a connection to a database of that number, which is made if it is not there."""
@@ -109,10 +129,17 @@ class Servers:
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    """Both, with passwords."""
-    with ExitStack() as stack:
+    """All of them."""
+    with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+
+        def start_aws() -> dict[str, str]:
+            env = stack.enter_context(bucket.s3_server())  # moto's, which speaks for all of AWS
+            for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+                patch.setenv(name, env[name])
+            return env
+
         listening = stack.enter_context(redis.server(tmp_path_factory.mktemp("redis")))
-        yield Servers(listening, lambda: stack.enter_context(postgres.server("feast", "sesame")))
+        yield Servers(listening, lambda: stack.enter_context(postgres.server("feast", "sesame")), start_aws)
 
 
 def opened(folder: Path, online: dict[str, Any]) -> FeatureStoreBackend:
@@ -132,13 +159,18 @@ def settings(kind: str, folder: Path, servers: Servers, database: int = 0) -> di
         servers.database(database).close()
         where = {"host": "127.0.0.1", "port": servers.postgres, "database": f"n{database}", "user": "feast"}
         return {"type": "postgres", **where, "password": "sesame", "sslmode": "disable"}
+    if kind == "dynamodb":
+        pytest.importorskip("aiobotocore")
+        where = {"region": servers.aws["AWS_DEFAULT_REGION"], "endpoint_url": servers.aws["AWS_ENDPOINT_URL"]}
+        return {"type": kind, **where, "table_name_template": f"n{database}_{{project}}.{{table_name}}"}
     return {"type": kind, **({"path": str(folder / "other.db")} if kind != "sqlite" else {})}
 
 
 DTYPES = {"number": "Int64"}  # pandas would make floats of whole numbers with gaps
 POSTGRES_PLAIN = {"type": "postgres", "host": "db", "database": "n0", "user": "feast", "password": "sesame"}
+DYNAMODB = {"type": "dynamodb", "region": "eu-central-1"}
 POSTGRES = pytest.param("postgres", marks=postgres.NEEDED)
-LAID_OUT = ("sqlite", "redis", POSTGRES)
+LAID_OUT = ("sqlite", "redis", POSTGRES, "dynamodb")
 KINDS = (*LAID_OUT, "feast.infra.online_stores.sqlite.SqliteOnlineStore")
 
 
@@ -239,6 +271,12 @@ def kept(store: FeatureStoreBackend, servers: Servers, database: int) -> list[An
             return sorted(
                 ((name, *row) for name in names for row in connection.execute(f'select * from "{name}"')), key=str
             )
+    if store.online_store["type"] == "dynamodb":
+        client = servers.dynamodb()
+        views = {f"n{database}_{SHAPE.name}.{view.name}": view.name for view in SHAPE.views}
+        pages = {view: client.get_paginator("scan").paginate(TableName=table) for table, view in views.items()}
+        items = ((view, item) for view in pages for page in pages[view] for item in page["Items"])
+        return sorted(items, key=lambda found: (found[0], found[1]["entity_id"]["S"]))
     from redis import Redis
 
     client = Redis(port=servers.redis, db=database, password=redis.PASSWORD)
@@ -249,7 +287,7 @@ def test_settings_beyond_the_plain_layout_are_left_to_feast(tmp_path: Path, serv
     """A cluster, a comparison with what is there, vectors: Feast's own writer and reader know how."""
     plain = settings("redis", tmp_path, servers)
     lasting = {**plain, "key_ttl_seconds": 1000}
-    for number, online in enumerate([plain, lasting, {"type": "sqlite"}, POSTGRES_PLAIN]):
+    for number, online in enumerate([plain, lasting, {"type": "sqlite"}, POSTGRES_PLAIN, DYNAMODB]):
         assert bulk.fits(FeatureStoreBackend(SHAPE, tmp_path / f"{number}", online)._store.config.online_store)
     others = [
         {**plain, "redis_type": "redis_cluster"},
@@ -287,7 +325,7 @@ def test_an_error_among_answers_spoils_no_later_look_up(tmp_path: Path, servers:
     name = next(name for name in client.scan_iter() if b"town" in name and b"Oslo" in name)
     kept_there = client.dump(name)
     client.set(name, "no hash")
-    with pytest.raises(BackendError, match="did not answer: ResponseError"):
+    with pytest.raises(BackendError, match=r"did not answer: ResponseError"):
         store.online_columns(keys)
     client.restore(name, 0, kept_there, replace=True)
     for feature, column in store.online_columns(keys).items():
@@ -350,6 +388,127 @@ def test_a_lost_connection_is_made_anew(kind: str, tmp_path: Path, servers: Serv
         connection.execute("TRUNCATE trips_town")
     with pytest.raises(BackendError, match="has lost the features of view 'town'"):
         FeatureStoreBackend(SHAPE, store.folder, store.online_store).require_online()
+
+
+def test_dynamodb_is_asked_for_all_views_together(tmp_path: Path, servers: Servers) -> None:
+    """One request for what fits into one, with each key once; the store's own settings hold."""
+    plain = settings("dynamodb", tmp_path, servers, 1)
+    with ScarceDynamoDB(plain["endpoint_url"]) as scarce:
+        store = opened(tmp_path, {**plain, "endpoint_url": scarce.url, "consistent_reads": True, "batch_size": 5})
+        store.materialize(YEAR)
+        every = asked({view.name: tmp_path / "computed" / f"{view.name}.parquet" for view in SHAPE.views})
+        keys = {name: [values[9]] * 3 for name, values in every.items()}
+        columns = store.online_columns(keys)
+        (requested,) = scarce.of("BatchGetItem")
+        assert sorted(requested) == [f"n1_trips.{name}" for name in ("hour", "leg", "record", "town")]
+        assert all(len(named["Keys"]) == 1 and named["ConsistentRead"] for named in requested.values())
+        assert not np.isnan(columns["humid"]).any()
+        scarce.requests.clear()
+        apart = store.online_columns(every)
+        sizes = [sum(len(named["Keys"]) for named in requested.values()) for requested in scarce.of("BatchGetItem")]
+        assert len(sizes) > 5 and {*sizes} <= {*range(1, 6)} and sizes.count(5) >= len(sizes) - 1
+        usual = FeatureStoreBackend(SHAPE, store.folder, {**plain, "endpoint_url": scarce.url})
+        for name, column in usual.online_columns(every).items():
+            np.testing.assert_array_equal(column, apart[name])
+        scarce.requests.clear()
+        usual.online_columns(keys)
+        (requested,) = scarce.of("BatchGetItem")
+        assert not any(named["ConsistentRead"] for named in requested.values())
+
+
+def test_what_dynamodb_leaves_undone_is_requested_again(
+    tmp_path: Path, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written and read as if it had been done at once; without end it is given up, and said."""
+    plain = settings("dynamodb", tmp_path, servers, 2)
+    monkeypatch.setattr(dynamodb, "_PAUSE", 0.001)
+    with ScarceDynamoDB(plain["endpoint_url"]) as scarce:
+        store = opened(tmp_path, {**plain, "endpoint_url": scarce.url, "read_timeout": 30})
+        scarce.most = 20
+        store.materialize(YEAR)
+        assert max(len(*requested.values()) for requested in scarce.of("BatchWriteItem")) == 25
+        keys = asked({view.name: tmp_path / "computed" / f"{view.name}.parquet" for view in SHAPE.views})
+        scarce.most = 30
+        ours = store.online_columns(keys)
+        scarce.most = None
+        for name, column in store.online_columns(keys).items():
+            np.testing.assert_array_equal(column, ours[name])
+        rows = pd.DataFrame({name: pd.Series(values, dtype=DTYPES.get(name)) for name, values in keys.items()})
+        moved = rows.assign(event_time=YEAR.end - pd.Timedelta(microseconds=1))
+        np.testing.assert_array_equal(store.historical(moved)["humid"], ours["humid"])
+        scarce.most = 1
+        monkeypatch.setattr(stored, "SECONDS", 0.01)
+        monkeypatch.setattr(dynamodb, "_SECONDS_TO_WRITE", 0.01)
+        hasty = FeatureStoreBackend(SHAPE, store.folder, store.online_store)
+        with pytest.raises(BackendError, match=r"DynamoDB left items of n2_trips\..* undone for 0\.01 s"):
+            hasty.online_columns(keys)
+        with pytest.raises(BackendError, match=r"DynamoDB left items of n2_trips\..* undone for 0\.01 s"):
+            hasty.materialize(YEAR)
+
+
+def test_a_dynamodb_that_does_not_answer_is_named(
+    tmp_path: Path, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody there, no answer, refused, without its table: the place and the reason, and nothing of what it says."""
+    plain = settings("dynamodb", tmp_path, servers, 3)
+    store = opened(tmp_path, plain)
+    store.materialize(YEAR)
+    keys = {"number": [255], "carrier": ["AA"], "town": ["Oslo"], "hour": [None]}
+    servers.dynamodb().delete_table(TableName="n3_trips.town")
+    with pytest.raises(BackendError, match=r"DynamoDB at 127\.0\.0\.1:\d+ did not answer: ResourceNotFoundException$"):
+        store.online_columns(keys)
+    with pytest.raises(BackendError, match=r"did not answer: ResourceNotFoundException$"):
+        store.materialize(YEAR)
+    monkeypatch.setattr(stored, "SECONDS", 1)
+    with ScarceDynamoDB(plain["endpoint_url"]) as scarce, socket.socket() as mute:
+        scarce.most = 0
+        mute.bind(("127.0.0.1", 0))
+        mute.listen(20)
+        reasons = {
+            scarce.url: "ProvisionedThroughputExceededException",
+            f"http://127.0.0.1:{mute.getsockname()[1]}": "ReadTimeoutError",
+            f"http://127.0.0.1:{free_port()}": "EndpointConnectionError",
+        }
+        for url, reason in reasons.items():
+            with pytest.raises(BackendError) as caught:
+                FeatureStoreBackend(SHAPE, store.folder, {**plain, "endpoint_url": url}).online_columns(keys)
+            assert str(caught.value) == f"DynamoDB at {url.removeprefix('http://')} did not answer: {reason}"
+        assert len(scarce.of("BatchGetItem")) == 2
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "nothing"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    nowhere = {name: value for name, value in plain.items() if name != "endpoint_url"}
+    with pytest.raises(BackendError, match=r"DynamoDB in us-east-1 did not answer: NoCredentialsError$"):
+        FeatureStoreBackend(SHAPE, store.folder, nowhere).online_columns(keys)
+
+
+def test_entities_in_dynamodb_are_overwritten(tmp_path: Path, servers: Servers) -> None:
+    """It keeps hashes of names, which tell nobody's: those that the offline store has are left without features."""
+    store = opened(tmp_path, settings("dynamodb", tmp_path, servers, 4))
+    store.materialize(YEAR)
+    keys = {"number": [255] * 2, "carrier": ["AA"] * 2, "town": ["Oslo", ""], "hour": [None] * 2}
+    before = store.online_columns(keys)
+    nobody: dict[str, list[Any]] = {view.name: [] for view in SHAPE.views}
+    wanted = {name: lambda key: key == ("Oslo",) for name in nobody}
+    assert store.forget(wanted, nobody) == nobody
+    assert store.forget(wanted, nobody | {"town": [("Oslo",), ("",)]}) == nobody | {"town": [("Oslo",)]}
+    after = store.online_columns(keys)
+    assert not np.isnan(before["humid"]).any()
+    np.testing.assert_array_equal(after["humid"], [np.nan, before["humid"][1]])
+    np.testing.assert_array_equal(after["wind"], before["wind"])
+
+
+def test_dynamodb_without_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Feast needs for it is named with its pip line."""
+    gone = [name for name in sys.modules if name.partition(".")[0] == "aiobotocore" or name.endswith(".dynamodb")]
+    for name in gone:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "aiobotocore", None)
+    store = FeatureStoreBackend(SHAPE, tmp_path, {"type": "dynamodb", "region": "us-east-1"})
+    with pytest.raises(MissingExtraError, match=r"dynamodb online store needs: .*provider\[dynamodb\]"):
+        store.apply()
 
 
 def test_sqlite_is_read_anew_once_somebody_wrote(tmp_path: Path, servers: Servers) -> None:

@@ -28,7 +28,7 @@ from airflow_mlops_provider.hooks.model_server import ModelServerHook
 from airflow_mlops_provider.hooks.prometheus import PrometheusHook
 from airflow_mlops_provider.hooks.services import services
 from airflow_mlops_provider.lifecycle.product import MLProduct
-from tests.factories import postgres
+from tests.factories import bucket, postgres
 from tests.factories.ports import free_port
 
 ALL = [ArtifactStoreHook, FeastHook, MlflowHook, ModelServerHook, PrometheusHook]
@@ -202,6 +202,8 @@ def test_constructors_are_free(hook: type[ServiceHook], monkeypatch: pytest.Monk
         ("mlops_feast", {"host": "r", "password": "sesame,x"}),
         ("mlops_feast", {"extra": {"online_store": "cassandra"}}),
         ("mlops_feast", {"host": "db", "password": "sesame", "extra": {"online_store": "postgres"}}),
+        ("mlops_feast", {"extra": {"online_store": "dynamodb"}}),
+        ("mlops_feast", {"password": "sesame", "extra": {"online_store": "dynamodb", "options": {"region": "eu"}}}),
         ("mlops_feast", {"extra": {"options": "{"}}),
         ("mlops_feast", {"extra": {"secrets": "sesame"}}),
         ("mlops_feast", {"extra": {"secrets": {"PATH": "sesame"}}}),
@@ -361,6 +363,20 @@ def test_postgres_is_tried(define: Any) -> None:
         assert not works
         assert "refuses" in message
         assert "wrong" not in message
+
+
+def test_dynamodb_is_tried(define: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test button asks a server of its protocol; one that is not there is named."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "sesame")
+    with bucket.s3_server() as env:
+        options = {"region": "eu-central-1", "endpoint_url": env["AWS_ENDPOINT_URL"]}
+        define("mlops_feast", conn_type="feast", extra={"online_store": "dynamodb", "options": options})
+        assert FeastHook().test_connection() == (True, "DynamoDB answers in eu-central-1")
+        assert FeastHook().settings() == {"type": "dynamodb", **options}
+        assert FeastHook().secrets() == {}
+    works, message = FeastHook().test_connection()
+    assert (works, message) == (False, "DynamoDB in eu-central-1 does not answer: EndpointConnectionError")
 
 
 @pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")

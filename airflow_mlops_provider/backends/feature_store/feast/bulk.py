@@ -1,6 +1,7 @@
 """The last row of each entity brought online in bulk: picked by DuckDB, encoded a column at a time, written as a batch.
 
-What is left in SQLite, Redis and PostgreSQL is what Feast's own materialization leaves there. Memory holds a batch.
+What is left in SQLite, Redis, PostgreSQL and DynamoDB is what Feast's own materialization leaves there. Memory holds a
+batch.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from airflow_mlops_provider.backends.feature_store.feast.layout import (
     table,
     texts,
 )
+from airflow_mlops_provider.backends.feature_store.feast.servers import dynamodb
 from airflow_mlops_provider.backends.feature_store.feast.stored import answers
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 
@@ -53,11 +55,10 @@ def fits(settings: Any) -> bool:
     :param settings: Feast's own, of the store. What they ask for beyond the plain layout, Feast itself writes, and what
         is to be compared with what is there already.
     """
-    if settings.type == "sqlite":
+    if settings.type in ("sqlite", "postgres"):
         return not (settings.vector_enabled or settings.enable_openai_compatible_store)
-    if settings.type == "postgres":
-        return not (settings.vector_enabled or settings.enable_openai_compatible_store)
-    return settings.type == "redis" and settings.redis_type != "redis_cluster" and bool(settings.skip_dedup)
+    plain = settings.type == "redis" and settings.redis_type != "redis_cluster" and bool(settings.skip_dedup)
+    return plain or settings.type == "dynamodb"
 
 
 def materialize(config: Any, online_store: Any, view: Any, begin: datetime, end: datetime) -> None:
@@ -73,8 +74,9 @@ def materialize(config: Any, online_store: Any, view: Any, begin: datetime, end:
     )
     kind = config.online_store.type
     order = _as_named(entities) if kind == "sqlite" else []
-    write = {"sqlite": _to_sqlite, "redis": _to_redis, "postgres": _to_postgres}[kind]
-    write(config, online_store, view, entities, _last(view, entities, begin, end, order, text=kind != "redis"))
+    write = {"sqlite": _to_sqlite, "redis": _to_redis, "postgres": _to_postgres, "dynamodb": _to_dynamodb}[kind]
+    text = kind in ("sqlite", "postgres")
+    write(config, online_store, view, entities, _last(view, entities, begin, end, order, text=text))
 
 
 def _last(
@@ -218,6 +220,19 @@ def _to_postgres(config: Any, online_store: Any, view: Any, entities: Entities, 
                         copy.write_row(row)
             cursor.execute(statement)
             connection.commit()
+
+
+def _to_dynamodb(config: Any, _: Any, view: Any, entities: Entities, batches: Iterator[_Batch]) -> None:
+    """Write an item an entity."""
+    laid_out = (
+        (
+            batch.names,
+            [f"{moment}+00:00" for moment in _moments(batch)],
+            {name: encoded(kind, batch.values[name]) for name, kind in entities.features.items()},
+        )
+        for batch in batches
+    )
+    dynamodb.write(config, view, laid_out)
 
 
 def _to_redis(config: Any, online_store: Any, view: Any, entities: Entities, batches: Iterator[_Batch]) -> None:

@@ -100,6 +100,10 @@ class Entities:
         return {name: columns[name] for name in names}
 
 
+#: Some entities, each once, and with all its keys.
+Wanted = Sequence[tuple[Entities, Sequence[Key]]]
+
+
 def _floats(rows: Sequence[Row], width: int) -> np.ndarray:
     """Return a column of float64 for each place in the rows."""
     kept = [value or _NO_DOUBLE for value in chain.from_iterable(rows)]

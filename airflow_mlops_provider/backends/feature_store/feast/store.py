@@ -5,14 +5,10 @@ from __future__ import annotations
 import io
 import json
 import os
-import sqlite3
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +20,10 @@ from airflow_mlops_provider.backends.feature_store.feast.entities import online_
 from airflow_mlops_provider.backends.feature_store.feast.files import OfflineFiles
 from airflow_mlops_provider.backends.feature_store.feast.layout import Key
 from airflow_mlops_provider.backends.feature_store.feast.online import OnlineReader
+from airflow_mlops_provider.backends.feature_store.feast.servers.errors import client_errors, unanswered
 from airflow_mlops_provider.backends.feature_store.feast.stored import SECONDS
 from airflow_mlops_provider.backends.telemetry import disable_telemetry, without_typeguard
-from airflow_mlops_provider.exceptions import BackendError, MissingExtraError, SourceDataError, SourceError
+from airflow_mlops_provider.exceptions import BackendError, SourceDataError, SourceError
 from airflow_mlops_provider.lifecycle.interval import Interval
 from airflow_mlops_provider.lifecycle.shape import Shape
 from airflow_mlops_provider.lifecycle.source import EVENT_TIME
@@ -34,7 +31,6 @@ from airflow_mlops_provider.storage.atomic import Remembered, atomic_write
 from airflow_mlops_provider.storage.locks import file_lock
 
 _SQLITE: Mapping[str, Any] = {"type": "sqlite"}
-_CLIENTS = {"redis": ("redis", "RedisError"), "postgres": ("psycopg", "Error")}
 _ROWS_AT_ONCE = 1_000_000  # that are joined to features; what DuckDB sorts for it is held in memory
 _DAWN = datetime(1900, 1, 1, tzinfo=UTC)
 
@@ -263,30 +259,9 @@ class FeatureStoreBackend:
         """Say which online store did not answer; its settings may hold a password, so only hosts are named."""
         try:
             yield
-        except _errors(self.online_store["type"]) as error:
-            raise BackendError(self._unanswered(error)) from error
-
-    def _unanswered(self, error: Exception) -> str:
-        online = self.online_store
-        if online["type"] == "redis":
-            parts = str(online.get("connection_string", "localhost:6379")).split(",")
-            hosts = ", ".join(part for part in parts if "=" not in part)
-            return f"Redis at {hosts} did not answer: {type(error).__name__}"
-        if online["type"] == "postgres":
-            where = f"{online['host']}:{online.get('port', 5432)}/{online['database']}"
-            return f"PostgreSQL at {where} did not answer: {type(error).__name__}: {error}"
-        return f"the online store {self._online_file} did not answer: {error}"
-
-
-def _errors(kind: str) -> type[Exception]:
-    """Return what an online store's client raises. :raises MissingExtraError: if it is not installed."""
-    if kind not in _CLIENTS:
-        return sqlite3.Error
-    module, name = _CLIENTS[kind]
-    if module not in sys.modules and find_spec(module) is None:
-        raise MissingExtraError(f"the {kind} online store needs: pip install 'airflow-mlops-provider[{kind}]'")
-    error: type[Exception] = getattr(import_module(module), name)
-    return error
+        except client_errors(self.online_store["type"]) as error:
+            said = unanswered(self.online_store, error)
+            raise BackendError(said or f"the online store {self._online_file} did not answer: {error}") from error
 
 
 def _require_columns(frame: pd.DataFrame, columns: list[str]) -> None:

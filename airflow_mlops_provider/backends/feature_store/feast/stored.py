@@ -1,4 +1,6 @@
-"""Where the last features of entities are read: SQLite, Redis and PostgreSQL in Feast's own layout, else by Feast."""
+"""Where the last features of entities are read: SQLite, Redis, PostgreSQL and DynamoDB as Feast lays them out,
+others by Feast.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +12,18 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from airflow_mlops_provider.backends.feature_store.feast.entities import entity_keys
-from airflow_mlops_provider.backends.feature_store.feast.layout import Entities, Key, Row, hash_field, parts, table
+from airflow_mlops_provider.backends.feature_store.feast.layout import (
+    Entities,
+    Key,
+    Row,
+    Wanted,
+    hash_field,
+    parts,
+    table,
+)
+from airflow_mlops_provider.backends.feature_store.feast.servers.dynamodb import DynamoDBRows
 from airflow_mlops_provider.lifecycle.shape import Shape
 
-Wanted = Sequence[tuple[Entities, Sequence[Key]]]
 # SQLite takes 32,766 values in one statement.
 _KEYS_AT_ONCE = 10_000
 # Commands that are sent before any answer is read, which Redis keeps meanwhile.
@@ -47,6 +57,8 @@ def stored(feast_store: Any, shape: Shape, views: Mapping[str, Any], file: Path 
         return RedisRows(feast_store)
     if settings.type == "postgres":
         return PostgresRows(feast_store.config, views)
+    if settings.type == "dynamodb":
+        return DynamoDBRows(feast_store.config, views, SECONDS)
     return FeastRows(feast_store, shape, views, lock)
 
 
