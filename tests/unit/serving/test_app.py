@@ -185,6 +185,9 @@ def test_each_caller_may_what_its_rights_say(
     allowed = {
         ("POST", "/predict"): {"predict"},
         ("POST", "/predict/stream"): {"predict"},
+        ("GET", "/predictions/{call_id}"): {"predict"},
+        ("GET", "/predictions/{call_id}/result"): {"predict"},
+        ("DELETE", "/predictions/{call_id}"): {"predict"},
         ("POST", "/features"): {"read"},
         ("GET", "/"): {"read", "operate"},
         ("GET", "/version"): {"read", "operate"},
@@ -201,7 +204,7 @@ def test_each_caller_may_what_its_rights_say(
                 headers = {"authorization": f"Bearer {token}", "x-request-id": right}
                 rows = [{"customer": "c1"}] if path == "/features" else make_rows(2)
                 status = client.request(method, path, json={"rows": rows}, headers=headers).status_code
-                fit = 415 if path == "/predict/stream" else 200  # which takes other bodies
+                fit = 415 if path == "/predict/stream" else 404 if "call_id" in path else 200  # of other bodies; none
                 assert status == (fit if right in {*rights, "all"} else 403), (path, right)
                 assert ("reason" in client.get("/ready", headers=headers).json()) == (right != "predict")
             assert client.request(method, path).status_code == 401
