@@ -10,7 +10,7 @@ import asyncio
 import logging
 import tempfile
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
 from typing import IO
@@ -33,7 +33,7 @@ from airflow_mlops_provider.serving.streams.pieces import LINES, Kind, Piece
 #: How many large calls are answered at once, what one may have, and how long a piece lets others' calls go before.
 #: Together they take half of what a pod has for temporary files: one that has more is evicted.
 MAX_STREAMS, MAX_BYTES, PATIENCE = 4, 128 * 1024**2, 60.0
-_PAUSE, CHUNK = 0.1, 1024 * 1024
+_PAUSE, _CHUNK = 0.1, 1024 * 1024
 log = logging.getLogger(__name__)
 
 
@@ -74,7 +74,7 @@ class Streams:
 
     def answer(self, request: Request, request_id: str) -> Response:
         """Return the answer to a call, of which no more than its headers is read yet."""
-        return Streamed(partial(self._send, request, request_id))
+        return _Streamed(partial(self._send, request, request_id))
 
     async def _send(self, request: Request, request_id: str, send: Send) -> None:
         begun, started = time.perf_counter(), asyncio.Event()
@@ -95,7 +95,7 @@ class Streams:
             elif not isinstance(error, ClientDisconnect):
                 log.warning("the answer to %s ends half way: %s", request_id, error_text(error))
                 with suppress(ClientDisconnect):
-                    await self.part(send, kind.broken(error_text(error)))
+                    await self._part(send, kind.broken(error_text(error)))
 
     async def _send_all(
         self, answers: AsyncIterator[Answer], call: Call, kind: Kind, send: Send, started: asyncio.Event
@@ -103,15 +103,15 @@ class Streams:
         """Send an answer. One that breaks ends without what says that it is whole."""
         first = await anext(answers)
         headers = {"x-request-id": call.request_id, **kind.headers(first)}
+        raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
         started.set()
-        await send({"type": "http.response.start", "status": 200, "headers": raw_headers(headers)})
-        await self.part(send, first)
+        await send({"type": "http.response.start", "status": 200, "headers": raw})
+        await self._part(send, first)
         async for answer in answers:
-            await self.part(send, answer)
-        await self.part(send, kind.end, more=False)
+            await self._part(send, answer)
+        await self._part(send, kind.end, more=False)
 
-    async def part(self, send: Send, body: bytes, *, more: bool = True) -> None:
-        """Send a part of an answer. :raises ClientDisconnect: if nobody reads it."""
+    async def _part(self, send: Send, body: bytes, *, more: bool = True) -> None:
         try:
             async with asyncio.timeout(self._seconds):  # a caller who reads nothing must not keep others' place
                 await send({"type": "http.response.body", "body": body, "more_body": more})
@@ -143,7 +143,7 @@ class Streams:
                     if size > MAX_BYTES:
                         raise HTTPException(413, f"a body may have {MAX_BYTES:,} bytes; send the rows in several calls")
                     limit.reschedule(began + self._seconds * (1 + size / MAX_BODY))
-                    if held > CHUNK:
+                    if held > _CHUNK:
                         await written(file, parts, check)
                         parts, held = [], 0
         except TimeoutError:
@@ -177,7 +177,7 @@ class Streams:
                 return answer
 
 
-class Streamed(Response):
+class _Streamed(Response):
     """A response that sends itself."""
 
     def __init__(self, run: Callable[[Send], Awaitable[None]]) -> None:
@@ -186,11 +186,6 @@ class Streamed(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # as ASGI has it
         await self._run(send)
-
-
-def raw_headers(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    """Return headers as ASGI has them."""
-    return [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
 
 
 async def written(file: IO[bytes], parts: list[bytes], check: Callable[[], None] = lambda: None) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, suppress
@@ -19,14 +18,13 @@ from typing import IO
 
 from fastapi import HTTPException, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect
-from starlette.types import Send
+from fastapi.responses import FileResponse
 
 from airflow_mlops_provider.serving.listener import ENDING
 from airflow_mlops_provider.serving.protocols.deadlines import deadline
 from airflow_mlops_provider.serving.request_queue import Call, late
 from airflow_mlops_provider.serving.responses import AS_JSON, JSON, Live
-from airflow_mlops_provider.serving.streams.answering import CHUNK, Streamed, Streams, kind_of, raw_headers, written
+from airflow_mlops_provider.serving.streams.answering import Streams, kind_of, written
 from airflow_mlops_provider.serving.streams.kept import (
     BODY,
     MAX_BYTES,
@@ -35,7 +33,6 @@ from airflow_mlops_provider.serving.streams.kept import (
     UNFINISHED,
     KeptCall,
     KeptCalls,
-    unknown,
 )
 from airflow_mlops_provider.serving.streams.pieces import Kind, Piece
 
@@ -59,11 +56,7 @@ class Background:
     """
 
     def __init__(
-        self,
-        streams: Streams,
-        kept: KeptCalls,
-        live: Callable[[], Live | None],
-        counted: Callable[[int, int], None],
+        self, streams: Streams, kept: KeptCalls, live: Callable[[], Live | None], counted: Callable[[int, int], None]
     ) -> None:
         self._streams, self._kept, self._live, self._counted = streams, kept, live, counted
         self._waiting: asyncio.Queue[KeptCall] = asyncio.Queue()
@@ -100,29 +93,16 @@ class Background:
     def result(self, request: Request, call_id: str) -> Response:
         """Return the answer to a call, or its refusal. :raises HTTPException: if there is neither yet."""
         kept = self.find(request, call_id)
+        headers = {"x-request-id": kept.request_id}
         if kept.status is not None:
-            refusal, headers = AS_JSON.refusal(kept.status, kept.detail or ""), {"x-request-id": kept.request_id}
-            return Response(refusal, kept.status, headers, JSON)
+            return Response(AS_JSON.refusal(kept.status, kept.detail or ""), kept.status, headers, JSON)
         if kept.is_open:
             raise HTTPException(409, f"the call is {kept.state}; ask again until it is done", headers=_AGAIN)
-        try:
-            file = self._kept.path(kept, RESULT).open("rb")
-        except FileNotFoundError:  # it was deleted just now
-            raise unknown() from None
-        return Streamed(partial(self._send, file, kept))
+        return FileResponse(self._kept.path(kept, RESULT), headers=headers, media_type=kept.wanted)
 
     def remove(self, request: Request, call_id: str) -> None:
         """Remove a call, whatever its state."""
         self._kept.remove(self.find(request, call_id))
-
-    async def _send(self, file: IO[bytes], kept: KeptCall, send: Send) -> None:
-        with file, suppress(ClientDisconnect):
-            size = os.fstat(file.fileno()).st_size
-            headers = {"x-request-id": kept.request_id, "content-type": kept.wanted, "content-length": str(size)}
-            await send({"type": "http.response.start", "status": 200, "headers": raw_headers(headers)})
-            while part := await run_in_threadpool(file.read, CHUNK):
-                await self._streams.part(send, part)
-            await self._streams.part(send, b"", more=False)
 
     async def _taken(self, request: Request, request_id: str) -> KeptCall:
         caller, kind, until = self._streams.caller(request), kind_of(request), deadline(request.headers)

@@ -25,7 +25,7 @@ from airflow_mlops_provider.exceptions import BackendError
 
 #: Seconds that an answer can be fetched, and how many calls are kept.
 KEEP_SECONDS, MAX_CALLS = 3600.0, 100
-#: Bytes up to which further bodies are taken, and answers written: some of what those of streams leave of a pod's.
+#: Bytes up to which further bodies are taken, and answers written: less than streams leave of a pod's tmpSize.
 MAX_TAKEN, MAX_BYTES = 160 * 1024**2, 320 * 1024**2
 _ID = re.compile(r"[A-Za-z0-9_-]{32}")
 _STATE = "state.json"
@@ -60,6 +60,11 @@ class KeptCall(BackgroundCall):
     def is_open(self) -> bool:
         """Whether there is no answer to it yet, and may be one."""
         return self.state in {"waiting", "running"}
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has expired."""
+        return self.expires is not None and self.expires < datetime.now(UTC)
 
     def public(self) -> bytes:
         """Return what its caller is to know, as JSON."""
@@ -119,8 +124,8 @@ class KeptCalls:
     def find(self, call_id: str, caller: str) -> KeptCall:
         """Return a caller's call. :raises HTTPException: if there is none, or none any more (404)."""
         kept = self._read(call_id) if _ID.fullmatch(call_id) else None
-        if kept is None or kept.caller != caller or _is_over(kept):
-            raise unknown()
+        if kept is None or kept.caller != caller or kept.is_over:
+            raise HTTPException(404, "no such call of yours is kept; it may have expired, or its server ended")
         return kept
 
     def write(self, kept: KeptCall) -> None:
@@ -149,7 +154,7 @@ class KeptCalls:
         """Remove what has expired."""
         for call_id in self._ids():
             kept = self._read(call_id)
-            if kept and _is_over(kept):
+            if kept and kept.is_over:
                 self.remove(kept)
             elif kept and not kept.is_open:
                 self._tidy(kept)  # its worker did not, if that was killed
@@ -190,12 +195,3 @@ class KeptCalls:
             except BlockingIOError:
                 return True
         return False
-
-
-def unknown() -> HTTPException:
-    """Return what is answered to who asks for a call that is not there, or another caller's."""
-    return HTTPException(404, "no such call of yours is kept; it may have expired, or the server has ended since")
-
-
-def _is_over(kept: KeptCall) -> bool:
-    return kept.expires is not None and kept.expires < datetime.now(UTC)

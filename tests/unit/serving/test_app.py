@@ -275,6 +275,22 @@ def test_calls_that_wait_are_answered_together(
     assert waiting("mlops_serving_rows_total", {"product": "tiny_shop"}) == 22
 
 
+def test_a_call_that_keeps_its_release_changes_no_other(
+    client: TestClient, server: ModelServer, tmp_path: Path
+) -> None:
+    """Together with calls of the release that is live since, each is answered by its own, as it would be alone."""
+    request_release(tmp_path, make_release(tmp_path, 1))
+    until(lambda: live(client) == 1 and client.get("/ready").status_code == 200)
+    body, before = json.dumps({"rows": make_rows(3)}).encode(), server.follower.live
+    (old,) = server.predictions.answer([Call(body, "a")])
+    request_release(tmp_path, make_release(tmp_path, 2))
+    until(lambda: live(client) == 2)
+    (new,) = server.predictions.answer([Call(body, "b")])
+    calls = [Call(body, "b"), Call(body, "a", live=before), Call(body, "b", live=server.follower.live)]
+    assert server.predictions.answer(calls) == [new, old, new]
+    assert isinstance(old, bytes) and b'"version":1' in old
+
+
 def test_a_call_that_fails_spoils_no_other(client: TestClient, server: ModelServer, tmp_path: Path) -> None:
     """Of calls that are answered together, each that can't be says why by its own rows' numbers; the others are."""
     request_release(tmp_path, make_release(tmp_path, 1))
