@@ -136,8 +136,8 @@ class KeptCalls:
 
     def end(self, kept: KeptCall) -> None:
         """Let others see that a call is done, or failed, and keep no more of it than that and the answer."""
-        self.write(kept)
         self._tidy(kept)
+        self.write(kept)
 
     def path(self, kept: KeptCall, name: str) -> Path:
         """Return where a call's file of some name lies."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import tempfile
@@ -70,7 +71,8 @@ class Shop:
     def files(self) -> list[str]:
         """Return what the server keeps of all calls."""
         (folder,) = (self.folder / "tmp").glob("predictions-*")
-        return [str(file) for file in folder.rglob("*") if file.suffix != ".lock"]
+        walked = [f"{at}/{name}" for at, folders, files in os.walk(folder) for name in (*folders, *files)]
+        return [file for file in walked if not file.endswith(".lock")]
 
     @contextmanager
     def held(self, *given: Any, **named: Any) -> Iterator[str]:
@@ -99,9 +101,16 @@ def serving(product: MLProduct, folder: Path, **options: Any) -> Iterator[Shop]:
 
 
 @pytest.fixture(scope="module")
-def shop(product: MLProduct, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+def served(product: MLProduct, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     with serving(product, tmp_path_factory.mktemp("background")) as shop:
         yield shop
+
+
+@pytest.fixture
+def shop(served: Shop) -> Shop:
+    """A server that has answered all that it took."""
+    until(lambda: served.figures() == (0, 0))
+    return served
 
 
 @pytest.fixture(autouse=True)
@@ -181,21 +190,31 @@ def test_a_wrong_row_is_named_as_in_a_stream(shop: Shop) -> None:
         assert why in shop.ended(shop.taken(body))["detail"]
 
 
+@contextmanager
+def half_sent(shop: Shop, *headers: str) -> Iterator[socket.socket]:
+    """Have half of a body sent, and its file there."""
+    own = (f"content-type: {LINES}", "host: x", "prefer: respond-async", "content-length: 4", *headers)
+    with socket.create_connection(("127.0.0.1", shop.ports.http)) as sent:
+        before = len(shop.files())
+        sent.sendall(b"POST /predict/stream HTTP/1.1\r\n%b\r\n\r\n{}" % "\r\n".join(own).encode())
+        until(lambda: len(shop.files()) == before + 3)  # folder, state, body
+        yield sent
+
+
 def test_what_cannot_be_taken_is_refused_and_leaves_nothing(product: MLProduct, tmp_path: Path) -> None:
-    """By headers, bytes and time, as a stream's body; and if the caller waits no longer when it is there."""
-    with serving(product, tmp_path, body_seconds=0.4) as shop:
+    """By its kind; if its caller waits no longer when it is there, or goes away; if it does not come in time."""
+    with serving(product, tmp_path) as shop:
         assert shop.send(1, kind="application/json").status_code == 415
-        head = f"POST /predict/stream HTTP/1.1\r\nhost: x\r\nprefer: respond-async\r\ncontent-type: {LINES}\r\n"
-        for late, status in (("", 408), ("x-envoy-expected-rq-timeout-ms: 1\r\n", 504)):
-            with socket.create_connection(("127.0.0.1", shop.ports.http)) as half:
-                half.sendall(f"{head}{late}content-length: 4\r\n\r\n".encode() + b"{}")
-                until(lambda: len(shop.files()) == 3)  # folder, state, body
-                if late:
-                    half.sendall(b"\n\n")
-                assert half.recv(1000).startswith(f"HTTP/1.1 {status} ".encode())
-        with socket.create_connection(("127.0.0.1", shop.ports.http)) as left:
-            left.sendall(f"{head}content-length: 4\r\n\r\n".encode() + b"{}")
-            until(lambda: len(shop.files()) == 3)
+        with half_sent(shop, "x-envoy-expected-rq-timeout-ms: 1") as late:
+            late.sendall(b"\n\n")
+            assert late.recv(1000).startswith(b"HTTP/1.1 504 ")
+        with half_sent(shop):
+            pass
+        until(lambda: shop.files() == [])
+    (tmp_path / "slow").mkdir()
+    with serving(product, tmp_path / "slow", body_seconds=0.4) as shop:
+        with half_sent(shop) as slow:
+            assert slow.recv(1000).startswith(b"HTTP/1.1 408 ")
         until(lambda: shop.files() == [])
 
 
@@ -263,17 +282,25 @@ def test_what_is_deleted_while_it_runs_or_waits_costs_no_further_piece(shop: Sho
 
 
 def test_an_answer_goes_away_after_a_time(product: MLProduct, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For its caller from that moment on; its files with the next look. One that is fetched just then is whole."""
-    monkeypatch.setattr(background, "LOOK_SECONDS", 0.1)
+    """For its caller from that moment on; its files when the next call comes, and when nothing comes for a while."""
     with serving(product, tmp_path) as shop:
-        where = shop.taken(1)
-        assert shop.ended(where)["state"] == "done"
+
+        def is_kept(where: str) -> bool:
+            return any(where[-32:] in file for file in shop.files())
+
+        stays = shop.taken(1)
+        assert shop.ended(stays)["state"] == "done"
         monkeypatch.setattr(kept, "KEEP_SECONDS", 0.3)
         short = shop.taken(1)
         until(lambda: shop.state(short) == "404")
-        assert shop.client.get(f"{short}/result").status_code == 404
-        until(lambda: not [file for file in shop.files() if short[-32:] in file])
-        assert shop.state(where) == "done"
+        for way in (("GET", f"{short}/result"), ("DELETE", short)):
+            assert shop.client.request(*way).status_code == 404
+        assert is_kept(short)
+        monkeypatch.setattr(background, "LOOK_SECONDS", 0.1)
+        last = shop.taken(1)
+        assert not is_kept(short)
+        until(lambda: not is_kept(last))
+        assert shop.state(stays) == "done"
 
 
 def test_calls_are_kept_within_bounds(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
