@@ -34,7 +34,10 @@ from airflow_mlops_provider.serving.request_queue import BODY_SECONDS, MAX_WAITI
 from airflow_mlops_provider.serving.request_schema import RequestError
 from airflow_mlops_provider.serving.responses import AS_JSON, JSON, REFUSALS, Form, index_page, predictions_model
 from airflow_mlops_provider.serving.server import ModelServer
-from airflow_mlops_provider.serving.streams.answering import Streams, add_streams
+from airflow_mlops_provider.serving.streams.answering import Streams
+from airflow_mlops_provider.serving.streams.background import Background
+from airflow_mlops_provider.serving.streams.kept import KeptCalls
+from airflow_mlops_provider.serving.streams.routes import add_streams
 from airflow_mlops_provider.serving.workers.peers import Peers
 from airflow_mlops_provider.serving.workers.place import Place
 
@@ -93,11 +96,14 @@ def create_app(
     )
 
     queues, peers = [queue], Peers(server, place)
+    streams = Streams(queue, callers, _allowed, _refused_stream, server.metrics.request, body_seconds)
+    kept = KeptCalls(place.predictions() if place else None)
+    background = Background(streams, kept, lambda: server.follower.live, server.metrics.background)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(server.start)
-        async with peers.joined():
+        async with peers.joined(), background.running():
             rpc = await _serve_grpc(server, respond, callers, peers, grpc) if grpc else None
             yield
             if rpc:
@@ -117,8 +123,7 @@ def create_app(
         queues.append(RequestQueue(look_up.answer, lambda settle: settle(), waiting, body_seconds))
         add_features(app, look_up, _responding(callers, queues[-1], Right.READ), [Depends(_SCHEME)])
     add_protocols(app, server, respond, peers, _closed(callers, *Right))
-    streams = Streams(queue, callers, _allowed, _refused_stream, server.metrics.request, body_seconds)
-    add_streams(app, streams, _request_id, Depends(_SCHEME))
+    add_streams(app, streams, background, _request_id, Depends(_SCHEME))
     _add_probes(app, server, callers, peers)
     _add_state(app, server, callers, peers, open_metrics)
     return app

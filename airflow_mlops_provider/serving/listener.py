@@ -32,6 +32,8 @@ RENEWAL_TICKS = 100
 #: How many connections may wait to be taken in, and how long one who has some leaves the next to others: for each of
 #: them, and at most.
 BACKLOG, EACH_SECONDS, MOST_SECONDS = 2048, 0.0003, 0.001
+#: What is set in the ``state`` of requests that come while the server ends.
+ENDING = "ending"
 _ATTACH_REUSEPORT_CBPF = 51  # of Linux's asm-generic/socket.h; Python has no name for it
 _RETURN_CONSTANT = 0x06  # BPF_RET | BPF_K
 log = logging.getLogger(__name__)
@@ -183,6 +185,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take in the connections that wait at the socket, which would be reset with it; then end."""
+        self.lifespan.state[ENDING] = True
         await asyncio.sleep(LAST_SECONDS)
         for accepting in self._accepting:
             await accepting.end()

@@ -132,6 +132,8 @@ class Metrics:
         self.ready = gauge("mlops_serving_ready", "1 if model and features answer", label).labels(product)
         dropped = counter("mlops_serving_log_dropped_rows", "Predictions that were not recorded", label)
         self.dropped = dropped.labels(product)
+        calls = gauge("mlops_serving_background_calls", "Calls in the background", ("product", "state"))
+        self._background = [calls.labels(product, state) for state in ("waiting", "running")]
         candidate = partial(gauge, labelnames=label)
         self._candidate = [
             candidate("mlops_serving_candidate_version", "Number of the version beside the live one; 0 for none"),
@@ -160,6 +162,11 @@ class Metrics:
         said = (candidate.version, candidate.observed.calls, candidate.observed.errors) if candidate else (0, 0, 0)
         for known, value in zip(self._candidate, said, strict=True):
             known.labels(self.product).set(value)
+
+    def background(self, waiting: int, running: int) -> None:
+        """Set how many calls wait to be answered in the background, and how many are being answered."""
+        for known, value in zip(self._background, (waiting, running), strict=True):
+            known.set(value)
 
     def features(self, watermark: datetime | None) -> None:
         """Set up to when the online store has features."""

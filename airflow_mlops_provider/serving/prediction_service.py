@@ -20,10 +20,10 @@ from airflow_mlops_provider.lifecycle.source import EVENT_TIME
 from airflow_mlops_provider.scoring.predictor import Predictor
 from airflow_mlops_provider.serving.answers import Answers, Calls
 from airflow_mlops_provider.serving.candidates.beside import Predicted
-from airflow_mlops_provider.serving.release_follower import Live, ReleaseFollower
+from airflow_mlops_provider.serving.release_follower import ReleaseFollower
 from airflow_mlops_provider.serving.request_queue import Answer, Call, Later, together_or_alone
 from airflow_mlops_provider.serving.request_schema import RequestError, RequestSchema, check_times
-from airflow_mlops_provider.serving.responses import error_text
+from airflow_mlops_provider.serving.responses import Live, error_text
 
 log = logging.getLogger(__name__)
 
@@ -125,8 +125,11 @@ class PredictionService:
         reason, live = self.not_ready(), self._follower.live
         if reason or live is None:
             raise BackendError(f"{self._follower.product} cannot be predicted now: {reason}")
-        pinned = {number for number, call in enumerate(given) if call.form.version is not None}
-        if any(given[number].form.version != live.release.version for number in pinned):
+        live, *further = {id(own): own for own in (call.live or live for call in given)}.values()
+        if further:  # some go on with what they began with: each is answered alone
+            raise BackendError("calls of several releases can't be answered together")
+        pinned = {number for number, call in enumerate(given) if call.live or call.form.version is not None}
+        if any(given[number].form.version not in {None, live.release.version} for number in pinned):
             raise HTTPException(404, f"version {live.release.version} answers, and no other; leave the version out")
         features = self._features.look_up(columns)
         laps.end("features")

@@ -11,7 +11,6 @@ import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
 from airflow_mlops_provider.backends.model_server.releases import CandidateRelease, Release, Wanted, read_desired
 from airflow_mlops_provider.backends.model_server.state import Failure
@@ -22,20 +21,12 @@ from airflow_mlops_provider.scoring.predictor import Predictor
 from airflow_mlops_provider.serving.answers import Answers
 from airflow_mlops_provider.serving.candidates.follower import CandidateFollower
 from airflow_mlops_provider.serving.metrics import Metrics
-from airflow_mlops_provider.serving.responses import error_text
+from airflow_mlops_provider.serving.responses import Live, error_text
 from airflow_mlops_provider.storage.artifacts import open_store
 from airflow_mlops_provider.storage.layout import key_below
 from airflow_mlops_provider.storage.ledger import Ledger
 
 log = logging.getLogger(__name__)
-
-
-class Live(NamedTuple):
-    """A version in service. A request keeps the one that it began with."""
-
-    predictor: Predictor
-    release: Release
-    since: datetime
 
 
 class ReleaseFollower:

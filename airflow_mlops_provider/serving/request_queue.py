@@ -17,7 +17,7 @@ from fastapi import HTTPException, Request
 from starlette.requests import ClientDisconnect
 
 from airflow_mlops_provider.serving import prediction_log
-from airflow_mlops_provider.serving.responses import AS_JSON, Form
+from airflow_mlops_provider.serving.responses import AS_JSON, Form, Live
 
 MAX_BODY = 16 * 1024 * 1024
 MAX_WAITING = 256 * 1024 * 1024
@@ -38,6 +38,7 @@ class Call(NamedTuple):
     :param form: how it is written, and is to be answered.
     :param deadline: by ``time.monotonic``, when its caller waits no longer.
     :param gone: says, in any thread, whether its caller went away.
+    :param live: what answers, whichever version is live by then.
     """
 
     body: bytes
@@ -46,6 +47,7 @@ class Call(NamedTuple):
     form: Form = AS_JSON
     deadline: float = math.inf
     gone: Callable[[], bool] = lambda: False
+    live: Live | None = None
 
 
 _Waiting = tuple[Call, "asyncio.Future[Answer]", float]  # and since when, by time.monotonic
@@ -168,7 +170,7 @@ class RequestQueue:
         batch, now = self._next_batch(), time.monotonic()
         if left := [waiting for waiting in batch if _nobody_waits(waiting, now)]:
             batch = [waiting for waiting in batch if waiting not in left]
-            why = [ClientDisconnect() if call.deadline >= now else _late() for call, _, _ in left]
+            why = [ClientDisconnect() if call.deadline >= now else late() for call, _, _ in left]
             _Answered([future for _, future, _ in left], why, self._timed).leave()
         self._timed([now - since for _, _, since in batch], "wait")
         return [call for call, _, _ in batch], [future for _, future, _ in batch]
@@ -224,7 +226,8 @@ def _nobody_waits(waiting: _Waiting, now: float) -> bool:
     return call.deadline < now or future.done() or call.gone()
 
 
-def _late() -> HTTPException:
+def late() -> HTTPException:
+    """Return what a call is answered whose caller waits no longer."""
     return HTTPException(504, "the deadline that the call was sent with is past; it waited too long")
 
 

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
 from pydantic import BaseModel, Field, create_model
 
+from airflow_mlops_provider.backends.model_server.releases import Release
 from airflow_mlops_provider.backends.model_server.state import ServerState
 from airflow_mlops_provider.exceptions import MLOpsError
 from airflow_mlops_provider.render.markup import Html, join, tag
 from airflow_mlops_provider.render.parts import card, link, links, report, table
+from airflow_mlops_provider.scoring.predictor import Predictor
 from airflow_mlops_provider.serving.prediction_log import row_ids
 from airflow_mlops_provider.serving.request_schema import RequestSchema, Rows
 
 JSON = "application/json"
 _LINKS = {name: name for name in ("version", "ready", "health", "metrics")} | {"openapi.json": "API description"}
+
+
+class Live(NamedTuple):
+    """A version in service. A request keeps the one that it began with."""
+
+    predictor: Predictor
+    release: Release
+    since: datetime
 
 
 class Said(NamedTuple):

@@ -22,11 +22,12 @@ TOKEN = (("authorization", "Bearer sesame"), ("x-request-id", "mine"))
 
 
 class Ports(NamedTuple):
-    """Where a server listens, and its calls that wait."""
+    """Where a server listens, its calls that wait, and what ends it."""
 
     http: int
     grpc: int
     queue: RequestQueue
+    server: listener.Server
 
 
 @contextmanager
@@ -35,10 +36,12 @@ def listening(
     tls: tuple[Path, Path] | None = None,
     token: str = "sesame",
     body_seconds: float = BODY_SECONDS,
+    callers: Path | None = None,
 ) -> Iterator[Ports]:
     """Run a server, until it is left."""
     port = free_port()
-    app = create_app(served, token=token, body_seconds=body_seconds, grpc=("127.0.0.1", port, *(tls or (None, None))))
+    grpc = ("127.0.0.1", port, *(tls or (None, None)))
+    app = create_app(served, token=token, body_seconds=body_seconds, grpc=grpc, callers_file=callers)
     with listener.bind_socket("127.0.0.1", 0) as bound:
         running = listener.Server(listener.uvicorn_config(app, "127.0.0.1", 0))
         thread = threading.Thread(target=running.run, kwargs={"sockets": [bound]}, daemon=True)
@@ -47,7 +50,7 @@ def listening(
         while not running.started:
             assert time.monotonic() < end and thread.is_alive()
             time.sleep(0.02)
-        yield Ports(bound.getsockname()[1], port, app.state.queue)
+        yield Ports(bound.getsockname()[1], port, app.state.queue, running)
         running.should_exit = True
         thread.join(30)
 

@@ -13,9 +13,9 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
-from typing import IO, Any
+from typing import IO
 
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import HTTPException, Request, Response
 from fastapi.concurrency import iterate_in_threadpool, run_in_threadpool
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
@@ -27,7 +27,7 @@ from airflow_mlops_provider.serving.protocols.arrow import ARROW
 from airflow_mlops_provider.serving.protocols.deadlines import deadline
 from airflow_mlops_provider.serving.request_queue import MAX_BODY, Answer, Call, RequestQueue
 from airflow_mlops_provider.serving.request_schema import RequestError
-from airflow_mlops_provider.serving.responses import REFUSALS, error_text
+from airflow_mlops_provider.serving.responses import error_text
 from airflow_mlops_provider.serving.streams.pieces import LINES, Kind, Piece
 
 #: How many large calls are answered at once, what one may have, and how long a piece lets others' calls go before.
@@ -65,8 +65,12 @@ class Streams:
         seconds: float,
     ) -> None:
         self._queue, self._callers, self._allowed = queue, callers, allowed
-        self._refused, self._counted = refused, counted
+        self.refused, self.counted = refused, counted
         self._seconds, self._free = seconds, MAX_STREAMS
+
+    def caller(self, request: Request) -> Caller:
+        """Return who calls. :raises HTTPException: if nobody who may predict."""
+        return self._allowed(request, self._callers, Right.PREDICT)
 
     def answer(self, request: Request, request_id: str) -> Response:
         """Return the answer to a call, of which no more than its headers is read yet."""
@@ -75,17 +79,17 @@ class Streams:
     async def _send(self, request: Request, request_id: str, send: Send) -> None:
         begun, started = time.perf_counter(), asyncio.Event()
         try:
-            caller = self._allowed(request, self._callers, Right.PREDICT)
+            caller = self.caller(request)
             kind, until = kind_of(request), deadline(request.headers)
             call = Call(b"", request_id, caller.name, kind, until, partial(is_gone, request.receive))
-            async with self._place():
+            async with self.place():
                 with tempfile.TemporaryFile() as file:
-                    await self._receive(request, file)
-                    async with aclosing(self._answers(kind.pieces(file), call, kind)) as answers:
+                    await self.receive(request, file)
+                    async with aclosing(self.answers(kind.pieces(file), call, kind)) as answers:
                         await self._send_all(answers, call, kind, send, started)
         except Exception as error:  # noqa: BLE001  # it is told the caller, as far as that can be
-            response = self._refused(error, request_id)
-            self._counted(response.status_code, time.perf_counter() - begun)
+            response = self.refused(error, request_id)
+            self.counted(response.status_code, time.perf_counter() - begun)
             if not started.is_set():
                 await response(request.scope, request.receive, send)
             elif not isinstance(error, ClientDisconnect):
@@ -115,7 +119,8 @@ class Streams:
             raise ClientDisconnect from None
 
     @asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
+    async def place(self) -> AsyncIterator[None]:
+        """Give one of few places. :raises HTTPException: if none is free (429)."""
         if not self._free:
             raise HTTPException(429, f"{MAX_STREAMS} large calls are answered already; call again later")
         self._free -= 1
@@ -124,7 +129,11 @@ class Streams:
         finally:
             self._free += 1
 
-    async def _receive(self, request: Request, file: IO[bytes]) -> None:
+    async def receive(self, request: Request, file: IO[bytes], check: Callable[[], None] = lambda: None) -> None:
+        """Write a body into a file. :param check: raises what ends that.
+
+        :raises HTTPException: if it is too large (413), or too slow (408).
+        """
         size, parts, held, began = 0, list[bytes](), 0, asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(self._seconds) as limit:
@@ -135,13 +144,14 @@ class Streams:
                         raise HTTPException(413, f"a body may have {MAX_BYTES:,} bytes; send the rows in several calls")
                     limit.reschedule(began + self._seconds * (1 + size / MAX_BODY))
                     if held > _CHUNK:
-                        await _written(file, parts)
+                        await written(file, parts, check)
                         parts, held = [], 0
         except TimeoutError:
             raise HTTPException(408, f"{MAX_BODY:,} bytes did not arrive within {self._seconds:g} s") from None
-        await _written(file, parts)
+        await written(file, parts, check)
 
-    async def _answers(self, pieces: Iterator[Piece], call: Call, kind: Kind) -> AsyncGenerator[Answer]:
+    async def answers(self, pieces: Iterator[Piece], call: Call, kind: Kind) -> AsyncGenerator[Answer]:
+        """Return the answers to a call's pieces, each of which is a call of its own."""
         number = 0
         async for piece in iterate_in_threadpool(pieces):
             form = kind if number == 0 else kind.further
@@ -163,22 +173,8 @@ class Streams:
                     raise
                 await asyncio.sleep(_PAUSE)
             else:
-                self._counted(200, time.perf_counter() - begun)
+                self.counted(200, time.perf_counter() - begun)
                 return answer
-
-
-def add_streams(app: FastAPI, streams: Streams, request_id: Callable[[Request], str], scheme: Any) -> None:
-    """Add their route. :param scheme: what says in the API's description how callers are known."""
-    content = {LINES: {"schema": {"type": "string"}}, ARROW: {"schema": {"type": "string", "format": "binary"}}}
-    unfit = {**REFUSALS[422], "description": f"The body is neither {LINES} nor {ARROW}"}
-
-    @app.post(
-        "/predict/stream", openapi_extra={"requestBody": {"required": True, "content": content}},
-        responses={**REFUSALS, 415: unfit, 200: {"content": content}}, dependencies=[scheme],
-    )  # fmt: skip
-    async def predict_stream(request: Request) -> Response:
-        """Predict any number of rows, JSON lines or Arrow's record batches, and answer while they are predicted."""
-        return streams.answer(request, request_id(request))
 
 
 class _Streamed(Response):
@@ -192,9 +188,15 @@ class _Streamed(Response):
         await self._run(send)
 
 
-async def _written(file: IO[bytes], parts: list[bytes]) -> None:
-    try:
-        await run_in_threadpool(file.write, b"".join(parts))
+async def written(file: IO[bytes], parts: list[bytes], check: Callable[[], None] = lambda: None) -> None:
+    """Write to a file that is read again. :raises BackendError: where the disk is full."""
+
+    def write() -> None:
+        check()
+        file.write(b"".join(parts))
         file.flush()
+
+    try:
+        await run_in_threadpool(write)
     except OSError as error:
-        raise BackendError(f"the body can't be kept: {error.strerror}") from error
+        raise BackendError(f"the call can't be kept: {error.strerror}") from error

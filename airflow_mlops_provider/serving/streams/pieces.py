@@ -41,13 +41,13 @@ class Kind(Form):
     """
 
     def __init__(self, given: str, wanted: str, *, begins: bool = True) -> None:
-        self._given, self._wanted, self._begins = given, wanted, begins
+        self.given, self.wanted, self._begins = given, wanted, begins
 
     def rows(self, schema: RequestSchema, body: bytes) -> Rows:
-        return (AS_JSON if self._given == LINES else _TABLE).rows(schema, body)
+        return (AS_JSON if self.given == LINES else _TABLE).rows(schema, body)
 
     def answer(self, said: Said) -> bytes:
-        if self._wanted == LINES:
+        if self.wanted == LINES:
             named = zip(row_ids(said.request_id, len(said.answers)), said.answers, strict=True)
             return _LINES.encode_lines([{"id": row, "version": said.version, **fields} for row, fields in named])
         table = arrow.answer_table(said)
@@ -58,27 +58,27 @@ class Kind(Form):
         return bytes(begin + batch.serialize().to_pybytes())
 
     def headers(self, answer: bytes) -> dict[str, str]:  # noqa: ARG002  # as for every form
-        return {"content-type": self._wanted}
+        return {"content-type": self.wanted}
 
     @property
     def further(self) -> Kind:
         """The form of all pieces but the first."""
-        return Kind(self._given, self._wanted, begins=False)
+        return Kind(self.given, self.wanted, begins=False)
 
     def broken(self, why: str) -> bytes:
         """Return what comes instead of the rest."""
-        return msgspec.json.encode({"detail": why}) + b"\n" if self._wanted == LINES else b""
+        return msgspec.json.encode({"detail": why}) + b"\n" if self.wanted == LINES else b""
 
     @property
     def end(self) -> bytes:
         """What comes behind the last piece."""
-        return b"" if self._wanted == LINES else _END
+        return b"" if self.wanted == LINES else _END
 
     def pieces(self, file: IO[bytes]) -> Iterator[Piece]:
         """Return the pieces of a file's rows. :raises RequestError: where it holds anything else."""
         file.seek(0)
         first = 0
-        for body, rows in _of_lines(file) if self._given == LINES else _of_arrow(file):
+        for body, rows in _of_lines(file) if self.given == LINES else _of_arrow(file):
             yield Piece(body, first, rows)
             first += rows
         if not first:

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 _TOGETHER: dict[str, Any] = {
     **dict.fromkeys(("process_resident_memory_bytes", "process_virtual_memory_bytes", "process_open_fds"), add),
     **dict.fromkeys(("mlops_serving_candidate_calls", "mlops_serving_candidate_errors"), add),
+    "mlops_serving_background_calls": add,
     "mlops_serving_feature_age_seconds": max,
 }
 _COUNTED = ("counter", "histogram")

@@ -33,6 +33,10 @@ class Place(NamedTuple):
         """Return where a worker answers the others."""
         return Path(self.folder) / f"{number}.sock"
 
+    def predictions(self) -> Path:
+        """Return where the calls lie that are answered in the background: any worker is asked for them."""
+        return Path(self.folder) / "predictions"
+
     def figures(self, number: int) -> Path:
         """Return where the metrics lie that were last read of a worker: they are more than those of the next one."""
         return Path(self.folder) / f"{number}.prom"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -21,7 +22,7 @@ from airflow_mlops_provider.backends.model_server import client, launcher
 from airflow_mlops_provider.backends.model_server.state import ServerState
 from tests.factories.ports import free_port
 from tests.factories.rpc import ask, raw
-from tests.factories.serving import NAME, make_release, make_rows, read_log, request_release
+from tests.factories.serving import NAME, make_release, make_rows, read_log, request_release, until
 from tests.integration.serving.test_model_server import World
 
 WORKERS = 2
@@ -210,6 +211,51 @@ def test_grpc_is_spoken_by_all_workers(world: Crew) -> None:
     psutil.wait_procs([killed], timeout=10)
     infer("rpc-left")
     world.whole(3)
+
+
+def test_any_worker_is_asked_for_a_call_in_the_background_and_one_that_is_killed_fails_it(world: Crew) -> None:
+    """Whoever is asked says the same, gives the answer, and deletes; what a killed worker had is to be sent again."""
+    lines = b"".join(json.dumps(row).encode() + b"\n" for row in make_rows(1000))
+
+    def ask(method: str, where: str) -> httpx.Response:
+        return httpx.request(method, f"{world.url}{where}", trust_env=False, timeout=30)  # over a connection of its own
+
+    def taken(name: str, rows: int) -> str:
+        headers = {"prefer": "respond-async", "content-type": "application/x-ndjson", "x-request-id": name}
+        body = lines * (rows // 1000)
+        answer = httpx.post(f"{world.url}/predict/stream", content=body, headers=headers, trust_env=False, timeout=60)
+        assert answer.status_code == 202, answer.text
+        return str(answer.headers["location"])
+
+    def states(*calls: str) -> set[str]:
+        return {ask("GET", where).json()["state"] for where in calls for _ in range(8)}
+
+    done = taken("kept", 2000)
+    until(lambda: states(done) == {"done"}, 30)
+    same = {"content-type": "application/x-ndjson", "x-request-id": "kept"}
+    streamed = httpx.post(f"{world.url}/predict/stream", content=lines * 2, headers=same, trust_env=False, timeout=60)
+    assert {ask("GET", f"{done}/result").content for _ in range(8)} == {streamed.content}
+    calls = {f"lost-{number}": taken(f"lost-{number}", 300_000) for number in range(3)}
+    until(lambda: any('"request_id":"lost-' in file.read_text() for file in world.log.glob("*.jsonl")), 30)
+    wrote = next(file for file in world.log.glob("*.jsonl") if '"request_id":"lost-' in file.read_text())
+    first = re.search('"request_id":"(lost-[0-9])', wrote.read_text())
+    assert first
+    killed = psutil.Process(int(wrote.name.rsplit("-", 3)[1]))
+    assert states(calls[first[1]]) == {"running"}
+    killed.kill()
+    psutil.wait_procs([killed], timeout=10)
+    lost = ask("GET", calls[first[1]]).json()
+    assert (lost["state"], lost["status"], lost["detail"]) == ("failed", 503, "the worker ended; send it again")
+    assert ask("GET", f"{calls[first[1]]}/result").status_code == 503
+    world.whole(3)
+    assert states(done) == {"done"}  # whoever answered it
+    for where in (done, *calls.values()):
+        assert ask("DELETE", where).status_code == 204
+        assert {ask("GET", where).status_code for _ in range(8)} == {404}
+    again = taken("again", 2000)
+    until(lambda: states(again) == {"done"}, 30)
+    name = 'mlops_serving_background_calls{product="tiny_shop",state="running"}'
+    until(lambda: world.counted(name) == 0)
 
 
 def test_new_code_takes_over_from_all_workers(world: Crew) -> None:

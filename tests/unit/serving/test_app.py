@@ -185,6 +185,9 @@ def test_each_caller_may_what_its_rights_say(
     allowed = {
         ("POST", "/predict"): {"predict"},
         ("POST", "/predict/stream"): {"predict"},
+        ("GET", "/predictions/{call_id}"): {"predict"},
+        ("GET", "/predictions/{call_id}/result"): {"predict"},
+        ("DELETE", "/predictions/{call_id}"): {"predict"},
         ("POST", "/features"): {"read"},
         ("GET", "/"): {"read", "operate"},
         ("GET", "/version"): {"read", "operate"},
@@ -201,7 +204,7 @@ def test_each_caller_may_what_its_rights_say(
                 headers = {"authorization": f"Bearer {token}", "x-request-id": right}
                 rows = [{"customer": "c1"}] if path == "/features" else make_rows(2)
                 status = client.request(method, path, json={"rows": rows}, headers=headers).status_code
-                fit = 415 if path == "/predict/stream" else 200  # which takes other bodies
+                fit = 415 if path == "/predict/stream" else 404 if "call_id" in path else 200  # of other bodies; none
                 assert status == (fit if right in {*rights, "all"} else 403), (path, right)
                 assert ("reason" in client.get("/ready", headers=headers).json()) == (right != "predict")
             assert client.request(method, path).status_code == 401
@@ -270,6 +273,22 @@ def test_calls_that_wait_are_answered_together(
         assert [one.result() for one in answers] == alone
     assert sizes == [1, 10]
     assert waiting("mlops_serving_rows_total", {"product": "tiny_shop"}) == 22
+
+
+def test_a_call_that_keeps_its_release_changes_no_other(
+    client: TestClient, server: ModelServer, tmp_path: Path
+) -> None:
+    """Together with calls of the release that is live since, each is answered by its own, as it would be alone."""
+    request_release(tmp_path, make_release(tmp_path, 1))
+    until(lambda: live(client) == 1 and client.get("/ready").status_code == 200)
+    body, before = json.dumps({"rows": make_rows(3)}).encode(), server.follower.live
+    (old,) = server.predictions.answer([Call(body, "a")])
+    request_release(tmp_path, make_release(tmp_path, 2))
+    until(lambda: live(client) == 2)
+    (new,) = server.predictions.answer([Call(body, "b")])
+    calls = [Call(body, "b"), Call(body, "a", live=before), Call(body, "b", live=server.follower.live)]
+    assert server.predictions.answer(calls) == [new, old, new]
+    assert isinstance(old, bytes) and b'"version":1' in old
 
 
 def test_a_call_that_fails_spoils_no_other(client: TestClient, server: ModelServer, tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def test_the_certificate_is_that_of_http(product: MLProduct, tmp_path: Path) -> 
          "-keyout", key, "-out", certificate, "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"],
         check=True, capture_output=True,
     )  # fmt: skip
-    with listening(made(product, tmp_path), (certificate, key)) as (_, port, _):
+    with listening(made(product, tmp_path), (certificate, key)) as (_, port, *_):
         trusted = grpc.ssl_channel_credentials(certificate.read_bytes())
         with grpc.secure_channel(f"127.0.0.1:{port}", trusted) as channel:
             assert ask(channel, "ModelInfer", **raw(make_rows(3))).outputs
