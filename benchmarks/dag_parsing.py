@@ -23,6 +23,7 @@ import gc, runpy, sys, time
 from airflow.sdk import DAG, Asset, BaseOperator, TaskGroup, conf
 Asset("file:///any")
 if sys.argv[3] == "forked":
+    import airflow.dag_processing.manager
     from airflow_mlops_provider.preload import load
     load()
 with DAG("any"), TaskGroup("any"):
