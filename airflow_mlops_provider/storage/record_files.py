@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Generic, TypeVar
@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from airflow_mlops_provider.exceptions import IntegrityError
 from airflow_mlops_provider.lifecycle.frozen import Frozen
 from airflow_mlops_provider.storage.artifacts import ArtifactStore
+from airflow_mlops_provider.storage.stores.base import Mark
 
 log = logging.getLogger("mlops.records")
 Kept = TypeVar("Kept", bound=Frozen)
@@ -83,7 +84,7 @@ def at_once(store: ArtifactStore, read: Callable[[_Named], _Content], files: Ite
 
 
 class Reread(Generic[Kept]):
-    """Reads the records in a folder again and again, as pages do: each file once, as long as it stays as it is.
+    """Reads the same records again and again, as pages do: each file once, as long as it stays as it is.
 
     :param kind: what the files hold. :param most: how many are kept, of all stores together.
     :param kept: what is kept of each, if not all.
@@ -95,10 +96,13 @@ class Reread(Generic[Kept]):
         self._lock = threading.Lock()
 
     def read(
-        self, store: ArtifactStore, prefix: str, wanted: Callable[[str], bool], report: Callable[[str, Exception], None]
+        self, store: ArtifactStore, files: Mapping[str, Mark | None], report: Callable[[str, Exception], None]
     ) -> dict[str, Kept]:
-        """Return what the wanted files in a folder hold, by their keys; those that can't be read are reported."""
-        marks = {(store.uri, key, mark or ""): key for key, mark in store.marks(prefix).items() if wanted(key)}
+        """Return what some of a store's files hold, by their keys; those that can't be read are reported.
+
+        :param files: keys, with the marks that the store has just given.
+        """
+        marks = {(store.uri, key, mark.state if mark else ""): key for key, mark in files.items()}
         with self._lock:
             known = {named: self._known[named] for named in marks if named in self._known}
         failed: dict[str, Exception] = {}

@@ -224,7 +224,7 @@ def _runs(record: ProductRecord) -> Html:
     every = record.runs()
     rows = [_run(record, run) for run in every[:MOST_RUNS]]
     head = ("ended (UTC)", "job", "interval", "outcome", "DAG and run", "#took", "evidence")
-    return parts.card("Last runs", parts.table(head, rows), _rest(len(every), len(rows)))
+    return parts.card("Last runs", parts.table(head, rows), _rest(len(every) + record.left, len(rows)))
 
 
 def _run(record: ProductRecord, manifest: Manifest) -> tuple[Content, ...]:

@@ -5,9 +5,11 @@ The product's code is not loaded, and what can't be read hides nothing but itsel
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -24,6 +26,7 @@ from airflow_mlops_provider.storage.layout import NAME, Record, declaration_key,
 from airflow_mlops_provider.storage.ledger import Ledger
 from airflow_mlops_provider.storage.record_files import Reread, read_record
 from airflow_mlops_provider.storage.records import Records
+from airflow_mlops_provider.storage.stores.base import Mark
 from airflow_mlops_provider.ui.record import ProductRecord, Unreadable
 
 _Item = TypeVar("_Item")
@@ -52,8 +55,19 @@ class _Evaluated(BaseModel):
 #: What the pages take from a report's facts; another release may write others.
 _FACTS: dict[str, type[BaseModel]] = {"drift": _Drift, "performance": _Performance, "evaluate": _Evaluated}
 SHOWN: tuple[Record, ...] = ("newest", "reused")
-#: Each night leaves some for each product. No page shows what was installed, most of what a manifest holds.
-_MANIFESTS = Reread(Manifest, 20_000, lambda manifest: manifest.model_copy(update={"packages": {}}))
+#: How many records of each job are read, of those that did its work and of those that found it finished: the last ones.
+MOST = 300
+#: How many are kept, of all products.
+MOST_KEPT = 10_000
+
+
+def _shown(manifest: Manifest) -> Manifest:
+    """Return what pages show of a manifest: a quarter of it."""
+    spec = manifest.spec.model_copy(update={"settings": {}})
+    return manifest.model_copy(update={"packages": {}, "code_hashes": {}, "spec": spec})
+
+
+_MANIFESTS = Reread(Manifest, MOST_KEPT, _shown)
 
 
 def names(store: ArtifactStore) -> list[str]:
@@ -72,7 +86,7 @@ def records(store: ArtifactStore, may_read: Callable[[str], bool]) -> list[Produ
 def record(store: ArtifactStore, name: str, may_read: Callable[[str], bool]) -> ProductRecord | Unreadable | None:
     """Return one product, None if there is none of that name or nothing of it may be read. See :func:`records`."""
     errors: list[str] = []
-    ended = _ended(store, name, errors)
+    ended, left = _ended(store, name, errors)
     manifests: dict[str, list[Manifest]] = defaultdict(list)
     for manifest in ended:
         if may_read(manifest.spec.run.dag_id):
@@ -87,7 +101,7 @@ def record(store: ArtifactStore, name: str, may_read: Callable[[str], bool]) -> 
     makers = _makers(ended)
     readable = readable_entries(entries, lambda version: makers.get(version.hash, {""}), may_read)
     shown = tuple(request for request in requests if may_read(dag_of(request.by)))
-    return ProductRecord(product, store.uri, manifests, readable, shown, tuple(errors))
+    return ProductRecord(product, store.uri, manifests, readable, shown, tuple(errors), left)
 
 
 def readable_entries(
@@ -141,16 +155,28 @@ def _readable(where: str, read: Callable[[], list[_Item]], errors: list[str]) ->
         return []
 
 
-def _ended(store: ArtifactStore, product: str, errors: list[str]) -> list[Manifest]:
+def _ended(store: ArtifactStore, product: str, errors: list[str]) -> tuple[list[Manifest], int]:
+    """Return the last records of each job, in the order in which they ended, and how many more there are."""
+
     def name(key: str, _: Exception) -> None:
         errors.append(f"{key} is no manifest that this release reads")
 
-    manifests = []
-    for key, manifest in _MANIFESTS.read(store, product, lambda key: record_kind(key) in SHOWN, name).items():
+    manifests, files = [], {key: mark for key, mark in store.marks(product).items() if record_kind(key) in SHOWN}
+    last = _last(files)
+    for key, manifest in _MANIFESTS.read(store, last, name).items():
         try:
             if isinstance(manifest.result, Report) and manifest.spec.name in _FACTS:
                 _FACTS[manifest.spec.name].model_validate(manifest.result.facts)
             manifests.append(manifest)
         except ValidationError as error:
             name(key, error)
-    return sorted(manifests, key=lambda manifest: manifest.ended)
+    return sorted(manifests, key=lambda manifest: manifest.ended), len(files) - len(last)
+
+
+def _last(files: Mapping[str, Mark | None]) -> dict[str, Mark | None]:
+    """Return those that were written last of each job and kind; all, of a store that does not say when."""
+    written: dict[tuple[str, str | None], list[str]] = defaultdict(list)
+    for key in sorted(files, key=lambda key: mark.written if (mark := files[key]) else math.inf):
+        written[key.split("/")[1], record_kind(key)].append(key)
+    unmarked = [key for key, mark in files.items() if mark is None]
+    return {key: files[key] for key in [*chain.from_iterable(keys[-MOST:] for keys in written.values()), *unmarked]}

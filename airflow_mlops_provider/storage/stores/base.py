@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, NamedTuple, Self
 
 from airflow_mlops_provider.exceptions import ConfigurationError
 from airflow_mlops_provider.storage.atomic import TEMPORARY
@@ -13,6 +13,16 @@ from airflow_mlops_provider.storage.atomic import TEMPORARY
 MANIFEST = "manifest.json"
 #: A signature of the files around it: it travels with them, and is none of them.
 SIGNATURE = "model.sig"
+
+
+class Mark(NamedTuple):
+    """What a store knows of a file without reading it.
+
+    :param written: when, in seconds since 1970. :param state: changes when the bytes do.
+    """
+
+    written: float
+    state: str
 
 
 class ArtifactStore(ABC):
@@ -61,10 +71,10 @@ class ArtifactStore(ABC):
     def list(self, prefix: str) -> list[str]:
         """Return the keys in a folder and below it, sorted; the empty prefix is the root."""
 
-    def marks(self, prefix: str) -> Mapping[str, str | None]:
-        """Return the keys of :meth:`list`, each with what changes when its bytes do; None where that is not known.
+    def marks(self, prefix: str) -> Mapping[str, Mark | None]:
+        """Return the keys of :meth:`list`, each with its mark; None where that is not known.
 
-        Whoever reads the same files again and again, as pages do, reads by it those alone that changed.
+        Whoever reads the same files again and again, as pages do, reads by it those alone that are new or changed.
         """
         return dict.fromkeys(self.list(prefix))
 

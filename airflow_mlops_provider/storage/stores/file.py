@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from airflow_mlops_provider.exceptions import ConfigurationError, ConflictError
 from airflow_mlops_provider.storage.atomic import TEMPORARY, atomic_create, atomic_write
 from airflow_mlops_provider.storage.refusals import explained
-from airflow_mlops_provider.storage.stores.base import ArtifactStore, checked
+from airflow_mlops_provider.storage.stores.base import ArtifactStore, Mark, checked
 
 
 class FolderStore(ArtifactStore):
@@ -61,9 +61,9 @@ class FolderStore(ArtifactStore):
     def list(self, prefix: str) -> list[str]:
         return sorted(key for key, _ in self._files(prefix))
 
-    def marks(self, prefix: str) -> dict[str, str | None]:
+    def marks(self, prefix: str) -> dict[str, Mark | None]:
         files = sorted(self._files(prefix))
-        return {key: f"{state.st_ino}-{state.st_size}-{state.st_mtime_ns}" for key, state in files}
+        return {key: Mark(of.st_mtime, f"{of.st_ino}-{of.st_size}-{of.st_mtime_ns}") for key, of in files}
 
     def _files(self, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
         # Without an object for each: a product leaves thousands a year.

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from airflow_mlops_provider.exceptions import BackendError, ConfigurationError, ConflictError
 from airflow_mlops_provider.storage.refusals import explained
-from airflow_mlops_provider.storage.stores.base import ArtifactStore, checked, files_of
+from airflow_mlops_provider.storage.stores.base import ArtifactStore, Mark, checked, files_of
 
 S3 = {
     "aws_access_key_id": "AWS_ACCESS_KEY_ID",
@@ -94,8 +94,9 @@ class BucketStore(ArtifactStore):
         """Return size in bytes and time of writing of each object in a folder and below it, by its key."""
         return {key: (entry["Size"], entry["LastModified"].timestamp()) for key, entry in self._entries(prefix)}
 
-    def marks(self, prefix: str) -> dict[str, str | None]:
-        return {key: entry["ETag"] for key, entry in sorted(self._entries(prefix))}
+    def marks(self, prefix: str) -> dict[str, Mark | None]:
+        entries = sorted(self._entries(prefix))
+        return {key: Mark(entry["LastModified"].timestamp(), entry["ETag"]) for key, entry in entries}
 
     def _entries(self, prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._folder(prefix))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from airflow_mlops_provider.lifecycle.search.declaration import Criteria
 from airflow_mlops_provider.storage.artifacts import FolderStore
 from airflow_mlops_provider.storage.intervals import judgements
 from airflow_mlops_provider.storage.record_files import Reread, read_all, read_kept, read_record
+from airflow_mlops_provider.storage.stores.base import Mark
 
 WHOLE = Interval(start=datetime(2024, 1, 1, tzinfo=UTC), end=datetime(2024, 2, 1, tzinfo=UTC))
 DAMAGED = {"empty": b"", "cut": WHOLE.to_file()[:20], "bytes": b"\xff\xfe", "other": b'{"start": "2024-01-01"}'}
@@ -87,7 +87,7 @@ class Counted(FolderStore):
         self.reads.append(key)
         return super().read(key)
 
-    def marks(self, prefix: str) -> dict[str, str | None]:
+    def marks(self, prefix: str) -> dict[str, Mark | None]:
         return super().marks(prefix) if self._tells else dict.fromkeys(self.list(prefix))
 
     def taken(self) -> list[str]:
@@ -108,14 +108,23 @@ def day_of(day: int) -> Interval:
     return Interval(start=datetime(2024, 1, day, tzinfo=UTC), end=datetime(2024, 1, day + 1, tzinfo=UTC))
 
 
-def is_day(key: str) -> bool:
-    return key.removeprefix("records/").removesuffix(".json").isdigit()
+def of(store: FolderStore) -> dict[str, Mark | None]:
+    """Return the marks of all records, but of the folder in one's place."""
+    return {key: mark for key, mark in store.marks("records").items() if "inside" not in key}
+
+
+def days(store: FolderStore) -> dict[str, Mark | None]:
+    """Return those of the days."""
+    return {key: mark for key, mark in of(store).items() if Path(key).stem.isdigit()}
 
 
 def test_a_file_is_read_again_when_it_has_changed(counted: Counted) -> None:
     """Also if it has as many bytes as before; and one that is gone is in no answer."""
     files, errors = Reread(Interval, 10), list[str]()
-    read = partial(files.read, counted, "records", is_day, lambda key, _: errors.append(key))
+
+    def read() -> dict[str, Interval]:
+        return files.read(counted, days(counted), lambda key, _: errors.append(key))
+
     assert read() == {"records/1.json": day_of(1), "records/2.json": day_of(2)}
     assert counted.taken() == ["records/1.json", "records/2.json"]
     assert read() == {"records/1.json": day_of(1), "records/2.json": day_of(2)}
@@ -133,31 +142,31 @@ def test_what_cannot_be_read_is_reported_each_time(counted: Counted) -> None:
     files = Reread(Interval, 10)
     for _ in range(2):
         errors = dict[str, Exception]()  # in the order in which they came
-        read = files.read(counted, "records", lambda key: "inside" not in key, errors.__setitem__)
+        read = files.read(counted, of(counted), errors.__setitem__)
         assert [*errors] == [f"records/{name}.json" for name in sorted(DAMAGED)]
         assert [*read] == ["records/1.json", "records/2.json", "records/whole.json"]
     for name in DAMAGED:
         counted.write(f"records/{name}.json", WHOLE.to_file())
-    assert len(files.read(counted, "records", lambda key: "inside" not in key, pytest.fail)) == 3 + len(DAMAGED)
+    assert len(files.read(counted, of(counted), pytest.fail)) == 3 + len(DAMAGED)
 
 
 def test_no_more_are_kept_than_may_be(counted: Counted) -> None:
     """Beyond it the oldest is read again, and every answer is whole."""
     files = Reread(Interval, 1)
-    assert len(files.read(counted, "records", is_day, pytest.fail)) == 2
-    assert len(files.read(counted, "records", is_day, pytest.fail)) == 2
+    assert len(files.read(counted, days(counted), pytest.fail)) == 2
+    assert len(files.read(counted, days(counted), pytest.fail)) == 2
     assert counted.taken() == ["records/1.json", "records/1.json", "records/2.json"]
 
 
 def test_two_roots_are_not_mixed_up(counted: Counted, tmp_path: Path) -> None:
     files, other = Reread(Interval, 10), Counted(tmp_path / "other")
     other.write("records/1.json", WHOLE.to_file())
-    assert len(files.read(counted, "records", is_day, pytest.fail)) == 2
-    assert files.read(other, "records", is_day, pytest.fail) == {"records/1.json": WHOLE}
+    assert len(files.read(counted, days(counted), pytest.fail)) == 2
+    assert files.read(other, days(other), pytest.fail) == {"records/1.json": WHOLE}
 
 
 def test_a_store_that_cannot_tell_is_read_each_time(counted: Counted) -> None:
     files, store = Reread(Interval, 10), Counted(counted.root, tells=False)
     for _ in range(2):
-        assert len(files.read(store, "records", is_day, pytest.fail)) == 2
+        assert len(files.read(store, days(store), pytest.fail)) == 2
         assert store.taken() == ["records/1.json", "records/2.json"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from airflow_mlops_provider.exceptions import LeakageError
-from airflow_mlops_provider.lifecycle.records.manifest import Failure, Output
+from airflow_mlops_provider.lifecycle.records.manifest import Failure, Manifest, Output
 from airflow_mlops_provider.lifecycle.references import Model, ModelVersion, Report
 from airflow_mlops_provider.lifecycle.release.registry import Status
 from airflow_mlops_provider.lifecycle.stages import LOOP, Stage
@@ -84,6 +85,21 @@ def test_failure_and_crossed_limit_are_seen(world: World) -> None:
     assert states.pop("feedback") == ("attention", "3 limits crossed")
     assert states.pop("monitoring")[0] == "done"  # its last report, on performance, passed
     assert {state for state, _ in states.values()} == {"done"}
+
+
+def test_of_each_job_the_last_records_are_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that were written last, by any order of their names, and how many more there are is said."""
+    for file in world.store.path(product.name).rglob("manifest.json"):
+        ended = Manifest.from_file(file.read_bytes()).ended.timestamp()
+        os.utime(file, (ended, ended))  # by the clock, many would have been written at the same time
+    whole = record(world)
+    assert whole.left == 0
+    monkeypatch.setattr(reading, "MOST", 2)
+    some = record(world)
+    kept = {job: manifests[-2:] for job, manifests in whole.manifests.items()}
+    assert some.manifests == kept
+    assert some.left == sum(map(len, whole.manifests.values())) - sum(map(len, kept.values())) > 0
+    assert f"The last {min(pages.MOST_RUNS, len(some.runs()))} of {len(whole.runs())}." in pages.product(some)
 
 
 def test_product_that_has_only_begun(tmp_path: Path) -> None:
