@@ -30,7 +30,7 @@ from airflow_mlops_provider.storage.layout import (
     record_kind,
 )
 from airflow_mlops_provider.storage.ledger import Ledger
-from airflow_mlops_provider.storage.record_files import read_all, read_kept
+from airflow_mlops_provider.storage.record_files import at_once, read_all, read_kept
 
 KEPT = 2048
 OWN: tuple[Record, ...] = ("newest", "replaced")
@@ -183,9 +183,8 @@ class Records:
     def all(self, product: str, *jobs: str) -> Iterator[Manifest]:
         """Yield each manifest of a product, failed and replaced ones included: of some jobs, or of all."""
         for folder in [f"{product}/{job}" for job in jobs] or [product]:
-            for key in self.store.list(folder):
-                if record_kind(key) in OWN and (manifest := self._read(key)):
-                    yield manifest
+            keys = [key for key in self.store.list(folder) if record_kind(key) in OWN]
+            yield from filter(None, at_once(self.store, self._read, keys))
 
     def _at(self, reference: Reference, *kinds: Record) -> list[Manifest]:
         """Return the readable manifests at a reference's address, the first that ended first."""
@@ -195,7 +194,7 @@ class Records:
     def _in(self, work: str, *kinds: Record) -> list[Manifest]:
         keys = [key for key in self.store.list(work) if record_kind(key) in kinds]
         keys.sort(key=lambda key: (key.endswith(MANIFEST), key))
-        return [manifest for key in keys if (manifest := self._read(key))]
+        return [*filter(None, at_once(self.store, self._read, keys))]
 
     def _registered(self, version: ModelVersion) -> Manifest | None:
         def is_its(manifest: Manifest) -> bool:
