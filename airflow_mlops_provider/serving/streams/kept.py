@@ -23,8 +23,8 @@ from pydantic import BaseModel, Field
 
 from airflow_mlops_provider.exceptions import BackendError
 
-#: Seconds that an answer can be fetched, and how many calls are kept.
-KEEP_SECONDS, MAX_CALLS = 3600.0, 100
+#: Seconds that an answer can be fetched, and how many calls are kept: in all, and of a caller who is known by name.
+KEEP_SECONDS, MAX_CALLS, MAX_OF_CALLER = 3600.0, 100, 25
 #: Bytes up to which further bodies are taken, and answers written: less than streams leave of a pod's tmpSize.
 MAX_TAKEN, MAX_BYTES = 160 * 1024**2, 320 * 1024**2
 _ID = re.compile(r"[A-Za-z0-9_-]{32}")
@@ -105,9 +105,11 @@ class KeptCalls:
 
     def add(self, caller: str, request_id: str, given: str, wanted: str) -> KeptCall:
         """Return a new call. :raises HTTPException: if as many as may be are kept (429), or too many bytes (507)."""
-        self.sweep()
-        if len(self._ids()) >= MAX_CALLS:
+        callers = [known.caller for known in self.sweep()]
+        if len(callers) >= MAX_CALLS:
             raise HTTPException(429, f"{MAX_CALLS} background calls are kept; delete those whose result you have")
+        if caller and callers.count(caller) >= MAX_OF_CALLER:
+            raise HTTPException(429, f"{MAX_OF_CALLER} background calls of yours are kept; delete some of them")
         self.check_room(MAX_TAKEN)
         kept = KeptCall(
             id=secrets.token_urlsafe(24), request_id=request_id, taken=datetime.now(UTC),
@@ -150,14 +152,17 @@ class KeptCalls:
             self.path(kept, "").rename(away)
             shutil.rmtree(away, ignore_errors=True)
 
-    def sweep(self) -> None:
-        """Remove what has expired."""
-        for call_id in self._ids():
-            kept = self._read(call_id)
-            if kept and kept.is_over:
+    def sweep(self) -> list[KeptCall]:
+        """Remove what has expired, and return the others."""
+        left = []
+        for kept in filter(None, map(self._read, self._ids())):
+            if kept.is_over:
                 self.remove(kept)
-            elif kept and not kept.is_open:
+                continue
+            left.append(kept)
+            if not kept.is_open:
                 self._tidy(kept)  # its worker did not, if that was killed
+        return left
 
     def check_room(self, limit: int) -> None:
         """Look at what all calls take together. :raises HTTPException: if that is more than some bytes (507)."""

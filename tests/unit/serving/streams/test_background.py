@@ -244,6 +244,11 @@ def test_a_call_is_one_callers(product: MLProduct, tmp_path: Path) -> None:
         assert set(read_log(tmp_path / "log")["caller"]) == {"one"}
         said = shop.client.get(where, headers=bearer["one"]).json()
         assert said.keys() == kept.BackgroundCall.model_fields.keys()  # and not which worker keeps it
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(kept, "MAX_OF_CALLER", 1)
+            full = shop.send(1, **bearer["one"])
+            assert full.status_code == 429 and "1 background calls of yours are kept" in full.json()["detail"]
+            shop.taken(1, **bearer["other"])  # who has room of its own
         for status in (204, 404):
             assert shop.client.delete(where, headers=bearer["one"]).status_code == status
 
