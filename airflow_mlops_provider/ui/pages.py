@@ -224,7 +224,7 @@ def _runs(record: ProductRecord) -> Html:
     every = record.runs()
     rows = [_run(record, run) for run in every[:MOST_RUNS]]
     head = ("ended (UTC)", "job", "interval", "outcome", "DAG and run", "#took", "evidence")
-    return parts.card("Last runs", parts.table(head, rows), _rest(len(every) + record.left, len(rows)))
+    return parts.card("Last runs", parts.table(head, rows), _rest(len(every), len(rows), older=record.older))
 
 
 def _run(record: ProductRecord, manifest: Manifest) -> tuple[Content, ...]:
@@ -240,8 +240,8 @@ def _run(record: ProductRecord, manifest: Manifest) -> tuple[Content, ...]:
     )
 
 
-def _rest(count: int, shown: int) -> Html | None:
-    return parts.muted(f"The last {shown} of {count}.") if count > shown else None
+def _rest(count: int, shown: int, *, older: bool = False) -> Html | None:
+    return parts.muted(f"The last {shown} of {'more than ' * older}{count}.") if count > shown or older else None
 
 
 def _metric(monitored: Monitored) -> Estimate | None:

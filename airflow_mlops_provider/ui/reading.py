@@ -86,7 +86,7 @@ def records(store: ArtifactStore, may_read: Callable[[str], bool]) -> list[Produ
 def record(store: ArtifactStore, name: str, may_read: Callable[[str], bool]) -> ProductRecord | Unreadable | None:
     """Return one product, None if there is none of that name or nothing of it may be read. See :func:`records`."""
     errors: list[str] = []
-    ended, left = _ended(store, name, errors)
+    ended, older = _ended(store, name, errors)
     manifests: dict[str, list[Manifest]] = defaultdict(list)
     for manifest in ended:
         if may_read(manifest.spec.run.dag_id):
@@ -101,7 +101,7 @@ def record(store: ArtifactStore, name: str, may_read: Callable[[str], bool]) -> 
     makers = _makers(ended)
     readable = readable_entries(entries, lambda version: makers.get(version.hash, {""}), may_read)
     shown = tuple(request for request in requests if may_read(dag_of(request.by)))
-    return ProductRecord(product, store.uri, manifests, readable, shown, tuple(errors), left)
+    return ProductRecord(product, store.uri, manifests, readable, shown, tuple(errors), older)
 
 
 def readable_entries(
@@ -155,8 +155,8 @@ def _readable(where: str, read: Callable[[], list[_Item]], errors: list[str]) ->
         return []
 
 
-def _ended(store: ArtifactStore, product: str, errors: list[str]) -> tuple[list[Manifest], int]:
-    """Return the last records of each job, in the order in which they ended, and how many more there are."""
+def _ended(store: ArtifactStore, product: str, errors: list[str]) -> tuple[list[Manifest], bool]:
+    """Return the last records of each job, in the order in which they ended, and whether there are older ones."""
 
     def name(key: str, _: Exception) -> None:
         errors.append(f"{key} is no manifest that this release reads")
@@ -170,7 +170,7 @@ def _ended(store: ArtifactStore, product: str, errors: list[str]) -> tuple[list[
             manifests.append(manifest)
         except ValidationError as error:
             name(key, error)
-    return sorted(manifests, key=lambda manifest: manifest.ended), len(files) - len(last)
+    return sorted(manifests, key=lambda manifest: manifest.ended), len(files) > len(last)
 
 
 def _last(files: Mapping[str, Mark | None]) -> dict[str, Mark | None]:

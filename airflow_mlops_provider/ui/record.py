@@ -75,7 +75,7 @@ class ProductRecord:
     :param manifests: by job, each in the order in which they ended.
     :param entries: the ledger of the versions that may be shown.
     :param errors: a line for each file that can't be read, with its name.
-    :param left: how many older records are not among these.
+    :param older: whether there are older records than these; how many is not said to who may not read them.
     """
 
     product: MLProduct
@@ -84,7 +84,7 @@ class ProductRecord:
     entries: list[LedgerEntry]
     requests: tuple[feedback.DataChangeRequest, ...] = ()
     errors: tuple[str, ...] = ()
-    left: int = 0
+    older: bool = False
 
     @property
     def name(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -70,9 +71,18 @@ class FolderStore(ArtifactStore):
         cut = len(f"{self.root}".rstrip("/")) + 1
         for folder, _, names in os.walk(self.path(prefix)):
             for path in (f"{folder}/{name}" for name in names if not name.startswith(TEMPORARY)):
-                with suppress(FileNotFoundError):  # it is gone since it was listed
-                    if stat.S_ISREG((state := os.stat(path)).st_mode):  # noqa: PTH116
-                        yield path[cut:], state
+                try:
+                    state = os.stat(path)  # noqa: PTH116
+                except OSError as error:
+                    if error.errno in (
+                        errno.ENOENT,
+                        errno.ENOTDIR,
+                        errno.ELOOP,
+                    ):  # gone meanwhile, or a link to nothing
+                        continue
+                    raise
+                if stat.S_ISREG(state.st_mode):
+                    yield path[cut:], state
 
     def download(self, prefix: str, folder: Path) -> Path:  # noqa: ARG002  # it lies in a local folder already
         if not self.path(prefix).is_dir():

@@ -178,6 +178,15 @@ def test_listing_a_folder(store: FolderStore) -> None:
     assert store.list("nothing") == []
 
 
+def test_links_that_lead_nowhere_are_no_files(store: FolderStore) -> None:
+    """One to nothing, one to itself, and one to a folder, which may lead back to where it lies."""
+    store.write("here/file", b"x")
+    for name, target in {"nothing": "gone", "itself": "itself", "around": ".."}.items():
+        (store.root / "here" / name).symlink_to(target)
+    (store.root / "here/again").symlink_to("file")
+    assert store.list("here") == [*store.marks("here")] == ["here/again", "here/file"]
+
+
 def test_a_folder_goes_up_and_comes_down(store: FolderStore, tmp_path: Path) -> None:
     """What was uploaded has the same names, contents and hash; manifests and unfinished writes are left out."""
     source = tmp_path / "source"
